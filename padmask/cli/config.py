@@ -83,6 +83,7 @@ class ConfiguredCommand(click.Command):
 
     Args:
         unsupported: options of other tools that this command refuses, each with a sentence about what to use.
+            The options have dashes, and also match with underscores.
         settings: arguments of `click.Command`.
     """
 
@@ -94,7 +95,7 @@ class ConfiguredCommand(click.Command):
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
-            if (remedy := self._unsupported.get(error.option_name)) is None:
+            if (remedy := self._unsupported.get(error.option_name.replace("_", "-"))) is None:
                 raise
             raise click.UsageError(remedy, ctx) from None
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import click
 
 from padmask.cli.arguments import Workers
 from padmask.cli.commands import load_runner
 from padmask.cli.config import WRITES, ConfiguredCommand, command_line_only, setting
+from padmask.cli.cut_options import cut_options, overlong_of, with_cuts
+from padmask.cli.foreign_options import PADDING_OPTIONS
 from padmask.cli.options import (
     PathOrAddress,
     cluster_option,
@@ -40,6 +42,7 @@ class InspectArguments:
         inputs: files, folders, glob patterns or URLs. If empty, the command reads standard input.
         columns: columns to inspect. The output shows tokens of the first column.
         specs: padding options of the candidate plans. The output shows masks for the recommended plan.
+        overlong: what the plans do with longer rows, if the specs have no windows.
         show: rows to show.
         style: format of the rows: `"grid"`, `"tokens"`, `"bool"` or `"int"`.
         masks: whether to show masks.
@@ -58,6 +61,7 @@ class InspectArguments:
     inputs: Sequence[str]
     columns: Sequence[str]
     specs: Sequence[PadSpec]
+    overlong: Literal["truncate", "drop", "error"]
     show: ShowSpec
     style: str
     masks: bool
@@ -72,8 +76,9 @@ class InspectArguments:
     progress: bool
 
 
-@click.command("inspect", cls=ConfiguredCommand)
+@click.command("inspect", cls=ConfiguredCommand, unsupported=PADDING_OPTIONS)
 @input_options
+@cut_options
 @setting(
     "-n",
     "--count",
@@ -125,11 +130,15 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     """
     help_without_input(ctx, given)
     rows, sample = _chosen_rows(ctx, given)
+    given = _without_unused_windows(ctx, given)
     first, last = _range(rows) if rows else (0, None if given["count"] else 0)
     arguments = InspectArguments(
         inputs=given["inputs"],
         columns=given["columns"],
-        specs=[spec_of(given, maxlen.strip()) for maxlen in given["maxlen"].split(",")],
+        specs=[
+            with_cuts(spec_of(given, maxlen.strip()), ctx, given) for maxlen in given["maxlen"].split(",")
+        ],
+        overlong=overlong_of(given),
         show=ShowSpec(
             first=first,
             last=last,
@@ -151,6 +160,14 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     load_runner("inspect")(arguments)
 
 
+def _without_unused_windows(ctx: click.Context, given: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters without windows, if pyproject.toml sets windows and nothing sets a length."""
+    typed = any(is_typed(ctx, name) for name in ("overlong", "overlap"))
+    if given["overlong"] != "window" or given["maxlen"] != "longest" or typed:
+        return given
+    return {**given, "overlong": "truncate", "overlap": None}
+
+
 def _chosen_rows(ctx: click.Context, given: dict[str, Any]) -> tuple[str | None, int | None]:
     """Return the values of `--rows` and `--sample`. At most one of them is not None.
 
@@ -160,6 +177,10 @@ def _chosen_rows(ctx: click.Context, given: dict[str, Any]) -> tuple[str | None,
         UsageError: the command line sets both, or pyproject.toml sets both.
     """
     rows, sample = given["rows"], given["sample"]
+    if rows and is_typed(ctx, "count"):
+        if is_typed(ctx, "rows"):
+            raise click.UsageError("--rows and --count cannot be used together. Remove one of them.")
+        return None, sample
     if not rows or not sample:
         return rows, sample
     if is_typed(ctx, "rows") == is_typed(ctx, "sample"):

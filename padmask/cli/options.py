@@ -51,10 +51,15 @@ class PathOrAddress(click.Path):
 class SideChoice(click.Choice[str]):
     """A parameter type for a side. It accepts Keras's names (pre, post) and Hugging Face's (left, right)."""
 
+    # What to use instead of the values of `padding` in Hugging Face's tokenizers.
+    _lengths: ClassVar = {"longest": "--maxlen longest", "max_length": "--maxlen N"}
+
     def __init__(self) -> None:
         super().__init__(SIDES)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value in self._lengths:
+            self.fail(f"{value!r} is a length, not a side. Use {self._lengths[value]}.", param, ctx)
         return super().convert(keras_side(value), param, ctx)
 
 

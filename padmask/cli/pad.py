@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,6 +11,8 @@ import click
 from padmask.cli.arguments import Output, Workers
 from padmask.cli.commands import load_runner
 from padmask.cli.config import PASSES_BAD_ROWS, WRITES, ConfiguredCommand, command_line_only, setting
+from padmask.cli.cut_options import cut_options, overlong_of, with_cuts
+from padmask.cli.foreign_options import PADDING_OPTIONS
 from padmask.cli.options import (
     PathOrAddress,
     Size,
@@ -35,13 +36,6 @@ from padmask.errors import SpecError
 from padmask.spec.formats import names_of, output_formats
 from padmask.spec.maxlen import parse_maxlen
 from padmask.spec.pad import MASK_DTYPES, MaskSpec, PadSpec, RowPolicy
-from padmask.spec.windows import WindowSpec
-
-STRIDE = (
-    "--stride has two meanings: the overlap of windows in Hugging Face's tokenizers, and the step from one "
-    "window to the next elsewhere. Use --overlap N, the number of tokens that two consecutive windows share. "
-    "For a step of S, N is maxlen - kept ends - S."
-)
 
 FOR_FOLDERS = ("workers", "cluster", "resume", "delete", "shard_bytes")
 
@@ -75,20 +69,7 @@ class PadArguments:
     folder_options: Sequence[str]
 
 
-class EndLength(click.ParamType):  # type: ignore[type-arg]  # before click 8.4 it takes no type
-    """A parameter type for a number of tokens, or a column with this number for each row."""
-
-    name = "N|COLUMN"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
-        text = str(value)
-        number = parse_maxlen(text)
-        if text == "" or (isinstance(number, str) and re.fullmatch(r"[-+]?[\d.]+", text)):
-            self.fail(f"{text!r} is neither a number of tokens nor the name of a column.", param, ctx)
-        return number
-
-
-@click.command("pad", cls=ConfiguredCommand, unsupported={"--stride": STRIDE})
+@click.command("pad", cls=ConfiguredCommand, unsupported=PADDING_OPTIONS)
 @input_options
 @command_line_only(
     "-o",
@@ -155,34 +136,7 @@ class EndLength(click.ParamType):  # type: ignore[type-arg]  # before click 8.4 
     metavar="NAME=COLUMN",
     help="Add the mask of column NAME, which --own-length lists, as a new column; repeatable.",
 )
-@setting(
-    "--overlong",
-    type=click.Choice(["truncate", "window", "drop", "error"]),
-    default="truncate",
-    show_default=True,
-    help="What to do with rows longer than maxlen. window splits a row into several rows.",
-)
-@setting(
-    "--keep-first",
-    type=EndLength(),
-    default=None,
-    help="Keep the first N tokens of rows longer than maxlen, such as [CLS] or a prompt. COLUMN has the "
-    "number for each row.",
-)
-@setting(
-    "--keep-last",
-    type=EndLength(),
-    default=None,
-    help="Keep the last N tokens of rows longer than maxlen, such as [SEP] or an end-of-text token.",
-)
-@setting(
-    "--overlap",
-    type=click.IntRange(min=0),
-    default=None,
-    metavar="N",
-    help="Number of tokens that each window repeats from the window before, in addition to the kept ends. "
-    " [default: 0]",
-)
+@cut_options
 @setting(
     "--window-labels",
     type=click.Choice(["all", "new"]),
@@ -266,12 +220,10 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     arguments = PadArguments(
         to=output_of(given),
         columns=given["columns"],
-        spec=replace(
-            spec_of(given, given["maxlen"]),
-            own_lengths=_own_lengths(given["own_lengths"]),
-            keep_first=_end(ctx, given, "keep_first"),
-            keep_last=_end(ctx, given, "keep_last"),
-            windows=_windows(ctx, given),
+        spec=with_cuts(
+            replace(spec_of(given, given["maxlen"]), own_lengths=_own_lengths(given["own_lengths"])),
+            ctx,
+            given,
         ),
         mask=MaskSpec(
             column=None if given["no_mask"] else given["mask_column"] or "mask",
@@ -284,8 +236,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
             own=_own_masks(given["own_masks"]),
         ),
         policy=RowPolicy(
-            # Windows replace truncation.
-            overlong="truncate" if given["overlong"] == "window" else given["overlong"],
+            overlong=overlong_of(given),
             empty_rows=given["empty_rows"],
             on_error=given["on_error"],
         ),
@@ -298,30 +249,6 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         folder_options=[name for name in FOR_FOLDERS if given[name] and is_typed(ctx, name)],
     )
     load_runner("pad")(arguments)
-
-
-def _end(ctx: click.Context, given: Mapping[str, Any], name: str) -> int | str:
-    """Return the number of tokens to keep at an end of a row.
-
-    --overlong drop or error on the command line overrides the number in pyproject.toml.
-    """
-    cuts = given["overlong"] in ("truncate", "window")
-    if not cuts and is_typed(ctx, "overlong") and not is_typed(ctx, name):
-        return 0
-    return given[name] or 0
-
-
-def _windows(ctx: click.Context, given: Mapping[str, Any]) -> WindowSpec | None:
-    """Return the options of windows. Raise an error if these options are set without --overlong window."""
-    if given["overlong"] == "window":
-        return WindowSpec(overlap=given["overlap"] or 0, labels=given["window_labels"] or "all")
-    for name in ("overlap", "window_labels"):
-        if given[name] is not None and (is_typed(ctx, name) or not is_typed(ctx, "overlong")):
-            raise SpecError(
-                f"--{name.replace('_', '-')} has an effect only on windows. Add --overlong window.",
-                options=[name, "overlong"],
-            )
-    return None
 
 
 def _own_lengths(texts: Sequence[str]) -> list[tuple[str, int | str]]:

@@ -58,6 +58,7 @@ def _inspect(arguments: InspectArguments) -> Inspection:
             arguments.inputs or ["-"],
             columns=arguments.columns,
             specs=arguments.specs,
+            overlong=arguments.overlong,
             show=arguments.show if arguments.masks else None,
             mask_column=arguments.mask_column,
             declared=arguments.declared,

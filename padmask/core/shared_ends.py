@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +13,9 @@ import pyarrow as pa
 from padmask.core.arrow_lists import is_sequence, is_vectors, kind_of
 from padmask.core.ragged import Ragged
 from padmask.spec.pad import Side
+
+# Tokens of one dtype, shape (rows,).
+Tokens = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -38,9 +43,13 @@ class SharedEnds:
         """
         rows = [Ragged.from_arrow(part)[0] for part in parts if _has_integers(part.type)]
         real = [ragged.select(ragged.lengths > 0) for ragged in rows]
-        firsts = [ragged.values[ragged.starts] for ragged in real]
-        lasts = [ragged.values[ragged.starts + ragged.lengths - 1] for ragged in real]
+        firsts, lasts = zip(*map(end_tokens, real), strict=True) if real else ((), ())
         return cls(_shared(firsts), _shared(lasts))
+
+    @classmethod
+    def of_tokens(cls, firsts: Tokens, lasts: Tokens) -> SharedEnds:
+        """Return the shared tokens of rows, given the first and the last token of each row."""
+        return cls(_shared([firsts]), _shared([lasts]))
 
     def cut_at(self, truncating: Side) -> int | None:
         """Return the shared token that truncation on this side cuts off first."""
@@ -51,7 +60,12 @@ def _has_integers(type_: pa.DataType) -> bool:
     return is_sequence(type_) and not is_vectors(type_) and kind_of(type_) == "int"
 
 
-def _shared(parts: list[npt.NDArray[np.int64]]) -> int | None:
+def end_tokens(rows: Ragged) -> tuple[Tokens, Tokens]:
+    """Return the first and the last token of each row. All rows must have tokens."""
+    return rows.values[rows.starts], rows.values[rows.starts + rows.lengths - 1]
+
+
+def _shared(parts: Sequence[Tokens]) -> int | None:
     """Return the token that more than half of two or more rows have; None if there is no such token."""
     tokens = np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
     if len(tokens) < 2:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from padmask.core.length_stats import LengthStats
 from padmask.errors import count, share
 from padmask.inspect.commands import PadCommand
 from padmask.inspect.costs import Cost, CostBasis, windows_cost
+from padmask.spec.pad import PadSpec
+from padmask.spec.windows import WindowSpec, needed_positions
 
 # If a smaller share of the output is padding, other plans save too little.
 LITTLE_PADDING = 0.15
@@ -23,8 +26,11 @@ SMALL_LOSS = 0.05
 # A plan that loses a larger share of the tokens is never recommended.
 LARGE_LOSS = 0.2
 
-# The overlap of windows is their length divided by this number.
-OVERLAP = 8
+# If a larger share of the rows is empty, the advice says how to drop them.
+MANY_EMPTY = 0.1
+
+# If a smaller share of the rows is longer than a window, the advice says how to drop them.
+FEW_LONGER = 0.01
 
 
 @dataclass(frozen=True)
@@ -35,14 +41,14 @@ class Advice:
         text: recommendation and its reason, as sentences.
         plan: recommended plan; None if there is nothing to pad.
         command: command that makes the output of the plan; empty if nothing needs to be done.
-        maxlen: recommended value of `--maxlen`.
+        spec: padding options of the command; None if no plan is recommended.
         details: facts about the plan and its alternatives, one sentence or two each.
     """
 
     text: str
     plan: Cost | None = None
     command: str = ""
-    maxlen: int | str = "longest"
+    spec: PadSpec | None = None
     details: Sequence[str] = ()
 
     def __str__(self) -> str:
@@ -51,13 +57,34 @@ class Advice:
     @property
     def has_windows(self) -> bool:
         """Whether the plan splits longer rows into windows."""
-        return self.plan is not None and self.plan.name.startswith("windows")
+        return self.plan is not None and self.plan.overlong == "window"
+
+    @property
+    def cut_tokens(self) -> str:
+        """Words for the tokens of a row that are beyond the length of the plan."""
+        places = {"window": "in further windows", "drop": "in dropped rows"}
+        return "cut" if self.plan is None else places.get(self.plan.overlong, "cut")
 
     def as_dict(self) -> dict[str, Any] | None:
-        """Return the recommended plan as a dict for JSON; None if there is nothing to pad."""
+        """Return the recommended plan as a dict for JSON; None if no plan is recommended."""
         if self.plan is None:
             return None
         return {"plan": self.plan.name, "maxlen": self.plan.maxlen, "command": self.command or None}
+
+
+def advise_to_join(command: PadCommand, asked: Sequence[int | str], spec: PadSpec) -> Advice:
+    """Return the advice for windows: join them first, because other windows are made from whole rows.
+
+    Args:
+        command: inputs of the recommended command.
+        asked: values of maxlen that the user requested.
+        spec: padding options that the user requested.
+    """
+    text = (
+        "The rows are windows of longer rows, and all numbers describe the windows. To pad the rows in "
+        "another way, join their windows, and inspect the joined rows."
+    )
+    return Advice(text, command=command.join_text(asked, spec))
 
 
 @dataclass(frozen=True)
@@ -68,12 +95,14 @@ class Adviser:
         basis: data from which the costs are computed.
         plans: costs of the candidate plans, by name.
         command: inputs and options of the recommended command.
+        spec: padding options that the user requested. Its maxlen is not used.
         width: number of positions in each row of padded input; None for raw input.
     """
 
     basis: CostBasis
     plans: dict[str, Cost]
     command: PadCommand
+    spec: PadSpec = field(default_factory=PadSpec)
     width: int | None = None
 
     def recommend(self, asked: Sequence[int | str]) -> Advice:
@@ -99,64 +128,77 @@ class Adviser:
 
     def _choose(self) -> Advice:
         """Recommend a length for which the user gave no limit."""
-        longest, p99 = self.plans["longest"], self.plans["p99"]
+        longest, cuts = self.plans["longest"], self.basis.cuts
         if longest.padding_share <= LITTLE_PADDING:
             share_ = f"only {_padding(longest)}" if longest.padding_share else "no positions are padding"
             text = f"Pad to the longest row{_of(longest)}. No tokens are lost, and {share_}."
             return self._pad(longest, text)
-        for name in ("p95", "p99"):
-            cut = self.plans[name]
+        text = f"Pad to the longest row{_of(longest)}. No tokens are lost, but {_padding(longest)}."
+        percentiles = () if cuts.overlong == "error" else ("p95", "p99")
+        found = {name: self.plans[name] for name in percentiles if name in self.plans}
+        for cut in found.values():
             if cut.maxlen and cut.lost_share <= NEGLIGIBLE_LOSS and longest.places >= 1.1 * cut.places:
                 return self._cut(cut)
+        p99 = found.get("p99")
+        if p99 is None:
+            return self._pad(longest, text)
+        if not p99.rows_cut:
+            return self._pad(
+                longest, f"{text} More than 1% of the rows have this length, so p99 saves nothing."
+            )
         if p99.maxlen and longest.places >= 1.5 * p99.places:
             if p99.lost_share <= SMALL_LOSS:
                 return self._cut(p99)
-            windows = self._windows(self.basis.round_up(p99.maxlen))
-            if longest.places >= 1.5 * windows.places:
+            length = self.basis.round_up(p99.maxlen)
+            if cuts.can_window(length) and longest.places >= 1.5 * windows_cost(self.basis, length).places:
                 reason = f"Truncating rows to p99{_of(p99)} would lose {share(p99.lost_share)} of the tokens."
-                return self._split(windows, reason)
-        reason = "At least 1% of the rows have this length."
-        if p99.rows_cut:
-            saved = share(1 - p99.places / longest.places)
-            reason = (
-                f"Truncating rows to p99{_of(p99)} would lose {share(p99.lost_share)} of the tokens and save "
-                f"{saved} of the positions."
-            )
-        text = f"Pad to the longest row{_of(longest)}. No tokens are lost, but {_padding(longest)}."
+                return self._split(windows_cost(self.basis, length), f"{reason} {_instead(length)}")
+        saved = share(1 - p99.places / longest.places)
+        reason = (
+            f"Truncating rows to p99{_of(p99)} would lose {share(p99.lost_share)} of the tokens and save "
+            f"{saved} of the positions."
+        )
         return self._pad(longest, f"{text} {reason}")
 
     def _judge(self, asked: Sequence[int | str]) -> Advice:
         """Recommend one of the requested lengths: the smallest one that loses few tokens."""
         asked = sorted(asked, key=lambda name: self.plans[str(name)].maxlen)
-        few = [name for name in asked if self.plans[str(name)].lost_share <= SMALL_LOSS]
+        few = [name for name in asked if self._loses_few(self.plans[str(name)])]
         name = next(iter(few), asked[-1])
         plan, longest = self.plans[str(name)], self.plans["longest"]
-        if plan.lost_share >= LARGE_LOSS:
-            cut = f"would truncate {self._rows(plan)} and lose {share(plan.lost_share)} of the tokens"
-            return self._split(self._windows(plan.maxlen), f"{_name(plan)} {cut}.")
-        if plan.lost_share > SMALL_LOSS:
-            windows = self._windows(plan.maxlen)
-            details = [
-                f"To lose no tokens, use {' '.join(_window_options(windows))} instead "
-                f"({count(windows.rows, 'row')})."
-            ]
-        elif longest.places <= 0.9 * plan.places:
+        if plan.overlong == "error" and plan.rows_cut:
+            failing = f"{_name(plan)} is too short for {self._rows(plan)}, so --overlong error fails."
+            return self._pad(longest, f"{failing} Pad to the longest row{_of(longest)}.")
+        if plan.overlong == "window" and plan.maxlen < longest.maxlen:
+            return self._split(plan, f"{_name(plan)} splits longer rows into windows.", name)
+        can_window = self.basis.cuts.can_window(plan.maxlen)
+        if plan.lost_share >= LARGE_LOSS and can_window:
+            verb = "drop" if plan.overlong == "drop" else "truncate"
+            cut = f"would {verb} {self._rows(plan)} and lose {share(plan.lost_share)} of the tokens"
+            return self._split(
+                windows_cost(self.basis, plan.maxlen), f"{_name(plan)} {cut}. {_instead(plan.maxlen)}"
+            )
+        details: list[str] = []
+        if plan.lost_share > SMALL_LOSS and can_window:
+            windows = windows_cost(self.basis, plan.maxlen)
+            options = " ".join(self.command.window_options(self._window_spec(windows)))
+            details = [f"To lose no tokens, use {options} instead ({count(windows.rows, 'row')})."]
+        elif plan.lost_share <= SMALL_LOSS and longest.places <= 0.9 * plan.places:
             saved = share(1 - longest.places / plan.places)
             details = [f"--maxlen longest{_of(longest)} saves {saved} of the positions."]
-        else:
-            details = []
-        does = f"truncates no rows, and {_padding(plan)}"
-        if plan.rows_cut:
-            does = f"truncates {self._rows(plan)} and loses {share(plan.lost_share)} of the tokens"
+        does = self._loses(plan) if plan.rows_cut else f"truncates no rows, and {_padding(plan)}"
         return self._pad(plan, f"{_name(plan)} {does}.", details, name)
+
+    def _loses_few(self, plan: Cost) -> bool:
+        return plan.rows_cut == 0 if plan.overlong == "error" else plan.lost_share <= SMALL_LOSS
 
     def _cut(self, plan: Cost) -> Advice:
         """Recommend a percentile of the lengths."""
         longest = self.plans["longest"]
         text = (
-            f"Truncate rows to {plan.name}{_of(plan)}. The output is {longest.places / plan.places:.1f} "
-            f"times smaller than with the longest row ({longest.maxlen:,}). This truncates "
-            f"{self._rows(plan)} and loses {share(plan.lost_share)} of the tokens."
+            f"{'Drop rows longer than' if plan.overlong == 'drop' else 'Truncate rows to'} {plan.name}"
+            f"{_of(plan)}. The output is {longest.places / plan.places:.1f} times smaller than with the "
+            f"longest row ({longest.maxlen:,}). This {self._loses(plan)}."
         )
         return self._pad(plan, text)
 
@@ -164,29 +206,81 @@ class Adviser:
         self, plan: Cost, text: str, details: Sequence[str] = (), maxlen: int | str | None = None
     ) -> Advice:
         """Recommend one length for all rows, and keep the token that most rows share at an end."""
-        maxlen = plan.name if maxlen is None else maxlen
-        options, details = ["--maxlen", str(maxlen)], list(details)
-        if 2 * plan.ends_lost > plan.rows_cut and self.basis.shared is not None:
-            end, rows = self.basis.shared.end, count(plan.ends_lost, "truncated row")
-            token = self.basis.shared.token
-            its = "its" if plan.ends_lost == 1 else "their"
-            details.append(f"{rows} would lose {its} {end} token {token}; --keep-{end} 1 keeps it.")
-            options += [f"--keep-{end}", "1"]
-        return Advice(text, plan, self.command.text(*options), maxlen, (*details, *self._alternatives(plan)))
+        spec = replace(self.spec, maxlen=plan.name if maxlen is None else maxlen)
+        if spec.maxlen == "longest":
+            # pad refuses options that have no effect.
+            spec = replace(spec, keep_first=0, keep_last=0, windows=None)
+        shared, cuts, details = self.basis.shared, self.basis.cuts, list(details)
+        fits = needed_positions(cuts.first, cuts.last, None) < plan.maxlen
+        if 2 * plan.ends_lost > plan.rows_cut and shared is not None and fits:
+            rows, its = count(plan.ends_lost, "truncated row"), "its" if plan.ends_lost == 1 else "their"
+            details.append(
+                f"{rows} would lose {its} {shared.end} token {shared.token}; --keep-{shared.end} 1 keeps it."
+            )
+            is_last = shared.end == "last"
+            spec = replace(spec, keep_last=1) if is_last else replace(spec, keep_first=1)
+        overlong = "truncate" if cuts.overlong == "window" else cuts.overlong
+        command = self.command.text(spec, overlong)
+        return Advice(text, plan, command, spec, (*details, *self._empty_rows(), *self._alternatives(plan)))
 
-    def _split(self, windows: Cost, reason: str) -> Advice:
+    def _split(self, windows: Cost, text: str, maxlen: int | str | None = None) -> Advice:
         """Recommend windows."""
-        more = f"{count(self.basis.stats.rows, 'row')} become {windows.rows:,}"
+        stats, spec = self.basis.stats, self._window_spec(windows, maxlen)
+        longer = LengthStats({n: rows for n, rows in stats.counts.items() if n > windows.maxlen})
+        become = "is longer and becomes" if longer.rows == 1 else "are longer and become"
+        made = count(windows.rows - stats.rows + longer.rows, "window")
         text = (
-            f"{reason} Instead, split longer rows into windows{_of(windows)}. No tokens are lost, and {more}."
+            f"{text} No tokens are lost. {longer.rows:,} of {count(stats.rows, 'row')} {become} {made}, so "
+            f"the output has {count(windows.rows, 'row')}."
         )
-        command = self.command.text("--maxlen", str(windows.maxlen), *_window_options(windows))
-        return Advice(text, windows, command, windows.maxlen, self._alternatives(windows))
+        shared, details = self.basis.cuts.shared, []
+        ends = [
+            f"{verb} with {token}"
+            for verb, token, kept in (
+                ("start", shared.first, spec.keep_first),
+                ("end", shared.last, spec.keep_last),
+            )
+            if token is not None and kept
+        ]
+        if ends:
+            details.append(f"Most rows {' and '.join(ends)}; each window keeps {_THESE[len(ends)]}.")
+        if longer.rows <= FEW_LONGER * stats.rows:
+            lost = share(longer.tokens / stats.tokens)
+            details.append(
+                f"To leave out the longer rows instead, use --overlong drop (loses {lost} of the tokens)."
+            )
+        details += [*self._empty_rows(), *self._alternatives(windows)]
+        return Advice(text, windows, self.command.text(spec), spec, details)
+
+    def _window_spec(self, windows: Cost, maxlen: int | str | None = None) -> PadSpec:
+        """Return the padding options of a plan with windows."""
+        size = self.basis.cuts.window_size(windows.maxlen)
+        asked = self.spec.windows or WindowSpec()
+        return replace(
+            self.spec,
+            maxlen=windows.maxlen if maxlen is None else maxlen,
+            windows=replace(asked, overlap=size.overlap),
+            keep_first=size.first or self.spec.keep_first,
+            keep_last=size.last or self.spec.keep_last,
+        )
+
+    def _empty_rows(self) -> tuple[str, ...]:
+        """Return a line about empty rows, if there are many."""
+        stats = self.basis.stats
+        empty = stats.counts.get(0, 0)
+        if empty <= MANY_EMPTY * stats.rows:
+            return ()
+        verb = "is" if empty == 1 else "are"
+        return (f"{empty:,} of {count(stats.rows, 'row')} {verb} empty; --empty-rows drop leaves them out.",)
 
     def _alternatives(self, plan: Cost) -> tuple[str, ...]:
-        """Return a line about plans with much less padding that no command makes yet."""
+        """Return a line about plans with much less padding and no larger loss that no command makes yet."""
         candidates = [self.plans[name] for name in ("sorted-32", "packed") if name in self.plans]
-        less = [cost for cost in candidates if cost.padding_share < plan.padding_share / 2]
+        less = [
+            cost
+            for cost in candidates
+            if cost.padding_share < plan.padding_share / 2 and cost.tokens_lost <= plan.tokens_lost
+        ]
         if plan.padding_share < MUCH_PADDING or not less:
             return ()
         shares = " and ".join(f"{cost.name} {share(cost.padding_share)}" for cost in less)
@@ -199,24 +293,20 @@ class Adviser:
             f"{collator if less[0].name == 'sorted-32' else ''}.",
         )
 
-    def _windows(self, maxlen: int) -> Cost:
-        return windows_cost(self.basis, maxlen, overlap_of(maxlen))
-
     def _rows(self, plan: Cost) -> str:
         return f"{plan.rows_cut:,} of {count(self.basis.stats.rows, 'row')}"
 
-
-def overlap_of(maxlen: int) -> int:
-    """Return the overlap of recommended windows.
-
-    >>> overlap_of(512), overlap_of(3)
-    (64, 0)
-    """
-    return maxlen // OVERLAP
+    def _loses(self, plan: Cost) -> str:
+        """Return a predicate: what a plan does with longer rows, and what is lost."""
+        verb = "drops" if plan.overlong == "drop" else "truncates"
+        return f"{verb} {self._rows(plan)} and loses {share(plan.lost_share)} of the tokens"
 
 
-def _window_options(windows: Cost) -> tuple[str, ...]:
-    return "--overlong", "window", "--overlap", str(overlap_of(windows.maxlen))
+_THESE = {1: "this token", 2: "these tokens"}
+
+
+def _instead(maxlen: int) -> str:
+    return f"Instead, split longer rows into windows ({count(maxlen, 'position')})."
 
 
 def _of(plan: Cost) -> str:

@@ -5,26 +5,28 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from padmask.spec.columns import Column, Columns
 from padmask.spec.pad import DEFAULT_DTYPE, PadSpec
 from padmask.storage.glob import is_pattern
 from padmask.storage.urls import display_path, is_url
 
+# Placeholder for standard input in recommended commands.
+STDIN = "INPUT"
+
 
 @dataclass(frozen=True)
 class PadCommand:
     """The inputs and options that all recommended commands share.
 
-    >>> PadCommand(["my rows.jsonl"], "padded.parquet", columns=["ids=-1"]).text("--maxlen", "p95")
+    >>> PadCommand(["my rows.jsonl"], "padded.parquet", columns=["ids=-1"]).text(PadSpec(maxlen="p95"))
     "padmask pad 'my rows.jsonl' -o padded.parquet -c ids=-1 --maxlen p95"
 
     Args:
         inputs: inputs as the user named them.
         output: output of the command: a new file, or a new folder if the inputs are several files.
         columns: columns that the user requested.
-        spec: padding options that the user requested. Its maxlen is not used.
         input_format: format of the input, if the user set it.
         unpadded: for padded inputs, a new file for the rows without padding; None for raw inputs.
         mask_column: mask column of padded inputs, if the user set it.
@@ -34,30 +36,56 @@ class PadCommand:
     inputs: Sequence[str]
     output: str
     columns: Columns = None
-    spec: PadSpec = field(default_factory=PadSpec)
     input_format: str | None = None
     unpadded: str | None = None
     mask_column: str | None = None
     names: Sequence[str] = ()
 
-    def text(self, *options: str) -> str:
-        """Return the command with options for the length of the rows. For padded inputs, two commands."""
-        inputs = [_argument(path) for path in self.inputs]
-        format_ = ["--input-format", self.input_format] if self.input_format else []
+    def text(self, spec: PadSpec, overlong: str = "truncate") -> str:
+        """Return the command. For padded inputs, return two commands.
+
+        Args:
+            spec: padding options.
+            overlong: what to do with longer rows, if `spec` has no windows.
+        """
+        options = [*self._options(spec, [spec.maxlen]), *self._cut_options(spec, overlong)]
         if self.unpadded is None:
-            words = ["padmask", "pad", *inputs, "-o", self.output, *format_]
-            return shlex.join([*words, *self._shared_options(), *options])
+            inputs = map(_argument, self.inputs)
+            return shlex.join(["padmask", "pad", *inputs, "-o", self.output, *self._format(), *options])
+        return (
+            f"{self._unpad()} && {shlex.join(['padmask', 'pad', self.unpadded, '-o', self.output, *options])}"
+        )
+
+    def join_text(self, asked: Sequence[int | str], spec: PadSpec) -> str:
+        """Return the commands that join windows and inspect the joined rows.
+
+        Args:
+            asked: values of maxlen that the user requested.
+            spec: padding options that the user requested.
+        """
+        assert self.unpadded is not None
+        options = self._options(spec, asked)
+        return f"{self._unpad()} && {shlex.join(['padmask', 'inspect', self.unpadded, *options])}"
+
+    def window_options(self, spec: PadSpec) -> list[str]:
+        """Return the options of `spec` for longer rows, as words."""
+        return list(self._cut_options(spec, "truncate"))
+
+    def _unpad(self) -> str:
+        """Return the command that removes the padding of padded inputs."""
+        inputs = map(_argument, self.inputs)
         mask = ["--mask-column", self.mask_column] if self.mask_column else []
         columns = [word for name in self.names for word in ("-c", name)]
-        unpad = ["padmask", "unpad", *inputs, "-o", self.unpadded, *format_, *columns, *mask]
-        pad = ["padmask", "pad", self.unpadded, "-o", self.output, *self._shared_options(), *options]
-        return f"{shlex.join(unpad)} && {shlex.join(pad)}"
+        words = ["padmask", "unpad", *inputs, "-o", self.unpadded or "", *self._format(), *columns, *mask]
+        return shlex.join(words)
 
-    def _shared_options(self) -> Iterator[str]:
-        """Yield the options that the user requested, as words."""
+    def _format(self) -> list[str]:
+        return ["--input-format", self.input_format] if self.input_format else []
+
+    def _options(self, spec: PadSpec, maxlens: Sequence[int | str]) -> Iterator[str]:
+        """Yield the options for columns, values and lengths that are not defaults, as words."""
         for column in _short_forms(self.columns):
             yield from ("-c", column)
-        spec = self.spec
         if spec.padding != "post":
             yield from ("--padding", spec.padding)
         if spec.truncating != "post":
@@ -66,16 +94,32 @@ class PadCommand:
             yield from ("--value", str(spec.value))
         if spec.dtype_for_all or spec.dtype != DEFAULT_DTYPE:
             yield from ("--dtype", spec.dtype)
+        if spec.pad_to_multiple_of:
+            yield from ("--pad-to-multiple-of", str(spec.pad_to_multiple_of))
+        if maxlens:
+            yield from ("--maxlen", ",".join(map(str, maxlens)))
+
+    def _cut_options(self, spec: PadSpec, overlong: str) -> Iterator[str]:
+        """Yield the options for rows longer than maxlen that are not defaults, as words."""
+        if spec.windows is not None:
+            yield from ("--overlong", "window", "--overlap", str(spec.windows.overlap))
+            if spec.windows.labels != "all":
+                yield from ("--window-labels", spec.windows.labels)
+        elif overlong != "truncate":
+            yield from ("--overlong", overlong)
         for name, number in (("--keep-first", spec.keep_first), ("--keep-last", spec.keep_last)):
             if number:
                 yield from (name, str(number))
-        if spec.pad_to_multiple_of:
-            yield from ("--pad-to-multiple-of", str(spec.pad_to_multiple_of))
 
 
 def _argument(path: str) -> str:
-    """Return an input as an argument, without credentials. A file name may look like an option."""
-    return f"./{path}" if path.startswith("-") and path != "-" else display_path(path)
+    """Return an input as an argument, without credentials.
+
+    A file name may look like an option. Standard input has a placeholder, because its data are already read.
+    """
+    if path == "-":
+        return STDIN
+    return f"./{path}" if path.startswith("-") else display_path(path)
 
 
 def _short_forms(columns: Columns) -> list[str]:

@@ -6,14 +6,17 @@ A plan is a choice of output row lengths. All costs are computed from the number
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from padmask.core.keep_ends import Ends
 from padmask.core.length_stats import LengthStats
 from padmask.core.plan import make_plan
+from padmask.core.windows import count_windows
+from padmask.inspect.cuts import Cuts, Overlong
 from padmask.inspect.dynamic import BATCH_ROWS, WINDOW_BATCHES, expected_padding
 from padmask.inspect.shared_end import SharedEnd
 from padmask.spec.pad import PadSpec
@@ -40,17 +43,20 @@ class Cost:
     Args:
         name: name of the plan, such as `"longest"`, `"p99"`, `"128"`, `"buckets-8"` or `"packed"`.
         edges: maxlen of the plan, or the maxlen of each bucket. For dynamic padding, the largest maxlen.
+        rows: number of output rows.
         places: number of positions in the output, including padding.
         tokens: number of tokens in the output. Windows repeat tokens.
-        rows_cut: number of truncated rows.
-        tokens_lost: number of tokens that truncation removes.
+        rows_cut: number of rows that lose tokens. With `overlong` `"drop"`, number of dropped rows.
+        tokens_lost: number of tokens that are not in the output.
         bytes: size of the padded column in bytes, without the mask.
         shapes: number of distinct row lengths in the output. Compiled models are compiled once per shape.
         ends_lost: number of truncated rows that lose the token that most rows share at that end.
+        overlong: what happens to rows longer than maxlen, as in `--overlong`.
     """
 
     name: str
     edges: tuple[int, ...]
+    rows: int
     places: int
     tokens: int
     rows_cut: int
@@ -58,16 +64,12 @@ class Cost:
     bytes: int
     shapes: int
     ends_lost: int = 0
+    overlong: Overlong = "truncate"
 
     @property
     def maxlen(self) -> int:
         """The largest length of an output row."""
         return self.edges[-1]
-
-    @property
-    def rows(self) -> int:
-        """Number of output rows, if they all have one length."""
-        return self.places // self.maxlen if self.maxlen else 0
 
     @property
     def padding_share(self) -> float:
@@ -76,7 +78,7 @@ class Cost:
 
     @property
     def lost_share(self) -> float:
-        """Share of the tokens that truncation removes, from 0 to 1."""
+        """Share of the tokens that are not in the output, from 0 to 1."""
         total = self.tokens + self.tokens_lost
         return self.tokens_lost / total if total else 0.0
 
@@ -87,6 +89,7 @@ class Cost:
             {"name": self.name}
             | length
             | {
+                "rows": self.rows,
                 "padding_share": self.padding_share,
                 "rows_cut": self.rows_cut,
                 "tokens_lost": self.tokens_lost,
@@ -107,13 +110,16 @@ class CostBasis:
         multiple: value of `pad_to_multiple_of`. If None, `longest` and percentiles are exact, and the other
             proposed lengths are multiples of 8.
         token_bytes: size of a token in the output, in bytes.
-        shared: token that most rows share at the end that truncation removes; None if there is none.
+        shared: token that most rows share at the end that truncation removes; None if there is none, or if
+            the user keeps this end.
+        cuts: what plans with one length do with longer rows.
     """
 
     stats: LengthStats
     multiple: int | None = None
     token_bytes: int = 4
     shared: SharedEnd | None = None
+    cuts: Cuts = field(default_factory=Cuts)
 
     def round_up(self, length: int) -> int:
         """Round a proposed length up to a multiple, at least to one multiple.
@@ -132,7 +138,7 @@ class CostBasis:
         lost = sum((length - (limit or 0)) * rows for length, rows in cut.items())
         ends = 0 if limit is None or self.shared is None else self.shared.rows_losing(limit)
         size, kept = places * self.token_bytes, self.stats.tokens - lost
-        return Cost(name, edges, places, kept, sum(cut.values()), lost, size, shapes, ends)
+        return Cost(name, edges, self.stats.rows, places, kept, sum(cut.values()), lost, size, shapes, ends)
 
 
 def candidate_costs(basis: CostBasis, asked: Sequence[int | str] = ()) -> list[Cost]:
@@ -151,7 +157,7 @@ def candidate_costs(basis: CostBasis, asked: Sequence[int | str] = ()) -> list[C
     if not basis.stats.rows:
         return []
     names = dict.fromkeys(["longest", *PERCENTILES, *asked])
-    costs = [cost_of(basis, name) for name in names]
+    costs = [cost_of(basis, name) for name in names if name in asked or _fits(basis, name)]
     limit = max((cost_of(basis, name).maxlen for name in asked), default=None)
     # Buckets and batches cannot have rows without positions.
     if limit == 0:
@@ -162,33 +168,90 @@ def candidate_costs(basis: CostBasis, asked: Sequence[int | str] = ()) -> list[C
 
 
 def cost_of(basis: CostBasis, maxlen: int | str) -> Cost:
-    """Return the cost of padding or truncating all rows to one maxlen.
+    """Return the cost of one maxlen for all rows. Longer rows are cut as in `basis.cuts`.
 
     Args:
         basis: data from which the cost is computed.
         maxlen: a number, `"longest"`, or a percentile such as `"p95"`.
+
+    Raises:
+        SpecError: rows are split into windows, and the tokens to keep do not fit in a window.
     """
+    found = _length_of(basis, maxlen)
+    if basis.cuts.overlong == "window":
+        return windows_cost(basis, found, str(maxlen))
+    if basis.cuts.overlong == "drop":
+        return _dropping_cost(basis, found, str(maxlen))
+    cost = basis.cost(str(maxlen), (found,), basis.stats.rows * found, limit=found)
+    return replace(cost, overlong=basis.cuts.overlong)
+
+
+def _length_of(basis: CostBasis, maxlen: int | str) -> int:
     multiple = basis.multiple if isinstance(maxlen, str) else None
-    found = make_plan(PadSpec(maxlen=maxlen, pad_to_multiple_of=multiple), basis.stats).maxlen
-    return basis.cost(str(maxlen), (found,), basis.stats.rows * found, limit=found)
+    return make_plan(PadSpec(maxlen=maxlen, pad_to_multiple_of=multiple), basis.stats).maxlen
 
 
-def windows_cost(basis: CostBasis, maxlen: int, overlap: int) -> Cost:
+def _fits(basis: CostBasis, maxlen: int | str) -> bool:
+    """Return whether the tokens to keep fit in a proposed maxlen. `longest` cuts no rows."""
+    found = _length_of(basis, maxlen)
+    return found >= basis.stats.longest or basis.cuts.fit(found, basis.cuts.overlong)
+
+
+def windows_cost(basis: CostBasis, maxlen: int, name: str = "") -> Cost:
     """Return the cost of splitting longer rows into windows of `maxlen` tokens.
 
-    >>> windows_cost(CostBasis(LengthStats({10: 1, 3: 1})), 4, 2).places
-    20
+    >>> windows_cost(CostBasis(LengthStats({10: 1, 3: 1}), cuts=Cuts(overlap=2)), 4).rows
+    5
 
     Args:
         basis: data from which the cost is computed.
         maxlen: length of every output row.
-        overlap: number of tokens that a window repeats from the window before, less than `maxlen`.
+        name: name of the plan; by default `"windows-"` and the length.
+
+    Raises:
+        SpecError: the tokens to keep do not fit in a window.
     """
-    windows = {n: 1 + max(0, -((n - maxlen) // -(maxlen - overlap))) for n in basis.stats.counts}
-    rows = sum(windows[length] * count for length, count in basis.stats.counts.items())
-    tokens = basis.stats.tokens + (rows - basis.stats.rows) * overlap
+    counts = basis.stats.counts
+    rows, repeated = basis.stats.rows, 0
+    if maxlen < basis.stats.longest:
+        size = basis.cuts.window_size(maxlen)
+        lengths = np.array(list(counts), dtype=np.int64)
+        windows = count_windows(
+            lengths, maxlen, Ends.constant(size.first, size.last, len(lengths)), size.overlap
+        )
+        rows, repeated = int(windows @ np.array(list(counts.values()))), size.repeated
+    tokens = basis.stats.tokens + (rows - basis.stats.rows) * repeated
     places = rows * maxlen
-    return Cost(f"windows-{maxlen}", (maxlen,), places, tokens, 0, 0, places * basis.token_bytes, 1)
+    return Cost(
+        name or f"windows-{maxlen}",
+        (maxlen,),
+        rows,
+        places,
+        tokens,
+        rows_cut=0,
+        tokens_lost=0,
+        bytes=places * basis.token_bytes,
+        shapes=1,
+        overlong="window",
+    )
+
+
+def _dropping_cost(basis: CostBasis, maxlen: int, name: str) -> Cost:
+    """Return the cost of dropping rows longer than `maxlen`."""
+    dropped = LengthStats({n: rows for n, rows in basis.stats.counts.items() if n > maxlen})
+    rows = basis.stats.rows - dropped.rows
+    return Cost(
+        name,
+        (maxlen,),
+        rows,
+        rows * maxlen,
+        basis.stats.tokens - dropped.tokens,
+        dropped.rows,
+        dropped.tokens,
+        bytes=rows * maxlen * basis.token_bytes,
+        shapes=1,
+        overlong="drop",
+    )
 
 
 def _clipped(stats: LengthStats, limit: int | None) -> dict[int, int]:
@@ -286,8 +349,8 @@ def _add_bucket(
 def _packed(basis: CostBasis, limit: int | None) -> Cost:
     """Return the cost of packing several rows into each output row."""
     size = basis.round_up(basis.stats.longest) if limit is None else limit
-    places = count_bins(LengthStats(_clipped(basis.stats, limit)), size) * size
-    return basis.cost("packed", (size,), places, limit=limit)
+    rows = count_bins(LengthStats(_clipped(basis.stats, limit)), size)
+    return replace(basis.cost("packed", (size,), rows * size, limit=limit), rows=rows)
 
 
 def count_bins(stats: LengthStats, size: int) -> int:

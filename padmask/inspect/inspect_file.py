@@ -10,22 +10,26 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
 from padmask.core.columns import PadColumn
+from padmask.core.join_windows import has_windows
+from padmask.core.keep_ends import check_end_columns
 from padmask.core.kernel import pad_batch
 from padmask.core.length_stats import LengthStats
 from padmask.core.plan import make_plan
 from padmask.core.planners import make_segments
 from padmask.core.ragged import Ragged
-from padmask.errors import SpecError
+from padmask.errors import SpecError, count
 from padmask.formats.dataset import Dataset
-from padmask.inspect.advice import Adviser
-from padmask.inspect.commands import PadCommand, has_many_files, new_name
+from padmask.inspect.advice import Advice, Adviser, advise_to_join
+from padmask.inspect.commands import STDIN, PadCommand, has_many_files, new_name
 from padmask.inspect.costs import CostBasis, candidate_costs
+from padmask.inspect.cuts import Cuts
 from padmask.inspect.inspection import Inspection, ShownRow
-from padmask.inspect.read_files import InspectRequest, inspect_files_separately, inspect_rows
+from padmask.inspect.read_files import InspectedRows, InspectRequest, inspect_files_separately, inspect_rows
 from padmask.inspect.shared_end import SharedEnd
 from padmask.spec.checks import at_least, instance, optional
 from padmask.spec.columns import Columns, as_list
@@ -50,6 +54,7 @@ def inspect_file(  # noqa: PLR0913 - one keyword per option of the command
     *,
     columns: Columns = None,
     specs: Sequence[PadSpec] = (PadSpec(),),
+    overlong: Literal["truncate", "drop", "error"] = "truncate",
     show: ShowSpec | None = None,
     mask_column: str | None = None,
     declared: Side | None = None,
@@ -74,6 +79,9 @@ def inspect_file(  # noqa: PLR0913 - one keyword per option of the command
         columns: columns to inspect, as in `pad_table`. The result shows tokens of the first column.
         specs: padding options. The first spec sets everything but the length. Each maxlen is a plan, and the
             largest one limits buckets, batches and packed rows. The masks are those of the recommended plan.
+            If the specs keep ends or have windows, so do the plans with one length.
+        overlong: what plans with one length do with longer rows, if the specs have no windows: `"truncate"`,
+            `"drop"` or `"error"`.
         show: rows to show. If None, no rows are shown.
         mask_column: mask column of padded input. If None, the column is found from the metadata, else by its
             name.
@@ -98,13 +106,20 @@ def inspect_file(  # noqa: PLR0913 - one keyword per option of the command
     specs = [instance(PadSpec)("specs", spec) for spec in ([specs] if isinstance(specs, PadSpec) else specs)]
     if not inputs or not specs:
         raise SpecError("`inspect_file` requires at least one input and one PadSpec.")
-    spec = specs[0]
+    maxlens = [one.maxlen for one in specs]
+    maxlens = [] if maxlens == ["longest"] else maxlens
+    policy, spec = RowPolicy(overlong=overlong), replace(specs[0], own_lengths=())
     found = find_inputs(inputs)
     sources = sources_of(found.files)
     with closing(Dataset(sources, files.input_format, files.batch_rows, notes=found.notes)) as dataset:
-        asked = PadRequest(columns, spec, MaskSpec(column=None), RowPolicy())
+        asked = PadRequest(columns, _spec_to_read(specs), MaskSpec(column=None), policy)
         job = make_audit_job(dataset, asked, mask_column, declared)
-        request = InspectRequest(dataset.format, dataset.schema(), job, files, show)
+        if dataset.schema().names:
+            with dataset.named_in_errors():
+                check_end_columns(dataset.schema(), spec)
+        request = InspectRequest(
+            dataset.format, dataset.schema(), job, files, show, _length_to_check(maxlens)
+        )
         # Padded files are read in sequence, because the first rows can determine the side and the pad value.
         # If an input is a pipe, this process reads all files, because a pipe can be read only once.
         has_pipe = any(source.is_pipe for source in sources)
@@ -117,43 +132,104 @@ def inspect_file(  # noqa: PLR0913 - one keyword per option of the command
         else:
             inspected = inspect_rows(request, dataset, progress)
         add_file_findings(inspected.audits, dataset, job, files.limit)
+        has_parts = job.padding is not None and has_windows(dataset.schema())
     stats, shown_column, shared = inspected.stats, job.pad.columns[0], None
-    token = job.pad.beside.shared.cut_at(spec.truncating)
-    if token is not None and job.padding is None:
+    token = inspected.shared.cut_at(spec.truncating)
+    if token is not None:
         shared = SharedEnd(token, spec.truncating, inspected.ends)
     is_kept = bool(spec.keep_last if spec.truncating == "post" else spec.keep_first)
-    basis = CostBasis(stats, spec.pad_to_multiple_of, _token_bytes(shown_column), None if is_kept else shared)
-    maxlens = [one.maxlen for one in specs]
-    maxlens = [] if maxlens == ["longest"] else maxlens
+    cuts = Cuts.of(spec, overlong, inspected.shared)
+    unkept = None if is_kept else shared
+    basis = CostBasis(stats, spec.pad_to_multiple_of, _token_bytes(shown_column), unkept, cuts)
     plans = candidate_costs(basis, maxlens)
+    # The new rows have their padding on the same side, unless the user chooses a side.
+    spec = replace(spec, padding=declared or _side(spec, inspected))
     is_padded, suffix = job.padding is not None, RECOMMENDED_FORMAT.suffixes[0]
     command = PadCommand(
         inputs,
         new_name("padded", "/" if has_many_files(inputs) and not is_padded else suffix),
         columns,
-        spec,
         files.input_format,
         new_name("rows", suffix) if is_padded else None,
         mask_column,
         [column.name for column in job.pad.columns] if columns else [],
     )
-    adviser = Adviser(basis, {cost.name: cost for cost in plans}, command, inspected.width)
-    advice = adviser.recommend(maxlens)
-    # The rows are shown as the recommended plan cuts them, or as their first window.
-    spec = replace(spec, maxlen=advice.maxlen, windows=None)
+    if has_parts:
+        advice = advise_to_join(command, maxlens, spec)
+    else:
+        adviser = Adviser(basis, {cost.name: cost for cost in plans}, command, spec, inspected.width)
+        advice = _name_stdin(adviser.recommend(maxlens), inputs)
+    # The rows are shown as the recommended plan cuts them, or as one of their windows.
+    spec = replace(advice.spec or replace(spec, maxlen="longest"), windows=None)
+    chosen = inspected.shown(show)
+    is_new = advice.plan is not None and advice.plan not in plans
     return Inspection(
         dataset.name,
         shown_column.name,
         is_padded,
         stats,
-        [_show(row, job.pad, spec, stats) for row in inspected.shown(show)],
-        [*plans, advice.plan] if advice.has_windows and advice.plan else plans,
+        [_show(row, job.pad, spec, stats) for row in chosen],
+        [*plans, advice.plan] if is_new and advice.plan else plans,
         _health(inspected.audits),
         advice,
         shared,
         show.random_rows is not None,
-        (*dataset.notes, *job.notes, *late_notes(inspected.audits[0].late, "check")),
+        (
+            *dataset.notes,
+            *job.notes,
+            *late_notes(inspected.audits[0].late, "check"),
+            *_notes(spec, show, files, stats, chosen),
+        ),
     )
+
+
+def _spec_to_read(specs: Sequence[PadSpec]) -> PadSpec:
+    """Return the padding options that are checked against the input.
+
+    Ends are kept only in rows longer than some maxlen. Without a maxlen, percentiles are proposed, so a
+    request to keep ends is no mistake.
+    """
+    spec = next((one for one in specs if one.maxlen != "longest"), specs[0])
+    if spec.maxlen == "longest" and spec.windows is None:
+        return replace(spec, keep_first=0, keep_last=0)
+    return spec
+
+
+def _length_to_check(maxlens: Sequence[int | str]) -> int | None:
+    """Return the length to which rows are padded, for the rules; None for the longest row."""
+    numbers = [maxlen for maxlen in maxlens if isinstance(maxlen, int)]
+    return max(numbers) if numbers and len(numbers) == len(maxlens) else None
+
+
+def _side(spec: PadSpec, inspected: InspectedRows) -> Side:
+    return (inspected.padding or "post") if spec.padding == "post" else spec.padding
+
+
+def _name_stdin(advice: Advice, inputs: Sequence[str]) -> Advice:
+    """Add a line about the placeholder for standard input."""
+    if "-" not in inputs or not advice.command:
+        return advice
+    line = f"In the command, {STDIN} stands for the standard input: use a file, or - to pipe the data again."
+    return replace(advice, details=(*advice.details, line))
+
+
+def _notes(
+    spec: PadSpec, show: ShowSpec, files: ReadOptions, stats: LengthStats, chosen: Sequence[Row]
+) -> list[str]:
+    """Return facts about the numbers and the shown rows."""
+    notes = []
+    if files.limit is not None and stats.rows == files.limit:
+        first = f"only the first {count(stats.rows, 'row')} were read (--limit)"
+        notes.append(f"{first}. The recommended command reads all rows, so its numbers differ")
+    if show.random_rows is None and show.first < show.stop and not chosen:
+        rows = count(stats.rows, "row")
+        notes.append(f"rows {show.first}:{show.stop} do not exist, because the input has {rows}")
+    if spec.end_columns:
+        notes.append(
+            f"the plans do not know the number of tokens to keep in column {spec.end_columns[0]!r}. With "
+            "windows, the output has more rows than they say"
+        )
+    return notes
 
 
 def _health(audits: Sequence[Audit]) -> list[Finding]:
@@ -180,6 +256,14 @@ def _show(row: Row, job: Job, spec: PadSpec, stats: LengthStats) -> ShownRow:
     ragged = Ragged(values, np.array([0]), np.array([len(values)]))
     segments = make_segments(ragged.lengths, make_plan(spec, stats), spec)
     padded = pad_batch(ragged, segments, value=column.value, dtype=column.numpy_dtype)
-    kept = int(padded.lengths[0])
-    cut_first = spec.truncating == "pre"
-    return ShownRow(row.number, kept, padded.values[0], padded.mask[0], len(values) - kept, cut_first)
+    kept, cut_first = int(padded.lengths[0]), spec.truncating == "pre"
+    first, last = (end if isinstance(end, int) else 0 for end in (spec.keep_first, spec.keep_last))
+    return ShownRow(
+        row.number,
+        kept,
+        padded.values[0],
+        padded.mask[0],
+        len(values) - kept,
+        cut_first,
+        first if cut_first else kept - last,
+    )

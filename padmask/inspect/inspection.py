@@ -28,7 +28,8 @@ class ShownRow:
         values: tokens and pad values, shape (maxlen, ...).
         mask: bool, shape (maxlen,), True at real tokens.
         cut: number of tokens that truncation removes.
-        cut_first: whether these tokens are at the start of the row.
+        cut_first: whether truncation is at the start of the row.
+        cut_at: number of kept tokens before these tokens.
     """
 
     row: int
@@ -37,6 +38,7 @@ class ShownRow:
     mask: npt.NDArray[np.bool_]
     cut: int = 0
     cut_first: bool = False
+    cut_at: int = 0
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,14 @@ import pyarrow as pa
 
 from padmask.core.length_counter import LengthCounter
 from padmask.core.length_stats import LengthStats
+from padmask.core.shared_ends import SharedEnds
 from padmask.errors import WorkerDiedError
 from padmask.formats.dataset import Dataset
-from padmask.inspect.shared_end import lengths_with_token
+from padmask.inspect.shared_end import EndCounter
 from padmask.shards.pool import WorkerPool
 from padmask.spec.files import ReadOptions
 from padmask.spec.formats import FormatTraits
+from padmask.spec.pad import Side
 from padmask.spec.show import ShowSpec
 from padmask.storage.source import Source
 from padmask.stream.progress import ProgressCallback
@@ -45,6 +47,8 @@ class InspectRequest:
         job: columns to check, and how their padding is marked.
         files: options for reading files.
         show: rows to show.
+        maxlen: length to which raw rows will be padded, for the rules. If None, the longest row determines
+            the length.
     """
 
     format: FormatTraits
@@ -52,6 +56,7 @@ class InspectRequest:
     job: AuditJob
     files: ReadOptions
     show: ShowSpec
+    maxlen: int | None = None
 
 
 @dataclass(frozen=True)
@@ -62,15 +67,19 @@ class InspectedRows:
         stats: number of rows of each length.
         audits: violations of the data rules, for each group of columns.
         kept: rows that may be shown, each with a random key. `shown` uses the keys to choose a random sample.
-        ends: lengths of the raw rows that have the shared token at the end that truncation removes.
-        width: number of positions in the first row of padded input; None for raw input.
+        shared: tokens with which most rows start and end.
+        ends: lengths of the rows that have the shared token at the end that truncation removes.
+        width: number of positions in a row of padded input; None for raw input.
+        padding: side of the padding of padded input; None if it is unknown.
     """
 
     stats: LengthStats
     audits: Sequence[Audit]
     kept: Sequence[KeptRow]
+    shared: SharedEnds = field(default_factory=SharedEnds)
     ends: LengthStats = field(default_factory=LengthStats)
     width: int | None = None
+    padding: Side | None = None
 
     def __add__(self, later: InspectedRows) -> InspectedRows:
         before = self.stats.rows
@@ -78,8 +87,8 @@ class InspectedRows:
         audits = [audit.copy() for audit in self.audits]
         for audit, others in zip(audits, later.audits, strict=True):
             audit.join(others)
-        ends = self.ends + later.ends
-        return InspectedRows(self.stats + later.stats, audits, [*self.kept, *moved], ends, self.width)
+        stats, ends = self.stats + later.stats, self.ends + later.ends
+        return replace(self, stats=stats, audits=audits, kept=[*self.kept, *moved], ends=ends)
 
     def shown(self, show: ShowSpec) -> list[Row]:
         """Return the rows to show, in the order of the input."""
@@ -91,21 +100,21 @@ def inspect_rows(
 ) -> InspectedRows:
     """Read a dataset, check its rows against the rules, and sample the rows to show."""
     job, lengths, audits = request.job, LengthCounter(), open_audits(request.job)
-    column, side, ends, width = job.pad.columns[0].name, job.pad.spec.truncating, LengthCounter(), None
-    token = job.pad.beside.shared.cut_at(side)
+    column, width, padding = job.pad.columns[0].name, None, None
+    # The first rows of padded input show the padding, so the shared tokens are found in the real tokens.
+    shared = job.pad.beside.shared if job.padding is None else None
+    counter = EndCounter(job.pad.spec.truncating, shared)
     sampler = RowSampler([_pick_shown(request.show)])
     with (
         open_reading(dataset, request.files, progress) as reading,
-        closing(audit_rows(reading, "measuring", job, audits)) as batches,
+        closing(audit_rows(reading, "measuring", job, audits, request.maxlen, is_cut=False)) as batches,
     ):
         for batch in batches:
-            if token is not None and column in batch.tokens:
-                ends.add(lengths_with_token(batch.tokens[column], token, side))
-            if width is None and not batch.tokens and len(batch.lengths):
-                width = len(batch.row_at(0, 0).values[column])
+            counter.add(batch.tokens[column])
+            width, padding = batch.width, batch.padding
             sampler.take(batch.lengths, batch.row_at, lengths.rows)
             lengths.add(batch.lengths)
-    return InspectedRows(lengths.stats(), audits, sampler.kept[0], ends.stats(), width)
+    return InspectedRows(lengths.stats(), audits, sampler.kept[0], *counter.found(), width, padding)
 
 
 def _pick_shown(show: ShowSpec) -> Pick:

@@ -5,9 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from padmask.core.first_rows import FIRST_ROWS
+from padmask.core.length_counter import LengthCounter
 from padmask.core.length_stats import LengthStats
 from padmask.core.plan import Positions
 from padmask.core.ragged import Ragged
+from padmask.core.shared_ends import SharedEnds, Tokens, end_tokens
 from padmask.spec.pad import Side
 
 
@@ -39,15 +44,47 @@ class SharedEnd:
         return {"token": self.token, "end": self.end, "rows": self.lengths.rows}
 
 
-def lengths_with_token(rows: Ragged, token: int, truncating: Side) -> Positions:
-    """Return the lengths of the rows that have a token at the end that truncation removes.
+class EndCounter:
+    """A counter of the rows that have the shared token at the end that truncation removes.
 
-    >>> import numpy as np
-    >>> rows = Ragged(np.array([5, 2, 7, 7, 2]), np.array([0, 2, 3, 5]), np.array([2, 1, 2, 0]))
-    >>> lengths_with_token(rows, 2, "post").tolist()
-    [2, 2]
+    >>> counter = EndCounter("post")
+    >>> counter.add(Ragged(np.array([101, 7, 101, 102, 101, 102]), np.array([0, 2, 4]), np.array([2, 2, 2])))
+    >>> shared, lengths = counter.found()
+    >>> shared, dict(lengths.counts)
+    (SharedEnds(first=101, last=102), {2: 2})
+
+    Args:
+        truncating: side on which rows are truncated.
+        shared: shared tokens; None if the first rows with tokens determine them.
     """
-    rows = rows.select(rows.lengths > 0)
-    ends = rows.starts + rows.lengths - 1 if truncating == "post" else rows.starts
-    lengths: Positions = rows.lengths[rows.values[ends] == token]
-    return lengths
+
+    def __init__(self, truncating: Side, shared: SharedEnds | None = None) -> None:
+        self._truncating, self._shared = truncating, shared
+        self._lengths = LengthCounter()
+        # First tokens, last tokens and lengths of the rows that are not counted yet.
+        self._waiting: list[tuple[Tokens, Tokens, Positions]] = []
+
+    def add(self, rows: Ragged) -> None:
+        """Count rows. Only rows of integers share tokens."""
+        if rows.values.ndim != 1 or rows.values.dtype.kind not in "iu":
+            return
+        real = rows.select(rows.lengths > 0)
+        self._waiting.append((*end_tokens(real), real.lengths))
+        if self._shared is not None or sum(len(lengths) for _, _, lengths in self._waiting) >= FIRST_ROWS:
+            self._count()
+
+    def found(self) -> tuple[SharedEnds, LengthStats]:
+        """Return the shared tokens, and the lengths of the rows that have the token at the end."""
+        return self._count(), self._lengths.stats()
+
+    def _count(self) -> SharedEnds:
+        """Count the rows that are not counted yet, and return the shared tokens."""
+        if self._shared is None:
+            parts = [(firsts, lasts) for firsts, lasts, _ in self._waiting]
+            ends = [np.concatenate(tokens)[:FIRST_ROWS] for tokens in zip(*parts, strict=True)]
+            self._shared = SharedEnds.of_tokens(*ends) if ends else SharedEnds()
+        token = self._shared.cut_at(self._truncating)
+        for firsts, lasts, lengths in self._waiting if token is not None else ():
+            self._lengths.add(lengths[(lasts if self._truncating == "post" else firsts) == token])
+        self._waiting = []
+        return self._shared

@@ -87,7 +87,7 @@ def _legend(seen: Inspection, scale: float, unicode: bool) -> list[Text]:
     legend = Text.assemble((shades[-1], "cyan"), " real token  ", (shades[0], "dim"), " padding")
     if any(row.cut for row in shown):
         legend.append(f"  {CUT[unicode]}", style=CUT_STYLE)
-        legend.append(" in further windows" if seen.advice.has_windows else " cut")
+        legend.append(f" {seen.advice.cut_tokens}")
     return [Text(head), legend]
 
 

@@ -83,7 +83,7 @@ def _format_masks(seen: Inspection, style: str, console: Console) -> list[Render
     if style in ("bool", "int"):
         return [Text(line, overflow="ignore", no_wrap=True) for line in _format_matrix(seen.shown, style)]
     if style == "tokens":
-        return [_format_tokens(row) for row in seen.shown]
+        return [_format_tokens(row, seen.advice.cut_tokens) for row in seen.shown]
     return make_grid(seen, console)
 
 
@@ -98,23 +98,35 @@ def _format_matrix(shown: Sequence[ShownRow], style: str) -> list[str]:
     return [line for text in arrays for line in text.splitlines()]
 
 
-def _format_tokens(row: ShownRow) -> Text:
-    """Format the tokens of a row. Brackets mark padding, because the terminal may not support colours."""
+def _format_tokens(row: ShownRow, cut_tokens: str) -> Text:
+    """Format the tokens of a row. Brackets mark padding, because the terminal may not support colours.
+
+    Args:
+        row: row to show.
+        cut_tokens: words for the tokens that are cut, such as "cut".
+    """
     from rich.text import Text
 
     line = Text()
     line.append(f"{row.row}: ", style="dim")
-    cut = f"[{count(row.cut, 'token')} cut] " if row.cut else ""
-    line.append(cut if row.cut_first else "", style=CUT_STYLE)
     # The mask of an invalid row may have a different length. A question mark shows a missing value or mask.
-    places = zip_longest(row.values.tolist(), row.mask.tolist(), fillvalue="?")
+    places = list(zip_longest(row.values.tolist(), row.mask.tolist(), fillvalue="?"))
+    if not row.cut:
+        return _append_tokens(line, places)
+    # A row from which tokens are cut has no padding.
+    _append_tokens(line, places[: row.cut_at])
+    line.append(f"[{count(row.cut, 'token')} {cut_tokens}] ", style=CUT_STYLE)
+    return _append_tokens(line, places[row.cut_at :])
+
+
+def _append_tokens(line: Text, places: Sequence[tuple[Any, Any]]) -> Text:
+    """Append values, given with their masks. Repeated padding is shown once."""
     for (shown, real), same in groupby((_format_token(value, real), real) for value, real in places):
         number = sum(1 for _ in same)
         if real:
             line.append(f"{shown} " * number)
         else:
             line.append(f"({shown}) " if number == 1 else f"({shown} x {number:,}) ", style="dim")
-    line.append("" if row.cut_first else cut, style=CUT_STYLE)
     return line
 
 
@@ -170,7 +182,7 @@ def _print_histogram(seen: Inspection, console: Console) -> None:
 
 
 # Columns to omit on a narrow terminal, in this order, so that no number is cut off.
-DISPENSABLE = ("shapes", "rows cut", "size", "tokens lost", "padding")
+DISPENSABLE = ("shapes", "rows cut", "size", "rows", "tokens lost", "padding")
 
 
 def _print_plans(seen: Inspection, console: Console) -> None:
@@ -210,6 +222,9 @@ def _make_plan_table(seen: Inspection, left_out: Sequence[str]) -> RenderableTyp
     table = Table(title="Plans", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     best = seen.advice.plan.name if seen.advice.plan is not None else None
     rows = [_format_plan(plan, plan.name == best) for plan in seen.plans]
+    if not any(plan.overlong in ("window", "drop") for plan in seen.plans):
+        # Each row is one row of the output, except in packed rows.
+        rows = [{name: cell for name, cell in cells.items() if name != "rows"} for cells in rows]
     for name in rows[0]:
         if name in left_out:
             continue
@@ -235,6 +250,7 @@ def _format_plan(plan: Cost, is_best: bool) -> dict[str, str]:
     return {
         "plan": f"{plan.name} *" if is_best else plan.name,
         "maxlen": " ".join(map(str, plan.edges)),
+        "rows": f"{plan.rows:,}",
         "padding": share(plan.padding_share),
         "rows cut": f"{plan.rows_cut:,}",
         "tokens lost": lost,

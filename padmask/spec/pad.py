@@ -22,7 +22,7 @@ from padmask.spec.checks import (
     pairs_of,
     string,
 )
-from padmask.spec.maxlen import percentile_of
+from padmask.spec.maxlen import percentile_hint, percentile_of
 from padmask.spec.sides import checked_side
 from padmask.spec.windows import WindowSpec, checked_end, refuse_large_ends, refuse_with_own_lengths
 
@@ -113,7 +113,7 @@ class PadSpec:
             if self.maxlen != "longest" and not (percentile and 0 < float(percentile) <= 100):
                 raise SpecError(
                     "`maxlen` must be an integer, 'longest', or a percentile from 'p1' to 'p100'. "
-                    f"Received: {self.maxlen!r}.",
+                    f"Received: {self.maxlen!r}.{percentile_hint(self.maxlen)}",
                     options=["maxlen"],
                 )
             return

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from padmask.core.ragged import Ragged
+from padmask.spec.pad import Side
 
 Lengths = npt.NDArray[np.int64]
 
@@ -47,12 +48,17 @@ class BatchRows:
     Args:
         lengths: number of real tokens in each row, int64, shape (rows,). A bad row has the length 0.
         row_at: function that returns a row.
-        tokens: tokens by column, if the rows are not padded; else empty.
+        tokens: real tokens by column. Padded rows have only their first column, and no tokens here if their
+            mask has gaps.
+        width: number of positions in a padded row; None for raw rows.
+        padding: side of the padding of most rows; None for raw rows, and if no row shows the side.
     """
 
     lengths: Lengths
     row_at: RowGetter
     tokens: Mapping[str, Ragged] = field(default_factory=dict)
+    width: int | None = None
+    padding: Side | None = None
 
 
 def copy_row(number: int, columns: Mapping[str, Ragged], place: int, mask: Ragged | None = None) -> Row:

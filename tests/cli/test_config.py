@@ -37,7 +37,8 @@ MAY_SET = {
     | {"input-format", "output-format", "threads", "progress", "no-progress"}
     | {"join-windows", "no-join-windows"},
     "inspect": {*READ, "count", "rows", "sample", "seed", "style", "mask-column", "masks", "no-masks"}
-    | {"plans", "no-plans", "json", "workers", "progress", "no-progress"},
+    | {"plans", "no-plans", "json", "workers", "progress", "no-progress"}
+    | {"overlong", "keep-first", "keep-last", "overlap"},
     "verify": {*READ, "mask-column", "input", "explain", "strict", "no-strict", "device", "backend", "seed"}
     | {"batch-size", "vocab-size", "embedding-dim", "units", "json", "progress", "no-progress"},
 }

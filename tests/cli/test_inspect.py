@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from padmask import MaskSpec, PadSpec, pad, pad_file
+from padmask import MaskSpec, PadSpec, WindowSpec, pad, pad_file
 from padmask.cli import run
 
 ROWS = [[5, 6, 7], [], [8], [9, 9, 9, 9, 9, 9, 9, 9]]
@@ -72,6 +72,7 @@ def test_json_matches_the_readme(raw, inspect):
     assert list(seen["plans"][0]) == [
         "name",
         "maxlen",
+        "rows",
         "padding_share",
         "rows_cut",
         "tokens_lost",
@@ -332,8 +333,76 @@ def test_command_makes_windows(texts, inspect):
     seen = inspect(texts, "--maxlen", "30")
     report = run_command(seen["recommended"]["command"])
     plan = seen["plans"][-1]
-    assert (report["maxlen"], report["rows_written"]) == (30, plan["bytes"] // 30 // 4)
+    assert (report["maxlen"], report["rows_written"]) == (30, plan["rows"])
     assert (report["tokens_lost"], report["padding_share"]) == (0, pytest.approx(plan["padding_share"]))
+    rows = pq.read_table("padded.parquet").to_pylist()
+    assert {(row["input_ids"][0], row["input_ids"][sum(row["mask"]) - 1]) for row in rows} == {(101, 102)}
+
+
+CUTS = ["--overlong window --overlap 7 --keep-first 2", "--overlong drop", "--keep-last 3"]
+
+
+@pytest.mark.parametrize("cuts", CUTS)
+@pytest.mark.parametrize("maxlen", ["130", "p95"])
+def test_plans_honour_the_options_of_pad(texts, inspect, maxlen, cuts):
+    seen = inspect(texts, "--maxlen", maxlen, *cuts.split())
+    [plan] = [plan for plan in seen["plans"] if plan["name"] == maxlen]
+    report = run_command(seen["recommended"]["command"])
+    assert seen["recommended"]["plan"] == maxlen
+    assert cuts in seen["recommended"]["command"]
+    assert (report["rows_written"], report["tokens_lost"]) == (plan["rows"], plan["tokens_lost"])
+    assert plan["ends_lost"] == 0
+    assert report["padding_share"] == pytest.approx(plan["padding_share"])
+
+
+def test_windows_need_a_length(texts, inspect, capfd):
+    assert run(["inspect", texts, "--overlong", "window"]) == 2
+    assert "--maxlen 512" in capfd.readouterr().err
+    Path("pyproject.toml").write_text('[tool.padmask]\noverlong = "window"\noverlap = 4\n')
+    assert inspect(texts)["recommended"]["plan"] == "p99"
+    assert "--overlap 4" in inspect(texts, "--maxlen", "30")["recommended"]["command"]
+
+
+def test_error_is_not_recommended_to_fail(texts, inspect):
+    seen = inspect(texts, "--maxlen", "130", "--overlong", "error")
+    assert "10 of 1,000 rows" in seen["advice"]
+    assert run_command(seen["recommended"]["command"])["maxlen"] == 500
+
+
+def test_column_of_ends_is_noted(tmp_path, inspect, capfd):
+    file = tmp_path / "prompts.parquet"
+    pq.write_table(pa.table({"input_ids": [[1, 2, 3, 4]], "n": [2]}), file)
+    seen = inspect(str(file), "--maxlen", "3", "--keep-first", "n")
+    assert seen["recommended"]["command"].endswith("--overlong window --overlap 0 --keep-first n")
+    assert "'n'" in seen["notes"][0]
+    assert run(["inspect", str(file), "--maxlen", "3", "--keep-first", "m"]) == 2
+    assert "'m'" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_windows_are_joined_before_padding(texts, inspect, folder):
+    windows = PadSpec(maxlen=60, windows=WindowSpec(overlap=9), keep_first=1, keep_last=1)
+    Path("in").mkdir()
+    pad_file(texts, "in/windows.parquet", spec=windows)
+    seen = inspect("in" if folder else "in/windows.parquet", "--maxlen", "50")
+    assert seen["rows"] == pq.read_table("in/windows.parquet").num_rows > 1000
+    assert seen["recommended"] is None
+    unpad, again = seen["advice"].splitlines()[-1].split(" && ")
+    assert run(shlex.split(unpad)[1:]) == 0
+    rows, joined = (pq.read_table(name)["input_ids"].to_pylist() for name in (texts, "rows.parquet"))
+    assert joined == rows
+    assert (
+        inspect(*shlex.split(again)[2:])["recommended"]
+        == inspect("rows.parquet", "--maxlen", "50")["recommended"]
+    )
+
+
+def test_windows_kept_as_rows_are_padded(texts, inspect):
+    pad_file(texts, "windows.parquet", spec=PadSpec(maxlen=60, windows=WindowSpec()))
+    assert run(["unpad", "windows.parquet", "-o", "rows.parquet", "--no-join-windows", "-q"]) == 0
+    seen = inspect("rows.parquet", "--maxlen", "50")
+    plan = next(plan for plan in seen["plans"] if plan["name"] == "50")
+    assert run_command(seen["recommended"]["command"])["tokens_lost"] == plan["tokens_lost"]
 
 
 def test_command_for_padded_input(texts, inspect):
@@ -345,6 +414,86 @@ def test_command_for_padded_input(texts, inspect):
     assert run_command(command)["maxlen"] == 120
     # The padded rows cannot become shorter without a cut.
     assert inspect("padded.parquet", "--maxlen", "120")["recommended"]["command"] is None
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+@pytest.mark.parametrize("side", ["pre", "post"])
+@pytest.mark.parametrize("marks", [{}, {"column": None, "length_column": "n"}, {"column": "attention_mask"}])
+def test_padded_input_keeps_side_and_end(tmp_path, monkeypatch, inspect, suffix, side, marks):
+    monkeypatch.chdir(tmp_path)
+    rows = [[101, 5, 6, 7, 8, 102], *[[101, 5, 6, 102]] * 5]
+    Path("rows.jsonl").write_text("".join(f'{{"input_ids": {row}}}\n' for row in rows))
+    if suffix == "jsonl" and marks.get("length_column"):
+        pytest.skip("JSON Lines have no metadata that name the length column")
+    pad_file("rows.jsonl", f"all.{suffix}", spec=PadSpec(padding=side), mask=MaskSpec(**marks))
+    seen = inspect(f"all.{suffix}", "--maxlen", "5")
+    assert seen["shared_end"] == {"token": 102, "end": "last", "rows": 6}
+    assert {plan["name"]: plan["ends_lost"] for plan in seen["plans"]}["5"] == 1
+    padding = "--padding pre " if side == "pre" else ""
+    command = seen["recommended"]["command"]
+    assert command.endswith(f"-o padded.parquet {padding}--maxlen 5 --keep-last 1")
+    pre = inspect(f"all.{suffix}", "--maxlen", "5", "--truncating", "pre")
+    assert pre["shared_end"] == {"token": 101, "end": "first", "rows": 6}
+
+
+def test_requested_side_takes_precedence(raw, inspect):
+    pad_file(raw, "pre.parquet", spec=PadSpec(padding="pre"))
+    command = inspect("pre.parquet", "--maxlen", "7", "--padding", "post")["recommended"]["command"]
+    assert "--padding" not in command
+
+
+def test_left_padding_counts_short_rows(raw, inspect):
+    def fallbacks(*args: str) -> int:
+        return sum(found["count"] for found in inspect(*args)["health"] if found["rule"] == "cudnn-fallback")
+
+    assert fallbacks(raw, "--padding", "pre") == 3
+    assert fallbacks(raw, "--padding", "pre", "--maxlen", "3") == 2
+    assert fallbacks(raw, "--padding", "pre", "--maxlen", "1") == 1
+    pad_file(raw, "pre.parquet", spec=PadSpec(padding="pre", maxlen=3))
+    assert fallbacks("pre.parquet") == 2
+    Path("equal.jsonl").write_text('{"input_ids": [1, 2, 3]}\n' * 2)
+    assert fallbacks("equal.jsonl", "--padding", "pre") == 0
+
+
+def test_other_plans_lose_no_more(tmp_path, inspect):
+    file = tmp_path / "equal.jsonl"
+    file.write_text('{"input_ids": [1, 2, 3, 4, 5, 6, 7, 8]}\n' * 20)
+    seen = inspect(str(file), "--maxlen", "6")
+    assert seen["recommended"]["plan"] == "windows-6"
+    assert "sorted-32" not in seen["advice"]
+
+
+def test_limit_is_noted(texts, inspect):
+    assert inspect(texts, "--limit", "2000")["notes"] == []
+    [note] = inspect(texts, "--limit", "10")["notes"]
+    assert "first 10 rows" in note
+
+
+def test_rows_beyond_the_end_are_noted(raw, inspect, capfd):
+    seen = inspect(raw, "--rows", "50:60")
+    assert seen["masks"] == []
+    assert "50:60" in seen["notes"][0] and "4 rows" in seen["notes"][0]
+    assert run(["inspect", raw, "--rows", "0:2", "-n", "1"]) == 2
+    assert "--rows and --count" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("args", "shown"),
+    [
+        (["--maxlen", "100"], "97 98 [20 tokens cut] 102"),
+        (["--maxlen", "100", "--truncating", "pre"], "101 [20 tokens cut] 21 22"),
+        (["--maxlen", "100", "--overlong", "window"], "97 98 [20 tokens in further windows] 102"),
+    ],
+)
+def test_shown_rows_are_those_of_the_command(texts, capfd, args, shown):
+    assert run(["inspect", texts, "--rows", "950:951", "--style", "tokens", "--no-plans", *args]) == 0
+    assert shown in " ".join(capfd.readouterr().out.split())
+
+
+def test_dropped_rows_are_shown(texts, capfd):
+    cuts = ["--maxlen", "130", "--overlong", "drop", "--no-plans"]
+    assert run(["inspect", texts, "--rows", "988:992", *cuts]) == 0
+    assert "× in dropped rows" in capfd.readouterr().out
 
 
 def test_shared_end_is_reported(texts, inspect):
@@ -373,7 +522,8 @@ def test_shared_end_over_files(tmp_path, inspect, workers):
 def test_large_loss_is_not_recommended(texts, inspect):
     seen = inspect(texts, "--maxlen", "30")
     assert seen["recommended"]["plan"] == seen["plans"][-1]["name"] == "windows-30"
-    assert seen["recommended"]["command"].endswith("--maxlen 30 --overlong window --overlap 3")
+    windows = "--maxlen 30 --overlong window --overlap 3 --keep-first 1 --keep-last 1"
+    assert seen["recommended"]["command"].endswith(windows)
     assert [len(mask["mask"]) for mask in seen["masks"]] == [30] * 10
     assert all(mask["cut"] in (0, 30, 90, 110, 470) for mask in seen["masks"])
 
@@ -392,7 +542,7 @@ def test_tokens_style_folds_padding(texts, capfd):
     assert run(["inspect", texts, "--rows", "899:901", "--maxlen", "100", "--style", "tokens"]) == 0
     shown = " ".join(capfd.readouterr().out.split())
     assert "58 102 (0 x 40) 900: 101 1 2" in shown
-    assert "99 [20 tokens cut] Lengths" in shown
+    assert "98 [20 tokens cut] 102 Lengths" in shown
 
 
 def test_command_is_one_line(texts):
@@ -549,7 +699,11 @@ def test_stdin_is_read(raw):
             text=True,
             check=True,
         )
-    assert json.loads(done.stdout)["rows"] == 4
+    seen = json.loads(done.stdout)
+    assert seen["rows"] == 4
+    # The data from the pipe are gone.
+    assert seen["recommended"]["command"].startswith("padmask pad INPUT -o ")
+    assert "INPUT" in seen["advice"].splitlines()[-2]
 
 
 def test_several_files_are_one_dataset(raw, inspect):

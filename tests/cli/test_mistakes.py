@@ -138,3 +138,31 @@ def test_overlong_overrides_pyproject(here: Run) -> None:
 def test_no_mask_overrides_pyproject(here: Run) -> None:
     Path("pyproject.toml").write_text('[tool.padmask]\nmask-dtype = "int8"\n')
     assert here("pad", "train.jsonl", "--no-mask").returncode == 0
+
+
+@pytest.mark.parametrize("verb", ["pad", "inspect"])
+@pytest.mark.parametrize(
+    ("options", "remedy"),
+    [
+        (["--stride", "8"], "--overlap N"),
+        (["--doc_stride", "8"], "--overlap N"),
+        (["--doc-stride=8"], "--overlap N"),
+        (["--return_overflowing_tokens"], "--overlong window"),
+        (["--pad_token_id", "3"], "--value N"),
+        (["--pad-token", "<pad>"], "--value V"),
+        (["--truncation_side", "left"], "--truncating left"),
+        (["--padding-side", "left"], "--padding left"),
+        (["--max_len", "8"], "--maxlen N"),
+        (["--padding", "longest"], "--maxlen longest"),
+        (["--padding", "max_length"], "--maxlen N"),
+        (["--maxlen", "95%"], "'p95'"),
+        (["--maxlen", "99.5 %"], "'p99.5'"),
+        (["--maxlen", "0.95"], "'p95'"),
+        (["--maxlen", ".5"], "'p50'"),
+    ],
+    ids=lambda part: " ".join(part) if isinstance(part, list) else "",
+)
+def test_options_of_other_tools(here: Run, verb: str, options: list[str], remedy: str) -> None:
+    done = here(verb, "train.jsonl", *options)
+    assert done.returncode == 2
+    assert remedy in " ".join(done.stderr.replace("│", " ").split())

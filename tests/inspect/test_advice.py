@@ -8,10 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from padmask import PadSpec, WindowSpec
 from padmask.core.length_stats import LengthStats
+from padmask.core.shared_ends import SharedEnds
 from padmask.inspect.advice import Advice, Adviser
 from padmask.inspect.commands import PadCommand
 from padmask.inspect.costs import CostBasis, candidate_costs
+from padmask.inspect.cuts import Cuts
 from padmask.inspect.shared_end import SharedEnd
 
 # Most rows are short. One row in 400 has more than half of the tokens.
@@ -21,10 +24,12 @@ HEAVY_TAIL = {20: 399, 40_000: 1}
 TEXTS = {20: 600, 60: 300, 120: 90, 140: 9, 500: 1}
 
 
-def advise(counts, *asked, shared=None, width=None, multiple=None) -> Advice:
-    basis = CostBasis(LengthStats(counts), multiple, shared=shared)
+def advise(counts, *asked, shared=None, width=None, multiple=None, ends=None, overlong="truncate", **cuts):
+    spec = PadSpec(maxlen="p99", pad_to_multiple_of=multiple, **cuts)
+    cuts = Cuts.of(spec, overlong, ends or SharedEnds())
+    basis = CostBasis(LengthStats(counts), multiple, shared=shared, cuts=cuts)
     plans = {cost.name: cost for cost in candidate_costs(basis, asked)}
-    return Adviser(basis, plans, PadCommand(["in.jsonl"], "out.parquet"), width).recommend(asked)
+    return Adviser(basis, plans, PadCommand(["in.jsonl"], "out.parquet"), spec, width).recommend(asked)
 
 
 def options(advice: Advice) -> list[str]:
@@ -62,7 +67,7 @@ def test_equal_lengths_at_the_top():
     # All long rows were already cut at 512, so p99 saves nothing.
     advice = advise({64: 80, 512: 20})
     assert advice.plan.name == "longest"
-    assert "At least 1% of the rows have this length." in advice.text
+    assert "p99 saves nothing" in advice.text
 
 
 @pytest.mark.parametrize(
@@ -110,6 +115,52 @@ def test_shared_end_is_kept(truncating, end):
     assert "--keep" not in advise(TEXTS, 30, shared=shared).command
 
 
+@pytest.mark.parametrize(
+    ("ends", "cuts", "kept"),
+    [
+        (SharedEnds(101, 102), {}, ["--keep-first", "1", "--keep-last", "1"]),
+        (SharedEnds(None, 102), {}, ["--keep-last", "1"]),
+        (SharedEnds(101, 102), {"keep_first": 3}, ["--keep-first", "3", "--keep-last", "1"]),
+        (SharedEnds(101, None), {"keep_last": "n"}, ["--keep-first", "1", "--keep-last", "n"]),
+    ],
+    ids=str,
+)
+def test_windows_keep_shared_ends(ends, cuts, kept):
+    advice = advise(HEAVY_TAIL, ends=ends, **cuts)
+    assert options(advice) == ["--maxlen", "24", "--overlong", "window", "--overlap", "3", *kept]
+
+
+def test_short_windows_keep_no_ends():
+    advice = advise({1: 9, 30: 9}, 2, ends=SharedEnds(101, 102))
+    assert options(advice) == ["--maxlen", "2", "--overlong", "window", "--overlap", "0"]
+    # The kept tokens fill a row, so no window is possible.
+    assert options(advise({1: 9, 30: 9}, 2, keep_last=2)) == ["--maxlen", "2", "--keep-last", "2"]
+
+
+def test_one_giant_row_may_be_dropped():
+    advice = advise({10: 200, 50_000: 1}, 16)
+    assert "1 of 201 rows is longer and becomes 3,572 windows" in advice.text
+    assert any("--overlong drop (loses 96.2% of the tokens)" in line for line in advice.details)
+    assert "--overlong drop" not in str(advise(TEXTS, 30))
+
+
+def test_empty_rows_may_be_dropped():
+    assert "50 of 51 rows are empty; --empty-rows drop" in str(advise({0: 50, 50: 1}))
+    assert "--empty-rows" not in str(advise({0: 1, 50: 50}))
+
+
+def test_percentile_too_short_for_the_ends():
+    assert advise({1: 995, 50: 5}, keep_last=2).plan.name == "longest"
+
+
+def test_windows_of_the_user_keep_their_overlap():
+    advice = advise(TEXTS, 100, windows=WindowSpec(overlap=50), ends=SharedEnds(1, None))
+    assert advice.plan.name == "100"
+    assert options(advice) == [
+        *("--maxlen", "100", "--overlong", "window", "--overlap", "50", "--keep-first", "1")
+    ]
+
+
 @pytest.mark.parametrize("counts", [{}, {0: 5}])
 def test_nothing_to_pad(counts):
     advice = advise(counts)
@@ -143,7 +194,6 @@ def test_large_losses_are_never_recommended(counts, asked, multiple):
         return
     assert advice.plan.lost_share < 0.2
     assert advice.plan.maxlen > 0
-    assert f"--maxlen {advice.maxlen}" in advice.command
+    assert f"--maxlen {advice.spec.maxlen}" in advice.command
     if advice.has_windows:
-        overlap = int(shlex.split(advice.command)[-1])
-        assert 0 <= overlap < advice.plan.maxlen
+        assert 0 <= advice.spec.windows.overlap < advice.plan.maxlen

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 
 import pytest
 
-from padmask import Column, PadSpec
+from padmask import Column, PadSpec, WindowSpec
 from padmask.inspect.commands import PadCommand, has_many_files, new_name
 
 
-def words(command: PadCommand, *options: str) -> list[str]:
-    return shlex.split(command.text(*options))
+def words(command: PadCommand, spec: PadSpec | None = None, overlong: str = "truncate") -> list[str]:
+    return shlex.split(command.text(spec or PadSpec(), overlong))
 
 
 def test_options_of_the_user_are_kept():
-    spec = PadSpec(padding="pre", truncating="pre", value="<pad>", dtype="string", pad_to_multiple_of=8)
-    command = PadCommand(["a b.jsonl"], "padded.parquet", ["ids", "x y=-1"], spec, input_format="jsonl")
-    assert words(command, "--maxlen", "p95") == [
+    sides = PadSpec(padding="pre", truncating="pre", maxlen="p95")
+    spec = replace(sides, value="<pad>", dtype="string", pad_to_multiple_of=8)
+    command = PadCommand(["a b.jsonl"], "padded.parquet", ["ids", "x y=-1"], input_format="jsonl")
+    assert words(command, spec) == [
         *("padmask", "pad", "a b.jsonl", "-o", "padded.parquet", "--input-format", "jsonl"),
         *("-c", "ids", "-c", "x y=-1", "--padding", "pre", "--truncating", "pre", "--value", "<pad>"),
         *("--dtype", "string", "--pad-to-multiple-of", "8", "--maxlen", "p95"),
@@ -25,13 +27,33 @@ def test_options_of_the_user_are_kept():
 
 
 def test_defaults_are_omitted():
-    assert PadCommand(["in.jsonl"], "out.parquet").text() == "padmask pad in.jsonl -o out.parquet"
+    text = PadCommand(["in.jsonl"], "out.parquet").text(PadSpec(maxlen=8))
+    assert text == "padmask pad in.jsonl -o out.parquet --maxlen 8"
+
+
+@pytest.mark.parametrize(
+    ("spec", "overlong", "options"),
+    [
+        (PadSpec(keep_first="n", keep_last=1), "truncate", ["--keep-first", "n", "--keep-last", "1"]),
+        (PadSpec(), "drop", ["--overlong", "drop"]),
+        (
+            PadSpec(windows=WindowSpec(overlap=3, labels="new"), keep_last=1),
+            "truncate",
+            [*("--overlong", "window", "--overlap", "3", "--window-labels", "new", "--keep-last", "1")],
+        ),
+    ],
+    ids=str,
+)
+def test_options_for_longer_rows(spec, overlong, options):
+    command = PadCommand(["in.jsonl"], "out.parquet")
+    assert words(command, replace(spec, maxlen=9), overlong)[5:] == ["--maxlen", "9", *options]
 
 
 def test_columns_of_the_library():
     command = PadCommand(["in.jsonl"], "out.npz", [Column("labels", "int64", -100), Column("ids")])
-    assert words(command)[5:] == ["-c", "labels:int64=-100", "-c", "ids"]
-    assert words(PadCommand(["in.jsonl"], "out.npz", {"ids": 5, "x": None}))[5:] == ["-c", "ids=5", "-c", "x"]
+    assert words(command)[5:-2] == ["-c", "labels:int64=-100", "-c", "ids"]
+    mapping = PadCommand(["in.jsonl"], "out.npz", {"ids": 5, "x": None})
+    assert words(mapping)[5:-2] == ["-c", "ids=5", "-c", "x"]
 
 
 def test_padded_input_is_unpadded_first():
@@ -39,20 +61,26 @@ def test_padded_input_is_unpadded_first():
         ["in.jsonl"],
         "out.parquet",
         ["ids=7"],
-        PadSpec(padding="pre"),
         input_format="jsonl",
         unpadded="rows.parquet",
         mask_column="m",
         names=["ids"],
     )
-    first, second = command.text("--maxlen", "9").split(" && ")
+    first, second = command.text(PadSpec(padding="pre", maxlen=9)).split(" && ")
     assert first == ("padmask unpad in.jsonl -o rows.parquet --input-format jsonl -c ids --mask-column m")
     assert second == "padmask pad rows.parquet -o out.parquet -c ids=7 --padding pre --maxlen 9"
 
 
+def test_windows_are_joined_first():
+    command = PadCommand(["in.jsonl"], "out.parquet", ["ids=7"], unpadded="rows.parquet", names=["ids"])
+    first, second = command.join_text([128, "p95"], PadSpec(padding="pre")).split(" && ")
+    assert first == "padmask unpad in.jsonl -o rows.parquet -c ids"
+    assert second == "padmask inspect rows.parquet -c ids=7 --padding pre --maxlen 128,p95"
+
+
 def test_inputs_are_safe():
     secret = PadCommand(["s3://key:secret@bucket/a?region=x", "-odd.jsonl", "-", "$(rm x)"], "out/")
-    assert words(secret)[2:6] == ["s3://bucket/a", "./-odd.jsonl", "-", "$(rm x)"]
+    assert words(secret)[2:6] == ["s3://bucket/a", "./-odd.jsonl", "INPUT", "$(rm x)"]
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,16 @@ from __future__ import annotations
 from itertools import combinations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from padmask import PadSpec, pad
+from padmask import PadSpec, WindowSpec, pad, pad_table
 from padmask.core.length_stats import LengthStats
+from padmask.core.shared_ends import SharedEnds
 from padmask.inspect.costs import CostBasis, best_edges, candidate_costs, cost_of, count_bins, windows_cost
+from padmask.inspect.cuts import Cuts
 from padmask.inspect.shared_end import SharedEnd
 
 LENGTHS = st.lists(st.integers(0, 20), min_size=1, max_size=40)
@@ -98,6 +101,7 @@ def test_cost_as_json():
     assert costs_of({1: 50, 3: 5, 100: 1}, [2], shared=shared)["2"].as_dict() == {
         "name": "2",
         "maxlen": 2,
+        "rows": 56,
         "padding_share": pytest.approx(1 - 62 / 112),
         "rows_cut": 6,
         "tokens_lost": 103,
@@ -166,8 +170,32 @@ def test_multiple_rounds_edges_up():
 
 def test_windows_repeat_tokens():
     # 10 tokens in windows of 4 that overlap by 2: 0-3, 2-5, 4-7, 6-9.
-    cost = windows_cost(CostBasis(LengthStats({10: 1, 4: 2, 0: 1})), 4, 2)
+    cost = windows_cost(CostBasis(LengthStats({10: 1, 4: 2, 0: 1}), cuts=Cuts(overlap=2)), 4)
     assert (cost.places, cost.tokens, cost.tokens_lost) == ((4 + 2 + 1) * 4, 16 + 8, 0)
+
+
+@given(
+    lengths=LENGTHS,
+    maxlen=st.integers(6, 25),
+    overlap=st.integers(0, 2),
+    first=st.integers(0, 2),
+    last=st.integers(0, 1),
+)
+def test_windows_equal_those_of_pad(lengths, maxlen, overlap, first, last):
+    rows = pa.table({"input_ids": pa.array([[1] * length for length in lengths], pa.list_(pa.int32()))})
+    spec = PadSpec(maxlen=maxlen, keep_first=first, keep_last=last, windows=WindowSpec(overlap=overlap))
+    padded = pad_table(rows, ["input_ids"], spec)
+    cost = cost_of(CostBasis(LengthStats.of(lengths), cuts=Cuts.of(spec, "truncate", SharedEnds())), maxlen)
+    tokens = sum(map(sum, padded["mask"].to_pylist()))
+    assert (cost.rows, cost.tokens, cost.places) == (len(padded), tokens, len(padded) * maxlen)
+
+
+@given(lengths=LENGTHS, maxlen=st.integers(0, 25))
+def test_dropped_rows_are_lost(lengths, maxlen):
+    cost = cost_of(CostBasis(LengthStats.of(lengths), cuts=Cuts(overlong="drop")), maxlen)
+    kept = [length for length in lengths if length <= maxlen]
+    assert (cost.rows, cost.tokens, cost.places) == (len(kept), sum(kept), len(kept) * maxlen)
+    assert (cost.rows_cut, cost.tokens_lost) == (len(lengths) - len(kept), sum(lengths) - sum(kept))
 
 
 def test_no_rows():

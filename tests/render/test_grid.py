@@ -58,7 +58,7 @@ def test_legend_without_cut_rows():
 
 
 def test_tokens_of_further_windows_are_not_lost():
-    plan = windows_cost(CostBasis(LengthStats({6: 1})), 4, 1)
+    plan = windows_cost(CostBasis(LengthStats({6: 1})), 4)
     head, legend, _ = grid([row(0, 6, 4)], plan=plan)
     assert head == "Masks of 1 row: 4 positions (windows-4)"
     assert legend.endswith("× in further windows")

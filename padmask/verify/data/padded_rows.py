@@ -75,7 +75,13 @@ class PaddedRowAudit:
         self._check_positions(batch, values, mask, fits, stated)
         seen = np.concatenate([[0], np.cumsum(mask.values != 0)])
         lengths = np.where(known, seen[mask.starts + mask.lengths] - seen[mask.starts], 0)
-        found = BatchRows(lengths, lambda place, number: copy_row(number, values, place, mask))
+        found = BatchRows(
+            lengths,
+            lambda place, number: copy_row(number, values, place, mask),
+            {self._first: _real_tokens(values[self._first], mask, lengths)},
+            self._width,
+            self._side,
+        )
         return CheckedRows(found, fits)
 
     def _check_positions(
@@ -160,6 +166,31 @@ def _rectangle(ragged: Ragged, picked: npt.NDArray[np.int64], width: int) -> npt
     places = ragged.starts[picked][:, None] + np.arange(width)
     rectangle: npt.NDArray[Any] = ragged.values[places]
     return rectangle
+
+
+def _real_tokens(values: Ragged, mask: Ragged, lengths: npt.NDArray[np.int64]) -> Ragged:
+    """Return the real tokens of padded rows. A row has no tokens if its mask has gaps.
+
+    >>> values = Ragged(np.array([0, 7, 8, 9, 0, 6]), np.array([0, 3]), np.array([3, 3]))
+    >>> mask = Ragged(np.array([0, 1, 1, 1, 0, 1]), values.starts, values.lengths)
+    >>> rows = _real_tokens(values, mask, np.array([2, 2]))
+    >>> rows.starts.tolist(), rows.lengths.tolist()
+    ([1, 3], [2, 0])
+
+    Args:
+        values: padded rows.
+        mask: mask of each row.
+        lengths: number of real tokens in each row; 0 for rows to ignore.
+    """
+    real = np.flatnonzero(mask.values)
+    firsts = np.searchsorted(real, mask.starts)
+    some = lengths > 0
+    begins, ends = np.zeros_like(lengths), np.zeros_like(lengths)
+    begins[some] = real[firsts[some]]
+    ends[some] = real[firsts[some] + lengths[some] - 1] + 1
+    whole = ends - begins == lengths
+    starts = values.starts + np.where(some, begins - mask.starts, 0)
+    return Ragged(values.values, starts, np.where(whole, lengths, 0))
 
 
 def _read_lengths(batch: Batch, name: str) -> npt.NDArray[np.int64]:

@@ -1,0 +1,113 @@
+"""The options for rows longer than maxlen, which `pad` and `inspect` share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Literal, TypeVar
+
+import click
+
+from padmask.cli.config import setting
+from padmask.cli.options import is_typed
+from padmask.errors import SpecError
+from padmask.spec.maxlen import parse_maxlen
+from padmask.spec.pad import PadSpec
+from padmask.spec.windows import WindowSpec
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class EndLength(click.ParamType):  # type: ignore[type-arg]  # before click 8.4 it takes no type
+    """A parameter type for a number of tokens, or a column with this number for each row."""
+
+    name = "N|COLUMN"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        text = str(value)
+        number = parse_maxlen(text)
+        if text == "" or (isinstance(number, str) and re.fullmatch(r"[-+]?[\d.]+", text)):
+            self.fail(f"{text!r} is neither a number of tokens nor the name of a column.", param, ctx)
+        return number
+
+
+def cut_options(command: Command) -> Command:
+    """Add the options for rows longer than maxlen to a command."""
+    for option in reversed(
+        (
+            setting(
+                "--overlong",
+                type=click.Choice(["truncate", "window", "drop", "error"]),
+                default="truncate",
+                show_default=True,
+                help="What to do with rows longer than maxlen. window splits a row into several rows.",
+            ),
+            setting(
+                "--keep-first",
+                type=EndLength(),
+                default=None,
+                help="Keep the first N tokens of rows longer than maxlen, such as [CLS] or a prompt. COLUMN "
+                "has the number for each row.",
+            ),
+            setting(
+                "--keep-last",
+                type=EndLength(),
+                default=None,
+                help="Keep the last N tokens of rows longer than maxlen, such as [SEP] or an end-of-text "
+                "token.",
+            ),
+            setting(
+                "--overlap",
+                type=click.IntRange(min=0),
+                default=None,
+                metavar="N",
+                help="Number of tokens that each window repeats from the window before, in addition to the "
+                "kept ends.  [default: 0]",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def with_cuts(spec: PadSpec, ctx: click.Context, given: Mapping[str, Any]) -> PadSpec:
+    """Return padding options with the kept ends and the windows from the parameters of a command.
+
+    Raises:
+        SpecError: the options contradict each other, or the ends do not fit in maxlen.
+    """
+    first, last = _end(ctx, given, "keep_first"), _end(ctx, given, "keep_last")
+    return replace(spec, keep_first=first, keep_last=last, windows=_windows(ctx, given))
+
+
+def overlong_of(given: Mapping[str, Any]) -> Literal["truncate", "drop", "error"]:
+    """Return the value of --overlong. Windows replace truncation, and are part of the padding options."""
+    overlong: Literal["truncate", "drop", "error"] = (
+        "truncate" if given["overlong"] == "window" else given["overlong"]
+    )
+    return overlong
+
+
+def _end(ctx: click.Context, given: Mapping[str, Any], name: str) -> int | str:
+    """Return the number of tokens to keep at an end of a row.
+
+    --overlong drop or error on the command line overrides the number in pyproject.toml.
+    """
+    cuts = given["overlong"] in ("truncate", "window")
+    if not cuts and is_typed(ctx, "overlong") and not is_typed(ctx, name):
+        return 0
+    return given[name] or 0
+
+
+def _windows(ctx: click.Context, given: Mapping[str, Any]) -> WindowSpec | None:
+    """Return the options of windows. Raise an error if these options are set without --overlong window."""
+    if given["overlong"] == "window":
+        return WindowSpec(overlap=given["overlap"] or 0, labels=given.get("window_labels") or "all")
+    for name in ("overlap", "window_labels"):
+        if given.get(name) is not None and (is_typed(ctx, name) or not is_typed(ctx, "overlong")):
+            raise SpecError(
+                f"--{name.replace('_', '-')} has an effect only on windows. Add --overlong window.",
+                options=[name, "overlong"],
+            )
+    return None

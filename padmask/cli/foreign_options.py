@@ -1,0 +1,34 @@
+"""Options of other tools for padding, and what to use instead."""
+
+from __future__ import annotations
+
+_STRIDE = (
+    "{option} has two meanings: the overlap of windows in Hugging Face's tokenizers, and the step from one "
+    "window to the next elsewhere. Use --overlong window --overlap N, where N is the number of tokens that "
+    "two consecutive windows share. For a step of S, N is maxlen - kept ends - S."
+)
+
+# For each option, written with dashes, a sentence about what to use.
+PADDING_OPTIONS = {
+    "--stride": _STRIDE.format(option="--stride"),
+    "--doc-stride": _STRIDE.format(option="--doc_stride"),
+    "--window": "Windows are made with --overlong window, and have the length --maxlen.",
+    "--return-overflowing-tokens": (
+        "To split long rows into windows instead of truncating them, use --overlong window. --overlap N sets "
+        "the number of tokens that two consecutive windows share."
+    ),
+    "--max-len": "The length of the rows is --maxlen N, longest, or a percentile such as p95.",
+    "--pad-token-id": "The pad value is --value N for all columns, or -c input_ids=N for one column.",
+    "--pad-token": "The pad value is --value V for all columns, or -c tokens=V for one column.",
+    "--padding-side": "The side of the padding is --padding left or --padding right.",
+    "--truncation-side": "The side on which long rows are truncated is --truncating left or right.",
+    "--truncation": (
+        "Rows longer than --maxlen are truncated by default. --truncating left or right sets the side, and "
+        "--overlong sets what else happens to these rows."
+    ),
+    "--return-attention-mask": (
+        "pad always adds a mask. To choose its name and dtype, use --mask-column attention_mask --mask-dtype "
+        "int64."
+    ),
+    "--return-tensors": "pad writes files. For NumPy arrays, use an output that ends in .npz.",
+}
