@@ -123,7 +123,8 @@ class Adviser:
         plan = advice.plan
         if plan is not None and self.width == plan.maxlen and not plan.rows_cut and not advice.has_windows:
             text = f"The rows already have the length of the plan {plan.name}{_of(plan)}."
-            return replace(advice, text=text, command="")
+            is_asked = not usable or plan.name in map(str, usable)
+            return replace(advice, text=text if is_asked else f"{advice.text} {text}", command="")
         return advice
 
     def _choose(self) -> Advice:

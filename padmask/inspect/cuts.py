@@ -43,6 +43,7 @@ class Cuts:
         first, last: numbers of tokens to keep that the user requested.
         overlap: overlap of windows that the user requested; None for an eighth of their length.
         shared: tokens with which most rows start and end. Windows keep them.
+        has_window_columns: whether the input has a column that windows would add, so it can have no windows.
     """
 
     overlong: Overlong = "truncate"
@@ -50,6 +51,7 @@ class Cuts:
     last: int = 0
     overlap: int | None = None
     shared: SharedEnds = field(default_factory=SharedEnds)
+    has_window_columns: bool = False
 
     @classmethod
     def of(cls, spec: PadSpec, overlong: Overlong, shared: SharedEnds) -> Cuts:
@@ -70,7 +72,7 @@ class Cuts:
 
     def can_window(self, maxlen: int) -> bool:
         """Return whether rows can be split into windows of `maxlen` positions."""
-        return self.fit(maxlen, "window")
+        return not self.has_window_columns and self.fit(maxlen, "window")
 
     def window_size(self, maxlen: int) -> WindowSize:
         """Return the tokens that windows of `maxlen` positions repeat.

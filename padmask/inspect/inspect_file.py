@@ -38,6 +38,7 @@ from padmask.spec.formats import RECOMMENDED_FORMAT
 from padmask.spec.pad import MaskSpec, PadSpec, RowPolicy, Side
 from padmask.spec.show import ShowSpec
 from padmask.spec.sides import checked_side
+from padmask.spec.windows import WINDOW_COLUMNS
 from padmask.storage.inputs import find_inputs
 from padmask.storage.source import sources_of
 from padmask.storage.urls import checked_paths
@@ -133,12 +134,13 @@ def inspect_file(  # noqa: PLR0913 - one keyword per option of the command
             inspected = inspect_rows(request, dataset, progress)
         add_file_findings(inspected.audits, dataset, job, files.limit)
         has_parts = job.padding is not None and has_windows(dataset.schema())
+        has_window_columns = not {*WINDOW_COLUMNS}.isdisjoint(dataset.schema().names)
     stats, shown_column, shared = inspected.stats, job.pad.columns[0], None
     token = inspected.shared.cut_at(spec.truncating)
     if token is not None:
         shared = SharedEnd(token, spec.truncating, inspected.ends)
     is_kept = bool(spec.keep_last if spec.truncating == "post" else spec.keep_first)
-    cuts = Cuts.of(spec, overlong, inspected.shared)
+    cuts = replace(Cuts.of(spec, overlong, inspected.shared), has_window_columns=has_window_columns)
     unkept = None if is_kept else shared
     basis = CostBasis(stats, spec.pad_to_multiple_of, _token_bytes(shown_column), unkept, cuts)
     plans = candidate_costs(basis, maxlens)
@@ -154,11 +156,9 @@ def inspect_file(  # noqa: PLR0913 - one keyword per option of the command
         mask_column,
         [column.name for column in job.pad.columns] if columns else [],
     )
-    if has_parts:
-        advice = advise_to_join(command, maxlens, spec)
-    else:
-        adviser = Adviser(basis, {cost.name: cost for cost in plans}, command, spec, inspected.width)
-        advice = _name_stdin(adviser.recommend(maxlens), inputs)
+    adviser = Adviser(basis, {cost.name: cost for cost in plans}, command, spec, inspected.width)
+    advice = advise_to_join(command, maxlens, spec) if has_parts else adviser.recommend(maxlens)
+    advice = _name_stdin(advice, inputs)
     # The rows are shown as the recommended plan cuts them, or as one of their windows.
     spec = replace(advice.spec or replace(spec, maxlen="longest"), windows=None)
     chosen = inspected.shown(show)

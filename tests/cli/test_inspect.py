@@ -403,6 +403,8 @@ def test_windows_kept_as_rows_are_padded(texts, inspect):
     seen = inspect("rows.parquet", "--maxlen", "50")
     plan = next(plan for plan in seen["plans"] if plan["name"] == "50")
     assert run_command(seen["recommended"]["command"])["tokens_lost"] == plan["tokens_lost"]
+    # Windows of these rows would need the same columns again.
+    assert "--overlong" not in inspect("rows.parquet", "--maxlen", "20")["advice"]
 
 
 def test_command_for_padded_input(texts, inspect):

@@ -138,7 +138,10 @@ BROKEN = {
     ),
     "pad-value-in-tokens": lines({"input_ids": [5, 0]}, {"input_ids": [6]}),
     "row-fully-masked": lines({"input_ids": [5, 6]}, {"input_ids": []}),
-    "cudnn-fallback": lambda folder: [*lines({"input_ids": [5, 6]})(folder), "--padding", "pre"],
+    "cudnn-fallback": lambda folder: [
+        *lines({"input_ids": [5, 6]}, {"input_ids": [7]})(folder),
+        *("--padding", "pre"),
+    ],
     "mixed-dtypes": write_two_types,
     "length-range": write_impossible_length,
     "mixed-sides": write_two_sides,
@@ -379,7 +382,7 @@ def test_findings_are_one_line_each(here, tmp_path):
     (tmp_path / name).mkdir()
     rows = [{"input_ids": [5, 6], "labels": [1, 2]}, {"input_ids": [7], "labels": None}]
     (tmp_path / name / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + "no\n")
-    done = here("verify", f"{name}/in.jsonl", "--no-model", "--padding", "pre")
+    done = here("verify", f"{name}/in.jsonl", "--no-model", "--padding", "pre", "--maxlen", "3")
     assert done.returncode == 1
     _, _, labels, syntax, warning = done.stdout.splitlines()
     assert labels.startswith(f"{name}/in.jsonl:2: bad-row: labels: ")
