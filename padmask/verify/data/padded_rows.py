@@ -78,7 +78,7 @@ class PaddedRowAudit:
         found = BatchRows(
             lengths,
             lambda place, number: copy_row(number, values, place, mask),
-            {self._first: _real_tokens(values[self._first], mask, lengths)},
+            {self._first: _real_tokens(values[self._first], mask, lengths, seen)},
             self._width,
             self._side,
         )
@@ -168,12 +168,12 @@ def _rectangle(ragged: Ragged, picked: npt.NDArray[np.int64], width: int) -> npt
     return rectangle
 
 
-def _real_tokens(values: Ragged, mask: Ragged, lengths: npt.NDArray[np.int64]) -> Ragged:
-    """Return the real tokens of padded rows. A row has no tokens if its mask has gaps.
+def _real_tokens(values: Ragged, mask: Ragged, lengths: npt.NDArray[np.int64], seen: Any) -> Ragged:
+    """Return the real tokens of padded rows. A row has no tokens if its padding is not at one end.
 
     >>> values = Ragged(np.array([0, 7, 8, 9, 0, 6]), np.array([0, 3]), np.array([3, 3]))
     >>> mask = Ragged(np.array([0, 1, 1, 1, 0, 1]), values.starts, values.lengths)
-    >>> rows = _real_tokens(values, mask, np.array([2, 2]))
+    >>> rows = _real_tokens(values, mask, np.array([2, 2]), np.array([0, 0, 1, 2, 3, 3, 4]))
     >>> rows.starts.tolist(), rows.lengths.tolist()
     ([1, 3], [2, 0])
 
@@ -181,16 +181,15 @@ def _real_tokens(values: Ragged, mask: Ragged, lengths: npt.NDArray[np.int64]) -
         values: padded rows.
         mask: mask of each row.
         lengths: number of real tokens in each row; 0 for rows to ignore.
+        seen: number of real tokens before each position of `mask`, and of all real tokens.
     """
-    real = np.flatnonzero(mask.values)
-    firsts = np.searchsorted(real, mask.starts)
-    some = lengths > 0
-    begins, ends = np.zeros_like(lengths), np.zeros_like(lengths)
-    begins[some] = real[firsts[some]]
-    ends[some] = real[firsts[some] + lengths[some] - 1] + 1
-    whole = ends - begins == lengths
-    starts = values.starts + np.where(some, begins - mask.starts, 0)
-    return Ragged(values.values, starts, np.where(whole, lengths, 0))
+    is_first = seen[np.minimum(mask.starts + 1, len(seen) - 1)] > seen[mask.starts]
+    begins = np.where(is_first, 0, np.maximum(mask.lengths - lengths, 0))
+    places = mask.starts + begins
+    # Rows to ignore may have masks of another length.
+    ends = np.minimum(places + lengths, len(seen) - 1)
+    starts = values.starts + begins
+    return Ragged(values.values, starts, np.where(seen[ends] - seen[places] == lengths, lengths, 0))
 
 
 def _read_lengths(batch: Batch, name: str) -> npt.NDArray[np.int64]:
