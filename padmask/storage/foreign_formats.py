@@ -6,11 +6,16 @@ import json
 import os
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from padmask.errors import UnsupportedError
 from padmask.storage.blank_lines import BLANK
+from padmask.storage.urls import display_path
+
+# Number of bytes to read from a file to recognize its format.
+_START_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -248,6 +253,19 @@ def foreign_error(
     return UnsupportedError(
         f"{name}: {subject} {found.title}, which padmask does not read. {remedy}", options=["input_format"]
     )
+
+
+def how_to_convert(path: str) -> str:
+    """Return what to do with a local file of an unknown format, as a sentence."""
+    start = b""
+    # Opening a pipe would block.
+    if os.path.isfile(path):
+        with suppress(OSError), open(path, "rb") as file:
+            start = file.read(_START_BYTES)
+    complete = start[: start.rfind(b"\n") + 1] or start
+    error = foreign_error(display_path(path), path, complete)
+    formats = "Data files end in .jsonl (or .jsonl.gz, .jsonl.zst), .parquet or .arrow."
+    return formats if error is None else f"{error}"
 
 
 def _command(template: str, file: str) -> tuple[str, str]:
