@@ -85,7 +85,7 @@ def test_unknown_dtype_is_named():
 @pytest.mark.parametrize(
     "wrong",
     [
-        lambda: MaskSpec(dtype="uint8"),
+        lambda: MaskSpec(dtype="uint64"),
         lambda: MaskSpec(column=""),
         lambda: MaskSpec(column="n", length_column="n"),
         lambda: RowPolicy(overlong="cut"),
