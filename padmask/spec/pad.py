@@ -37,7 +37,7 @@ DTYPES = (*INTEGER_DTYPES, *FLOAT_DTYPES, "string")
 # Columns of bools stay bools, so only a column can have this dtype.
 COLUMN_DTYPES = (*DTYPES, "bool")
 
-MASK_DTYPES = ("bool", "int8", "int32", "int64")
+MASK_DTYPES = ("bool", "int8", "uint8", "int16", "int32", "int64", "float32", "float64")
 
 DEFAULT_DTYPE = "int32"
 

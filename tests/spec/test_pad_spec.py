@@ -77,6 +77,15 @@ def test_unknown_column_suggestion():
         parse_column("lables=-100", ["input_ids", "labels"])
 
 
+@pytest.mark.parametrize(
+    "text", ["input_ids,labels", "input_ids labels", "input_ids, labels", "input_ids;labels"]
+)
+def test_list_of_columns_is_split(text):
+    with pytest.raises(PadmaskError, match="repeat the option: -c input_ids -c labels"):
+        parse_column(text, ["input_ids", "labels"])
+    assert parse_column(text, ["input_ids", "labels", text]).name == text
+
+
 def test_unknown_dtype_is_named():
     with pytest.raises(PadmaskError, match="int31"):
         parse_column("ids:int31", ["ids"])

@@ -135,7 +135,8 @@ def _make_group_job(
     job, unsure_notes = _without_unsure(dataset, job, padding, asked)
     masks = mask_fields(dataset, beside_tokens(dataset, job.columns, padding))
     values = known_pad_values(job.columns, padding, requested=bool(asked.columns))
-    notes = [*job.beside.notes, *unsure_notes]
+    suspicions = job.beside.suspicions if padding is None else ()
+    notes = [*suspicions, *job.beside.notes, *unsure_notes]
     if padding is not None and not asked.columns:
         notes += unmarked_padding_notes(dataset, padding)
     side_from = ""
