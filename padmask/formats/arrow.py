@@ -62,9 +62,11 @@ def arrow_errors(source: Source, format_: FormatTraits) -> Iterator[None]:
             other = other_format_error(source, start or b"", format_)
             if other is not None:
                 raise other from None
+        remedy = "Check that the file is complete"
+        if kind_of_error is UnsupportedError:
+            remedy = "Write the file without this feature, for example with other types or compression"
         raise kind_of_error(
-            f"{source.name}: not a readable {format_.title} file: {short_arrow_error(error)}. Check that the "
-            "file is complete.",
+            f"{source.name}: not a readable {format_.title} file: {short_arrow_error(error)}. {remedy}.",
             options=["input_format"],
         ) from None
 

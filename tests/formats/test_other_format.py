@@ -57,3 +57,12 @@ def test_empty_file_is_named(tmp_path: Path, read: str) -> None:
     (tmp_path / "a").touch()
     with pytest.raises(UnreadableError, match="empty"):
         open_reader(FORMATS[read], Source(str(tmp_path / "a")), None).schema()
+
+
+def test_unsupported_type_is_not_called_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(*_: object, **__: object) -> None:
+        raise pa.ArrowNotImplementedError("Integers with more than 64 bits not implemented")
+
+    monkeypatch.setattr(pq, "ParquetFile", read)
+    with pytest.raises(UnsupportedError, match=r"more than 64 bits.*without this feature"):
+        open_reader(FORMATS["parquet"], Source(str(write(tmp_path / "a", "parquet"))), None).schema()

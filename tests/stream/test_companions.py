@@ -688,3 +688,12 @@ def test_note_about_unchecked_columns(here: Path, own: dict[str, str]) -> None:
     pad_file(path, "out.parquet", spec=PadSpec(own_lengths={"labels": "longest"}), mask=MaskSpec(own=own))
     notes = verify_file("out.parquet").notes
     assert ["not checked: 'labels'" in note for note in notes] == ([] if own else [True])
+
+
+def test_note_names_the_mask_of_a_column(here: Path) -> None:
+    path = write("in.jsonl", [{"input_ids": [5, 6], "labels": [1]}, {"input_ids": [7], "labels": [1, 2]}])
+    own = {"labels": "labels_mask"}
+    pad_file(path, "out.jsonl", spec=PadSpec(own_lengths={"labels": 3}), mask=MaskSpec(own=own))
+    (note,) = verify_file("out.jsonl").notes
+    assert "'labels_mask'" not in note and note.endswith("-c labels --mask-column labels_mask")
+    assert verify_file("out.jsonl", columns=["labels"], mask_column="labels_mask").notes == ()
