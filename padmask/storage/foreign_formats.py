@@ -88,6 +88,13 @@ _BINARY: tuple[ForeignFormat, ...] = (
     ForeignFormat(
         "UTF-16 text", "iconv -f UTF-16 -t UTF-8 {file} > {base}.utf8.jsonl", magic=[b"\xff\xfe", b"\xfe\xff"]
     ),
+    # Without a byte order mark, the command must name the byte order.
+    ForeignFormat(
+        "UTF-16 text", "iconv -f UTF-16LE -t UTF-8 {file} > {base}.utf8.jsonl", magic=[b"{\0", b"[\0"]
+    ),
+    ForeignFormat(
+        "UTF-16 text", "iconv -f UTF-16BE -t UTF-8 {file} > {base}.utf8.jsonl", magic=[b"\0{", b"\0["]
+    ),
 )
 
 # padmask decompresses only text.

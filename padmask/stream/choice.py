@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -49,8 +49,10 @@ class Beside:
         notes: warnings, as sentences.
         suspicions: warnings about columns that may be masks of padding, as sentences.
         hint: likely reason for errors about vectors, as a sentence; empty if unknown.
-        ragged: names of columns with one value per token, but with other lengths. Empty if columns were
-            requested.
+        ragged: names of columns with one value per token, but with other lengths. Only for rows that are
+            checked.
+        unpaddable: names of companions and masks whose type padmask cannot pad. Only for rows that are
+            checked.
         shared: the tokens with which most rows start and end.
     """
 
@@ -60,6 +62,7 @@ class Beside:
     suspicions: tuple[str, ...] = ()
     hint: str = ""
     ragged: tuple[str, ...] = ()
+    unpaddable: tuple[str, ...] = ()
     shared: SharedEnds = field(default_factory=SharedEnds)
 
 
@@ -94,11 +97,18 @@ def choose_for_dataset(
     choice = choose_together(schema, asked, spec, mask, rows, ones=ones)
     hint = _batch_dimension(schema, rows, first)
     suspicions = tuple(_suspicion(name, first) for name in _possible_masks(choice, rows))
-    notes = (*([hint] if hint else []), *([] if asked else _unpaddable_notes(schema, choice, purpose)))
+    unpaddable = () if asked else choice.unpaddable
+    notes = (*([hint] if hint else []), *unpaddable_notes(schema, unpaddable, "padded"))
     shared = rows.ends.get(first, SharedEnds())
     if purpose != "pad":
-        ragged = () if asked else choice.ragged
-        beside = Beside(notes=notes, suspicions=suspicions, hint=hint, ragged=ragged, shared=shared)
+        beside = Beside(
+            notes=(hint,) if hint else (),
+            suspicions=suspicions,
+            hint=hint,
+            ragged=choice.ragged,
+            unpaddable=choice.unpaddable,
+            shared=shared,
+        )
         return choice, beside, rows
     names = [*(column.name for column in choice.columns), *own]
     files = known_schemas(dataset)
@@ -123,11 +133,17 @@ def _batch_dimension(schema: pa.Schema, rows: FirstRows, name: str) -> str:
     )
 
 
-def _unpaddable_notes(schema: pa.Schema, choice: ColumnChoice, purpose: Purpose) -> list[str]:
-    verb = "padded" if purpose == "pad" else "checked"
+def unpaddable_notes(schema: pa.Schema, names: Iterable[str], verb: str) -> list[str]:
+    """Return a note for each column whose type padmask cannot pad.
+
+    Args:
+        schema: columns of the input.
+        names: names of the columns.
+        verb: what was not done with the columns, such as `"padded"`.
+    """
     return [
         f"not {verb}: {name!r}, because padmask cannot pad the type {schema.field(name).type}"
-        for name in choice.unpaddable
+        for name in names
     ]
 
 

@@ -48,7 +48,7 @@ FOREIGN = {
     "TFRecord": [(20).to_bytes(8, "little") + b"\x80crc\n\x12\n\x10"],
     "an HTML or XML page": [b"<!DOCTYPE html>\n<html>", b"<html>", b'<?xml version="1.0"?><Error/>'],
     "UTF-32 text": ['{"a": [1]}'.encode("utf-32")],
-    "UTF-16 text": ['{"a": [1]}'.encode("utf-16")],
+    "UTF-16 text": ['{"a": [1]}'.encode(name) for name in ("utf-16", "utf-16-le", "utf-16-be")],
     "one JSON array": [
         b"[" + LINE.strip() + b"]",
         b'[\n  {"a": [1]},\n  {"a": [2]}\n]\n',

@@ -697,3 +697,18 @@ def test_note_names_the_mask_of_a_column(here: Path) -> None:
     (note,) = verify_file("out.jsonl").notes
     assert "'labels_mask'" not in note and note.endswith("-c labels --mask-column labels_mask")
     assert verify_file("out.jsonl", columns=["labels"], mask_column="labels_mask").notes == ()
+
+
+@formats
+def test_ragged_columns_beside_padded_ids(here: Path, format_: str) -> None:
+    rows = [
+        {"input_ids": [5, 6], "labels": [1], "offset_mapping": [{"s": 0}]},
+        {"input_ids": [7], "labels": [1, 2], "offset_mapping": [{"s": 1}]},
+    ]
+    pad_file(write("in.jsonl", rows), f"out.{format_}")
+    notes = verify_file(f"out.{format_}").notes
+    assert [note.partition(" (")[0].partition(",")[0] for note in notes] == [
+        "not checked: 'offset_mapping'",
+        "not checked: 'labels'",
+    ]
+    assert verify_file(f"out.{format_}", columns=["input_ids"]).notes == ()

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from padmask.core.columns import name_columns
 from padmask.core.companions import list_names
-from padmask.core.metadata import read_descriptions
+from padmask.core.metadata import described_names, read_descriptions
 from padmask.core.padding import Padding
 from padmask.core.still_padded import is_named_mask
 from padmask.core.unpad_job import groups_with_marks, unsure_columns
@@ -24,6 +24,7 @@ from padmask.errors import SpecError, column_flags, quoted
 from padmask.formats.dataset import Dataset
 from padmask.spec.columns import Column, Columns
 from padmask.spec.pad import Side
+from padmask.stream.choice import unpaddable_notes
 from padmask.stream.first_rows import read_first_rows
 from padmask.stream.job import Job, PadRequest, make_job
 from padmask.stream.padding import find_dataset_padding, unmarked_padding_notes
@@ -100,7 +101,12 @@ def make_audit_job(
     # The mask of other columns is no second mask of the tokens.
     masks = [field for field in job.masks if field.name not in taken]
     taken |= {column.name for other in also for column in other.pad.columns}
-    notes = [*job.notes, *_ragged_notes(dataset, job, taken | {field.name for field in masks})]
+    notes = [*job.notes]
+    if not asked.columns:
+        notes += unpaddable_notes(dataset.schema(), job.pad.beside.unpaddable, "checked")
+        # Other notes describe columns that padmask padded.
+        taken |= {*described_names(dataset.schema()), *(field.name for field in masks)}
+        notes += _ragged_notes(dataset, job, taken)
     return replace(job, also=tuple(also), masks=masks, notes=notes)
 
 
