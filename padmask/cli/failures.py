@@ -28,6 +28,10 @@ UNFINISHED = UnfinishedError(
 )
 
 
+# Options whose names differ from the parameters of the library.
+_OPTIONS = {"own_lengths": "own_length", "own_masks": "own_mask"}
+
+
 def print_error(message: str, code: int = 2) -> int:
     """Print an error message to stderr, and return the exit code."""
     with suppress(OSError):
@@ -107,7 +111,7 @@ def error_report(error: Exception, option_names: Mapping[str, str]) -> dict[str,
 def _with_option_names(text: str, names: Iterable[str]) -> str:
     """Replace parameter names in a message, such as `maxlen`, with option names, such as --maxlen."""
     for name in names:
-        text = text.replace(f"`{name}`", f"--{name.replace('_', '-')}")
+        text = text.replace(f"`{name}`", f"--{_OPTIONS.get(name, name).replace('_', '-')}")
     return text
 
 

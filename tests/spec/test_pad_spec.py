@@ -120,3 +120,10 @@ def test_other_specs_refuse_nonsense(wrong):
 def test_added_columns_have_two_names(names):
     with pytest.raises(PadmaskError, match="same column name"):
         MaskSpec(**names)
+
+
+@pytest.mark.parametrize(("maxlen", "multiple"), [("abc", None), (-1, None), (5, 8)])
+def test_own_length_error_names_the_column(maxlen, multiple):
+    with pytest.raises(PadmaskError, match="Column 'labels' in `own_lengths`: the length") as caught:
+        PadSpec(own_lengths={"labels": maxlen}, pad_to_multiple_of=multiple)
+    assert caught.value.options[0] == "own_lengths"
