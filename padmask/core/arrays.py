@@ -43,7 +43,7 @@ def pad(sequences: Any, spec: PadSpec | None = None, *, threads: int = 2) -> Pad
     Args:
         sequences: rows of tokens, or of vectors of equal length: Python lists, NumPy arrays, or an
             Arrow list array or chunked array of any layout.
-        spec: how to pad. The default `PadSpec()` pads after the tokens, to the longest row.
+        spec: how to pad. The default `PadSpec()` pads after the tokens, to the length of the longest row.
         threads: number of blocks of rows to pad at the same time. The result does not depend on this number.
 
     Returns:
@@ -60,14 +60,15 @@ def pad(sequences: Any, spec: PadSpec | None = None, *, threads: int = 2) -> Pad
             fit the dtype.
 
     Source: the Keras guide "Understanding masking & padding". The mask has the same format as the result of
-    `compute_mask` in this guide, but is computed from the row lengths. A token may equal the pad value.
+    `compute_mask` in this guide, but is computed from the row lengths, because a token may equal the pad
+    value.
     """
     spec = or_default("spec", spec, PadSpec)
     threads = at_least(1)("threads", threads)
     if spec.end_columns:
         raise SpecError(
-            f"`pad` has no columns, so {spec.end_columns[0]!r} cannot be the number of tokens to keep. Use a "
-            "number, or `pad_table`.",
+            f"`pad` has no columns, so no column {spec.end_columns[0]!r} can contain the number of tokens to "
+            "keep. Use a number, or `pad_table`.",
             options=["keep_first", "keep_last"],
         )
     asked = asked_dtype(None, spec)

@@ -1,6 +1,6 @@
 """Create padded values and masks from segments.
 
-All masks are created here. They depend on lengths, not on values, because a token may equal the pad value.
+All masks are created here. Masks depend on lengths, not on values, because a token may equal the pad value.
 This module handles neither files nor Arrow arrays.
 """
 
@@ -118,7 +118,7 @@ def pad_batch(
     Args:
         ragged: source rows. Their values must fit `dtype`.
         segments: positions of the tokens of these rows in the output.
-        value: pad value, a scalar or a vector. It is broadcast over the axes after (rows, maxlen).
+        value: pad value, a scalar or a vector. The value is broadcast over the axes after (rows, maxlen).
         dtype: dtype of the result.
         threads: number of blocks to pad at the same time.
 

@@ -24,7 +24,7 @@ def read_lengths(
         values: values of the column, shape (rows,).
         name: name of the column, for the faults.
         option: option that specified the column, for the faults.
-        bits: number of bits of the largest valid length.
+        bits: a valid length is less than 2**`bits`.
     """
     good = [type(value) is int and 0 <= value < 1 << bits for value in values]
     lengths = [value if fine else 0 for value, fine in zip(values, good, strict=True)]
