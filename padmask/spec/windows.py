@@ -77,7 +77,7 @@ def refuse_large_ends(maxlen: int, keep_first: int | str, keep_last: int | str, 
 
 
 def needed_positions(first: Any, last: Any, overlap: int | None) -> Any:
-    """Return the minimum length of an output row with the given ends, for a number or an array of numbers.
+    """Return the minimum length of an output row with these kept ends (numbers, or arrays of numbers).
 
     A window must have at least one token that the window before does not have.
     """
@@ -99,7 +99,7 @@ def describe_large_ends(maxlen: int, first: int, last: int, overlap: int | None)
 
 
 def refuse_with_own_lengths(windows: WindowSpec | None, end_columns: Sequence[str]) -> None:
-    """Raise an error if an option that requires equal lengths is used with columns with their own lengths.
+    """Raise an error if an option that requires columns of equal length is used with `own_lengths`.
 
     Raises:
         SpecError: rows are split into windows, or a column has the number of tokens to keep.

@@ -203,7 +203,7 @@ def _is_in(path: str, folder: str) -> bool:
 def refuse_missing_folder(path: str | None) -> None:
     """Raise an error if the folder of an output file does not exist.
 
-    padmask writes the file only at the end of a run, so it calls this function at the start.
+    padmask writes the file only at the end of a run. Therefore, the folder is checked at the start.
 
     Raises:
         OutputError: the folder does not exist.
@@ -224,7 +224,8 @@ def refuse_closed(path: str) -> None:
     descriptor = descriptor_of(path)
     if descriptor is not None and descriptor > 2 and _status(path, stdio=1) is None:
         raise OutputError(
-            f"Cannot write {path!r}: file descriptor {descriptor} is not open. Open it, or choose a file."
+            f"Cannot write {path!r}: file descriptor {descriptor} is not open. Open the descriptor, or "
+            "choose a file."
         )
 
 
