@@ -58,7 +58,7 @@ def find_tokens(
         batch: rows with their padded columns.
         job: padded columns, and the mask or length column.
         masks: reader of the masks of JSON rows; None for other rows.
-        on_error: `"fail"` raises an error for such a row, `"skip"` skips the row.
+        on_error: `"fail"` raises an error for a bad row, `"skip"` skips the row.
         consumed: number of input bytes read so far.
 
     Raises:
