@@ -271,8 +271,8 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         spec=replace(
             spec_of(given, given["maxlen"]),
             own_lengths=_own_lengths(given["own_lengths"]),
-            keep_first=given["keep_first"] or 0,
-            keep_last=given["keep_last"] or 0,
+            keep_first=_end(ctx, given, "keep_first"),
+            keep_last=_end(ctx, given, "keep_last"),
             windows=_windows(ctx, given),
         ),
         mask=MaskSpec(
@@ -300,6 +300,17 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         folder_options=[name for name in FOR_FOLDERS if given[name] and is_typed(ctx, name)],
     )
     load_runner("pad")(arguments)
+
+
+def _end(ctx: click.Context, given: Mapping[str, Any], name: str) -> int | str:
+    """Return the number of tokens to keep at an end of a row.
+
+    --overlong drop or error on the command line overrides the number in pyproject.toml.
+    """
+    cuts = given["overlong"] in ("truncate", "window")
+    if not cuts and is_typed(ctx, "overlong") and not is_typed(ctx, name):
+        return 0
+    return given[name] or 0
 
 
 def _windows(ctx: click.Context, given: Mapping[str, Any]) -> WindowSpec | None:

@@ -23,7 +23,8 @@ from padmask.core.python_rows import flatten, flatten_objects, refuse_bools
 from padmask.core.ragged import Ragged, find_misfits
 from padmask.errors import DataError, Fault, SpecError
 from padmask.spec.checks import at_least, one_of, optional, or_default
-from padmask.spec.pad import DEFAULT_DTYPE, PadSpec, Side
+from padmask.spec.cuts import refuse_unused_cuts
+from padmask.spec.pad import DEFAULT_DTYPE, PadSpec, RowPolicy, Side
 from padmask.spec.sides import checked_side
 
 # With fewer values, a second thread costs more time than it saves.
@@ -71,6 +72,7 @@ def pad(sequences: Any, spec: PadSpec | None = None, *, threads: int = 2) -> Pad
             "keep. Use a number, or `pad_table`.",
             options=["keep_first", "keep_last"],
         )
+    refuse_unused_cuts(spec, RowPolicy())
     asked = asked_dtype(None, spec)
     ragged = _to_ragged(sequences, None if asked is None else kind_of_dtype(asked))
     dtype = asked or _default_dtype(ragged)

@@ -5,7 +5,7 @@ Only this module handles the offsets, slices, views and nulls of Arrow arrays. I
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -508,9 +508,31 @@ def take_rows(column: pa.Array, rows: npt.NDArray[np.int64]) -> pa.Array:
         return pa.concat_arrays(slices) if slices else column.slice(0, 0)
 
 
-def select_rows(batch: pa.RecordBatch, rows: npt.NDArray[np.int64]) -> pa.RecordBatch:
-    """Return the rows of a batch at the given indices. An index may occur several times."""
-    columns = [take_rows(column, rows) for column in batch.columns]
+def select_rows(
+    batch: pa.RecordBatch, rows: npt.NDArray[np.int64], without: Collection[str] = ()
+) -> pa.RecordBatch:
+    """Return the rows of a batch at the given indices. An index may occur several times.
+
+    Args:
+        batch: rows to select from.
+        rows: indices of rows.
+        without: names of columns that are null in the result, because other columns replace them.
+
+    Raises:
+        SpecError: a column would exceed the capacity of an Arrow array.
+    """
+    columns = []
+    for field, column in zip(batch.schema, batch.columns, strict=True):
+        try:
+            absent = field.name in without
+            columns.append(pa.nulls(len(rows), field.type) if absent else take_rows(column, rows))
+        except (pa.ArrowInvalid, pa.ArrowCapacityError):
+            raise SpecError(
+                f"Column {field.name!r} would need more than 2 GiB in {len(rows):,} rows, because each "
+                "window repeats the value of its row. Choose a smaller --batch-rows or a larger --maxlen, "
+                "or remove the column from the input.",
+                options=["batch_rows", "maxlen", "overlap"],
+            ) from None
     return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
 
 

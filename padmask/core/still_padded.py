@@ -11,7 +11,6 @@ import pyarrow as pa
 from padmask.core.arrow_lists import is_sequence, kind_of
 from padmask.core.companions import is_companion, is_per_token
 from padmask.core.first_rows import FirstRows
-from padmask.core.join_windows import has_windows
 from padmask.core.metadata import Described
 from padmask.core.padding import read_groups
 from padmask.core.unpad_job import UnpadJob
@@ -62,8 +61,8 @@ def find_still_padded(
     groups = _read_groups(files, requested)
     taken = {*job.all_columns, *job.all_dropped, *marks}
     notes = [_left_note(job)] if job.all_left else []
-    if (job.all_left or job.unsure) and has_windows(schema):
-        notes.append("windows are not joined, because some columns stay padded")
+    if job.unjoined:
+        notes.append(f"windows are not joined, because {job.unjoined}")
     if groups and not requested:
         found = {name: group.mask for group in groups for name in group.values}
         found = {name: mask for name, mask in found.items() if name in schema.names and name not in taken}

@@ -12,7 +12,7 @@ from padmask.core.arrow_lists import is_sequence
 from padmask.core.columns import COMPANIONS, default_column, only_field
 from padmask.core.companions import is_companion
 from padmask.core.first_rows import FirstRows
-from padmask.core.join_windows import has_windows
+from padmask.core.join_windows import has_windows, reason_not_to_join
 from padmask.core.metadata import read_descriptions
 from padmask.core.padding import (
     FirstRowsOf,
@@ -43,6 +43,8 @@ class UnpadJob:
         left: names of columns that stay padded although they have the same mask or length column as the
             columns to unpad. If there are any, the mask and length columns are written unchanged.
         windows: whether to join windows.
+        unjoined: reason why windows are not joined although the user did not ask to keep windows; empty if
+            windows are joined, or if there are no windows.
         unsure: names of the columns that are not changed because another mask may mark their padding, with
             the name of this mask.
     """
@@ -55,6 +57,7 @@ class UnpadJob:
     also: tuple[UnpadJob, ...] = ()
     left: tuple[str, ...] = ()
     windows: bool = False
+    unjoined: str = ""
     unsure: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -79,6 +82,17 @@ class UnpadJob:
         """Names of the columns to leave out of the output, in all jobs."""
         names = [name for job in (self, *self.also) for name in job.dropped]
         return (*names, *(WINDOW_COLUMNS if self.windows else ()))
+
+    @property
+    def kept_length(self) -> str | None:
+        """Name of the length column that the output has; None if there is none."""
+        return None if self.length in self.dropped else self.length
+
+    @property
+    def may_differ(self) -> tuple[str, ...]:
+        """Names of the columns that may differ between the windows of a row."""
+        length = () if self.length is None else (self.length,)
+        return (*self.columns, *length, *self.all_dropped)
 
 
 # Returns the first rows of all list columns.
@@ -121,6 +135,10 @@ def groups_with_marks(files: Mapping[str, pa.Schema], columns: Sequence[str]) ->
     except DataError:
         return []
     names = {name for schema in files.values() for name in schema.names}
+    # The counts of a run are those of the first group, which is also the group whose windows are joined.
+    described = sorted(
+        described, key=lambda group: (not group.windows, not {*group.values} & {"input_ids", "tokens"})
+    )
     groups = [
         [name for name in group.values if not columns or name in columns]
         for group in described
@@ -128,10 +146,7 @@ def groups_with_marks(files: Mapping[str, pa.Schema], columns: Sequence[str]) ->
     ]
     if set(columns) - {name for group in groups for name in group}:
         return []
-    # The counts of a run are those of the first group.
-    return sorted(
-        (group for group in groups if group), key=lambda group: not {*group} & {"input_ids", "tokens"}
-    )
+    return [group for group in groups if group]
 
 
 def choose_unpad_jobs(
@@ -147,9 +162,23 @@ def choose_unpad_jobs(
     """
     first, *also = (choose_unpad_job(schema, names, spec, found, read_first) for names, found in groups)
     job = replace(first, also=tuple(also))
+    if not spec.join_windows:
+        return job
+    windowed = _windowed_columns(schema)
+    unjoined = reason_not_to_join(schema, bool(windowed))
     # Joining windows would lose the later windows of columns that stay padded.
-    joins = not job.all_left and not job.unsure
-    return replace(job, windows=joins and spec.join_windows and has_windows(schema))
+    if has_windows(schema) and (job.all_left or job.unsure or (windowed and not windowed & {*job.columns})):
+        unjoined = "some columns stay padded"
+    return replace(job, windows=has_windows(schema) and not unjoined, unjoined=unjoined)
+
+
+def _windowed_columns(schema: pa.Schema) -> set[str]:
+    """Return the padded columns that are split into windows, according to the metadata."""
+    try:
+        groups = read_descriptions(schema.metadata)
+    except DataError:
+        return set()
+    return {name for group in groups if group.windows for name in group.values}
 
 
 def choose_unpad_job(

@@ -59,10 +59,10 @@ class Batch:
         """
         return Place(self.source, self.unit, int(self.numbers[row]))
 
-    def select(self, rows: npt.NDArray[np.int64]) -> Batch:
-        """Return the rows at the given indices, without faults."""
+    def select(self, rows: npt.NDArray[np.int64], without: Collection[str] = ()) -> Batch:
+        """Return the rows at the given indices, without faults. `without` is as in `select_rows`."""
         return Batch(
-            select_rows(self.columns, rows),
+            select_rows(self.columns, rows, without),
             self.source,
             self.numbers[rows],
             self.unit,
@@ -70,9 +70,9 @@ class Batch:
             None if self.lines is None else [self.lines[row] for row in rows.tolist()],
         )
 
-    def repeat(self, rows: npt.NDArray[np.int64]) -> Batch:
-        """Return the rows at the given indices. An index may occur several times."""
-        chosen = self.select(rows)
+    def repeat(self, rows: npt.NDArray[np.int64], without: Collection[str] = ()) -> Batch:
+        """Return the rows at the given indices. An index may occur several times. See `select_rows`."""
+        chosen = self.select(rows, without)
         # The writer of JSON Lines changes the dicts.
         return replace(chosen, objects=None if chosen.objects is None else list(map(dict, chosen.objects)))
 

@@ -18,11 +18,10 @@ from padmask.core.columns import (
     name_columns,
 )
 from padmask.core.companions import ColumnChoice, dropped_columns, mask_of_ones, own_groups
-from padmask.core.keep_ends import check_end_columns
 from padmask.core.metadata import groups_to_keep
 from padmask.core.padding import check_names, mask_field
 from padmask.core.table import ColumnGroup
-from padmask.core.windows import check_window_names
+from padmask.core.windows import check_cuts
 from padmask.formats.contract import Wanted
 from padmask.formats.dataset import Dataset
 from padmask.spec.columns import Columns
@@ -72,8 +71,8 @@ def make_job(dataset: Dataset, asked: PadRequest, *, keep_others: bool, purpose:
         schema = known_schema(dataset, asked.columns, spec)
         chosen = choose_columns(schema, asked.columns, spec)
         check_names(schema, chosen, asked.mask, choice.replaced)
-        check_end_columns(schema, spec)
-        check_window_names(schema.names, spec, asked.mask)
+        if known.names:
+            check_cuts(schema, chosen, spec, asked.mask)
     ones = choice.ones
     fields = [schema.field(column.name) for column in chosen]
     if dataset.format.is_text:

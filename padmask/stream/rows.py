@@ -250,7 +250,8 @@ def pad_prepared_rows(rows: Rows, job: Job, plan: Plan) -> Rows:
         for group, its, ends in zip(job.groups, plans, (rows.ends, *[None] * len(job.own)), strict=True)
     ]
     segments = shaped[0][1]
-    batch = rows.batch.repeat(segments.row_sources) if segments.moves_rows else rows.batch
+    replaced = (*rows.ragged, *job.added, *job.dropped)
+    batch = rows.batch.repeat(segments.row_sources, replaced) if segments.moves_rows else rows.batch
     columns = pad_rows(batch.columns, rows.ragged, shaped, job.fixed_size, job.dropped, rows.numbers)
     labels_lost = sum(
         labels_lost_in(rows.ragged[column.name], column, its)
