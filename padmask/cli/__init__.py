@@ -148,7 +148,7 @@ def _exit_code(work: Callable[[], int]) -> int:
 def _failures() -> ModuleType:
     """Import and return the module that prints errors.
 
-    The import is late, because --help does not need the module.
+    The module is not imported at the start, because --help does not need the module.
     """
     from padmask.cli import failures
 

@@ -204,7 +204,7 @@ def pad_sequences(
     one_of("padding", padding, ("pre", "post"))
     one_of("truncating", truncating, ("pre", "post"))
     if not hasattr(sequences, "__len__"):
-        raise DataError("`sequences` must have a length. Convert it to a list first.")
+        raise DataError("`sequences` must have a length. Convert `sequences` to a list first.")
     maxlen = optional(at_least(0, bits=63))("maxlen", maxlen)
     try:
         target = np.dtype(dtype)

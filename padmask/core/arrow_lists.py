@@ -276,7 +276,7 @@ def vector_size(type_: pa.DataType) -> int | None:
 def storage_type(type_: pa.DataType) -> pa.DataType:
     """Return the storage type of an extension type, or the value type of a dictionary type. Keep other types.
 
-    Tensors are lists of lists.
+    The storage type of a tensor is a list of lists.
 
     >>> storage_type(pa.fixed_shape_tensor(pa.float32(), [3, 2]))
     FixedSizeListType(fixed_size_list<item: fixed_size_list<item: float>[2]>[3])

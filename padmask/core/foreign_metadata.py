@@ -313,7 +313,7 @@ def lost_class_names(files: Iterable[pa.Schema], after: pa.Schema | None) -> dic
         after: schema of the output; None for a format without metadata.
 
     Returns:
-        Whether the class label names differ between the files, by name of each such column.
+        Whether the class label names differ between the files, by column name.
     """
     known = {} if after is None else class_names(after)
     had: dict[str, list[list[str]]] = {}

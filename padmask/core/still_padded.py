@@ -108,7 +108,7 @@ def _flags(name: str, mask: str | None, job: UnpadJob) -> str:
     flags = f"{column_flags([name])} --mask-column {'MASK' if mask is None else shlex.quote(mask)}"
     if name not in job.unsure:
         return flags
-    return f"{flags}, or {together} if {job.mask or job.length!r} marks its padding"
+    return f"{flags}, or {together} if {job.mask or job.length!r} marks the padding of {name!r}"
 
 
 def _find_alike(schema: pa.Schema, job: UnpadJob, taken: Collection[str], rows: FirstRows) -> dict[str, str]:

@@ -62,7 +62,7 @@ class Advice:
 
 @dataclass(frozen=True)
 class Adviser:
-    """The data for a recommendation.
+    """An adviser that recommends a plan, from the costs of the candidate plans.
 
     Args:
         basis: data from which the costs are computed.

@@ -143,7 +143,7 @@ class PadSpec:
         return tuple(dict.fromkeys(end for end in (self.keep_first, self.keep_last) if isinstance(end, str)))
 
     def refuse_large_ends(self, maxlen: int) -> None:
-        """Raise an error if the kept ends do not fit in `maxlen`. Names of columns count as 0."""
+        """Raise an error if the kept ends do not fit in `maxlen`. A column name counts as 0 tokens."""
         overlap = None if self.windows is None else self.windows.overlap
         refuse_large_ends(maxlen, self.keep_first, self.keep_last, overlap)
 

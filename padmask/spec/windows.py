@@ -62,7 +62,7 @@ def refuse_large_ends(maxlen: int, keep_first: int | str, keep_last: int | str, 
 
     Args:
         maxlen: length of an output row.
-        keep_first, keep_last: numbers of tokens to keep. Names of columns count as 0.
+        keep_first, keep_last: numbers of tokens to keep. A column name counts as 0 tokens.
         overlap: overlap of windows; None if rows are truncated.
 
     Raises:

@@ -71,7 +71,7 @@ def refuse_conflicts(
         outputs: path of each output, by a label such as `"the report"`. A path of None is ignored.
         inputs: paths, patterns and addresses of the inputs, as the user wrote them.
         replaceable: label of the output that may replace the only input. padmask renames this output after
-            it has read the input.
+            reading the input.
 
     Raises:
         OutputError: an output would replace a file, or the next run would read an output as data.
@@ -184,7 +184,7 @@ def refuse_inside(outputs: Mapping[str, str | None], inputs: Sequence[str]) -> N
             if name == "the output" or is_data(os.path.basename(path or "")):
                 raise OutputError(
                     f"{name.capitalize()} {display_path(path or '')!r} is in the input folder "
-                    f"{display_path(folder)!r}, where the next run would read it as data. "
+                    f"{display_path(folder)!r}, where the next run would read the file as data. "
                     "Choose another folder."
                 )
 

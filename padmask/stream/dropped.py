@@ -23,7 +23,7 @@ Lengths = tuple[int, ...]
 
 
 def written_rows(lengths: npt.NDArray[np.int64], job: Job) -> Flags:
-    """Return, for each row, whether no length of the row exceeds a numeric maxlen, bool, shape (rows,).
+    """Return, for each row, whether all its lengths fit the numeric values of maxlen, bool, shape (rows,).
 
     Args:
         lengths: lengths of the rows in each group of columns, shape (groups, rows).

@@ -205,14 +205,14 @@ def _check_as_dict(check: Check) -> dict[str, Any]:
 
 
 def _limit_to_float(number: float | None) -> float | None:
-    """Replace infinity and NaN with the largest float. JSON does not support infinity and NaN."""
+    """Replace infinity and NaN with the largest float, because JSON supports neither."""
     if number is not None and not math.isfinite(number):
         return sys.float_info.max
     return number
 
 
 def _replace_infinite(value: Any) -> Any:
-    """Convert NaN and infinity, such as a NaN pad value, to text. JSON does not support NaN and infinity."""
+    """Convert NaN and infinity, such as a NaN pad value, to text, because JSON supports neither."""
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 

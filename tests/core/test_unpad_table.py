@@ -130,7 +130,7 @@ def test_labels_with_another_mask_stay(other):
     [text] = [str(one.message) for one in caught]
     assert text == (
         "may still be padded: 'labels'. To unpad: -c labels --mask-column lm, "
-        "or -c input_ids -c labels if 'mask' marks its padding"
+        "or -c input_ids -c labels if 'mask' marks the padding of 'labels'"
     )
     counts = [sum(row) for row in other]
     if other is not OTHER:

@@ -87,7 +87,7 @@ class PaddedRowAudit:
         fits: npt.NDArray[np.bool_],
         stated: npt.NDArray[np.int64] | None,
     ) -> None:
-        """Check the values and the masks of the rows that form an array."""
+        """Check the values and the masks of the rows that have the same length and thus form an array."""
         width = self._width or 0
         good = fits & (values[self._first].lengths == width)
         self._audit.add_unequal(fits & ~good, width, batch.place)
@@ -114,7 +114,7 @@ def _length_faults(
 ) -> list[Fault]:
     """Return a fault for each row in which a column does not have the length of the first column."""
     return [
-        Fault(row, f"{lengths[row]} values, but {first!r} has {places[row]}", name)
+        Fault(row, f"the row has {lengths[row]} values, but {first!r} has {places[row]}", name)
         for row in np.flatnonzero(unequal).tolist()
     ]
 

@@ -132,11 +132,11 @@ def _advise_on_stripping(kind: str, entry: str, from_keras: bool) -> str:
     if "Attention" in entry:
         return (
             cause + "Pass attention_mask=... to every attention layer, or replace the attention layer with "
-            "GroupQueryAttention and + with keras.layers.Add, which keep the mask"
+            "GroupQueryAttention, and the operator + with keras.layers.Add. Both keep the mask"
         )
     return (
         cause + f"Pass the mask to {entry} with mask=..., or replace the attention layer with "
-        "GroupQueryAttention and + with keras.layers.Add, which keep the mask"
+        "GroupQueryAttention, and the operator + with keras.layers.Add. Both keep the mask"
     )
 
 

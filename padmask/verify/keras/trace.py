@@ -68,9 +68,7 @@ def find_culprit(user: UserModel, verification: Verification, value: Any) -> Tra
         return Traced(layers=layers)
     entry = _find_entry(runs)
     if entry is None:
-        return Traced(
-            remark="in the comparison of single layers, padding changes the output of no layer", layers=layers
-        )
+        return Traced(remark="padding does not change the output of any single layer", layers=layers)
     explicit_masks = any(slot.kind in MADE for slot in user.slots) or any(
         map(_gets_explicit_mask, runs.padded)
     )
@@ -218,7 +216,7 @@ def _follow_mask_back(runs: Runs, event: Event, index: int, seen: set[int]) -> t
 def _follow_mask_into_parent(
     runs: Runs, event: Event, tensor: Any, seen: set[int]
 ) -> tuple[Event, str] | None:
-    """Return the call that dropped the mask of a tensor from outside the enclosing model, and the reason."""
+    """Return the call that dropped the mask of a tensor that enters the enclosing model, and the reason."""
     parent = event.parent
     if parent is None or id(parent) in seen:
         return None
