@@ -195,7 +195,7 @@ class JsonlReader:
             if not system and not self._source.once and self._source.sniff()[1] != codec:
                 remedy = f"The file name suggests {codec}, but the file is not {codec}. Rename the file."
             raise (AccessError if system else UnreadableError)(
-                f"{self._source.name}: lines from {line} onward cannot be read: {error}. {remedy}"
+                f"{self._source.name}: line {line} and later lines cannot be read: {error}. {remedy}"
             ) from None
 
     def _codec(self) -> str | None:
