@@ -15,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from padmask.collate import Collator as Collator
     from padmask.core.arrays import pad as pad
     from padmask.core.arrays import pad_sequences as pad_sequences
     from padmask.core.arrays import sequence_mask as sequence_mask
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from padmask.verify.verify_file import verify_file as verify_file
 
 _MODULES = {
+    "Collator": "collate",
     "DataError": "errors",
     "OutputError": "errors",
     "MissingExtraError": "errors",
@@ -99,7 +101,10 @@ __all__ = ["__version__", *_MODULES]
 def __getattr__(name: str) -> "Any":
     if name not in _MODULES:
         raise AttributeError(f"module 'padmask' has no attribute {name!r}")
-    return getattr(import_module(f"padmask.{_MODULES[name]}"), name)
+    value = getattr(import_module(f"padmask.{_MODULES[name]}"), name)
+    # Python calls this function only for names that the module does not have.
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from padmask.core.columns import IGNORED_LABEL, PadColumn, is_label
 from padmask.core.keep_ends import Ends, check_end_columns, join_pieces
-from padmask.core.kernel import Mask, fill_runs
+from padmask.core.masks import Mask, fill_runs
 from padmask.core.plan import Positions, Segments, WindowPlaces
 from padmask.errors import SpecError, column_flags
 from padmask.spec.pad import MaskSpec, PadSpec, Side

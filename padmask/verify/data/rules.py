@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from padmask.core.arrow_lists import Flags
 from padmask.core.columns import IGNORED_LABEL
-from padmask.core.kernel import Mask
+from padmask.core.masks import Mask
 from padmask.core.ragged import Ragged
 from padmask.errors import Fault, Place
 from padmask.formats.contract import LACKS_END
