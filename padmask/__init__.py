@@ -15,10 +15,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from padmask.collate import Collator as Collator
     from padmask.core.arrays import pad as pad
     from padmask.core.arrays import pad_sequences as pad_sequences
     from padmask.core.arrays import sequence_mask as sequence_mask
     from padmask.core.kernel import Padded as Padded
+    from padmask.core.masks import block_mask as block_mask
     from padmask.core.pad_table import pad_table as pad_table
     from padmask.core.unpad_table import unpad_table as unpad_table
     from padmask.errors import DataError as DataError
@@ -54,6 +56,8 @@ if TYPE_CHECKING:
     from padmask.verify.verify_file import verify_file as verify_file
 
 _MODULES = {
+    "Collator": "collate",
+    "block_mask": "core.masks",
     "DataError": "errors",
     "OutputError": "errors",
     "MissingExtraError": "errors",
@@ -99,7 +103,10 @@ __all__ = ["__version__", *_MODULES]
 def __getattr__(name: str) -> "Any":
     if name not in _MODULES:
         raise AttributeError(f"module 'padmask' has no attribute {name!r}")
-    return getattr(import_module(f"padmask.{_MODULES[name]}"), name)
+    value = getattr(import_module(f"padmask.{_MODULES[name]}"), name)
+    # Python calls this function only for names that the module does not have.
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:

@@ -16,6 +16,9 @@ import click
 
 from padmask.errors import PadmaskError, did_you_mean, os_error_remedy, printable, redacted
 
+# Options that may be repeated, by parameter name. The names of these parameters are plurals.
+_REPEATABLE = {"columns": "column", "own_lengths": "own_length", "own_masks": "own_mask"}
+
 
 class UnfinishedError(PadmaskError):
     """A run that has not finished, so that its exit code is unknown."""
@@ -23,13 +26,9 @@ class UnfinishedError(PadmaskError):
 
 # The error in the report of a run until the run ends.
 UNFINISHED = UnfinishedError(
-    "the run did not finish: it is still running, was interrupted or killed, or crashed",
+    "the run has not finished: it is still running, was interrupted or killed, or crashed",
     remedy="Check the exit code of the run and its messages on stderr.",
 )
-
-
-# Options whose names differ from the parameters of the library.
-_OPTIONS = {"own_lengths": "own_length", "own_masks": "own_mask"}
 
 
 def print_error(message: str, code: int = 2) -> int:
@@ -111,7 +110,8 @@ def error_report(error: Exception, option_names: Mapping[str, str]) -> dict[str,
 def _with_option_names(text: str, names: Iterable[str]) -> str:
     """Replace parameter names in a message, such as `maxlen`, with option names, such as --maxlen."""
     for name in names:
-        text = text.replace(f"`{name}`", f"--{_OPTIONS.get(name, name).replace('_', '-')}")
+        option = _REPEATABLE.get(name, name).replace("_", "-")
+        text = text.replace(f"`{name}`", f"--{option}")
     return text
 
 

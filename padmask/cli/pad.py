@@ -76,7 +76,7 @@ class PadArguments:
 
 
 class EndLength(click.ParamType):  # type: ignore[type-arg]  # before click 8.4 it takes no type
-    """A parameter type for a number of tokens, or a column with this number for each row."""
+    """A parameter type for a number of tokens, or for the name of a column with one number for each row."""
 
     name = "N|COLUMN"
 
@@ -111,15 +111,15 @@ class EndLength(click.ParamType):  # type: ignore[type-arg]  # before click 8.4 
     "--mask-column",
     default=None,
     metavar="NAME",
-    help="Name of the mask column.  [default: mask; attention_mask if the input has an attention_mask "
-    "of ones, which the new mask replaces]",
+    help="Name of the mask column.  [default: attention_mask if the input has such a column with only ones, "
+    "else mask]",
 )
 @setting(
     "--mask-dtype",
     type=click.Choice(MASK_DTYPES),
     default=None,
-    help="Dtype of the mask. True or 1 marks a real token.  [default: bool; if a mask is replaced, its "
-    "dtype]",
+    help="Dtype of the mask. True or 1 marks a real token.  [default: bool, or the dtype of the replaced "
+    "mask]",
 )
 @setting("--no-mask/--mask", default=False, help="Do not add a mask.")
 @command_line_only(
@@ -138,22 +138,23 @@ class EndLength(click.ParamType):  # type: ignore[type-arg]  # before click 8.4 
     "--allow-padded/--no-allow-padded",
     because="pads padded data again",
     default=False,
-    help="Pad padded columns again. All their positions count as tokens, and a new mask replaces their mask.",
+    help="Pad columns that are already padded. All positions count as tokens, and a new mask replaces the "
+    "old mask.",
 )
 @setting(
     "--own-length",
     "own_lengths",
     multiple=True,
     metavar="NAME[=MAXLEN]",
-    help="Pad a column to its own length, for example translation labels; repeatable. MAXLEN accepts the "
-    "same values as --maxlen.  [default: longest]",
+    help="Pad a column, such as the labels of translations, to a maxlen of its own; repeatable. MAXLEN "
+    "accepts the same values as --maxlen.  [default: longest]",
 )
 @setting(
     "--own-mask",
     "own_masks",
     multiple=True,
     metavar="NAME=COLUMN",
-    help="Add the mask of column NAME, which --own-length lists, as a new column; repeatable.",
+    help="Add a mask for the column NAME of --own-length, as the new column COLUMN; repeatable.",
 )
 @setting(
     "--overlong",
@@ -166,14 +167,14 @@ class EndLength(click.ParamType):  # type: ignore[type-arg]  # before click 8.4 
     "--keep-first",
     type=EndLength(),
     default=None,
-    help="Keep the first N tokens of rows longer than maxlen, such as [CLS] or a prompt. COLUMN has the "
-    "number for each row.",
+    help="In rows longer than maxlen, keep the first N tokens, such as [CLS] or a prompt. If COLUMN is "
+    "given, N is read from this column for each row.",
 )
 @setting(
     "--keep-last",
     type=EndLength(),
     default=None,
-    help="Keep the last N tokens of rows longer than maxlen, such as [SEP] or an end-of-text token.",
+    help="In rows longer than maxlen, keep the last N tokens, such as [SEP] or an end-of-text token.",
 )
 @setting(
     "--overlap",
@@ -203,7 +204,8 @@ class EndLength(click.ParamType):  # type: ignore[type-arg]  # before click 8.4 
     type=click.Choice(["fail", "skip"]),
     default="fail",
     show_default=True,
-    help="What to do with bad rows: null rows, missing keys, values that do not fit the dtype.",
+    help="What to do with bad rows: null rows, rows without the key, and rows with values that do not fit "
+    "the dtype.",
 )
 @rejects_option
 @report_option
@@ -269,8 +271,8 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         spec=replace(
             spec_of(given, given["maxlen"]),
             own_lengths=_own_lengths(given["own_lengths"]),
-            keep_first=given["keep_first"] or 0,
-            keep_last=given["keep_last"] or 0,
+            keep_first=_end(ctx, given, "keep_first"),
+            keep_last=_end(ctx, given, "keep_last"),
             windows=_windows(ctx, given),
         ),
         mask=MaskSpec(
@@ -298,6 +300,17 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         folder_options=[name for name in FOR_FOLDERS if given[name] and is_typed(ctx, name)],
     )
     load_runner("pad")(arguments)
+
+
+def _end(ctx: click.Context, given: Mapping[str, Any], name: str) -> int | str:
+    """Return the number of tokens to keep at an end of a row.
+
+    --overlong drop or error on the command line overrides the number in pyproject.toml.
+    """
+    cuts = given["overlong"] in ("truncate", "window")
+    if not cuts and is_typed(ctx, "overlong") and not is_typed(ctx, name):
+        return 0
+    return given[name] or 0
 
 
 def _windows(ctx: click.Context, given: Mapping[str, Any]) -> WindowSpec | None:
@@ -343,7 +356,7 @@ def _refuse_twice(option: str, names: Sequence[str], parameter: str) -> None:
     """Raise an error if an option names a column twice."""
     for name in names:
         if names.count(name) > 1:
-            raise SpecError(f"{option} names {name!r} twice. Name it once.", options=[parameter])
+            raise SpecError(f"{option} names {name!r} twice. Remove the duplicate.", options=[parameter])
 
 
 def _refuse_mask_options(ctx: click.Context, given: Mapping[str, Any]) -> None:

@@ -5,8 +5,8 @@ This module does not handle tables or files.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -14,26 +14,42 @@ import pyarrow as pa
 
 from padmask.core.arrow_lists import Kind
 from padmask.core.columns import asked_dtype, kind_of_dtype
-from padmask.core.kernel import Mask, Padded, make_mask, pad_batch
+from padmask.core.kernel import Padded, pad_batch
 from padmask.core.length_stats import LengthStats
+from padmask.core.masks import Mask, make_mask
+from padmask.core.pad_columns import ColumnPadder
 from padmask.core.pad_values import fill_value
 from padmask.core.plan import make_plan, needs_lengths, plan_pad
 from padmask.core.planners import make_segments
 from padmask.core.python_rows import flatten, flatten_objects, refuse_bools
 from padmask.core.ragged import Ragged, find_misfits
 from padmask.errors import DataError, Fault, SpecError
-from padmask.spec.checks import at_least, one_of, optional, or_default
-from padmask.spec.pad import DEFAULT_DTYPE, PadSpec, Side
+from padmask.spec.checks import at_least, one_of, optional
+from padmask.spec.cuts import refuse_unused_cuts
+from padmask.spec.keywords import spec_with
+from padmask.spec.pad import DEFAULT_DTYPE, MaskSpec, PadSpec, RowPolicy, Side
 from padmask.spec.sides import checked_side
 
 # With fewer values, a second thread costs more time than it saves.
 VALUES_FOR_TWO_THREADS = 1 << 20
 
 
-def pad(sequences: Any, spec: PadSpec | None = None, *, threads: int = 2) -> Padded:
-    """Pad sequences to one length and return the values with their mask.
+@overload
+def pad(
+    sequences: Mapping[str, Sequence[Any]], spec: PadSpec | None = None, *, threads: int = 2, **options: Any
+) -> dict[str, Any]: ...
 
-    >>> padded = pad([[711, 632, 71], [73, 8]], PadSpec(maxlen=4))
+
+@overload
+def pad(sequences: Any, spec: PadSpec | None = None, *, threads: int = 2, **options: Any) -> Padded: ...
+
+
+def pad(
+    sequences: Any, spec: PadSpec | None = None, *, threads: int = 2, **options: Any
+) -> Padded | dict[str, Any]:
+    """Pad sequences, or a dict of columns, to one length and return the values with their mask.
+
+    >>> padded = pad([[711, 632, 71], [73, 8]], maxlen=4)
     >>> padded.values
     array([[711, 632,  71,   0],
            [ 73,   8,   0,   0]], dtype=int32)
@@ -42,16 +58,19 @@ def pad(sequences: Any, spec: PadSpec | None = None, *, threads: int = 2) -> Pad
 
     Args:
         sequences: rows of tokens, or of vectors of equal length: Python lists, NumPy arrays, or an
-            Arrow list array or chunked array of any layout.
-        spec: how to pad. The default `PadSpec()` pads after the tokens, to the longest row.
+            Arrow list array or chunked array of any layout. Instead of rows, a dict of columns, which are
+            padded as in `pad_table`.
+        spec: how to pad. The default `PadSpec()` pads after the tokens, to the length of the longest row.
         threads: number of blocks of rows to pad at the same time. The result does not depend on this number.
+        options: fields of `PadSpec`, such as `maxlen`, which replace those of `spec`.
 
     Returns:
-        `values` of shape (rows, maxlen, ...); `mask` of shape (rows, maxlen), bool, True at real tokens;
-        and `lengths` of shape (rows,), int64, the number of tokens kept in each row. The values have the
-        dtype of the spec. With the default dtype, ints become int32, Python floats become float32, floats in
-        arrays keep float32 or float64, and strings stay strings (dtype object). For Python lists of numbers,
-        the first row that is not empty determines the dtype: float32 if this row contains a float, otherwise
+        For a dict of columns, a dict with the padded columns, their mask and the other columns. For rows,
+        `values` of shape (rows, maxlen, ...); `mask` of shape (rows, maxlen), bool, True at real tokens; and
+        `lengths` of shape (rows,), int64, the number of tokens kept in each row. The values have the dtype of
+        the spec. With the default dtype, ints become int32, Python floats become float32, floats in arrays
+        keep float32 or float64, and strings stay strings (dtype object). For Python lists of numbers, the
+        first row that is not empty determines the dtype: float32 if this row contains a float, otherwise
         int32.
 
     Raises:
@@ -60,16 +79,20 @@ def pad(sequences: Any, spec: PadSpec | None = None, *, threads: int = 2) -> Pad
             fit the dtype.
 
     Source: the Keras guide "Understanding masking & padding". The mask has the same format as the result of
-    `compute_mask` in this guide, but is computed from the row lengths. A token may equal the pad value.
+    `compute_mask` in this guide, but is computed from the row lengths, because a token may equal the pad
+    value.
     """
-    spec = or_default("spec", spec, PadSpec)
+    spec = spec_with(spec, options)
     threads = at_least(1)("threads", threads)
+    if isinstance(sequences, Mapping):
+        return ColumnPadder(spec, None, MaskSpec()).pad(sequences)
     if spec.end_columns:
         raise SpecError(
-            f"`pad` has no columns, so {spec.end_columns[0]!r} cannot be the number of tokens to keep. Use a "
-            "number, or `pad_table`.",
+            f"`pad` has no columns, so no column {spec.end_columns[0]!r} can contain the number of tokens to "
+            "keep. Use a number, or `pad_table`.",
             options=["keep_first", "keep_last"],
         )
+    refuse_unused_cuts(spec, RowPolicy())
     asked = asked_dtype(None, spec)
     ragged = _to_ragged(sequences, None if asked is None else kind_of_dtype(asked))
     dtype = asked or _default_dtype(ragged)
@@ -201,7 +224,7 @@ def pad_sequences(
     one_of("padding", padding, ("pre", "post"))
     one_of("truncating", truncating, ("pre", "post"))
     if not hasattr(sequences, "__len__"):
-        raise DataError("`sequences` must have a length. Convert it to a list first.")
+        raise DataError("`sequences` must have a length. Convert `sequences` to a list first.")
     maxlen = optional(at_least(0, bits=63))("maxlen", maxlen)
     try:
         target = np.dtype(dtype)

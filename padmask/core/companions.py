@@ -52,14 +52,14 @@ class ColumnChoice:
 
     Args:
         columns: columns to pad.
-        mask: mask to add. If it replaces a mask of the input, it has the name and dtype of that mask.
+        mask: mask to add. If the mask replaces a mask of the input, both have the same name and dtype.
         replaced: name of the input mask that the new mask replaces; None if no mask is replaced.
         alike: names of list columns that are not padded but have the same lengths as the padded columns.
         ragged: names of columns that usually have one value per token, but have other lengths here. They
             are not padded.
         unpaddable: names of companions and masks whose type padmask cannot pad, such as lists of structs.
-        watched: names of masks in which a 0 in a later row means that the row is padded. The input may not
-            have them.
+        watched: names of masks in which a 0 in a later row means that the row is padded. Some of these
+            columns may be missing in the input.
     """
 
     columns: Sequence[Column]
@@ -87,7 +87,7 @@ def dropped_columns(replaced: str | None, mask: MaskSpec) -> tuple[str, ...]:
 
 
 def mask_of_ones(replaced: str | None, mask: MaskSpec) -> str | None:
-    """Return the replaced mask, which must contain only ones; None if it may contain zeros."""
+    """Return the replaced mask, which must contain only ones; None if the mask may contain zeros."""
     return None if mask.allow_padded else replaced
 
 
@@ -126,8 +126,8 @@ def choose_together(
     columns = [column for column in name_columns(schema, asked) if column.name not in own]
     if not columns:
         raise SpecError(
-            "Every column is set with --own-length, so no column determines the mask. Specify such a column "
-            "with -c.",
+            "Every column is set with --own-length, so no column determines the mask. Use -c to choose a "
+            "column that is not set with --own-length.",
             options=["columns", "own_lengths"],
         )
     first = columns[0].name
@@ -168,7 +168,7 @@ def choose_together(
 
 
 def is_companion(field: pa.Field) -> bool:
-    """Return whether a column has the name and the type of a companion of the ids.
+    """Return whether a column has the name and the type of a companion, such as `labels`.
 
     >>> is_companion(pa.field("labels", pa.list_(pa.int64()))), is_companion(pa.field("labels", pa.int64()))
     (True, False)
@@ -189,7 +189,10 @@ def _is_unpaddable(field: pa.Field) -> bool:
 
 
 def _companion(field: pa.Field, spec: PadSpec) -> Column:
-    """Return a companion to pad. It gets the dtype for all columns only if its values fit this dtype."""
+    """Return a companion to pad.
+
+    If the dtype for all columns does not fit its values, use the default dtype.
+    """
     kind, value = kind_of(field.type), COMPANIONS[field.name]
     asked = asked_dtype(None, spec)
     fits = asked is None or (
@@ -209,7 +212,7 @@ def is_per_token(field: pa.Field) -> bool:
 
 
 def _take_place(mask: MaskSpec, replaced: str, type_: pa.DataType) -> MaskSpec:
-    """Return the mask to add. By default, it has the name and the dtype of the replaced mask."""
+    """Return the mask to add. By default, the mask has the name and the dtype of the replaced mask."""
     named = mask.column != "mask" if mask.named is None else mask.named
     name = mask.column if named or mask.column is None else replaced
     if name != replaced:
@@ -246,7 +249,7 @@ def _unique_names(schema: pa.Schema) -> set[str]:
 def own_groups(
     schema: pa.Schema, asked: Columns, spec: PadSpec, mask: MaskSpec
 ) -> list[tuple[Column, PadSpec, MaskSpec]]:
-    """Return the columns with their own lengths, each with its padding options and its mask.
+    """Return the columns that have their own maxlen, each with its padding options and its mask.
 
     >>> schema = pa.schema([("input_ids", pa.list_(pa.int64())), ("labels", pa.list_(pa.int64()))])
     >>> [(column, own, _)] = own_groups(schema, None, PadSpec(own_lengths={"labels": 8}), MaskSpec())
@@ -254,7 +257,7 @@ def own_groups(
     (-100, 8)
 
     Raises:
-        SpecError: a column is missing, or a mask is requested for a column without its own length.
+        SpecError: a column is missing, or a mask is requested for a column that does not have its own maxlen.
     """
     names, masks = [name for name, _ in spec.own_lengths], dict(mask.own)
     for name in masks:

@@ -6,8 +6,9 @@ many tokens are kept at its ends, so no other information is needed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+import shlex
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,16 @@ class RowWindows:
     rows: Positions
     places: WindowPlaces
 
+    @property
+    def later(self) -> Positions:
+        """Indices of the windows that follow a window of the same row, int64."""
+        is_later = (self.places.numbers[1:] > 0) & (self.rows[1:] == self.rows[:-1])
+        return np.flatnonzero(is_later) + 1
+
+    def name(self, window: int) -> str:
+        """Return the name of a window, for messages."""
+        return f"window {self.places.numbers[window]} of source row {self.rows[window]}"
+
     def select(self, windows: Positions) -> RowWindows:
         """Return the windows at the given indices."""
         its = self.places
@@ -41,7 +52,7 @@ class RowWindows:
 
     @classmethod
     def concat(cls, parts: Sequence[RowWindows]) -> RowWindows:
-        """Return the windows of consecutive parts."""
+        """Return the windows of consecutive parts as one object."""
         arrays = [(its.rows, its.places.numbers, its.places.starts, its.places.stops) for its in parts]
         rows, *places = map(np.concatenate, zip(*arrays, strict=True))
         return cls(rows, WindowPlaces(*places))
@@ -49,10 +60,31 @@ class RowWindows:
 
 def has_windows(schema: pa.Schema) -> bool:
     """Return whether a schema has all columns that locate windows, as integers."""
-    return all(
-        schema.names.count(name) == 1 and pa.types.is_integer(schema.field(name).type)
-        for name in WINDOW_COLUMNS
-    )
+    return not any(_unusable(schema, name) for name in WINDOW_COLUMNS)
+
+
+def reason_not_to_join(schema: pa.Schema, described: bool) -> str:
+    """Return why windows cannot be joined; an empty string if they can, or if there are no windows.
+
+    >>> names = ("source_row", "window", "source_start")
+    >>> reason_not_to_join(pa.schema([(name, pa.int32()) for name in names]), described=True)
+    "the input has no column 'source_stop'"
+
+    Args:
+        schema: columns of the input.
+        described: whether the metadata describe windows.
+    """
+    if not described and not {*WINDOW_COLUMNS} <= {*schema.names}:
+        return ""
+    return next((why for name in WINDOW_COLUMNS if (why := _unusable(schema, name))), "")
+
+
+def _unusable(schema: pa.Schema, name: str) -> str:
+    """Return why a column cannot locate windows; an empty string if it can."""
+    if (times := schema.names.count(name)) != 1:
+        return f"the input has {'several columns' if times else 'no column'} {name!r}"
+    type_ = schema.field(name).type
+    return "" if pa.types.is_integer(type_) else f"column {name!r} has the type {type_}"
 
 
 def read_windows(values: Callable[[str], Sequence[Any]]) -> tuple[RowWindows, list[Fault]]:
@@ -66,7 +98,9 @@ def read_windows(values: Callable[[str], Sequence[Any]]) -> tuple[RowWindows, li
     """
     arrays, faults = [], []
     for name in WINDOW_COLUMNS:
-        numbers, found = read_lengths(values(name), name, "join_windows", bits=63)
+        numbers, found = read_lengths(
+            values(name), name, "join_windows", bits=63, noun="a number of a row, window or token"
+        )
         arrays.append(numbers)
         faults += found
     rows, *places = arrays
@@ -81,16 +115,26 @@ class JoinPlan:
         firsts: index of the first window of each row, int64, shape (rows,).
         starts: index of the first token that a window adds, int64, shape (windows,).
         counts: number of tokens that a window adds, int64, shape (windows,).
+        causes: faults of the windows that are bad themselves, in order.
         faults: windows that cannot be joined. If a window of a row is bad, all windows of the row are bad.
     """
 
     firsts: Positions
     starts: Positions
     counts: Positions
+    causes: Sequence[Fault]
     faults: Sequence[Fault]
 
+    @property
+    def row_lengths(self) -> Positions:
+        """Return the number of tokens of each joined row, int64, shape (rows,)."""
+        seen = np.append(0, np.cumsum(self.counts))
+        ends = np.append(self.firsts[1:], len(self.counts)) if len(self.firsts) else self.firsts
+        lengths: Positions = seen[ends] - seen[self.firsts]
+        return lengths
 
-def plan_join(windows: RowWindows, lengths: Positions) -> JoinPlan:
+
+def plan_join(windows: RowWindows, lengths: Positions, found: Iterable[Fault] = ()) -> JoinPlan:
     """Return the tokens that each window adds to its row.
 
     >>> places = WindowPlaces(np.array([0, 1]), np.array([0, 2]), np.array([3, 5]))
@@ -101,6 +145,7 @@ def plan_join(windows: RowWindows, lengths: Positions) -> JoinPlan:
     Args:
         windows: consecutive windows. All windows of a row are adjacent.
         lengths: number of tokens in each window, int64, shape (windows,).
+        found: windows that are bad for other reasons.
     """
     places, total = windows.places, len(lengths)
     before = np.maximum(np.arange(total) - 1, 0)
@@ -118,22 +163,83 @@ def plan_join(windows: RowWindows, lengths: Positions) -> JoinPlan:
     fits &= is_first | ((places.starts <= reached) & (places.stops > reached))
     # A row with one window is not cut, so it has no kept ends.
     alone = is_first & is_last & (lengths != sizes)
-    wrong = ~follows | ~fits | alone
-    bad = np.bincount(group, weights=wrong, minlength=len(firsts)).astype(bool)[group]
-    reasons = [
-        Fault(row, _describe(windows, row, missing=bool(~follows[row] | alone[row] | fits[row])))
-        for row in np.flatnonzero(bad).tolist()
-    ]
+    # The next window, but of another row: one of the two row numbers is wrong.
+    strays = is_first & (places.numbers > 0) & (places.numbers == places.numbers[before] + 1)
+    strays &= (places.starts <= places.stops[before]) & (places.stops > places.stops[before])
+    strayed = np.append(strays[1:], False)[:total]
+    causes = {fault.row: fault for fault in found}
+    for wrong, text in (
+        (strayed, _STRAYED),
+        (~fits, _NO_MATCH),
+        (alone & fits, _LACKS_LATER),
+        (~follows, _LACKS_EARLIER),
+    ):
+        for row in np.flatnonzero(wrong).tolist():
+            causes[row] = Fault(row, text.format(window=windows.name(row)))
+    causes = {row: causes[row] for row in sorted(causes)}
+    first_causes = {int(group[row]): causes[row] for row in reversed(causes)}
+    bad = np.flatnonzero(np.isin(group, list(first_causes)))
+    faults = [causes.get(row) or replace(first_causes[int(group[row])], row=row) for row in bad.tolist()]
     starts = np.where(is_first, 0, head + reached - places.starts)
     stops = head + sizes + np.where(is_last, tail, 0)
-    return JoinPlan(firsts, starts, np.maximum(stops - starts, 0), reasons)
+    return JoinPlan(firsts, starts, np.maximum(stops - starts, 0), [*causes.values()], faults)
 
 
-def _describe(windows: RowWindows, row: int, *, missing: bool) -> str:
-    source, number = windows.rows[row], windows.places.numbers[row]
-    if missing:
-        return f"a window of source row {source} is missing, so window {number} cannot be joined"
-    return f"window {number} of source row {source} does not have the tokens that its columns describe"
+_NO_MATCH = "{window} does not have the tokens that its columns describe"
+_LACKS_LATER = "the windows after {window} are missing or in another place"
+_STRAYED = "{window} is followed by the next window of another source row"
+_LACKS_EARLIER = "a window before {window} is missing or in another place"
+
+
+def find_differences(batch: pa.RecordBatch, windows: RowWindows, without: Collection[str]) -> list[Fault]:
+    """Return a `Fault` for each window in which a field has another value than in the window before.
+
+    Joined rows have one value of each field, so other values would be lost.
+
+    Args:
+        batch: windows with all fields.
+        windows: the windows.
+        without: names of columns that may differ.
+    """
+    later = windows.later
+    faults = []
+    for field, column in zip(batch.schema, batch.columns, strict=True):
+        if field.name in without:
+            continue
+        here, before = take_rows(column, later), take_rows(column, later - 1)
+        if here.equals(before):
+            continue
+        faults += [
+            other_value(windows, row, field.name)
+            for i, row in enumerate(later.tolist())
+            if not _are_same(here.slice(i, 1), before.slice(i, 1))
+        ]
+    return faults
+
+
+def other_value(windows: RowWindows, row: int, name: str) -> Fault:
+    """Return the `Fault` of a window in which a field has another value than in the window before."""
+    return Fault(row, f"{windows.name(row)} has another value than the window before", name)
+
+
+def join_remedy(fault: Fault) -> str:
+    """Return what to do about windows that cannot be joined."""
+    if fault.column is not None:
+        name = shlex.quote(fault.column)
+        return (
+            "If the column is padded, name all padded columns with -c; if it has the row lengths, use "
+            f"--length-column {name}; or remove the column, or keep the windows as rows with "
+            "--no-join-windows."
+        )
+    return (
+        "Sort the rows by source_row and window, fix the windows, skip such rows with --on-error skip, or "
+        "keep the windows as rows with --no-join-windows."
+    )
+
+
+def _are_same(one: pa.Array, other: pa.Array) -> bool:
+    # NaN does not equal itself.
+    return bool(one.equals(other)) or repr(one.to_pylist()) == repr(other.to_pylist())
 
 
 def join_rows(

@@ -1,8 +1,4 @@
-"""Create padded values and masks from segments.
-
-All masks are created here. They depend on lengths, not on values, because a token may equal the pad value.
-This module handles neither files nor Arrow arrays.
-"""
+"""Create padded values from segments. This module handles neither files nor Arrow arrays."""
 
 from __future__ import annotations
 
@@ -14,15 +10,13 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
+from padmask.core.masks import Mask, empty_array, first_flat_indices, index_runs, make_mask, mask_of_rows
 from padmask.core.plan import Segments
 from padmask.core.ragged import Ragged
-from padmask.errors import SpecError
 from padmask.spec.pad import Side
 
 # Up to this number of positions, copying tokens is faster than gathering windows.
 FEW_POSITIONS = 1 << 16
-
-Mask = npt.NDArray[np.bool_]
 
 # Number of values in a block. Larger intermediate arrays cause page faults, which take longer than the
 # arithmetic. Smaller blocks make threads wait for each other: half this size took 25% more time.
@@ -50,61 +44,14 @@ class Padded:
     lengths: npt.NDArray[np.int64]
 
 
-def _make_mask(kept: npt.NDArray[np.int64], maxlen: int, padding: Side, out: Mask | None = None) -> Mask:
-    # The CPU compares more narrow integers per instruction.
-    lane = np.int16 if maxlen < 1 << 15 else np.int64
-    mask = _empty((len(kept), maxlen), bool) if out is None else out
-    places = np.arange(maxlen, dtype=lane)
-    if padding == "post":
-        np.less(places, kept.astype(lane)[:, None], out=mask)
-    else:
-        np.greater_equal(places, (maxlen - kept).astype(lane)[:, None], out=mask)
-    return mask
-
-
-def _empty(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    """Return an uninitialized array, or raise an error if the array does not fit in memory."""
-    try:
-        return np.empty(shape, dtype=dtype)
-    except (ValueError, OverflowError, MemoryError):
-        raise SpecError(
-            f"{shape[0]} rows of `maxlen` {shape[1]} do not fit in memory. Choose a smaller maxlen, or pass "
-            "fewer rows at a time."
-        ) from None
-
-
-def make_mask(segments: Segments) -> Mask:
-    """Return the mask of padded rows: bool, shape (rows, maxlen), True at real tokens."""
-    maxlen = segments.maxlen or 0
-    if segments.has_one_sequence_a_row:
-        return _make_mask(segments.lengths, maxlen, segments.padding)
-    mask = _empty((len(segments.row_lengths), maxlen), bool)
-    mask[...] = False
-    fill_runs(mask, _first_flat_indices(segments), segments.lengths, True)
-    return mask
-
-
-def fill_runs(
-    values: npt.NDArray[Any], firsts: npt.NDArray[np.int64], counts: npt.NDArray[np.int64], value: Any
-) -> None:
-    """Set runs of positions of a contiguous array to a value.
-
-    >>> flags = np.zeros((2, 3), dtype=bool)
-    >>> fill_runs(flags, np.array([1, 4]), np.array([1, 2]), True)
-    >>> flags.tolist()
-    [[False, True, False], [False, True, True]]
-
-    Args:
-        values: array to change.
-        firsts: index of the first position of each run in the flattened array, int64, shape (runs,).
-        counts: number of positions of each run, int64, shape (runs,).
-        value: the new value.
-    """
-    values.reshape(-1)[_runs(firsts, counts)] = value
-
-
 def pad_batch(
-    ragged: Ragged, segments: Segments, *, value: Any, dtype: npt.DTypeLike, threads: int = 1
+    ragged: Ragged,
+    segments: Segments,
+    *,
+    value: Any,
+    dtype: npt.DTypeLike,
+    threads: int = 1,
+    mask: Mask | None = None,
 ) -> Padded:
     """Copy tokens to the positions that the segments assign, and fill all other positions with the pad value.
 
@@ -118,20 +65,22 @@ def pad_batch(
     Args:
         ragged: source rows. Their values must fit `dtype`.
         segments: positions of the tokens of these rows in the output.
-        value: pad value, a scalar or a vector. It is broadcast over the axes after (rows, maxlen).
+        value: pad value, a scalar or a vector. The value is broadcast over the axes after (rows, maxlen).
         dtype: dtype of the result.
         threads: number of blocks to pad at the same time.
+        mask: mask of the segments, if known from another column. If None, the mask is created.
 
     Returns:
         Padded values of shape (rows, maxlen, ...), their mask and the kept lengths.
     """
-    pad = _pad_slices
-    if segments.has_one_sequence_a_row:
-        # If each row has one slice, a row is a window over the flat values. Gathering windows is faster for
-        # many rows, and takes longer to set up.
-        many = len(segments.counts) * (segments.maxlen or 0) >= FEW_POSITIONS
-        pad = _pad_windows if segments.sequences is None and many else _pad_tokens
-    return pad(ragged, segments, value, np.dtype(dtype), threads)
+    target = np.dtype(dtype)
+    has_one_slice_a_row = segments.has_one_sequence_a_row and segments.sequences is None
+    # If each row has one slice, a row is a window over the flat values. Gathering windows is faster for many
+    # rows, and takes longer to set up.
+    if has_one_slice_a_row and len(segments.counts) * (segments.maxlen or 0) >= FEW_POSITIONS:
+        return _pad_windows(ragged, segments, value, target, threads, mask)
+    pad = _pad_tokens if segments.has_one_sequence_a_row else _pad_slices
+    return pad(ragged, segments, value, target, make_mask(segments) if mask is None else mask)
 
 
 def slice_rows(ragged: Ragged, segments: Segments) -> Ragged:
@@ -139,34 +88,46 @@ def slice_rows(ragged: Ragged, segments: Segments) -> Ragged:
     return Ragged(ragged.values, ragged.starts + segments.starts, segments.counts)
 
 
-def _pad_slices(ragged: Ragged, segments: Segments, value: Any, dtype: np.dtype[Any], threads: int) -> Padded:
+def _pad_slices(ragged: Ragged, segments: Segments, value: Any, dtype: np.dtype[Any], mask: Mask) -> Padded:
     """Pad rows that consist of any number of slices, token by token."""
-    mask, inner = make_mask(segments), ragged.values.shape[1:]
-    values = _empty((*mask.shape, *inner), dtype)
+    inner = ragged.values.shape[1:]
+    values = empty_array((*mask.shape, *inner), dtype)
     values[...] = np.asarray(value, dtype=dtype)
     sources = np.arange(len(segments.counts)) if segments.sources is None else segments.sources
     targets = _slice_targets(segments)
-    tokens = ragged.values[_runs(ragged.starts[sources] + segments.starts, segments.counts)]
+    tokens = ragged.values[index_runs(ragged.starts[sources] + segments.starts, segments.counts)]
     with np.errstate(invalid="ignore"):
-        values.reshape(-1, *inner)[_runs(targets, segments.counts)] = tokens.astype(dtype, casting="unsafe")
+        values.reshape(-1, *inner)[index_runs(targets, segments.counts)] = tokens.astype(
+            dtype, casting="unsafe"
+        )
     return Padded(values, mask, segments.row_lengths)
 
 
-def _pad_tokens(ragged: Ragged, segments: Segments, value: Any, dtype: np.dtype[Any], threads: int) -> Padded:
+def _pad_tokens(ragged: Ragged, segments: Segments, value: Any, dtype: np.dtype[Any], mask: Mask) -> Padded:
     """Pad rows that consist of one sequence each. The tokens fill the True positions of the mask in order."""
-    mask, inner = make_mask(segments), ragged.values.shape[1:]
-    values = _empty((*mask.shape, *inner), dtype)
+    inner = ragged.values.shape[1:]
+    values = empty_array((*mask.shape, *inner), dtype)
     values[...] = np.asarray(value, dtype=dtype)
     starts = ragged.starts if segments.sources is None else ragged.starts[segments.sources]
     with np.errstate(invalid="ignore"):
-        tokens = ragged.values[_runs(starts + segments.starts, segments.counts)]
+        tokens = _take_runs(ragged.values, starts + segments.starts, segments.counts)
         values[mask] = tokens.astype(dtype, casting="unsafe", copy=False)
     return Padded(values, mask, segments.lengths)
 
 
+def _take_runs(
+    values: npt.NDArray[Any], firsts: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]
+) -> npt.NDArray[Any]:
+    """Return the values of all runs. The result shares memory with `values` if the runs are contiguous."""
+    ends = firsts + counts
+    if len(firsts) and (firsts[1:] == ends[:-1]).all():
+        return values[firsts[0] : ends[-1]]
+    return values[index_runs(firsts, counts)]
+
+
 def _slice_targets(segments: Segments) -> npt.NDArray[np.int64]:
     """Return the index of the first token of each slice in the flattened output."""
-    firsts = _first_flat_indices(segments)
+    firsts = first_flat_indices(segments)
     if segments.sequences is None:
         return firsts
     # The slices of a sequence are adjacent and in order.
@@ -176,24 +137,13 @@ def _slice_targets(segments: Segments) -> npt.NDArray[np.int64]:
     return targets
 
 
-def _first_flat_indices(segments: Segments) -> npt.NDArray[np.int64]:
-    """Return the index of the first token of each sequence in the flattened output."""
-    rows = np.arange(len(segments.lengths)) if segments.rows is None else segments.rows
-    return rows * (segments.maxlen or 0) + segments.first_places
-
-
-def _runs(firsts: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return the concatenated ranges `first, first + 1, ..., first + count - 1` of all runs.
-
-    >>> _runs(np.array([5, 0]), np.array([2, 3])).tolist()
-    [5, 6, 0, 1, 2]
-    """
-    ends = np.cumsum(counts)
-    return np.repeat(firsts - (ends - counts), counts) + np.arange(ends[-1] if len(ends) else 0)
-
-
 def _pad_windows(
-    ragged: Ragged, segments: Segments, value: Any, dtype: np.dtype[Any], threads: int
+    ragged: Ragged,
+    segments: Segments,
+    value: Any,
+    dtype: np.dtype[Any],
+    threads: int,
+    known: Mask | None,
 ) -> Padded:
     """Pad rows that consist of one slice each.
 
@@ -206,17 +156,18 @@ def _pad_windows(
     starts = ragged.starts if segments.sources is None else ragged.starts[segments.sources]
     begins, kept = starts + segments.starts, segments.counts
     width = maxlen * int(np.prod(inner, dtype=np.int64))
-    values = _empty((rows, maxlen, *inner), dtype)
+    values = empty_array((rows, maxlen, *inner), dtype)
     if values.size == 0:
         # maxlen is 0, or the vectors are empty.
-        return Padded(values, _make_mask(kept, maxlen, padding), kept)
-    mask = _empty((rows, maxlen), bool)
+        return Padded(values, mask_of_rows(kept, maxlen, padding), kept)
+    mask = empty_array((rows, maxlen), bool) if known is None else known
     step = max(1, BLOCK_VALUES // width)
     filling = np.asarray(value, dtype=values.dtype)
 
     def pad_block(first: int) -> None:
         block = slice(first, first + step)
-        _make_mask(kept[block], maxlen, padding, out=mask[block])
+        if known is None:
+            mask_of_rows(kept[block], maxlen, padding, out=mask[block])
         here = mask[block].reshape(*mask[block].shape, *[1] * len(inner))
         gathered = _gather(ragged.values, begins[block], kept[block], maxlen, padding)
         _choose(gathered, here, filling, out=values[block])

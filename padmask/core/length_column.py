@@ -12,7 +12,11 @@ from padmask.errors import Fault
 
 
 def read_lengths(
-    values: Sequence[Any], name: str | None, option: str = "length_column", bits: int = 31
+    values: Sequence[Any],
+    name: str | None,
+    option: str = "length_column",
+    bits: int = 31,
+    noun: str = "a length",
 ) -> tuple[Positions, list[Fault]]:
     """Return lengths as integers, with 0 and a `Fault` for each invalid length.
 
@@ -24,13 +28,18 @@ def read_lengths(
         values: values of the column, shape (rows,).
         name: name of the column, for the faults.
         option: option that specified the column, for the faults.
-        bits: number of bits of the largest valid length.
+        bits: a valid length is less than 2**`bits`.
+        noun: what each value is, such as "a length", for the faults.
     """
     good = [type(value) is int and 0 <= value < 1 << bits for value in values]
     lengths = [value if fine else 0 for value, fine in zip(values, good, strict=True)]
     faults = [
-        Fault(row, f"{'null' if values[row] is None else repr(values[row])} is not a length", name, (option,))
+        Fault(row, f"{_show(values[row])} is not {noun}", name, (option,))
         for row, fine in enumerate(good)
         if not fine
     ]
     return np.array(lengths, dtype=np.int64), faults
+
+
+def _show(value: Any) -> str:
+    return "null" if value is None else f"{value!r:.80}"

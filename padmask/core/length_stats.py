@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
+
+# Up to this number of rows, a Counter is faster than NumPy.
+FEW_LENGTHS = 200
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,10 @@ class LengthStats:
     @classmethod
     def of(cls, lengths: npt.ArrayLike) -> LengthStats:
         """Return the histogram of `lengths`, the number of tokens in each row, shape (rows,)."""
-        found, rows = np.unique(np.asarray(lengths, dtype=np.int64), return_counts=True)
+        array = np.asarray(lengths, dtype=np.int64)
+        if array.size < FEW_LENGTHS:
+            return cls(dict(sorted(Counter(array.tolist()).items())))
+        found, rows = np.unique(array, return_counts=True)
         return cls(dict(zip(found.tolist(), rows.tolist(), strict=True)))
 
     def __add__(self, other: LengthStats) -> LengthStats:

@@ -46,15 +46,20 @@ class Described:
         mask: name of the mask column; None if there is no mask.
         length: name of the length column; None if there is no length column.
         padding: side of the padding.
+        windows: whether rows were split into windows.
     """
 
     values: Mapping[str, Any]
     mask: str | None
     length: str | None
     padding: Side
+    windows: bool = False
 
     def present(self, names: Iterable[str]) -> tuple[str | None, str | None]:
-        """Return the names of the mask and length columns. A name that is not in `names` is None."""
+        """Return the names of the mask and length columns.
+
+        Return None for a column that is not in `names`.
+        """
         there = set(names)
         return (
             self.mask if self.mask in there else None,
@@ -93,7 +98,8 @@ def read_descriptions(
 def _read(group: Mapping[str, Any]) -> Described:
     """Parse the description of one group of columns, or raise a ValueError."""
     values = {name: column["value"] for name, column in group["columns"].items()}
-    found = Described(values, group["mask_column"], group["length_column"], group["padding"])
+    windows = group.get("windows") is not None
+    found = Described(values, group["mask_column"], group["length_column"], group["padding"], windows)
     if not (
         isinstance(found.mask, str | None)
         and isinstance(found.length, str | None)

@@ -12,7 +12,7 @@ from padmask.core.arrow_lists import select_rows
 from padmask.core.columns import choose_columns, find_vector_sizes
 from padmask.core.companions import choose_together, list_names, own_groups
 from padmask.core.first_rows import FirstRows
-from padmask.core.keep_ends import Ends, check_end_columns, find_large_ends, read_ends
+from padmask.core.keep_ends import Ends, find_large_ends, read_ends
 from padmask.core.later_masks import check_ones, later_zero, padded_rows
 from padmask.core.length_stats import LengthStats
 from padmask.core.metadata import groups_to_keep
@@ -21,11 +21,12 @@ from padmask.core.plan import Plan, Positions, make_plan, needs_lengths
 from padmask.core.planners import make_segments
 from padmask.core.ragged import Ragged
 from padmask.core.table import ColumnGroup, pad_rows, padded_schema, read_rows
-from padmask.core.windows import check_window_names
+from padmask.core.windows import check_cuts
 from padmask.errors import DataError, Fault, Place, SpecError
 from padmask.spec.checks import or_default
 from padmask.spec.columns import Columns
-from padmask.spec.pad import MaskSpec, PadSpec
+from padmask.spec.cuts import refuse_unused_cuts
+from padmask.spec.pad import MaskSpec, PadSpec, RowPolicy
 
 
 def pad_table(
@@ -64,6 +65,7 @@ def pad_table(
     spec, mask = or_default("spec", spec, PadSpec), or_default("mask", mask, MaskSpec)
     if not isinstance(table, pa.Table):
         raise SpecError(f"`table` must be a pyarrow.Table. Received: {type(table).__name__}.")
+    refuse_unused_cuts(spec, RowPolicy())
     schema, batches = table.schema, table.to_batches()
     first = FirstRows.of(batch.select(list_names(schema)) for batch in batches)
     choice = choose_together(schema, columns, spec, mask, first)
@@ -76,8 +78,7 @@ def pad_table(
     check_names(
         schema, [column for group in groups for column in group.columns], choice.mask, choice.replaced
     )
-    check_end_columns(schema, spec)
-    check_window_names(schema.names, spec, choice.mask)
+    check_cuts(schema, groups[0].columns, spec, choice.mask)
     # Vectors must have the same length in all chunks of the table.
     groups = [replace(group, columns=find_vector_sizes(group.columns, batches)) for group in groups]
     read: list[dict[str, Ragged]] = []
@@ -108,7 +109,8 @@ def pad_table(
         ]
         segments, numbers = shaped[0][1], np.arange(number, number + batch.num_rows)
         number += batch.num_rows
-        repeated = select_rows(batch, segments.row_sources) if segments.moves_rows else batch
+        replaced = (*rows, *choice.mask.names, *choice.dropped)
+        repeated = select_rows(batch, segments.row_sources, replaced) if segments.moves_rows else batch
         padded.append(pad_rows(repeated, rows, shaped, without=choice.dropped, numbers=numbers))
     changed = [*names, *choice.mask.names, *choice.dropped]
     earlier = groups_to_keep(schema, changed)

@@ -5,16 +5,18 @@ Only this module reads Python sequences, which may mix types.
 
 from __future__ import annotations
 
-from array import array
+import struct
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from itertools import chain
 from operator import attrgetter
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 
 from padmask.core.arrow_lists import Kind
 from padmask.core.plan import Positions
@@ -59,9 +61,12 @@ def _values(sequences: Sequence[Any], total: int, kind: Kind | None) -> tuple[np
     if isinstance(row[0], Iterable):
         vectors = _stack(sequences, kind)
         return vectors, None if isinstance(row[0], np.ndarray) else vectors.dtype.type(0)
+    numbers = _flat_numbers(sequences, total, kind)
+    if numbers.dtype.kind != "f":
+        return numbers, row[0]
     # If the first row contains a float, all tokens become floats.
     floats = (token for token in row if isinstance(token, (float, np.floating)))
-    return _flat_numbers(sequences, total, kind), next(floats, row[0])
+    return numbers, next(floats, row[0])
 
 
 def _refuse_odd_first_row(sequences: Sequence[Any], kind: Kind | None) -> None:
@@ -100,8 +105,8 @@ def _stack(sequences: Sequence[Any], kind: Kind | None = None) -> npt.NDArray[An
     except DataError as error:
         row, position = _find(sequences, lambda token: not _are_alike(tokens[0], token, kind))
         raise DataError(
-            f"Row {row}, position {position}: expected a vector of numbers, like the first token. "
-            f"Received: {sequences[row][position]!r}."
+            f"Row {row}, position {position}: expected a vector of numbers, because the first token is a "
+            f"vector. Received: {sequences[row][position]!r}."
         ) from error
     size = next(filter(None, vectors.lengths.tolist()), 0)
     if (vectors.lengths != size).any():
@@ -187,16 +192,11 @@ def _flat_numbers(sequences: Sequence[Any], total: int, kind: Kind | None) -> np
     if set(map(type, sequences)) == {list}:
         # int32 first: most ids fit, and the result needs half the memory.
         for code, dtype in (("i", np.int32), ("q", np.int64)):
-            joined = array(code)
-            try:
-                for row in sequences:
-                    # fromlist accepts only integers. The code below handles other tokens.
-                    joined.fromlist(row)
-                return np.frombuffer(joined, dtype=dtype)
-            except OverflowError:
-                continue
-            except TypeError:
-                break
+            # struct accepts only integers that fit, and is faster than NumPy. The code below handles other
+            # tokens.
+            with suppress(struct.error):
+                packed = b"".join([_packer(code, len(row))(*row) for row in sequences])
+                return np.frombuffer(packed, dtype=dtype)
     try:
         # The sum is an int only if every token is an int. This check costs one addition per token.
         with np.errstate(over="ignore"):
@@ -209,6 +209,12 @@ def _flat_numbers(sequences: Sequence[Any], total: int, kind: Kind | None) -> np
     except (TypeError, ValueError, OverflowError):
         pass
     return _slow_numbers(sequences, kind)
+
+
+@lru_cache(maxsize=4096)
+def _packer(code: str, count: int) -> Callable[..., bytes]:
+    """Return a function that converts `count` integers to bytes, with the type `code` of `struct`."""
+    return struct.Struct(f"{count}{code}").pack
 
 
 def _slow_numbers(sequences: Sequence[Any], kind: Kind | None) -> npt.NDArray[Any]:
@@ -249,7 +255,10 @@ def _changes_as_float(token: Any) -> bool:
 
 
 def _shorten(number: Any) -> str:
-    """Return an int as text, or its number of bits if it is long. Python does not print very long ints."""
+    """Return an int as text, or its number of bits if the text is long.
+
+    Python does not print very long ints.
+    """
     return str(number) if int(number).bit_length() <= 128 else f"an int of {int(number).bit_length()} bits"
 
 
@@ -259,12 +268,28 @@ def refuse_bools(sequences: Sequence[Any], values: npt.NDArray[Any]) -> None:
     Bools are 0 or 1 in `values`, so the tokens are checked only if `values` contains a 0 or 1.
     """
     if values.dtype.kind in "iu" and ((values == 0) | (values == 1)).any():
+        if not _may_have_bools(sequences):
+            return
         kinds = set(map(type, chain.from_iterable(sequences)))
         if bool in kinds or np.bool_ in kinds:
             row, position = _find(sequences, lambda token: isinstance(token, (bool, np.bool_)))
             raise DataError(
                 f"Row {row}, position {position}: expected a number, not a bool. Write 0 and 1 instead."
             )
+
+
+def _may_have_bools(sequences: Sequence[Any]) -> bool:
+    """Return False if the rows certainly contain no bools. This is much faster than looking at each token."""
+    kinds = set(map(type, sequences))
+    if kinds == {np.ndarray}:
+        return any(row.dtype.kind in "bO" for row in sequences)
+    if kinds != {list}:
+        return True
+    try:
+        # Only true, false and null have letters.
+        return b"e" in orjson.dumps(sequences)
+    except TypeError:
+        return True
 
 
 def _find(sequences: Sequence[Any], wanted: Callable[[Any], bool]) -> tuple[int, int]:

@@ -37,8 +37,8 @@ class Ragged:
         values: the tokens of all rows, shape (tokens, ...). Inner feature axes follow the first axis.
         starts: index in `values` of the first token of each row, int64, shape (rows,).
         lengths: number of tokens of each row, int64, shape (rows,).
-        first: for Python numbers, a token of the first row that is not empty. It is a float if that row
-            contains a float. `values` does not show this, because NumPy converts all tokens to one dtype.
+        first: for Python numbers, a token of the first row that is not empty. If that row contains a float,
+            the token is a float. `values` does not show this, because NumPy converts all tokens to one dtype.
     """
 
     values: npt.NDArray[Any]
@@ -120,10 +120,10 @@ class Ragged:
         )
 
     def find_faults(self, flagged: Flags, reason: Callable[[int], str]) -> list[Fault]:
-        """Return a `Fault` for the first flagged token of each row that has flagged tokens.
+        """Return a `Fault` for each row with bad tokens. The fault describes the first bad token.
 
         Args:
-            flagged: flags of bad tokens, bool, shape (tokens,).
+            flagged: whether each token is bad, bool, shape (tokens,).
             reason: function from an index in `values` to a description of the error.
         """
         if not flagged.any():
@@ -177,7 +177,7 @@ def find_misfits(ragged: Ragged, dtype: str, rounds: bool = True) -> list[Fault]
 
 
 def _misfits(values: npt.NDArray[Any], target: np.dtype[Any], rounds: bool) -> Flags | None:
-    """Return flags of the numbers that a cast to `target` changes by more than rounding; None if none."""
+    """Return whether a cast to `target` does more than round each number; None if this is never the case."""
     if (values.dtype.kind == "f") == (target.kind == "f") and np.can_cast(values.dtype, target):
         return None
     low, high = values.min(), values.max()

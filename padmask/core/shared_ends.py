@@ -52,7 +52,7 @@ def _has_integers(type_: pa.DataType) -> bool:
 
 
 def _shared(parts: list[npt.NDArray[np.int64]]) -> int | None:
-    """Return the token that more than half of two or more rows have; None if there is no such token."""
+    """Return the token of more than half of the rows; None if there is none, or fewer than two rows."""
     tokens = np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
     if len(tokens) < 2:
         return None

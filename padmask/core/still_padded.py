@@ -11,7 +11,6 @@ import pyarrow as pa
 from padmask.core.arrow_lists import is_sequence, kind_of
 from padmask.core.companions import is_companion, is_per_token
 from padmask.core.first_rows import FirstRows
-from padmask.core.join_windows import has_windows
 from padmask.core.metadata import Described
 from padmask.core.padding import read_groups
 from padmask.core.unpad_job import UnpadJob
@@ -23,8 +22,8 @@ class StillPadded:
     """The columns that `unpad` does not change.
 
     Args:
-        alike: columns that have the padded lengths of the unpadded columns. Each has the command-line options
-            that would unpad it.
+        alike: columns that have the same padded lengths as the unpadded columns, each with the command-line
+            options that would unpad the column.
         notes: warnings about other columns.
     """
 
@@ -62,8 +61,8 @@ def find_still_padded(
     groups = _read_groups(files, requested)
     taken = {*job.all_columns, *job.all_dropped, *marks}
     notes = [_left_note(job)] if job.all_left else []
-    if (job.all_left or job.unsure) and has_windows(schema):
-        notes.append("windows are not joined, because columns stay padded")
+    if job.unjoined:
+        notes.append(f"windows are not joined, because {job.unjoined}")
     if groups and not requested:
         found = {name: group.mask for group in groups for name in group.values}
         found = {name: mask for name, mask in found.items() if name in schema.names and name not in taken}
@@ -97,7 +96,7 @@ def _notes(found: Mapping[str, str | None], job: UnpadJob) -> list[str]:
     if not found:
         return []
     flags = "; ".join(_flags(name, mask, job) for name, mask in found.items())
-    unknown = " (MASK stands for the mask of the column)" if None in found.values() else ""
+    unknown = " (replace MASK with the mask of the column)" if None in found.values() else ""
     return [f"may still be padded: {quoted(found)}. To unpad: {flags}{unknown}"]
 
 
@@ -109,11 +108,11 @@ def _flags(name: str, mask: str | None, job: UnpadJob) -> str:
     flags = f"{column_flags([name])} --mask-column {'MASK' if mask is None else shlex.quote(mask)}"
     if name not in job.unsure:
         return flags
-    return f"{flags}, or {together} if {job.mask or job.length!r} marks its padding"
+    return f"{flags}, or {together} if {job.mask or job.length!r} marks the padding of {name!r}"
 
 
 def _find_alike(schema: pa.Schema, job: UnpadJob, taken: Collection[str], rows: FirstRows) -> dict[str, str]:
-    """Return the columns with the padded lengths of the unpadded columns, and the options that unpad them."""
+    """Return the columns with the same padded lengths as the unpadded columns, each with its options."""
     padded = [name for name in job.columns if name != job.mask and is_sequence(schema.field(name).type)]
     if not padded:
         return {}
@@ -130,12 +129,13 @@ def _find_padded(
 ) -> dict[str, str | None]:
     """Return the columns that look padded, each with its mask (None if unknown).
 
-    A column looks padded if a mask contains a 0 in a row that is as long as the row of the column, or if its
-    name is usual for tokens and all its rows have one length of at least 2.
+    A column looks padded in two cases. In the first case, a row of a mask contains a 0 and is as long as the
+    same row of the column. In the second case, the name of the column is common for tokens, and all its rows
+    have the same length of at least 2.
 
     Args:
         schema: columns of the input.
-        job: the columns to unpad, which have the lengths of the mask of the job.
+        job: the columns to unpad, and their mask.
         taken: names of the columns that are unpadded, and of their mask and length columns.
         rows: the first rows of the list columns.
     """

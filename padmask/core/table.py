@@ -18,6 +18,7 @@ from padmask.core.arrow_lists import mask_lists, to_arrow, to_lists
 from padmask.core.columns import PadColumn, is_label
 from padmask.core.foreign_metadata import carry_metadata, field_metadata
 from padmask.core.kernel import pad_batch
+from padmask.core.masks import Mask
 from padmask.core.metadata import describe, describe_groups
 from padmask.core.plan import Plan, Positions, Segments
 from padmask.core.planners import make_segments
@@ -62,15 +63,16 @@ def read_rows(batch: pa.RecordBatch, groups: Sequence[ColumnGroup]) -> tuple[dic
                     faults.setdefault(fault.row, replace(fault, column=column.name, options=options))
             rows[column.name] = ragged
             for row in np.flatnonzero(ragged.lengths != rows[first].lengths).tolist():
-                faults.setdefault(row, _unequal(row, first, rows[first], column.name, ragged))
+                faults.setdefault(row, unequal_fault(row, first, rows[first], column.name, ragged))
     return rows, [faults[row] for row in sorted(faults)]
 
 
-def _unequal(row: int, first: str, rows: Ragged, other: str, others: Ragged) -> Fault:
+def unequal_fault(row: int, first: str, rows: Ragged, other: str, others: Ragged) -> Fault:
+    """Return the fault of a row in which two columns have different lengths."""
     return Fault(
         row,
         f"column {other!r} has {others.lengths[row]} tokens, but {first!r} has {rows.lengths[row]}; to leave "
-        f"{other!r} unchanged, use -c {first}; to pad {other!r} to its own length, use --own-length "
+        f"{other!r} unchanged, use -c {first}; to pad {other!r} separately, use --own-length "
         f"{other}",
         options=("columns", "own_lengths"),
     )
@@ -103,10 +105,14 @@ def pad_rows(
     arrays: dict[str, pa.Array] = {}
     for group, segments in groups:
         mask, padded = group.mask, None
+        known: Mask | None = None
         windows = group.spec.windows
         repeated = repeated_mask(segments) if windows is not None and windows.labels == "new" else None
         for column in group.columns:
-            padded = pad_batch(rows[column.name], segments, value=column.value, dtype=column.numpy_dtype)
+            padded = pad_batch(
+                rows[column.name], segments, value=column.value, dtype=column.numpy_dtype, mask=known
+            )
+            known = padded.mask
             if repeated is not None and is_label(column):
                 padded.values[repeated] = column.value
             arrays[column.name] = to_lists(padded.values, column.dtype, fixed_size)

@@ -14,12 +14,19 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from padmask.core.arrow_lists import cut_lists, list_lengths
+from padmask.core.arrow_lists import cut_lists, list_lengths, to_arrow
 from padmask.core.columns import asked_names, judged_columns
 from padmask.core.companions import list_names
 from padmask.core.first_rows import FirstRows
 from padmask.core.foreign_metadata import carry_metadata
-from padmask.core.join_windows import JoinPlan, join_rows, plan_join, read_windows
+from padmask.core.join_windows import (
+    JoinPlan,
+    find_differences,
+    join_remedy,
+    join_rows,
+    plan_join,
+    read_windows,
+)
 from padmask.core.length_column import read_lengths
 from padmask.core.mask_segments import read_mask
 from padmask.core.metadata import describe_groups, groups_to_keep
@@ -28,7 +35,7 @@ from padmask.core.ragged import Ragged
 from padmask.core.still_padded import find_still_padded
 from padmask.core.table import replace_columns
 from padmask.core.unpad_job import UnpadJob, choose_unpad_jobs, find_padded_groups
-from padmask.errors import Fault, RowError, SpecError
+from padmask.errors import Fault, RowError, SpecError, count
 from padmask.spec.checks import or_default
 from padmask.spec.columns import Columns
 from padmask.spec.unpad import UnpadSpec
@@ -59,7 +66,7 @@ def unpad_table(table: pa.Table, columns: Columns = None, spec: UnpadSpec | None
         DataError: the metadata are not valid.
 
     Warns:
-        UserWarning: other columns are still padded, or may be.
+        UserWarning: other columns are still padded, or may still be padded.
     """
     if not isinstance(table, pa.Table):
         raise SpecError(f"`table` must be a pyarrow.Table. Received: {type(table).__name__}.")
@@ -90,9 +97,13 @@ def unpad_table(table: pa.Table, columns: Columns = None, spec: UnpadSpec | None
         if job.windows:
             values = {name: batch.column(name).to_pylist() for name in WINDOW_COLUMNS}
             windows, faults = read_windows(values.__getitem__)
-            joined = plan_join(windows, all_segments[0].counts)
-            if found := [*faults, *joined.faults]:
-                raise RowError(f"Row {first + found[0].row}, {found[0]}.")
+            same = find_differences(batch, windows, job.may_differ)
+            joined = plan_join(windows, all_segments[0].counts, same)
+            if faults:
+                raise RowError(f"Row {first + faults[0].row}, {faults[0]}.")
+            if joined.causes:
+                cause = joined.causes[0]
+                raise RowError(f"Row {first + cause.row}, {cause}. {join_remedy(cause)}")
             whole = cut_and_join_columns(batch, all_segments, job, joined)
         else:
             whole = cut_columns(batch, all_segments, job)
@@ -178,8 +189,8 @@ def compare_lengths(
         faults += [
             Fault(
                 row,
-                f"the length in column {job.length!r} is {known[row]}, but the mask {job.mask!r} has "
-                f"{segments.counts[row]} real tokens",
+                f"the length in column {job.length!r} is {known[row]}, but the mask {job.mask!r} marks "
+                f"{count(int(segments.counts[row]), 'real token')}",
                 options=("mask_column", "length_column"),
             )
             for row in np.flatnonzero(known != segments.counts).tolist()
@@ -228,7 +239,12 @@ def cut_and_join_columns(
     main, *also = segments
     new = replace(main, starts=main.starts + joined.starts, counts=joined.counts)
     # The columns that locate windows stay until the windows are joined.
-    return join_rows(cut_columns(batch, [new, *also], job), job.columns, joined.firsts)
+    rows = join_rows(cut_columns(batch, [new, *also], job), job.columns, joined.firsts)
+    length = job.kept_length
+    if length is None or length not in rows.schema.names:
+        return rows
+    lengths = to_arrow(joined.row_lengths).cast(rows.schema.field(length).type)
+    return replace_columns(rows, {length: lengths})
 
 
 def unpadded_schema(schema: pa.Schema, job: UnpadJob) -> pa.Schema:

@@ -7,15 +7,16 @@ Here, the windows are always in the order of the row.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
 
-from padmask.core.keep_ends import Ends, join_pieces
-from padmask.core.kernel import Mask, fill_runs
+from padmask.core.columns import IGNORED_LABEL, PadColumn, is_label
+from padmask.core.keep_ends import Ends, check_end_columns, join_pieces
+from padmask.core.masks import Mask, fill_runs
 from padmask.core.plan import Positions, Segments, WindowPlaces
-from padmask.errors import SpecError
+from padmask.errors import SpecError, column_flags
 from padmask.spec.pad import MaskSpec, PadSpec, Side
 from padmask.spec.windows import WINDOW_COLUMNS
 
@@ -76,10 +77,10 @@ def count_windows(lengths: Positions, maxlen: int, ends: Ends, overlap: int) -> 
 
 
 def repeated_mask(segments: Segments) -> Mask:
-    """Return flags of the tokens that count in another window of the same row: bool, shape (rows, maxlen).
+    """Return, for each position, whether its token counts in another window: bool, shape (rows, maxlen).
 
-    A token of several windows counts in the first of them. The kept tokens at the end of a row count in the
-    last window.
+    A token of several windows counts in the first of these windows. The kept tokens at the end of a row count
+    in the last window.
 
     Args:
         segments: windows from `plan_windows`.
@@ -117,19 +118,32 @@ def window_columns(segments: Segments, numbers: Positions) -> dict[str, pa.Array
     return dict(zip(WINDOW_COLUMNS, arrays, strict=True))
 
 
-def check_window_names(names: Collection[str], spec: PadSpec, mask: MaskSpec) -> None:
-    """Raise an error if a column that locates windows has the name of another column.
+def check_cuts(schema: pa.Schema, columns: Sequence[PadColumn], spec: PadSpec, mask: MaskSpec) -> None:
+    """Check the columns that kept ends and windows need, and the names of the columns that windows add.
 
     Args:
-        names: names of the columns of the input.
+        schema: columns of the input.
+        columns: columns to pad.
         spec: how to pad.
         mask: the new mask and length columns.
 
     Raises:
-        SpecError: an input column or a new column has the name of such a column.
+        SpecError: a column with the number of tokens to keep is missing or has the wrong type; or the input
+            or the mask has the name of a column that windows add; or labels of new tokens are requested, but
+            no column contains labels.
     """
-    for name in WINDOW_COLUMNS if spec.windows is not None else ():
-        if name in names:
+    check_end_columns(schema, spec)
+    if spec.windows is None:
+        return
+    if spec.windows.labels == "new" and not any(map(is_label, columns)):
+        padded = column_flags([column.name for column in columns])
+        raise SpecError(
+            "`window_labels` 'new' has no effect, because no padded column contains labels. To pad a column "
+            f"of labels, use {padded} -c NAME={IGNORED_LABEL}. Otherwise remove the option.",
+            options=["window_labels"],
+        )
+    for name in WINDOW_COLUMNS:
+        if name in schema.names:
             raise SpecError(
                 f"The input already has a column {name!r}, which windows add. If the input has windows, "
                 "first join them with padmask unpad. Otherwise rename the column.",

@@ -159,7 +159,10 @@ def _block_ends(footer: bytes, field: int) -> list[int]:
 
 
 def _schema_end(raw: Any) -> int:
-    """Return the end offset of the schema message. It starts after the magic bytes and the message length."""
+    """Return the end offset of the schema message.
+
+    The message starts after the magic bytes and its length.
+    """
     raw.seek(8)
     mark, length = raw.read(4), raw.read(4)
     if mark == END_MARK[:4]:
@@ -445,7 +448,7 @@ class RowGroups:
         return table
 
     def _missing_rows(self, sizes: npt.NDArray[np.int64]) -> int:
-        """Return the number of rows that complete the row group; 0 if there are too few rows."""
+        """Return how many of the next rows complete the row group; 0 if there are too few rows."""
         full = np.flatnonzero(self._bytes + np.cumsum(sizes) >= GROUP_BYTES)
         rows = min(self._rows - self._count, int(full[0]) + 1 if len(full) else len(sizes) + 1)
         return rows if rows <= len(sizes) else 0

@@ -152,7 +152,10 @@ def _rows_of(file: pq.ParquetFile, begin: int, end: int) -> int:
 
 
 def _check_groups(source: Source, metadata: pq.FileMetaData) -> None:
-    """Raise an error if row groups do not match the footer. Reading them could abort the process."""
+    """Raise an error if row groups do not match the footer.
+
+    Reading such row groups could abort the process.
+    """
     for i in range(metadata.num_row_groups):
         columns = metadata.row_group(i).num_columns
         if columns != metadata.num_columns:
@@ -247,7 +250,7 @@ def _template(schema: pa.Schema, name: str) -> memoryview:
 
 
 def _encoded(schema: pa.Schema, table: pa.Table | None) -> memoryview:
-    """Return a Parquet file with a table as its only row group. If there is no table, it has no row groups.
+    """Return a Parquet file with a table as its only row group. Without a table, the file has no row groups.
 
     Raises:
         ArrowException: Parquet cannot store a type or a value.

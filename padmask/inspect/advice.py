@@ -1,4 +1,4 @@
-"""Advice on how to pad a dataset with little padding and few lost tokens, with the command that does it."""
+"""Recommend a plan that pads a dataset with little padding and few lost tokens, and its command."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ OVERLAP = 8
 
 @dataclass(frozen=True)
 class Advice:
-    """A recommended plan and the command that makes the output of this plan.
+    """A recommended plan, and the command that pads the data according to the plan.
 
     Args:
         text: recommendation and its reason, as sentences.
         plan: recommended plan; None if there is nothing to pad.
-        command: command that makes the output of the plan; empty if nothing needs to be done.
+        command: command that pads the data according to the plan; empty if there is nothing to do.
         maxlen: recommended value of `--maxlen`.
-        details: facts about the plan and its alternatives, one sentence or two each.
+        details: facts about the plan and its alternatives. Each item is one or two sentences.
     """
 
     text: str
@@ -62,7 +62,7 @@ class Advice:
 
 @dataclass(frozen=True)
 class Adviser:
-    """The data for a recommendation.
+    """An adviser that recommends a plan, from the costs of the candidate plans.
 
     Args:
         basis: data from which the costs are computed.
@@ -93,12 +93,12 @@ class Adviser:
             advice = replace(advice, text=f"maxlen 0 removes all tokens. {advice.text}")
         plan = advice.plan
         if plan is not None and self.width == plan.maxlen and not plan.rows_cut and not advice.has_windows:
-            text = f"The rows already have the length of the plan {plan.name}{_of(plan)}."
+            text = f"All rows already have the maxlen of the plan {plan.name}{_of(plan)}."
             return replace(advice, text=text, command="")
         return advice
 
     def _choose(self) -> Advice:
-        """Recommend a length for which the user gave no limit."""
+        """Recommend a plan if the user requested no values of maxlen."""
         longest, p99 = self.plans["longest"], self.plans["p99"]
         if longest.padding_share <= LITTLE_PADDING:
             share_ = f"only {_padding(longest)}" if longest.padding_share else "no positions are padding"
@@ -132,30 +132,32 @@ class Adviser:
         name = next(iter(few), asked[-1])
         plan, longest = self.plans[str(name)], self.plans["longest"]
         if plan.lost_share >= LARGE_LOSS:
-            cut = f"would truncate {self._rows(plan)} and lose {share(plan.lost_share)} of the tokens"
-            return self._split(self._windows(plan.maxlen), f"{_name(plan)} {cut}.")
+            lost = f"{share(plan.lost_share)} of the tokens"
+            reason = f"{_name(plan)} would truncate {self._rows(plan)} and lose {lost}."
+            return self._split(self._windows(plan.maxlen), reason)
         if plan.lost_share > SMALL_LOSS:
             windows = self._windows(plan.maxlen)
             details = [
-                f"To lose no tokens, use {' '.join(_window_options(windows))} instead "
-                f"({count(windows.rows, 'row')})."
+                f"To lose no tokens, use {' '.join(_window_options(windows))} instead. "
+                f"The output then has {count(windows.rows, 'row')}."
             ]
         elif longest.places <= 0.9 * plan.places:
             saved = share(1 - longest.places / plan.places)
             details = [f"--maxlen longest{_of(longest)} saves {saved} of the positions."]
         else:
             details = []
-        does = f"truncates no rows, and {_padding(plan)}"
+        text = f"{_name(plan)} truncates no rows, and {_padding(plan)}."
         if plan.rows_cut:
-            does = f"truncates {self._rows(plan)} and loses {share(plan.lost_share)} of the tokens"
-        return self._pad(plan, f"{_name(plan)} {does}.", details, name)
+            lost = f"{share(plan.lost_share)} of the tokens"
+            text = f"{_name(plan)} truncates {self._rows(plan)} and loses {lost}."
+        return self._pad(plan, text, details, name)
 
     def _cut(self, plan: Cost) -> Advice:
-        """Recommend a percentile of the lengths."""
+        """Recommend a percentile of the row lengths as maxlen."""
         longest = self.plans["longest"]
         text = (
             f"Truncate rows to {plan.name}{_of(plan)}. The output is {longest.places / plan.places:.1f} "
-            f"times smaller than with the longest row ({longest.maxlen:,}). This truncates "
+            f"times smaller than with maxlen longest ({longest.maxlen:,}). This truncates "
             f"{self._rows(plan)} and loses {share(plan.lost_share)} of the tokens."
         )
         return self._pad(plan, text)
@@ -175,8 +177,8 @@ class Adviser:
         return Advice(text, plan, self.command.text(*options), maxlen, (*details, *self._alternatives(plan)))
 
     def _split(self, windows: Cost, reason: str) -> Advice:
-        """Recommend windows."""
-        more = f"{count(self.basis.stats.rows, 'row')} become {windows.rows:,}"
+        """Recommend a plan that splits longer rows into windows."""
+        more = f"{count(self.basis.stats.rows, 'row')} become {windows.rows:,} output rows"
         text = (
             f"{reason} Instead, split longer rows into windows{_of(windows)}. No tokens are lost, and {more}."
         )
@@ -184,17 +186,17 @@ class Adviser:
         return Advice(text, windows, command, windows.maxlen, self._alternatives(windows))
 
     def _alternatives(self, plan: Cost) -> tuple[str, ...]:
-        """Return a line about plans with much less padding that no command makes yet."""
+        """Return a line about plans with much less padding, which no padmask command supports yet."""
         candidates = [self.plans[name] for name in ("sorted-32", "packed") if name in self.plans]
         less = [cost for cost in candidates if cost.padding_share < plan.padding_share / 2]
         if plan.padding_share < MUCH_PADDING or not less:
             return ()
         shares = " and ".join(f"{cost.name} {share(cost.padding_share)}" for cost in less)
         lossless = plan.tokens_lost and not any(cost.tokens_lost for cost in less)
-        collator = "; a collator that pads each batch to its longest row makes sorted-32"
+        collator = "; for sorted-32, use a collator that pads each batch to its longest row"
         return (
-            f"{share(plan.padding_share)} of the positions are padding. Less is possible: {shares}"
-            f"{', without lost tokens' if lossless else ''}. No padmask command makes "
+            f"{share(plan.padding_share)} of the positions are padding. Other plans need less padding"
+            f"{' and lose no tokens' if lossless else ''}: {shares}. No padmask command supports "
             f"{'this plan' if len(less) == 1 else 'these plans'} yet"
             f"{collator if less[0].name == 'sorted-32' else ''}.",
         )
@@ -207,7 +209,7 @@ class Adviser:
 
 
 def overlap_of(maxlen: int) -> int:
-    """Return the overlap of recommended windows.
+    """Return the overlap of windows of `maxlen` tokens, for a recommendation.
 
     >>> overlap_of(512), overlap_of(3)
     (64, 0)

@@ -41,7 +41,10 @@ class PadCommand:
     names: Sequence[str] = ()
 
     def text(self, *options: str) -> str:
-        """Return the command with options for the length of the rows. For padded inputs, two commands."""
+        """Return the command with options for the length of the rows.
+
+        For padded inputs, return two commands.
+        """
         inputs = [_argument(path) for path in self.inputs]
         format_ = ["--input-format", self.input_format] if self.input_format else []
         if self.unpadded is None:
@@ -74,7 +77,10 @@ class PadCommand:
 
 
 def _argument(path: str) -> str:
-    """Return an input as an argument, without credentials. A file name may look like an option."""
+    """Return an input as an argument, without credentials.
+
+    A name that starts with `-` gets the prefix `./`.
+    """
     return f"./{path}" if path.startswith("-") and path != "-" else display_path(path)
 
 

@@ -62,7 +62,7 @@ class InspectedRows:
         stats: number of rows of each length.
         audits: violations of the data rules, for each group of columns.
         kept: rows that may be shown, each with a random key. `shown` uses the keys to choose a random sample.
-        ends: lengths of the raw rows that have the shared token at the end that truncation removes.
+        ends: lengths of the raw rows that have the shared token at the truncated end.
         width: number of positions in the first row of padded input; None for raw input.
     """
 
@@ -123,8 +123,8 @@ def inspect_files_separately(
 ) -> InspectedRows:
     """Read each file of a raw dataset separately, and combine the results.
 
-    The results contain rows to show only for a random sample. To show the first rows of the dataset, the
-    caller reads them separately.
+    The results contain rows to show only if these rows are a random sample. To show a range of rows, the
+    caller reads this range separately.
     """
     pool = WorkerPool.of(executor, workers, len(sources), progress)
     size, rows, read = sum(source.size or 0 for source in sources), 0, 0

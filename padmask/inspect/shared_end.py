@@ -1,4 +1,4 @@
-"""The rows that lose the token that most rows share at one end, such as `[SEP]` at the end."""
+"""Count the rows that lose a token such as `[SEP]`, which most rows share at one end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from padmask.spec.pad import Side
 
 @dataclass(frozen=True)
 class SharedEnd:
-    """A token that most rows share at the end that truncation removes.
+    """A token that most rows share at the truncated end.
 
     Args:
         token: the token, which more than half of the first rows have at this end.
@@ -40,7 +40,7 @@ class SharedEnd:
 
 
 def lengths_with_token(rows: Ragged, token: int, truncating: Side) -> Positions:
-    """Return the lengths of the rows that have a token at the end that truncation removes.
+    """Return the lengths of the rows that have a token at the truncated end.
 
     >>> import numpy as np
     >>> rows = Ragged(np.array([5, 2, 7, 7, 2]), np.array([0, 2, 3, 5]), np.array([2, 1, 2, 0]))

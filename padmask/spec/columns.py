@@ -40,7 +40,7 @@ Columns = Iterable[str | Column] | Mapping[str, Any] | None
 
 
 def as_list(columns: Columns) -> Columns:
-    """Return the requested columns as a list or a mapping. Unlike an iterator, these can be read twice.
+    """Return the requested columns as a list or a mapping. Unlike an iterator, the result can be read twice.
 
     >>> as_list("labels"), as_list(iter(["ids", "labels"])), as_list({"ids": 0}), as_list(None)
     (['labels'], ['ids', 'labels'], {'ids': 0}, None)

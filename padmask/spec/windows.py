@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from padmask.errors import SpecError
+from padmask.errors import SpecError, join_or
 from padmask.spec.checks import as_int, at_least, check_fields, choice
 
 
@@ -50,8 +50,8 @@ def checked_end(name: str, value: Any) -> int | str:
     number = as_int(value)
     if number is None or number < 0 or number >> 31:
         raise SpecError(
-            f"`{name}` must be a number of tokens of at least 0, or the name of a column with this number "
-            f"for each row. Received: {value!r:.80}.",
+            f"`{name}` must be a number of tokens of at least 0 and less than 2**31, or the name of a column "
+            f"with this number for each row. Received: {value!r:.80}.",
             options=[name],
         )
     return number
@@ -62,7 +62,7 @@ def refuse_large_ends(maxlen: int, keep_first: int | str, keep_last: int | str, 
 
     Args:
         maxlen: length of an output row.
-        keep_first, keep_last: numbers of tokens to keep. Names of columns count as 0.
+        keep_first, keep_last: numbers of tokens to keep. A column name counts as 0 tokens.
         overlap: overlap of windows; None if rows are truncated.
 
     Raises:
@@ -71,13 +71,16 @@ def refuse_large_ends(maxlen: int, keep_first: int | str, keep_last: int | str, 
     first, last = (end if isinstance(end, int) else 0 for end in (keep_first, keep_last))
     if needed_positions(first, last, overlap) <= maxlen:
         return
-    options = ["maxlen", *["keep_first"] * bool(first), *["keep_last"] * bool(last)]
-    options += ["overlap"] * bool(overlap)
-    raise SpecError(describe_large_ends(maxlen, first, last, overlap) + ".", options=options)
+    smaller = ["keep_first"] * bool(first) + ["keep_last"] * bool(last) + ["overlap"] * bool(overlap)
+    less = f", or a smaller {join_or([f'`{name}`' for name in smaller])}" if smaller else ""
+    raise SpecError(
+        f"{describe_large_ends(maxlen, first, last, overlap)}. Choose a larger `maxlen`{less}.",
+        options=["maxlen", *smaller],
+    )
 
 
 def needed_positions(first: Any, last: Any, overlap: int | None) -> Any:
-    """Return the minimum length of an output row with the given ends, for a number or an array of numbers.
+    """Return the minimum length of an output row with these kept ends (numbers, or arrays of numbers).
 
     A window must have at least one token that the window before does not have.
     """
@@ -91,11 +94,12 @@ def describe_large_ends(maxlen: int, first: int, last: int, overlap: int | None)
     'maxlen is 4, but the kept ends need 5 positions (3 first, 2 last)'
     """
     needed = needed_positions(first, last, overlap)
+    positions = f"{needed} position{'' if needed == 1 else 's'}"
     parts = [f"{first} first"] * bool(first) + [f"{last} last"] * bool(last)
     if overlap is None:
-        return f"maxlen is {maxlen}, but the kept ends need {needed} positions ({', '.join(parts)})"
-    parts += [f"overlap {overlap}", "1 new token"]
-    return f"maxlen is {maxlen}, but each window needs at least {needed} positions ({', '.join(parts)})"
+        return f"maxlen is {maxlen}, but the kept ends need {positions} ({', '.join(parts)})"
+    parts += [f"overlap {overlap}"] * bool(overlap) + ["1 new token"]
+    return f"maxlen is {maxlen}, but each window needs at least {positions} ({', '.join(parts)})"
 
 
 def own_length_error(name: str, error: SpecError) -> SpecError:
@@ -105,7 +109,7 @@ def own_length_error(name: str, error: SpecError) -> SpecError:
 
 
 def refuse_with_own_lengths(windows: WindowSpec | None, end_columns: Sequence[str]) -> None:
-    """Raise an error if an option that requires equal lengths is used with columns with their own lengths.
+    """Raise an error if an option that requires columns of equal length is used with `own_lengths`.
 
     Raises:
         SpecError: rows are split into windows, or a column has the number of tokens to keep.

@@ -44,7 +44,7 @@ _BINARY: tuple[ForeignFormat, ...] = (
     ),
     ForeignFormat("xz data", "xz -dc {file} > {base}", "Decompress", [b"\xfd7zXZ\0", b"\x5d\0\0\x80\0"]),
     ForeignFormat("lz4 data", "lz4 -dc {file} > {base}", "Decompress", [b"\x04\x22\x4d\x18"]),
-    ForeignFormat("compress data (.Z)", "gzip -dc {file} > {base}", "Decompress", [b"\x1f\x9d"]),
+    ForeignFormat("a .Z file of the compress tool", "gzip -dc {file} > {base}", "Decompress", [b"\x1f\x9d"]),
     ForeignFormat("a zip archive", "unzip {file}", "Unpack", [b"PK\x03\x04", b"PK\x05\x06"]),
     ForeignFormat("a 7-Zip archive", "7z x {file}", "Unpack", [b"7z\xbc\xaf\x27\x1c"]),
     ForeignFormat(
@@ -232,7 +232,7 @@ _DECOMPRESS = {"gzip": "gzip -dc {file} > {base}", "zstd": "zstd -dc {file} > {b
 def foreign_error(
     name: str, path: str, start: bytes, *, typed: bool = False, codec: str | None = None
 ) -> UnsupportedError | None:
-    """Return the error for a file whose first bytes show an unsupported format; None if they do not.
+    """Return the error for a file in an unsupported format, found from its first bytes; None for other files.
 
     >>> str(foreign_error("a.jsonl.xz", "a.jsonl.xz", b"\\xfd7zXZ\\0"))
     'a.jsonl.xz: the file is xz data, which padmask does not read. Decompress it: xz -dc a.jsonl.xz > a.jsonl'

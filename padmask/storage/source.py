@@ -119,7 +119,7 @@ class Source:
         return version if is_url(self.path) else version[1:]
 
     def status(self) -> os.stat_result | None:
-        """Return the status of the file; None if it is not a local regular file."""
+        """Return the status of the input; None if the input is not a local regular file."""
         if is_url(self.path):
             return None
         try:

@@ -132,7 +132,11 @@ def refuse_large_output(
 def _suggestion(lengths: LengthStats, spec: PadSpec, widths: PositionBytes, limit: int) -> str:
     """Return a sentence that suggests how to make the output smaller."""
     for name in SUGGESTED_MAXLENS:
-        plan = make_plan(replace(spec, maxlen=name), lengths)
+        try:
+            plan = make_plan(replace(spec, maxlen=name), lengths)
+        except SpecError:
+            # The kept ends or the overlap do not fit in this length.
+            continue
         total = predict_bytes(lengths, plan, spec, widths)
         if total <= limit:
             return (

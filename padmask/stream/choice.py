@@ -40,17 +40,17 @@ Purpose = Literal["pad", "audit"]
 
 @dataclass(frozen=True)
 class Beside:
-    """Facts from the first rows, for the summary and for errors.
+    """What the first rows of the input show, for the summary and for error messages.
 
     Args:
-        unpadded: columns that have the same lengths as the padded columns. Each has the command-line options
-            that would pad it.
-        remarks: facts that require no action, as sentences.
+        unpadded: columns that are not padded although they have the same lengths as the padded columns, each
+            with the command-line options that would pad the column.
+        remarks: notes for the summary that require no action, as sentences.
         notes: warnings, as sentences.
         suspicions: warnings about columns that may be masks of padding, as sentences.
         hint: likely reason for errors about vectors, as a sentence; empty if unknown.
-        ragged: names of columns with one value per token, but with other lengths. Only for rows that are
-            checked.
+        ragged: names of columns that usually have one value per token, but have other lengths in the first
+            rows. Only for rows that are checked.
         unpaddable: names of companions and masks whose type padmask cannot pad. Only for rows that are
             checked.
         shared: the tokens with which most rows start and end.
@@ -173,7 +173,7 @@ def _describe(schema: pa.Schema, choice: ColumnChoice, asked: Columns, before: C
         schema: columns of the input.
         choice: the chosen columns.
         asked: requested columns.
-        before: names of columns that earlier runs padded, and of masks that they added.
+        before: names of the columns that earlier runs padded, and of the masks that earlier runs added.
     """
     first = choice.columns[0].name
     alike = [name for name in choice.alike if name not in before]
@@ -189,7 +189,7 @@ def _describe(schema: pa.Schema, choice: ColumnChoice, asked: Columns, before: C
     if ragged:
         flags = " ".join(f"--own-length {shlex.quote(name)}" for name in ragged)
         notes.append(
-            f"not padded: {quoted(ragged)} (lengths differ from {first!r}). To pad to their own lengths: "
+            f"not padded: {quoted(ragged)} (lengths differ from {first!r}). To pad with a separate maxlen: "
             f"{flags}"
         )
     companions = [f"{column.name!r} (with {column.value})" for column in choice.columns[1:]]

@@ -146,9 +146,9 @@ class TextRows:
         objects: each row as a dict from keys to JSON text.
         ids: ids of the columns to pad, by column name.
         ledger: counts of rows and tokens.
-        chunk: the chunk of the rows. It may have more rows.
+        chunk: the chunk that contains the rows. The chunk may contain more rows.
         refused: rows that are not written. Always empty, because such chunks are not padded as text.
-        late: names of columns with one value per token that have no values in the first rows.
+        late: names of columns that have no values in the first rows, but one value per token in later rows.
     """
 
     objects: Sequence[dict[str, Any]]
@@ -173,9 +173,10 @@ class TextRows:
         return line_place(self.chunk, row)
 
     def split(self, job: Job, plan: Plan, size: int, first: int) -> Iterator[TextRows]:
-        """Split the rows into blocks of at most `size` rows. The first block has all counts (ledger).
+        """Split the rows into blocks of at most `size` rows.
 
-        No row is dropped, because `read_text_rows` accepts only chunks whose rows are all written.
+        The ledger of the first block has the counts of all rows. No row is dropped, because `read_text_rows`
+        accepts only chunks whose rows are all written.
         """
         for start in range(0, len(self.objects), size):
             block = slice(start, start + size)
@@ -184,7 +185,7 @@ class TextRows:
             yield TextRows(self.objects[block], ids, ledger, self.chunk, late=late)
 
     def pad(self, target: PadTarget) -> tuple[bytes, TextRows]:
-        """Pad the rows. Return the lines of JSON, and the rows with an updated ledger."""
+        """Pad the rows. Return the JSON lines, and a copy of this object with the counts of the padding."""
         job = target.job
         segments = make_segments(self.lengths, target.plan, job.spec)
         for column in job.columns:

@@ -111,6 +111,12 @@ def unpad_file(
         if typed:
             dataset.spool(files.limit)
         job = _choose_job(dataset, columns, spec)
+        if job.windows and files.limit is not None:
+            raise SpecError(
+                "`limit` counts windows, so the last row could lose some of its windows. Keep the windows as "
+                "rows with --no-join-windows, or pipe the output to head.",
+                options=["limit", "join_windows"],
+            )
         wanted = _columns_to_read(dataset, job, columns)
         files = choose_threads(files, dataset.format, format_)
         pool, limit = stack.enter_context(open_pool(files)), available_bytes(output_path, files.max_bytes)

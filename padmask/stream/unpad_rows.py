@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from padmask.core.join_windows import RowWindows, read_windows
-from padmask.core.plan import Segments
+from padmask.core.plan import Positions, Segments
 from padmask.core.unpad_job import UnpadJob
 from padmask.core.unpad_table import find_segments
 from padmask.errors import Fault, RowError
@@ -37,6 +37,8 @@ class UnpadRows:
         consumed: number of input bytes read so far, for progress reports.
         also: positions of the real tokens, for each job in `UnpadJob.also`.
         windows: the windows of these rows; None if windows are not joined.
+        gaps: for each refused row that may be a window of the previous source row, the number of entries of
+            `rows` before the refused row, int64.
     """
 
     rows: npt.NDArray[np.int64]
@@ -47,6 +49,7 @@ class UnpadRows:
     consumed: int = 0
     also: Sequence[Segments] = ()
     windows: RowWindows | None = None
+    gaps: Positions = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
 
 def find_tokens(
@@ -58,7 +61,7 @@ def find_tokens(
         batch: rows with their padded columns.
         job: padded columns, and the mask or length column.
         masks: reader of the masks of JSON rows; None for other rows.
-        on_error: `"fail"` raises an error for such a row, `"skip"` skips the row.
+        on_error: `"fail"` raises an error for a bad row, `"skip"` skips the row.
         consumed: number of input bytes read so far.
 
     Raises:
@@ -71,16 +74,20 @@ def find_tokens(
         places, found = find_segments(batch.columns, lengths_of(batch, part), part)
         also.append(places)
         faults = [*faults, *found]
-    windows = None
+    windows, unread = None, np.zeros(len(batch), dtype=bool)
     if job.windows:
         windows, found = read_windows(partial(column_values, batch))
+        unread[[fault.row for fault in found]] = True
         faults = [*faults, *found]
     cuts = split_bad_rows(batch, segments, faults, on_error, consumed)
-    return replace(
-        cuts,
-        also=[places.select(cuts.rows) for places in also],
-        windows=windows and windows.select(cuts.rows),
-    )
+    cuts = replace(cuts, also=[places.select(cuts.rows) for places in also])
+    if windows is None:
+        return cuts
+    # A refused window with the number 0 starts a new row, so the row before is complete.
+    may_continue = unread | (windows.places.numbers > 0)
+    may_continue[cuts.rows] = False
+    gaps = np.searchsorted(cuts.rows, np.flatnonzero(may_continue))
+    return replace(cuts, windows=windows.select(cuts.rows), gaps=gaps)
 
 
 def lengths_of(batch: Batch, job: UnpadJob) -> Sequence[Any] | None:

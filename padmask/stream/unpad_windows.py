@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import reduce
 
+import msgspec
 import numpy as np
 
 from padmask.core.arrow_lists import join_batches
-from padmask.core.join_windows import RowWindows, plan_join
+from padmask.core.join_windows import (
+    RowWindows,
+    find_differences,
+    join_remedy,
+    other_value,
+    plan_join,
+)
 from padmask.core.plan import Positions, Segments
 from padmask.core.unpad_job import UnpadJob
 from padmask.core.unpad_table import cut_and_join_columns
-from padmask.errors import RowError
+from padmask.errors import Fault, RowError
 from padmask.formats.contract import Batch
 from padmask.stream.ledger import Ledger
 from padmask.stream.paddable_rows import RejectedRow
@@ -24,10 +31,14 @@ def group_windows(parts: Iterable[UnpadRows]) -> Iterator[UnpadRows]:
     """Regroup windows so that all windows of a row are in one part."""
     held: list[UnpadRows] = []
     for part in parts:
-        if held and held[-1].batch.source != part.batch.source:
-            yield _concat(held)
-            held = []
         assert part.windows is not None
+        if held and held[-1].batch.source != part.batch.source:
+            rows = _concat(held)
+            if part.windows.places.numbers[:1].any():
+                # The last row of the file before may continue in this file.
+                rows = replace(rows, gaps=np.append(rows.gaps, len(rows.batch)))
+            yield rows
+            held = []
         firsts = np.flatnonzero(part.windows.places.numbers == 0)
         if not len(firsts):
             held.append(part)
@@ -48,21 +59,30 @@ def join_windows(part: UnpadRows, job: UnpadJob, on_error: OnError) -> UnpadRows
         RowError: windows cannot be joined, and `on_error` is `"fail"`.
     """
     assert part.windows is not None
-    plan = plan_join(part.windows, part.segments.counts)
+    found = _find_differences(part.batch, part.windows, job.may_differ)
+    # Gaps before the first window belong to another file.
+    for row in part.gaps[part.gaps > 0] - 1:
+        reason = f"the row after {part.windows.name(row)} cannot be joined, and may be its next window"
+        found.append(Fault(int(row), reason))
+    plan = plan_join(part.windows, part.segments.counts, found)
     if plan.faults:
         if on_error == "fail":
+            cause = plan.causes[0]
             raise RowError(
-                plan.faults[0].reason,
-                place=part.batch.place(plan.faults[0].row),
-                remedy="Fix the windows, skip such rows with --on-error skip, or keep the windows as rows "
-                "with --no-join-windows.",
+                cause.reason,
+                place=part.batch.place(cause.row),
+                column=cause.column,
+                remedy=join_remedy(cause),
                 options=["join_windows"],
             )
-        part = _reject(part, {fault.row: fault.reason for fault in plan.faults})
+        part = _reject(part, {fault.row: str(fault) for fault in plan.faults})
         assert part.windows is not None
         plan = plan_join(part.windows, part.segments.counts)
     columns = cut_and_join_columns(part.batch.columns, [part.segments, *part.also], job, plan)
     batch = replace(part.batch.repeat(plan.firsts).without(job.all_dropped), columns=columns)
+    for fields, length in zip(batch.objects or (), plan.row_lengths.tolist(), strict=False):
+        if job.kept_length is not None:
+            fields[job.kept_length] = msgspec.Raw(b"%d" % length)
     kept = int(plan.counts.sum())
     joined = replace(
         part.ledger,
@@ -73,9 +93,22 @@ def join_windows(part: UnpadRows, job: UnpadJob, on_error: OnError) -> UnpadRows
     return replace(part, batch=batch, ledger=joined)
 
 
+def _find_differences(batch: Batch, windows: RowWindows, without: Collection[str]) -> list[Fault]:
+    """Return a `Fault` for each window in which a field has another value than in the window before."""
+    if batch.objects is None:
+        return find_differences(batch.columns, windows, without)
+    found = []
+    for row in windows.later.tolist():
+        fields, before = batch.objects[row], batch.objects[row - 1]
+        if fields != before:
+            names = [name for name in {**before, **fields} if fields.get(name) != before.get(name)]
+            found += [other_value(windows, row, name) for name in names if name not in without]
+    return found
+
+
 def _reject(part: UnpadRows, reasons: dict[int, str]) -> UnpadRows:
     good = np.setdiff1d(np.arange(len(part.batch)), list(reasons))
-    kept = _take(part, good)
+    kept = replace(_take(part, good), gaps=part.gaps[:0])
     tokens = int(part.segments.counts.sum() - kept.segments.counts.sum())
     places = int(part.segments.source_lengths.sum() - kept.segments.source_lengths.sum())
     empty = int((part.segments.counts == 0).sum() - (kept.segments.counts == 0).sum())
@@ -106,7 +139,9 @@ def _take(part: UnpadRows, rows: Positions) -> UnpadRows:
 def _slice(part: UnpadRows, start: int, stop: int) -> UnpadRows:
     if (start, stop) == (0, len(part.batch)):
         return part
-    return replace(_take(part, np.arange(start, stop)), batch=part.batch.slice(start, stop))
+    # A gap belongs to the row before it.
+    gaps = part.gaps[((part.gaps > start) | (start == 0)) & (part.gaps <= stop)] - start
+    return replace(_take(part, np.arange(start, stop)), batch=part.batch.slice(start, stop), gaps=gaps)
 
 
 def _concat(parts: Sequence[UnpadRows]) -> UnpadRows:
@@ -114,6 +149,7 @@ def _concat(parts: Sequence[UnpadRows]) -> UnpadRows:
     if not others:
         return first
     windows = [part.windows for part in parts if part.windows is not None]
+    befores = np.cumsum([0, *(len(part.batch) for part in parts)])
     return replace(
         first,
         rows=np.concatenate([part.rows for part in parts]),
@@ -124,6 +160,7 @@ def _concat(parts: Sequence[UnpadRows]) -> UnpadRows:
         consumed=parts[-1].consumed,
         also=[_concat_segments(its) for its in zip(*(part.also for part in parts), strict=True)],
         windows=RowWindows.concat(windows),
+        gaps=np.concatenate([part.gaps + before for part, before in zip(parts, befores, strict=False)]),
     )
 
 

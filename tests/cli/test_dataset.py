@@ -345,7 +345,7 @@ def test_stopped_run_reports_shards(place, number, workers):
         process.send_signal(number)
         _, said = process.communicate(timeout=SECONDS)
     assert process.returncode == CODES[number]
-    assert re.search(rf"^Stopped: \d+ of {SHARDS} shards are done \(.*\); --resume keeps them", said, re.M)
+    assert re.search(rf"^Stopped: \d+ of {SHARDS} shards are done \(.*\)\..* --resume keeps", said, re.M)
 
 
 @pytest.mark.slow
@@ -478,7 +478,7 @@ def test_progress_may_raise(data, tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 def test_signal_waits_for_renames(command: list[str], tmp_path: Path, number: signal.Signals) -> None:
     # Otherwise an incomplete dataset would look complete.
-    count, folder = 400, tmp_path / "out"
+    count, folder = 200, tmp_path / "out"
     (tmp_path / "data").mkdir()
     for shard in range(count):
         (tmp_path / "data" / f"{shard:03}.jsonl").write_text('{"input_ids":[1]}\n')

@@ -103,9 +103,10 @@ def test_named_file_is_not_reported(here: Run, out: Path, verb: str) -> None:
 
 def test_unlisted_file_among_shards(here: Run, out: Path) -> None:
     shutil.copy(out / "a.jsonl", out / "a copy.jsonl")
-    done = here("pad", "out", "-o", "again/", "--overwrite-mask", "--allow-padded", "--workers", "1")
+    again = ["--overwrite-mask", "--allow-padded", "--workers", "1"]
+    done = here("pad", "out", "-o", "again/", *again)
     assert is_warned(done, "pad", "a copy.jsonl")
-    assert here("pad", "out", "-o", "quiet/", "--overwrite-mask", "--allow-padded", "--quiet").stderr == ""
+    assert here("pad", "out", "-o", "quiet/", *again, "--quiet").stderr == ""
 
 
 def test_unlisted_file_can_be_allowed(here: Run, out: Path) -> None:
@@ -314,7 +315,7 @@ def test_pad_refuses_broken_manifest(
     # The remedy in the message is correct.
     for path in (*before, out / "_padmask.json"):
         path.rename(out.parent / path.name)
-    assert here("pad", "in", "-o", "out/", *resume).returncode == 0
+    assert here("pad", "in", "-o", "out/", "--workers", "1", *resume).returncode == 0
 
 
 def test_tampered_output_is_refused(here: Run, out: Path) -> None:

@@ -223,12 +223,12 @@ def test_sample_is_uniform(tmp_path, inspect):
     pq.write_table(pa.table({"ids": [[1]] * 20}), file)
     drawn = [
         mask["row"]
-        for seed in range(150)
+        for seed in range(75)
         for mask in inspect(str(file), "--sample", "4", "--seed", f"{seed}")["masks"]
     ]
     counts = np.bincount(drawn, minlength=20)
-    assert counts.min() > 10
-    assert counts.max() < 60
+    assert counts.min() > 5
+    assert counts.max() < 30
 
 
 @pytest.fixture
@@ -246,7 +246,7 @@ def shards(tmp_path):
 @pytest.mark.parametrize("shown", [("-n", "5"), ("--rows", "2:9"), ("--no-masks",)], ids=" ".join)
 def test_files_count_as_one(shards, inspect, shown):
     whole = inspect(str(shards / "whole.jsonl"), *shown)
-    apart = inspect(str(shards / "data"), *shown)
+    apart = inspect(str(shards / "data"), *shown, "--workers", "1")
     for found in (whole, apart):
         # The random rows and the name of the input in the command differ.
         del found["advice"], found["recommended"]["command"]
@@ -436,8 +436,11 @@ def real_process(*args: str, **env: str) -> subprocess.CompletedProcess:
     )
 
 
-@pytest.mark.parametrize("columns", [40, 200])
-@pytest.mark.parametrize("env", [{}, {"LANG": "C", "LC_ALL": "C"}, {"NO_COLOR": "1"}], ids=str)
+@pytest.mark.parametrize(
+    ("columns", "env"),
+    [(40, {}), (200, {}), (40, {"LANG": "C", "LC_ALL": "C"}), (200, {"NO_COLOR": "1"})],
+    ids=str,
+)
 def test_output_fits_the_terminal(raw, columns, env):
     shown = real_process(raw, "--maxlen", "300", COLUMNS=str(columns), **env).stdout
     # A finding is one line, like the output of a linter.

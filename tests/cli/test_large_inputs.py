@@ -203,7 +203,7 @@ def test_long_piped_line_is_fast(command: list[str], tmp_path: Path, output: str
 
 @pytest.mark.skipif(sys.platform != "linux", reason="others count memory in other units")
 @pytest.mark.parametrize(
-    ("output", "rows", "mebibytes"), [("out.jsonl", 300, 200), ("out/", 300, 200), ("out.parquet", 900, 800)]
+    ("output", "rows", "mebibytes"), [("out.jsonl", 200, 150), ("out/", 200, 150), ("out.parquet", 600, 500)]
 )
 def test_long_rows_use_little_memory(
     command: list[str], tmp_path: Path, output: str, rows: int, mebibytes: int

@@ -119,11 +119,20 @@ def test_maxlen_of_an_empty_file(here: Run) -> None:
         (["--no-mask", "--mask-dtype", "int8"], "--mask-dtype has no effect"),
         (["--own-length", "x", "--own-length", "x=2"], "--own-length names 'x' twice"),
         (["--own-mask", "x=m", "--own-mask", "x=n"], "--own-mask names 'x' twice"),
+        (["--maxlen", "4", "--overlong", "window", "--own-length", "x"], "so --own-length cannot be used"),
     ],
 )
 def test_options_that_disagree(here: Run, options: list[str], says: str) -> None:
     done = here("pad", "train.jsonl", *options)
     assert (done.returncode, says in done.stderr) == (2, True)
+
+
+def test_overlong_overrides_pyproject(here: Run) -> None:
+    Path("pyproject.toml").write_text("[tool.padmask]\nkeep-first = 1\noverlap = 2\n")
+    assert here("pad", "train.jsonl", "--maxlen", "4", "--overlong", "drop").returncode == 0
+    assert here("pad", "train.jsonl", "--maxlen", "4").returncode == 2
+    done = here("pad", "train.jsonl", "--maxlen", "4", "--overlong", "drop", "--keep-first", "2")
+    assert (done.returncode, "--keep-first has no effect" in done.stderr) == (2, True)
 
 
 def test_no_mask_overrides_pyproject(here: Run) -> None:

@@ -116,6 +116,8 @@ COMMANDS = {
     "inspect files": "inspect 0.jsonl 1.jsonl --workers 2 --json",
     "version": "--version",
 }
+# Both ways to start padmask, one of them with worker processes.
+QUICK = {("script", "pad"), ("-m", "workers")}
 SLOW = {
     "cluster": "pad ../data/*.jsonl -o ../out/ --cluster local --workers 1",
     "models": "verify ../data/padded.parquet",
@@ -139,9 +141,7 @@ def check(place: Place, how: str, line: str) -> None:
 @pytest.mark.parametrize(
     ("how", "line"),
     [
-        pytest.param(
-            how, line, id=f"{how}-{name}", marks=[pytest.mark.slow] * (name not in ("pad", "workers"))
-        )
+        pytest.param(how, line, id=f"{how}-{name}", marks=[pytest.mark.slow] * ((how, name) not in QUICK))
         for how in ("script", "-m")
         for name, line in COMMANDS.items()
         if (how, name) != ("-m", "pad")

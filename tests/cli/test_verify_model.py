@@ -471,6 +471,7 @@ def test_constant_model_is_inconclusive(here, saved):
 
 
 @with_models
+@pytest.mark.slow
 def test_wrong_output_shape_is_1(here, saved):
     _, subject = answer_of(here("verify", "--model", saved("time-distributed"), "--json"), 1)
     assert verdicts_of(subject)["output-shape"] == "fails"
@@ -512,6 +513,7 @@ def test_data_without_tokens(here, saved, tmp_path):
 
 
 @with_models
+@pytest.mark.slow
 def test_verify_in_a_new_process(padmask, saved, raw):
     """The start-up messages of TensorFlow stay hidden."""
     done = padmask("verify", raw, "--model", saved("convolving"), "--json")

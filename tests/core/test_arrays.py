@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import pad_lists
 
-from padmask import PadmaskError, PadSpec, pad, pad_sequences
+from padmask import PadmaskError, PadSpec, SpecError, pad, pad_sequences
 from padmask.core import arrays as sequences
 
 ROWS = [[711, 632, 71], [73, 8, 3215, 55, 927], [], [0]]
@@ -233,3 +233,19 @@ def test_empty_first_vector():
         pad([[[]], [[1, 2]]])
     with pytest.raises(PadmaskError, match="Row 1, position 0: expected a vector"):
         pad([[[1, 2]], [None]])
+
+
+def test_fields_of_the_spec_are_keywords():
+    rows = [[1, 2, 3, 4], [5]]
+    expected = pad(rows, PadSpec(maxlen=3, padding="pre", keep_last=1, value=9))
+    found = pad(rows, PadSpec(padding="pre", value=9), maxlen=3, keep_last=1)
+    assert found.values.tolist() == expected.values.tolist() == [[1, 2, 4], [9, 9, 5]]
+    with pytest.raises(SpecError, match="maxlen"):
+        pad(rows, maxlength=3)
+
+
+def test_dict_of_columns_is_padded():
+    batch = pad({"input_ids": [[1, 2], [3]], "labels": [[5, 6], [7]], "name": ["a", "b"]}, maxlen=3)
+    assert batch["labels"].tolist() == [[5, 6, -100], [7, -100, -100]]
+    assert batch["mask"].tolist() == [[True, True, False], [True, False, False]]
+    assert batch["name"] == ["a", "b"]

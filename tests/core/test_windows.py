@@ -113,13 +113,20 @@ def test_no_window_is_inside_another():
 
 
 @pytest.mark.parametrize(
-    ("maxlen", "ends", "overlap"), [(4, (0, 0), 4), (4, (2, 1), 1), (0, (0, 0), 0), (2, (1, 1), 0)]
+    ("maxlen", "ends", "overlap", "says"),
+    [
+        (4, (0, 0), 4, "Choose a larger `maxlen`, or a smaller `overlap`."),
+        (4, (2, 1), 1, "a smaller `keep_first`, `keep_last` or `overlap`."),
+        (0, (0, 0), 0, "at least 1 position (1 new token). Choose a larger `maxlen`."),
+        (2, (1, 1), 0, "at least 3 positions (1 first, 1 last, 1 new token)"),
+    ],
 )
-def test_windows_need_new_tokens(maxlen, ends, overlap):
+def test_windows_need_new_tokens(maxlen, ends, overlap, says):
     first, last = ends
     with pytest.raises(SpecError) as caught:
         PadSpec(maxlen=maxlen, keep_first=first, keep_last=last, windows=WindowSpec(overlap=overlap))
     assert "maxlen" in caught.value.options
+    assert says in str(caught.value)
 
 
 @pytest.mark.parametrize("bad", [{"overlap": -1}, {"overlap": 1.5}, {"labels": "old"}])

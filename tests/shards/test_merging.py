@@ -47,11 +47,12 @@ def test_nested_surveys_are_not_changed():
 def glance(*ids: int) -> InspectedRows:
     audit = Audit([AuditColumn("x", value=0)])
     audit.add_raw({"x": Ragged(np.array(ids), np.array([0]), np.array([len(ids)]))}, "post", "row {}".format)
-    return InspectedRows(LengthStats.of([len(ids)]), audit, [])
+    return InspectedRows(LengthStats.of([len(ids)]), [audit], [])
 
 
 def found(seen: InspectedRows) -> Any:
-    return [finding.as_dict() for finding in seen.audit.findings()], seen.audit.id_range("x")
+    [audit] = seen.audits
+    return [finding.as_dict() for finding in audit.findings()], audit.id_range("x")
 
 
 def test_inspections_are_not_changed():

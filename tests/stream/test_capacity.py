@@ -102,6 +102,13 @@ def test_max_bytes_stops_the_output(bomb, tmp_path, suffix):
     assert os.listdir(tmp_path) == ["bomb.jsonl"]
 
 
+def test_suggestions_have_room_for_ends(bomb, tmp_path):
+    # maxlen p99 would have no room for the kept tokens.
+    spec = PadSpec(maxlen="p100", windows=padmask.WindowSpec(overlap=1000))
+    with pytest.raises(SpecError, match=r"before compression.*Choose a smaller --maxlen"):
+        padmask.pad_file(bomb, tmp_path / "out.npz", spec=spec, files=padmask.FileOptions(max_bytes=100))
+
+
 def test_default_limit(tmp_path, monkeypatch):
     monkeypatch.setattr(bounds, "free_disk", lambda path: 1000)
     assert available_bytes(str(tmp_path / "x"), None) == 900

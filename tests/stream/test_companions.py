@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pairs import all_pairs
 
 from padmask import (
     FileOptions,
@@ -307,10 +308,12 @@ def masked(name: str, *rows: Row) -> list[Row]:
     return [{name if key == "m" else key: value for key, value in row.items()} for row in rows]
 
 
-@formats
-@pytest.mark.parametrize("output", ["out.jsonl", "out.parquet", "out.npz"])
-@pytest.mark.parametrize("name", ["attention_mask", "padding_mask"])
-@pytest.mark.parametrize("first", [None, [1, 1, 1]])
+@all_pairs(
+    format_=["jsonl", "parquet", "arrow"],
+    output=["out.jsonl", "out.parquet", "out.npz"],
+    name=["attention_mask", "padding_mask"],
+    first=[None, [1, 1, 1]],
+)
 def test_zero_after_the_first_rows(here: Path, format_: str, output: str, name: str, first: Any) -> None:
     rows = NO_MASK if first is None else [{"input_ids": [5, 5, 5], "m": first}] * 1000
     source = write(f"in.{format_}", masked(name, *rows, {"input_ids": [5, 0], "m": [1, 0]}))
@@ -661,9 +664,11 @@ def test_other_objects_are_not_noted(here: Path, format_: str) -> None:
 # --- nulls in masks --------------------------------------------------------------------------------------
 
 
-@formats
-@pytest.mark.parametrize("name", ["mask", "attention_mask", "padding_mask"])
-@pytest.mark.parametrize("mask", [[1, None], [None, None], [None, 0]], ids=str)
+@all_pairs(
+    format_=["jsonl", "parquet", "arrow"],
+    name=["mask", "attention_mask", "padding_mask"],
+    mask=[[1, None], [None, None], [None, 0]],
+)
 def test_null_in_mask_is_no_padding(here: Path, format_: str, name: str, mask: list[int | None]) -> None:
     path = write(f"in.{format_}", [{"input_ids": [5, 6], name: mask}, {"input_ids": [7], name: [1]}])
     found = {(finding.rule.name, finding.column): finding.count for finding in verify_file(path).data}

@@ -277,7 +277,7 @@ def _count(rows: list[Any], expected: Fates, report: dict[str, Any], summary: st
 
 
 many = settings(
-    max_examples=int(os.environ.get("PADMASK_EXAMPLES", "70")),
+    max_examples=int(os.environ.get("PADMASK_EXAMPLES", "50")),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )

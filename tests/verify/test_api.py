@@ -726,6 +726,7 @@ def test_layer_with_fixed_precision():
 
 
 @with_models
+@pytest.mark.slow
 def test_stateful_model_keeps_its_state():
     ids = keras.Input(batch_shape=(3, None), dtype="int32", name="ids")
     embedded = keras.layers.Embedding(VOCAB, 3, mask_zero=True, name="embed")(ids)

@@ -65,7 +65,7 @@ class JsonlReader:
         self._empty = False
 
     def schema(self) -> pa.Schema:
-        """Return the types of the fields in the first rows. A list field has its most common type."""
+        """Return the types of the fields in the first rows. A list field has the type of most rows."""
         return self.head.schema
 
     @cached_property
@@ -184,7 +184,7 @@ class JsonlReader:
             if not system and not self._source.once and self._source.sniff()[1] != codec:
                 remedy = f"The file name suggests {codec}, but the file is not {codec}. Rename the file."
             raise (AccessError if system else UnreadableError)(
-                f"{self._source.name}: cannot be read from line {line} onward: {error}. {remedy}"
+                f"{self._source.name}: line {line} and later lines cannot be read: {error}. {remedy}"
             ) from None
 
     def _codec(self) -> str | None:

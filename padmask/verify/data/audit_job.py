@@ -52,9 +52,10 @@ class AuditJob:
         values: known pad value of each column; None if unknown.
         masks: other mask columns of the tokens.
         unmarked: names of padded files without the columns that marked their padding.
-        notes: facts about the columns that are no findings.
-        side_from: what gives the side of the padding of padded rows; empty if most rows do.
-        also: jobs for columns whose padding other mask or length columns mark.
+        notes: notes about the columns, which are not findings.
+        side_from: source of the side of the padding, such as `"--padding post"`; empty if the side is the
+            most common side of the rows.
+        also: jobs for the columns that have other mask or length columns.
     """
 
     pad: Job
@@ -163,7 +164,7 @@ def _without_unsure(
     unsure = unsure_columns(schema, padding, (), read_first_rows(dataset, list_names(schema)))
     columns = [column for column in job.columns if column.name not in unsure]
     notes = [
-        f"not checked: {column.name!r} (its mask may be {unsure[column.name]!r}). To check it: "
+        f"not checked: {column.name!r} (its mask may be {unsure[column.name]!r}). To check the column: "
         f"{column_flags([column.name])} --mask-column {shlex.quote(unsure[column.name])}"
         for column in job.columns
         if column.name in unsure
@@ -172,7 +173,7 @@ def _without_unsure(
 
 
 def _ragged_notes(dataset: Dataset, job: AuditJob, checked: Collection[str]) -> list[str]:
-    """Return a note if columns beside the tokens are not checked, because their lengths differ."""
+    """Return a note about columns that are not checked because of lengths other than the first column's."""
     marks = () if job.padding is None else job.padding.names
     names = [name for name in job.pad.beside.ragged if name not in checked and name not in marks]
     if not names:
@@ -206,7 +207,10 @@ def _described_files(dataset: Dataset) -> list[str]:
 
 
 def open_audits(job: AuditJob) -> list[Audit]:
-    """Return an object that collects findings for each group, with the findings from the file metadata."""
+    """Return, for each group, an object that collects findings.
+
+    Each object already contains the findings from the file metadata.
+    """
     audits = []
     for group in job.groups:
         columns, padding = audit_columns(group.pad.columns, group.values), group.padding

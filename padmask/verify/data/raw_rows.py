@@ -20,7 +20,7 @@ from padmask.verify.data.rules import Audit
 def audit_raw_rows(
     rows: AuditRows, job: Job, audit: Audit, masks: Sequence[str] = (), maxlen: int | None = None
 ) -> CheckedRows:
-    """Check a batch of raw rows for violations of the rules that they would have after padding.
+    """Check a batch of raw rows for the violations of rules that the rows would have after padding.
 
     Args:
         rows: rows to check.

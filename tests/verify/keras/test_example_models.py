@@ -22,16 +22,11 @@ HERE = Path(__file__).parent
 QUICK = {
     "flatten-fixed",
     "mean-operation",
-    "conv-same",
-    "global-max",
-    "last-step",
     "dot-attention",
     "masked-lstm",
-    "masked-mean",
-    "masked-merge",
     "custom-masked-mean",
     "masked-softmax-layer",
-    "constant",
+    "dead-relu",
 }
 
 

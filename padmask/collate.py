@@ -1,0 +1,124 @@
+"""`Collator`: pad batches of rows in memory, for the data loader of a training framework."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+from typing import Any, Literal
+
+import numpy as np
+
+from padmask.core.pad_columns import ColumnPadder
+from padmask.errors import DataError, MissingExtraError
+from padmask.spec.checks import choice, or_default
+from padmask.spec.columns import Columns, as_list
+from padmask.spec.keywords import spec_with
+from padmask.spec.pad import DEFAULT_DTYPE, MaskSpec, PadSpec
+
+Framework = Literal["numpy", "torch", "tensorflow", "jax"]
+
+# For each framework, the module and the function that converts a NumPy array.
+_CONVERTERS = {
+    "torch": ("torch", "from_numpy"),
+    "tensorflow": ("tensorflow", "convert_to_tensor"),
+    "jax": ("jax.numpy", "asarray"),
+}
+
+
+class Collator:
+    """Pad a list of rows to a dict of arrays. A data loader can use an instance as `collate_fn`.
+
+    >>> collate = Collator(pad_to_multiple_of=4)
+    >>> rows = [{"id": 3, "input_ids": [7, 8], "labels": [1, 0]}, {"id": 4, "input_ids": [9], "labels": [1]}]
+    >>> batch = collate(rows)
+    >>> batch["labels"].tolist(), batch["mask"].sum(axis=1).tolist(), batch["id"].tolist()
+    ([[1, 0, -100, -100], [1, -100, -100, -100]], [2, 1], [3, 4])
+
+    Args:
+        spec: how to pad; default `PadSpec()`, which pads each batch to its longest row.
+        columns: as in `pad_table`. By default, companions such as `labels` are padded together with the ids.
+        mask: mask to add; default `MaskSpec()`. The mask replaces an `attention_mask` that contains only
+            ones.
+        framework: `"numpy"`, `"torch"`, `"tensorflow"` or `"jax"`: the type of the arrays. For torch, ids are
+            int64 unless a dtype is set.
+        options: fields of `PadSpec`, such as `maxlen`, which replace those of `spec`.
+
+    Raises:
+        SpecError: an argument is not valid.
+        MissingExtraError: the framework is not installed.
+
+    Source: `DataCollatorWithPadding` of Hugging Face, which pads only the columns that its tokenizer knows.
+    """
+
+    def __init__(
+        self,
+        spec: PadSpec | None = None,
+        *,
+        columns: Columns = None,
+        mask: MaskSpec | None = None,
+        framework: Framework = "numpy",
+        **options: Any,
+    ) -> None:
+        self._framework = choice(("numpy", *_CONVERTERS))("framework", framework)
+        _to_framework(np.zeros(0), self._framework)
+        self._columns = as_list(columns)
+        self._padder = ColumnPadder(
+            spec_with(spec, options),
+            self._columns,
+            or_default("mask", mask, MaskSpec),
+            # Embeddings and losses of torch need int64.
+            int_dtype="int64" if framework == "torch" else DEFAULT_DTYPE,
+        )
+
+    def __call__(self, rows: Iterable[Any]) -> dict[str, Any]:
+        """Pad a batch.
+
+        Args:
+            rows: dicts with the same keys, or sequences of tokens, which become `input_ids`. A value is a
+                sequence of tokens or vectors (a list, a NumPy array or a tensor), a number, or another
+                object.
+
+        Returns:
+            A dict with the keys of the rows and of the added masks. Padded columns have the shape (rows,
+            maxlen, ...). Numbers become an array of shape (rows,). Other values stay a list.
+
+        Raises:
+            DataError: a row cannot be padded.
+            SpecError: the rows do not have a requested column.
+        """
+        batch = self._padder.pad(_columns_of(list(rows), self._columns))
+        return {name: _to_framework(its, self._framework) for name, its in batch.items()}
+
+
+def _columns_of(rows: list[Any], columns: Columns) -> dict[str, list[Any]]:
+    """Return the values of each column."""
+    if not rows:
+        raise DataError("The batch has no rows. Set `drop_last` or check the sampler of the data loader.")
+    if not isinstance(rows[0], Mapping):
+        names = [column if isinstance(column, str) else column.name for column in columns or ["input_ids"]]
+        return {names[0]: rows}
+    keys = rows[0].keys()
+    for number, row in enumerate(rows):
+        # isinstance is slow for abstract classes.
+        if not (type(row) is dict or isinstance(row, Mapping)) or row.keys() != keys:
+            odd = sorted(map(str, keys ^ row.keys())) if isinstance(row, Mapping) else []
+            raise DataError(
+                f"Row {number} does not have the same keys as row 0: {', '.join(odd) or type(row).__name__}. "
+                "Pass rows with the same keys."
+            )
+    return {name: [row[name] for row in rows] for name in keys}
+
+
+def _to_framework(array: Any, framework: str) -> Any:
+    """Convert an array of numbers. Lists and arrays of strings stay as they are."""
+    if framework == "numpy" or not isinstance(array, np.ndarray) or array.dtype.kind == "O":
+        return array
+    module, function = _CONVERTERS[framework]
+    try:
+        convert = getattr(import_module(module), function)
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"`framework` {framework!r} needs the package {error.name}, which is not installed. Install the "
+            f"package with pip install {framework}."
+        ) from None
+    return convert(array)

@@ -1,0 +1,125 @@
+"""Create masks from segments.
+
+All masks are created here. Masks depend on lengths, not on values, because a token may equal the pad value.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from padmask.core.plan import Segments
+from padmask.errors import SpecError
+from padmask.spec.pad import Side
+
+Mask = npt.NDArray[np.bool_]
+
+
+def make_mask(segments: Segments) -> Mask:
+    """Return the mask of padded rows: bool, shape (rows, maxlen), True at real tokens."""
+    maxlen = segments.maxlen or 0
+    if segments.has_one_sequence_a_row:
+        return mask_of_rows(segments.lengths, maxlen, segments.padding)
+    mask = empty_array((len(segments.row_lengths), maxlen), bool)
+    mask[...] = False
+    fill_runs(mask, first_flat_indices(segments), segments.lengths, True)
+    return mask
+
+
+def fill_runs(
+    values: npt.NDArray[Any], firsts: npt.NDArray[np.int64], counts: npt.NDArray[np.int64], value: Any
+) -> None:
+    """Set runs of positions of a contiguous array to a value.
+
+    >>> flags = np.zeros((2, 3), dtype=bool)
+    >>> fill_runs(flags, np.array([1, 4]), np.array([1, 2]), True)
+    >>> flags.tolist()
+    [[False, True, False], [False, True, True]]
+
+    Args:
+        values: array to change.
+        firsts: index of the first position of each run in the flattened array, int64, shape (runs,).
+        counts: number of positions of each run, int64, shape (runs,).
+        value: the new value.
+    """
+    values.reshape(-1)[index_runs(firsts, counts)] = value
+
+
+def mask_of_rows(kept: npt.NDArray[np.int64], maxlen: int, padding: Side, out: Mask | None = None) -> Mask:
+    # The CPU compares more narrow integers per instruction.
+    lane = np.int16 if maxlen < 1 << 15 else np.int64
+    mask = empty_array((len(kept), maxlen), bool) if out is None else out
+    places = np.arange(maxlen, dtype=lane)
+    if padding == "post":
+        np.less(places, kept.astype(lane)[:, None], out=mask)
+    else:
+        np.greater_equal(places, (maxlen - kept).astype(lane)[:, None], out=mask)
+    return mask
+
+
+def empty_array(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """Return an uninitialized array, or raise an error if the array does not fit in memory."""
+    try:
+        return np.empty(shape, dtype=dtype)
+    except (ValueError, OverflowError, MemoryError):
+        raise SpecError(
+            f"{shape[0]} rows of `maxlen` {shape[1]} do not fit in memory. Choose a smaller maxlen, or pass "
+            "fewer rows at a time."
+        ) from None
+
+
+def first_flat_indices(segments: Segments) -> npt.NDArray[np.int64]:
+    """Return the index of the first token of each sequence in the flattened output."""
+    rows = np.arange(len(segments.lengths)) if segments.rows is None else segments.rows
+    return rows * (segments.maxlen or 0) + segments.first_places
+
+
+def index_runs(firsts: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the concatenated ranges `first, first + 1, ..., first + count - 1` of all runs.
+
+    >>> index_runs(np.array([5, 0]), np.array([2, 3])).tolist()
+    [5, 6, 0, 1, 2]
+    """
+    ends = np.cumsum(counts)
+    return np.repeat(firsts - (ends - counts), counts) + np.arange(ends[-1] if len(ends) else 0)
+
+
+def block_mask(segment_ids: npt.ArrayLike, *, causal: bool = False) -> Mask:
+    """Return which positions of packed rows may attend to which: only positions of the same segment.
+
+    >>> block_mask([[1, 1, 2, 0]])[0].astype(int)
+    array([[1, 1, 0, 0],
+           [1, 1, 0, 0],
+           [0, 0, 1, 0],
+           [0, 0, 0, 1]])
+
+    Args:
+        segment_ids: number of the segment at each position, integers, shape (rows, positions). Padding is 0.
+        causal: whether a position may attend only to itself and to earlier positions.
+
+    Returns:
+        Mask of shape (rows, positions, positions), bool. `mask[i, query, key]` is True if the query may
+        attend to the key. A padding position attends only to itself, because a query without keys gives NaN.
+
+    Raises:
+        SpecError: `segment_ids` are not integers of at least 0 of shape (rows, positions).
+
+    Source: `attention_mask` of `keras.layers.MultiHeadAttention`, which has the same polarity.
+    """
+    try:
+        ids = np.asarray(segment_ids)
+    except ValueError:
+        ids = np.zeros(0)
+    if ids.ndim != 2 or ids.dtype.kind not in "iu" or (ids < 0).any():
+        raise SpecError(
+            "`segment_ids` must be integers of at least 0, of shape (rows, positions). Received: "
+            f"{segment_ids!r:.80}."
+        )
+    mask: Mask = (ids[:, :, None] == ids[:, None, :]) & (ids != 0)[:, :, None]
+    places = np.arange(ids.shape[1])
+    if causal:
+        mask &= places[:, None] >= places
+    mask[:, places, places] = True
+    return mask

@@ -1,0 +1,37 @@
+"""Combine a `PadSpec` with keyword arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import Any
+
+from padmask.errors import SpecError, did_you_mean
+from padmask.spec.checks import or_default
+from padmask.spec.pad import PadSpec
+
+_FIELDS = tuple(field.name for field in fields(PadSpec))
+
+
+def spec_with(spec: PadSpec | None, options: Mapping[str, Any]) -> PadSpec:
+    """Return the padding options of a call that accepts a `PadSpec` and the fields of `PadSpec` as keywords.
+
+    >>> spec = spec_with(PadSpec(padding="pre"), {"maxlen": 8})
+    >>> spec.padding, spec.maxlen
+    ('pre', 8)
+
+    Args:
+        spec: options of the caller; None for the defaults.
+        options: keyword arguments of the call, which override `spec`.
+
+    Raises:
+        SpecError: a keyword is not a field of `PadSpec`, or a value is not valid.
+    """
+    spec = or_default("spec", spec, PadSpec)
+    for name in options:
+        if name not in _FIELDS:
+            raise SpecError(
+                f"`{name}` is not a field of PadSpec.{did_you_mean(name, list(_FIELDS))} Use one of "
+                f"{', '.join(_FIELDS)}."
+            )
+    return replace(spec, **options) if options else spec

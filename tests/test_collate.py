@@ -1,0 +1,138 @@
+"""Batches in memory equal the rows that `pad_table` pads."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from padmask import Collator, DataError, MaskSpec, PadSpec, SpecError, WindowSpec, pad_table
+
+SIDES = st.sampled_from(["pre", "post"])
+
+
+@st.composite
+def batches(draw):
+    """Generate rows with ids, companions, scalars and texts."""
+    lengths = draw(st.lists(st.integers(0, 9), min_size=1, max_size=5).filter(any))
+    ids = st.integers(-(2**31), 2**31 - 1)
+    return [
+        {
+            "id": i,
+            "input_ids": draw(st.lists(ids, min_size=n, max_size=n)),
+            "token_type_ids": [0] * n,
+            "labels": draw(st.lists(st.integers(-100, 9), min_size=n, max_size=n)),
+            "text": str(i),
+        }
+        for i, n in enumerate(lengths)
+    ]
+
+
+@given(batches(), st.builds(PadSpec, maxlen=st.integers(1, 12) | st.just("longest"), padding=SIDES))
+def test_equals_pad_table(rows, spec):
+    expected = pad_table(pa.Table.from_pylist(rows), spec=spec).to_pydict()
+    batch = Collator(spec)(rows)
+    assert {name: list(map(to_list, its)) for name, its in batch.items()} == expected
+    assert (batch["input_ids"].dtype, batch["mask"].dtype) == (np.int32, np.bool_)
+
+
+def to_list(value):
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+@pytest.mark.parametrize("convert", [list, tuple, np.array], ids=["lists", "tuples", "arrays"])
+def test_accepts_sequences(convert):
+    batch = Collator(maxlen=3)([convert([1, 2]), convert([3])])
+    assert batch["input_ids"].tolist() == [[1, 2, 0], [3, 0, 0]]
+    assert batch["mask"].tolist() == [[True, True, False], [True, False, False]]
+
+
+def test_mask_of_ones_is_replaced():
+    rows = [{"input_ids": [1, 2], "attention_mask": [1, 1]}, {"input_ids": [3], "attention_mask": [1]}]
+    batch = Collator()(rows)
+    assert list(batch) == ["input_ids", "attention_mask"]
+    assert batch["attention_mask"].tolist() == [[1, 1], [1, 0]]
+    assert batch["attention_mask"].dtype == np.int64
+    with pytest.raises(DataError):
+        Collator()([rows[0], {"input_ids": [3, 0], "attention_mask": [1, 0]}])
+
+
+def test_own_lengths_and_masks():
+    rows = [{"input_ids": [1, 2], "labels": [7]}, {"input_ids": [3], "labels": [7, 8, 9]}]
+    batch = Collator(own_lengths={"labels": 4}, mask=MaskSpec(own={"labels": "labels_mask"}))(rows)
+    assert batch["labels"].tolist() == [[7, -100, -100, -100], [7, 8, 9, -100]]
+    assert batch["labels_mask"].sum(axis=1).tolist() == [1, 3]
+    with pytest.raises(DataError) as caught:
+        Collator()(rows)
+    assert "own_lengths" in caught.value.args[0] or "--own-length" in caught.value.args[0]
+
+
+def test_ends_come_from_columns():
+    rows = [{"input_ids": [1, 2, 3, 4], "n": 1}, {"input_ids": [5, 6, 7, 8], "n": 2}]
+    batch = Collator(maxlen=3, keep_last="n")(rows)
+    assert batch["input_ids"].tolist() == [[1, 2, 4], [5, 7, 8]]
+
+
+def test_numbers_become_arrays():
+    rows = [{"x": [1.5], "label": 3, "score": 0.5, "good": True, "name": "a", "none": None}] * 2
+    batch = Collator()(rows)
+    assert {name: its.dtype.name for name, its in batch.items() if hasattr(its, "dtype")} == {
+        "x": "float32",
+        "label": "int64",
+        "score": "float32",
+        "good": "bool",
+        "mask": "bool",
+    }
+    assert (batch["name"], batch["none"]) == (["a", "a"], [None, None])
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [],
+        [{"input_ids": [1]}, {"ids": [1]}],
+        [{"input_ids": [1]}, [1]],
+        [{"input_ids": [1, None]}],
+        [{"input_ids": [1, 2**40]}],
+        [{"input_ids": [1, True]}],
+        [{"input_ids": [1], "attention_mask": [1, 1]}],
+    ],
+    ids=["empty", "keys", "types", "null", "too large", "bool", "mask"],
+)
+def test_bad_rows_are_refused(rows):
+    with pytest.raises(DataError):
+        Collator()(rows)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"max_len": 3}, {"windows": WindowSpec(), "maxlen": 3}, {"framework": "mxnet"}, {"maxlen": -1}],
+)
+def test_options_are_checked(options):
+    with pytest.raises(SpecError):
+        Collator(**options)
+
+
+def test_can_be_sent_to_workers():
+    collate = Collator(maxlen=2)
+    collate([[1]])
+    assert pickle.loads(pickle.dumps(collate))([[5]])["input_ids"].tolist() == [[5, 0]]
+
+
+@pytest.mark.parametrize("framework", ["torch", "tensorflow", "jax"])
+def test_frameworks(framework):
+    module = pytest.importorskip(framework)
+    rows = [
+        {"input_ids": [1, 2], "labels": [1, 1], "label": 3},
+        {"input_ids": [3], "labels": [1], "label": 4},
+    ]
+    batch = Collator(framework=framework)(rows)
+    kinds = {"torch": "Tensor", "tensorflow": "Tensor", "jax": "Array"}
+    assert all(isinstance(its, getattr(module, kinds[framework])) for its in batch.values())
+    assert np.asarray(batch["labels"]).tolist() == [[1, 1], [1, -100]]
+    again = Collator(framework=framework)([{"input_ids": its} for its in batch["input_ids"]])
+    assert np.asarray(again["input_ids"]).tolist() == [[1, 2], [3, 0]]
