@@ -34,6 +34,7 @@ from padmask.formats.parquet_footer import (
     write_footer,
 )
 from padmask.formats.parquet_int96 import exact_batches, int96_columns, with_time_zone
+from padmask.formats.parquet_interval import interval_batches, interval_columns, with_interval_types
 from padmask.formats.plain_dictionaries import as_type, of_views, plain_schema, plain_type
 from padmask.formats.row_sizes import VALUE_BYTES
 from padmask.spec.formats import FORMATS
@@ -66,6 +67,7 @@ class ParquetReader:
                 file = self._open(raw)
                 schema = checked_schema(file.schema_arrow)
                 schema = with_time_zone(schema, int96_columns(file.schema), file.metadata.metadata)
+                schema = with_interval_types(schema, interval_columns(file.schema))
                 self._schema = with_file_metadata(schema, file.metadata.metadata)
         return self._schema
 
@@ -117,6 +119,8 @@ class ParquetReader:
         """Return the rows of row groups in batches, with INT96 timestamps as microseconds."""
         remote = self._source.url is not None
         batches = read_batches(file, groups, names, rows, values, remote=remote)
+        if intervals := interval_columns(file.schema):
+            batches = interval_batches(batches, intervals)
         finer = [name for name in int96_columns(file.schema) if names is None or name in names]
         if not finer:
             return batches
