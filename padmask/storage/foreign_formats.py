@@ -250,15 +250,15 @@ def foreign_error(
         return None
     # A shell runs the command, so other names would need quotes.
     file = path if re.fullmatch(r"[\w./+=-]+", path) and path != "-" else "FILE"
-    subject, before = "the file is", ""
+    title, before = found.title, ""
     if codec is not None:
         before, file = _command(_DECOMPRESS[codec], file)
-        subject, before = f"the {codec} file contains", f"{before} && "
+        title, before = f"{title} compressed with {codec}", f"{before} && "
     how, _ = _command(found.command, file)
     verb = f"Decompress and {found.verb.lower()}" if codec and found.verb != "Decompress" else found.verb
     remedy = f"{verb} it: {before}{how}" if how else found.remedy
     return UnsupportedError(
-        f"{name}: {subject} {found.title}, which padmask does not read. {remedy}", options=["input_format"]
+        f"{name}: the file is {title}, which padmask does not read. {remedy}", options=["input_format"]
     )
 
 
