@@ -624,6 +624,13 @@ def test_float_mask_marks_padding(here: Path, format_: str) -> None:
 
 
 @formats
+def test_named_float_mask_marks_padding(here: Path, format_: str) -> None:
+    path = write(f"in.{format_}", [{"input_ids": [5, 0], "weights": [1.0, 0.0]}])
+    with pytest.raises(PaddedError, match="weights"):
+        pad_file(path, "out.jsonl", mask=MaskSpec(column="weights", overwrite=True))
+
+
+@formats
 @pytest.mark.parametrize(
     ("name", "mask", "suspect"),
     [
