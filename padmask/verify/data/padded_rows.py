@@ -74,7 +74,9 @@ class PaddedRowAudit:
         if self._width is None and not bad.all():
             self._width = int(places[int(np.argmin(bad))])
         self._check_positions(batch, values, mask, fits, stated)
-        seen = np.concatenate([[0], np.cumsum(mask.values != 0)])
+        # One narrow array: large arrays cost more time for their memory than for their values.
+        seen = np.zeros(len(mask.values) + 1, dtype=np.int32)
+        np.cumsum(mask.values != 0, out=seen[1:], dtype=np.int32)
         lengths = np.where(known, seen[mask.starts + mask.lengths] - seen[mask.starts], 0)
         found = BatchRows(lengths, lambda place, number: copy_row(number, values, place, mask))
         return CheckedRows(found, fits)
@@ -158,8 +160,12 @@ def _are_valid_lengths(
 
 
 def _rectangle(ragged: Ragged, picked: npt.NDArray[np.int64], width: int) -> npt.NDArray[Any]:
-    places = ragged.starts[picked][:, None] + np.arange(width)
-    rectangle: npt.NDArray[Any] = ragged.values[places]
+    """Return rows of the same length as an array of shape (rows, width, ...), without a copy if possible."""
+    starts = ragged.starts[picked]
+    if len(starts) and (np.diff(starts) == width).all():
+        values = ragged.values[starts[0] : starts[0] + len(starts) * width]
+        return values.reshape(len(starts), width, *values.shape[1:])
+    rectangle: npt.NDArray[Any] = ragged.values[starts[:, None] + np.arange(width)]
     return rectangle
 
 

@@ -479,6 +479,8 @@ def _by_token(flagged: Flags) -> npt.NDArray[Any]:
 
 def _rows_with(rows: Ragged, flagged: Flags) -> Flags:
     """Return, for each row, whether `flagged` is True for any of its values."""
+    if not flagged.any():
+        return np.zeros(len(rows.lengths), dtype=bool)
     seen = np.concatenate([[0], np.cumsum(_by_token(flagged).any(axis=1))])
     found: Flags = seen[rows.starts + rows.lengths] > seen[rows.starts]
     return found
