@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from padmask.core.arrays import pad_sequences as pad_sequences
     from padmask.core.arrays import sequence_mask as sequence_mask
     from padmask.core.kernel import Padded as Padded
+    from padmask.core.masks import block_mask as block_mask
     from padmask.core.pad_table import pad_table as pad_table
     from padmask.core.unpad_table import unpad_table as unpad_table
     from padmask.errors import DataError as DataError
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "Collator": "collate",
+    "block_mask": "core.masks",
     "DataError": "errors",
     "OutputError": "errors",
     "MissingExtraError": "errors",

@@ -10,7 +10,7 @@ import sys
 
 
 def _remove_current_folder() -> None:
-    """Remove the current folder, which `python -m` adds, from `sys.path`. Its files may be untrusted."""
+    """Remove the folder that `python -m` adds from `sys.path`. Its files may be untrusted."""
     try:
         here = os.getcwd()
     except OSError:
@@ -34,7 +34,7 @@ _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if
 
 
 class _TerminatedError(BaseException):
-    """SIGTERM or SIGHUP was received. This exception lets the program delete temporary files first."""
+    """SIGTERM or SIGHUP was received. The exception lets padmask delete temporary files before it exits."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -109,13 +109,13 @@ def _raise_for_signal(number: int, _: object) -> None:
 
 
 class _DroppedSignal:
-    """Whether `_repeat_dropped_signal` is running."""
+    """State of `_repeat_dropped_signal`: `in_hook` is True while the function runs."""
 
     in_hook = False
 
 
 def _repeat_dropped_signal(dropped: "sys.UnraisableHookArgs") -> None:
-    """Send a signal again if Python dropped its exception. Python drops exceptions raised in finalizers."""
+    """Send a signal again if Python dropped the exception of the signal handler, as it does in finalizers."""
     stopped = dropped.exc_value
     if not isinstance(stopped, (KeyboardInterrupt, _TerminatedError)):
         sys.__unraisablehook__(dropped)

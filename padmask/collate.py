@@ -41,7 +41,7 @@ class Collator:
             ones.
         framework: `"numpy"`, `"torch"`, `"tensorflow"` or `"jax"`: the type of the arrays. For torch, ids are
             int64 unless a dtype is set.
-        options: fields of `PadSpec`, which override `spec`.
+        options: fields of `PadSpec`, such as `maxlen`, which replace those of `spec`.
 
     Raises:
         SpecError: an argument is not valid.
@@ -118,7 +118,7 @@ def _to_framework(array: Any, framework: str) -> Any:
         convert = getattr(import_module(module), function)
     except ModuleNotFoundError as error:
         raise MissingExtraError(
-            f"`framework` {framework!r} needs the package {error.name}, which is not installed. Install it "
-            f"with pip install {framework}."
+            f"`framework` {framework!r} needs the package {error.name}, which is not installed. Install the "
+            f"package with pip install {framework}."
         ) from None
     return convert(array)

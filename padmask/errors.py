@@ -1,8 +1,7 @@
 """Exception classes and their fields, and functions that format text for messages.
 
 This module imports nothing from padmask, so every other module can import it. An error says what is wrong,
-where it is wrong, and what to do. The module that reads the input adds the place: the file, and the line or
-the row.
+where, and what to do. The module that reads the input adds the place: the file, and the line or the row.
 """
 
 from __future__ import annotations
@@ -81,7 +80,7 @@ class PadmaskError(ValueError):
 
     @property
     def message(self) -> str:
-        """Description of the problem, without the other fields. After `reworded`, the complete text."""
+        """Description of the problem, without the other fields. For a `reworded` error, the complete text."""
         return super().__str__() if self._sentence is None else self._sentence
 
     def reworded(self, sentence: str) -> Self:
@@ -92,7 +91,7 @@ class PadmaskError(ValueError):
 
 
 class SpecError(PadmaskError):
-    """An invalid argument or option, such as an unknown column or a pad value that does not fit."""
+    """An invalid argument or option, such as an unknown column or a pad value that does not fit the dtype."""
 
 
 class DataError(PadmaskError):

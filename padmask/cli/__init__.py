@@ -122,7 +122,10 @@ def run(args: list[str]) -> int:
 
 
 def _exit_code(work: Callable[[], int]) -> int:
-    """Call a function and return its exit code. If it raises an exception, print the message to stderr."""
+    """Call a function and return its exit code.
+
+    If the function raises an exception, print the message to stderr.
+    """
     try:
         return work()
     except click.exceptions.Exit as exit_:
@@ -143,7 +146,10 @@ def _exit_code(work: Callable[[], int]) -> int:
 
 
 def _failures() -> ModuleType:
-    """Import the module that prints errors. --help and --version do not need the module."""
+    """Import and return the module that prints errors.
+
+    The module is not imported at the start, because --help does not need the module.
+    """
     from padmask.cli import failures
 
     return failures

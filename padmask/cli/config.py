@@ -49,7 +49,7 @@ class CommandLineOnly(click.Option):
     """A command-line option that a pyproject.toml must not set.
 
     Args:
-        because: reason as a predicate, such as "deletes files". The subject is the option.
+        because: reason, as a predicate of the option, such as "deletes files".
     """
 
     def __init__(self, *args: Any, because: str, **kwargs: Any) -> None:
@@ -68,11 +68,11 @@ def setting(*names: str, **attributes: Any) -> Callable[[Declared], Declared]:
 
 
 def command_line_only(*names: str, because: str, **attributes: Any) -> Callable[[Declared], Declared]:
-    """Declare an option that a pyproject.toml must not set. For example, such an option runs code.
+    """Declare an option that a pyproject.toml must not set, for example because the option runs code.
 
     Args:
         names: as in `click.option`.
-        because: reason as a predicate, such as "deletes files". The subject is the option.
+        because: reason, as a predicate of the option, such as "deletes files".
         attributes: as in `click.option`.
     """
     return click.option(*names, cls=CommandLineOnly, because=because, **attributes)
@@ -336,7 +336,7 @@ def _options(command: click.Command) -> dict[str, click.Option]:
 
 
 def _switched_off(command: click.Command) -> dict[str, str]:
-    """Return the names of flags by the option that disables each flag (without dashes)."""
+    """Return the options that disable a flag, such as `no-mask`, each with the parameter of the flag."""
     return {
         option.removeprefix("--"): parameter.name or ""
         for parameter in command.params

@@ -20,7 +20,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class EndLength(click.ParamType):  # type: ignore[type-arg]  # before click 8.4 it takes no type
-    """A parameter type for a number of tokens, or a column with this number for each row."""
+    """A parameter type for a number of tokens, or for the name of a column with one number for each row."""
 
     name = "N|COLUMN"
 
@@ -47,14 +47,14 @@ def cut_options(command: Command) -> Command:
                 "--keep-first",
                 type=EndLength(),
                 default=None,
-                help="Keep the first N tokens of rows longer than maxlen, such as [CLS] or a prompt. COLUMN "
-                "has the number for each row.",
+                help="In rows longer than maxlen, keep the first N tokens, such as [CLS] or a prompt. If "
+                "COLUMN is given, N is read from this column for each row.",
             ),
             setting(
                 "--keep-last",
                 type=EndLength(),
                 default=None,
-                help="Keep the last N tokens of rows longer than maxlen, such as [SEP] or an end-of-text "
+                help="In rows longer than maxlen, keep the last N tokens, such as [SEP] or an end-of-text "
                 "token.",
             ),
             setting(

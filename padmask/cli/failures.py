@@ -26,7 +26,7 @@ class UnfinishedError(PadmaskError):
 
 # The error in the report of a run until the run ends.
 UNFINISHED = UnfinishedError(
-    "the run did not finish: it is still running, was interrupted or killed, or crashed",
+    "the run has not finished: it is still running, was interrupted or killed, or crashed",
     remedy="Check the exit code of the run and its messages on stderr.",
 )
 

@@ -39,7 +39,7 @@ def run_guarded(
 ) -> int:
     """Run a function in a child process and return its exit code.
 
-    This function uses fork. It returns in both the parent and the child.
+    This function uses fork, and returns in both the parent and the child.
 
     Args:
         run: function to run. It returns an exit code.
@@ -79,7 +79,8 @@ def run_guarded(
     os.set_blocking(reading, False)
     if code == 0 and not _has_byte(reading):
         return print_error(
-            "The process exited before the run was complete. Check whether your model or function calls exit."
+            "The process exited before the run was complete. Check whether your model or function calls "
+            "exit()."
         )
     return code
 

@@ -41,7 +41,7 @@ class InspectArguments:
     Args:
         inputs: files, folders, glob patterns or URLs. If empty, the command reads standard input.
         columns: columns to inspect. The output shows tokens of the first column.
-        specs: padding options of the candidate plans. The output shows masks for the recommended plan.
+        specs: padding options of the candidate plans. The output shows the masks of the recommended plan.
         overlong: what the plans do with longer rows, if the specs have no windows.
         show: rows to show.
         style: format of the rows: `"grid"`, `"tokens"`, `"bool"` or `"int"`.

@@ -64,7 +64,7 @@ class SideChoice(click.Choice[str]):
 
 
 def suffix_help(formats: Iterable[FormatTraits]) -> str:
-    """Return a sentence for a help text that lists the file suffixes of output formats."""
+    """Return a sentence that lists the file suffixes of output formats, for a help text."""
     suffixes: list[str] = []
     for traits in formats:
         plain = traits.suffixes[0]
@@ -119,7 +119,7 @@ threads_option = setting(
 
 
 def input_options(command: Command) -> Command:
-    """Add the options that select the input and the padding to a command."""
+    """Add to a command the options for its input and for padding."""
     for option in reversed(
         (
             inputs_argument,
@@ -130,7 +130,7 @@ def input_options(command: Command) -> Command:
                 multiple=True,
                 metavar="NAME[:DTYPE][=VALUE]",
                 help="Column to pad, with an optional dtype and pad value; repeatable.  [default: "
-                "input_ids, else tokens, else the only list column; with it labels, token_type_ids and "
+                "input_ids, else tokens, else the only list column; also labels, token_type_ids and "
                 "similar columns that have the same lengths]",
             ),
             setting(
@@ -160,13 +160,14 @@ def input_options(command: Command) -> Command:
                 "--value",
                 default=None,
                 metavar="V",
-                help="Pad value for columns whose --column option sets none.  [default: 0; '' for strings]",
+                help="Pad value for columns whose --column option has no value.  [default: 0; '' for "
+                "strings]",
             ),
             setting(
                 "--dtype",
                 type=click.Choice(DTYPES),
                 default=None,
-                help="Dtype for columns whose --column option sets none.  [default: int32; string for "
+                help="Dtype for columns whose --column option has no dtype.  [default: int32; string for "
                 "strings; float32 for floats; float64 if Parquet or Arrow columns have this type]",
             ),
             setting(
@@ -249,7 +250,10 @@ mask_column_option = setting(
 
 
 def help_without_input(ctx: click.Context, given: Mapping[str, Any]) -> None:
-    """Show the help if there is no input and stdin is a terminal. Without this check, the command waits."""
+    """Show the help if there is no input and stdin is a terminal.
+
+    Otherwise, the command would wait for input.
+    """
     if not given["inputs"] and sys.stdin is not None and sys.stdin.isatty():
         raise click.exceptions.NoArgsIsHelpError(ctx)
 

@@ -100,7 +100,7 @@ def _report_path(to: Output) -> str:
     """Return the path of the report."""
     path = (to.report or "").removeprefix("json:")
     if not path:
-        raise SpecError("--report json: has no file name. Add a file name, such as json:report.json.")
+        raise SpecError("--report 'json:' has no file name. Add a file name, such as json:report.json.")
     return path
 
 

@@ -92,15 +92,15 @@ class PadArguments:
     "--mask-column",
     default=None,
     metavar="NAME",
-    help="Name of the mask column.  [default: mask; attention_mask if the input has an attention_mask "
-    "of ones, which the new mask replaces]",
+    help="Name of the mask column.  [default: attention_mask if the input has such a column with only ones, "
+    "else mask]",
 )
 @setting(
     "--mask-dtype",
     type=click.Choice(MASK_DTYPES),
     default=None,
-    help="Dtype of the mask. True or 1 marks a real token.  [default: bool; if a mask is replaced, its "
-    "dtype]",
+    help="Dtype of the mask. True or 1 marks a real token.  [default: bool, or the dtype of the replaced "
+    "mask]",
 )
 @setting("--no-mask/--mask", default=False, help="Do not add a mask.")
 @command_line_only(
@@ -119,22 +119,23 @@ class PadArguments:
     "--allow-padded/--no-allow-padded",
     because="pads padded data again",
     default=False,
-    help="Pad padded columns again. All their positions count as tokens, and a new mask replaces their mask.",
+    help="Pad columns that are already padded. All positions count as tokens, and a new mask replaces the "
+    "old mask.",
 )
 @setting(
     "--own-length",
     "own_lengths",
     multiple=True,
     metavar="NAME[=MAXLEN]",
-    help="Pad a column to its own length, for example translation labels; repeatable. MAXLEN accepts the "
-    "same values as --maxlen.  [default: longest]",
+    help="Pad a column, such as the labels of translations, to a maxlen of its own; repeatable. MAXLEN "
+    "accepts the same values as --maxlen.  [default: longest]",
 )
 @setting(
     "--own-mask",
     "own_masks",
     multiple=True,
     metavar="NAME=COLUMN",
-    help="Add the mask of column NAME, which --own-length lists, as a new column; repeatable.",
+    help="Add a mask for the column NAME of --own-length, as the new column COLUMN; repeatable.",
 )
 @cut_options
 @setting(
@@ -157,7 +158,8 @@ class PadArguments:
     type=click.Choice(["fail", "skip"]),
     default="fail",
     show_default=True,
-    help="What to do with bad rows: null rows, missing keys, values that do not fit the dtype.",
+    help="What to do with bad rows: null rows, rows without the key, and rows with values that do not fit "
+    "the dtype.",
 )
 @rejects_option
 @report_option
@@ -281,7 +283,7 @@ def _refuse_twice(option: str, names: Sequence[str], parameter: str) -> None:
     """Raise an error if an option names a column twice."""
     for name in names:
         if names.count(name) > 1:
-            raise SpecError(f"{option} names {name!r} twice. Name it once.", options=[parameter])
+            raise SpecError(f"{option} names {name!r} twice. Remove the duplicate.", options=[parameter])
 
 
 def _refuse_mask_options(ctx: click.Context, given: Mapping[str, Any]) -> None:

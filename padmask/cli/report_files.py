@@ -1,4 +1,4 @@
-"""Open report files so that the report of an earlier run never remains after a run."""
+"""Open report files. After a run, a report file never contains the report of an earlier run."""
 
 from __future__ import annotations
 

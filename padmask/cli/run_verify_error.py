@@ -1,4 +1,4 @@
-"""Write the reports of a failed run of `padmask verify`. They replace older reports."""
+"""Write the reports of a failed run of `padmask verify`. The reports replace older reports."""
 
 from __future__ import annotations
 

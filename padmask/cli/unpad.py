@@ -65,7 +65,7 @@ class UnpadArguments:
     "--length-column",
     default=None,
     metavar="NAME",
-    help="Column with the number of tokens in each row. If there is a mask, both must agree.  "
+    help="Column with the number of tokens in each row. If there is also a mask, both must agree.  "
     "[default: from metadata]",
 )
 @setting(
@@ -77,8 +77,8 @@ class UnpadArguments:
 @setting(
     "--keep-mask/--no-keep-mask",
     default=False,
-    help="Keep the mask and length columns, and truncate the mask to the length of its row. They are always "
-    "kept, unchanged, if they mark the padding of other columns.",
+    help="Keep the mask and length columns, and remove the padding from the mask. If they also mark the "
+    "padding of other columns, the mask and length columns are always kept, unchanged.",
 )
 @setting(
     "--join-windows/--no-join-windows",
@@ -108,7 +108,7 @@ class UnpadArguments:
     type=click.Choice(["fail", "skip"]),
     default="fail",
     show_default=True,
-    help="What to do with bad rows, such as nulls, or masks with gaps or a wrong length.",
+    help="What to do with bad rows: null rows, and rows whose mask has gaps or a wrong length.",
 )
 @rejects_option
 @report_option

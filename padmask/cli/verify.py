@@ -47,7 +47,7 @@ class VerifyArguments:
         columns: columns to verify.
         spec: padding options for raw input.
         strict: whether warnings count as errors.
-        allow: names of rules that the data may violate.
+        allow: names of rules whose violations are not errors.
         proof: options of the reference models or of the user's model. If None, only the data are checked.
         backend: Keras backend. If None, `KERAS_BACKEND` is used, else TensorFlow.
         device: `"auto"`, `"cpu"` or `"gpu"`.
@@ -118,7 +118,7 @@ class FailedStart:
 
     Args:
         reports: format and path of each report; `-` is standard output.
-        inputs: arguments that may be inputs, which a report must not replace.
+        inputs: command-line arguments that may be input files. A report must not replace an input.
         error: the error.
     """
 
@@ -128,7 +128,7 @@ class FailedStart:
 
 
 class VerifyCommand(ConfiguredCommand):
-    """The command `padmask verify`. It also writes reports of runs with invalid options."""
+    """The command `padmask verify`, which also writes reports if its options are invalid."""
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
@@ -180,8 +180,8 @@ def _report_failed_start(
     "model_inputs",
     multiple=True,
     metavar="NAME=COLUMN",
-    help="Column for a model input; repeatable. The names mask and lengths stand for the mask and the "
-    "lengths of the padding, also for raw input.  [default: the column with the same name]",
+    help="Column for the model input NAME; repeatable. NAME=mask and NAME=lengths pass the mask and the row "
+    "lengths, also for raw input.  [default: the column with the same name]",
 )
 @command_line_only(
     "--custom-objects",
@@ -200,7 +200,7 @@ def _report_failed_start(
 @setting(
     "--explain",
     is_flag=True,
-    help="Show for each layer whether it has a mask and how much its output deviates.",
+    help="For each layer, show whether it has a mask and how much padding changes its output.",
 )
 @command_line_only(
     "--no-model/--models",
@@ -214,7 +214,7 @@ def _report_failed_start(
     because=CHANGES_CHECKS,
     multiple=True,
     metavar="RULE",
-    help="Rule that the data may violate; repeatable.",
+    help="Rule whose violations are not errors; repeatable.",
 )
 @command_line_only(
     "--route",
@@ -297,10 +297,9 @@ def _report_failed_start(
 def command(ctx: click.Context, /, **given: Any) -> int:
     """Verify that a model ignores padding. If the model does not, find the layer to fix.
 
-    Checks the data, raw or padded, against a set of rules. Then runs Embedding and LSTM
-    models, or your own model, on the data and checks whether padding changes real outputs.
-    Exit code 0: padding changes nothing; 1: padding changes the outputs, the data violate a
-    rule, or the checks are inconclusive; 2: the run failed.
+    Checks the data, raw or padded, against a set of rules. Then runs Embedding and LSTM models, or your own
+    model, on the data and checks whether padding changes the outputs. Exit code 0: padding has no effect; 1:
+    padding changes the outputs, the data violate a rule, or the checks are inconclusive; 2: the run failed.
 
     \b
     Examples:

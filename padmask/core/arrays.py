@@ -58,19 +58,19 @@ def pad(
 
     Args:
         sequences: rows of tokens, or of vectors of equal length: Python lists, NumPy arrays, or an
-            Arrow list array or chunked array of any layout. Or a dict of columns, each with one value for
-            each row, which are padded as in `pad_table`.
-        spec: how to pad. The default `PadSpec()` pads after the tokens, to the longest row.
+            Arrow list array or chunked array of any layout. Instead of rows, a dict of columns, which are
+            padded as in `pad_table`.
+        spec: how to pad. The default `PadSpec()` pads after the tokens, to the length of the longest row.
         threads: number of blocks of rows to pad at the same time. The result does not depend on this number.
-        options: fields of `PadSpec`, which override `spec`.
+        options: fields of `PadSpec`, such as `maxlen`, which replace those of `spec`.
 
     Returns:
-        For a dict, a dict with the padded columns and their mask, and the other columns. Otherwise
-        `values` of shape (rows, maxlen, ...); `mask` of shape (rows, maxlen), bool, True at real tokens;
-        and `lengths` of shape (rows,), int64, the number of tokens kept in each row. The values have the
-        dtype of the spec. With the default dtype, ints become int32, Python floats become float32, floats in
-        arrays keep float32 or float64, and strings stay strings (dtype object). For Python lists of numbers,
-        the first row that is not empty determines the dtype: float32 if this row contains a float, otherwise
+        For a dict of columns, a dict with the padded columns, their mask and the other columns. For rows,
+        `values` of shape (rows, maxlen, ...); `mask` of shape (rows, maxlen), bool, True at real tokens; and
+        `lengths` of shape (rows,), int64, the number of tokens kept in each row. The values have the dtype of
+        the spec. With the default dtype, ints become int32, Python floats become float32, floats in arrays
+        keep float32 or float64, and strings stay strings (dtype object). For Python lists of numbers, the
+        first row that is not empty determines the dtype: float32 if this row contains a float, otherwise
         int32.
 
     Raises:
@@ -79,7 +79,8 @@ def pad(
             fit the dtype.
 
     Source: the Keras guide "Understanding masking & padding". The mask has the same format as the result of
-    `compute_mask` in this guide, but is computed from the row lengths. A token may equal the pad value.
+    `compute_mask` in this guide, but is computed from the row lengths, because a token may equal the pad
+    value.
     """
     spec = spec_with(spec, options)
     threads = at_least(1)("threads", threads)
@@ -87,8 +88,8 @@ def pad(
         return ColumnPadder(spec, None, MaskSpec()).pad(sequences)
     if spec.end_columns:
         raise SpecError(
-            f"`pad` has no columns, so {spec.end_columns[0]!r} cannot be the number of tokens to keep. Use a "
-            "number, or `pad_table`.",
+            f"`pad` has no columns, so no column {spec.end_columns[0]!r} can contain the number of tokens to "
+            "keep. Use a number, or `pad_table`.",
             options=["keep_first", "keep_last"],
         )
     refuse_unused_cuts(spec, RowPolicy())
@@ -223,7 +224,7 @@ def pad_sequences(
     one_of("padding", padding, ("pre", "post"))
     one_of("truncating", truncating, ("pre", "post"))
     if not hasattr(sequences, "__len__"):
-        raise DataError("`sequences` must have a length. Convert it to a list first.")
+        raise DataError("`sequences` must have a length. Convert `sequences` to a list first.")
     maxlen = optional(at_least(0, bits=63))("maxlen", maxlen)
     try:
         target = np.dtype(dtype)

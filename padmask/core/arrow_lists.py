@@ -53,7 +53,7 @@ def list_lengths(array: pa.Array) -> tuple[Positions, list[Fault]]:
 
 
 def null_token_rows(array: pa.Array) -> Flags:
-    """Return flags of the rows of a list column that contain a null token. A null row contains no token.
+    """Return, for each row of a list column, whether the row contains a null token. A null row has no tokens.
 
     >>> null_token_rows(pa.array([[1, None], [1], None])).tolist()
     [True, False, False]
@@ -139,7 +139,7 @@ def to_arrow(values: npt.NDArray[Any]) -> pa.Array:
 
 
 def to_numpy(array: pa.Array) -> npt.NDArray[Any]:
-    """Return an Arrow array without nulls as a NumPy array. Arrays of numbers share their memory.
+    """Return an Arrow array without nulls as a NumPy array. For numbers, both arrays share the same memory.
 
     >>> to_numpy(pa.array([True, False, True])[1:])
     array([False,  True])
@@ -171,7 +171,9 @@ def numpy_dtype(type_: pa.DataType) -> np.dtype[Any]:
 
 
 def kind_of(type_: pa.DataType) -> Kind:
-    """Return the kind of token in an Arrow type of lists of tokens or of vectors.
+    """Return the kind of token in an Arrow list type.
+
+    If the tokens are vectors, return the kind of their values.
 
     >>> kind_of(pa.list_(pa.list_(pa.float32(), 4)))
     'float'
@@ -200,7 +202,7 @@ def kind_of(type_: pa.DataType) -> Kind:
 
 
 def float_dtype(type_: pa.DataType) -> str:
-    """Return the float dtype for a sequence type: float64 for float64, else float32.
+    """Return the float dtype for a sequence type: float64 if the tokens have this type, else float32.
 
     >>> float_dtype(pa.list_(pa.float64())), float_dtype(pa.list_(pa.list_(pa.float16())))
     ('float64', 'float32')
@@ -239,7 +241,7 @@ def is_sequence(type_: pa.DataType) -> bool:
 
 
 def has_null_tokens(type_: pa.DataType) -> bool:
-    """Return whether the token type in a list type is null. Rows of such a type contain no tokens.
+    """Return whether the token type in a list type is null. A column of such a type has no tokens.
 
     >>> has_null_tokens(pa.list_(pa.null())), has_null_tokens(pa.list_(pa.int32()))
     (True, False)
@@ -254,13 +256,20 @@ def is_vectors(type_: pa.DataType) -> bool:
 
 
 def is_mask(type_: pa.DataType) -> bool:
-    """Return whether a column of this type may be a mask: a list of bools or integers."""
-    token = storage_type(type_.value_type) if is_list(type_) else None
-    return token is not None and bool(pat.is_boolean(token) or pat.is_integer(token))
+    """Return whether a column of this type may be a mask: a list of bools, integers or floats.
+
+    >>> is_mask(pa.list_(pa.float32())), is_mask(pa.fixed_shape_tensor(pa.int64(), [3, 2]))
+    (True, False)
+    """
+    rows = storage_type(type_)
+    token = storage_type(rows.value_type) if is_list(rows) else None
+    return token is not None and bool(
+        pat.is_boolean(token) or pat.is_integer(token) or pat.is_floating(token)
+    )
 
 
 def vector_size(type_: pa.DataType) -> int | None:
-    """Return the length of the vectors in a list type; 0 for any length, None if tokens are not vectors.
+    """Return the length of the vectors in a list type; 0 if the type allows any length, None without vectors.
 
     >>> vector_size(pa.list_(pa.list_(pa.float32(), 4))), vector_size(pa.list_(pa.int32()))
     (4, None)
@@ -272,9 +281,9 @@ def vector_size(type_: pa.DataType) -> int | None:
 
 
 def storage_type(type_: pa.DataType) -> pa.DataType:
-    """Return the storage type of an extension type, or the value type of a dictionary type.
+    """Return the storage type of an extension type, or the value type of a dictionary type. Keep other types.
 
-    Tensors are lists of lists.
+    The storage type of a tensor is a list of lists.
 
     >>> storage_type(pa.fixed_shape_tensor(pa.float32(), [3, 2]))
     FixedSizeListType(fixed_size_list<item: fixed_size_list<item: float>[2]>[3])
@@ -322,7 +331,7 @@ def as_lists(rows: pa.Array) -> pa.Array:
 
 
 def _plain_chunks(chunked: pa.ChunkedArray) -> list[pa.Array]:
-    """Return the chunks without dictionaries. Arrow cannot concatenate chunks with different dictionaries."""
+    """Return the chunks with their dictionaries decoded. Arrow cannot concatenate different dictionaries."""
     if chunked.num_chunks == 0:
         return [pa.array([], type=storage_type(chunked.type))]
     return [without_wrappers(chunk) for chunk in chunked.chunks]
@@ -376,7 +385,9 @@ def token_values(tokens: pa.Array) -> npt.NDArray[Any]:
 def vector_values(
     tokens: pa.Array, starts: Positions, lengths: Positions, inner: int | None
 ) -> tuple[npt.NDArray[Any], Flags, Callable[[int], str]]:
-    """Return the vectors, shape (tokens, F), flags of the vectors without F numbers, and the reasons.
+    """Return the vectors, shape (tokens, F), whether each vector is bad, and the function that says why.
+
+    A vector is bad if it does not have F numbers.
 
     Args:
         tokens: the vectors, a list array.

@@ -39,7 +39,7 @@ COMPANIONS: Mapping[str, int] = {
 
 
 def is_label(column: PadColumn) -> bool:
-    """Return whether an integer column contains labels: it has a usual name or the pad value of labels."""
+    """Return whether an integer column contains labels, according to its name or its pad value."""
     return column.dtype in INTEGER_DTYPES and (column.name in LABEL_NAMES or column.value == IGNORED_LABEL)
 
 
@@ -74,7 +74,7 @@ class PadColumn:
 
 
 def choose_columns(schema: pa.Schema, asked: Columns, spec: PadSpec) -> list[PadColumn]:
-    """Return the columns to pad. If a dtype is not requested, the input schema determines it.
+    """Return the columns to pad. If a dtype is not requested, the input schema determines the dtype.
 
     >>> choose_columns(pa.schema([("tokens", pa.list_(pa.string()))]), None, PadSpec())
     [PadColumn(name='tokens', kind='string', dtype='string', value='', inner=None)]

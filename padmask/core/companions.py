@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from padmask.core.arrow_lists import (
+    is_list,
     is_mask,
     is_sequence,
     is_vectors,
@@ -24,6 +25,7 @@ from padmask.core.arrow_lists import (
 from padmask.core.columns import (
     COMPANIONS,
     LABEL_NAMES,
+    MASK_NAMES,
     NATURAL_DTYPES,
     asked_dtype,
     kind_of_dtype,
@@ -50,13 +52,14 @@ class ColumnChoice:
 
     Args:
         columns: columns to pad.
-        mask: mask to add. If it replaces a mask of the input, it has the name and dtype of that mask.
+        mask: mask to add. If the mask replaces a mask of the input, both have the same name and dtype.
         replaced: name of the input mask that the new mask replaces; None if no mask is replaced.
         alike: names of list columns that are not padded but have the same lengths as the padded columns.
         ragged: names of columns that usually have one value per token, but have other lengths here. They
             are not padded.
-        watched: names of masks in which a 0 in a later row means that the row is padded. The input may not
-            have them.
+        unpaddable: names of companions and masks whose type padmask cannot pad, such as lists of structs.
+        watched: names of masks in which a 0 in a later row means that the row is padded. Some of these
+            columns may be missing in the input.
     """
 
     columns: Sequence[Column]
@@ -64,6 +67,7 @@ class ColumnChoice:
     replaced: str | None = None
     alike: tuple[str, ...] = ()
     ragged: tuple[str, ...] = ()
+    unpaddable: tuple[str, ...] = ()
     watched: tuple[str, ...] = ()
 
     @property
@@ -83,7 +87,7 @@ def dropped_columns(replaced: str | None, mask: MaskSpec) -> tuple[str, ...]:
 
 
 def mask_of_ones(replaced: str | None, mask: MaskSpec) -> str | None:
-    """Return the replaced mask, which must contain only ones; None if it may contain zeros."""
+    """Return the replaced mask, which must contain only ones; None if the mask may contain zeros."""
     return None if mask.allow_padded else replaced
 
 
@@ -122,8 +126,8 @@ def choose_together(
     columns = [column for column in name_columns(schema, asked) if column.name not in own]
     if not columns:
         raise SpecError(
-            "Every column is set with --own-length, so no column determines the mask. Specify such a column "
-            "with -c.",
+            "Every column is set with --own-length, so no column determines the mask. Use -c to choose a "
+            "column that is not set with --own-length.",
             options=["columns", "own_lengths"],
         )
     first = columns[0].name
@@ -159,11 +163,12 @@ def choose_together(
         and rows.have_values(field.name)
         and (is_per_token(field) or is_companion(field))
     ]
-    return ColumnChoice(columns, mask, replaced, tuple(alike), tuple(ragged), watched)
+    unpaddable = [field.name for field in schema if field.name in once - taken and _is_unpaddable(field)]
+    return ColumnChoice(columns, mask, replaced, tuple(alike), tuple(ragged), tuple(unpaddable), watched)
 
 
 def is_companion(field: pa.Field) -> bool:
-    """Return whether a column has the name and the type of a companion of the ids.
+    """Return whether a column has the name and the type of a companion, such as `labels`.
 
     >>> is_companion(pa.field("labels", pa.list_(pa.int64()))), is_companion(pa.field("labels", pa.int64()))
     (True, False)
@@ -177,8 +182,17 @@ def is_companion(field: pa.Field) -> bool:
     return not vectors and kind in kinds
 
 
+def _is_unpaddable(field: pa.Field) -> bool:
+    """Return whether a column has the name of a companion or a mask, but contains lists of another type."""
+    usual = field.name in COMPANIONS or field.name in MASK_NAMES
+    return usual and is_list(field.type) and not is_sequence(field.type)
+
+
 def _companion(field: pa.Field, spec: PadSpec) -> Column:
-    """Return a companion to pad. It gets the dtype for all columns only if its values fit this dtype."""
+    """Return a companion to pad.
+
+    If the dtype for all columns does not fit its values, use the default dtype.
+    """
     kind, value = kind_of(field.type), COMPANIONS[field.name]
     asked = asked_dtype(None, spec)
     fits = asked is None or (
@@ -198,7 +212,7 @@ def is_per_token(field: pa.Field) -> bool:
 
 
 def _take_place(mask: MaskSpec, replaced: str, type_: pa.DataType) -> MaskSpec:
-    """Return the mask to add. By default, it has the name and the dtype of the replaced mask."""
+    """Return the mask to add. By default, the mask has the name and the dtype of the replaced mask."""
     named = mask.column != "mask" if mask.named is None else mask.named
     name = mask.column if named or mask.column is None else replaced
     if name != replaced:
@@ -207,10 +221,19 @@ def _take_place(mask: MaskSpec, replaced: str, type_: pa.DataType) -> MaskSpec:
 
 
 def _mask_dtype(type_: pa.DataType) -> str:
-    token = storage_type(storage_type(type_).value_type)
-    if not is_mask(type_) or not pa.types.is_integer(token):
+    """Return the dtype of a mask in the input. A dtype that no new mask has becomes a wider one."""
+    rows = storage_type(type_)
+    if not is_mask(rows):
         return "bool"
-    return {8: "int8", 16: "int32", 32: "int32", 64: "int64"}[token.bit_width]
+    name = str(storage_type(rows.value_type))
+    return {
+        "uint16": "int32",
+        "uint32": "int64",
+        "uint64": "int64",
+        "halffloat": "float32",
+        "float": "float32",
+        "double": "float64",
+    }.get(name, name)
 
 
 def list_names(schema: pa.Schema) -> list[str]:
@@ -226,7 +249,7 @@ def _unique_names(schema: pa.Schema) -> set[str]:
 def own_groups(
     schema: pa.Schema, asked: Columns, spec: PadSpec, mask: MaskSpec
 ) -> list[tuple[Column, PadSpec, MaskSpec]]:
-    """Return the columns with their own lengths, each with its padding options and its mask.
+    """Return the columns that have their own maxlen, each with its padding options and its mask.
 
     >>> schema = pa.schema([("input_ids", pa.list_(pa.int64())), ("labels", pa.list_(pa.int64()))])
     >>> [(column, own, _)] = own_groups(schema, None, PadSpec(own_lengths={"labels": 8}), MaskSpec())
@@ -234,7 +257,7 @@ def own_groups(
     (-100, 8)
 
     Raises:
-        SpecError: a column is missing, or a mask is requested for a column without its own length.
+        SpecError: a column is missing, or a mask is requested for a column that does not have its own maxlen.
     """
     names, masks = [name for name, _ in spec.own_lengths], dict(mask.own)
     for name in masks:

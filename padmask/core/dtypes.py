@@ -29,7 +29,7 @@ def suggest_dtype(number: Any, dtype: str) -> str:
 
 
 def narrowest_float(number: float) -> str:
-    """Return `float32` if this dtype may round the number, else `float64`.
+    """Return `float32` if the number may be rounded to float32, else `float64`.
 
     >>> narrowest_float(0.1), narrowest_float(1e39), narrowest_float(1e-50), narrowest_float(2.0**24)
     ('float32', 'float64', 'float64', 'float32')
@@ -46,7 +46,7 @@ def suggest_for_floats(number: int | float) -> str:
     >>> suggest_for_floats(1e39), suggest_for_floats(2**24 + 1), suggest_for_floats(10**400)
     ('use dtype float64', 'use dtype float64', 'no dtype can represent the number')
     >>> suggest_for_floats(2**53 + 1)
-    'use dtype int64 if no number of the column has a fraction'
+    'use dtype int64 if all numbers in the column are integers'
     """
     try:
         exact = float(number) == number
@@ -55,7 +55,7 @@ def suggest_for_floats(number: int | float) -> str:
     if exact:
         return "use dtype float64"
     fits = -(2**63) <= number < 2**63
-    whole = "use dtype int64 if no number of the column has a fraction"
+    whole = "use dtype int64 if all numbers in the column are integers"
     return whole if fits else "no dtype can represent the number"
 
 

@@ -6,12 +6,13 @@ is fixed, so the result is the same for every format and batch size.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.types as pat
 
 from padmask.core.arrow_lists import (
     Flags,
@@ -20,6 +21,7 @@ from padmask.core.arrow_lists import (
     list_lengths,
     null_flags,
     null_token_rows,
+    token_type,
     without_wrappers,
 )
 from padmask.core.mask_segments import read_mask
@@ -40,16 +42,14 @@ class FirstRows:
     (True, True)
 
     Args:
-        lengths: by name of each list column, the length of each row, int64, shape (rows,). The length is -1
-            if the row is null or contains a null token.
-        zeros: by name of each column that may be a mask, flags of the rows that contain a 0, bool, shape
-            (rows,).
+        lengths: length of each row, int64, shape (rows,), by name of the list column. The length is -1 if the
+            row is null or contains a null token.
+        zeros: whether each row contains a 0, bool, shape (rows,), by name of the column that may be a mask.
         ones: names of the columns that may be masks and contain only ones.
         empty: names of the columns whose rows are all null.
-        real: by column that may be a mask and has one run of real tokens at the start or the end of each
-            row: start and number of the real tokens of each row, int64, shape (rows, 2). Other columns are
-            missing.
-        ends: by name of each list column, the tokens with which most rows start and end.
+        real: start and number of the real tokens in each row, int64, shape (rows, 2), by name of the column
+            that may be a mask. Only columns that mark padding at one end of each row are included.
+        ends: tokens with which most rows start and end, by name of the list column.
     """
 
     lengths: Mapping[str, Positions]
@@ -72,11 +72,7 @@ class FirstRows:
             left -= part.num_rows
             if left <= 0:
                 break
-        masks = {
-            name: _MaskRows.of(parts)
-            for name, parts in columns.items()
-            if all(is_mask(part.type) for part in parts)
-        }
+        masks = {name: _MaskRows.of(parts) for name, parts in columns.items() if _may_be_mask(parts)}
         return cls(
             {name: np.concatenate(list(map(_known_lengths, parts))) for name, parts in columns.items()},
             {name: mask.zeros for name, mask in masks.items()},
@@ -108,13 +104,13 @@ class FirstRows:
         return name in self.lengths and bool((self.lengths[name] > 0).any())
 
     def show_padding(self, mask: str, column: str) -> bool:
-        """Return whether a mask contains a 0 in a row in which the mask is as long as the other column."""
+        """Return whether any row of a mask contains a 0 and is as long as the row of the other column."""
         if mask not in self.zeros or column not in self.lengths:
             return False
         return bool((self.zeros[mask] & (self.lengths[mask] == self.lengths[column])).any())
 
     def mark_other_padding(self, other: str, mask: str | None) -> bool:
-        """Return whether a column may be a mask and marks other padding than the mask `mask`.
+        """Return whether a column may be a mask, and marks other positions as padding than the mask `mask`.
 
         Args:
             other: name of the column.
@@ -132,10 +128,24 @@ class FirstRows:
         return mask in self.ones and self.have_same_lengths(column, mask)
 
 
+def _may_be_mask(parts: Sequence[pa.Array]) -> bool:
+    """Return whether a column may be a mask.
+
+    Float columns are usually long features, so their first row is checked before the other rows.
+    """
+    if not all(is_mask(part.type) for part in parts):
+        return False
+    row = next((part.slice(0, 1) for part in parts if len(part)), None)
+    if row is None or row.null_count or not pat.is_floating(token_type(row.type)):
+        return True
+    return not Ragged.from_mask(row)[1]
+
+
 def _known_lengths(column: pa.Array) -> Positions:
     """Return the length of each row. The length is -1 if the row is null or contains a null token.
 
-    The reader of JSON Lines returns a null row in both cases, so all formats have the same result.
+    A row with a null token counts as null, because the JSON Lines reader returns a null row in that case. All
+    formats therefore have the same result.
     """
     unknown = null_flags(without_wrappers(column)) | null_token_rows(column)
     known: Positions = np.where(unknown, -1, list_lengths(column)[0])

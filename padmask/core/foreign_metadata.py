@@ -191,7 +191,10 @@ def _hugging_face(stored: Any, change: _Change) -> Any:
 
 
 def _has_no_shape(feature: Any) -> bool:
-    """Return whether a feature describes lists of any length. It is then also valid for padded lists."""
+    """Return whether a feature describes lists of any length.
+
+    Such a feature is also valid for padded lists.
+    """
     while isinstance(feature, dict) and feature.get("_type") in ("List", "LargeList", "Sequence"):
         if feature.get("length", -1) not in (-1, None):
             return False
@@ -310,7 +313,7 @@ def lost_class_names(files: Iterable[pa.Schema], after: pa.Schema | None) -> dic
         after: schema of the output; None for a format without metadata.
 
     Returns:
-        By name of each such column, whether its class label names differ between the files.
+        Whether the class label names differ between the files, by column name.
     """
     known = {} if after is None else class_names(after)
     had: dict[str, list[list[str]]] = {}

@@ -52,7 +52,7 @@ class RowWindows:
 
     @classmethod
     def concat(cls, parts: Sequence[RowWindows]) -> RowWindows:
-        """Return the windows of consecutive parts."""
+        """Return the windows of consecutive parts as one object."""
         arrays = [(its.rows, its.places.numbers, its.places.starts, its.places.stops) for its in parts]
         rows, *places = map(np.concatenate, zip(*arrays, strict=True))
         return cls(rows, WindowPlaces(*places))
@@ -115,7 +115,7 @@ class JoinPlan:
         firsts: index of the first window of each row, int64, shape (rows,).
         starts: index of the first token that a window adds, int64, shape (windows,).
         counts: number of tokens that a window adds, int64, shape (windows,).
-        causes: the bad windows, in order.
+        causes: faults of the windows that are bad themselves, in order.
         faults: windows that cannot be joined. If a window of a row is bad, all windows of the row are bad.
     """
 

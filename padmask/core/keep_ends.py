@@ -62,7 +62,7 @@ def check_end_columns(schema: pa.Schema, spec: PadSpec) -> None:
 def read_ends(
     spec: PadSpec, rows: int, values: Callable[[str], Sequence[Any]]
 ) -> tuple[Ends | None, list[Fault]]:
-    """Read the number of tokens to keep in each row from columns.
+    """Read from columns how many tokens to keep at the ends of each row.
 
     Args:
         spec: how to pad.
@@ -104,7 +104,9 @@ def find_large_ends(lengths: Positions, ends: Ends | None, plan: Plan, spec: Pad
 def plan_keep_ends(
     lengths: Positions, maxlen: int, ends: Ends, *, padding: Side, truncating: Side
 ) -> Segments:
-    """Return segments that pad each source row, and remove tokens between its kept ends if it is too long.
+    """Return segments that pad each source row.
+
+    If a row is too long, tokens between its kept ends are removed.
 
     >>> ends = Ends.constant(1, 1, 2)
     >>> segments = plan_keep_ends(np.array([5, 2]), 3, ends, padding="post", truncating="post")

@@ -65,10 +65,10 @@ def pad_batch(
     Args:
         ragged: source rows. Their values must fit `dtype`.
         segments: positions of the tokens of these rows in the output.
-        value: pad value, a scalar or a vector. It is broadcast over the axes after (rows, maxlen).
+        value: pad value, a scalar or a vector. The value is broadcast over the axes after (rows, maxlen).
         dtype: dtype of the result.
         threads: number of blocks to pad at the same time.
-        mask: mask of the segments, if another column with the same segments was padded before.
+        mask: mask of the segments, if known from another column. If None, the mask is created.
 
     Returns:
         Padded values of shape (rows, maxlen, ...), their mask and the kept lengths.

@@ -24,8 +24,9 @@ def watched_masks(
 ) -> tuple[str, ...]:
     """Return the names of masks in which a 0 in a later row means that the row is padded.
 
-    Such a mask contains no 0 in the first rows, or has no values there, or is missing. A mask with a 0 that
-    does not mark the padding of the columns belongs to other columns. So does a mask in the metadata.
+    Such a mask contains no 0 in the first rows, or has no values there, or is missing. A mask is not watched
+    if it belongs to other columns: if a 0 in its first rows does not mark padding of the columns `known`, or
+    if the metadata name the mask.
 
     >>> rows = FirstRows.of([pa.record_batch({"ids": [[7]], "mask": [[1]], "padding_mask": [[1, 0]]})])
     >>> watched_masks(pa.schema([]), rows, MaskSpec(), ["ids"])
@@ -51,13 +52,13 @@ def watched_masks(
 
 
 def padded_rows(column: pa.Array, lengths: Positions) -> list[int]:
-    """Return the rows of a mask that contain a 0 and have the length of the row.
+    """Return the indices of the rows in which the mask contains a 0 and has one value per token.
 
     >>> padded_rows(pa.array([[1, 1], [1, 0], [0]]), np.array([2, 2, 2]))
     [1]
 
     Args:
-        column: the column. If it is not a mask, the result is empty.
+        column: the column. If the column is not a mask, the result is empty.
         lengths: number of tokens in each row, shape (rows,).
     """
     if not is_mask(column.type):
@@ -95,13 +96,13 @@ def check_ones(column: pa.Array, lengths: Positions, name: str) -> tuple[int | N
 
 
 def later_zero(place: Place, mask: str) -> PaddedError:
-    """Return the error for a 0 in a mask without padding in the first rows."""
+    """Return the error for a mask without padding in the first rows, but with a 0 in a later row."""
     return PaddedError(
         f"the mask contains a 0, but the first {FIRST_ROWS:,} rows have no padding",
         place=place,
         column=mask,
         remedy="If the input is padded, remove the padding with padmask unpad --mask-column "
-        f"{shlex.quote(mask)}, or check it with padmask verify --mask-column {shlex.quote(mask)}. Otherwise "
-        "remove the mask, or count all positions as tokens with --allow-padded.",
+        f"{shlex.quote(mask)}, or check the input with padmask verify --mask-column {shlex.quote(mask)}. If "
+        "the input is not padded, remove the mask, or use --allow-padded to count all positions as tokens.",
         options=["allow_padded"],
     )

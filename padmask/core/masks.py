@@ -1,6 +1,6 @@
 """Create masks from segments.
 
-All masks are created here. They depend on lengths, not on values, because a token may equal the pad value.
+All masks are created here. Masks depend on lengths, not on values, because a token may equal the pad value.
 """
 
 from __future__ import annotations
@@ -84,3 +84,42 @@ def index_runs(firsts: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> 
     """
     ends = np.cumsum(counts)
     return np.repeat(firsts - (ends - counts), counts) + np.arange(ends[-1] if len(ends) else 0)
+
+
+def block_mask(segment_ids: npt.ArrayLike, *, causal: bool = False) -> Mask:
+    """Return which positions of packed rows may attend to which: only positions of the same segment.
+
+    >>> block_mask([[1, 1, 2, 0]])[0].astype(int)
+    array([[1, 1, 0, 0],
+           [1, 1, 0, 0],
+           [0, 0, 1, 0],
+           [0, 0, 0, 1]])
+
+    Args:
+        segment_ids: number of the segment at each position, integers, shape (rows, positions). Padding is 0.
+        causal: whether a position may attend only to itself and to earlier positions.
+
+    Returns:
+        Mask of shape (rows, positions, positions), bool. `mask[i, query, key]` is True if the query may
+        attend to the key. A padding position attends only to itself, because a query without keys gives NaN.
+
+    Raises:
+        SpecError: `segment_ids` are not integers of at least 0 of shape (rows, positions).
+
+    Source: `attention_mask` of `keras.layers.MultiHeadAttention`, which has the same polarity.
+    """
+    try:
+        ids = np.asarray(segment_ids)
+    except ValueError:
+        ids = np.zeros(0)
+    if ids.ndim != 2 or ids.dtype.kind not in "iu" or (ids < 0).any():
+        raise SpecError(
+            "`segment_ids` must be integers of at least 0, of shape (rows, positions). Received: "
+            f"{segment_ids!r:.80}."
+        )
+    mask: Mask = (ids[:, :, None] == ids[:, None, :]) & (ids != 0)[:, :, None]
+    places = np.arange(ids.shape[1])
+    if causal:
+        mask &= places[:, None] >= places
+    mask[:, places, places] = True
+    return mask

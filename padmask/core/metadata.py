@@ -56,7 +56,10 @@ class Described:
     windows: bool = False
 
     def present(self, names: Iterable[str]) -> tuple[str | None, str | None]:
-        """Return the names of the mask and length columns. A name that is not in `names` is None."""
+        """Return the names of the mask and length columns.
+
+        Return None for a column that is not in `names`.
+        """
         there = set(names)
         return (
             self.mask if self.mask in there else None,

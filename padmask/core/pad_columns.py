@@ -38,7 +38,7 @@ class _Choice:
     Args:
         groups: columns to pad together. The first group has the ids.
         ones: name of the input mask that must contain only ones; None if there is no such mask.
-        dropped: names of the input columns that the batch does not have.
+        dropped: names of the input columns that are not in the padded batch.
     """
 
     groups: Sequence[ColumnGroup]
@@ -47,7 +47,7 @@ class _Choice:
 
 
 class ColumnPadder:
-    """Pads columns of sequences to arrays. The choice of columns is stored for the next call.
+    """Pads columns of sequences to arrays. The padder stores the choice of columns for the next call.
 
     >>> padder = ColumnPadder(PadSpec(), None, MaskSpec())
     >>> padder.pad({"input_ids": [[7, 8], [9]], "label": [3, 4]})["mask"].tolist()
@@ -68,8 +68,8 @@ class ColumnPadder:
     ) -> None:
         if spec.windows is not None:
             raise SpecError(
-                "A batch has one output row for each input row, so it cannot have windows. Split long rows "
-                "with `pad_table` or `pad_file`.",
+                "A batch has one output row for each input row, so a batch cannot have windows. Split long "
+                "rows with `pad_table` or `pad_file`.",
                 options=["windows"],
             )
         self._spec, self._columns, self._mask, self._int_dtype = spec, columns, mask, int_dtype

@@ -66,9 +66,9 @@ def find_padding(  # noqa: PLR0913 - one keyword for each fact
 
     The function uses the requested columns first, then the columns in the metadata, then a column with the
     name and type of a mask. Tokenizers also write masks of ones for rows without padding. Therefore, if the
-    first rows are available, a mask found by its name counts only if some row of the mask contains a 0 and is
-    as long as the same row of one of the columns. A mask with padmask's default name also counts if its rows
-    have one length or contain a 0.
+    first rows are available, a mask that is found by its name must mark padding: some row of the mask
+    contains a 0, and a judged column has as many values in the same row. A mask named `mask`, padmask's
+    default name, also counts if all its rows have the same length, or if any row contains a 0.
 
     >>> schema = pa.schema([("input_ids", pa.list_(pa.int32())), ("attention_mask", pa.list_(pa.int8()))])
     >>> find_padding({"a.parquet": schema}).mask
@@ -148,10 +148,10 @@ def read_groups(files: Mapping[str, pa.Schema]) -> dict[str, list[Described]]:
 def _choose_group(
     file: str, groups: Sequence[Described], columns: Collection[str], by_name: bool
 ) -> Described | None:
-    """Return the description of the columns, or that of the default column if `columns` is empty.
+    """Return the padding description of the columns. If `columns` is empty, use the default column.
 
-    If the metadata describe only other columns, the result is the first description, or None if `columns`
-    are requested and `by_name` is False.
+    If the metadata describe only other columns, return the first description. However, if columns are
+    requested and `by_name` is False, return None.
 
     Raises:
         SpecError: the columns have different masks.
@@ -178,7 +178,7 @@ _Group = tuple[tuple[str, ...], str | None, str | None]
 def _refuse_different_padding(
     files: Mapping[str, pa.Schema], groups: Mapping[str, Sequence[Described]], columns: Collection[str]
 ) -> None:
-    """Raise an error if files have different masks or columns. padmask reads all files in the same way.
+    """Raise an error if files have different masks or columns, because all files are read in the same way.
 
     Pad values may differ. The sides of the padding may differ too, because a mask marks the padding in each
     row.
@@ -339,7 +339,7 @@ def check_names(
 
 
 def mask_field(schema: pa.Schema, name: str) -> pa.Field:
-    """Return the field with the type used to read a mask column: bool lists if the field is not a mask."""
+    """Return the field used to read a mask column. If its type is not that of a mask, read lists of bools."""
     type_ = schema.field(name).type
     return pa.field(name, type_ if is_mask(type_) else pa.list_(pa.bool_()))
 
@@ -353,7 +353,7 @@ def refuse_padded(
         files: schema of each file, by file name.
         columns: names of the columns to pad.
         mask: the mask to add.
-        first_rows: function that returns the first rows of a mask column and of the columns.
+        first_rows: function that returns the first rows of a mask column and of the columns in `columns`.
 
     Returns:
         Name of the mask of the first column; None if the first column is not padded.

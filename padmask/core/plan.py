@@ -22,13 +22,13 @@ Positions = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Plan:
-    """The length of every output row, and how it was determined.
+    """The length of every output row, and how this length was determined.
 
     Args:
         maxlen: length of every output row, in tokens.
         found: how the length was determined: `"given"`, `"longest"`, or a percentile such as `"p95"`.
         exact: the length before rounding up to a multiple.
-        own: plans of the columns with their own lengths, by column name.
+        own: plan of each column that has its own maxlen, by column name.
     """
 
     maxlen: int
@@ -78,7 +78,7 @@ def make_plan(spec: PadSpec, lengths: LengthStats | None = None) -> Plan:
 
 @dataclass(frozen=True)
 class WindowPlaces:
-    """The part of its source row that each window covers. The kept ends do not count.
+    """For each window, the part of the source row that the window covers, without the kept ends.
 
     Args:
         numbers: number of the window in its source row, from 0, int64, shape (windows,).

@@ -105,8 +105,8 @@ def _stack(sequences: Sequence[Any], kind: Kind | None = None) -> npt.NDArray[An
     except DataError as error:
         row, position = _find(sequences, lambda token: not _are_alike(tokens[0], token, kind))
         raise DataError(
-            f"Row {row}, position {position}: expected a vector of numbers, like the first token. "
-            f"Received: {sequences[row][position]!r}."
+            f"Row {row}, position {position}: expected a vector of numbers, because the first token is a "
+            f"vector. Received: {sequences[row][position]!r}."
         ) from error
     size = next(filter(None, vectors.lengths.tolist()), 0)
     if (vectors.lengths != size).any():
@@ -255,7 +255,10 @@ def _changes_as_float(token: Any) -> bool:
 
 
 def _shorten(number: Any) -> str:
-    """Return an int as text, or its number of bits if it is long. Python does not print very long ints."""
+    """Return an int as text, or its number of bits if the text is long.
+
+    Python does not print very long ints.
+    """
     return str(number) if int(number).bit_length() <= 128 else f"an int of {int(number).bit_length()} bits"
 
 

@@ -37,8 +37,8 @@ class Ragged:
         values: the tokens of all rows, shape (tokens, ...). Inner feature axes follow the first axis.
         starts: index in `values` of the first token of each row, int64, shape (rows,).
         lengths: number of tokens of each row, int64, shape (rows,).
-        first: for Python numbers, a token of the first row that is not empty. It is a float if that row
-            contains a float. `values` does not show this, because NumPy converts all tokens to one dtype.
+        first: for Python numbers, a token of the first row that is not empty. If that row contains a float,
+            the token is a float. `values` does not show this, because NumPy converts all tokens to one dtype.
     """
 
     values: npt.NDArray[Any]
@@ -110,20 +110,23 @@ class Ragged:
         rows = as_lists(without_wrappers(array))
         starts, lengths, places = list_windows(rows)
         lengths = np.where(null_flags(rows), 0, lengths)
-        values = token_values(places)
+        read = token_values(places)
         holes = null_flags(places)
+        # A comparison with a signalling NaN causes a warning.
+        with np.errstate(invalid="ignore"):
+            values = np.select([read == 0, read == 1], [0, 1], 2) if read.dtype.kind == "f" else read
         ragged = cls(values, starts, lengths)
         faults = [Fault(int(row), "the row is null") for row in np.flatnonzero(null_flags(rows))]
         return ragged, faults + ragged.find_faults(
             holes | ((values != 0) & (values != 1)),
-            lambda index: f"{'null' if holes[index] else values[index]} is neither 0 nor 1",
+            lambda index: f"{'null' if holes[index] else read[index]} is neither 0 nor 1",
         )
 
     def find_faults(self, flagged: Flags, reason: Callable[[int], str]) -> list[Fault]:
-        """Return a `Fault` for the first flagged token of each row that has flagged tokens.
+        """Return a `Fault` for each row with bad tokens. The fault describes the first bad token.
 
         Args:
-            flagged: flags of bad tokens, bool, shape (tokens,).
+            flagged: whether each token is bad, bool, shape (tokens,).
             reason: function from an index in `values` to a description of the error.
         """
         if not flagged.any():
@@ -177,7 +180,7 @@ def find_misfits(ragged: Ragged, dtype: str, rounds: bool = True) -> list[Fault]
 
 
 def _misfits(values: npt.NDArray[Any], target: np.dtype[Any], rounds: bool) -> Flags | None:
-    """Return flags of the numbers that a cast to `target` changes by more than rounding; None if none."""
+    """Return whether a cast to `target` does more than round each number; None if this is never the case."""
     if (values.dtype.kind == "f") == (target.kind == "f") and np.can_cast(values.dtype, target):
         return None
     low, high = values.min(), values.max()

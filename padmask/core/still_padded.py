@@ -22,8 +22,8 @@ class StillPadded:
     """The columns that `unpad` does not change.
 
     Args:
-        alike: columns that have the padded lengths of the unpadded columns. Each has the command-line options
-            that would unpad it.
+        alike: columns that have the same padded lengths as the unpadded columns, each with the command-line
+            options that would unpad the column.
         notes: warnings about other columns.
     """
 
@@ -96,7 +96,7 @@ def _notes(found: Mapping[str, str | None], job: UnpadJob) -> list[str]:
     if not found:
         return []
     flags = "; ".join(_flags(name, mask, job) for name, mask in found.items())
-    unknown = " (MASK stands for the mask of the column)" if None in found.values() else ""
+    unknown = " (replace MASK with the mask of the column)" if None in found.values() else ""
     return [f"may still be padded: {quoted(found)}. To unpad: {flags}{unknown}"]
 
 
@@ -108,11 +108,11 @@ def _flags(name: str, mask: str | None, job: UnpadJob) -> str:
     flags = f"{column_flags([name])} --mask-column {'MASK' if mask is None else shlex.quote(mask)}"
     if name not in job.unsure:
         return flags
-    return f"{flags}, or {together} if {job.mask or job.length!r} marks its padding"
+    return f"{flags}, or {together} if {job.mask or job.length!r} marks the padding of {name!r}"
 
 
 def _find_alike(schema: pa.Schema, job: UnpadJob, taken: Collection[str], rows: FirstRows) -> dict[str, str]:
-    """Return the columns with the padded lengths of the unpadded columns, and the options that unpad them."""
+    """Return the columns with the same padded lengths as the unpadded columns, each with its options."""
     padded = [name for name in job.columns if name != job.mask and is_sequence(schema.field(name).type)]
     if not padded:
         return {}
@@ -129,12 +129,13 @@ def _find_padded(
 ) -> dict[str, str | None]:
     """Return the columns that look padded, each with its mask (None if unknown).
 
-    A column looks padded if a mask contains a 0 in a row that is as long as the row of the column, or if its
-    name is usual for tokens and all its rows have one length of at least 2.
+    A column looks padded in two cases. In the first case, a row of a mask contains a 0 and is as long as the
+    same row of the column. In the second case, the name of the column is common for tokens, and all its rows
+    have the same length of at least 2.
 
     Args:
         schema: columns of the input.
-        job: the columns to unpad, which have the lengths of the mask of the job.
+        job: the columns to unpad, and their mask.
         taken: names of the columns that are unpadded, and of their mask and length columns.
         rows: the first rows of the list columns.
     """
@@ -145,7 +146,7 @@ def _find_padded(
     }
     first = job.columns[0]
     alike = {name for name in fields if rows.have_same_lengths(first, name)}
-    masks = [name for name in fields if name in rows.zeros and _is_named_mask(fields[name])]
+    masks = [name for name in fields if name in rows.zeros and is_named_mask(fields[name])]
     found: dict[str, str | None] = {}
     for name in fields.keys() - alike - {*masks}:
         other = (
@@ -160,7 +161,12 @@ def _find_padded(
     return {name: found[name] for name in fields if name in found}
 
 
-def _is_named_mask(column: pa.Field) -> bool:
+def is_named_mask(column: pa.Field) -> bool:
+    """Return whether the name or the type of a column suggests a mask.
+
+    >>> is_named_mask(pa.field("labels_mask", pa.list_(pa.int8()))), is_named_mask(pa.field("x", pa.int8()))
+    (True, False)
+    """
     return "mask" in column.name or kind_of(column.type) == "bool"
 
 

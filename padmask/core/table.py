@@ -72,7 +72,7 @@ def unequal_fault(row: int, first: str, rows: Ragged, other: str, others: Ragged
     return Fault(
         row,
         f"column {other!r} has {others.lengths[row]} tokens, but {first!r} has {rows.lengths[row]}; to leave "
-        f"{other!r} unchanged, use -c {first}; to pad {other!r} to its own length, use --own-length "
+        f"{other!r} unchanged, use -c {first}; to pad {other!r} separately, use --own-length "
         f"{other}",
         options=("columns", "own_lengths"),
     )

@@ -40,11 +40,11 @@ class UnpadJob:
         padding: side of the padding, used only if there is no mask.
         dropped: names of the columns to leave out of the output.
         also: jobs for the columns that have other mask or length columns.
-        left: names of the columns that stay padded although the job has their mask or length column. The
-            mask and length columns are then written unchanged.
+        left: names of columns that stay padded although they have the same mask or length column as the
+            columns to unpad. If there are any, the mask and length columns are written unchanged.
         windows: whether to join windows.
-        unjoined: why windows are not joined, although the user did not ask to keep them; empty if they are
-            joined, or if there are none.
+        unjoined: reason why windows are not joined although the user did not ask to keep windows; empty if
+            windows are joined, or if there are no windows.
         unsure: names of the columns that are not changed because another mask may mark their padding, with
             the name of this mask.
     """
@@ -74,7 +74,7 @@ class UnpadJob:
 
     @property
     def all_left(self) -> tuple[str, ...]:
-        """Names of the columns that stay padded although their mask or length column is used."""
+        """Names of columns that stay padded, but share a mask or length column with unpadded columns."""
         return tuple(name for job in (self, *self.also) for name in job.left)
 
     @property
@@ -106,7 +106,7 @@ def find_padded_groups(
     first_rows: FirstRowsOf | None = None,
     judged: Sequence[str] = (),
 ) -> list[tuple[Sequence[str], Padding | None]]:
-    """Find the padding to remove. According to the metadata, each group of columns may have a different mask.
+    """Find the padding to remove, for each group of columns. In the metadata, each group has one mask.
 
     Args:
         files, columns, spec, first_rows, judged: as in `find_removable_padding`.
@@ -168,7 +168,7 @@ def choose_unpad_jobs(
     unjoined = reason_not_to_join(schema, bool(windowed))
     # Joining windows would lose the later windows of columns that stay padded.
     if has_windows(schema) and (job.all_left or job.unsure or (windowed and not windowed & {*job.columns})):
-        unjoined = "columns stay padded"
+        unjoined = "some columns stay padded"
     return replace(job, windows=has_windows(schema) and not unjoined, unjoined=unjoined)
 
 
@@ -272,8 +272,8 @@ def _refuse_two_sides(found: Padding | None) -> None:
     other = next((name for name, side in sides.items() if side != sides[first]), None)
     if other is not None:
         raise PaddedError(
-            f"{first} has --padding {sides[first]}, but {other} has --padding {sides[other]}, and no mask "
-            "marks the padding",
+            f"{first} was padded with --padding {sides[first]}, but {other} with --padding {sides[other]}, "
+            "and there is no mask",
             remedy="Unpad the files separately.",
         )
 
@@ -292,8 +292,8 @@ def _padded_columns(
     for name in found.values:
         if name not in schema.names:
             raise SpecError(
-                f"The padmask metadata list a padded column {name!r}, which the input does not have. "
-                f"Specify the padded columns with -c. {list_columns(schema.names)}",
+                f"According to the padmask metadata, column {name!r} is padded, but the input has no such "
+                f"column. Specify the padded columns with -c. {list_columns(schema.names)}",
                 options=["columns"],
             )
     return list(found.values)
@@ -314,7 +314,7 @@ def _companions_of(
 def _left_columns(
     schema: pa.Schema, found: Padding, padded: Sequence[str], rows: FirstRows | None, unsure: Collection[str]
 ) -> tuple[str, ...]:
-    """Return the columns that stay padded although their mask or length column is used."""
+    """Return the columns that stay padded, but share a mask or length column with unpadded columns."""
     if rows is not None:
         names = _companions_of(padded[0], schema, found, rows, unsure)
         names = [name for name in names if found.mask is not None and rows.show_padding(found.mask, name)]
@@ -338,7 +338,8 @@ def unsure_columns(
     """Return the columns to which another mask may belong, each with this mask. Omit requested columns.
 
     Such a mask has the lengths of the padded columns, marks padding at one end of each row, and differs from
-    the mask of the padded columns. If its name contains the name of a column, it marks only this column.
+    the mask of the padded columns. If the name of the mask contains the name of a column, the mask belongs
+    only to this column.
     """
     first = columns[0] if columns else _default_padded(schema, found)
     alike = [

@@ -35,7 +35,7 @@ from padmask.core.ragged import Ragged
 from padmask.core.still_padded import find_still_padded
 from padmask.core.table import replace_columns
 from padmask.core.unpad_job import UnpadJob, choose_unpad_jobs, find_padded_groups
-from padmask.errors import Fault, RowError, SpecError
+from padmask.errors import Fault, RowError, SpecError, count
 from padmask.spec.checks import or_default
 from padmask.spec.columns import Columns
 from padmask.spec.unpad import UnpadSpec
@@ -66,7 +66,7 @@ def unpad_table(table: pa.Table, columns: Columns = None, spec: UnpadSpec | None
         DataError: the metadata are not valid.
 
     Warns:
-        UserWarning: other columns are still padded, or may be.
+        UserWarning: other columns are still padded, or may still be padded.
     """
     if not isinstance(table, pa.Table):
         raise SpecError(f"`table` must be a pyarrow.Table. Received: {type(table).__name__}.")
@@ -189,8 +189,8 @@ def compare_lengths(
         faults += [
             Fault(
                 row,
-                f"the length in column {job.length!r} is {known[row]}, but the mask {job.mask!r} has "
-                f"{segments.counts[row]} real tokens",
+                f"the length in column {job.length!r} is {known[row]}, but the mask {job.mask!r} marks "
+                f"{count(int(segments.counts[row]), 'real token')}",
                 options=("mask_column", "length_column"),
             )
             for row in np.flatnonzero(known != segments.counts).tolist()

@@ -77,10 +77,10 @@ def count_windows(lengths: Positions, maxlen: int, ends: Ends, overlap: int) -> 
 
 
 def repeated_mask(segments: Segments) -> Mask:
-    """Return flags of the tokens that count in another window of the same row: bool, shape (rows, maxlen).
+    """Return, for each position, whether its token counts in another window: bool, shape (rows, maxlen).
 
-    A token of several windows counts in the first of them. The kept tokens at the end of a row count in the
-    last window.
+    A token of several windows counts in the first of these windows. The kept tokens at the end of a row count
+    in the last window.
 
     Args:
         segments: windows from `plan_windows`.

@@ -77,7 +77,7 @@ class Batch:
         return replace(chosen, objects=None if chosen.objects is None else list(map(dict, chosen.objects)))
 
     def without(self, names: Collection[str]) -> Batch:
-        """Return the rows without some fields of their JSON objects."""
+        """Return the rows, whose JSON objects do not have the given fields."""
         if self.objects is None or not names:
             return self
         kept = [{name: text for name, text in row.items() if name not in names} for row in self.objects]
@@ -120,7 +120,7 @@ class Wanted:
     Args:
         sequences: the sequence columns, with their list types.
         others: all columns in order, with the types of the columns that are not sequences. If None, the
-            columns that are not sequences are omitted. In JSON Lines, they stay text.
+            columns that are not sequences are omitted. In JSON Lines, these columns stay text.
         dtype_requested: names of columns with a requested dtype. In JSON Lines, their integers may be
             written as floats such as 1.0, and their floats may be rounded to the dtype.
         optional: names of sequence columns that may be null or missing.
@@ -176,7 +176,13 @@ class InputColumns(Protocol):
     def sequence_types(
         self, names: Sequence[str], kinds: Mapping[str, Kind], look: Callable[[Wanted], Iterator[Batch]]
     ) -> pa.Schema:
-        """Return the list types of columns. `kinds` has the requested kinds of token. `look` yields rows."""
+        """Return the list types of columns.
+
+        Args:
+            names: names of the columns.
+            kinds: requested kinds of token, by column name.
+            look: function that reads rows from the start of the inputs.
+        """
 
     def align(self, batch: Batch, wanted: Wanted) -> Batch:
         """Convert a batch of one input to the columns of the dataset."""

@@ -1,4 +1,4 @@
-"""`Dataset`: the inputs of a run. They have the same format and are read one after another."""
+"""`Dataset`: the inputs of a run. All inputs have the same format and are read one after another."""
 
 from __future__ import annotations
 

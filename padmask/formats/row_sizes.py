@@ -97,7 +97,7 @@ def _list_sizes(array: pa.Array) -> Sizes:
 
 
 def _text_offsets(texts: pa.Array, dtype: npt.DTypeLike) -> npt.NDArray[np.int64]:
-    """Return the offsets of the texts. They come from the buffer, because pyarrow has no method for this."""
+    """Return the offsets of the texts, read from the buffer, because pyarrow has no method for this."""
     if not len(texts):
         return np.zeros(1, dtype=np.int64)
     offsets = np.frombuffer(texts.buffers()[1], dtype=dtype)

@@ -1,4 +1,4 @@
-"""Advice on how to pad a dataset with little padding and few lost tokens, with the command that does it."""
+"""Recommend a plan that pads a dataset with little padding and few lost tokens, and its command."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ FEW_LONGER = 0.01
 
 @dataclass(frozen=True)
 class Advice:
-    """A recommended plan and the command that makes the output of this plan.
+    """A recommended plan, and the command that pads the data according to the plan.
 
     Args:
         text: recommendation and its reason, as sentences.
         plan: recommended plan; None if there is nothing to pad.
-        command: command that makes the output of the plan; empty if nothing needs to be done.
+        command: command that pads the data according to the plan; empty if there is nothing to do.
         spec: padding options of the command; None if no plan is recommended.
-        details: facts about the plan and its alternatives, one sentence or two each.
+        details: facts about the plan and its alternatives. Each item is one or two sentences.
     """
 
     text: str
@@ -89,7 +89,7 @@ def advise_to_join(command: PadCommand, asked: Sequence[int | str], spec: PadSpe
 
 @dataclass(frozen=True)
 class Adviser:
-    """The data for a recommendation.
+    """An adviser that recommends a plan, from the costs of the candidate plans.
 
     Args:
         basis: data from which the costs are computed.
@@ -122,13 +122,13 @@ class Adviser:
             advice = replace(advice, text=f"maxlen 0 removes all tokens. {advice.text}")
         plan = advice.plan
         if plan is not None and self.width == plan.maxlen and not plan.rows_cut and not advice.has_windows:
-            text = f"The rows already have the length of the plan {plan.name}{_of(plan)}."
+            text = f"All rows already have the maxlen of the plan {plan.name}{_of(plan)}."
             is_asked = not usable or plan.name in map(str, usable)
             return replace(advice, text=text if is_asked else f"{advice.text} {text}", command="")
         return advice
 
     def _choose(self) -> Advice:
-        """Recommend a length for which the user gave no limit."""
+        """Recommend a plan if the user requested no values of maxlen."""
         longest, cuts = self.plans["longest"], self.basis.cuts
         if longest.padding_share <= LITTLE_PADDING:
             share_ = f"only {_padding(longest)}" if longest.padding_share else "no positions are padding"
@@ -183,7 +183,8 @@ class Adviser:
         if plan.lost_share > SMALL_LOSS and can_window:
             windows = windows_cost(self.basis, plan.maxlen)
             options = " ".join(self.command.window_options(self._window_spec(windows)))
-            details = [f"To lose no tokens, use {options} instead ({count(windows.rows, 'row')})."]
+            rows = count(windows.rows, "row")
+            details = [f"To lose no tokens, use {options} instead. The output then has {rows}."]
         elif plan.lost_share <= SMALL_LOSS and longest.places <= 0.9 * plan.places:
             saved = share(1 - longest.places / plan.places)
             details = [f"--maxlen longest{_of(longest)} saves {saved} of the positions."]
@@ -194,12 +195,12 @@ class Adviser:
         return plan.rows_cut == 0 if plan.overlong == "error" else plan.lost_share <= SMALL_LOSS
 
     def _cut(self, plan: Cost) -> Advice:
-        """Recommend a percentile of the lengths."""
+        """Recommend a percentile of the row lengths as maxlen."""
         longest = self.plans["longest"]
         text = (
             f"{'Drop rows longer than' if plan.overlong == 'drop' else 'Truncate rows to'} {plan.name}"
-            f"{_of(plan)}. The output is {longest.places / plan.places:.1f} times smaller than with the "
-            f"longest row ({longest.maxlen:,}). This {self._loses(plan)}."
+            f"{_of(plan)}. The output is {longest.places / plan.places:.1f} times smaller than with maxlen "
+            f"longest ({longest.maxlen:,}). This {self._loses(plan)}."
         )
         return self._pad(plan, text)
 
@@ -286,10 +287,10 @@ class Adviser:
             return ()
         shares = " and ".join(f"{cost.name} {share(cost.padding_share)}" for cost in less)
         lossless = plan.tokens_lost and not any(cost.tokens_lost for cost in less)
-        collator = "; a collator that pads each batch to its longest row makes sorted-32"
+        collator = "; for sorted-32, use a collator that pads each batch to its longest row"
         return (
-            f"{share(plan.padding_share)} of the positions are padding. Less is possible: {shares}"
-            f"{', without lost tokens' if lossless else ''}. No padmask command makes "
+            f"{share(plan.padding_share)} of the positions are padding. Other plans need less padding"
+            f"{' and lose no tokens' if lossless else ''}: {shares}. No padmask command supports "
             f"{'this plan' if len(less) == 1 else 'these plans'} yet"
             f"{collator if less[0].name == 'sorted-32' else ''}.",
         )

@@ -115,7 +115,8 @@ class PadCommand:
 def _argument(path: str) -> str:
     """Return an input as an argument, without credentials.
 
-    A file name may look like an option. Standard input has a placeholder, because its data are already read.
+    A name that starts with `-` gets the prefix `./`. Standard input gets a placeholder, because its data are
+    already read.
     """
     if path == "-":
         return STDIN

@@ -50,7 +50,8 @@ class Cost:
         tokens_lost: number of tokens that are not in the output.
         bytes: size of the padded column in bytes, without the mask.
         shapes: number of distinct row lengths in the output. Compiled models are compiled once per shape.
-        ends_lost: number of truncated rows that lose the token that most rows share at that end.
+        ends_lost: number of truncated rows that lose a token such as `[SEP]`, which most rows share at the
+            truncated end.
         overlong: what happens to rows longer than maxlen, as in `--overlong`.
     """
 
@@ -110,8 +111,8 @@ class CostBasis:
         multiple: value of `pad_to_multiple_of`. If None, `longest` and percentiles are exact, and the other
             proposed lengths are multiples of 8.
         token_bytes: size of a token in the output, in bytes.
-        shared: token that most rows share at the end that truncation removes; None if there is none, or if
-            the user keeps this end.
+        shared: token that most rows share at the truncated end; None if there is none, or if the user keeps
+            this end.
         cuts: what plans with one length do with longer rows.
     """
 
@@ -133,7 +134,10 @@ class CostBasis:
     def cost(
         self, name: str, edges: tuple[int, ...], places: int, shapes: int = 1, limit: int | None = None
     ) -> Cost:
-        """Return the cost of a plan that truncates rows to `limit` tokens; None for no truncation."""
+        """Return the cost of a plan that truncates rows to `limit` tokens.
+
+        If `limit` is None, no row is truncated.
+        """
         cut = {} if limit is None else {n: rows for n, rows in self.stats.counts.items() if n > limit}
         lost = sum((length - (limit or 0)) * rows for length, rows in cut.items())
         ends = 0 if limit is None or self.shared is None else self.shared.rows_losing(limit)
@@ -323,7 +327,7 @@ def best_edges(rows: dict[int, int], count: int) -> tuple[int, ...]:
 def _add_bucket(
     best: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64], before: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return the best split of the first n lengths into buckets, with one more bucket, for each n.
+    """For each n, split the first n lengths into one bucket more than in `best`, with the fewest positions.
 
     Returns:
         For each n: the smallest number of output positions for the first n lengths, and the index of the

@@ -90,7 +90,7 @@ def _log_absent(batches: Floats) -> Floats:
 
 
 def _longer_batches(longer: npt.NDArray[np.int64], total: int, size: int) -> tuple[Floats, Floats]:
-    """Return the expected number of batches of a window that have a longer row, and of rows in them.
+    """Return the expected number of batches of a window that have a longer row, and of rows in such batches.
 
     Args:
         longer: numbers of longer rows in the dataset, int64, shape (numbers,).
@@ -112,7 +112,7 @@ def _longer_batches(longer: npt.NDArray[np.int64], total: int, size: int) -> tup
 
 
 def _hypergeometric(longer: npt.NDArray[np.int64], total: int, size: int) -> Floats:
-    """Return the probability that 0 to `size` rows of a window are among the longer rows of the dataset.
+    """Return the probabilities that a window of `size` rows has exactly 0, 1, ... or `size` longer rows.
 
     Returns:
         Probabilities, shape (numbers of longer rows, size + 1).

@@ -78,9 +78,9 @@ def inspect_file(  # noqa: PLR0913 - one keyword per option of the command
     Args:
         inputs: paths of one dataset. `-` is standard input.
         columns: columns to inspect, as in `pad_table`. The result shows tokens of the first column.
-        specs: padding options. The first spec sets everything but the length. Each maxlen is a plan, and the
-            largest one limits buckets, batches and packed rows. The masks are those of the recommended plan.
-            If the specs keep ends or have windows, so do the plans with one length.
+        specs: padding options. The first spec sets all options except maxlen. The maxlen of each spec is a
+            plan. The largest maxlen also limits buckets, batches and packed rows. The masks are those of the
+            recommended plan. If the specs keep ends or have windows, so do the plans with one length.
         overlong: what plans with one length do with longer rows, if the specs have no windows: `"truncate"`,
             `"drop"` or `"error"`.
         show: rows to show. If None, no rows are shown.
@@ -248,7 +248,7 @@ def _token_bytes(column: PadColumn) -> int:
 
 
 def _show(row: Row, job: Job, spec: PadSpec, stats: LengthStats) -> ShownRow:
-    """Convert a sampled row to the form in which it is shown. Raw rows are padded first."""
+    """Convert a sampled row to a `ShownRow`. Raw rows are padded first."""
     column = job.columns[0]
     values = row.values[column.name]
     if row.mask is not None:

@@ -54,7 +54,7 @@ class Inspection:
         plans: cost of each candidate plan.
         health: violations of the data rules.
         advice: recommended plan, with the reasons and the command.
-        shared: token that most raw rows share at the end that truncation removes; None if there is none.
+        shared: token that most raw rows share at the truncated end; None if there is none.
         sampled: whether the shown rows are a random sample of all rows.
         notes: facts about the files, such as files that were not read.
     """

@@ -68,7 +68,7 @@ class InspectedRows:
         audits: violations of the data rules, for each group of columns.
         kept: rows that may be shown, each with a random key. `shown` uses the keys to choose a random sample.
         shared: tokens with which most rows start and end.
-        ends: lengths of the rows that have the shared token at the end that truncation removes.
+        ends: lengths of the rows that have the shared token at the truncated end.
         width: number of positions in a row of padded input; None for raw input.
         padding: side of the padding of padded input; None if it is unknown.
     """
@@ -132,8 +132,8 @@ def inspect_files_separately(
 ) -> InspectedRows:
     """Read each file of a raw dataset separately, and combine the results.
 
-    The results contain rows to show only for a random sample. To show the first rows of the dataset, the
-    caller reads them separately.
+    The results contain rows to show only if these rows are a random sample. To show a range of rows, the
+    caller reads this range separately.
     """
     pool = WorkerPool.of(executor, workers, len(sources), progress)
     size, rows, read = sum(source.size or 0 for source in sources), 0, 0

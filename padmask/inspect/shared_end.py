@@ -1,4 +1,4 @@
-"""The rows that lose the token that most rows share at one end, such as `[SEP]` at the end."""
+"""Count the rows that lose a token such as `[SEP]`, which most rows share at one end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from padmask.spec.pad import Side
 
 @dataclass(frozen=True)
 class SharedEnd:
-    """A token that most rows share at the end that truncation removes.
+    """A token that most rows share at the truncated end.
 
     Args:
         token: the token, which more than half of the first rows have at this end.
@@ -45,7 +45,7 @@ class SharedEnd:
 
 
 class EndCounter:
-    """A counter of the rows that have the shared token at the end that truncation removes.
+    """A counter of the rows that have the shared token at the truncated end.
 
     >>> counter = EndCounter("post")
     >>> counter.add(Ragged(np.array([101, 7, 101, 102, 101, 102]), np.array([0, 2, 4]), np.array([2, 2, 2])))

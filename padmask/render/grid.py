@@ -63,7 +63,8 @@ def place_states(row: ShownRow, before: int) -> npt.NDArray[np.int8]:
 
     Args:
         row: row to show.
-        before: number of positions before the padded row, for cut tokens of any shown row.
+        before: number of positions before each padded row. These positions show tokens that were cut from the
+            start of a row.
     """
     mask = np.where(row.mask, REAL, PADDING)
     cut = np.full(row.cut, REMOVED)

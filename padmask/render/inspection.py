@@ -186,7 +186,7 @@ DISPENSABLE = ("shapes", "rows cut", "size", "rows", "tokens lost", "padding")
 
 
 def _print_plans(seen: Inspection, console: Console) -> None:
-    """Print a table of the plans. Omit the columns that do not fit on the terminal, and list them."""
+    """Print a table of the plans. List the columns that do not fit on the terminal below the table."""
     left_out: list[str] = []
     # Without a larger limit, rich never measures a table wider than the console.
     unlimited = console.options.update(max_width=10_000)
@@ -210,7 +210,8 @@ def _plan_notes(seen: Inspection) -> list[str]:
     if any(plan.name == "sorted-32" for plan in seen.plans):
         notes.append(
             f"random-32, sorted-32: expected values for batches of {BATCH_ROWS} rows, each padded to its "
-            f"longest row, in random order or sorted by length within {BATCH_ROWS * WINDOW_BATCHES:,} rows"
+            "longest row. The rows are in random order, or sorted by length within "
+            f"{BATCH_ROWS * WINDOW_BATCHES:,} rows"
         )
     return notes
 

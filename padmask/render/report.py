@@ -75,7 +75,7 @@ def _describe_run(environment: Mapping[str, Any]) -> str:
         parts.append(f"{environment['data']}: {count(environment['rows'], 'row')}{used}")
     elif "rows_checked" in environment:
         rows = count(environment["rows_checked"], "random row")
-        parts.append(f"no data: {rows}, seed {environment['seed']}")
+        parts.append(f"{rows} generated with seed {environment['seed']}")
     if "backend" in environment:
         kernel = f", {environment['kernel']} kernel" if environment.get("kernel") else ""
         parts.append(

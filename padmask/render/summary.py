@@ -91,8 +91,10 @@ def _describe_omitted_rows(ledger: Ledger, rejects: str | None) -> list[str]:
         for number, action in ((ledger.rows_dropped, "dropped"), (ledger.rows_rejected, "rejected"))
         if number
     ]
-    where = f": see {rejects}" if rejects else "; to keep them: --rejects FILE"
-    return [" and ".join(parts) + where] if parts else []
+    omitted = " and ".join(parts)
+    if rejects:
+        return [f"{omitted}: see {rejects}"] if parts else []
+    return [f"{omitted}. To write these rows to a file: --rejects FILE"] if parts else []
 
 
 def _warn_about_no_rows(ledger: Ledger) -> list[str]:
@@ -116,8 +118,8 @@ def warnings(result: PadResult) -> list[str]:
         )
     if ledger.rows_empty:
         lines.append(
-            f"{count(ledger.rows_empty, 'row')} without tokens, which cause NaN in pooling and attention "
-            "layers. To drop empty rows: --empty-rows drop"
+            f"{count(ledger.rows_empty, 'row')} without tokens. Empty rows cause NaN in pooling and "
+            "attention layers. To drop empty rows: --empty-rows drop"
         )
     if result.padding == "pre" and ledger.rows_written:
         lines.append(

@@ -155,7 +155,7 @@ def _as_padmask_error(error: BaseException) -> BaseException:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence the Dask loggers. Dask also raises its errors as exceptions."""
+    """Silence the Dask loggers, because Dask also raises its errors as exceptions."""
     known = logging.root.manager.loggerDict
     names = ["asyncio", *(name for name in known if name.startswith(("distributed", "tornado")))]
     levels = {logger: logger.level for logger in map(logging.getLogger, names) if logger.level}
@@ -217,8 +217,8 @@ def open_cluster(address: str, workers: int | None = None) -> Iterator[Executor]
             if plain != address:
                 address, reason = plain, "this is not a Dask address"
             raise SpecError(
-                f"No Dask scheduler answers at {address!r}: {reason}. Check the address, such as "
-                "tcp://scheduler:8786. Check that the scheduler is running."
+                f"No Dask scheduler answers at {address!r}: {reason}. Check that the scheduler "
+                "is running, and that the address is correct, such as tcp://scheduler:8786."
             ) from None
         _refuse_other_versions(client)
         yield stack.enter_context(Cluster(client))

@@ -59,7 +59,7 @@ class Driver:
 
         Args:
             resume: whether to use shards of earlier runs.
-            delete: whether to delete files of an earlier dataset that the new dataset does not replace.
+            delete: whether to delete those files of an earlier dataset that no new file replaces.
 
         Raises:
             DataError: a shard cannot be read or padded.
@@ -203,8 +203,9 @@ class Driver:
         if not finished:
             return f"{done}."
         names = join_few([finished[index].name for index in sorted(finished)])
-        condition = "if no input changes" if self.job.identity.measured else ""
-        return f"{done} ({names}); --resume keeps them{condition}."
+        if self.job.identity.measured:
+            return f"{done} ({names}). If no input changes, --resume keeps these shards."
+        return f"{done} ({names}). --resume keeps these shards."
 
 
 class SurveySum:

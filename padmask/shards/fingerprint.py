@@ -87,7 +87,8 @@ def fingerprint_job(
 ) -> Fingerprint:
     """Return the fingerprint of a job.
 
-    The fingerprint does not include `--on-error`. This option does not change shards without bad rows.
+    The fingerprint does not include `--on-error`, because this option does not change shards without bad
+    rows.
 
     Args:
         shards: shards of the dataset.

@@ -62,7 +62,8 @@ class ShardRecord:
         sha256: SHA-256 of the file, in hexadecimal.
         version: version of the input, a text that changes if the input changes.
         fault: reason why the shard was skipped and has no file; empty for a padded shard.
-        late: names of columns with one value per token that have no values in the first rows of the dataset.
+        late: names of columns that have no values in the first rows of the dataset, but one value per token
+            in later rows.
     """
 
     index: int
@@ -145,7 +146,7 @@ class Manifest:
     rejects: str = ""
 
     def to_bytes(self) -> bytes:
-        """Return the contents of the manifest file. They do not depend on the number of workers."""
+        """Return the contents of the manifest file, which do not depend on the number of workers."""
         content = {
             "padmask": __version__,
             "job": self.identity.name,

@@ -26,9 +26,11 @@ from padmask.stream.ledger import PadResult
 from padmask.stream.pad import make_result
 from padmask.stream.progress import ProgressCallback
 
-DELETED = "deleted files of the earlier dataset (no new file has the same name): {:,}"
+DELETED = "files of the earlier dataset that were deleted, because no new file has the same name: {:,}"
 
-REPLACED = "replaced output files of earlier inputs (other inputs have the same output names): {}"
+REPLACED = (
+    "earlier inputs whose output files were replaced, because other inputs have the same output names: {}"
+)
 
 PADDED_AGAIN = "shards of an interrupted run that were padded again: {:,}. To keep such shards, use --resume"
 
@@ -74,7 +76,7 @@ def pad_dataset(  # noqa: PLR0913 - one keyword for each group of options
         workers: number of shards that the executor pads at the same time. If None, `executor.workers` is
             used, or the number of cores.
         resume: whether to continue an interrupted run that had the same inputs and options.
-        delete: whether to delete files of an earlier dataset that the new dataset does not replace.
+        delete: whether to delete those files of an earlier dataset that no new file replaces.
         shard_bytes: a Parquet file that is larger than this size in bytes is split into several shards,
             between its row groups.
         progress: function that is called with a `Progress` after each shard.

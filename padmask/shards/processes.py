@@ -1,4 +1,4 @@
-"""Worker processes as a `concurrent.futures` executor. A worker that dies fails only its own task."""
+"""Worker processes as a `concurrent.futures` executor. If a worker dies, only its own task fails."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class _DiedError(Exception):
 
 
 class Processes(Executor):
-    """An executor of worker processes. A worker that dies fails only its own task.
+    """An executor of worker processes. If a worker dies, only its own task fails.
 
     >>> with Processes(1) as workers:
     ...     workers.submit(abs, -3).result()

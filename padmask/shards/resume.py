@@ -171,7 +171,7 @@ class ResumePolicy:
 
     Args:
         resume: whether to use shards of earlier runs.
-        delete: whether to delete files of an earlier dataset that the new dataset does not replace.
+        delete: whether to delete those files of an earlier dataset that no new file replaces.
         rejects: whether to write rejected rows to a file.
         skip: whether to skip rows and files that cannot be read.
     """
@@ -298,7 +298,7 @@ def dataset_state(state: FolderState, request: ResumeRequest) -> DatasetState:
 
 
 def is_reusable(manifest: Manifest, request: ResumeRequest) -> bool:
-    """Return whether the current job wrote the dataset and its maxlen and types are still valid."""
+    """Return whether a run of this job wrote the dataset, and its maxlen and column types are still valid."""
     if manifest.identity.name != request.identity.name:
         return False
     if not request.identity.measured:
@@ -345,7 +345,10 @@ def _differences(state: FolderState, request: ResumeRequest) -> tuple[str, ...]:
 
 
 def _replaced_inputs(manifest: Manifest | None, shards: Iterable[Shard]) -> tuple[str, ...]:
-    """Return the inputs of a dataset whose shards are replaced, because other inputs have the same names."""
+    """Return the inputs of a dataset whose shards are replaced by shards of other inputs.
+
+    A shard is replaced by a shard with the same name.
+    """
     new = {shard.name: shard.address for shard in shards}
     records = manifest.records if manifest is not None else ()
     changed = (record for record in records if new.get(record.name, record.source) != record.source)

@@ -1,4 +1,4 @@
-"""Store shards in a staging folder until all shards are padded. Then move them and write the manifest.
+"""Store shards in a staging folder until all shards are padded. Then move the shards and write the manifest.
 
 The staging folder is a subfolder of the output folder. Its name starts with `_`, so other programs usually
 ignore it. If a run is interrupted, its shards stay in the staging folder, and `--resume` uses them. This
@@ -106,7 +106,7 @@ class Staging:
             listing.refuse_lost_files(names)
         decision = decide(self._read_state(listing, request, rejects), request)
         if decision.action is Action.REFUSE:
-            differences = "; ".join(decision.differences) or "the options or the inputs are different"
+            differences = "; ".join(decision.differences) or "the options or the inputs differ"
             raise OutputError(
                 f"--resume cannot continue the run in {str(self.folder)!r}: {differences}",
                 remedy="Repeat the command of that run, or start again without --resume.",
@@ -158,7 +158,7 @@ class Staging:
         return replace(run, shards=shards)
 
     def _find(self, record: ShardRecord, listing: FolderListing, locations: Sequence[FileState]) -> FileState:
-        """Return the location of the intact shard file, the first of `locations` that has one."""
+        """Return the first of `locations` with an intact file of the shard; MISSING if there is none."""
         names = {FileState.STAGED: self.shard_file(record), FileState.COMMITTED: record.name}
         intact = (location for location in locations if self._is_intact(names[location], record, listing))
         return next(intact, FileState.MISSING)

@@ -1,6 +1,6 @@
 """The tasks of a worker: measure a shard (find row lengths and types), or pad a shard.
 
-A task has the same result each time, so it can run again after a worker has died.
+A task has the same result each time, so the task can run again after a worker has died.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from padmask.stream.run import open_pool
 
 @dataclass(frozen=True)
 class ShardWork:
-    """The settings of a job. They are the same for all shards.
+    """The settings of a job, which are the same for all shards.
 
     Args:
         source_format, output_format: formats of the input and the output.

@@ -101,7 +101,7 @@ def pairs_of(name: str, value: Any) -> tuple[tuple[str, Any], ...]:
     names = [string(name, key) for key, _ in pairs]
     for key in names:
         if names.count(key) > 1:
-            raise SpecError(f"`{name}` contains {key!r} twice. Remove one of them.", options=[name])
+            raise SpecError(f"`{name}` contains {key!r} twice. Remove the duplicate.", options=[name])
     return pairs
 
 

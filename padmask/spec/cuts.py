@@ -10,8 +10,8 @@ def refuse_unused_cuts(spec: PadSpec, policy: RowPolicy) -> None:
     """Raise an error if options for truncating or splitting rows have no effect.
 
     Raises:
-        SpecError: ends are kept or windows are made, but overlong rows are dropped or raise an error, or
-            maxlen is the length of the longest row.
+        SpecError: the options keep ends or make windows, but no row is truncated or split, because `overlong`
+            is `"drop"` or `"error"`, or `maxlen` is `"longest"`.
     """
     windows = spec.windows is not None
     option = "keep_first" if spec.keep_first else "keep_last" if spec.keep_last else ""

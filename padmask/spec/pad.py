@@ -24,7 +24,13 @@ from padmask.spec.checks import (
 )
 from padmask.spec.maxlen import percentile_hint, percentile_of
 from padmask.spec.sides import checked_side
-from padmask.spec.windows import WindowSpec, checked_end, refuse_large_ends, refuse_with_own_lengths
+from padmask.spec.windows import (
+    WindowSpec,
+    checked_end,
+    own_length_error,
+    refuse_large_ends,
+    refuse_with_own_lengths,
+)
 
 Side = Literal["pre", "post"]
 
@@ -37,7 +43,7 @@ DTYPES = (*INTEGER_DTYPES, *FLOAT_DTYPES, "string")
 # Columns of bools stay bools, so only a column can have this dtype.
 COLUMN_DTYPES = (*DTYPES, "bool")
 
-MASK_DTYPES = ("bool", "int8", "int32", "int64")
+MASK_DTYPES = ("bool", "int8", "uint8", "int16", "int32", "int64", "float32", "float64")
 
 DEFAULT_DTYPE = "int32"
 
@@ -61,14 +67,14 @@ class PadSpec:
         dtype: dtype of the padded values, one of `DTYPES`. In tables, the default applies only to integer
             columns. Float columns keep float32 or float64, floats in JSON become float32, and strings stay
             strings, unless the column sets a dtype.
-        pad_to_multiple_of: if `maxlen` is found from the data, it is rounded up to a multiple of this
-            number. A numeric `maxlen` must already be a multiple.
+        pad_to_multiple_of: a `maxlen` that is found from the data is rounded up to a multiple of this number.
+            A numeric `maxlen` must already be a multiple.
         dtype_for_all: whether `dtype` also applies to float and string columns of tables.
-        own_lengths: columns with their own lengths, such as the labels of translations, and the `maxlen` of
-            each: a mapping or pairs.
+        own_lengths: columns that have a maxlen of their own, such as the labels of translations: a mapping or
+            pairs of column and `maxlen`.
         keep_first, keep_last: number of tokens to keep at the start and at the end of a row longer than
-            `maxlen`, such as `[CLS]` and `[SEP]`; or the name of a column with this number for each row. Then
-            `truncating` is the side on which the other tokens are truncated.
+            `maxlen`, such as `[CLS]` and `[SEP]`; or the name of a column with this number for each row. The
+            other tokens of such a row are truncated on the side `truncating`.
         windows: how to split rows longer than `maxlen` into several rows. If None, these rows are truncated.
 
     Raises:
@@ -92,8 +98,11 @@ class PadSpec:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "own_lengths", pairs_of("own_lengths", self.own_lengths))
-        for _, own in self.own_lengths:
-            self.with_maxlen(own)
+        for name, own in self.own_lengths:
+            try:
+                self.with_maxlen(own)
+            except SpecError as error:
+                raise own_length_error(name, error) from None
         check_fields(
             self,
             padding=checked_side,
@@ -134,7 +143,7 @@ class PadSpec:
             )
 
     def with_maxlen(self, maxlen: int | str) -> PadSpec:
-        """Return the same options with another maxlen, for a column with its own length."""
+        """Return the same options with another maxlen, for a column that has its own maxlen."""
         return replace(self, maxlen=maxlen, own_lengths=())
 
     @property
@@ -143,7 +152,7 @@ class PadSpec:
         return tuple(dict.fromkeys(end for end in (self.keep_first, self.keep_last) if isinstance(end, str)))
 
     def refuse_large_ends(self, maxlen: int) -> None:
-        """Raise an error if the kept ends do not fit in `maxlen`. Names of columns count as 0."""
+        """Raise an error if the kept ends do not fit in `maxlen`. A column name counts as 0 tokens."""
         overlap = None if self.windows is None else self.windows.overlap
         refuse_large_ends(maxlen, self.keep_first, self.keep_last, overlap)
 
@@ -162,11 +171,12 @@ class MaskSpec:
         length_column: name of a new column with the number of kept tokens in each row. If None, no such
             column is added.
         overwrite: whether to replace input columns with these names, instead of raising an error.
-        named: whether the mask has the name `column` even if it replaces an `attention_mask` of ones. If
-            None, this is the case for every name except `"mask"`.
+        named: whether the mask has the name `column` even if the mask replaces an `attention_mask` of ones.
+            If None, this is the case for every name except `"mask"`.
         allow_padded: whether to pad padded columns again. All their positions then count as tokens, and the
             new mask replaces the old mask.
-        own: names of the masks of columns with their own lengths, by column: a mapping or pairs.
+        own: masks of columns that have a maxlen of their own: a mapping or pairs of column and name of the
+            mask.
     """
 
     column: str | None = "mask"

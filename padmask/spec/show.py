@@ -27,9 +27,9 @@ class ShowSpec:
     (10, 3, None)
 
     Args:
-        first, last: half-open range of row numbers, starting at 0. `last` may be None for 10 rows.
-        sample: number of random rows to show instead of a range; 10 if none of the three is set.
-        seed: random seed of the sample; a tuple of integers is one seed.
+        first, last: half-open range of row numbers, starting at 0. If `last` is None, the range has 10 rows.
+        sample: number of random rows to show instead of a range. The default is 10 if no range is set.
+        seed: random seed of the sample: an integer or a tuple of integers.
     """
 
     first: int = 0
@@ -60,6 +60,6 @@ class ShowSpec:
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """The seed as non-negative integers. NumPy does not accept negative seeds."""
+        """The seed as a tuple of non-negative integers, because NumPy does not accept negative seeds."""
         given = self.seed if isinstance(self.seed, tuple) else (self.seed,)
         return tuple(number % (1 << 64) for number in given)

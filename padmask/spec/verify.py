@@ -12,9 +12,9 @@ from padmask.spec.sides import checked_side
 
 ROUTES = {
     "embedding": "Embedding(mask_zero=True) in a Sequential model",
-    "functional": "the model of `embedding`, built with the Functional API",
+    "functional": "Embedding(mask_zero=True) in a Functional model",
     "masking": "a Masking layer on float features",
-    "argument": "compute_mask, passed to LSTM(mask=...) inside a custom layer",
+    "argument": "a custom layer that passes the result of compute_mask to LSTM(mask=...)",
     "temporal-split": "padmask.layers.TemporalSplit, which splits the time axis and the mask in two",
     "custom-embedding": "padmask.layers.CustomEmbedding, which creates its own mask",
     "masked-activation": "padmask.layers.MaskedActivation, which passes the mask through",

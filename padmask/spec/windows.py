@@ -62,7 +62,7 @@ def refuse_large_ends(maxlen: int, keep_first: int | str, keep_last: int | str, 
 
     Args:
         maxlen: length of an output row.
-        keep_first, keep_last: numbers of tokens to keep. Names of columns count as 0.
+        keep_first, keep_last: numbers of tokens to keep. A column name counts as 0 tokens.
         overlap: overlap of windows; None if rows are truncated.
 
     Raises:
@@ -80,7 +80,7 @@ def refuse_large_ends(maxlen: int, keep_first: int | str, keep_last: int | str, 
 
 
 def needed_positions(first: Any, last: Any, overlap: int | None) -> Any:
-    """Return the minimum length of an output row with the given ends, for a number or an array of numbers.
+    """Return the minimum length of an output row with these kept ends (numbers, or arrays of numbers).
 
     A window must have at least one token that the window before does not have.
     """
@@ -102,8 +102,14 @@ def describe_large_ends(maxlen: int, first: int, last: int, overlap: int | None)
     return f"maxlen is {maxlen}, but each window needs at least {positions} ({', '.join(parts)})"
 
 
+def own_length_error(name: str, error: SpecError) -> SpecError:
+    """Return the error for the length of a column with its own length, with the name of the column."""
+    message = f"{error}".replace("`maxlen`", "the length")
+    return SpecError(f"Column {name!r} in `own_lengths`: {message}", options=["own_lengths", *error.options])
+
+
 def refuse_with_own_lengths(windows: WindowSpec | None, end_columns: Sequence[str]) -> None:
-    """Raise an error if an option that requires equal lengths is used with columns with their own lengths.
+    """Raise an error if an option that requires columns of equal length is used with `own_lengths`.
 
     Raises:
         SpecError: rows are split into windows, or a column has the number of tokens to keep.

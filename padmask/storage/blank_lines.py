@@ -43,7 +43,7 @@ def blank_lines(data: bytes) -> tuple[int, int]:
 
 
 def filled_lines(data: bytes) -> tuple[Places, Places, Places]:
-    """Return the indices of the lines that are not blank, and their start and end offsets without newlines.
+    """Return the indices, start offsets and end offsets (before the newline) of the lines that are not blank.
 
     >>> [places.tolist() for places in filled_lines(b"\\n{}\\n \\n[]")]
     [[1, 3], [1, 6], [3, 8]]

@@ -71,7 +71,7 @@ def refuse_conflicts(
         outputs: path of each output, by a label such as `"the report"`. A path of None is ignored.
         inputs: paths, patterns and addresses of the inputs, as the user wrote them.
         replaceable: label of the output that may replace the only input. padmask renames this output after
-            it has read the input.
+            reading the input.
 
     Raises:
         OutputError: an output would replace a file, or the next run would read an output as data.
@@ -184,7 +184,7 @@ def refuse_inside(outputs: Mapping[str, str | None], inputs: Sequence[str]) -> N
             if name == "the output" or is_data(os.path.basename(path or "")):
                 raise OutputError(
                     f"{name.capitalize()} {display_path(path or '')!r} is in the input folder "
-                    f"{display_path(folder)!r}, where the next run would read it as data. "
+                    f"{display_path(folder)!r}, where the next run would read the file as data. "
                     "Choose another folder."
                 )
 
@@ -203,7 +203,7 @@ def _is_in(path: str, folder: str) -> bool:
 def refuse_missing_folder(path: str | None) -> None:
     """Raise an error if the folder of an output file does not exist.
 
-    padmask writes the file only at the end of a run, so it calls this function at the start.
+    padmask writes the file only at the end of a run. Therefore, the folder is checked at the start.
 
     Raises:
         OutputError: the folder does not exist.
@@ -224,7 +224,8 @@ def refuse_closed(path: str) -> None:
     descriptor = descriptor_of(path)
     if descriptor is not None and descriptor > 2 and _status(path, stdio=1) is None:
         raise OutputError(
-            f"Cannot write {path!r}: file descriptor {descriptor} is not open. Open it, or choose a file."
+            f"Cannot write {path!r}: file descriptor {descriptor} is not open. Open the descriptor, or "
+            "choose a file."
         )
 
 

@@ -1,7 +1,7 @@
 """Choose the data files of a folder, for example a folder that Hugging Face `datasets` saved.
 
-The choice depends on the file names. The module reads only `state.json` and `dataset_dict.json`. They list
-the files and the splits of a saved dataset.
+The choice depends on the file names. The module reads only `state.json` and `dataset_dict.json`. These two
+files list the files and the splits of a saved dataset.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def choose_data_files(
 
 
 def _describes(name: str, present: set[str], is_chosen: bool) -> bool:
-    """Return whether a file describes a dataset, such as README.md, and was not selected by a pattern."""
+    """Return whether a file, such as README.md, only describes the data and no pattern selected the file."""
     folder, _, base = name.rpartition("/")
     if base == _STATE:
         return _join(folder, _INFO) in present
@@ -125,7 +125,7 @@ def _unlisted(names: Iterable[str], present: set[str], read: ReadSmall, base: st
         if found.get("_indices_data_files"):
             raise UnsupportedError(
                 f"{_join(base, state)}: the dataset selects its rows by an index, which padmask does not "
-                "read. Save it again with ds.flatten_indices().save_to_disk(...)."
+                "read. Save the dataset again with ds.flatten_indices().save_to_disk(...)."
             )
         listed = {_join(folder, name) for name in _file_names(found)}
         if missing := sorted(listed - present):

@@ -182,7 +182,7 @@ class OutputFolder:
                 raise OutputError(f"Cannot write {path!r}: the file name is too long. Choose a shorter name.")
             if os.path.isdir(path):
                 raise OutputError(
-                    f"Cannot write the file {path!r}: it is a folder. Move or remove the folder."
+                    f"Cannot write the file {path!r}: the path is a folder. Move or remove the folder."
                 )
         for path in map(self.path_of, sorted(folders)):
             if os.path.islink(path):
@@ -191,10 +191,10 @@ class OutputFolder:
                 )
             if os.path.lexists(path) and not os.path.isdir(path):
                 raise OutputError(
-                    f"Cannot create the folder {path!r}: it is a file. Move or remove the file."
+                    f"Cannot create the folder {path!r}: the path is a file. Move or remove the file."
                 )
             if os.path.isdir(path) and not os.access(path, os.W_OK | os.X_OK):
-                raise OutputError(f"Cannot write into {path!r}: permission denied. Check its permissions.")
+                raise OutputError(f"Cannot write into {path!r}: permission denied. Check the permissions.")
 
     def write(self, name: str, data: bytes) -> None:
         """Write a small file atomically. Other programs never see an incomplete file."""

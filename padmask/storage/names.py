@@ -1,4 +1,4 @@
-"""Find from the name of a file its format, its compression, and whether it is a data file."""
+"""Find the format and the compression of a file from its name, and whether the file is a data file."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Write an output file atomically, or write to standard output.
 
 The output is written to a temporary file in the folder of the output path, and renamed after success. A
-failed run leaves no partial file. An input may be replaced by the output.
+failed run leaves no partial file. The output may replace an input.
 """
 
 from __future__ import annotations
@@ -284,7 +284,9 @@ class BorrowedStream:
 
 
 class SideFile(AbstractContextManager["SideFile"]):
-    """An additional output, such as rejected rows. If the reader of a pipe closes it, the run continues.
+    """An additional output, such as rejected rows.
+
+    If the output is a pipe and its reader closes the pipe, the run continues.
 
     Args:
         path: path of the file, as for `open_output`.

@@ -1,4 +1,4 @@
-"""Distinguish output paths: an open file descriptor, a pipe, a device, a folder, or a file to replace."""
+"""Find the kind of an output path: an open file descriptor, a pipe, a device, a folder or a file."""
 
 from __future__ import annotations
 

@@ -81,19 +81,23 @@ def _storage_errors(url: Url, kind: type[PadmaskError], verb: str) -> Iterator[N
         raise
     except FileNotFoundError:
         raise kind(missing_message(url)) from None
-    except (OSError, ValueError, NotImplementedError, ArrowException) as error:
+    except Exception as error:
+        # The libraries behind fsspec raise exceptions of their own.
+        known = isinstance(error, (OSError, ValueError, NotImplementedError, ArrowException))
+        if url.scheme in NATIVE and not known:
+            raise
         if "bucket" in str(error).lower() and (bucket := _missing_bucket(url)) is not None:
             raise kind(_NO_BUCKET.format(bucket)) from None
         raise kind(f"Cannot {verb} {str(url)!r}: {_summarize(error)}. {_REMEDY}") from None
 
 
 _NO_BUCKET = (
-    "There is no bucket {!r}. Check its name, and the credentials, region and endpoint in the environment."
+    "There is no bucket {!r}. Check the name, and the credentials, region and endpoint in the environment."
 )
 
 
 def missing_message(url: Url) -> str:
-    """Return the message for an address without a bucket or a file."""
+    """Return the error message for an address whose bucket or file does not exist."""
     bucket = _missing_bucket(url)
     if bucket is not None:
         return _NO_BUCKET.format(bucket)
@@ -113,7 +117,7 @@ def refuse_missing_bucket(url: Url) -> None:
 
 
 def _missing_bucket(url: Url) -> str | None:
-    """Return the missing bucket or container of an address; None if it may exist."""
+    """Return the missing bucket or container of an address; None if the bucket may exist."""
     from pyarrow import ArrowException
     from pyarrow.fs import FileType
 

@@ -167,7 +167,7 @@ def is_mistyped(path: str) -> bool:
 
 
 def refuse_mistyped(path: str) -> None:
-    """Raise an error for a path that looks like a mistyped address. It would become a local folder.
+    """Raise an error for a path that looks like a mistyped address. padmask would use it as a local path.
 
     Raises:
         SpecError: the path looks like a mistyped address.

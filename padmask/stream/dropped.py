@@ -1,4 +1,4 @@
-"""If overlong rows are dropped, find the maxlen of columns from the rows that are written.
+"""Find the maxlen of columns from the rows that are written, if overlong rows are dropped.
 
 With `--overlong drop`, a row that is too long in one column is not written at all, even if another column
 has its own maxlen. A numeric maxlen can drop rows in the first pass. A percentile can drop rows only after
@@ -23,7 +23,7 @@ Lengths = tuple[int, ...]
 
 
 def written_rows(lengths: npt.NDArray[np.int64], job: Job) -> Flags:
-    """Return flags of the rows that no numeric maxlen drops, shape (rows,).
+    """Return, for each row, whether all its lengths fit the numeric values of maxlen, bool, shape (rows,).
 
     Args:
         lengths: lengths of the rows in each group of columns, shape (groups, rows).
@@ -38,7 +38,10 @@ def written_rows(lengths: npt.NDArray[np.int64], job: Job) -> Flags:
 
 
 def longest_together(lengths: npt.NDArray[np.int64], job: Job) -> dict[Lengths, Lengths]:
-    """Return the lengths of the longest rows of all groups, by their lengths in groups with a percentile.
+    """Return the largest row lengths in the groups of columns.
+
+    A key has the lengths of a row in the groups whose maxlen is a percentile. Its value has, for all rows
+    with these lengths, the largest length in each group.
 
     The result is empty if no percentile drops rows, or if all groups have a percentile.
 

@@ -1,4 +1,4 @@
-"""Read the first rows of a dataset. They determine the columns that are padded together."""
+"""Read the first rows of a dataset. These rows determine the columns that are padded together."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _readable(field: pa.Field) -> pa.Field:
 def first_rows_of(
     dataset: Dataset, columns: Iterable[str] = (), known: FirstRows | None = None
 ) -> FirstRowsOf:
-    """Return a function that reads the first rows of a mask column. It reads the first file with this column.
+    """Return a function that reads the first rows of a mask column, from the first file with this column.
 
     Args:
         dataset: the data.

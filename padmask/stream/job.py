@@ -1,4 +1,4 @@
-"""Choose the columns to pad and their types. They depend on the user's request and on the dataset.
+"""Choose the columns to pad and their types, from the user's request and the dataset.
 
 This module reads the first rows if the schema does not contain the types.
 """
@@ -131,12 +131,15 @@ class Job:
         spec, mask, policy: options that the user requested.
         wanted: columns to read.
         fixed_size: whether to write fixed-size lists.
-        own: columns with their own lengths.
+        own: columns that have a maxlen of their own (`--own-length`).
         replaced: name of the input mask that the new mask replaces; None if no mask is replaced.
         earlier: descriptions of columns that earlier runs padded, for the metadata.
-        beside: facts from the first rows, for the summary and for errors.
-        unwritten: names of columns that are only read, for the number of tokens to keep and for checks.
-        late: the columns with values in the first rows. Other columns with values in later rows are reported.
+        beside: what the first rows show, for the summary and error messages: columns that are not padded,
+            tokens that most rows share, and notes.
+        unwritten: names of columns that are read but not written: columns with the number of tokens to keep,
+            and columns that are only checked.
+        late: finder of late columns: columns that have no values in the first rows, but have values in later
+            rows.
         watched: names of masks in which a 0 in a later row means that the row is padded.
     """
 
@@ -161,7 +164,7 @@ class Job:
 
     @property
     def groups(self) -> tuple[ColumnGroup, ...]:
-        """The columns to pad together: the main columns first, then each column with its own length."""
+        """The groups of columns to pad together: the main columns, then each column with its own maxlen."""
         return (ColumnGroup(self.columns, self.spec, replace(self.mask, own=())), *self.own)
 
     @property

@@ -21,7 +21,7 @@ from padmask.errors import Place
 from padmask.formats.contract import Chunk
 from padmask.formats.jsonl.reader import line_place, read_objects
 from padmask.formats.jsonl.writer import write_objects
-from padmask.spec.pad import INTEGER_DTYPES
+from padmask.spec.pad import FLOAT_DTYPES, INTEGER_DTYPES
 from padmask.stream.counts import count_written, rows_without_end
 from padmask.stream.job import Job
 from padmask.stream.late_fields import may_have_zero
@@ -36,6 +36,9 @@ _BLANK = b" \t\r\n"
 _PLAIN = b"0123456789-,[]"
 
 _COMMA, _LAST_DIGIT, _OPEN, _CLOSE = b",9[]"
+
+# Text of a real position and of padding in a mask, by dtype of the mask. Other masks contain 1 and 0.
+_FLAGS = {"bool": (b"true", b"false"), **dict.fromkeys(FLOAT_DTYPES, (b"1.0", b"0.0"))}
 
 _IGNORED = str(IGNORED_LABEL).encode()
 
@@ -143,9 +146,9 @@ class TextRows:
         objects: each row as a dict from keys to JSON text.
         ids: ids of the columns to pad, by column name.
         ledger: counts of rows and tokens.
-        chunk: the chunk of the rows. It may have more rows.
+        chunk: the chunk that contains the rows. The chunk may contain more rows.
         refused: rows that are not written. Always empty, because such chunks are not padded as text.
-        late: names of columns with one value per token that have no values in the first rows.
+        late: names of columns that have no values in the first rows, but one value per token in later rows.
     """
 
     objects: Sequence[dict[str, Any]]
@@ -170,9 +173,10 @@ class TextRows:
         return line_place(self.chunk, row)
 
     def split(self, job: Job, plan: Plan, size: int, first: int) -> Iterator[TextRows]:
-        """Split the rows into blocks of at most `size` rows. The first block has all counts (ledger).
+        """Split the rows into blocks of at most `size` rows.
 
-        No row is dropped, because `read_text_rows` accepts only chunks whose rows are all written.
+        The ledger of the first block has the counts of all rows. No row is dropped, because `read_text_rows`
+        accepts only chunks whose rows are all written.
         """
         for start in range(0, len(self.objects), size):
             block = slice(start, start + size)
@@ -181,7 +185,7 @@ class TextRows:
             yield TextRows(self.objects[block], ids, ledger, self.chunk, late=late)
 
     def pad(self, target: PadTarget) -> tuple[bytes, TextRows]:
-        """Pad the rows. Return the lines of JSON, and the rows with an updated ledger."""
+        """Pad the rows. Return the JSON lines, and a copy of this object with the counts of the padding."""
         job = target.job
         segments = make_segments(self.lengths, target.plan, job.spec)
         for column in job.columns:
@@ -312,7 +316,8 @@ def _pad_column(rows: TextRows, column: PadColumn, segments: Segments) -> None:
 def _mask_text(kept: int, target: PadTarget) -> msgspec.Raw:
     """Return the mask of a row with `kept` tokens as text, from the cache if possible."""
     maxlen = target.plan.maxlen
-    real, padding = (b"true", b"false") if target.job.mask.dtype in (None, "bool") else (b"1", b"0")
+    dtype = target.job.mask.dtype or "bool"
+    real, padding = _FLAGS.get(dtype, (b"1", b"0"))
     words, others = [real] * kept, [padding] * (maxlen - kept)
     mask = msgspec.Raw(
         b"[" + b",".join(words + others if target.job.spec.padding == "post" else others + words) + b"]"

@@ -66,7 +66,7 @@ class TextUnpadder:
         self._job, self._masks, self._on_error = job, masks, on_error
 
     def cut(self, batch: Batch, consumed: int) -> tuple[bytes, UnpadRows]:
-        """Return the unpadded rows as lines, and the rows with their ledger."""
+        """Return the unpadded rows as JSON lines, and the rows before unpadding with their counts."""
         job, objects = self._job, batch.objects
         assert objects is not None
         found: list[Fault] = []

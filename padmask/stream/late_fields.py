@@ -24,7 +24,7 @@ Objects = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class LateFields:
-    """The names of the columns with values in the first rows. All other columns are late columns.
+    """Finder of late columns: columns without values in the first rows, but with values in later rows.
 
     Args:
         known: names of the columns that have a value in the first rows, or that the run uses.
@@ -94,7 +94,7 @@ class LateFields:
         )
 
     def find_in(self, objects: Objects) -> tuple[str, ...]:
-        """As `find`, for JSON rows (dicts from keys to JSON text).
+        """Do the same as `find`, but for JSON rows (dicts from keys to JSON text).
 
         >>> LateFields(frozenset(["ids"])).find_in([{"ids": b"[7]"}, {"ids": b"[8]", "labels": b"[1]"}])
         ('labels',)
@@ -126,7 +126,7 @@ def later_zeros(batch: Batch, name: str, lengths: Positions) -> list[int]:
 
 
 def zeros_in(objects: Objects, name: str, lengths: Positions) -> list[int]:
-    """As `later_zeros`, for JSON rows (dicts from keys to JSON text).
+    """Do the same as `later_zeros`, but for JSON rows (dicts from keys to JSON text).
 
     >>> zeros_in([{"mask": b"[1,1]"}, {}, {"mask": b"[1,0]"}], "mask", [2, 2, 2])
     [2]
@@ -156,7 +156,7 @@ def late_notes(names: Sequence[str], verb: Literal["pad", "check"] = "pad") -> t
 
     Args:
         names: names of the columns.
-        verb: what the command does with other columns.
+        verb: verb for what the command does with columns, such as `"pad"`.
     """
     if not names:
         return ()

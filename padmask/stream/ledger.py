@@ -27,10 +27,10 @@ class Ledger:
         rows_empty: number of used rows without tokens. Their mask is all False.
         tokens_read: number of tokens in the rows that could be read.
         tokens_kept: number of input tokens that are in the output.
-        tokens_repeated: number of additional copies of these tokens in the output.
+        tokens_repeated: number of additional copies of input tokens in the output.
         labels_lost: number of labels other than -100 that are not in the output.
-        own_tokens_lost: number of tokens that were truncated or in dropped rows, in columns with their own
-            lengths.
+        own_tokens_lost: number of tokens lost from columns that have their own maxlen, by truncation or in
+            dropped rows.
         places: number of positions in the written rows, both tokens and padding (rows_written times maxlen).
     """
 
@@ -56,7 +56,7 @@ class Ledger:
 
     @property
     def tokens_lost(self) -> int:
-        """Number of tokens that were truncated or in dropped rows."""
+        """Number of tokens lost by truncation or in dropped rows."""
         return self.tokens_read - self.tokens_kept
 
     @property
@@ -89,7 +89,7 @@ class PaddedRows:
 
     Args:
         ledger: counts of rows and tokens.
-        late: names of columns with one value per token that have no values in the first rows.
+        late: names of columns that have no values in the first rows, but one value per token in later rows.
     """
 
     ledger: Ledger = Ledger()
@@ -110,15 +110,16 @@ class PadResult:
         maxlen_exact: maxlen before rounding up to a multiple.
         padding: side of the padding.
         columns: names of the padded columns.
-        unpadded: columns that were not padded, although they have the same lengths as the padded columns.
-            Each has the command-line options that would pad it.
+        unpadded: columns that were not padded although they have the same lengths as the padded columns, each
+            with the command-line options that would pad the column.
         notes: warnings and other messages for the user.
         shards: number of output files, if the output is a folder.
         resumed: number of output files from an earlier run that `resume` kept.
         faults: message for each unreadable file that was skipped.
-        own: maxlen of each column with its own length.
-        remarks: facts that need no action, as sentences.
-        shared_end: token that `Ledger.ends_lost` counts; None if most rows share no token.
+        own: maxlen of each column that has its own maxlen, by column name.
+        remarks: notes for the summary that require no action, as sentences.
+        shared_end: token that most rows share at the truncated end; None if there is none. `Ledger.ends_lost`
+            counts the rows that lost this token.
         truncating: side on which rows are truncated.
     """
 
@@ -154,8 +155,8 @@ class UnpadResult:
         columns: names of the unpadded columns.
         mask_column: name of the mask column; None if only a length column marked the padding.
         length_column: name of the length column; None if there is no length column.
-        still_padded: columns that still have padding, although their padded lengths are those of the unpadded
-            columns. Each has the command-line options that would unpad it.
+        still_padded: columns that still have padding although they have the same padded lengths as the
+            unpadded columns, each with the command-line options that would unpad the column.
         notes: warnings and other messages for the user.
     """
 

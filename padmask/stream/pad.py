@@ -1,6 +1,6 @@
 """`pad_file`: pad files of sequences into one file. Reading, padding and writing overlap.
 
-Padding reads the input once. If maxlen or JSON types must be found, a first pass reads the input before.
+Padding reads the input once. If maxlen or JSON types must be found, an additional pass reads the input first.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ def pad_value_notes(columns: Sequence[PadColumn], output: FormatTraits) -> tuple
                 options=["value", "columns"],
             )
     return tuple(
-        f"the pad value of {column.name!r} is {column.value}: a mask does not hide it, because 0 times "
-        f"{column.value} is NaN. Use a finite pad value, such as 0"
+        f"the pad value of {column.name!r} is {column.value}: a mask does not hide this value, because 0 "
+        f"times {column.value} is NaN. Use a finite pad value, such as 0"
         for column in strange
     )

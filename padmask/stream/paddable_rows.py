@@ -1,4 +1,4 @@
-"""The interface of rows to pad. They are columns (`rows.py`) or JSON text (`json_text.py`)."""
+"""The interface of rows to pad. The rows are columns (`rows.py`) or JSON text (`json_text.py`)."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class PaddableRows(Protocol):
 
     @property
     def late(self) -> Sequence[str]:
-        """Names of columns with one value per token that have no values in the first rows."""
+        """Names of columns that have no values in the first rows, but one value per token in later rows."""
 
     @property
     def consumed(self) -> int:
@@ -79,4 +79,4 @@ class PaddableRows(Protocol):
         """
 
     def pad(self, target: PadTarget) -> tuple[Any, PaddableRows]:
-        """Pad the rows. Return the encoded rows, and the rows with an updated ledger."""
+        """Pad the rows. Return the encoded rows, and a copy of this object with the counts of the padding."""

@@ -63,7 +63,7 @@ def unmarked_padding_notes(dataset: Dataset, padding: Padding) -> tuple[str, ...
     file, groups = next(iter(read_groups(schemas).items()), ("", []))
     names = schemas[file].names if file else []
     return tuple(
-        f"not checked: {quoted(list(group.values))}, whose padding no column marks"
+        f"not checked: {quoted(list(group.values))} (no column marks the padding)"
         for group in groups
         if padding.values and group.values != padding.values and group.present(names) == (None, None)
     )

@@ -62,7 +62,7 @@ def _prepare(dataset: Dataset, job: Job, chunk: Chunk) -> Rows:
 
 @dataclass(frozen=True)
 class Survey:
-    """The lengths and types of rows, found in one pass. Surveys of consecutive rows can be added.
+    """The lengths and types of rows, found in one pass. Surveys of consecutive rows can be combined with `+`.
 
     Args:
         lengths: histogram of row lengths.
@@ -70,8 +70,9 @@ class Survey:
         place: place of the longest row: the file, and the line or row.
         types: types of the JSON fields; None if the types are not needed.
         rows: number of rows read, including rows that are not written.
-        own: histogram of row lengths of each column with its own length.
-        together: result of `longest_together`; empty if no percentile drops rows.
+        own: for each column that has its own maxlen, the histogram of its row lengths.
+        together: largest row lengths in each group of columns, from `longest_together`; empty if no
+            percentile drops rows.
     """
 
     lengths: LengthStats
@@ -133,7 +134,7 @@ def _survey_lengths(all_rows: Iterable[PaddableRows], job: Job) -> Survey:
 
 
 def plan_job(job: Job, seen: Survey | None) -> Plan:
-    """Return the plan of a job. It includes a plan for each column with its own length."""
+    """Return the plan of a job, including a plan for each column that has its own maxlen."""
     stats = [None] * len(job.groups) if seen is None else [seen.lengths, *seen.own]
     plans = [make_plan(group.spec, lengths) for group, lengths in zip(job.groups, stats, strict=True)]
     if seen is not None and seen.together:
@@ -143,7 +144,10 @@ def plan_job(job: Job, seen: Survey | None) -> Plan:
 
 
 def typed_job(job: Job, seen: Survey | None) -> Job:
-    """Return the job with the column types that a first pass found. Without a pass, do not change the job."""
+    """Return the job with the column types that a first pass found.
+
+    Without a pass, return the job unchanged.
+    """
     if seen is None or seen.types is None:
         return job
     return replace(job, wanted=replace(job.wanted, others=seen.types.schema()))

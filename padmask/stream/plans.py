@@ -57,7 +57,7 @@ def rows_at_a_time(plan: Plan, files: FileOptions) -> int:
 
 
 def positions_in_memory(files: FileOptions, ahead: int) -> Callable[[Plan], int]:
-    """Return a function that computes the number of positions in memory: those of all blocks and a row group.
+    """Return a function that computes the number of positions in memory, in all blocks and one row group.
 
     Args:
         files: formats and limits.

@@ -14,7 +14,9 @@ from padmask.stream.late_fields import later_zeros
 
 
 def check_added_fields(batch: Batch, job: Job) -> None:
-    """Raise an error if a JSON row has a field with the name of an added field, unlike the first rows.
+    """Raise an error if a JSON row already has a field with the name of a new field.
+
+    The first rows have none.
 
     Raises:
         PaddedError: the field is a mask with a default name.

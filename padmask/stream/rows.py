@@ -42,7 +42,7 @@ class Rows:
         ends: numbers of tokens to keep in each row, read from columns; None if no column has these numbers.
         refused: rows that are not written.
         consumed: number of input bytes read so far, for progress reports.
-        late: names of columns with one value per token that have no values in the first rows.
+        late: names of columns that have no values in the first rows, but one value per token in later rows.
     """
 
     batch: Batch
@@ -70,7 +70,7 @@ class Rows:
         return split_rows(rows, size, count_rows(rows.lengths, plan, job.spec, rows.ends))
 
     def pad(self, target: PadTarget) -> tuple[Any, Rows]:
-        """Pad the rows. Return the encoded rows, and the rows with an updated ledger."""
+        """Pad the rows. Return the encoded rows, and a copy of this object with the counts of the padding."""
         padded = pad_prepared_rows(self, target.job, target.plan)
         return target.writer.encode(padded.batch), padded
 
@@ -132,7 +132,7 @@ def _remedy_of(fault: Fault, job: Job) -> str:
 
 
 def options_of(fault: Fault, job: Job) -> list[str]:
-    """Return the options that can cause a fault. If the column sets its own dtype, omit `dtype`."""
+    """Return the options that can cause a fault, without `dtype` if the column has a dtype of its own."""
     has_own = any(column.name == fault.column and column.dtype != job.spec.dtype for column in job.columns)
     return [option for option in fault.options if option != "dtype" or not has_own]
 
@@ -199,7 +199,7 @@ def apply_overlong(rows: Rows, plan: Plan, policy: RowPolicy) -> Rows:
                 f"the row has {lengths[row]} tokens, but maxlen is {its.maxlen} and --overlong is error",
                 place=rows.batch.place(row),
                 column=name if plan.own else None,
-                remedy="Choose a larger --maxlen, or --overlong truncate or drop.",
+                remedy="Choose a larger --maxlen, or set --overlong to truncate or drop.",
                 options=["maxlen", "overlong"],
             )
         rows = _drop(rows, overlong, f"longer than maxlen {its.maxlen}", plan.own)
@@ -212,7 +212,8 @@ def split_rows(rows: Rows, size: int, weights: Positions | None = None) -> Itera
     Args:
         rows: rows to split.
         size: maximum number of output rows in a block. A single source row may have more output rows.
-        weights: number of output rows of each source row, int64, shape (rows,). If None, each row has one.
+        weights: number of output rows of each source row, int64, shape (rows,). If None, each source row has
+            one output row.
     """
     total = len(rows.batch)
     for start, stop in _blocks(total, size, weights):

@@ -37,8 +37,8 @@ class UnpadRows:
         consumed: number of input bytes read so far, for progress reports.
         also: positions of the real tokens, for each job in `UnpadJob.also`.
         windows: the windows of these rows; None if windows are not joined.
-        gaps: for each refused row that may be a later window of the row before, the number of these rows
-            before it, int64.
+        gaps: for each refused row that may be a window of the previous source row, the number of entries of
+            `rows` before the refused row, int64.
     """
 
     rows: npt.NDArray[np.int64]
@@ -61,7 +61,7 @@ def find_tokens(
         batch: rows with their padded columns.
         job: padded columns, and the mask or length column.
         masks: reader of the masks of JSON rows; None for other rows.
-        on_error: `"fail"` raises an error for such a row, `"skip"` skips the row.
+        on_error: `"fail"` raises an error for a bad row, `"skip"` skips the row.
         consumed: number of input bytes read so far.
 
     Raises:

@@ -206,7 +206,8 @@ def _remove_padding(ids: Any, mask: Any, padding: Side | None) -> tuple[SampleRo
     for name in masks:
         if name not in given:
             raise SpecError(
-                f"The dict of masks has {name!r}, but the dict of ids does not. Use the same names in both."
+                f"The dict of masks has {name!r}, but the dict of ids does not. Use the same names in both "
+                "dicts."
             )
     if not isinstance(ids, Mapping) and hasattr(ids, "__len__") and len(ids) and np.ndim(ids[0]) == 0:
         raise SpecError("ids must have the shape (rows, maxlen). Pass a single row as [ids].")

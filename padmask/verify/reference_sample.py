@@ -48,7 +48,7 @@ def fit_to_references(
     if kind not in "iuf":
         raise SpecError(
             f"{data.name}: column {column!r} has strings, but models require ids or features. "
-            "Choose a column of ids with -c, or check only the data with --no-model.",
+            "Choose a column of ids with -c, or use --no-model to check only the data.",
             options=["columns"],
         )
     if kind == "f":
@@ -58,7 +58,7 @@ def fit_to_references(
     if low < 0:
         raise DataError(
             f"{data.name}: column {column!r} has the id {low}, but an Embedding accepts no negative ids. "
-            "Fix the ids, or check only the data with --no-model."
+            "Fix the ids, or use --no-model to check only the data."
         )
     needed = max(high, int(value)) + 1
     if value < 0:
@@ -83,7 +83,7 @@ def fit_to_references(
     if vocab > LARGEST_VOCABULARY:
         raise SpecError(
             f"{data.name}: column {column!r} has the id {high}, but an Embedding of {vocab:,} rows is too "
-            "large for the reference models. Check only the data with --no-model."
+            "large for the reference models. Use --no-model to check only the data."
         )
     # Some reference models treat id 0 as padding, so swap the pad value and 0.
     swapped = [np.where(row == value, 0, np.where(row == 0, stand_in, row)) for row in rows]

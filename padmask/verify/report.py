@@ -27,7 +27,7 @@ ANSWERS = {
 
 @dataclass(frozen=True)
 class Control:
-    """The results for the control model. It ignores masks and should fail the checks.
+    """The results for the control model. The control model ignores masks and should fail the checks.
 
     Args:
         verdict: `"fails"` if no check passed (as expected), or `"holds"` if any check passed.
@@ -126,9 +126,9 @@ class Report:
 
     @property
     def verdict(self) -> Verdict:
-        """The overall verdict: the first of `"leaks"`, `"bad-data"` and `"inconclusive"` that is true.
+        """The overall verdict: the first of `"leaks"`, `"bad-data"` and `"inconclusive"` that applies.
 
-        If none is true, the verdict is `"ignores"`, or `"data-ok"` if only the data were checked.
+        If none applies, the verdict is `"ignores"`, or `"data-ok"` if only the data were checked.
         """
         bad = any(finding.rule.severity == "error" for finding in self.data)
         if not self.proof:
@@ -205,14 +205,14 @@ def _check_as_dict(check: Check) -> dict[str, Any]:
 
 
 def _limit_to_float(number: float | None) -> float | None:
-    """Replace infinity and NaN with the largest float. JSON does not support infinity and NaN."""
+    """Replace infinity and NaN with the largest float, because JSON supports neither."""
     if number is not None and not math.isfinite(number):
         return sys.float_info.max
     return number
 
 
 def _replace_infinite(value: Any) -> Any:
-    """Convert NaN and infinity, such as a NaN pad value, to text. JSON does not support NaN and infinity."""
+    """Convert NaN and infinity, such as a NaN pad value, to text, because JSON supports neither."""
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -214,7 +214,7 @@ def test_dead_node_is_replaced(command, data, wanted, nodes, tmp_path):
     assert len(said.splitlines()) == 2
 
 
-STOPPED = re.compile(r"Stopped: \d of 6 shards are done( \(.*\); --resume keeps them.*)?\.")
+STOPPED = re.compile(r"Stopped: \d of 6 shards are done( \(.*\).*--resume keeps these shards)?\.")
 
 
 def test_interrupted_run_frees_cluster(command, data, wanted, nodes, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
 
 import click
@@ -86,8 +87,10 @@ def test_every_option_is_listed(command: str) -> None:
     assert not MAY_SET[command] & MUST_NOT_SET[command]
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize(("command", "key"), REFUSED)
+@pytest.mark.parametrize(
+    ("command", "key", "way"),
+    [(command, key, way) for (command, key), way in zip(REFUSED, cycle(WAYS), strict=False)],
+)
 def test_refused_settings(here: Run, project: Callable[[str], Path], command: str, key: str, way: str):
     text = WAYS[way].format(command=command, key=key, name=key.replace("-", "_"))
     file = project(text)
@@ -213,7 +216,7 @@ def test_unused_settings_are_silent(here: Run, project: Callable[[str], Path]) -
         (
             "input-format = 'parquet'",
             ("pad", "bad.jsonl"),
-            "not a readable Parquet file",
+            "JSON Lines, not Parquet",
             "--input-format is",
         ),
         ("input-format = 'jsonl'", ("pad", "bad.parquet"), "the file is Parquet", "--input-format is"),

@@ -68,7 +68,7 @@ def test_stopped_run_leaves_an_error(folder: Path, number: signal.Signals) -> No
     assert process.returncode == (-9 if number == signal.SIGKILL else 128 + number)
     assert (verdict(folder), errors(folder)) == ("error", "1")
     seen = json.loads((folder / "out.json").read_text())
-    assert (seen["exit_code"], "did not finish" in seen["error"]["message"]) == (None, True)
+    assert (seen["exit_code"], "has not finished" in seen["error"]["message"]) == (None, True)
     # No temporary file remains.
     left = {path.name for path in folder.iterdir()} - {"__pycache__"}
     assert left == {"in.jsonl", "models.py", "out.json", "out.xml", "started"}
@@ -102,7 +102,7 @@ def test_stopped_pad_leaves_an_error(folder: Path, verb: str) -> None:
     process = started(
         folder, verb, "-", "-o", "out.parquet", "--report", "json:pad.json", stdin=subprocess.PIPE
     )
-    wait_until(lambda: "did not finish" in report.read_text())
+    wait_until(lambda: "has not finished" in report.read_text())
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
     assert process.returncode == 143

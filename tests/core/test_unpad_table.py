@@ -130,7 +130,7 @@ def test_labels_with_another_mask_stay(other):
     [text] = [str(one.message) for one in caught]
     assert text == (
         "may still be padded: 'labels'. To unpad: -c labels --mask-column lm, "
-        "or -c input_ids -c labels if 'mask' marks its padding"
+        "or -c input_ids -c labels if 'mask' marks the padding of 'labels'"
     )
     counts = [sum(row) for row in other]
     if other is not OTHER:
@@ -248,7 +248,7 @@ def test_impossible_lengths(length, said):
 def test_mask_and_length_must_agree():
     table = pa.table({"input_ids": [[5, 6]], "mask": [[1, 0]], "length": [2]})
     with pytest.raises(
-        RowError, match="Row 0, the length in column 'length' is 2, but the mask 'mask' has 1 real tokens"
+        RowError, match="Row 0, the length in column 'length' is 2, but the mask 'mask' marks 1 real token"
     ):
         unpad_table(table, spec=UnpadSpec(length_column="length"))
 
@@ -284,7 +284,7 @@ NOT_UNPADDABLE = {
         PADDED.drop(["labels"]),
         None,
         {},
-        "a padded column 'labels', which the input does not have",
+        "column 'labels' is padded, but the input has no such column",
     ),
     "mask and length are gone": (BOTH.drop(["mask", "length"]), None, {}, "No column marks the padding"),
 }
@@ -320,7 +320,7 @@ def test_unreadable_metadata(metadata):
         ({"columns": {"text": {"value": 0}}}, "'text' cannot be unpadded"),
         (
             {"length_column": "id"},
-            "Row 0, the length in column 'id' is 7, but the mask 'mask' has 3 real tokens",
+            "Row 0, the length in column 'id' is 7, but the mask 'mask' marks 3 real tokens",
         ),
     ],
     ids=str,

@@ -118,7 +118,7 @@ def test_small_numbers_that_float32_holds(tmp_path):
     [
         ("[0.5, 1e39]", "use dtype float64"),
         ("[0.1, 16777217]", "use dtype float64"),
-        ("[0.5, 9007199254740993]", "use dtype int64 if no number of the column has a fraction"),
+        ("[0.5, 9007199254740993]", "use dtype int64 if all numbers in the column are integers"),
         ("[0.5, 1" + 30 * "0" + "1]", "no dtype can represent the number"),
         ("[1, 1e39]", "use dtype float64"),
         ("[1, 1e-50]", "use dtype float64"),

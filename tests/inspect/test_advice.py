@@ -177,7 +177,7 @@ def test_plans_without_a_command_are_named():
     text = str(advise(TEXTS))
     assert "sorted-32" in text
     assert "packed" in text
-    assert "No padmask command makes these plans yet" in text
+    assert "No padmask command supports these plans yet" in text
     assert "sorted-32" not in str(advise({90: 5, 100: 5}))
 
 

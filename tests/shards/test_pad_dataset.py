@@ -446,9 +446,7 @@ def test_limit_skips_corrupt_shards(four, tmp_path, corrupt):
 
 def test_interrupt_reports_progress(data, tmp_path):
     write(data / "part=1" / "3.jsonl", [{"input_ids": [2**40]}])
-    with pytest.raises(
-        DataError, match=r"3\.jsonl, line 1: .* 4 of 5 shards are done .*; --resume keeps them"
-    ):
+    with pytest.raises(DataError, match=r"3\.jsonl, line 1: .* 4 of 5 shards are done .*--resume keeps"):
         pad_dataset(data, tmp_path / "padded", spec=PadSpec(maxlen=4))
 
 

@@ -207,7 +207,7 @@ def test_resume_refuses_other_inputs(run):
 def test_resume_refuses_unreadable_plan(run):
     run.ended_after(2)
     run.staged("plan").write_text("{}")
-    with pytest.raises(OutputError, match=r"padded': the options or the inputs are different\. Repeat the"):
+    with pytest.raises(OutputError, match=r"padded': the options or the inputs differ\. Repeat the"):
         run(resume=True, shard_bytes=7)
 
 
@@ -231,7 +231,7 @@ def spoiled(run: Run) -> Run:
     with (run.data / "3.jsonl").open("a") as file:
         file.write(BAD)
     with pytest.raises(
-        DataError, match=r"3\.jsonl, line 3.* 3 of 6 shards are done .*; --resume keeps them\.$"
+        DataError, match=r"3\.jsonl, line 3.* 3 of 6 shards are done .*--resume keeps these shards\.$"
     ):
         run()
     return run
@@ -291,7 +291,7 @@ def test_replaced_shards_are_reported(run, tmp_path):
     assert run().notes == ()
     assert run(spec=PadSpec(maxlen=2)).notes == ()
     other = Run(run.data.rename(tmp_path / "other"), run.folder)
-    assert any("replaced output files" in note and "data/0.jsonl" in note for note in other().notes)
+    assert any("output files were replaced" in note and "data/0.jsonl" in note for note in other().notes)
 
 
 def test_repadded_shards_are_reported(run):
@@ -388,7 +388,7 @@ def test_delete_replaces_dataset(run):
     (run.folder / "README.md").write_text("mine")
     fewer(run)
     result = run(delete=True)
-    assert any("no new file has the same name): 2" in note for note in result.notes)
+    assert any("no new file has the same name: 2" in note for note in result.notes)
     (run.folder / "README.md").unlink()
     assert bytes_in(run.folder) == run.undisturbed()
 

@@ -1,4 +1,7 @@
-"""A buffer for chunks that are read ahead from a pipe. It uses memory first, then a temporary file."""
+"""A buffer for chunks that are read ahead from a pipe.
+
+The buffer uses memory first, then a temporary file.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,10 @@ class ChunkBuffer:
 
     @property
     def is_full(self) -> bool:
-        """Whether the memory limit is reached. The buffer writes further chunks to the temporary file."""
+        """Whether the memory limit is reached.
+
+        If so, the buffer writes further chunks to a temporary file.
+        """
         return self._bytes >= IN_MEMORY
 
     def _write(self, data: bytes) -> slice:

@@ -53,7 +53,7 @@ def read_value(text: Any) -> Any:
 
 
 def vanishing_number(error: Exception) -> str:
-    """Return the reason of an error of `read_value` if a number is too small; empty for other errors.
+    """Return the reason of an error of `read_value` if a number is too small; else an empty string.
 
     >>> try:
     ...     read_value(b"[[0.5, 1e-400]]")

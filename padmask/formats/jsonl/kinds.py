@@ -71,7 +71,7 @@ class TokenKinds:
         return self._nest(key, TOKEN_TYPES[kind] if kind is not None and matching else self._types.get(key))
 
     def list_type(self) -> pa.DataType | None:
-        """Return the most common type of the lists, whatever their items are; None if all lists are empty."""
+        """Return the most common type of the lists, for any kind of token; None if all lists are empty."""
         if not self._rows:
             return None
         key = self._most_frequent(list(self._rows))
@@ -81,7 +81,8 @@ class TokenKinds:
         return max(keys, key=lambda key: (self._rows[key], -key[0]))
 
     def _nest(self, key: tuple[Depth, str], token: pa.DataType | None) -> pa.DataType:
-        items = pa.list_(token or pa.int64())
+        # A type of objects has no fields, so it is false.
+        items = pa.list_(pa.int64() if token is None else token)
         return items if key[0] == 1 else pa.list_(items)
 
 
@@ -90,13 +91,13 @@ def _inner(row: list[Any]) -> list[Any]:
 
 
 def _type_in(tokens: list[Any], first: Any) -> pa.DataType:
-    """Return the token type of a row. If the row contains a float, all tokens are floats."""
+    """Return the token type of a row. If the row contains a float, all its tokens count as floats."""
     floats = _KINDS.get(type(first)) == "number" and float in map(type, tokens)
     return pa.float64() if floats else value_type(first)
 
 
 def value_type(value: Any) -> pa.DataType:
-    """Return an approximate Arrow type for a JSON value, for the choice of the columns to pad.
+    """Return an approximate Arrow type for a JSON value. The type is used to choose the columns to pad.
 
     >>> value_type([0.5]), value_type({"a": 1})
     (ListType(list<item: double>), StructType(struct<>))

@@ -28,7 +28,7 @@ _read_strings = msgspec.json.Decoder(list[list[str]]).decode
 def read_sequences(
     raws: list[msgspec.Raw | None], type_: pa.DataType, requested: bool = False
 ) -> tuple[pa.Array, list[Fault]]:
-    """Parse token lists to an Arrow list column. A bad row is null.
+    """Parse token lists to an Arrow list column. A bad row becomes null.
 
     Args:
         raws: JSON value of each row; None if the key is missing.
@@ -76,7 +76,10 @@ def _plain_sequences(
 
 
 def _integral_numbers(raws: list[msgspec.Raw | None]) -> pa.Array | None:
-    """Parse flat lists of ints and floats such as 1.0 to ints. Return None if a float has a fraction."""
+    """Parse flat lists of numbers as ints, including floats such as 1.0.
+
+    Return None if a float has a fraction.
+    """
     floats = _plain_sequences(raws, pa.list_(pa.float64()), requested=True)
     if floats is None:
         return None

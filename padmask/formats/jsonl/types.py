@@ -236,11 +236,12 @@ class TypeSurvey:
         self._types.setdefault(name, JsonType(name)).observe(values, places)
 
     def add_rows(self, batch: Batch, known: Sequence[str], without: Sequence[str]) -> None:
-        """Add the fields of JSON rows.
+        """Add the fields of JSON rows, with the types of their values.
 
         Args:
             batch: the rows.
-            known: names of fields with a known type. Their order counts, but their values are ignored.
+            known: names of fields with a known type. These fields keep their place in the order of fields,
+                but their values are not read.
             without: names of fields to ignore.
         """
         assert batch.objects is not None

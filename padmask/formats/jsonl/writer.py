@@ -125,7 +125,7 @@ class JsonlWriter:
 
 
 def _numbers(values: npt.NDArray[Any]) -> bytes:
-    """Return numbers as JSON text. A float32 has the shortest exact text, without an exponent if it is large.
+    """Return numbers as JSON text. A float32 has the shortest exact text. Large numbers have no exponent.
 
     >>> _numbers(np.array([0.1, 46574712], dtype="float32"))
     b'[0.1,46574712.0]'

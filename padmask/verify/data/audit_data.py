@@ -54,7 +54,7 @@ class RuleSpec:
 
     Args:
         strict: whether warnings count as errors.
-        allow: names of rules whose violations are not errors. They are reported as allowed.
+        allow: names of rules whose violations are not errors. Such violations are reported as allowed.
     """
 
     strict: bool = False

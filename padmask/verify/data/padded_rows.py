@@ -1,7 +1,7 @@
 """Check padded rows and their masks against the rules.
 
-The mask comes from a mask column, or from a length column and the side of the padding. It is never derived
-from the pad value.
+The mask comes from a mask column, or from a length column and the side of the padding. The mask is never
+derived from the pad value.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ class PaddedRowAudit:
         audit: object that collects the findings.
         padding: columns that mark the padding.
         masks: names of other mask columns, whose lengths are checked.
-        side_from: what gives the side of the padding; empty if most rows do.
+        side_from: source of the side of the padding, such as `"--padding post"`; empty if the side is the
+            most common side of the rows.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class PaddedRowAudit:
         self._width: int | None = None
 
     def check(self, rows: AuditRows) -> CheckedRows:
-        """Check the next batch. A row with a mask that does not fit has the length 0."""
+        """Check the next batch, and return its rows. A row with an invalid mask has the length 0."""
         audit, batch, values, bad = self._audit, rows.batch, rows.ragged, rows.bad
         audit.add_bad_rows(rows.faults, batch.place)
         audit.add_late(rows.late)
@@ -73,7 +74,9 @@ class PaddedRowAudit:
         if self._width is None and not bad.all():
             self._width = int(places[int(np.argmin(bad))])
         self._check_positions(batch, values, mask, fits, stated)
-        seen = np.concatenate([[0], np.cumsum(mask.values != 0)])
+        # One narrow array: large arrays cost more time for their memory than for their values.
+        seen = np.zeros(len(mask.values) + 1, dtype=np.int32)
+        np.cumsum(mask.values != 0, out=seen[1:], dtype=np.int32)
         lengths = np.where(known, seen[mask.starts + mask.lengths] - seen[mask.starts], 0)
         found = BatchRows(
             lengths,
@@ -92,7 +95,7 @@ class PaddedRowAudit:
         fits: npt.NDArray[np.bool_],
         stated: npt.NDArray[np.int64] | None,
     ) -> None:
-        """Check the values and the masks of the rows that form an array."""
+        """Check the values and the masks of the rows that have the same length and thus form an array."""
         width = self._width or 0
         good = fits & (values[self._first].lengths == width)
         self._audit.add_unequal(fits & ~good, width, batch.place)
@@ -119,7 +122,7 @@ def _length_faults(
 ) -> list[Fault]:
     """Return a fault for each row in which a column does not have the length of the first column."""
     return [
-        Fault(row, f"{lengths[row]} values, but {first!r} has {places[row]}", name)
+        Fault(row, f"the row has {lengths[row]} values, but {first!r} has {places[row]}", name)
         for row in np.flatnonzero(unequal).tolist()
     ]
 
@@ -163,8 +166,12 @@ def _are_valid_lengths(
 
 
 def _rectangle(ragged: Ragged, picked: npt.NDArray[np.int64], width: int) -> npt.NDArray[Any]:
-    places = ragged.starts[picked][:, None] + np.arange(width)
-    rectangle: npt.NDArray[Any] = ragged.values[places]
+    """Return rows of the same length as an array of shape (rows, width, ...), without a copy if possible."""
+    starts = ragged.starts[picked]
+    if len(starts) and (np.diff(starts) == width).all():
+        values = ragged.values[starts[0] : starts[0] + len(starts) * width]
+        return values.reshape(len(starts), width, *values.shape[1:])
+    rectangle: npt.NDArray[Any] = ragged.values[starts[:, None] + np.arange(width)]
     return rectangle
 
 

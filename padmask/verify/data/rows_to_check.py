@@ -51,11 +51,12 @@ class AuditRows:
 
     Args:
         batch: the rows, with the mask and length columns.
-        ragged: sequences of all rows by column. A bad row has no tokens, except that a row that is only bad
-            in other columns keeps the tokens of the first column.
+        ragged: sequences of all rows by column. A bad row has no tokens. However, if its first column is not
+            bad, the tokens of the first column are kept.
         faults: the first `Fault` of each bad row, in order.
-        bad_tokens: flags of the rows that are bad in the first column, shape (rows,).
-        late: names of unchecked columns with one value per token that have no values in the first rows.
+        bad_tokens: whether each row is bad in the first column, bool, shape (rows,).
+        late: names of unchecked columns that have no values in the first rows, but one value per token in
+            later rows.
     """
 
     batch: Batch
@@ -66,11 +67,11 @@ class AuditRows:
 
     @property
     def bad(self) -> Flags:
-        """Flags of the bad rows, shape (rows,)."""
+        """Whether each row is bad, bool, shape (rows,)."""
         return _flags((fault.row for fault in self.faults), len(self.batch))
 
     def wrong_masks(self, name: str) -> Flags:
-        """Return flags of the good rows whose mask contains a null or has another length."""
+        """Return, for each row, whether only the mask is wrong: it contains a null or has another length."""
         column = self.batch.columns.column(name)
         mask, _ = Ragged.from_mask(column)
         wrong: Flags = ~self._fits(mask) & ~null_flags(column) | null_token_rows(column)
@@ -80,7 +81,10 @@ class AuditRows:
         return np.asarray(wrong & ~self.bad)
 
     def later_padding(self, job: Job) -> list[Fault]:
-        """Return a fault for each good row whose mask contains a 0. The first rows have only ones."""
+        """Return a fault for each good row whose mask contains a 0.
+
+        The mask has only ones in the first rows.
+        """
         lengths, good = next(iter(self.ragged.values())).lengths, ~self.bad
         return [
             Fault(row, "the mask contains a 0, but the first rows have no padding", column=name)
@@ -100,7 +104,7 @@ class AuditBatch:
 
     Args:
         groups: the rows with the columns of each group. The first group has the tokens.
-        consumed: bytes of the input read so far, for the progress.
+        consumed: bytes of the input read so far, for progress reports.
     """
 
     groups: Sequence[AuditRows]
@@ -118,7 +122,7 @@ class CheckedRows:
 
     Args:
         rows: the rows. A row with bad tokens has the length 0.
-        fits: flags of the rows without a fault in any column, shape (rows,).
+        fits: whether each row has no fault in any column, bool, shape (rows,).
     """
 
     rows: BatchRows

@@ -146,7 +146,7 @@ class AuditColumn:
 
 
 def find_holes(mask: Mask) -> Flags:
-    """Return flags of the rows that have padding between their real tokens.
+    """Return, for each row, whether there is padding between its real tokens.
 
     >>> find_holes(np.array([[True, False, True], [False, True, True]])).tolist()
     [True, False]
@@ -209,11 +209,11 @@ class Audit:
 
     @property
     def late(self) -> list[str]:
-        """Names of unchecked columns with one value per token that have no values in the first rows."""
+        """Names of unchecked columns that have no values in the first rows, but one value per token later."""
         return sorted(self._late)
 
     def add_late(self, names: Iterable[str]) -> None:
-        """Add names of unchecked columns."""
+        """Add names of unchecked columns to `late`."""
         self._late |= set(names)
 
     def join(self, later: Audit) -> None:
@@ -331,7 +331,7 @@ class Audit:
         holes, marks = find_holes(mask), self._mask or self._length
         self._report("mask-not-contiguous", holes, place, column=marks)
         edge = mask[:, 0] if padding == "post" else mask[:, -1]
-        detail = f"the padding is not on the side given by {side_from}" if side_from else ""
+        detail = f"the padding is not on the side that {side_from} specifies" if side_from else ""
         self._report("mask-wrong-side", ~holes & (kept > 0) & ~edge, place, detail, marks)
         if lengths is not None:
             self._report("mask-length", lengths != kept, place, column=self._length)
@@ -349,7 +349,7 @@ class Audit:
         """
         first = next(iter(types.values()), None)
         others = [Place(f"{name} ({type_})") for name, type_ in types.items() if type_ != first]
-        detail = f"the column has different types in different files; in the first file it is {first}"
+        detail = f"the column has different types in different files; its type in the first file is {first}"
         self._report("mixed-dtypes", np.ones(len(others), dtype=bool), others.__getitem__, detail, column)
 
     def add_sides(self, sides: Mapping[str, Side]) -> None:
@@ -361,8 +361,8 @@ class Audit:
         first = next(iter(sides.values()), None)
         others = [Place(f"{name} ({side})") for name, side in sides.items() if side != first]
         detail = (
-            f"{RULES['mixed-sides'].means}; the first file uses --padding {first}. Pad all files with the "
-            "same --padding"
+            f"{RULES['mixed-sides'].means}; the first file was padded with --padding {first}. Pad all files "
+            "with the same --padding"
         )
         found = np.ones(len(others), dtype=bool)
         self._report("mixed-sides", found, others.__getitem__, detail, self._mask or self._length)
@@ -394,7 +394,7 @@ class Audit:
     def add_unequal(self, bad: Flags, width: int, place: Places) -> None:
         """Report rows that do not have as many positions as the first row."""
         means = RULES["rows-unequal"].means
-        detail = f"the row does not have {width:,} positions like the first row: {means}"
+        detail = f"the first row has {width:,} positions, but this row does not: {means}"
         self._report("rows-unequal", bad, place, detail, self._columns[0].name)
 
     def _padded_column(
@@ -448,13 +448,13 @@ class Audit:
         return [*found, *([Finding(rule, count, list(places), rule.means)] if count else [])]
 
     def _are_flags(self, name: str) -> bool:
-        """Return whether a column is not the token column and contains only the flags 0 and 1."""
+        """Return whether a column is not the token column and contains only the values 0 and 1."""
         beside = name != next((column.name for column in self._columns), None)
         low, high = self._range.get(name, (0, LARGEST_ID))
         return beside and low >= 0 and high <= 1
 
     def _with_unused_id(self, name: str) -> str:
-        """Return the detail of `pad-value-in-tokens`, with the smallest unused id of the column."""
+        """Return the text of a `pad-value-in-tokens` finding. The text suggests the smallest unused id."""
         means, used = RULES["pad-value-in-tokens"].means, self._used.get(name)
         if used is None:
             return means
@@ -477,19 +477,21 @@ def _pads_labels_in_loss(column: AuditColumn) -> bool:
 
 
 def _equal(values: npt.NDArray[Any], value: Any) -> Flags:
-    """Return flags of the values that are equal to the pad value. The pad value may be NaN."""
+    """Return, for each value, whether the value equals the pad value. The pad value may be NaN."""
     if value != value and values.dtype.kind == "f":
         return np.asarray(np.isnan(values))
     return np.asarray(values == value)
 
 
 def _by_token(flagged: Flags) -> npt.NDArray[Any]:
-    """Reshape flags of values to the shape (tokens, values per token)."""
+    """Reshape an array of one bool per value to the shape (tokens, values per token)."""
     return flagged.reshape(len(flagged), math.prod(flagged.shape[1:]))
 
 
 def _rows_with(rows: Ragged, flagged: Flags) -> Flags:
-    """Return flags of the rows that have a flagged value."""
+    """Return, for each row, whether `flagged` is True for any of its values."""
+    if not flagged.any():
+        return np.zeros(len(rows.lengths), dtype=bool)
     seen = np.concatenate([[0], np.cumsum(_by_token(flagged).any(axis=1))])
     found: Flags = seen[rows.starts + rows.lengths] > seen[rows.starts]
     return found

@@ -1,4 +1,4 @@
-"""Count the raw rows that get padding if all rows are padded to the longest row."""
+"""Count the raw rows that get padding if all rows are padded to the length of the longest row."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ MIXERS = {
     "rows",
     "GlobalMaxPool": "GlobalMaxPooling1D includes padding in the maximum. First set padded steps to a large "
     "negative number, or use GlobalAveragePooling1D, which supports masks",
-    "GlobalAveragePool": "GlobalAveragePooling1D supports masks. Make sure that a mask reaches it",
+    "GlobalAveragePool": "GlobalAveragePooling1D supports masks. Make sure that a mask reaches the layer",
     "Pool": "By design, pooling mixes neighbouring steps, including padding steps. Use a layer that "
     "supports masks, such as GlobalAveragePooling1D",
     "Flatten": "After Flatten, the next layer has separate weights for every position, including padding. "
@@ -24,8 +24,8 @@ MIXERS = {
     "GetItem": "The model selects a fixed position, which is padding in some rows. Use a recurrent layer "
     "without return_sequences, or select the last real step with the mask",
     "Reshape": "Reshape mixes padding with real steps. Reshape only the feature axes",
-    "Lambda": "A Lambda does not support masks unless its function takes a mask argument. Add the argument "
-    "and use it",
+    "Lambda": "A Lambda does not support masks unless its function takes a mask argument. Add the argument, "
+    "and use the mask",
     "TimeDistributed": "A compiled TimeDistributed loops over the wrong axis. Give the input a fixed length, "
     "or apply the inner layer directly",
 }
@@ -104,7 +104,9 @@ def _advise_on_ignored_mask(kind: str, entry: str, from_keras: bool) -> str:
             "Keras sets the last output to zero. Unset these options, or use Bidirectional"
         )
     if "BatchNormalization" in kind:
-        return f"With training=True, {kind} includes padding in its statistics. Call it with training=False"
+        return (
+            f"With training=True, {kind} includes padding in its statistics. Call {kind} with training=False"
+        )
     if "Attention" in kind:
         return (
             f"{kind} receives a mask, but its output still depends on padding. Real steps attend to padding "
@@ -129,10 +131,13 @@ def _advise_on_stripping(kind: str, entry: str, from_keras: bool) -> str:
     )
     if "Attention" in entry:
         return (
-            cause + "Pass attention_mask=... to every attention layer, or use GroupQueryAttention and "
-            "keras.layers.Add"
+            cause + "Pass attention_mask=... to every attention layer, or replace the attention layer with "
+            "GroupQueryAttention, and the operator + with keras.layers.Add. Both keep the mask"
         )
-    return cause + f"Pass the mask to {entry} with mask=..., or use GroupQueryAttention and keras.layers.Add"
+    return (
+        cause + f"Pass the mask to {entry} with mask=..., or replace the attention layer with "
+        "GroupQueryAttention, and the operator + with keras.layers.Add. Both keep the mask"
+    )
 
 
 def _advise_on_plain_operations(kind: str, entry: str, from_keras: bool) -> str:

@@ -111,11 +111,11 @@ def _check_installed(backend: str) -> None:
         if backend == "tensorflow":
             raise MissingExtraError(
                 "Verifying models requires TensorFlow, which is not installed. Install it with: "
-                "pip install 'padmask[verify]'   (or check only the data with --no-model)"
+                "pip install 'padmask[verify]'   (or use --no-model to check only the data)"
             )
         raise MissingExtraError(
-            f"--backend {backend} requires {' and '.join(missing)}, which is not installed. Install with: "
-            f"pip install keras {backend}",
+            f"--backend {backend} requires packages that are not installed: {', '.join(missing)}. Install "
+            f"with: pip install keras {backend}",
             options=["backend"],
         )
 

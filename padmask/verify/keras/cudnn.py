@@ -74,7 +74,11 @@ def _try_unsupported(reference: Reference, ids: Array) -> dict[str, str]:
     generic = np.asarray(reference.steps_model(use_cudnn=False)(ids, training=False))
     eager = np.asarray(model(ids, training=False))
     same = float(np.abs(eager - generic).max(initial=0)) <= LIMITS["float32"]
-    behaviour = {"eager": "falls back to the generic kernel" if same else "runs, but with different outputs"}
+    behaviour = {
+        "eager": "falls back to the generic kernel"
+        if same
+        else "runs, but its outputs differ from those of the generic kernel"
+    }
 
     @tf.function(autograph=False)  # type: ignore[untyped-decorator]
     def graph(given: Any) -> Any:
@@ -84,5 +88,5 @@ def _try_unsupported(reference: Reference, ids: Array) -> dict[str, str]:
         graph(tf.constant(ids))
         behaviour["compiled"] = "runs"
     except tf.errors.OpError as error:
-        behaviour["compiled"] = f"fails, and so does predict: {type(error).__name__}"
+        behaviour["compiled"] = f"fails, as model.predict does: {type(error).__name__}"
     return behaviour

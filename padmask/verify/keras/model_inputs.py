@@ -96,7 +96,7 @@ def _find_built_shapes(model: Any) -> dict[str, tuple[int | None, ...]]:
 
 
 def _release_sizes(shape: Sequence[int | None]) -> tuple[int | None, ...]:
-    """Replace the sizes of the batch and time axes with None. They come from the first batch."""
+    """Replace the sizes of the batch and time axes, which come from the first batch, with None."""
     return (None, None, *shape[2:])
 
 
@@ -134,7 +134,7 @@ def is_embedding(layer: Any) -> bool:
 
 
 def _find_vocab_size(model: Any, tensor: Any) -> int | None:
-    """Return the vocabulary size of the embedding that reads a tensor. By default, use the smallest one."""
+    """Return the vocabulary size of the embedding that reads a tensor, else the smallest one in the model."""
     embedding = _find_embedding(model, tensor)
     if embedding is not None:
         return int(embedding.input_dim)

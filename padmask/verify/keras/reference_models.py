@@ -298,7 +298,9 @@ class Reference:
         return np.where(real, self._weights.table[padded.values], np.float32(0))
 
     def _gradient(self, model: Any, first: Any, given: Array, batch: ModelBatch) -> Array:
-        """Return the gradients of a random weighted sum of the real outputs, with respect to the embeddings.
+        """Return the gradients of a sum of outputs with respect to the embeddings.
+
+        The sum has random weights, and contains only the outputs at real tokens.
 
         Returns:
             Gradients of shape (rows, maxlen, embedding_dim).

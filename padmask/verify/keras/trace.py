@@ -68,7 +68,7 @@ def find_culprit(user: UserModel, verification: Verification, value: Any) -> Tra
         return Traced(layers=layers)
     entry = _find_entry(runs)
     if entry is None:
-        return Traced(remark="layer by layer, padding changes the output of no layer", layers=layers)
+        return Traced(remark="padding does not change the output of any single layer", layers=layers)
     explicit_masks = any(slot.kind in MADE for slot in user.slots) or any(
         map(_gets_explicit_mask, runs.padded)
     )
@@ -100,7 +100,10 @@ def _has_mask_argument(event: Event) -> bool:
 
 
 def _find_entry(runs: Runs) -> Event | None:
-    """Return the first innermost call that has equal inputs but different outputs in the two runs."""
+    """Compare two runs. Return the first call with equal inputs but different outputs.
+
+    If such calls are nested, return the innermost call.
+    """
     for event in (event for event in runs.padded if event.parent is None):
         found = _find_entry_within(runs, event)
         if found is not None:
@@ -149,7 +152,7 @@ def _gets_explicit_mask(event: Event) -> bool:
 
 
 def _find_empty_row_culprit(runs: Runs, entry: Event) -> Event:
-    """Return the call to fix. Padding changes only the outputs of rows without tokens."""
+    """Return the call to fix if padding changes only the outputs of rows without tokens."""
     before = [
         event for event in _find_calls_before(runs, entry) if event.takes_mask or "Attention" in event.kind
     ]
@@ -213,7 +216,7 @@ def _follow_mask_back(runs: Runs, event: Event, index: int, seen: set[int]) -> t
 def _follow_mask_into_parent(
     runs: Runs, event: Event, tensor: Any, seen: set[int]
 ) -> tuple[Event, str] | None:
-    """Return the call that dropped the mask of a tensor from outside the enclosing model, and the reason."""
+    """Return the call that dropped the mask of a tensor that enters the enclosing model, and the reason."""
     parent = event.parent
     if parent is None or id(parent) in seen:
         return None
@@ -276,7 +279,7 @@ def _find_mask_source(runs: Runs, event: Event, index: int) -> Event:
 
 
 def _find_sibling_embedding(event: Event) -> Event | None:
-    """Return the first embedding in the same model or layer. It may feed `event` through plain operations."""
+    """Return the first embedding in the same model or layer. Plain operations may connect it to `event`."""
     parent = event.parent
     siblings = parent.children if parent is not None else []
     return next((child for child in siblings if "Embedding" in child.kind), None)
@@ -319,7 +322,7 @@ PATH_LABELS = {
     "stripped": "deletes the mask of its input tensors",
     "all-true": "the mask is all True from this layer on",
     "never-made": "creates no mask",
-    "empty": "mixes the steps of rows without tokens",
+    "empty": "output depends on padding in rows without tokens",
 }
 
 

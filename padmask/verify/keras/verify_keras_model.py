@@ -134,8 +134,10 @@ def _check_rows(user: UserModel, rows: SampleRows) -> None:
     unknown = [name for name in rows if name not in known]
     missing = [name for name in timed if name not in rows]
     if unknown or missing:
-        wrong = f"has no input {unknown[0]!r}" if unknown else f"requires rows for the input {missing[0]!r}"
-        raise SpecError(f"The model {wrong}. The inputs of the model are {', '.join(known)}.")
+        wrong = f"The model requires rows for the input {[*missing, ''][0]!r}"
+        if unknown:
+            wrong = f"The model has no input {unknown[0]!r}"
+        raise SpecError(f"{wrong}. The inputs of the model are {', '.join(known)}.")
     for slot in user.slots:
         if slot.kind in ("tokens", "features"):
             _check_shape(slot, next((row for row in rows[slot.name] if row.size), None))

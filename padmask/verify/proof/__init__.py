@@ -1,1 +1,1 @@
-"""Checks that padding does not change the outputs of a model, in NumPy."""
+"""NumPy code that checks whether padding changes the outputs of a model."""

@@ -1,4 +1,4 @@
-"""Cache the outputs of a model. Several checks run the same batches."""
+"""Cache the outputs of a model, because several checks run the same batches."""
 
 from __future__ import annotations
 

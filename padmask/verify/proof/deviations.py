@@ -81,7 +81,7 @@ def _compare_rows(one: Array, two: Array, tokens: npt.NDArray[np.int64], where: 
 
 
 def add_deviation(found: Deviations, name: str, deviation: Deviation) -> None:
-    """Add a deviation of an output to `found`. If the output has a deviation, keep the larger one."""
+    """Add a deviation of an output to `found`. If the output already has a deviation, keep the larger one."""
     found[name] = found.get(name, Deviation()) | deviation
 
 

@@ -144,7 +144,8 @@ def compare_deviation(
         if own.holds != float64.holds and (own.holds or _may_be_rounding(deviation, dtype)):
             compared[name] = float64
             remark = (
-                f"the {dtype} deviation, {own.deviation:.1e}, is rounding, because it vanishes in float64"
+                f"the {dtype} deviation, {own.deviation:.1e}, is a rounding error, because it vanishes in "
+                "float64"
                 if float64.holds
                 else "measured in float64"
             )

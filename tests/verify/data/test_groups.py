@@ -121,7 +121,7 @@ def test_unmarked_group_is_in_the_notes(tmp_path: Path, padded: pa.Table) -> Non
     assert [summary(finding)[:2] for finding in report.data if finding.rule.severity == "error"] == [
         ("padding-not-pad-value", "labels")
     ]
-    assert report.notes == ("not checked: 'tags', whose padding no column marks",)
+    assert report.notes == ("not checked: 'tags' (no column marks the padding)",)
 
 
 def test_labels_do_not_empty_rows(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_mixed_types():
     assert found(audit) == {"mixed-dtypes": (1, ["b (int64)"])}
     [finding] = audit.findings()
     assert finding.column == "ids"
-    assert finding.detail.endswith("in the first file it is int32")
+    assert finding.detail.endswith("in the first file is int32")
 
 
 def test_mixed_sides():
@@ -123,7 +123,7 @@ def test_unequal_rows():
     audit = Audit([AuditColumn("ids", value=0)])
     audit.add_unequal(np.array([False, True]), 3, "row {}".format)
     assert found(audit) == {"rows-unequal": (1, ["row 1"])}
-    assert audit.findings()[0].detail.startswith("the row does not have 3 positions")
+    assert audit.findings()[0].detail.startswith("the first row has 3 positions")
 
 
 def test_remedy_names_an_unused_id():
