@@ -49,7 +49,7 @@ class CommandLineOnly(click.Option):
     """A command-line option that a pyproject.toml must not set.
 
     Args:
-        because: reason, as a predicate of the option, such as "deletes files".
+        because: the reason. It follows the name of the option in messages, such as "deletes files".
     """
 
     def __init__(self, *args: Any, because: str, **kwargs: Any) -> None:
@@ -72,7 +72,7 @@ def command_line_only(*names: str, because: str, **attributes: Any) -> Callable[
 
     Args:
         names: as in `click.option`.
-        because: reason, as a predicate of the option, such as "deletes files".
+        because: the reason. It follows the name of the option in messages, such as "deletes files".
         attributes: as in `click.option`.
     """
     return click.option(*names, cls=CommandLineOnly, because=because, **attributes)
@@ -82,7 +82,8 @@ class ConfiguredCommand(click.Command):
     """A command with defaults from the nearest pyproject.toml.
 
     Args:
-        unsupported: options of other tools that this command refuses, each with a sentence about what to use.
+        unsupported: options of other tools that this command refuses, each with a sentence that says what to
+            use instead.
         settings: arguments of `click.Command`.
     """
 
@@ -161,7 +162,7 @@ def _changed(ctx: click.Context) -> list[click.Parameter]:
 
 
 def _set_in(ctx: click.Context, parameters: Sequence[click.Parameter]) -> str:
-    """Return text with the options and the path of the pyproject.toml that sets them."""
+    """Return text that names the options, and the pyproject.toml that sets them."""
     verb = "is" if len(parameters) == 1 else "are"
     *names, last = map(long_option, parameters)
     named = f"{', '.join(names)} and {last}" if names else last
@@ -268,7 +269,7 @@ def _refuse_command_line_only(
 
 
 def _command_line_only(command: click.Command) -> dict[str, str]:
-    """Return the options that only the command line may set (without dashes), with the reasons."""
+    """Return the options that only the command line may set: each reason, keyed by option name."""
     return {
         option.removeprefix("--"): getattr(parameter, "because", "is not a setting")
         for parameter in command.params

@@ -60,7 +60,7 @@ class PadArguments:
         resume: whether to resume an incomplete run in the output folder.
         delete: whether to delete files of an earlier dataset in the output folder.
         shard_bytes: size above which a Parquet file is split, in bytes. If None, the default size is used.
-        folder_options: names of options on the command line that require an output folder.
+        folder_options: names of the options that the command line sets and that require an output folder.
     """
 
     to: Output
@@ -76,7 +76,7 @@ class PadArguments:
 
 
 class EndLength(click.ParamType):  # type: ignore[type-arg]  # before click 8.4 it takes no type
-    """A parameter type for a number of tokens, or for the name of a column with one number for each row."""
+    """A parameter type for a number of tokens, or for the name of a column that has a number for each row."""
 
     name = "N|COLUMN"
 
@@ -303,9 +303,9 @@ def command(ctx: click.Context, /, **given: Any) -> None:
 
 
 def _end(ctx: click.Context, given: Mapping[str, Any], name: str) -> int | str:
-    """Return the number of tokens to keep at an end of a row.
+    """Return the value of --keep-first or --keep-last: a number of tokens, or the name of a column.
 
-    --overlong drop or error on the command line overrides the number in pyproject.toml.
+    If the command line sets --overlong to drop or error, a value in pyproject.toml is ignored.
     """
     cuts = given["overlong"] in ("truncate", "window")
     if not cuts and is_typed(ctx, "overlong") and not is_typed(ctx, name):
@@ -362,7 +362,7 @@ def _refuse_twice(option: str, names: Sequence[str], parameter: str) -> None:
 def _refuse_mask_options(ctx: click.Context, given: Mapping[str, Any]) -> None:
     """Raise an error if the name or the dtype of a mask is set, but no mask is added.
 
-    --no-mask on the command line overrides the options of a mask in pyproject.toml.
+    If the command line sets --no-mask, mask options in pyproject.toml are ignored.
     """
     if not given["no_mask"]:
         return

@@ -109,7 +109,7 @@ def pad(
 
 
 def _default_dtype(ragged: Ragged) -> str:
-    """Return the default dtype for the tokens. A table column has the same default dtype."""
+    """Return the default dtype for the tokens: the same dtype as for a table column with these tokens."""
     if ragged.values.size == 0:
         return DEFAULT_DTYPE
     # Arrays keep the width of their floats. Python floats have no width.

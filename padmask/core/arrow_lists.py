@@ -274,7 +274,9 @@ def vector_size(type_: pa.DataType) -> int | None:
 
 
 def storage_type(type_: pa.DataType) -> pa.DataType:
-    """Return the storage type of an extension type, or the value type of a dictionary type. Keep other types.
+    """Return the storage type of an extension type, or the value type of a dictionary type.
+
+    Return other types unchanged.
 
     The storage type of a tensor is a list of lists.
 
@@ -319,7 +321,7 @@ def without_wrappers(array: pa.Array | pa.ChunkedArray) -> pa.Array:
 
 
 def as_lists(rows: pa.Array) -> pa.Array:
-    """Cast an array of type null to lists."""
+    """Cast an array of type null to a list type. Return other arrays unchanged."""
     return rows.cast(pa.list_(pa.null())) if pat.is_null(rows.type) else rows
 
 
@@ -378,9 +380,9 @@ def token_values(tokens: pa.Array) -> npt.NDArray[Any]:
 def vector_values(
     tokens: pa.Array, starts: Positions, lengths: Positions, inner: int | None
 ) -> tuple[npt.NDArray[Any], Flags, Callable[[int], str]]:
-    """Return the vectors, shape (tokens, F), whether each vector is bad, and the function that says why.
+    """Return the vectors, flags of the bad vectors, and a function that says why a vector is bad.
 
-    A vector is bad if it does not have F numbers.
+    The vectors have the shape (tokens, F). A vector that does not have F numbers is bad.
 
     Args:
         tokens: the vectors, a list array.
@@ -393,7 +395,9 @@ def vector_values(
     """
     begins, sizes, numbers = list_windows(tokens)
     if is_list(numbers.type):
-        raise SpecError(f"lists of {tokens.type} are nested too deeply; flatten the vectors first")
+        raise SpecError(
+            f"lists of {tokens.type} are nested too deeply; flatten each token to a vector of numbers"
+        )
     nulls = null_flags(tokens)
     if inner is None:
         inner = _first_size(np.where(nulls, 0, sizes), starts, lengths)

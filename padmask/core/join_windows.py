@@ -115,8 +115,9 @@ class JoinPlan:
         firsts: index of the first window of each row, int64, shape (rows,).
         starts: index of the first token that a window adds, int64, shape (windows,).
         counts: number of tokens that a window adds, int64, shape (windows,).
-        causes: faults of the windows that are bad themselves, in order.
-        faults: windows that cannot be joined. If a window of a row is bad, all windows of the row are bad.
+        causes: a `Fault` for each window that has an error, in order.
+        faults: a `Fault` for each window that cannot be joined. If one window of a row has an error, none of
+            the windows of the row can be joined.
     """
 
     firsts: Positions
@@ -145,7 +146,7 @@ def plan_join(windows: RowWindows, lengths: Positions, found: Iterable[Fault] = 
     Args:
         windows: consecutive windows. All windows of a row are adjacent.
         lengths: number of tokens in each window, int64, shape (windows,).
-        found: windows that are bad for other reasons.
+        found: a `Fault` for each window in which an earlier check found an error.
     """
     places, total = windows.places, len(lengths)
     before = np.maximum(np.arange(total) - 1, 0)
@@ -192,13 +193,13 @@ _LACKS_EARLIER = "a window before {window} is missing or in another place"
 
 
 def find_differences(batch: pa.RecordBatch, windows: RowWindows, without: Collection[str]) -> list[Fault]:
-    """Return a `Fault` for each window in which a field has another value than in the window before.
+    """Return a `Fault` for each window in which the value of a field differs from the previous window.
 
-    Joined rows have one value of each field, so other values would be lost.
+    A joined row has only one value for each field, so the other value would be lost.
 
     Args:
         batch: windows with all fields.
-        windows: the windows.
+        windows: the places of the windows in their source rows.
         without: names of columns that may differ.
     """
     later = windows.later
@@ -218,7 +219,7 @@ def find_differences(batch: pa.RecordBatch, windows: RowWindows, without: Collec
 
 
 def other_value(windows: RowWindows, row: int, name: str) -> Fault:
-    """Return the `Fault` of a window in which a field has another value than in the window before."""
+    """Return the `Fault` for a window in which the value of a field differs from the previous window."""
     return Fault(row, f"{windows.name(row)} has another value than the window before", name)
 
 

@@ -40,7 +40,7 @@ class Ends:
 
 
 def check_end_columns(schema: pa.Schema, spec: PadSpec) -> None:
-    """Check that the columns with the number of tokens to keep exist and contain integers.
+    """Check the columns that say how many tokens to keep: each column must exist and contain integers.
 
     Raises:
         SpecError: a column is missing, or has another type.

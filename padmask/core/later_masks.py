@@ -80,7 +80,7 @@ def check_ones(column: pa.Array, lengths: Positions, name: str) -> tuple[int | N
 
     Returns:
         The first row that contains a 0, or None; and a `Fault` for each row with values other than 0 and 1,
-        or with another number of values than tokens.
+        or whose number of values differs from the number of tokens.
     """
     mask, odd = Ragged.from_mask(column)
     null = null_flags(without_wrappers(column))

@@ -1,4 +1,4 @@
-"""Read a length column: a column with one number of tokens per row."""
+"""Read a length column, which contains the number of tokens in each row."""
 
 from __future__ import annotations
 

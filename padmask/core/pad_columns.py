@@ -57,7 +57,7 @@ class ColumnPadder:
         spec: how to pad.
         columns: as in `pad_table`.
         mask: mask to add.
-        int_dtype: dtype of integers without a requested dtype.
+        int_dtype: dtype of integer columns for which no dtype is requested.
 
     Raises:
         SpecError: the options split rows into windows.
@@ -79,11 +79,11 @@ class ColumnPadder:
         """Pad columns.
 
         Args:
-            values: values of each column, one for each row.
+            values: one value per row for each column, keyed by column name.
 
         Returns:
-            The padded columns and their masks as arrays of shape (rows, maxlen, ...), numbers as arrays of
-            shape (rows,), and other values as lists, by column name.
+            A dict keyed by column name. Padded columns and their masks are arrays of shape (rows, maxlen,
+            ...). Columns of numbers are arrays of shape (rows,). Other columns are lists.
 
         Raises:
             DataError: a row cannot be padded.
@@ -133,7 +133,7 @@ class ColumnPadder:
 
 
 def _list_type(values: Sequence[Any]) -> pa.DataType | None:
-    """Return the Arrow type of a column of sequences, from the first row with tokens; None for others."""
+    """Return the Arrow type of a column of sequences, from the first row with tokens; else None."""
     first = values[0] if _has_tokens(values[0]) else next(filter(_has_tokens, values), values[0])
     if isinstance(first, (str, bytes, Mapping)) or not hasattr(first, "__len__"):
         return None
@@ -214,7 +214,7 @@ def _flatten(rows: Sequence[Any], column: PadColumn) -> Ragged:
 
 
 def _check_ones(name: str, mask: Sequence[Any], tokens: Sequence[Any]) -> None:
-    """Raise an error if a mask has other lengths than the tokens, or marks padding."""
+    """Raise an error if the lengths of a mask and the tokens differ, or if the mask marks padding."""
     ones, ids = flatten(mask), list(map(len, tokens))
     if ones.lengths.tolist() != ids:
         row = next(i for i, (one, other) in enumerate(zip(ones.lengths, ids, strict=True)) if one != other)

@@ -28,7 +28,7 @@ class Plan:
         maxlen: length of every output row, in tokens.
         found: how the length was determined: `"given"`, `"longest"`, or a percentile such as `"p95"`.
         exact: the length before rounding up to a multiple.
-        own: plan of each column that has its own maxlen, by column name.
+        own: plan of each column that has its own maxlen, keyed by column name.
     """
 
     maxlen: int
@@ -43,7 +43,7 @@ def needs_lengths(spec: PadSpec) -> bool:
 
 
 def needs_survey(spec: PadSpec) -> bool:
-    """Return whether any maxlen of `spec` depends on the row lengths of the data."""
+    """Return whether the maxlen of `spec`, or of a single column, depends on the row lengths of the data."""
     return needs_lengths(spec) or any(isinstance(maxlen, str) for _, maxlen in spec.own_lengths)
 
 
@@ -139,7 +139,7 @@ class Segments:
 
     @property
     def moves_rows(self) -> bool:
-        """Whether output row i may come from another source row than row i."""
+        """Whether output row i may come from a source row other than row i."""
         if self.is_plain:
             return False
         return not np.array_equal(self.row_sources, np.arange(len(self.source_lengths)))

@@ -123,7 +123,7 @@ class Ragged:
         """Return a `Fault` for each row with bad tokens. The fault describes the first bad token.
 
         Args:
-            flagged: whether each token is bad, bool, shape (tokens,).
+            flagged: flags of the bad tokens: bool, shape (tokens,), True if the token is bad.
             reason: function from an index in `values` to a description of the error.
         """
         if not flagged.any():
@@ -177,7 +177,7 @@ def find_misfits(ragged: Ragged, dtype: str, rounds: bool = True) -> list[Fault]
 
 
 def _misfits(values: npt.NDArray[Any], target: np.dtype[Any], rounds: bool) -> Flags | None:
-    """Return whether a cast to `target` does more than round each number; None if this is never the case."""
+    """Return flags of the numbers that a cast to `target` does not merely round; None if there are none."""
     if (values.dtype.kind == "f") == (target.kind == "f") and np.can_cast(values.dtype, target):
         return None
     low, high = values.min(), values.max()

@@ -1,4 +1,4 @@
-"""Describe the columns that `unpad` does not change although they are padded or may be padded."""
+"""Describe the padded or possibly padded columns that `unpad` does not change."""
 
 from __future__ import annotations
 

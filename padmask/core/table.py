@@ -99,8 +99,8 @@ def pad_rows(
         groups: columns to pad together, with the positions of their tokens.
         fixed_size: whether to create fixed-size lists.
         without: names of columns to leave out.
-        numbers: number of each source row in the input, int64, shape (source rows,), if rows are split into
-            windows.
+        numbers: number of each source row in the input: int64, shape (source rows,). Used only if rows are
+            split into windows.
     """
     arrays: dict[str, pa.Array] = {}
     for group, segments in groups:

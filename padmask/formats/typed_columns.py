@@ -61,7 +61,7 @@ class TypedColumns:
         return merge_metadata(unified, schemas)
 
     def typed_schemas(self) -> Mapping[str, pa.Schema]:
-        """Return the columns of each input, by input name."""
+        """Return the columns of each input, keyed by input name."""
         names = (source.name for source in self._sources)
         return dict(zip(names, read_schemas(self._readers), strict=True))
 

@@ -135,7 +135,7 @@ class Manifest:
 
     Args:
         identity: fingerprint of the job that wrote the folder.
-        plan: plan of the output rows (maxlen).
+        plan: maxlen of the output rows, and how it was determined.
         records: records of all shards.
         rejects: SHA-256 of the `--rejects` file; empty if there is no such file.
     """
@@ -163,8 +163,8 @@ class Manifest:
         """Parse a manifest.
 
         Raises:
-            ValueError: the bytes are not a valid manifest. The message is a predicate, and the caller adds
-                the file name as its subject.
+            ValueError: the bytes are not a valid manifest. The message has no subject: the caller puts the
+                file name before the message.
         """
         found = parse_manifest(data)
         records = [

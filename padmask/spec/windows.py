@@ -38,7 +38,7 @@ WINDOW_COLUMNS = ("source_row", "window", "source_start", "source_stop")
 
 
 def checked_end(name: str, value: Any) -> int | str:
-    """Check the number of tokens to keep at an end of a row: an integer, or the name of a column.
+    """Check the value of `keep_first` or `keep_last`: a number of tokens, or the name of a column.
 
     >>> checked_end("keep_last", 1), checked_end("keep_first", "prompt_length")
     (1, 'prompt_length')
@@ -106,7 +106,7 @@ def refuse_with_own_lengths(windows: WindowSpec | None, end_columns: Sequence[st
     """Raise an error if an option that requires columns of equal length is used with `own_lengths`.
 
     Raises:
-        SpecError: rows are split into windows, or a column has the number of tokens to keep.
+        SpecError: rows are split into windows, or a column says how many tokens to keep.
     """
     if windows is not None:
         raise SpecError(

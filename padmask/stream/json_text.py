@@ -141,10 +141,11 @@ class TextRows:
 
     Args:
         objects: each row as a dict from keys to JSON text.
-        ids: ids of the columns to pad, by column name.
+        ids: ids of the columns to pad, keyed by column name.
         ledger: counts of rows and tokens.
         chunk: the chunk that contains the rows. The chunk may contain more rows.
-        refused: rows that are not written. Always empty, because such chunks are not padded as text.
+        refused: rows that are not written. Always empty, because a chunk with such rows is not padded as
+            text.
         late: names of columns that have no values in the first rows, but one value per token in later rows.
     """
 
@@ -267,7 +268,7 @@ def read_text_rows(chunk: Chunk, job: Job, longest: int | None = None) -> TextRo
 
 
 def _are_without_padding(objects: Sequence[dict[str, Any]], job: Job, lengths: Positions) -> bool:
-    """Return whether no mask of the input contains a 0. If one does, `rows.py` reads the rows."""
+    """Return False if a mask of the input contains a 0. `rows.py` then reads the rows."""
     if job.ones is not None and not _are_ones([row.get(job.ones) for row in objects], lengths):
         return False
     return not any(

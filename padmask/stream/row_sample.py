@@ -26,7 +26,7 @@ class Row:
 
     Args:
         number: number of the row in the input, starting at 0.
-        values: tokens of each column, by column name, shape (tokens, ...). For padded input, the values
+        values: tokens of each column, keyed by column name: shape (tokens, ...). For padded input, the values
             include the padding, and the shape is (maxlen, ...).
         mask: mask of the row, bool, shape (maxlen,); None if the input is not padded.
     """
@@ -47,7 +47,7 @@ class BatchRows:
     Args:
         lengths: number of real tokens in each row, int64, shape (rows,). A bad row has the length 0.
         row_at: function that returns a row.
-        tokens: tokens by column, if the rows are not padded; else empty.
+        tokens: tokens of each column, keyed by column name, if the rows are not padded; else empty.
     """
 
     lengths: Lengths

@@ -36,9 +36,9 @@ class Rows:
 
     Args:
         batch: rows to pad.
-        ragged: token sequences of these rows, by column name.
+        ragged: token sequences of these rows, keyed by column name.
         ledger: counts of rows and tokens read, including refused rows.
-        numbers: for each row, its number among the rows read, int64, shape (rows,).
+        numbers: number of each row among the rows read: int64, shape (rows,).
         ends: numbers of tokens to keep in each row, read from columns; None if no column has these numbers.
         refused: rows that are not written.
         consumed: number of input bytes read so far, for progress reports.

@@ -55,7 +55,8 @@ class ModelProof:
         spec: pad value, seed, batch size and similar options.
         model: path of a saved Keras model.
         predict: function of ids and a mask, as `module:function`.
-        inputs: column name by input name. Required only for inputs whose column has a different name.
+        inputs: name of the column for each model input, keyed by input name. Required only for inputs whose
+            column has a different name.
         custom_objects: path of a Python file that defines the model's custom classes.
         allow_unsafe: whether code in the model file may run.
         backend: as in `ProofSpec`.

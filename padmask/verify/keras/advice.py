@@ -71,7 +71,8 @@ def _advise_on_mixing(kind: str, entry: str, from_keras: bool) -> str:
             "call method, and use the mask"
         )
     return (
-        f"By design, {kind} mixes steps, including padding steps. Use the mask to exclude padded steps first"
+        f"By design, {kind} mixes all steps, including padding. Use the mask to exclude padded steps before "
+        "this layer"
     )
 
 
@@ -131,12 +132,13 @@ def _advise_on_stripping(kind: str, entry: str, from_keras: bool) -> str:
     )
     if "Attention" in entry:
         return (
-            cause + "Pass attention_mask=... to every attention layer, or replace the attention layer with "
-            "GroupQueryAttention, and the operator + with keras.layers.Add. Both keep the mask"
+            cause + "Pass attention_mask=... to every attention layer. Alternatively, replace the attention "
+            "layer with GroupQueryAttention and the operator + with keras.layers.Add, which both keep the "
+            "mask"
         )
     return (
-        cause + f"Pass the mask to {entry} with mask=..., or replace the attention layer with "
-        "GroupQueryAttention, and the operator + with keras.layers.Add. Both keep the mask"
+        cause + f"Pass the mask to {entry} with the argument mask. Alternatively, replace the attention "
+        "layer with GroupQueryAttention and the operator + with keras.layers.Add, which both keep the mask"
     )
 
 

@@ -150,7 +150,8 @@ def crop_empty_row(one: Array, other: Array) -> tuple[Array | None, Array | None
 def run_twice(user: UserModel, verification: Verification, value: Any) -> Runs:
     """Record two runs of a model: one without padding, and one with padding.
 
-    The runs use float64 if possible. If the deviation is too large for rounding, they use the model's dtype.
+    If the deviation in float32 is too large to be a rounding error, the runs use float32. Otherwise, the runs
+    use float64 if possible.
     """
     deviations = [
         (check.max_abs_diff or 0.0) / (check.tolerance or 1.0)

@@ -76,7 +76,7 @@ class Subject:
     gradient: Callable[[ModelBatch], Array] | None = None
     jittered: Predict | None = None
     precise: Callable[[], Subject | None] | None = None
-    reason: str = "the mask is computed from the values of the padding"
+    reason: str = "the model computes its mask from the pad value, so the padding cannot contain other values"
 
 
 @dataclass(frozen=True)
@@ -351,7 +351,7 @@ def measure_noise(setup: CheckSetup, subject: Subject) -> dict[str, float]:
     """Measure the numerical noise of each output: repeat rows, and change the weights slightly.
 
     Returns:
-        The largest change of each output that rounding causes, by output name.
+        The largest change of each output that rounding causes, keyed by output name.
     """
     batch = setup.probe.padded()
     base = subject.predict(batch)

@@ -24,8 +24,8 @@ def find_steps(short: Outputs, long: Outputs, before: Mapping[str, int], after: 
     Args:
         short: outputs for the batch with less padding.
         long: outputs for the same batch with more padding.
-        before: padded length of each input in the first batch, by input name.
-        after: padded length of each input in the second batch, by input name.
+        before: padded length of each input in the first batch, keyed by input name.
+        after: padded length of each input in the second batch, keyed by input name.
     """
 
     def axis(small: int, large: int) -> tuple[str, ...] | None:

@@ -78,9 +78,10 @@ class Sample:
     ([[7, 0, 0], [8, 9, 0]], [[7]])
 
     Args:
-        inputs: rows by input name. Every input has the same number of rows.
+        inputs: rows of each input, keyed by input name. Every input has the same number of rows.
         padding: side of the padding.
-        pool: tokens from which replacements are drawn, by input name. The default is the sample's tokens.
+        pool: tokens from which random replacements are drawn, keyed by input name. By default, the tokens of
+            the sample.
     """
 
     inputs: Mapping[str, Input]
@@ -92,11 +93,11 @@ class Sample:
 
     @property
     def timed(self) -> dict[str, Input]:
-        """The inputs that have a time axis, by name."""
+        """The inputs that have a time axis, keyed by name."""
         return {name: given for name, given in self.inputs.items() if not given.static}
 
     def lengths(self) -> dict[str, npt.NDArray[np.int64]]:
-        """Return the number of tokens in each row, shape (rows,), by name of each input with a time axis."""
+        """Return the row lengths, shape (rows,), of each input with a time axis, keyed by input name."""
         return {name: given.rows.lengths for name, given in self.timed.items()}
 
     def places(self, more: int = 0) -> dict[str, int]:
