@@ -76,7 +76,7 @@ class PadArguments:
 
 
 class EndLength(click.ParamType):  # type: ignore[type-arg]  # before click 8.4 it takes no type
-    """A parameter type for a number of tokens, or for the name of a column that has a number for each row."""
+    """A parameter type: a number of tokens, or the name of a column that has this number for each row."""
 
     name = "N|COLUMN"
 
@@ -314,7 +314,7 @@ def _end(ctx: click.Context, given: Mapping[str, Any], name: str) -> int | str:
 
 
 def _windows(ctx: click.Context, given: Mapping[str, Any]) -> WindowSpec | None:
-    """Return the options of windows. Raise an error if these options are set without --overlong window."""
+    """Return the window options. Raise an error if they are set without --overlong window."""
     if given["overlong"] == "window":
         return WindowSpec(overlap=given["overlap"] or 0, labels=given["window_labels"] or "all")
     for name in ("overlap", "window_labels"):
@@ -327,7 +327,7 @@ def _windows(ctx: click.Context, given: Mapping[str, Any]) -> WindowSpec | None:
 
 
 def _own_lengths(texts: Sequence[str]) -> list[tuple[str, int | str]]:
-    """Parse `NAME[=MAXLEN]`. A name may contain `=` if the text ends with a MAXLEN."""
+    """Parse the values of --own-length: `NAME[=MAXLEN]`. If MAXLEN is given, NAME may contain `=`."""
     found: list[tuple[str, int | str]] = []
     for text in texts:
         name, equals, maxlen = text.rpartition("=")
@@ -337,7 +337,7 @@ def _own_lengths(texts: Sequence[str]) -> list[tuple[str, int | str]]:
 
 
 def _own_masks(texts: Sequence[str]) -> list[tuple[str, str]]:
-    """Parse `NAME=COLUMN`."""
+    """Parse the values of --own-mask: `NAME=COLUMN`."""
     found = []
     for text in texts:
         name, _, column = text.partition("=")

@@ -94,8 +94,8 @@ def cut_lists(array: pa.Array, firsts: Positions, lengths: Positions) -> pa.Arra
 
     Args:
         array: list column without null rows.
-        firsts: index of the first token of each slice in its row, int64, shape (rows,).
-        lengths: number of tokens of each slice, int64, shape (rows,).
+        firsts: index of the first token of each slice in its row: int64, shape (rows,).
+        lengths: number of tokens of each slice: int64, shape (rows,).
 
     Raises:
         OutputError: the slices have more tokens than a list array can contain.
@@ -171,7 +171,7 @@ def numpy_dtype(type_: pa.DataType) -> np.dtype[Any]:
 
 
 def kind_of(type_: pa.DataType) -> Kind:
-    """Return the kind of token in an Arrow list type.
+    """Return the kind of token in an Arrow list type, such as int, float or string.
 
     If the tokens are vectors, return the kind of their values.
 
@@ -211,7 +211,7 @@ def float_dtype(type_: pa.DataType) -> str:
 
 
 def with_floats(type_: pa.DataType, float_: pa.DataType) -> pa.DataType:
-    """Replace the float type in a sequence type of JSON data.
+    """Replace the float type in a sequence type. Types without floats stay unchanged.
 
     >>> with_floats(pa.list_(pa.float64()), pa.float32()), with_floats(pa.list_(pa.int64()), pa.float32())
     (ListType(list<item: float>), ListType(list<item: int64>))
@@ -386,8 +386,8 @@ def vector_values(
 
     Args:
         tokens: the vectors, a list array.
-        starts: index of the first vector of each row, int64, shape (rows,).
-        lengths: number of vectors in each row, int64, shape (rows,).
+        starts: index of the first vector of each row: int64, shape (rows,).
+        lengths: number of vectors in each row: int64, shape (rows,).
         inner: length that every vector must have. If None, the length of the first vector that is not empty.
 
     Raises:

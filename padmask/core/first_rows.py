@@ -108,7 +108,7 @@ class FirstRows:
         return name in self.lengths and bool((self.lengths[name] > 0).any())
 
     def show_padding(self, mask: str, column: str) -> bool:
-        """Return whether any row of a mask contains a 0 and is as long as the row of the other column."""
+        """Return whether any row of a mask contains a 0 and is as long as the same row of `column`."""
         if mask not in self.zeros or column not in self.lengths:
             return False
         return bool((self.zeros[mask] & (self.lengths[mask] == self.lengths[column])).any())
@@ -128,7 +128,7 @@ class FirstRows:
         return bool((self.real[mask] != self.real[other])[both].any())
 
     def are_ones(self, mask: str, column: str) -> bool:
-        """Return whether a mask contains only ones and is as long as another column in each row."""
+        """Return whether a mask contains only ones and each row is as long as the same row of `column`."""
         return mask in self.ones and self.have_same_lengths(column, mask)
 
 

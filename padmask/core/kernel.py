@@ -33,8 +33,8 @@ class Padded:
 
     Args:
         values: padded values, shape (rows, maxlen, ...), of the requested dtype.
-        mask: bool, shape (rows, maxlen). **True is a real token**, False is padding.
-        lengths: number of tokens kept in each row, int64, shape (rows,).
+        mask: bool array, shape (rows, maxlen). **True is a real token**, False is padding.
+        lengths: number of tokens kept in each row: int64, shape (rows,).
 
     Source: Keras masks and the `attention_mask` of Hugging Face, which have the same polarity.
     """

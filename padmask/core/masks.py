@@ -40,8 +40,8 @@ def fill_runs(
 
     Args:
         values: array to change.
-        firsts: index of the first position of each run in the flattened array, int64, shape (runs,).
-        counts: number of positions of each run, int64, shape (runs,).
+        firsts: index of the first position of each run in the flattened array: int64, shape (runs,).
+        counts: number of positions of each run: int64, shape (runs,).
         value: the new value.
     """
     values.reshape(-1)[index_runs(firsts, counts)] = value

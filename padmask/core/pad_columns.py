@@ -36,7 +36,7 @@ class _Choice:
     """The columns to pad, and the input mask that the new mask replaces.
 
     Args:
-        groups: columns to pad together. The first group has the ids.
+        groups: groups of columns that are padded together. The first group contains the ids.
         ones: name of the input mask that must contain only ones; None if there is no such mask.
         dropped: names of the input columns that are not in the padded batch.
     """
@@ -122,7 +122,7 @@ class ColumnPadder:
         return _Choice(groups, found.ones, found.dropped)
 
     def _resolve(self, schema: pa.Schema, columns: Sequence[Column], spec: PadSpec) -> list[PadColumn]:
-        """Return the columns with their dtypes."""
+        """Return the columns to pad, and find the dtype of each column."""
         resolved = choose_columns(schema, columns, spec)
         return [
             replace(new, dtype=self._int_dtype)
@@ -171,7 +171,7 @@ def _as_arrays(rows: Sequence[Any]) -> Sequence[Any]:
 def _pad_group(
     group: ColumnGroup, lists: Mapping[str, Sequence[Any]], values: Mapping[str, Sequence[Any]]
 ) -> dict[str, npt.NDArray[Any]]:
-    """Return the padded columns of a group, its mask and its lengths, by name."""
+    """Return the padded columns of a group, the mask and the lengths of the group, keyed by name."""
     first = group.columns[0].name
     ragged = {column.name: _flatten(lists[column.name], column) for column in group.columns}
     lengths = ragged[first].lengths
@@ -200,7 +200,7 @@ def _pad_group(
 
 
 def _flatten(rows: Sequence[Any], column: PadColumn) -> Ragged:
-    """Return the tokens of a column, and check that they fit its dtype."""
+    """Return the tokens of a column, and check that the tokens fit the dtype of the column."""
     try:
         ragged = flatten(rows, column.kind)
         if column.kind == "bool":

@@ -81,9 +81,9 @@ class WindowPlaces:
     """For each window, the part of the source row that the window covers, without the kept ends.
 
     Args:
-        numbers: number of the window in its source row, from 0, int64, shape (windows,).
-        starts: index of the first token in the source row, int64, shape (windows,).
-        stops: index after the last token, int64, shape (windows,).
+        numbers: number of the window in its source row, from 0: int64, shape (windows,).
+        starts: index of the first token in the source row: int64, shape (windows,).
+        stops: index after the last token: int64, shape (windows,).
     """
 
     numbers: Positions
@@ -103,15 +103,15 @@ class Segments:
     array([2, 0])
 
     Args:
-        source_lengths: number of tokens in each source row, int64, shape (source rows,).
-        starts: index of the first token of each slice in its source row, int64, shape (slices,).
-        counts: number of tokens in each slice, int64, shape (slices,).
+        source_lengths: number of tokens in each source row: int64, shape (source rows,).
+        starts: index of the first token of each slice in its source row: int64, shape (slices,).
+        counts: number of tokens in each slice: int64, shape (slices,).
         maxlen: length of every output row; None for output rows without padding.
         padding: side of the padding. Used only if `firsts` is None.
-        sources: source row of each slice, int64, shape (slices,). None: slice i comes from source row i.
-        sequences: sequence of each slice, ascending, int64, shape (slices,). None: slice i is sequence i.
-        rows: output row of each sequence, ascending, int64, shape (sequences,). None: sequence i is row i.
-        firsts: position of each sequence in its output row, int64, shape (sequences,). None: each row has
+        sources: source row of each slice: int64, shape (slices,). None: slice i comes from source row i.
+        sequences: sequence of each slice, ascending: int64, shape (slices,). None: slice i is sequence i.
+        rows: output row of each sequence, ascending: int64, shape (sequences,). None: sequence i is row i.
+        firsts: position of each sequence in its output row: int64, shape (sequences,). None: each row has
             one sequence, and `padding` determines the position.
         windows: the part of the source row in each output row; None if rows are not split into windows.
     """
@@ -217,7 +217,7 @@ def plan_pad(lengths: Positions, maxlen: int, *, padding: Side, truncating: Side
     array([0, 1])
 
     Args:
-        lengths: row lengths in tokens, int64, shape (rows,).
+        lengths: row lengths in tokens: int64, shape (rows,).
         maxlen: length of every output row, in tokens.
         padding: side of the padding.
         truncating: side on which longer rows are truncated.
@@ -234,8 +234,8 @@ def plan_unpad(lengths: Positions, places: Positions, padding: Side) -> Segments
     array([1, 0])
 
     Args:
-        lengths: number of real tokens in each padded row, int64, shape (rows,).
-        places: length of each padded row, int64, shape (rows,).
+        lengths: number of real tokens in each padded row: int64, shape (rows,).
+        places: length of each padded row: int64, shape (rows,).
         padding: side of the padding.
     """
     return Segments(places, np.zeros_like(lengths) if padding == "post" else places - lengths, lengths, None)

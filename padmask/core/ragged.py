@@ -35,8 +35,8 @@ class Ragged:
 
     Args:
         values: the tokens of all rows, shape (tokens, ...). Inner feature axes follow the first axis.
-        starts: index in `values` of the first token of each row, int64, shape (rows,).
-        lengths: number of tokens of each row, int64, shape (rows,).
+        starts: index in `values` of the first token of each row: int64, shape (rows,).
+        lengths: number of tokens of each row: int64, shape (rows,).
         first: for Python numbers, a token of the first row that is not empty. If that row contains a float,
             the token is a float. `values` does not show this, because NumPy converts all tokens to one dtype.
     """

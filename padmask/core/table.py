@@ -79,7 +79,7 @@ def unequal_fault(row: int, first: str, rows: Ragged, other: str, others: Ragged
 
 
 def row_lengths(rows: Mapping[str, Ragged]) -> npt.NDArray[np.int64]:
-    """Return the number of tokens in each row, int64, shape (rows,). All columns have the same lengths."""
+    """Return the number of tokens in each row: int64, shape (rows,). All columns have the same lengths."""
     return next(iter(rows.values())).lengths
 
 

@@ -241,7 +241,7 @@ def find_removable_padding(
     """Return the columns that mark the padding to remove. This function does not read the values of a mask.
 
     Args:
-        files: schema of each file, by file name.
+        files: schema of each file, keyed by file name.
         columns: names of the requested columns. If empty, the padded columns.
         spec: how the padding is marked.
         first_rows: function that returns the first rows of a mask column; if None, a column with the name of
@@ -285,7 +285,7 @@ def _default_padded(schema: pa.Schema, found: Padding) -> str:
 def _padded_columns(
     schema: pa.Schema, found: Padding, rows: FirstRows | None, unsure: Collection[str]
 ) -> list[str]:
-    """Return the columns listed in the metadata, or the default column and its companions."""
+    """Return the columns to unpad: those in the metadata, else the default column and its companions."""
     if not found.values:
         first = _default_padded(schema, found)
         return [first, *([] if rows is None else _companions_of(first, schema, found, rows, unsure))]

@@ -160,7 +160,7 @@ def compare_lengths(
     """Compare the mask, the length column and the lengths of the padded rows.
 
     Args:
-        places: lengths of the padded rows for each column, int64, shape (rows,).
+        places: lengths of the padded rows for each column: int64, shape (rows,).
         mask: segments from the mask column; None if there is no mask.
         lengths: values of the length column; None if there is no length column.
         found: faults found earlier. Only the first `Fault` of each row is returned.

@@ -37,7 +37,7 @@ def plan_windows(
     ([0, 2, 4, 6], [4, 4, 4, 4])
 
     Args:
-        lengths: row lengths in tokens, int64, shape (rows,).
+        lengths: row lengths in tokens: int64, shape (rows,).
         maxlen: length of every output row, in tokens.
         ends: numbers of tokens to keep. For rows longer than `maxlen`, first + last + `overlap` is less than
             `maxlen`.
@@ -65,7 +65,7 @@ def plan_windows(
 
 
 def count_windows(lengths: Positions, maxlen: int, ends: Ends, overlap: int) -> Positions:
-    """Return the number of windows of each row, int64, shape (rows,). The arguments are as in `plan_windows`.
+    """Return the number of windows of each row: int64, shape (rows,). The arguments are as in `plan_windows`.
 
     >>> count_windows(np.array([10, 4, 0]), 4, Ends.constant(0, 0, 3), 2).tolist()
     [4, 1, 1]
@@ -109,7 +109,7 @@ def window_columns(segments: Segments, numbers: Positions) -> dict[str, pa.Array
 
     Args:
         segments: windows from `plan_windows`.
-        numbers: number of each source row in the input, int64, shape (source rows,).
+        numbers: number of each source row in the input: int64, shape (source rows,).
     """
     places = segments.windows
     assert places is not None

@@ -33,7 +33,7 @@ class Batch:
     Args:
         columns: the rows as Arrow columns. A row that could not be read is null.
         source: name of the input, for messages.
-        numbers: line number (from 1) or row number (from 0) of each row, int64, shape (rows,).
+        numbers: line number (from 1) or row number (from 0) of each row: int64, shape (rows,).
         unit: `"line"` or `"row"`, the unit of `numbers`.
         objects: for JSON Lines, a dict from keys to JSON text for each row; otherwise None.
         lines: for JSON Lines, the text of each row; otherwise None.

@@ -97,7 +97,7 @@ class ShardRecord:
         texts = (record.name, record.source, record.sha256, record.version, record.fault, *record.late)
         counts = (record.index, record.size, *asdict(record.ledger).values())
         if not (all(map(_is_text, texts)) and all(map(_is_count, counts)) and record.ledger.balanced):
-            raise ValueError("not a record")
+            raise ValueError("the JSON object is not a shard record")
         return record
 
 
@@ -118,7 +118,7 @@ def plan_of(known: Mapping[str, Any]) -> Plan:
     own = {name: plan_of(plan) for name, plan in known.get("own", {}).items()}
     plan = Plan(**{**known, "own": own})
     if not (_is_text(plan.found) and _is_count(plan.maxlen) and _is_count(plan.exact)):
-        raise ValueError("not a plan")
+        raise ValueError("the JSON object is not a plan of row lengths")
     return plan
 
 

@@ -53,7 +53,7 @@ class StagedState(Enum):
     NONE = "no interrupted run in this folder"
     OTHER_JOB = "an interrupted run of another job in this folder"
     OTHER_INPUTS = "maxlen or the types of the interrupted run come from inputs that have changed"
-    UNUSABLE = "the plan is unreadable, or skips shards that this run must not skip"
+    UNUSABLE = "the plan of the interrupted run cannot be read, or skips shards that this run must not skip"
     USABLE = "the shards of the interrupted run can be kept"
 
 
@@ -72,7 +72,7 @@ class Action(Enum):
 
     START = "all shards are padded"
     CONTINUE = "the shards of the interrupted run are kept, and the other shards are padded"
-    REUSE = "the shards of the committed dataset are kept, and the other shards are padded"
+    REUSE = "the shards of the dataset in the folder are kept, and the other shards are padded"
     FINISH = "no shard is padded, because the dataset is complete"
     REFUSE = "the run fails, because the folder contains files of another job"
 

@@ -159,8 +159,8 @@ class MaskSpec:
         column: name of the mask column. If None, no mask is added.
         dtype: dtype of the mask, one of `MASK_DTYPES`; if None, the dtype of the mask that this mask
             replaces, else bool. Real tokens are True, or 1 if the dtype is an integer.
-        length_column: name of a new column with the number of kept tokens in each row. If None, no such
-            column is added.
+        length_column: name of a new column that contains the number of kept tokens in each row. If None, no
+            such column is added.
         overwrite: whether to replace input columns with these names, instead of raising an error.
         named: whether the mask has the name `column` even if the mask replaces an `attention_mask` of ones.
             If None, this is the case for every name except `"mask"`.

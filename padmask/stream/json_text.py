@@ -47,8 +47,8 @@ class IdTexts:
     Args:
         text: the lists of all rows, such as `[7,8][9]`.
         marks: offsets of the brackets and commas in `text`, int64. The ids are between these offsets.
-        opens: index in `marks` of the opening bracket of each row, int64, shape (rows,).
-        lengths: number of ids in each row, int64, shape (rows,).
+        opens: index in `marks` of the opening bracket of each row: int64, shape (rows,).
+        lengths: number of ids in each row: int64, shape (rows,).
     """
 
     text: bytes
@@ -158,7 +158,7 @@ class TextRows:
 
     @property
     def lengths(self) -> Positions:
-        """Number of tokens in each row, int64, shape (rows,)."""
+        """Number of tokens in each row: int64, shape (rows,)."""
         return next(iter(self.ids.values())).lengths
 
     @property

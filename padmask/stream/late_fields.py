@@ -59,7 +59,7 @@ class LateFields:
             rows: the first rows of its list columns.
             columns: columns to pad.
             choice: the new mask, and the mask that it replaces.
-            reported: as in the class.
+            reported: as in `LateFields`.
         """
         have_values = {
             field.name

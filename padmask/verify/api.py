@@ -224,7 +224,9 @@ def _remove_padding(ids: Any, mask: Any, padding: Side | None) -> tuple[SampleRo
         rows[name], own_sides = _remove_padding_of_input(name, values, own)
         sides |= own_sides
     if mask is not None and not isinstance(mask, Mapping) and not sides and not np.all(mask):
-        raise SpecError("The shape of the mask does not match any input. Pass a dict of masks by input name.")
+        raise SpecError(
+            "The shape of the mask does not match any input. Pass a dict from input names to masks."
+        )
     if len({len(given) for given in rows.values()}) > 1:
         raise SpecError(
             "The number of rows differs between the inputs. Pass the same number of rows for each input."

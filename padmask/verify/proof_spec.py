@@ -43,7 +43,7 @@ class ProofSpec:
 
 def _check_inputs(name: str, value: Any) -> dict[str, str]:
     if not isinstance(value, Mapping):
-        raise SpecError(f"`{name}` must be a dict of column names by input name. Received: {value!r:.80}.")
+        raise SpecError(f"`{name}` must be a dict from input names to column names. Received: {value!r:.80}.")
     return {string(name, key): string(name, column) for key, column in value.items()}
 
 

@@ -6,8 +6,8 @@ MIXERS = {
     "Conv": "By design, a convolution mixes neighbouring steps, including padding steps. Set padded steps "
     "to zero before and after the convolution, use kernel size 1, or use causal padding with right-padded "
     "rows",
-    "GlobalMaxPool": "GlobalMaxPooling1D includes padding in the maximum. First set padded steps to a large "
-    "negative number, or use GlobalAveragePooling1D, which supports masks",
+    "GlobalMaxPool": "GlobalMaxPooling1D includes padding in the maximum. Before this layer, set padded "
+    "steps to a large negative number, or use GlobalAveragePooling1D, which supports masks",
     "GlobalAveragePool": "GlobalAveragePooling1D supports masks. Make sure that a mask reaches the layer",
     "Pool": "By design, pooling mixes neighbouring steps, including padding steps. Use a layer that "
     "supports masks, such as GlobalAveragePooling1D",

@@ -215,7 +215,7 @@ def _record_runs_of_fixed_length(
 
     other = user.with_other_content(value, run)
     if other is None:
-        raise CannotRunError("the values of the padding cannot be changed for this model")
+        raise CannotRunError("the padding of this model cannot contain other values")
     other(batch)
     crop_rows = _crop_to_length(sample.padding, places, int(lengths[row]))
     return Runs(reference, events, crop_rows, limit, frozenset(places))

@@ -78,7 +78,7 @@ class UserModel:
 
     @contextmanager
     def restore_afterwards(self) -> Iterator[None]:
-        """Suppress warnings inside the context. At its end, restore the states of stateful layers."""
+        """Suppress warnings inside the context. At the end, restore the states of stateful layers."""
         states = [
             variable
             for layer in self.model._flatten_layers()

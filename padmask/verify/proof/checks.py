@@ -131,7 +131,7 @@ def prepare(subject: Subject, sample: Sample, *, far: bool = False, alone: int =
         notes.append(f"the model cannot run with {left_out[0]} more padding positions")
     if sample.is_fixed:
         notes.append(
-            "the model accepts only one length, so the checks changed only the values of the padding"
+            "the model accepts only one length, so the checks changed only the values at padded positions"
         )
     deterministic = _is_deterministic(subject, probe)
     setup = CheckSetup(subject, sample, probe, more, False, tuple(notes), deterministic)

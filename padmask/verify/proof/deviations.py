@@ -19,7 +19,7 @@ Steps = Mapping[str, tuple[tuple[str, ...] | None, ...]]
 
 
 def find_steps(short: Outputs, long: Outputs, before: Mapping[str, int], after: Mapping[str, int]) -> Steps:
-    """Find the time axes of the outputs. Their sizes grow with the padding of an input.
+    """Find the time axes of the outputs: the axes whose sizes grow with the padding of an input.
 
     Args:
         short: outputs for the batch with less padding.
