@@ -119,7 +119,7 @@ class ConfiguredCommand(click.Command):
             raise
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command. If a pyproject.toml sets options, print its path at the end and in errors."""
+        """Run the command. If a pyproject.toml sets options, print the path of this file."""
         try:
             result = super().invoke(ctx)
         except PadmaskError as error:

@@ -156,14 +156,14 @@ def sequence_mask(lengths: npt.ArrayLike, maxlen: int | None = None, padding: Si
            [ True,  True,  True]])
 
     Args:
-        lengths: number of tokens in each row, integers, shape (rows,). If a length exceeds `maxlen`, the mask
+        lengths: number of tokens in each row: integers, shape (rows,). If a length exceeds `maxlen`, the mask
             of the row is all True.
         maxlen: length of every mask row, in tokens. If None, the largest length.
         padding: `"post"` puts the padding after the tokens, `"pre"` before them; `"right"` and `"left"`
             mean the same.
 
     Returns:
-        Mask of shape (rows, maxlen), bool, True at real tokens.
+        Bool mask of shape (rows, maxlen), True at real tokens.
 
     Raises:
         SpecError: `lengths` or `maxlen` contains a negative number or a non-integer, or the mask does not

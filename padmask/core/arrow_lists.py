@@ -262,7 +262,7 @@ def is_mask(type_: pa.DataType) -> bool:
 
 
 def vector_size(type_: pa.DataType) -> int | None:
-    """Return the length of the vectors in a list type; 0 if the type allows any length, None without vectors.
+    """Return the length of the vectors in a list type: 0 for any length, None if there are no vectors.
 
     >>> vector_size(pa.list_(pa.list_(pa.float32(), 4))), vector_size(pa.list_(pa.int32()))
     (4, None)

@@ -115,7 +115,7 @@ class JoinPlan:
         firsts: index of the first window of each row: int64, shape (rows,).
         starts: index of the first token that a window adds: int64, shape (windows,).
         counts: number of tokens that a window adds: int64, shape (windows,).
-        causes: a `Fault` for each window that has an error, in order.
+        causes: a `Fault` for each window that has an error, in the order of the windows.
         faults: a `Fault` for each window that cannot be joined. If one window of a row has an error, none of
             the windows of the row can be joined.
     """

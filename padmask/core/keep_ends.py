@@ -70,7 +70,8 @@ def read_ends(
         values: function that returns the values of a column.
 
     Returns:
-        The numbers (None if `spec` names no column), and a `Fault` for each row without a valid number.
+        The numbers of tokens to keep (None if `spec` names no column), and a `Fault` for each row without a
+        valid number.
     """
     if not spec.end_columns:
         return None, []

@@ -79,8 +79,8 @@ def check_ones(column: pa.Array, lengths: Positions, name: str) -> tuple[int | N
         name: name of the mask.
 
     Returns:
-        The first row that contains a 0, or None; and a `Fault` for each row with values other than 0 and 1,
-        or whose number of values differs from the number of tokens.
+        The first row that contains a 0, or None; and a `Fault` for each row that has a value other than 0 and
+        1, or more or fewer values than tokens.
     """
     mask, odd = Ragged.from_mask(column)
     null = null_flags(without_wrappers(column))

@@ -90,7 +90,7 @@ class UnpadJob:
 
     @property
     def may_differ(self) -> tuple[str, ...]:
-        """Names of the columns that may differ between the windows of a row."""
+        """Names of the columns that may have different values in the windows of a row."""
         length = () if self.length is None else (self.length,)
         return (*self.columns, *length, *self.all_dropped)
 

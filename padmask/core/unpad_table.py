@@ -146,7 +146,7 @@ def read_mask_column(column: pa.Array, name: str) -> tuple[Segments, list[Fault]
 
 
 def blame_column(name: str, faults: Iterable[Fault], option: str) -> list[Fault]:
-    """Return copies of the faults with the column name and the option that specified the column."""
+    """Return copies of the faults, with the column name and the option that specified the column added."""
     return [replace(fault, column=name, options=(option,)) for fault in faults]
 
 

@@ -24,7 +24,7 @@ _COLUMNS = {
 
 
 def input_format(source: Source, asked: str | None) -> FormatTraits:
-    """Return the format of an input: the requested format, else from the suffix, else from the first bytes.
+    """Return the requested format of an input, or detect the format from the suffix or the first bytes.
 
     Raises:
         SpecError: padmask can write the format, but not read it.

@@ -49,7 +49,7 @@ class FolderListing:
         return frozenset(name.split("/")[0] for name in self.files if _STAGED.match(name))
 
     def refuse_foreign_data(self, names: Collection[str]) -> None:
-        """Raise an error if other programs wrote data files, or files named in `names`, in the folder.
+        """Raise an error if the folder has data files, or files in `names`, that padmask did not write.
 
         Args:
             names: names of the files that the run writes.

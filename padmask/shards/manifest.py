@@ -87,10 +87,10 @@ class ShardRecord:
 
     @classmethod
     def of(cls, known: Mapping[str, Any]) -> ShardRecord:
-        """Convert a JSON object to a record.
+        """Convert a JSON object to a `ShardRecord`.
 
         Raises:
-            ValueError, KeyError, TypeError: the object is not a valid record.
+            ValueError, KeyError, TypeError: the object is not a valid `ShardRecord`.
         """
         own = {name: known[name] for name in (own_field.name for own_field in fields(cls))}
         record = cls(**own | {"ledger": Ledger(**known["ledger"]), "late": tuple(known["late"])})
@@ -110,10 +110,10 @@ def _is_count(value: object) -> bool:
 
 
 def plan_of(known: Mapping[str, Any]) -> Plan:
-    """Convert a JSON object to a plan.
+    """Convert a JSON object to a `Plan`.
 
     Raises:
-        ValueError, KeyError, TypeError: the object is not a valid plan.
+        ValueError, KeyError, TypeError: the object is not a valid `Plan`.
     """
     own = {name: plan_of(plan) for name, plan in known.get("own", {}).items()}
     plan = Plan(**{**known, "own": own})
@@ -187,7 +187,7 @@ class Manifest:
 
 
 def refuse_changed_shards(paths: Iterable[str]) -> None:
-    """Check that the shards in local folders have the checksums in the manifest of their folder.
+    """Check that the shards in local folders match the checksums in the manifest of each folder.
 
     The function reads all shards completely. It does not check for missing shards.
 

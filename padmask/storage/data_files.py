@@ -166,7 +166,7 @@ def _splits(names: Iterable[str], data: Sequence[str], read: ReadSmall) -> dict[
 
 
 def split_of(name: str) -> str | None:
-    """Return the split in the name of a file, else in the names of its folders; None if there is no split.
+    """Return the dataset split that a file name contains, else the split that its folder names contain.
 
     >>> [split_of(name) for name in ("data/train-00000-of-00002.parquet", "dev/a.jsonl", "a.jsonl")]
     ['train', 'validation', None]

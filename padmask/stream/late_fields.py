@@ -155,8 +155,8 @@ def late_notes(names: Sequence[str], verb: Literal["pad", "check"] = "pad") -> t
     "not padded: 'labels' (not in the first 1,000 rows)"
 
     Args:
-        names: names of the columns.
-        verb: verb for what the command does with columns, such as `"pad"`.
+        names: names of the late columns.
+        verb: what the command does with columns, as a verb such as `"pad"`.
     """
     if not names:
         return ()

@@ -26,8 +26,8 @@ def find_dataset_padding(dataset: Dataset, columns: Columns, mask_column: str | 
         mask_column: name of the requested mask column. If None, the mask column is found from the metadata.
 
     Returns:
-        The mask and length columns. `names` is empty if the metadata describe padding, but neither the mask
-        nor the length column exists.
+        The mask and length columns. `Padding.names` is empty if the metadata describe padding, but neither
+        the mask nor the length column exists.
 
     Raises:
         SpecError: a requested mask column is missing, or a mask or length column has the wrong type.
@@ -58,7 +58,10 @@ def known_schemas(dataset: Dataset) -> dict[str, pa.Schema]:
 
 
 def unmarked_padding_notes(dataset: Dataset, padding: Padding) -> tuple[str, ...]:
-    """Return a note for each group of padded columns, except `padding`, without a mask or length column."""
+    """Return a note for each group of padded columns whose padding no column marks.
+
+    The group that `padding` describes is not included.
+    """
     schemas = known_schemas(dataset)
     file, groups = next(iter(read_groups(schemas).items()), ("", []))
     names = schemas[file].names if file else []

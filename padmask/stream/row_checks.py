@@ -52,7 +52,7 @@ def check_masks(batch: Batch, job: Job, lengths: npt.NDArray[np.int64]) -> list[
     """Return a `Fault` for each row with an invalid mask, if the mask has only ones in the first rows.
 
     Raises:
-        PaddedError: a mask that has only ones in the first rows contains a 0.
+        PaddedError: a mask that has no 0 in the first rows contains a 0.
     """
     for name in job.watched:
         if zeros := later_zeros(batch, name, lengths):

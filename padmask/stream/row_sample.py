@@ -109,7 +109,7 @@ def pick_range(first: int, last: int) -> Pick:
 
 
 def pick_numbers(chosen: Collection[int]) -> Pick:
-    """Return a rule that selects the rows with the numbers `chosen`."""
+    """Return a rule that selects the rows whose row numbers are in `chosen`."""
     wanted = np.array(sorted(chosen), dtype=np.int64)
 
     def keys(lengths: Lengths, start: int) -> Keys:

@@ -229,7 +229,7 @@ def _record(user: UserModel, batch: ModelBatch) -> list[Event]:
 
 
 def _find_worst_row(user: UserModel, verification: Verification) -> tuple[int, int, float]:
-    """Find the row and the number of added positions with the largest relative deviation.
+    """Find the row and the number of added padding positions with the largest relative deviation.
 
     Returns:
         The row index, the number of added positions, and the relative deviation.

@@ -348,7 +348,7 @@ def measure_gradient(setup: CheckSetup, subject: Subject) -> Deviations:
 
 
 def measure_noise(setup: CheckSetup, subject: Subject) -> dict[str, float]:
-    """Measure the numerical noise of each output: repeat rows, and change the weights slightly.
+    """Measure the numerical noise of each output, by repeating rows and changing the weights slightly.
 
     Returns:
         The largest change of each output that rounding causes, keyed by output name.

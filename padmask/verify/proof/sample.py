@@ -175,7 +175,7 @@ class Sample:
         return replace(self, inputs=inputs)
 
     def tokens(self, name: str, count: int, random: np.random.Generator) -> npt.NDArray[Any]:
-        """Draw `count` random tokens for an input from the pool, shape (count, ...)."""
+        """Draw `count` random tokens for an input from the pool. The result has the shape (count, ...)."""
         pool = self.pool.get(name)
         pool = self.inputs[name].rows.values if pool is None else pool
         drawn: npt.NDArray[Any] = pool[random.integers(len(pool), size=count)] if len(pool) else pool[:0]
