@@ -65,13 +65,13 @@ def pad(
         options: fields of `PadSpec`, such as `maxlen`, which replace those of `spec`.
 
     Returns:
-        For a dict of columns, a dict with the padded columns, their mask and the other columns. For rows,
-        `values` of shape (rows, maxlen, ...); `mask` of shape (rows, maxlen), bool, True at real tokens; and
-        `lengths` of shape (rows,), int64, the number of tokens kept in each row. The values have the dtype of
-        the spec. With the default dtype, ints become int32, Python floats become float32, floats in arrays
-        keep float32 or float64, and strings stay strings (dtype object). For Python lists of numbers, the
-        first row that is not empty determines the dtype: float32 if this row contains a float, otherwise
-        int32.
+        For a dict of columns, a dict with the padded columns, their mask and the other columns. For rows, a
+        `Padded` with three arrays. `values` has the shape (rows, maxlen, ...). `mask` is a bool array of
+        shape (rows, maxlen), True at real tokens. `lengths` is an int64 array of shape (rows,): the number of
+        tokens kept in each row. The values have the dtype of the spec. With the default dtype, ints become
+        int32, Python floats become float32, floats in arrays keep float32 or float64, and strings stay
+        strings (dtype object). For Python lists of numbers, the first row that is not empty determines the
+        dtype: float32 if this row contains a float, otherwise int32.
 
     Raises:
         SpecError: the pad value does not fit the dtype.

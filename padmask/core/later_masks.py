@@ -59,7 +59,7 @@ def padded_rows(column: pa.Array, lengths: Positions) -> list[int]:
 
     Args:
         column: the column. If the column is not a mask, the result is empty.
-        lengths: number of tokens in each row, shape (rows,).
+        lengths: number of tokens in each row: shape (rows,).
     """
     if not is_mask(column.type):
         return []
@@ -75,7 +75,7 @@ def check_ones(column: pa.Array, lengths: Positions, name: str) -> tuple[int | N
 
     Args:
         column: the mask. Null rows are accepted.
-        lengths: number of tokens in each row, shape (rows,).
+        lengths: number of tokens in each row: shape (rows,).
         name: name of the mask.
 
     Returns:

@@ -146,17 +146,17 @@ class Segments:
 
     @property
     def lengths(self) -> Positions:
-        """Number of tokens of each sequence, shape (sequences,)."""
+        """Number of tokens of each sequence: shape (sequences,)."""
         return self.counts if self.sequences is None else _sum_by(self.sequences, self.counts)
 
     @property
     def row_lengths(self) -> Positions:
-        """Number of tokens of each output row, shape (rows,)."""
+        """Number of tokens of each output row: shape (rows,)."""
         return self.lengths if self.rows is None else _sum_by(self.rows, self.lengths)
 
     @property
     def first_places(self) -> Positions:
-        """Position of the first token of each sequence in its output row, shape (sequences,)."""
+        """Position of the first token of each sequence in its output row: shape (sequences,)."""
         if self.firsts is not None:
             return self.firsts
         lengths = self.lengths
@@ -166,7 +166,7 @@ class Segments:
 
     @property
     def row_sources(self) -> Positions:
-        """Source row of the first slice of each output row, shape (rows,)."""
+        """Source row of the first slice of each output row: shape (rows,)."""
         sources = np.arange(len(self.counts)) if self.sources is None else self.sources
         if self.sequences is not None:
             sources = sources[np.unique(self.sequences, return_index=True)[1]]
@@ -192,7 +192,7 @@ class Segments:
         return sources, firsts, np.maximum(ends - firsts, 0)
 
     def kept_tokens(self) -> Positions:
-        """Return the number of tokens of each source row that are in the output, shape (source rows,)."""
+        """Return the number of tokens of each source row that are in the output: shape (source rows,)."""
         sources, _, counts = self.kept_runs()
         return counts if sources is None else _sum_by(sources, counts, len(self.source_lengths))
 

@@ -216,7 +216,7 @@ class Decision:
     """What a run does with the shards of earlier runs.
 
     Args:
-        action: what the run does with the shards of earlier runs.
+        action: action from the tables in the docstring of this module.
         found: maxlen and column types of the earlier run whose shards are used; None if they must be found
             again.
         kept: shards that are not padded again.

@@ -113,7 +113,7 @@ def absolute(path: str) -> str:
 
 
 def refuse_no_shards(files: Sequence[InputFile]) -> None:
-    """Raise an error if an input is a stream.
+    """Raise an error if an input is a stream, because a stream cannot be padded into a folder.
 
     Raises:
         SpecError: an input is a stream.

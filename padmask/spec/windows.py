@@ -80,9 +80,10 @@ def refuse_large_ends(maxlen: int, keep_first: int | str, keep_last: int | str, 
 
 
 def needed_positions(first: Any, last: Any, overlap: int | None) -> Any:
-    """Return the minimum length of an output row with these kept ends (numbers, or arrays of numbers).
+    """Return the minimum length of an output row that has the given kept ends.
 
-    A window must have at least one token that the window before does not have.
+    `first` and `last` are the numbers of tokens at the ends, as integers or as arrays. A window must have at
+    least one token that the window before does not have.
     """
     return first + last + (0 if overlap is None else overlap + 1)
 

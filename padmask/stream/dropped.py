@@ -26,7 +26,7 @@ def written_rows(lengths: npt.NDArray[np.int64], job: Job) -> Flags:
     """Return flags of the rows whose lengths all fit the numeric values of maxlen: bool, shape (rows,).
 
     Args:
-        lengths: lengths of the rows in each group of columns, shape (groups, rows).
+        lengths: lengths of the rows in each group of columns: shape (groups, rows).
         job: columns and options of the run.
     """
     written = np.ones(lengths.shape[1], dtype=bool)
@@ -46,7 +46,7 @@ def longest_together(lengths: npt.NDArray[np.int64], job: Job) -> dict[Lengths, 
     The result is empty if no percentile drops rows, or if all groups have a percentile.
 
     Args:
-        lengths: lengths of the rows in each group of columns, shape (groups, rows).
+        lengths: lengths of the rows in each group of columns: shape (groups, rows).
         job: columns and options of the run.
     """
     places = _percentiles(job)

@@ -117,7 +117,7 @@ def later_zeros(batch: Batch, name: str, lengths: Positions) -> list[int]:
     Args:
         batch: the rows.
         name: name of the mask. The mask may be missing.
-        lengths: number of tokens in each row, shape (rows,).
+        lengths: number of tokens in each row: shape (rows,).
     """
     if batch.objects is not None:
         return zeros_in(batch.objects, name, lengths)

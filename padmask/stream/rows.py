@@ -230,7 +230,7 @@ def split_rows(rows: Rows, size: int, weights: Positions | None = None) -> Itera
 
 
 def _blocks(total: int, size: int, weights: Positions | None) -> Iterator[tuple[int, int]]:
-    """Yield the start and stop of blocks of rows, at least one block."""
+    """Yield the start and stop of each block of rows. There is at least one block."""
     ends = None if weights is None else np.cumsum(weights)
     start = 0
     while start < max(total, 1):

@@ -60,7 +60,7 @@ class Subject:
         predict_uncached: `predict` without a cache; None if `predict` has no cache.
         other: `predict` with different values in the padding; None if the values cannot be changed.
         gradient: function that returns the gradients of the outputs at real positions with respect to the
-            embedded inputs, shape (rows, maxlen, ...); None if gradients are not available.
+            embedded inputs: shape (rows, maxlen, ...); None if gradients are not available.
         jittered: `predict` with a rounding error added to every weight, which shows the numerical noise;
             None if the weights cannot be changed.
         precise: function that returns the same model in float64. It returns None if the model cannot run in

@@ -112,7 +112,7 @@ def _add_static_inputs(
 
 
 def _choose_lengths(places: int | None, shift: int) -> npt.NDArray[np.int64]:
-    """Return the length of each row of an input, shape (rows,).
+    """Return the length of each row of an input: shape (rows,).
 
     Args:
         places: padded length that the input requires; None for any length.

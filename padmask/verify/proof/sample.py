@@ -97,7 +97,7 @@ class Sample:
         return {name: given for name, given in self.inputs.items() if not given.static}
 
     def lengths(self) -> dict[str, npt.NDArray[np.int64]]:
-        """Return the row lengths, shape (rows,), of each input with a time axis, keyed by input name."""
+        """Return the row lengths of each input with a time axis, keyed by input name: shape (rows,)."""
         return {name: given.rows.lengths for name, given in self.timed.items()}
 
     def places(self, more: int = 0) -> dict[str, int]:
@@ -214,7 +214,7 @@ def pick_rows(lengths: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int6
     [1, 3, 0]
 
     Args:
-        lengths: number of tokens in each row, shape (rows,). Rows without tokens are never picked.
+        lengths: number of tokens in each row: shape (rows,). Rows without tokens are never picked.
         count: number of rows to pick, at least 2.
 
     Returns:
