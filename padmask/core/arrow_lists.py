@@ -132,7 +132,7 @@ def to_arrow(values: npt.NDArray[Any]) -> pa.Array:
     DataType(int32)
 
     Args:
-        values: integers or floats: shape (n,).
+        values: array of integers or floats, of shape (n,).
     """
     buffer = pa.py_buffer(np.ascontiguousarray(values))
     return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, buffer])
@@ -445,7 +445,7 @@ def to_lists(values: npt.NDArray[Any], dtype: str, fixed_size: bool = False) -> 
     ListType(list<item: int32>)
 
     Args:
-        values: padded values: shape (rows, maxlen, ...).
+        values: padded values, of shape (rows, maxlen, ...).
         dtype: one of `DTYPES`.
         fixed_size: whether to create fixed-size lists. Some readers do not support them.
     """

@@ -34,7 +34,7 @@ class Ragged:
     [2, 0, 1]
 
     Args:
-        values: the tokens of all rows: shape (tokens, ...). Inner feature axes follow the first axis.
+        values: the tokens of all rows, of shape (tokens, ...). Inner feature axes follow the first axis.
         starts: index in `values` of the first token of each row: int64, shape (rows,).
         lengths: number of tokens of each row: int64, shape (rows,).
         first: for Python numbers, a token of the first row that is not empty. If that row contains a float,
