@@ -256,9 +256,16 @@ def is_vectors(type_: pa.DataType) -> bool:
 
 
 def is_mask(type_: pa.DataType) -> bool:
-    """Return whether a column of this type may be a mask: a list of bools or integers."""
-    token = storage_type(type_.value_type) if is_list(type_) else None
-    return token is not None and bool(pat.is_boolean(token) or pat.is_integer(token))
+    """Return whether a column of this type may be a mask: a list of bools, integers or floats.
+
+    >>> is_mask(pa.list_(pa.float32())), is_mask(pa.fixed_shape_tensor(pa.int64(), [3, 2]))
+    (True, False)
+    """
+    rows = storage_type(type_)
+    token = storage_type(rows.value_type) if is_list(rows) else None
+    return token is not None and bool(
+        pat.is_boolean(token) or pat.is_integer(token) or pat.is_floating(token)
+    )
 
 
 def vector_size(type_: pa.DataType) -> int | None:

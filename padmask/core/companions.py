@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from padmask.core.arrow_lists import (
+    is_list,
     is_mask,
     is_sequence,
     is_vectors,
@@ -24,6 +25,7 @@ from padmask.core.arrow_lists import (
 from padmask.core.columns import (
     COMPANIONS,
     LABEL_NAMES,
+    MASK_NAMES,
     NATURAL_DTYPES,
     asked_dtype,
     kind_of_dtype,
@@ -55,6 +57,7 @@ class ColumnChoice:
         alike: names of list columns that are not padded but have the same lengths as the padded columns.
         ragged: names of columns that usually have one value per token, but have other lengths here. They
             are not padded.
+        unpaddable: names of companions and masks whose type padmask cannot pad, such as lists of structs.
         watched: names of masks in which a 0 in a later row means that the row is padded. Some of these
             columns may be missing in the input.
     """
@@ -64,6 +67,7 @@ class ColumnChoice:
     replaced: str | None = None
     alike: tuple[str, ...] = ()
     ragged: tuple[str, ...] = ()
+    unpaddable: tuple[str, ...] = ()
     watched: tuple[str, ...] = ()
 
     @property
@@ -159,7 +163,8 @@ def choose_together(
         and rows.have_values(field.name)
         and (is_per_token(field) or is_companion(field))
     ]
-    return ColumnChoice(columns, mask, replaced, tuple(alike), tuple(ragged), watched)
+    unpaddable = [field.name for field in schema if field.name in once - taken and _is_unpaddable(field)]
+    return ColumnChoice(columns, mask, replaced, tuple(alike), tuple(ragged), tuple(unpaddable), watched)
 
 
 def is_companion(field: pa.Field) -> bool:
@@ -175,6 +180,12 @@ def is_companion(field: pa.Field) -> bool:
         return vectors and kind in ("int", "float")
     kinds = ("int",) if field.name in LABEL_NAMES else ("int", "bool", "float")
     return not vectors and kind in kinds
+
+
+def _is_unpaddable(field: pa.Field) -> bool:
+    """Return whether a column has the name of a companion or a mask, but contains lists of another type."""
+    usual = field.name in COMPANIONS or field.name in MASK_NAMES
+    return usual and is_list(field.type) and not is_sequence(field.type)
 
 
 def _companion(field: pa.Field, spec: PadSpec) -> Column:
@@ -210,10 +221,19 @@ def _take_place(mask: MaskSpec, replaced: str, type_: pa.DataType) -> MaskSpec:
 
 
 def _mask_dtype(type_: pa.DataType) -> str:
-    token = storage_type(storage_type(type_).value_type)
-    if not is_mask(type_) or not pa.types.is_integer(token):
+    """Return the dtype of a mask in the input. A dtype that no new mask has becomes a wider one."""
+    rows = storage_type(type_)
+    if not is_mask(rows):
         return "bool"
-    return {8: "int8", 16: "int32", 32: "int32", 64: "int64"}[token.bit_width]
+    name = str(storage_type(rows.value_type))
+    return {
+        "uint16": "int32",
+        "uint32": "int64",
+        "uint64": "int64",
+        "halffloat": "float32",
+        "float": "float32",
+        "double": "float64",
+    }.get(name, name)
 
 
 def list_names(schema: pa.Schema) -> list[str]:

@@ -6,12 +6,13 @@ is fixed, so the result is the same for every format and batch size.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.types as pat
 
 from padmask.core.arrow_lists import (
     Flags,
@@ -20,6 +21,7 @@ from padmask.core.arrow_lists import (
     list_lengths,
     null_flags,
     null_token_rows,
+    token_type,
     without_wrappers,
 )
 from padmask.core.mask_segments import read_mask
@@ -72,11 +74,7 @@ class FirstRows:
             left -= part.num_rows
             if left <= 0:
                 break
-        masks = {
-            name: _MaskRows.of(parts)
-            for name, parts in columns.items()
-            if all(is_mask(part.type) for part in parts)
-        }
+        masks = {name: _MaskRows.of(parts) for name, parts in columns.items() if _may_be_mask(parts)}
         return cls(
             {name: np.concatenate(list(map(_known_lengths, parts))) for name, parts in columns.items()},
             {name: mask.zeros for name, mask in masks.items()},
@@ -130,6 +128,19 @@ class FirstRows:
     def are_ones(self, mask: str, column: str) -> bool:
         """Return whether a mask contains only ones and each row is as long as the same row of `column`."""
         return mask in self.ones and self.have_same_lengths(column, mask)
+
+
+def _may_be_mask(parts: Sequence[pa.Array]) -> bool:
+    """Return whether a column may be a mask.
+
+    Float columns are usually long features, so their first row is checked before the other rows.
+    """
+    if not all(is_mask(part.type) for part in parts):
+        return False
+    row = next((part.slice(0, 1) for part in parts if len(part)), None)
+    if row is None or row.null_count or not pat.is_floating(token_type(row.type)):
+        return True
+    return not Ragged.from_mask(row)[1]
 
 
 def _known_lengths(column: pa.Array) -> Positions:

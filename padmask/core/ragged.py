@@ -110,13 +110,16 @@ class Ragged:
         rows = as_lists(without_wrappers(array))
         starts, lengths, places = list_windows(rows)
         lengths = np.where(null_flags(rows), 0, lengths)
-        values = token_values(places)
+        read = token_values(places)
         holes = null_flags(places)
+        # A comparison with a signalling NaN causes a warning.
+        with np.errstate(invalid="ignore"):
+            values = np.select([read == 0, read == 1], [0, 1], 2) if read.dtype.kind == "f" else read
         ragged = cls(values, starts, lengths)
         faults = [Fault(int(row), "the row is null") for row in np.flatnonzero(null_flags(rows))]
         return ragged, faults + ragged.find_faults(
             holes | ((values != 0) & (values != 1)),
-            lambda index: f"{'null' if holes[index] else values[index]} is neither 0 nor 1",
+            lambda index: f"{'null' if holes[index] else read[index]} is neither 0 nor 1",
         )
 
     def find_faults(self, flagged: Flags, reason: Callable[[int], str]) -> list[Fault]:

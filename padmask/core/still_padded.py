@@ -146,7 +146,7 @@ def _find_padded(
     }
     first = job.columns[0]
     alike = {name for name in fields if rows.have_same_lengths(first, name)}
-    masks = [name for name in fields if name in rows.zeros and _is_named_mask(fields[name])]
+    masks = [name for name in fields if name in rows.zeros and is_named_mask(fields[name])]
     found: dict[str, str | None] = {}
     for name in fields.keys() - alike - {*masks}:
         other = (
@@ -161,7 +161,12 @@ def _find_padded(
     return {name: found[name] for name in fields if name in found}
 
 
-def _is_named_mask(column: pa.Field) -> bool:
+def is_named_mask(column: pa.Field) -> bool:
+    """Return whether the name or the type of a column suggests a mask.
+
+    >>> is_named_mask(pa.field("labels_mask", pa.list_(pa.int8()))), is_named_mask(pa.field("x", pa.int8()))
+    (True, False)
+    """
     return "mask" in column.name or kind_of(column.type) == "bool"
 
 

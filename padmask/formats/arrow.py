@@ -20,10 +20,10 @@ from padmask.core.metadata import METADATA_KEY, Described, read_descriptions
 from padmask.errors import AccessError, DataError, OutputError, PaddedError, UnreadableError, UnsupportedError
 from padmask.formats import other_formats
 from padmask.formats.contract import Batch, Chunk, Layout, Wanted, WriterOptions
+from padmask.formats.other_format import other_format_error
 from padmask.formats.plain_dictionaries import as_type, of_lists, plain_schema, plain_type
 from padmask.formats.row_sizes import slices
-from padmask.spec.formats import DEFAULT_FORMAT
-from padmask.storage.foreign_formats import foreign_error
+from padmask.spec.formats import FORMATS, FormatTraits
 from padmask.storage.output import BorrowedStream
 from padmask.storage.source import Source
 
@@ -43,33 +43,40 @@ _STATUS = re.compile(r"\b(Invalid|IOError|Serialization error|Not ?implemented|N
 
 
 @contextmanager
-def arrow_errors(source: Source, kind: str) -> Iterator[None]:
-    """Convert Arrow errors to padmask errors with the file name. `kind` is a noun, such as `"Arrow file"`."""
+def arrow_errors(source: Source, format_: FormatTraits) -> Iterator[None]:
+    """Convert Arrow errors to padmask errors with the file name. `format_` is the format of the file."""
     try:
         yield
     except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as error:
         if isinstance(error, BrokenPipeError):
             raise
         kind_of_error = _error_class(error)
-        start = b"" if kind_of_error is AccessError else _first_bytes(source)
-        other = foreign_error(source.name, source.path, start, typed=True)
-        remedy = "Check that the file is complete."
-        if start.lstrip()[:1] == b"{":
-            text = DEFAULT_FORMAT
-            ways = f"use the suffix {text.suffixes[0]} or --input-format {text.name}"
-            remedy = f"If the file is {text.title}, {ways}."
-        raise other or kind_of_error(
-            f"{source.name}: not a readable {kind}: {short_arrow_error(error)}. {remedy}",
+        if kind_of_error is not AccessError:
+            start = _first_bytes(source)
+            if start == b"":
+                raise UnreadableError(
+                    f"{source.name}: the file is empty (0 bytes), not {format_.title}. Check that the file "
+                    "is complete.",
+                    options=["input_format"],
+                ) from None
+            other = other_format_error(source, start or b"", format_)
+            if other is not None:
+                raise other from None
+        remedy = "Check that the file is complete"
+        if kind_of_error is UnsupportedError:
+            remedy = "Write the file without this feature, for example with other types or compression"
+        raise kind_of_error(
+            f"{source.name}: not a readable {format_.title} file: {short_arrow_error(error)}. {remedy}.",
             options=["input_format"],
         ) from None
 
 
-def _first_bytes(source: Source) -> bytes:
-    """Return the first bytes of a file; an empty bytes object if the file cannot be read."""
+def _first_bytes(source: Source) -> bytes | None:
+    """Return the first bytes of a file; None if the file cannot be read."""
     try:
         return source.first_bytes()
     except AccessError:
-        return b""
+        return None
 
 
 def _error_class(error: Exception) -> type[UnreadableError]:
@@ -175,7 +182,7 @@ class ArrowReader:
 
     def schema(self) -> pa.Schema:
         if self._schema is None:
-            with arrow_errors(self._source, "Arrow file"), self._source.open_arrow() as raw:
+            with arrow_errors(self._source, FORMATS["arrow"]), self._source.open_arrow() as raw:
                 self._schema = checked_schema(self._open(raw).schema)
         return self._schema
 
@@ -189,7 +196,7 @@ class ArrowReader:
 
     def chunks(self, wanted: Wanted) -> Iterator[Chunk]:
         first = 0
-        with arrow_errors(self._source, "Arrow file"):
+        with arrow_errors(self._source, FORMATS["arrow"]):
             raw = self._source.open_arrow()
         with raw:
             for batch in self._batches(raw):
@@ -199,7 +206,7 @@ class ArrowReader:
 
     def _batches(self, raw: Any) -> Iterator[pa.RecordBatch]:
         first = self.schema()
-        with arrow_errors(self._source, "Arrow file"):
+        with arrow_errors(self._source, FORMATS["arrow"]):
             reader = self._open(raw)
             if self._is_file:
                 self._refuse_unlisted_bytes(raw)
@@ -215,7 +222,7 @@ class ArrowReader:
 
     def _checked(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         while True:
-            with arrow_errors(self._source, "Arrow file"):
+            with arrow_errors(self._source, FORMATS["arrow"]):
                 batch = next(batches, None)
                 if batch is None:
                     return
@@ -267,7 +274,7 @@ class ArrowReader:
         """Return whether a stream has no end-of-stream marker. Return False for a file with a footer."""
         if self._is_file:
             return False
-        with self._source.open_arrow() as raw, arrow_errors(self._source, "Arrow file"):
+        with self._source.open_arrow() as raw, arrow_errors(self._source, FORMATS["arrow"]):
             new = bytes(raw.read(4)) == END_MARK[:4]
             raw.seek(max(0, raw.size() - len(END_MARK)))
             return not bytes(raw.read(len(END_MARK))).endswith(END_MARK if new else END_MARK[4:])

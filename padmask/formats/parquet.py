@@ -34,8 +34,10 @@ from padmask.formats.parquet_footer import (
     write_footer,
 )
 from padmask.formats.parquet_int96 import exact_batches, int96_columns, with_time_zone
+from padmask.formats.parquet_interval import interval_batches, interval_columns, with_interval_types
 from padmask.formats.plain_dictionaries import as_type, of_views, plain_schema, plain_type
 from padmask.formats.row_sizes import VALUE_BYTES
+from padmask.spec.formats import FORMATS
 from padmask.storage.source import Source
 
 # Without this buffer size, pyarrow would read a complete row group into memory.
@@ -61,15 +63,16 @@ class ParquetReader:
 
     def schema(self) -> pa.Schema:
         if self._schema is None:
-            with self._source.open_arrow() as raw, arrow_errors(self._source, "Parquet file"):
+            with self._source.open_arrow() as raw, arrow_errors(self._source, FORMATS["parquet"]):
                 file = self._open(raw)
                 schema = checked_schema(file.schema_arrow)
                 schema = with_time_zone(schema, int96_columns(file.schema), file.metadata.metadata)
+                schema = with_interval_types(schema, interval_columns(file.schema))
                 self._schema = with_file_metadata(schema, file.metadata.metadata)
         return self._schema
 
     def _open(self, raw: Any, int96_unit: str = "us") -> Any:
-        with arrow_errors(self._source, "Parquet file"):
+        with arrow_errors(self._source, FORMATS["parquet"]):
             # Remote storage is slow to respond, so one request fetches all columns of a row group.
             file = pq.ParquetFile(
                 raw,
@@ -97,7 +100,7 @@ class ParquetReader:
             names = None if wanted.others is not None else wanted.sequences.names
             batches = self._read(raw, file, range(begin, end), names, rows, values)
             while True:
-                with arrow_errors(self._source, "Parquet file"):
+                with arrow_errors(self._source, FORMATS["parquet"]):
                     data = next(batches, None)
                     if data is None:
                         break
@@ -116,6 +119,8 @@ class ParquetReader:
         """Return the rows of row groups in batches, with INT96 timestamps as microseconds."""
         remote = self._source.url is not None
         batches = read_batches(file, groups, names, rows, values, remote=remote)
+        if intervals := interval_columns(file.schema):
+            batches = interval_batches(batches, intervals)
         finer = [name for name in int96_columns(file.schema) if names is None or name in names]
         if not finer:
             return batches
@@ -294,7 +299,7 @@ def group_sizes(source: Source) -> list[int]:
     Raises:
         UnreadableError: the footer cannot be read.
     """
-    with source.open_arrow() as raw, arrow_errors(source, "Parquet file"):
+    with source.open_arrow() as raw, arrow_errors(source, FORMATS["parquet"]):
         metadata = pq.read_metadata(raw)
         return [
             sum(group.column(i).total_compressed_size for i in range(group.num_columns))

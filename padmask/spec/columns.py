@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from padmask.errors import SpecError, did_you_mean
+from padmask.errors import SpecError, column_flags, did_you_mean
 from padmask.spec.checks import check_fields, one_of, string
 from padmask.spec.pad import COLUMN_DTYPES
 
@@ -123,6 +124,8 @@ def list_columns(names: Collection[str]) -> str:
 def unknown_column(name: str, known: Collection[str], option: str = "columns") -> SpecError:
     """Return the error for a missing column. `option` is the option that specified the column name."""
     there = f"Choose one of {quote_names(known)}." if known else list_columns(known)
-    return SpecError(
-        f"There is no column {name!r:.80}.{did_you_mean(name, list(known))} {there}", options=[option]
-    )
+    parts = re.split(r"[,;\s]+", name.strip())
+    meant = did_you_mean(name, list(known))
+    if option == "columns" and len(parts) > 1 and all(part in known for part in parts):
+        meant = f" To choose several columns, repeat the option: {column_flags(parts)}."
+    return SpecError(f"There is no column {name!r:.80}.{meant} {there}", options=[option])

@@ -24,7 +24,13 @@ from padmask.spec.checks import (
 )
 from padmask.spec.maxlen import percentile_of
 from padmask.spec.sides import checked_side
-from padmask.spec.windows import WindowSpec, checked_end, refuse_large_ends, refuse_with_own_lengths
+from padmask.spec.windows import (
+    WindowSpec,
+    checked_end,
+    own_length_error,
+    refuse_large_ends,
+    refuse_with_own_lengths,
+)
 
 Side = Literal["pre", "post"]
 
@@ -37,7 +43,7 @@ DTYPES = (*INTEGER_DTYPES, *FLOAT_DTYPES, "string")
 # Columns of bools stay bools, so only a column can have this dtype.
 COLUMN_DTYPES = (*DTYPES, "bool")
 
-MASK_DTYPES = ("bool", "int8", "int32", "int64")
+MASK_DTYPES = ("bool", "int8", "uint8", "int16", "int32", "int64", "float32", "float64")
 
 DEFAULT_DTYPE = "int32"
 
@@ -92,8 +98,11 @@ class PadSpec:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "own_lengths", pairs_of("own_lengths", self.own_lengths))
-        for _, own in self.own_lengths:
-            self.with_maxlen(own)
+        for name, own in self.own_lengths:
+            try:
+                self.with_maxlen(own)
+            except SpecError as error:
+                raise own_length_error(name, error) from None
         check_fields(
             self,
             padding=checked_side,

@@ -103,6 +103,12 @@ def describe_large_ends(maxlen: int, first: int, last: int, overlap: int | None)
     return f"maxlen is {maxlen}, but each window needs at least {positions} ({', '.join(parts)})"
 
 
+def own_length_error(name: str, error: SpecError) -> SpecError:
+    """Return the error for the length of a column with its own length, with the name of the column."""
+    message = f"{error}".replace("`maxlen`", "the length")
+    return SpecError(f"Column {name!r} in `own_lengths`: {message}", options=["own_lengths", *error.options])
+
+
 def refuse_with_own_lengths(windows: WindowSpec | None, end_columns: Sequence[str]) -> None:
     """Raise an error if an option that requires columns of equal length is used with `own_lengths`.
 

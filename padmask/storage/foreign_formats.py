@@ -6,11 +6,16 @@ import json
 import os
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from padmask.errors import UnsupportedError
 from padmask.storage.blank_lines import BLANK
+from padmask.storage.urls import display_path
+
+# Number of bytes to read from a file to recognize its format.
+_START_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -23,12 +28,14 @@ class ForeignFormat:
             its suffix).
         verb: verb for the command in messages, such as `Convert` or `Decompress`.
         magic: possible first bytes of a file in this format.
+        remedy: what to do if there is no command.
     """
 
     title: str
     command: str
     verb: str = "Convert"
     magic: Sequence[bytes] = ()
+    remedy: str = "Convert it to Parquet or JSON Lines"
 
 
 _BINARY: tuple[ForeignFormat, ...] = (
@@ -62,11 +69,31 @@ _BINARY: tuple[ForeignFormat, ...] = (
         "duckdb -c \"INSTALL avro; LOAD avro; COPY (FROM read_avro('{file}')) TO '{base}.parquet'\"",
         magic=[b"Obj\x01"],
     ),
+    ForeignFormat("Snappy data", "", magic=[b"\xff\x06\0\0sNaPpY"], remedy="Decompress it"),
+    ForeignFormat("encrypted Parquet", "", magic=[b"PARE"], remedy="Decrypt it"),
+    ForeignFormat(
+        "a Git LFS pointer",
+        "git lfs pull --include {file}",
+        "Replace",
+        [b"version https://git-lfs.github.com/spec/"],
+    ),
     ForeignFormat("an HDF5 file", "", magic=[b"\x89HDF\r\n\x1a\n"]),
     ForeignFormat("an SQLite database", "", magic=[b"SQLite format 3\0"]),
     ForeignFormat("a pickle of Python", "", magic=[b"\x80%c" % n for n in range(2, 6)]),
     ForeignFormat(
+        "UTF-32 text",
+        "iconv -f UTF-32 -t UTF-8 {file} > {base}.utf8.jsonl",
+        magic=[b"\xff\xfe\0\0", b"\0\0\xfe\xff"],
+    ),
+    ForeignFormat(
         "UTF-16 text", "iconv -f UTF-16 -t UTF-8 {file} > {base}.utf8.jsonl", magic=[b"\xff\xfe", b"\xfe\xff"]
+    ),
+    # Without a byte order mark, the command must name the byte order.
+    ForeignFormat(
+        "UTF-16 text", "iconv -f UTF-16LE -t UTF-8 {file} > {base}.utf8.jsonl", magic=[b"{\0", b"[\0"]
+    ),
+    ForeignFormat(
+        "UTF-16 text", "iconv -f UTF-16BE -t UTF-8 {file} > {base}.utf8.jsonl", magic=[b"\0{", b"\0["]
     ),
 )
 
@@ -78,12 +105,25 @@ _COMPRESSED: tuple[ForeignFormat, ...] = (
 
 _TAR = ForeignFormat("a tar archive", "tar -xf {file}", "Unpack")
 
+_SAFETENSORS = ForeignFormat("SafeTensors", "")
+
+_TFRECORD = ForeignFormat("TFRecord", "")
+
+_MARKUP = ForeignFormat(
+    "an HTML or XML page", "", remedy="It may be the error page of a failed download: download the data again"
+)
+
+# First bytes of a page, in lower case.
+_MARKUP_STARTS = (b"<!doctype html", b"<html", b"<?xml")
+
 _JSON_ARRAY = ForeignFormat("one JSON array", "jq -c '.[]' {file} > {base}.jsonl")
 
 _JSON_DOCUMENT = ForeignFormat("JSON over several lines", "jq -c . {file} > {base}.jsonl")
 
 # DuckDB reads lists in CSV as text, so the command converts the column of tokens.
 _CSV = "duckdb -c \"COPY (SELECT * REPLACE ({column}::INT[] AS {column}) FROM '{file}') TO '{base}.parquet'\""
+
+_CSV_SUFFIX = re.compile(r"\.(csv|tsv)(\.gz|\.zst)?$", re.IGNORECASE)
 
 _CSV_NAMES = re.compile(r'"?[A-Za-z_][\w .-]*"?([,;\t] *"?[A-Za-z_][\w .-]*"?)*\s*')
 
@@ -102,11 +142,20 @@ def recognize(start: bytes, *, typed: bool = False) -> ForeignFormat | None:
     for format_ in (*_BINARY, *(_COMPRESSED if typed else ())):
         if start.startswith(tuple(format_.magic)):
             return format_
-    return _TAR if start[257:262] == b"ustar" else _recognize_text(start)
+    if start[257:262] == b"ustar":
+        return _TAR
+    # Both formats start with a length of 8 bytes.
+    if start[5:8] == bytes(3) and start[8:10] == b'{"':
+        return _SAFETENSORS
+    if start[5:8] == bytes(3) and start[12:13] == b"\n":
+        return _TFRECORD
+    return _recognize_text(start)
 
 
 def _recognize_text(start: bytes) -> ForeignFormat | None:
     first, newline, rest = start.lstrip(BLANK).partition(b"\n")
+    if first[:14].lower().startswith(_MARKUP_STARTS):
+        return _MARKUP
     first, following = first.strip(BLANK), rest.lstrip(BLANK)
     if first[:1] == b"[":
         return _JSON_ARRAY if _starts_array(first, bool(newline), following) else None
@@ -167,12 +216,22 @@ def _recognize_csv(first: bytes, following: bytes) -> ForeignFormat | None:
         return None
     if separator and separator not in second:
         return None
-    names = [name.strip(' "') for name in re.split(r"[,;\t]", header)]
+    return _csv(header)
+
+
+def _csv(header: str) -> ForeignFormat:
+    names = [name.strip(' "\r') for name in re.split(r"[,;\t]", header)]
     column = next((name for name in ("input_ids", "tokens") if name in names), "COLUMN")
-    return ForeignFormat("TSV" if separator == "\t" else "CSV", _CSV.replace("{column}", column))
+    return ForeignFormat("TSV" if "\t" in header else "CSV", _CSV.replace("{column}", column))
 
 
-def foreign_error(name: str, path: str, start: bytes, *, typed: bool = False) -> UnsupportedError | None:
+# Command that writes the decompressed data of a file, by codec.
+_DECOMPRESS = {"gzip": "gzip -dc {file} > {base}", "zstd": "zstd -dc {file} > {base}"}
+
+
+def foreign_error(
+    name: str, path: str, start: bytes, *, typed: bool = False, codec: str | None = None
+) -> UnsupportedError | None:
     """Return the error for a file in an unsupported format, found from its first bytes; None for other files.
 
     >>> str(foreign_error("a.jsonl.xz", "a.jsonl.xz", b"\\xfd7zXZ\\0"))
@@ -182,15 +241,51 @@ def foreign_error(name: str, path: str, start: bytes, *, typed: bool = False) ->
         name: name of the input, for messages.
         path: path of the input, for the command.
         start, typed: as in `recognize`.
+        codec: how the file is compressed, `"gzip"` or `"zstd"`; None if it is not compressed.
     """
-    found = recognize(start, typed=typed)
+    found = recognize(start, typed=typed or codec is not None)
+    if found is None and not typed and _CSV_SUFFIX.search(path) and start[:1] not in (b"{", b""):
+        found = _csv(start.partition(b"\n")[0].decode(errors="replace"))
     if found is None:
         return None
     # A shell runs the command, so other names would need quotes.
     file = path if re.fullmatch(r"[\w./+=-]+", path) and path != "-" else "FILE"
-    base = os.path.splitext(file)[0] if os.path.splitext(file)[1] else f"{file}.out"
-    how = found.command.replace("{file}", file).replace("{base}", base)
-    remedy = f"{found.verb} it: {how}" if how else "Convert it to Parquet or JSON Lines"
+    title, before = found.title, ""
+    if codec is not None:
+        before, file = _command(_DECOMPRESS[codec], file)
+        title, before = f"{title} compressed with {codec}", f"{before} && "
+    how, _ = _command(found.command, file)
+    verb = f"Decompress and {found.verb.lower()}" if codec and found.verb != "Decompress" else found.verb
+    remedy = f"{verb} it: {before}{how}" if how else found.remedy
     return UnsupportedError(
-        f"{name}: the file is {found.title}, which padmask does not read. {remedy}", options=["input_format"]
+        f"{name}: the file is {title}, which padmask does not read. {remedy}", options=["input_format"]
     )
+
+
+def how_to_convert(path: str) -> str:
+    """Return what to do with a local file of an unknown format, as a sentence."""
+    start = b""
+    # Opening a pipe would block.
+    if os.path.isfile(path):
+        with suppress(OSError), open(path, "rb") as file:
+            start = file.read(_START_BYTES)
+    complete = start[: start.rfind(b"\n") + 1] or start
+    error = foreign_error(display_path(path), path, complete)
+    formats = "Check the names: data files end in .jsonl (or .jsonl.gz, .jsonl.zst), .parquet or .arrow."
+    return formats if error is None else f"{error}"
+
+
+def _command(template: str, file: str) -> tuple[str, str]:
+    """Return the command for a file, and the name of the file that the command writes.
+
+    >>> _command("jq -c '.[]' {file} > {base}.jsonl", "rows.jsonl")
+    ("jq -c '.[]' rows.jsonl > rows.converted.jsonl", 'rows.converted.jsonl')
+    """
+    base = os.path.splitext(file)[0] if os.path.splitext(file)[1] else f"{file}.out"
+    _, _, output = template.rpartition("{base}")
+    suffix = re.match(r"[\w.]*", output)
+    # A command must not overwrite its own input.
+    if suffix is not None and base + suffix.group() == file:
+        base = f"{base}.converted"
+    written = base + (suffix.group() if suffix else "")
+    return template.replace("{file}", file).replace("{base}", base), written

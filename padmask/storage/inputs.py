@@ -13,6 +13,7 @@ from functools import partial
 
 from padmask.errors import AccessError, DataError, SpecError, join_few
 from padmask.storage.data_files import DataFiles, choose_data_files
+from padmask.storage.foreign_formats import how_to_convert
 from padmask.storage.glob import expand, files_in, fixed_part, is_pattern, matches
 from padmask.storage.manifest_file import sizes_in
 from padmask.storage.names import MANIFEST, REPLACING, UNFINISHED, hive_keys
@@ -181,7 +182,8 @@ def _find_in_folder(folder: str) -> InputFiles:
     chosen = choose_data_files(list(paths), partial(_read_below, folder), folder=folder)
     keys = hive_keys(folder)
     files = [InputFile(_checked_file(paths[name]), keys + name) for name in chosen.data]
-    return _input_files(_checked_files(files, folder, os.listdir(folder)), chosen, folder)
+    others = {name: paths[name] for name in chosen.unknown}
+    return _input_files(_checked_files(files, folder, os.listdir(folder), others), chosen, folder)
 
 
 def _input_files(files: list[InputFile], chosen: DataFiles, folder: str) -> InputFiles:
@@ -266,11 +268,30 @@ def _refuse_incomplete(folder: str, listed: Mapping[str, int], sizes: Mapping[st
             )
 
 
-def _checked_files(files: list[InputFile], folder: str, names: Iterable[str]) -> list[InputFile]:
+def _checked_files(
+    files: list[InputFile], folder: str, names: Iterable[str], others: Mapping[str, str] | None = None
+) -> list[InputFile]:
+    """Return the data files of a folder.
+
+    Args:
+        files: the data files.
+        folder: name of the folder, for messages.
+        names: names in the folder.
+        others: path of each file of an unknown format, by name.
+
+    Raises:
+        DataError: the folder contains the output of an interrupted run.
+        AccessError: there are no data files.
+    """
     if not files and any(name.startswith(UNFINISHED) for name in names):
         raise DataError(
             f"The folder {folder!r} contains the output of an interrupted run. Run the same command again "
             "with --resume."
+        )
+    if not files and others:
+        raise AccessError(
+            f"The folder {folder!r} has no data files that padmask reads, but other files: "
+            f"{join_few(list(others))}. {how_to_convert(next(iter(others.values())))}"
         )
     if not files:
         raise AccessError(

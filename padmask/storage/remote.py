@@ -81,7 +81,11 @@ def _storage_errors(url: Url, kind: type[PadmaskError], verb: str) -> Iterator[N
         raise
     except FileNotFoundError:
         raise kind(missing_message(url)) from None
-    except (OSError, ValueError, NotImplementedError, ArrowException) as error:
+    except Exception as error:
+        # The libraries behind fsspec raise exceptions of their own.
+        known = isinstance(error, (OSError, ValueError, NotImplementedError, ArrowException))
+        if url.scheme in NATIVE and not known:
+            raise
         if "bucket" in str(error).lower() and (bucket := _missing_bucket(url)) is not None:
             raise kind(_NO_BUCKET.format(bucket)) from None
         raise kind(f"Cannot {verb} {str(url)!r}: {_summarize(error)}. {_REMEDY}") from None

@@ -38,6 +38,9 @@ _COMPRESSED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"} | {
 
 _COPY_BYTES = 1 << 20
 
+# Number of bytes that show the format of a file. A tar archive has its mark at byte 257.
+FIRST_BYTES = 512
+
 
 @dataclass
 class Source:
@@ -170,14 +173,15 @@ class Source:
     def _first_bytes(self) -> bytes:
         if self.is_pipe and self._spool is None:
             raw = self._pipe or self.open()
+            # A pipe may have only a few bytes yet.
             start = raw.read(8)
             self._pipe = cast(BinaryIO, _Prefixed(start, raw))
             return start
         if self.url is not None:
             with read_errors(self.url), open_remote_file(self.url) as file:
-                return bytes(file.read(8))
+                return bytes(file.read(FIRST_BYTES))
         with self.open() as stream:
-            return stream.read(8)
+            return stream.read(FIRST_BYTES)
 
     def spool(self, lines: int | None = None) -> None:
         """Copy a pipe to a temporary file, for repeated reads and random access.

@@ -19,7 +19,7 @@ from padmask.core.plan import Plan, make_plan
 from padmask.core.planners import make_segments
 from padmask.errors import DataError, Place, SpecError, size
 from padmask.spec.formats import FormatTraits
-from padmask.spec.pad import MaskSpec, PadSpec
+from padmask.spec.pad import FLOAT_DTYPES, MaskSpec, PadSpec
 from padmask.storage.system import free_disk, free_memory
 
 # Share of the free disk space that an output may use. A full disk would also stop other programs.
@@ -67,7 +67,7 @@ def bytes_per_position(columns: Sequence[PadColumn], mask: MaskSpec, format_: Fo
             real, padding = real + width * numbers, padding + width * numbers
     if mask.column is not None:
         dtype = mask.dtype or "bool"
-        in_text = (5, 6) if dtype == "bool" else (2, 2)
+        in_text = {"bool": (5, 6), **dict.fromkeys(FLOAT_DTYPES, (4, 4))}.get(dtype, (2, 2))
         in_bytes = format_.bool_bytes if dtype == "bool" else np.dtype(dtype).itemsize
         real += in_text[0] if format_.is_text else in_bytes
         padding += in_text[1] if format_.is_text else in_bytes

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import shlex
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import pyarrow as pa
 
 from padmask.core.arrow_lists import is_vectors, kind_of
-from padmask.core.columns import COMPANIONS
+from padmask.core.columns import COMPANIONS, MASK_NAMES
 from padmask.core.companions import ONES, ColumnChoice, choose_together, list_names, own_groups
 from padmask.core.first_rows import FirstRows
 from padmask.core.metadata import described_names
@@ -28,6 +29,11 @@ _FIRST_VECTOR = (
     'map_values(if type == "array" and length == 1 and (.[0] | type) == "array" then .[0] else . end)'
 )
 
+# Names of masks of padding in other libraries. Masks of prompts or answers mark tokens.
+_MARKS_PADDING = re.compile(
+    r"((input|src|source|token|tokens|text|seq|sequence|valid|pad|padding|key_padding)_?|.*attention_?)masks?"
+)
+
 # Whether rows are padded, or only checked.
 Purpose = Literal["pad", "audit"]
 
@@ -41,17 +47,22 @@ class Beside:
             command-line options that would pad the column.
         remarks: notes for the summary that require no action, as sentences.
         notes: warnings, as sentences.
+        suspicions: warnings about columns that may be masks of padding, as sentences.
         hint: likely reason for errors about vectors, as a sentence; empty if unknown.
         ragged: names of columns that usually have one value per token, but have other lengths in the first
-            rows. Empty if the user requested columns.
+            rows. Only for rows that are checked.
+        unpaddable: names of companions and masks whose type padmask cannot pad. Only for rows that are
+            checked.
         shared: the tokens with which most rows start and end.
     """
 
     unpadded: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    suspicions: tuple[str, ...] = ()
     hint: str = ""
     ragged: tuple[str, ...] = ()
+    unpaddable: tuple[str, ...] = ()
     shared: SharedEnds = field(default_factory=SharedEnds)
 
 
@@ -85,19 +96,30 @@ def choose_for_dataset(
         ones = masks is not None and masks.are_ones(ONES, first)
     choice = choose_together(schema, asked, spec, mask, rows, ones=ones)
     hint = _batch_dimension(schema, rows, first)
-    notes: tuple[str, ...] = (hint,) if hint else ()
+    suspicions = tuple(_suspicion(name, first) for name in _possible_masks(choice, rows))
+    unpaddable = () if asked else choice.unpaddable
+    notes = (*([hint] if hint else []), *unpaddable_notes(schema, unpaddable, "padded"))
     shared = rows.ends.get(first, SharedEnds())
     if purpose != "pad":
-        ragged = () if asked else choice.ragged
-        return choice, Beside(notes=notes, hint=hint, ragged=ragged, shared=shared), rows
+        beside = Beside(
+            notes=(hint,) if hint else (),
+            suspicions=suspicions,
+            hint=hint,
+            ragged=choice.ragged,
+            unpaddable=choice.unpaddable,
+            shared=shared,
+        )
+        return choice, beside, rows
     names = [*(column.name for column in choice.columns), *own]
     files = known_schemas(dataset)
     old = refuse_padded(files, names, mask, first_rows)
     if old is not None:
         choice = choose_together(schema, asked, spec, mask, rows, old)
     before = {name for file in files.values() for name in described_names(file)}
+    # A possible mask needs no padding.
+    before |= {*_possible_masks(choice, rows)}
     beside = _describe(schema, choice, asked, before)
-    return choice, replace(beside, notes=(*notes, *beside.notes), hint=hint, shared=shared), rows
+    return choice, replace(beside, notes=(*suspicions, *notes, *beside.notes), hint=hint, shared=shared), rows
 
 
 def _batch_dimension(schema: pa.Schema, rows: FirstRows, name: str) -> str:
@@ -109,6 +131,39 @@ def _batch_dimension(schema: pa.Schema, rows: FirstRows, name: str) -> str:
         "dimension that was not removed. To remove the dimension from all columns of JSON Lines, run "
         f"jq -c '{_FIRST_VECTOR}'"
     )
+
+
+def unpaddable_notes(schema: pa.Schema, names: Iterable[str], verb: str) -> list[str]:
+    """Return a note for each column whose type padmask cannot pad.
+
+    Args:
+        schema: columns of the input.
+        names: names of the columns.
+        verb: what was not done with the columns, such as `"padded"`.
+    """
+    return [
+        f"not {verb}: {name!r}, because padmask cannot pad the type {schema.field(name).type}"
+        for name in names
+    ]
+
+
+def _suspicion(name: str, first: str) -> str:
+    return (
+        f"the input may be padded already, because {name!r} looks like a mask of {first!r}. If 1 marks real "
+        f"tokens, remove the padding with padmask unpad --mask-column {shlex.quote(name)}"
+    )
+
+
+def _possible_masks(choice: ColumnChoice, rows: FirstRows) -> list[str]:
+    """Return columns whose names and values suggest that they mark padding of the columns."""
+    return [
+        name
+        for name in choice.alike
+        if _MARKS_PADDING.fullmatch(name)
+        and name not in MASK_NAMES
+        and name in rows.real
+        and rows.show_padding(name, choice.columns[0].name)
+    ]
 
 
 def _describe(schema: pa.Schema, choice: ColumnChoice, asked: Columns, before: Collection[str]) -> Beside:

@@ -21,7 +21,7 @@ from padmask.errors import Place
 from padmask.formats.contract import Chunk
 from padmask.formats.jsonl.reader import line_place, read_objects
 from padmask.formats.jsonl.writer import write_objects
-from padmask.spec.pad import INTEGER_DTYPES
+from padmask.spec.pad import FLOAT_DTYPES, INTEGER_DTYPES
 from padmask.stream.counts import count_written, rows_without_end
 from padmask.stream.job import Job
 from padmask.stream.late_fields import may_have_zero
@@ -36,6 +36,9 @@ _BLANK = b" \t\r\n"
 _PLAIN = b"0123456789-,[]"
 
 _COMMA, _LAST_DIGIT, _OPEN, _CLOSE = b",9[]"
+
+# Text of a real position and of padding in a mask, by dtype of the mask. Other masks contain 1 and 0.
+_FLAGS = {"bool": (b"true", b"false"), **dict.fromkeys(FLOAT_DTYPES, (b"1.0", b"0.0"))}
 
 _IGNORED = str(IGNORED_LABEL).encode()
 
@@ -314,7 +317,8 @@ def _pad_column(rows: TextRows, column: PadColumn, segments: Segments) -> None:
 def _mask_text(kept: int, target: PadTarget) -> msgspec.Raw:
     """Return the mask of a row with `kept` tokens as text, from the cache if possible."""
     maxlen = target.plan.maxlen
-    real, padding = (b"true", b"false") if target.job.mask.dtype in (None, "bool") else (b"1", b"0")
+    dtype = target.job.mask.dtype or "bool"
+    real, padding = _FLAGS.get(dtype, (b"1", b"0"))
     words, others = [real] * kept, [padding] * (maxlen - kept)
     mask = msgspec.Raw(
         b"[" + b",".join(words + others if target.job.spec.padding == "post" else others + words) + b"]"

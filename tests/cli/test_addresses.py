@@ -68,8 +68,18 @@ class Failing(LocalFileSystem):
         raise PermissionError(f"403, url='{self._url.rstrip('/')}{path}?X-Sig={SIGNATURE}'")
 
 
+class Unreachable(Failing):
+    """A storage whose library raises an exception that is no `OSError`."""
+
+    protocol = ("unreachable",)
+
+    def info(self, path: str, **_: object) -> dict[str, object]:
+        raise RuntimeError("no route to host")
+
+
 @pytest.fixture
 def distant() -> None:
+    fsspec.register_implementation("unreachable", Unreachable, clobber=True)
     fsspec.register_implementation("sftp", Distant, clobber=True)
     fsspec.register_implementation("failing", Failing, clobber=True)
 
@@ -311,3 +321,9 @@ def test_memory_url_is_not_an_output(here: Run, tmp_path: Path, option: str) -> 
     done = here("pad", "in.jsonl", option, "memory://x/y.jsonl")
     assert (done.returncode, done.stdout) == (2, "")
     assert "lost when this process ends" in done.stderr
+
+
+def test_errors_of_libraries_are_reported(distant: None, tmp_path: Path) -> None:
+    with pytest.raises(padmask.PadmaskError, match="no route to host") as caught:
+        padmask.pad_file("unreachable://host/x.jsonl", tmp_path / "out.jsonl")
+    assert "unreachable://host/x.jsonl" in str(caught.value)

@@ -215,7 +215,7 @@ def test_unused_settings_are_silent(here: Run, project: Callable[[str], Path]) -
         (
             "input-format = 'parquet'",
             ("pad", "bad.jsonl"),
-            "not a readable Parquet file",
+            "JSON Lines, not Parquet",
             "--input-format is",
         ),
         ("input-format = 'jsonl'", ("pad", "bad.parquet"), "the file is Parquet", "--input-format is"),

@@ -916,7 +916,7 @@ def test_truncated_stream_is_named(refuses: Run, tmp_path: Path, passes: tuple[s
 
 def test_wrong_format_is_named(refuses: Run, tmp_path: Path, suffix: str) -> None:
     (tmp_path / f"in{suffix}").write_text(f"{GOOD}\n" * 100)
-    refuses("pad", f"in{suffix}", "-o", "out.jsonl", says=[f"in{suffix}"])
+    refuses("pad", f"in{suffix}", "-o", "out.jsonl", says=[f"in{suffix}", "is JSON Lines"], code=2)
 
 
 class TestFlippedBytes:

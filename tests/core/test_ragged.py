@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -256,3 +258,12 @@ def test_rounding_of_large_floats():
         (2, "position 0"),
     ]
     assert "float64" in found[0].reason
+
+
+def test_masks_of_floats():
+    nan = np.array([0x7FF0000000000001]).view(np.float64)[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        mask, faults = Ragged.from_mask(pa.array([[1.0, 0.0], [0.5], [nan], [1.0]]))
+    assert mask.values.tolist() == [1, 0, 2, 2, 1]
+    assert [(fault.row, str(fault).split()[2]) for fault in faults] == [(1, "0.5"), (2, "nan")]

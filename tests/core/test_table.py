@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -175,3 +176,11 @@ def test_views_can_be_filtered(tmp_path):
 def test_input_must_be_a_table():
     with pytest.raises(PadmaskError, match="must be a pyarrow"):
         pad_table({"ids": [[1]]})
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint8", "float32"])
+def test_tensors_of_two_axes_are_vectors(dtype):
+    tensors = pa.FixedShapeTensorArray.from_numpy_ndarray(np.arange(12, dtype=dtype).reshape(2, 3, 2))
+    padded = pad_table(pa.table({"input_ids": tensors, "other": tensors}), spec=PadSpec(maxlen=4))
+    assert padded["input_ids"].to_pylist()[0] == [[0, 1], [2, 3], [4, 5], [0, 0]]
+    assert padded["mask"].to_pylist() == [[True, True, True, False]] * 2

@@ -77,6 +77,15 @@ def test_unknown_column_suggestion():
         parse_column("lables=-100", ["input_ids", "labels"])
 
 
+@pytest.mark.parametrize(
+    "text", ["input_ids,labels", "input_ids labels", "input_ids, labels", "input_ids;labels"]
+)
+def test_list_of_columns_is_split(text):
+    with pytest.raises(PadmaskError, match="repeat the option: -c input_ids -c labels"):
+        parse_column(text, ["input_ids", "labels"])
+    assert parse_column(text, ["input_ids", "labels", text]).name == text
+
+
 def test_unknown_dtype_is_named():
     with pytest.raises(PadmaskError, match="int31"):
         parse_column("ids:int31", ["ids"])
@@ -85,7 +94,7 @@ def test_unknown_dtype_is_named():
 @pytest.mark.parametrize(
     "wrong",
     [
-        lambda: MaskSpec(dtype="uint8"),
+        lambda: MaskSpec(dtype="uint64"),
         lambda: MaskSpec(column=""),
         lambda: MaskSpec(column="n", length_column="n"),
         lambda: RowPolicy(overlong="cut"),
@@ -111,3 +120,10 @@ def test_other_specs_refuse_nonsense(wrong):
 def test_added_columns_have_two_names(names):
     with pytest.raises(PadmaskError, match="same column name"):
         MaskSpec(**names)
+
+
+@pytest.mark.parametrize(("maxlen", "multiple"), [("abc", None), (-1, None), (5, 8)])
+def test_own_length_error_names_the_column(maxlen, multiple):
+    with pytest.raises(PadmaskError, match="Column 'labels' in `own_lengths`: the length") as caught:
+        PadSpec(own_lengths={"labels": maxlen}, pad_to_multiple_of=multiple)
+    assert caught.value.options[0] == "own_lengths"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import gzip
 import io
 import lzma
 import pickle
@@ -40,7 +41,14 @@ FOREIGN = {
     "an HDF5 file": [b"\x89HDF\r\n\x1a\n"],
     "an SQLite database": [b"SQLite format 3\0"],
     "a pickle of Python": [pickle.dumps([1], protocol) for protocol in (2, 3, 4, 5)],
-    "UTF-16 text": ['{"a": [1]}'.encode("utf-16")],
+    "Snappy data": [b"\xff\x06\0\0sNaPpY\0"],
+    "encrypted Parquet": [b"PARE" + bytes(30)],
+    "a Git LFS pointer": [b"version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 12\n"],
+    "SafeTensors": [(60).to_bytes(8, "little") + b'{"input_ids":{"dtype":"I64"}}'],
+    "TFRecord": [(20).to_bytes(8, "little") + b"\x80crc\n\x12\n\x10"],
+    "an HTML or XML page": [b"<!DOCTYPE html>\n<html>", b"<html>", b'<?xml version="1.0"?><Error/>'],
+    "UTF-32 text": ['{"a": [1]}'.encode("utf-32")],
+    "UTF-16 text": ['{"a": [1]}'.encode(name) for name in ("utf-16", "utf-16-le", "utf-16-be")],
     "one JSON array": [
         b"[" + LINE.strip() + b"]",
         b'[\n  {"a": [1]},\n  {"a": [2]}\n]\n',
@@ -129,3 +137,39 @@ def test_csv_command_names_the_tokens() -> None:
 
 def test_compressed_typed_files() -> None:
     assert recognize(b"\x1f\x8b\x08", typed=True) and not recognize(b"\x1f\x8b\x08")
+
+
+@pytest.mark.parametrize(
+    ("path", "data", "command"),
+    [
+        ("a.json", b'[{"a": [1]}]', "jq -c '.[]' a.json > a.jsonl"),
+        ("a.jsonl", b'[{"a": [1]}]', "jq -c '.[]' a.jsonl > a.converted.jsonl"),
+        ("a.jsonl", b'{\n  "a": [1]\n}\n', "jq -c . a.jsonl > a.converted.jsonl"),
+        ("d/a.parquet", b"x,y\n1,2\n", "TO 'd/a.converted.parquet'"),
+    ],
+)
+def test_command_keeps_the_input(path: str, data: bytes, command: str) -> None:
+    assert command in str(foreign_error(path, path, data))
+
+
+@pytest.mark.parametrize(
+    ("path", "codec", "data", "command"),
+    [
+        ("a.json.gz", "gzip", b'[{"a": [1]}]', "gzip -dc a.json.gz > a.json && jq -c '.[]' a.json > a.jsonl"),
+        ("a.jsonl.gz", "gzip", gzip.compress(LINE), "gzip -dc a.jsonl.gz > a.jsonl && gzip -dc a.jsonl > a"),
+        (
+            "a.jsonl.zst",
+            "zstd",
+            bz2.compress(LINE),
+            "zstd -dc a.jsonl.zst > a.jsonl && bzip2 -dc a.jsonl > a",
+        ),
+    ],
+)
+def test_compressed_is_decompressed(path: str, codec: str, data: bytes, command: str) -> None:
+    assert str(foreign_error(path, path, data, codec=codec)).endswith(command)
+
+
+@pytest.mark.parametrize("path", ["a.csv", "A.CSV", "a.tsv.gz"])
+def test_csv_by_suffix(path: str) -> None:
+    assert "SV, which" in str(foreign_error(path, path, b"input_ids\n"))
+    assert foreign_error(path, path, LINE) is None

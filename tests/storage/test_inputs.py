@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import os
 import subprocess
 from collections.abc import Iterator
@@ -275,3 +276,15 @@ def test_foreign_manifest_is_refused(data: Path, told: str) -> None:
         names(data)
     # As the message suggests.
     assert len(names(data, "*")) == 3
+
+
+def test_only_other_files_are_named(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl.bz2").write_bytes(bz2.compress(b"{}"))
+    with pytest.raises(UnreadableError, match=r"a\.jsonl\.bz2.*bzip2 -dc"):
+        list_inputs([str(tmp_path)])
+
+
+def test_pipe_in_a_folder_does_not_block(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.csv")
+    with pytest.raises(UnreadableError, match=r"other files: a\.csv"):
+        list_inputs([str(tmp_path)])

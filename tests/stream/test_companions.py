@@ -221,7 +221,13 @@ def test_workers_pad_companions(here: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("dtype", "padded"), [("int64", "int64"), ("int8", "int8"), ("uint8", "int8"), ("bool", "bool")]
+    ("dtype", "padded"),
+    [
+        *((name, name) for name in ("bool", "int8", "uint8", "int16", "int64", "float", "double")),
+        ("uint16", "int32"),
+        ("uint32", "int64"),
+        ("halffloat", "float"),
+    ],
 )
 def test_mask_of_ones_keeps_its_dtype(here: Path, dtype: str, padded: str) -> None:
     ones = pa.array([[1, 1], [1]]).cast(pa.list_(pa.type_for_alias(dtype)))
@@ -230,10 +236,11 @@ def test_mask_of_ones_keeps_its_dtype(here: Path, dtype: str, padded: str) -> No
     schema = pq.read_schema("out.parquet")
     assert schema.names == ["input_ids", "attention_mask"]
     assert schema.field("attention_mask").type.value_type == padded
+    assert pq.read_table("out.parquet")["attention_mask"].to_pylist() == [[1, 1], [1, 0]]
 
 
 def test_json_mask_keeps_its_values(here: Path) -> None:
-    for one, zero in ((1, 0), (True, False)):
+    for one, zero in ((1, 0), (True, False), (1.0, 0.0)):
         rows = [
             {"input_ids": [5, 6], "attention_mask": [one] * 2},
             {"input_ids": [7], "attention_mask": [one]},
@@ -599,6 +606,68 @@ def test_batch_dimension_is_reported(here: Path) -> None:
     assert pad_file(vectors, "out.jsonl").notes == ()
 
 
+# --- masks of floats, and masks with other names ---------------------------------------------------------
+
+
+@formats
+def test_float_mask_marks_padding(here: Path, format_: str) -> None:
+    rows = [
+        {"input_ids": [5, 6, 0], "attention_mask": [1.0, 1.0, 0.0]},
+        {"input_ids": [7, 0, 0], "attention_mask": [1.0, 0.0, 0.0]},
+    ]
+    path = write(f"in.{format_}", rows)
+    with pytest.raises(PaddedError, match="attention_mask"):
+        pad_file(path, "out.jsonl")
+    assert not verify_file(path).data
+    unpad_file(path, "raw.jsonl")
+    assert read("raw.jsonl") == [{"input_ids": [5, 6]}, {"input_ids": [7]}]
+
+
+@formats
+def test_named_float_mask_marks_padding(here: Path, format_: str) -> None:
+    path = write(f"in.{format_}", [{"input_ids": [5, 0], "weights": [1.0, 0.0]}])
+    with pytest.raises(PaddedError, match="weights"):
+        pad_file(path, "out.jsonl", mask=MaskSpec(column="weights", overwrite=True))
+
+
+@formats
+@pytest.mark.parametrize(
+    ("name", "mask", "suspect"),
+    [
+        ("input_mask", [1, 1, 0], True),
+        ("key_padding_mask", [0, 0, 1], True),
+        ("decoder_attention_mask", [1, 0, 0], True),
+        ("input_mask", [1, 1, 1], False),
+        ("input_mask", [1, 0, 1], False),
+        ("prompt_mask", [1, 1, 0], False),
+    ],
+)
+def test_possible_mask_is_reported(
+    here: Path, format_: str, name: str, mask: list[int], suspect: bool
+) -> None:
+    path = write(f"in.{format_}", [{"input_ids": [5, 6, 0], name: mask}])
+    for notes in (pad_file(path, "out.jsonl").notes, verify_file(path).notes):
+        assert any("padded already" in note and name in note for note in notes) == suspect
+    assert not any("already" in note for note in verify_file(path, mask_column=name).notes)
+
+
+# --- companions of other types ---------------------------------------------------------------------------
+
+
+@formats
+@pytest.mark.parametrize("name", ["offset_mapping", "labels", "attention_mask"])
+def test_list_of_objects_is_reported(here: Path, format_: str, name: str) -> None:
+    path = write(f"in.{format_}", [{"input_ids": [5, 6], name: [{"s": 0}, {"s": 1}]}])
+    for notes in (pad_file(path, "out.jsonl").notes, verify_file(path).notes):
+        assert any(f"{name!r}, because" in note and "struct" in note for note in notes)
+
+
+@formats
+def test_other_objects_are_not_noted(here: Path, format_: str) -> None:
+    path = write(f"in.{format_}", [{"input_ids": [5, 6], "messages": [{"s": 0}, {"s": 1}]}])
+    assert pad_file(path, "out.jsonl").notes == verify_file(path).notes == ()
+
+
 # --- nulls in masks --------------------------------------------------------------------------------------
 
 
@@ -631,3 +700,27 @@ def test_note_about_unchecked_columns(here: Path, own: dict[str, str]) -> None:
     pad_file(path, "out.parquet", spec=PadSpec(own_lengths={"labels": "longest"}), mask=MaskSpec(own=own))
     notes = verify_file("out.parquet").notes
     assert ["not checked: 'labels'" in note for note in notes] == ([] if own else [True])
+
+
+def test_note_names_the_mask_of_a_column(here: Path) -> None:
+    path = write("in.jsonl", [{"input_ids": [5, 6], "labels": [1]}, {"input_ids": [7], "labels": [1, 2]}])
+    own = {"labels": "labels_mask"}
+    pad_file(path, "out.jsonl", spec=PadSpec(own_lengths={"labels": 3}), mask=MaskSpec(own=own))
+    (note,) = verify_file("out.jsonl").notes
+    assert "'labels_mask'" not in note and note.endswith("-c labels --mask-column labels_mask")
+    assert verify_file("out.jsonl", columns=["labels"], mask_column="labels_mask").notes == ()
+
+
+@formats
+def test_ragged_columns_beside_padded_ids(here: Path, format_: str) -> None:
+    rows = [
+        {"input_ids": [5, 6], "labels": [1], "offset_mapping": [{"s": 0}]},
+        {"input_ids": [7], "labels": [1, 2], "offset_mapping": [{"s": 1}]},
+    ]
+    pad_file(write("in.jsonl", rows), f"out.{format_}")
+    notes = verify_file(f"out.{format_}").notes
+    assert [note.partition(" (")[0].partition(",")[0] for note in notes] == [
+        "not checked: 'offset_mapping'",
+        "not checked: 'labels'",
+    ]
+    assert verify_file(f"out.{format_}", columns=["input_ids"]).notes == ()

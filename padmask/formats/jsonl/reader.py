@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from padmask.core.arrow_lists import Kind
-from padmask.errors import AccessError, DataError, Fault, Place, UnreadableError, UnsupportedError, size
+from padmask.errors import AccessError, DataError, Fault, Place, UnreadableError, size
 from padmask.formats.contract import HEAD_BYTES, HEAD_ROWS, Batch, Chunk, Wanted
 from padmask.formats.jsonl.chunk_buffer import ChunkBuffer
 from padmask.formats.jsonl.exact_numbers import read_value
@@ -27,10 +27,10 @@ from padmask.formats.jsonl.head import Head, value_or_none
 from padmask.formats.jsonl.kinds import TokenKinds
 from padmask.formats.jsonl.line_faults import line_fault
 from padmask.formats.jsonl.tokens import read_sequences
-from padmask.spec.formats import FORMATS
+from padmask.formats.other_format import other_format_error
+from padmask.spec.formats import DEFAULT_FORMAT
 from padmask.storage.blank_lines import BLANK, blank_lines, filled_lines, is_blank
 from padmask.storage.decompress import DAMAGED, open_decompressed
-from padmask.storage.foreign_formats import foreign_error
 from padmask.storage.names import compression_of
 from padmask.storage.source import Source
 from padmask.storage.system import free_memory
@@ -158,20 +158,9 @@ class JsonlReader:
         Raises:
             UnsupportedError: the input has a different format.
         """
-        error = foreign_error(self._source.name, self._source.path, start)
+        error = other_format_error(self._source, start, DEFAULT_FORMAT, codec)
         if error is not None:
             raise error
-        other = next((traits for traits in FORMATS.values() if start.startswith(traits.magic)), None)
-        if other is not None:
-            remedy = (
-                "Decompress it"
-                if codec
-                else f"Use the suffix {other.suffixes[0]} or --input-format {other.name}"
-            )
-            raise UnsupportedError(
-                f"{self._source.name}: the file is {other.title}, not JSON Lines. {remedy}.",
-                options=["input_format"],
-            )
 
     def _refuse_endless(self, parts: int, line: int) -> None:
         """Raise an error for a line that is too long to parse in the free memory."""

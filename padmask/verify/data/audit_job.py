@@ -16,13 +16,15 @@ import pyarrow as pa
 
 from padmask.core.columns import name_columns
 from padmask.core.companions import list_names
-from padmask.core.metadata import read_descriptions
+from padmask.core.metadata import described_names, read_descriptions
 from padmask.core.padding import Padding
+from padmask.core.still_padded import is_named_mask
 from padmask.core.unpad_job import groups_with_marks, unsure_columns
 from padmask.errors import SpecError, column_flags, quoted
 from padmask.formats.dataset import Dataset
 from padmask.spec.columns import Column, Columns
 from padmask.spec.pad import Side
+from padmask.stream.choice import unpaddable_notes
 from padmask.stream.first_rows import read_first_rows
 from padmask.stream.job import Job, PadRequest, make_job
 from padmask.stream.padding import find_dataset_padding, unmarked_padding_notes
@@ -100,7 +102,12 @@ def make_audit_job(
     # The mask of other columns is no second mask of the tokens.
     masks = [field for field in job.masks if field.name not in taken]
     taken |= {column.name for other in also for column in other.pad.columns}
-    notes = [*job.notes, *_ragged_notes(job, taken | {field.name for field in masks})]
+    notes = [*job.notes]
+    if not asked.columns:
+        notes += unpaddable_notes(dataset.schema(), job.pad.beside.unpaddable, "checked")
+        # Other notes describe columns that padmask padded.
+        taken |= {*described_names(dataset.schema()), *(field.name for field in masks)}
+        notes += _ragged_notes(dataset, job, taken)
     return replace(job, also=tuple(also), masks=masks, notes=notes)
 
 
@@ -136,7 +143,8 @@ def _make_group_job(
     job, unsure_notes = _without_unsure(dataset, job, padding, asked)
     masks = mask_fields(dataset, beside_tokens(dataset, job.columns, padding))
     values = known_pad_values(job.columns, padding, requested=bool(asked.columns))
-    notes = [*job.beside.notes, *unsure_notes]
+    suspicions = job.beside.suspicions if padding is None else ()
+    notes = [*suspicions, *job.beside.notes, *unsure_notes]
     if padding is not None and not asked.columns:
         notes += unmarked_padding_notes(dataset, padding)
     side_from = ""
@@ -164,15 +172,33 @@ def _without_unsure(
     return replace(job, columns=columns), notes
 
 
-def _ragged_notes(job: AuditJob, checked: Collection[str]) -> list[str]:
+def _ragged_notes(dataset: Dataset, job: AuditJob, checked: Collection[str]) -> list[str]:
     """Return a note about columns that are not checked because of lengths other than the first column's."""
     marks = () if job.padding is None else job.padding.names
     names = [name for name in job.pad.beside.ragged if name not in checked and name not in marks]
-    flags = "; ".join(column_flags([name]) for name in names)
+    if not names:
+        return []
+    masks = _masks_of(dataset, names)
+    names = [name for name in names if name not in masks.values()]
+    flags = [
+        column_flags([name]) + (f" --mask-column {shlex.quote(masks[name])}" if name in masks else "")
+        for name in names
+    ]
     first = job.pad.columns[0].name
-    return (
-        [f"not checked: {quoted(names)} (lengths differ from {first!r}). To check: {flags}"] if names else []
-    )
+    return [f"not checked: {quoted(names)} (lengths differ from {first!r}). To check: {'; '.join(flags)}"]
+
+
+def _masks_of(dataset: Dataset, names: Sequence[str]) -> dict[str, str]:
+    """Return the mask of each column whose padding a mask of the same lengths marks in the first rows."""
+    schema = dataset.schema()
+    rows = read_first_rows(dataset, list_names(schema))
+    masks = [name for name in rows.zeros if is_named_mask(schema.field(name))]
+    return {
+        name: mask
+        for name in names
+        for mask in masks
+        if mask != name and rows.have_same_lengths(mask, name) and rows.show_padding(mask, name)
+    }
 
 
 def _described_files(dataset: Dataset) -> list[str]:

@@ -1,0 +1,68 @@
+"""Inputs with the wrong suffix are named, and none of them is called corrupt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from padmask.errors import UnreadableError, UnsupportedError
+from padmask.formats import open_reader
+from padmask.spec.formats import FORMATS, input_formats
+from padmask.storage.source import Source
+
+TABLE = pa.table({"input_ids": [[1, 2], [3]]})
+
+
+def write(path: Path, format_: str) -> Path:
+    if format_ == "jsonl":
+        path.write_bytes(b'{"input_ids": [1, 2]}\n')
+    elif format_ == "parquet":
+        pq.write_table(TABLE, path)
+    else:
+        with pa.ipc.new_file(path, TABLE.schema) as file:
+            file.write_table(TABLE)
+    return path
+
+
+NAMES = [traits.name for traits in input_formats()]
+
+
+@pytest.mark.parametrize(("real", "read"), [(a, b) for a in NAMES for b in NAMES if a != b])
+def test_wrong_format_is_named(tmp_path: Path, real: str, read: str) -> None:
+    source = Source(str(write(tmp_path / "a", real)))
+    with pytest.raises(UnsupportedError, match=f"{FORMATS[real].title}, not {FORMATS[read].title}"):
+        open_reader(FORMATS[read], source, None).schema()
+
+
+@pytest.mark.parametrize("read", ["parquet", "arrow"])
+@pytest.mark.parametrize(
+    ("data", "title"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "a Git LFS pointer"),
+        (b"<!doctype html>", "an HTML or XML page"),
+        (b"PARE" + bytes(40), "encrypted Parquet"),
+    ],
+)
+def test_no_data_is_named(tmp_path: Path, read: str, data: bytes, title: str) -> None:
+    (tmp_path / "a").write_bytes(data)
+    with pytest.raises(UnsupportedError, match=title):
+        open_reader(FORMATS[read], Source(str(tmp_path / "a")), None).schema()
+
+
+@pytest.mark.parametrize("read", ["parquet", "arrow"])
+def test_empty_file_is_named(tmp_path: Path, read: str) -> None:
+    (tmp_path / "a").touch()
+    with pytest.raises(UnreadableError, match="empty"):
+        open_reader(FORMATS[read], Source(str(tmp_path / "a")), None).schema()
+
+
+def test_unsupported_type_is_not_called_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(*_: object, **__: object) -> None:
+        raise pa.ArrowNotImplementedError("Integers with more than 64 bits not implemented")
+
+    monkeypatch.setattr(pq, "ParquetFile", read)
+    with pytest.raises(UnsupportedError, match=r"more than 64 bits.*without this feature"):
+        open_reader(FORMATS["parquet"], Source(str(write(tmp_path / "a", "parquet"))), None).schema()
