@@ -104,7 +104,7 @@ def describe_large_ends(maxlen: int, first: int, last: int, overlap: int | None)
 
 
 def own_length_error(name: str, error: SpecError) -> SpecError:
-    """Return the error for the length of a column with its own length, with the name of the column."""
+    """Return the error for an invalid maxlen of one column. The message contains the column name."""
     message = f"{error}".replace("`maxlen`", "the length")
     return SpecError(f"Column {name!r} in `own_lengths`: {message}", options=["own_lengths", *error.options])
 
