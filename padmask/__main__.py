@@ -42,7 +42,7 @@ class _TerminatedError(BaseException):
 
 
 def main() -> NoReturn:
-    """Run the command line and exit the process with its exit code."""
+    """Run the command line, and end the process with the exit code of the command."""
     if os.name != "posix":
         print("Error: padmask runs on Linux and macOS. On Windows, run padmask in WSL.", file=sys.stderr)
         sys.exit(2)
@@ -109,13 +109,13 @@ def _raise_for_signal(number: int, _: object) -> None:
 
 
 class _DroppedSignal:
-    """State of `_repeat_dropped_signal`: `in_hook` is True while the function runs."""
+    """State of `_repeat_dropped_signal`: `in_hook` is True while that function runs."""
 
     in_hook = False
 
 
 def _repeat_dropped_signal(dropped: "sys.UnraisableHookArgs") -> None:
-    """Send a signal again if Python dropped the exception of the signal handler, as it does in finalizers."""
+    """Send a signal again if the exception of its handler was dropped. Python does this in finalizers."""
     stopped = dropped.exc_value
     if not isinstance(stopped, (KeyboardInterrupt, _TerminatedError)):
         sys.__unraisablehook__(dropped)

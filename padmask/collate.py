@@ -110,7 +110,7 @@ def _columns_of(rows: list[Any], columns: Columns) -> dict[str, list[Any]]:
 
 
 def _to_framework(array: Any, framework: str) -> Any:
-    """Convert an array of numbers. Lists and arrays of strings stay as they are."""
+    """Convert an array of numbers to the array type of `framework`. Other values stay unchanged."""
     if framework == "numpy" or not isinstance(array, np.ndarray) or array.dtype.kind == "O":
         return array
     module, function = _CONVERTERS[framework]

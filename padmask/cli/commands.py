@@ -1,4 +1,4 @@
-"""The commands and their one-line help texts, and functions that import their modules on demand."""
+"""The commands with their one-line help texts, and functions that import the modules of the commands."""
 
 from __future__ import annotations
 

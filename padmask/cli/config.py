@@ -49,7 +49,7 @@ class CommandLineOnly(click.Option):
     """A command-line option that a pyproject.toml must not set.
 
     Args:
-        because: reason, as a predicate of the option, such as "deletes files".
+        because: the reason. It follows the name of the option in messages, such as "deletes files".
     """
 
     def __init__(self, *args: Any, because: str, **kwargs: Any) -> None:
@@ -72,7 +72,7 @@ def command_line_only(*names: str, because: str, **attributes: Any) -> Callable[
 
     Args:
         names: as in `click.option`.
-        because: reason, as a predicate of the option, such as "deletes files".
+        because: the reason. It follows the name of the option in messages, such as "deletes files".
         attributes: as in `click.option`.
     """
     return click.option(*names, cls=CommandLineOnly, because=because, **attributes)
@@ -119,7 +119,7 @@ class ConfiguredCommand(click.Command):
             raise
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command. If a pyproject.toml sets options, print its path at the end and in errors."""
+        """Run the command. If a pyproject.toml sets options, print the path of this file."""
         try:
             result = super().invoke(ctx)
         except PadmaskError as error:
@@ -162,7 +162,7 @@ def _changed(ctx: click.Context) -> list[click.Parameter]:
 
 
 def _set_in(ctx: click.Context, parameters: Sequence[click.Parameter]) -> str:
-    """Return text with the options and the path of the pyproject.toml that sets them."""
+    """Return text that names the options, and the pyproject.toml that sets them."""
     verb = "is" if len(parameters) == 1 else "are"
     *names, last = map(long_option, parameters)
     named = f"{', '.join(names)} and {last}" if names else last
@@ -269,7 +269,7 @@ def _refuse_command_line_only(
 
 
 def _command_line_only(command: click.Command) -> dict[str, str]:
-    """Return the options that only the command line may set (without dashes), with the reasons."""
+    """Return the options that only the command line may set: each reason, keyed by option name."""
     return {
         option.removeprefix("--"): getattr(parameter, "because", "is not a setting")
         for parameter in command.params

@@ -92,7 +92,7 @@ def error_report(error: Exception, option_names: Mapping[str, str]) -> dict[str,
 
     Args:
         error: exception that ended the run.
-        option_names: long option by parameter name.
+        option_names: long option for each parameter, keyed by parameter name.
     """
     known = error if isinstance(error, PadmaskError) else PadmaskError(message_of(error))
     place = known.place

@@ -46,8 +46,8 @@ def run_guarded(
         print_error: function that prints an error message and returns the exit code of a failed run.
         inputs: input paths, for error messages.
         bound_memory: whether to limit the child's virtual memory. A huge allocation then fails safely.
-        quiet: whether to discard the output of native code to stderr.
-        runs_model: whether the run also runs a model, which may crash too.
+        quiet: whether to discard what native code prints to stderr.
+        runs_model: whether `run` also runs a model, which may crash too.
     """
     parent = os.getpid()
     reading, writing = os.pipe()

@@ -119,7 +119,7 @@ threads_option = setting(
 
 
 def input_options(command: Command) -> Command:
-    """Add to a command the options for its input and for padding."""
+    """Add the options for the input and for padding to a command."""
     for option in reversed(
         (
             inputs_argument,

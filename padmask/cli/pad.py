@@ -54,7 +54,7 @@ class PadArguments:
         resume: whether to resume an incomplete run in the output folder.
         delete: whether to delete files of an earlier dataset in the output folder.
         shard_bytes: size above which a Parquet file is split, in bytes. If None, the default size is used.
-        folder_options: names of options on the command line that require an output folder.
+        folder_options: names of the options that the command line sets and that require an output folder.
     """
 
     to: Output
@@ -254,7 +254,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
 
 
 def _own_lengths(texts: Sequence[str]) -> list[tuple[str, int | str]]:
-    """Parse `NAME[=MAXLEN]`. A name may contain `=` if the text ends with a MAXLEN."""
+    """Parse the values of --own-length: `NAME[=MAXLEN]`. If MAXLEN is given, NAME may contain `=`."""
     found: list[tuple[str, int | str]] = []
     for text in texts:
         name, equals, maxlen = text.rpartition("=")
@@ -264,7 +264,7 @@ def _own_lengths(texts: Sequence[str]) -> list[tuple[str, int | str]]:
 
 
 def _own_masks(texts: Sequence[str]) -> list[tuple[str, str]]:
-    """Parse `NAME=COLUMN`."""
+    """Parse the values of --own-mask: `NAME=COLUMN`."""
     found = []
     for text in texts:
         name, _, column = text.partition("=")
@@ -289,7 +289,7 @@ def _refuse_twice(option: str, names: Sequence[str], parameter: str) -> None:
 def _refuse_mask_options(ctx: click.Context, given: Mapping[str, Any]) -> None:
     """Raise an error if the name or the dtype of a mask is set, but no mask is added.
 
-    --no-mask on the command line overrides the options of a mask in pyproject.toml.
+    If the command line sets --no-mask, mask options in pyproject.toml are ignored.
     """
     if not given["no_mask"]:
         return

@@ -12,7 +12,7 @@ from padmask.stream.progress import ProgressCallback
 def open_progress(
     *, quiet: bool, progress: bool, output: str = ""
 ) -> AbstractContextManager[ProgressCallback | None]:
-    """Return a context that shows a progress bar, if stderr is a terminal that does not show the output.
+    """Return a context that shows a progress bar if stderr is a terminal and does not show the output.
 
     Args:
         quiet: value of --quiet.

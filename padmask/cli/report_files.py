@@ -23,8 +23,8 @@ def open_report(path: str, unfinished: bytes) -> Iterator[BinaryIO]:
     """Open a report file. Until the `with` block succeeds, the file contains the report `unfinished`.
 
     After Ctrl-C, a signal or a crash in native code, the process cannot write a report, so this report is
-    written before the run. The function does not replace other files at this time, because the run may still
-    read them.
+    written before the run. A file that is not a report is not replaced at this time, because the run may
+    still read the file.
 
     Args:
         path: path or address of the file, as for `open_output`.

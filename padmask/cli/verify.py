@@ -99,7 +99,7 @@ class ModelOptions:
         spec: arguments for `ModelSpec`.
         model: path of a saved Keras model, as in `ModelProof`.
         predict: function of ids and a mask, as `module:function`.
-        inputs: column name by input name.
+        inputs: name of the column for each model input, keyed by input name.
         custom_objects: path of a Python file that defines the model's custom classes.
         allow_unsafe: whether code in the model file may run.
     """

@@ -65,13 +65,13 @@ def pad(
         options: fields of `PadSpec`, such as `maxlen`, which replace those of `spec`.
 
     Returns:
-        For a dict of columns, a dict with the padded columns, their mask and the other columns. For rows,
-        `values` of shape (rows, maxlen, ...); `mask` of shape (rows, maxlen), bool, True at real tokens; and
-        `lengths` of shape (rows,), int64, the number of tokens kept in each row. The values have the dtype of
-        the spec. With the default dtype, ints become int32, Python floats become float32, floats in arrays
-        keep float32 or float64, and strings stay strings (dtype object). For Python lists of numbers, the
-        first row that is not empty determines the dtype: float32 if this row contains a float, otherwise
-        int32.
+        For a dict of columns, a dict with the padded columns, their mask and the other columns. For rows, a
+        `Padded` with three arrays. `values` has the shape (rows, maxlen, ...). `mask` is a bool array of
+        shape (rows, maxlen), True at real tokens. `lengths` is an int64 array of shape (rows,): the number of
+        tokens kept in each row. The values have the dtype of the spec. With the default dtype, ints become
+        int32, Python floats become float32, floats in arrays keep float32 or float64, and strings stay
+        strings (dtype object). For Python lists of numbers, the first row that is not empty determines the
+        dtype: float32 if this row contains a float, otherwise int32.
 
     Raises:
         SpecError: the pad value does not fit the dtype.
@@ -109,7 +109,7 @@ def pad(
 
 
 def _default_dtype(ragged: Ragged) -> str:
-    """Return the default dtype for the tokens. A table column has the same default dtype."""
+    """Return the default dtype for the tokens: the same dtype as for a table column with these tokens."""
     if ragged.values.size == 0:
         return DEFAULT_DTYPE
     # Arrays keep the width of their floats. Python floats have no width.
@@ -156,14 +156,14 @@ def sequence_mask(lengths: npt.ArrayLike, maxlen: int | None = None, padding: Si
            [ True,  True,  True]])
 
     Args:
-        lengths: number of tokens in each row, integers, shape (rows,). If a length exceeds `maxlen`, the mask
+        lengths: number of tokens in each row: integers, shape (rows,). If a length exceeds `maxlen`, the mask
             of the row is all True.
         maxlen: length of every mask row, in tokens. If None, the largest length.
         padding: `"post"` puts the padding after the tokens, `"pre"` before them; `"right"` and `"left"`
             mean the same.
 
     Returns:
-        Mask of shape (rows, maxlen), bool, True at real tokens.
+        Bool mask of shape (rows, maxlen), True at real tokens.
 
     Raises:
         SpecError: `lengths` or `maxlen` contains a negative number or a non-integer, or the mask does not

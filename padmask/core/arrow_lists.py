@@ -94,8 +94,8 @@ def cut_lists(array: pa.Array, firsts: Positions, lengths: Positions) -> pa.Arra
 
     Args:
         array: list column without null rows.
-        firsts: index of the first token of each slice in its row, int64, shape (rows,).
-        lengths: number of tokens of each slice, int64, shape (rows,).
+        firsts: index of the first token of each slice in its row: int64, shape (rows,).
+        lengths: number of tokens of each slice: int64, shape (rows,).
 
     Raises:
         OutputError: the slices have more tokens than a list array can contain.
@@ -132,7 +132,7 @@ def to_arrow(values: npt.NDArray[Any]) -> pa.Array:
     DataType(int32)
 
     Args:
-        values: integers or floats, shape (n,).
+        values: array of integers or floats, of shape (n,).
     """
     buffer = pa.py_buffer(np.ascontiguousarray(values))
     return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, buffer])
@@ -171,7 +171,7 @@ def numpy_dtype(type_: pa.DataType) -> np.dtype[Any]:
 
 
 def kind_of(type_: pa.DataType) -> Kind:
-    """Return the kind of token in an Arrow list type.
+    """Return the kind of token in an Arrow list type, such as int, float or string.
 
     If the tokens are vectors, return the kind of their values.
 
@@ -211,7 +211,7 @@ def float_dtype(type_: pa.DataType) -> str:
 
 
 def with_floats(type_: pa.DataType, float_: pa.DataType) -> pa.DataType:
-    """Replace the float type in a sequence type of JSON data.
+    """Replace the float type in a sequence type. Types without floats stay unchanged.
 
     >>> with_floats(pa.list_(pa.float64()), pa.float32()), with_floats(pa.list_(pa.int64()), pa.float32())
     (ListType(list<item: float>), ListType(list<item: int64>))
@@ -269,7 +269,7 @@ def is_mask(type_: pa.DataType) -> bool:
 
 
 def vector_size(type_: pa.DataType) -> int | None:
-    """Return the length of the vectors in a list type; 0 if the type allows any length, None without vectors.
+    """Return the length of the vectors in a list type: 0 for any length, None if there are no vectors.
 
     >>> vector_size(pa.list_(pa.list_(pa.float32(), 4))), vector_size(pa.list_(pa.int32()))
     (4, None)
@@ -281,7 +281,9 @@ def vector_size(type_: pa.DataType) -> int | None:
 
 
 def storage_type(type_: pa.DataType) -> pa.DataType:
-    """Return the storage type of an extension type, or the value type of a dictionary type. Keep other types.
+    """Return the storage type of an extension type, or the value type of a dictionary type.
+
+    Return other types unchanged.
 
     The storage type of a tensor is a list of lists.
 
@@ -326,7 +328,7 @@ def without_wrappers(array: pa.Array | pa.ChunkedArray) -> pa.Array:
 
 
 def as_lists(rows: pa.Array) -> pa.Array:
-    """Cast an array of type null to lists."""
+    """Cast an array of type null to a list type. Return other arrays unchanged."""
     return rows.cast(pa.list_(pa.null())) if pat.is_null(rows.type) else rows
 
 
@@ -385,14 +387,14 @@ def token_values(tokens: pa.Array) -> npt.NDArray[Any]:
 def vector_values(
     tokens: pa.Array, starts: Positions, lengths: Positions, inner: int | None
 ) -> tuple[npt.NDArray[Any], Flags, Callable[[int], str]]:
-    """Return the vectors, shape (tokens, F), whether each vector is bad, and the function that says why.
+    """Return the vectors, flags of the bad vectors, and a function that says why a vector is bad.
 
-    A vector is bad if it does not have F numbers.
+    The vectors have the shape (tokens, F). A vector that does not have F numbers is bad.
 
     Args:
         tokens: the vectors, a list array.
-        starts: index of the first vector of each row, int64, shape (rows,).
-        lengths: number of vectors in each row, int64, shape (rows,).
+        starts: index of the first vector of each row: int64, shape (rows,).
+        lengths: number of vectors in each row: int64, shape (rows,).
         inner: length that every vector must have. If None, the length of the first vector that is not empty.
 
     Raises:
@@ -400,7 +402,9 @@ def vector_values(
     """
     begins, sizes, numbers = list_windows(tokens)
     if is_list(numbers.type):
-        raise SpecError(f"lists of {tokens.type} are nested too deeply; flatten the vectors first")
+        raise SpecError(
+            f"lists of {tokens.type} are nested too deeply; flatten each token to a vector of numbers"
+        )
     nulls = null_flags(tokens)
     if inner is None:
         inner = _first_size(np.where(nulls, 0, sizes), starts, lengths)
@@ -448,7 +452,7 @@ def to_lists(values: npt.NDArray[Any], dtype: str, fixed_size: bool = False) -> 
     ListType(list<item: int32>)
 
     Args:
-        values: padded values, shape (rows, maxlen, ...).
+        values: padded values, of shape (rows, maxlen, ...).
         dtype: one of `DTYPES`.
         fixed_size: whether to create fixed-size lists. Some readers do not support them.
     """

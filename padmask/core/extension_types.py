@@ -14,7 +14,7 @@ _NAME, _METADATA = b"ARROW:extension:name", b"ARROW:extension:metadata"
 
 
 def tensor_list_type(type_: pa.FixedShapeTensorType) -> pa.DataType:
-    """Return the type of tensors as lists of lists, with one level for each axis.
+    """Return the list type that can store tensors, with one level of lists for each axis.
 
     >>> tensor_list_type(pa.fixed_shape_tensor(pa.float32(), [3, 2]))
     FixedSizeListType(fixed_size_list<item: fixed_size_list<item: float>[2]>[3])
@@ -29,7 +29,7 @@ def tensor_list_type(type_: pa.FixedShapeTensorType) -> pa.DataType:
 
 
 def tensor_lists(tensors: pa.FixedShapeTensorArray) -> pa.Array:
-    """Return tensors as lists of lists, with one level for each axis.
+    """Convert tensors to nested lists, with one level of lists for each axis.
 
     >>> flat = pa.array([[1, 2, 3, 4]], pa.list_(pa.int32(), 4))
     >>> type_ = pa.fixed_shape_tensor(pa.int32(), [2, 2])

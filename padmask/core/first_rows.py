@@ -42,14 +42,16 @@ class FirstRows:
     (True, True)
 
     Args:
-        lengths: length of each row, int64, shape (rows,), by name of the list column. The length is -1 if the
-            row is null or contains a null token.
-        zeros: whether each row contains a 0, bool, shape (rows,), by name of the column that may be a mask.
+        lengths: row lengths of each list column, keyed by column name: int64, shape (rows,). A length is -1
+            if the row is null or contains a null token.
+        zeros: flags of the rows that contain a 0, for each column that may be a mask, keyed by column name:
+            bool, shape (rows,), True if the row contains a 0.
         ones: names of the columns that may be masks and contain only ones.
         empty: names of the columns whose rows are all null.
-        real: start and number of the real tokens in each row, int64, shape (rows, 2), by name of the column
-            that may be a mask. Only columns that mark padding at one end of each row are included.
-        ends: tokens with which most rows start and end, by name of the list column.
+        real: start and number of the real tokens in each row, for each column that may be a mask, keyed by
+            column name: int64, shape (rows, 2). Only columns that mark padding at one end of each row are
+            included.
+        ends: tokens that most rows of a list column start and end with, keyed by column name.
     """
 
     lengths: Mapping[str, Positions]
@@ -104,13 +106,13 @@ class FirstRows:
         return name in self.lengths and bool((self.lengths[name] > 0).any())
 
     def show_padding(self, mask: str, column: str) -> bool:
-        """Return whether any row of a mask contains a 0 and is as long as the row of the other column."""
+        """Return whether any row of a mask contains a 0 and is as long as the same row of `column`."""
         if mask not in self.zeros or column not in self.lengths:
             return False
         return bool((self.zeros[mask] & (self.lengths[mask] == self.lengths[column])).any())
 
     def mark_other_padding(self, other: str, mask: str | None) -> bool:
-        """Return whether a column may be a mask, and marks other positions as padding than the mask `mask`.
+        """Return whether a column may be a mask and marks different positions as padding than `mask` does.
 
         Args:
             other: name of the column.
@@ -124,7 +126,7 @@ class FirstRows:
         return bool((self.real[mask] != self.real[other])[both].any())
 
     def are_ones(self, mask: str, column: str) -> bool:
-        """Return whether a mask contains only ones and is as long as another column in each row."""
+        """Return whether a mask contains only ones and each row is as long as the same row of `column`."""
         return mask in self.ones and self.have_same_lengths(column, mask)
 
 

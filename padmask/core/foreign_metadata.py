@@ -215,7 +215,7 @@ def _feature(type_: pa.DataType) -> Any:
 
 
 def _pandas(stored: Any, change: _Change) -> Any:
-    """Return the pandas description of the changed columns."""
+    """Return the `pandas` schema metadata, updated for the changed columns."""
     old = {column.get("field_name", column["name"]): column for column in stored["columns"]}
     names = set(change.after.names)
     columns = [
@@ -256,7 +256,7 @@ def field_metadata(field: pa.Field | None, type_: pa.DataType, *, changed: bool)
 
 
 def without_field_ids(schema: pa.Schema) -> pa.Schema:
-    """Return a schema without Iceberg field ids. With ids, readers ignore new columns, which have no id."""
+    """Return a schema without Iceberg field ids. With ids, readers ignore columns without ids."""
     return pa.schema([_without_id(field) for field in schema], metadata=schema.metadata)
 
 
@@ -306,14 +306,15 @@ def _names_in(feature: Any) -> Iterator[str]:
 
 
 def lost_class_names(files: Iterable[pa.Schema], after: pa.Schema | None) -> dict[str, bool]:
-    """Return the columns whose class label names are in an input file but not in the output.
+    """Return the columns that lose their class label names in the output.
 
     Args:
         files: schema of each input file.
         after: schema of the output; None for a format without metadata.
 
     Returns:
-        Whether the class label names differ between the files, by column name.
+        A dict with an item for each such column: the key is the column name, and the value is whether the
+        class label names differ between the input files.
     """
     known = {} if after is None else class_names(after)
     had: dict[str, list[list[str]]] = {}

@@ -27,7 +27,7 @@ class RowWindows:
     """The windows of rows, in order.
 
     Args:
-        rows: for each window, the number of its source row, int64, shape (windows,).
+        rows: source row number of each window: int64, shape (windows,).
         places: the part of the source row that each window covers.
     """
 
@@ -112,11 +112,12 @@ class JoinPlan:
     """The tokens that each window adds to its joined row.
 
     Args:
-        firsts: index of the first window of each row, int64, shape (rows,).
-        starts: index of the first token that a window adds, int64, shape (windows,).
-        counts: number of tokens that a window adds, int64, shape (windows,).
-        causes: faults of the windows that are bad themselves, in order.
-        faults: windows that cannot be joined. If a window of a row is bad, all windows of the row are bad.
+        firsts: index of the first window of each row: int64, shape (rows,).
+        starts: index of the first token that a window adds: int64, shape (windows,).
+        counts: number of tokens that a window adds: int64, shape (windows,).
+        causes: a `Fault` for each window that has an error, in the order of the windows.
+        faults: a `Fault` for each window that cannot be joined. If one window of a row has an error, none of
+            the windows of the row can be joined.
     """
 
     firsts: Positions
@@ -127,7 +128,7 @@ class JoinPlan:
 
     @property
     def row_lengths(self) -> Positions:
-        """Return the number of tokens of each joined row, int64, shape (rows,)."""
+        """Return the number of tokens of each joined row: int64, shape (rows,)."""
         seen = np.append(0, np.cumsum(self.counts))
         ends = np.append(self.firsts[1:], len(self.counts)) if len(self.firsts) else self.firsts
         lengths: Positions = seen[ends] - seen[self.firsts]
@@ -144,8 +145,8 @@ def plan_join(windows: RowWindows, lengths: Positions, found: Iterable[Fault] = 
 
     Args:
         windows: consecutive windows. All windows of a row are adjacent.
-        lengths: number of tokens in each window, int64, shape (windows,).
-        found: windows that are bad for other reasons.
+        lengths: number of tokens in each window: int64, shape (windows,).
+        found: a `Fault` for each window in which an earlier check found an error.
     """
     places, total = windows.places, len(lengths)
     before = np.maximum(np.arange(total) - 1, 0)
@@ -186,19 +187,19 @@ def plan_join(windows: RowWindows, lengths: Positions, found: Iterable[Fault] = 
 
 
 _NO_MATCH = "{window} does not have the tokens that its columns describe"
-_LACKS_LATER = "the windows after {window} are missing or in another place"
+_LACKS_LATER = "the windows after {window} are missing or at a different position"
 _STRAYED = "{window} is followed by the next window of another source row"
-_LACKS_EARLIER = "a window before {window} is missing or in another place"
+_LACKS_EARLIER = "a window before {window} is missing or at a different position"
 
 
 def find_differences(batch: pa.RecordBatch, windows: RowWindows, without: Collection[str]) -> list[Fault]:
-    """Return a `Fault` for each window in which a field has another value than in the window before.
+    """Return a `Fault` for each window in which the value of a field differs from the previous window.
 
-    Joined rows have one value of each field, so other values would be lost.
+    A joined row has only one value for each field, so the other value would be lost.
 
     Args:
         batch: windows with all fields.
-        windows: the windows.
+        windows: the places of the windows in their source rows.
         without: names of columns that may differ.
     """
     later = windows.later
@@ -218,8 +219,8 @@ def find_differences(batch: pa.RecordBatch, windows: RowWindows, without: Collec
 
 
 def other_value(windows: RowWindows, row: int, name: str) -> Fault:
-    """Return the `Fault` of a window in which a field has another value than in the window before."""
-    return Fault(row, f"{windows.name(row)} has another value than the window before", name)
+    """Return the `Fault` for a window in which the value of a field differs from the previous window."""
+    return Fault(row, f"{windows.name(row)} does not have the same value as the previous window", name)
 
 
 def join_remedy(fault: Fault) -> str:
@@ -250,7 +251,7 @@ def join_rows(
     Args:
         batch: unpadded windows, without the repeated tokens.
         columns: list columns to join. Other columns keep the value of the first window of each row.
-        firsts: index of the first window of each row, int64, shape (rows,).
+        firsts: index of the first window of each row: int64, shape (rows,).
     """
     fields, arrays = [], []
     for field, column in zip(batch.schema, batch.columns, strict=True):

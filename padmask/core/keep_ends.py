@@ -20,10 +20,10 @@ from padmask.spec.windows import describe_large_ends, needed_positions
 
 @dataclass(frozen=True)
 class Ends:
-    """The numbers of tokens to keep at the start and at the end of each row that is longer than maxlen.
+    """How many tokens to keep at the start and the end of each row that is longer than maxlen.
 
     Args:
-        first, last: numbers of tokens, int64, shape (rows,).
+        first, last: numbers of tokens: int64, shape (rows,).
     """
 
     first: Positions
@@ -40,7 +40,7 @@ class Ends:
 
 
 def check_end_columns(schema: pa.Schema, spec: PadSpec) -> None:
-    """Check that the columns with the number of tokens to keep exist and contain integers.
+    """Check the columns that say how many tokens to keep: each column must exist and contain integers.
 
     Raises:
         SpecError: a column is missing, or has another type.
@@ -70,7 +70,8 @@ def read_ends(
         values: function that returns the values of a column.
 
     Returns:
-        The numbers (None if `spec` names no column), and a `Fault` for each row without a valid number.
+        The numbers of tokens to keep (None if `spec` names no column), and a `Fault` for each row without a
+        valid number.
     """
     if not spec.end_columns:
         return None, []
@@ -114,7 +115,7 @@ def plan_keep_ends(
     ([0, 4, 0], [2, 1, 2])
 
     Args:
-        lengths: row lengths in tokens, int64, shape (rows,).
+        lengths: row lengths in tokens: int64, shape (rows,).
         maxlen: length of every output row, in tokens.
         ends: numbers of tokens to keep. For rows that are longer than `maxlen`, their sum is at most
             `maxlen`.
@@ -143,9 +144,9 @@ def join_pieces(
     """Return segments in which each output row is one sequence of slices of one source row.
 
     Args:
-        lengths: number of tokens in each source row, int64, shape (source rows,).
-        sources: source row of each output row, int64, shape (rows,).
-        starts, counts: first token and number of tokens of each slice, int64, shape (rows, slices). Slices
+        lengths: number of tokens in each source row: int64, shape (source rows,).
+        sources: source row of each output row: int64, shape (rows,).
+        starts, counts: first token and number of tokens of each slice: int64, shape (rows, slices). Slices
             without tokens are omitted.
         maxlen: length of every output row, in tokens.
         padding: side of the padding.

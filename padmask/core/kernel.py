@@ -32,9 +32,9 @@ class Padded:
     array([2, 1])
 
     Args:
-        values: padded values, shape (rows, maxlen, ...), of the requested dtype.
-        mask: bool, shape (rows, maxlen). **True is a real token**, False is padding.
-        lengths: number of tokens kept in each row, int64, shape (rows,).
+        values: padded values of the requested dtype, of shape (rows, maxlen, ...).
+        mask: bool array, shape (rows, maxlen). **True is a real token**, False is padding.
+        lengths: number of tokens kept in each row: int64, shape (rows,).
 
     Source: Keras masks and the `attention_mask` of Hugging Face, which have the same polarity.
     """
@@ -208,7 +208,7 @@ def _gather(
     maxlen: int,
     padding: Side,
 ) -> npt.NDArray[Any]:
-    """Return the window of each row over the flat values, shape (rows, maxlen, ...).
+    """Return the window of each row over the flat values, as an array of shape (rows, maxlen, ...).
 
     A window that is longer than the row also includes values of neighboring rows.
     """

@@ -59,7 +59,7 @@ def padded_rows(column: pa.Array, lengths: Positions) -> list[int]:
 
     Args:
         column: the column. If the column is not a mask, the result is empty.
-        lengths: number of tokens in each row, shape (rows,).
+        lengths: number of tokens in each row: shape (rows,).
     """
     if not is_mask(column.type):
         return []
@@ -75,12 +75,12 @@ def check_ones(column: pa.Array, lengths: Positions, name: str) -> tuple[int | N
 
     Args:
         column: the mask. Null rows are accepted.
-        lengths: number of tokens in each row, shape (rows,).
+        lengths: number of tokens in each row: shape (rows,).
         name: name of the mask.
 
     Returns:
-        The first row that contains a 0, or None; and a `Fault` for each row with values other than 0 and 1,
-        or with another number of values than tokens.
+        The first row that contains a 0, or None; and a `Fault` for each row that has a value other than 0 and
+        1, or more or fewer values than tokens.
     """
     mask, odd = Ragged.from_mask(column)
     null = null_flags(without_wrappers(column))

@@ -1,4 +1,4 @@
-"""Read a length column: a column with one number of tokens per row."""
+"""Read a length column, which contains the number of tokens in each row."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def read_lengths(
     ([3, 0, 0], ['null is not a length', '-1 is not a length'])
 
     Args:
-        values: values of the column, shape (rows,).
+        values: values of the column, of shape (rows,).
         name: name of the column, for the faults.
         option: option that specified the column, for the faults.
         bits: a valid length is less than 2**`bits`.

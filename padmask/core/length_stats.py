@@ -30,7 +30,7 @@ class LengthStats:
 
     @classmethod
     def of(cls, lengths: npt.ArrayLike) -> LengthStats:
-        """Return the histogram of `lengths`, the number of tokens in each row, shape (rows,)."""
+        """Return the histogram of `lengths`, an array with the number of tokens in each row."""
         array = np.asarray(lengths, dtype=np.int64)
         if array.size < FEW_LENGTHS:
             return cls(dict(sorted(Counter(array.tolist()).items())))

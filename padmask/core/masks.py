@@ -40,8 +40,8 @@ def fill_runs(
 
     Args:
         values: array to change.
-        firsts: index of the first position of each run in the flattened array, int64, shape (runs,).
-        counts: number of positions of each run, int64, shape (runs,).
+        firsts: index of the first position of each run in the flattened array: int64, shape (runs,).
+        counts: number of positions of each run: int64, shape (runs,).
         value: the new value.
     """
     values.reshape(-1)[index_runs(firsts, counts)] = value
@@ -96,12 +96,12 @@ def block_mask(segment_ids: npt.ArrayLike, *, causal: bool = False) -> Mask:
            [0, 0, 0, 1]])
 
     Args:
-        segment_ids: number of the segment at each position, integers, shape (rows, positions). Padding is 0.
+        segment_ids: number of the segment at each position: integers, shape (rows, positions). Padding is 0.
         causal: whether a position may attend only to itself and to earlier positions.
 
     Returns:
-        Mask of shape (rows, positions, positions), bool. `mask[i, query, key]` is True if the query may
-        attend to the key. A padding position attends only to itself, because a query without keys gives NaN.
+        Bool mask of shape (rows, positions, positions). `mask[i, query, key]` is True if the query may attend
+        to the key. A padding position attends only to itself, because a query without keys gives NaN.
 
     Raises:
         SpecError: `segment_ids` are not integers of at least 0 of shape (rows, positions).

@@ -42,7 +42,7 @@ class Described:
     """Description of padding, as read from the metadata of a padded table.
 
     Args:
-        values: pad values by column name.
+        values: pad value of each column, keyed by column name.
         mask: name of the mask column; None if there is no mask.
         length: name of the length column; None if there is no length column.
         padding: side of the padding.

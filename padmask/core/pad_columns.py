@@ -36,7 +36,7 @@ class _Choice:
     """The columns to pad, and the input mask that the new mask replaces.
 
     Args:
-        groups: columns to pad together. The first group has the ids.
+        groups: groups of columns that are padded together. The first group contains the ids.
         ones: name of the input mask that must contain only ones; None if there is no such mask.
         dropped: names of the input columns that are not in the padded batch.
     """
@@ -57,7 +57,7 @@ class ColumnPadder:
         spec: how to pad.
         columns: as in `pad_table`.
         mask: mask to add.
-        int_dtype: dtype of integers without a requested dtype.
+        int_dtype: dtype of integer columns for which no dtype is requested.
 
     Raises:
         SpecError: the options split rows into windows.
@@ -79,11 +79,11 @@ class ColumnPadder:
         """Pad columns.
 
         Args:
-            values: values of each column, one for each row.
+            values: one value per row for each column, keyed by column name.
 
         Returns:
-            The padded columns and their masks as arrays of shape (rows, maxlen, ...), numbers as arrays of
-            shape (rows,), and other values as lists, by column name.
+            A dict keyed by column name. Padded columns and their masks are arrays of shape (rows, maxlen,
+            ...). Columns of numbers are arrays of shape (rows,). Other columns are lists.
 
         Raises:
             DataError: a row cannot be padded.
@@ -122,7 +122,7 @@ class ColumnPadder:
         return _Choice(groups, found.ones, found.dropped)
 
     def _resolve(self, schema: pa.Schema, columns: Sequence[Column], spec: PadSpec) -> list[PadColumn]:
-        """Return the columns with their dtypes."""
+        """Return the columns to pad, and find the dtype of each column."""
         resolved = choose_columns(schema, columns, spec)
         return [
             replace(new, dtype=self._int_dtype)
@@ -133,7 +133,7 @@ class ColumnPadder:
 
 
 def _list_type(values: Sequence[Any]) -> pa.DataType | None:
-    """Return the Arrow type of a column of sequences, from the first row with tokens; None for others."""
+    """Return the Arrow type of a column of sequences, from the first row with tokens; else None."""
     first = values[0] if _has_tokens(values[0]) else next(filter(_has_tokens, values), values[0])
     if isinstance(first, (str, bytes, Mapping)) or not hasattr(first, "__len__"):
         return None
@@ -171,7 +171,7 @@ def _as_arrays(rows: Sequence[Any]) -> Sequence[Any]:
 def _pad_group(
     group: ColumnGroup, lists: Mapping[str, Sequence[Any]], values: Mapping[str, Sequence[Any]]
 ) -> dict[str, npt.NDArray[Any]]:
-    """Return the padded columns of a group, its mask and its lengths, by name."""
+    """Return the padded columns of a group, the mask and the lengths of the group, keyed by name."""
     first = group.columns[0].name
     ragged = {column.name: _flatten(lists[column.name], column) for column in group.columns}
     lengths = ragged[first].lengths
@@ -200,7 +200,7 @@ def _pad_group(
 
 
 def _flatten(rows: Sequence[Any], column: PadColumn) -> Ragged:
-    """Return the tokens of a column, and check that they fit its dtype."""
+    """Return the tokens of a column, and check that the tokens fit the dtype of the column."""
     try:
         ragged = flatten(rows, column.kind)
         if column.kind == "bool":
@@ -214,7 +214,7 @@ def _flatten(rows: Sequence[Any], column: PadColumn) -> Ragged:
 
 
 def _check_ones(name: str, mask: Sequence[Any], tokens: Sequence[Any]) -> None:
-    """Raise an error if a mask has other lengths than the tokens, or marks padding."""
+    """Raise an error if the lengths of a mask and the tokens differ, or if the mask marks padding."""
     ones, ids = flatten(mask), list(map(len, tokens))
     if ones.lengths.tolist() != ids:
         row = next(i for i, (one, other) in enumerate(zip(ones.lengths, ids, strict=True)) if one != other)

@@ -28,7 +28,7 @@ class Plan:
         maxlen: length of every output row, in tokens.
         found: how the length was determined: `"given"`, `"longest"`, or a percentile such as `"p95"`.
         exact: the length before rounding up to a multiple.
-        own: plan of each column that has its own maxlen, by column name.
+        own: plan of each column that has its own maxlen, keyed by column name.
     """
 
     maxlen: int
@@ -43,7 +43,7 @@ def needs_lengths(spec: PadSpec) -> bool:
 
 
 def needs_survey(spec: PadSpec) -> bool:
-    """Return whether any maxlen of `spec` depends on the row lengths of the data."""
+    """Return whether the maxlen of `spec`, or of a single column, depends on the row lengths of the data."""
     return needs_lengths(spec) or any(isinstance(maxlen, str) for _, maxlen in spec.own_lengths)
 
 
@@ -81,9 +81,9 @@ class WindowPlaces:
     """For each window, the part of the source row that the window covers, without the kept ends.
 
     Args:
-        numbers: number of the window in its source row, from 0, int64, shape (windows,).
-        starts: index of the first token in the source row, int64, shape (windows,).
-        stops: index after the last token, int64, shape (windows,).
+        numbers: number of the window in its source row, from 0: int64, shape (windows,).
+        starts: index of the first token in the source row: int64, shape (windows,).
+        stops: index after the last token: int64, shape (windows,).
     """
 
     numbers: Positions
@@ -103,15 +103,15 @@ class Segments:
     array([2, 0])
 
     Args:
-        source_lengths: number of tokens in each source row, int64, shape (source rows,).
-        starts: index of the first token of each slice in its source row, int64, shape (slices,).
-        counts: number of tokens in each slice, int64, shape (slices,).
+        source_lengths: number of tokens in each source row: int64, shape (source rows,).
+        starts: index of the first token of each slice in its source row: int64, shape (slices,).
+        counts: number of tokens in each slice: int64, shape (slices,).
         maxlen: length of every output row; None for output rows without padding.
         padding: side of the padding. Used only if `firsts` is None.
-        sources: source row of each slice, int64, shape (slices,). None: slice i comes from source row i.
-        sequences: sequence of each slice, ascending, int64, shape (slices,). None: slice i is sequence i.
-        rows: output row of each sequence, ascending, int64, shape (sequences,). None: sequence i is row i.
-        firsts: position of each sequence in its output row, int64, shape (sequences,). None: each row has
+        sources: source row of each slice: int64, shape (slices,). None: slice i comes from source row i.
+        sequences: sequence of each slice, ascending: int64, shape (slices,). None: slice i is sequence i.
+        rows: output row of each sequence, ascending: int64, shape (sequences,). None: sequence i is row i.
+        firsts: position of each sequence in its output row: int64, shape (sequences,). None: each row has
             one sequence, and `padding` determines the position.
         windows: the part of the source row in each output row; None if rows are not split into windows.
     """
@@ -139,24 +139,24 @@ class Segments:
 
     @property
     def moves_rows(self) -> bool:
-        """Whether output row i may come from another source row than row i."""
+        """Whether output row i may come from a source row other than row i."""
         if self.is_plain:
             return False
         return not np.array_equal(self.row_sources, np.arange(len(self.source_lengths)))
 
     @property
     def lengths(self) -> Positions:
-        """Number of tokens of each sequence, shape (sequences,)."""
+        """Number of tokens of each sequence: shape (sequences,)."""
         return self.counts if self.sequences is None else _sum_by(self.sequences, self.counts)
 
     @property
     def row_lengths(self) -> Positions:
-        """Number of tokens of each output row, shape (rows,)."""
+        """Number of tokens of each output row: shape (rows,)."""
         return self.lengths if self.rows is None else _sum_by(self.rows, self.lengths)
 
     @property
     def first_places(self) -> Positions:
-        """Position of the first token of each sequence in its output row, shape (sequences,)."""
+        """Position of the first token of each sequence in its output row: shape (sequences,)."""
         if self.firsts is not None:
             return self.firsts
         lengths = self.lengths
@@ -166,7 +166,7 @@ class Segments:
 
     @property
     def row_sources(self) -> Positions:
-        """Source row of the first slice of each output row, shape (rows,)."""
+        """Source row of the first slice of each output row: shape (rows,)."""
         sources = np.arange(len(self.counts)) if self.sources is None else self.sources
         if self.sequences is not None:
             sources = sources[np.unique(self.sequences, return_index=True)[1]]
@@ -192,7 +192,7 @@ class Segments:
         return sources, firsts, np.maximum(ends - firsts, 0)
 
     def kept_tokens(self) -> Positions:
-        """Return the number of tokens of each source row that are in the output, shape (source rows,)."""
+        """Return the number of tokens of each source row that are in the output: shape (source rows,)."""
         sources, _, counts = self.kept_runs()
         return counts if sources is None else _sum_by(sources, counts, len(self.source_lengths))
 
@@ -217,7 +217,7 @@ def plan_pad(lengths: Positions, maxlen: int, *, padding: Side, truncating: Side
     array([0, 1])
 
     Args:
-        lengths: row lengths in tokens, int64, shape (rows,).
+        lengths: row lengths in tokens: int64, shape (rows,).
         maxlen: length of every output row, in tokens.
         padding: side of the padding.
         truncating: side on which longer rows are truncated.
@@ -234,8 +234,8 @@ def plan_unpad(lengths: Positions, places: Positions, padding: Side) -> Segments
     array([1, 0])
 
     Args:
-        lengths: number of real tokens in each padded row, int64, shape (rows,).
-        places: length of each padded row, int64, shape (rows,).
+        lengths: number of real tokens in each padded row: int64, shape (rows,).
+        places: length of each padded row: int64, shape (rows,).
         padding: side of the padding.
     """
     return Segments(places, np.zeros_like(lengths) if padding == "post" else places - lengths, lengths, None)

@@ -12,7 +12,7 @@ def make_segments(lengths: Positions, plan: Plan, spec: PadSpec, ends: Ends | No
     """Return the segments that pad rows according to `spec`.
 
     Args:
-        lengths: row lengths in tokens, int64, shape (rows,).
+        lengths: row lengths in tokens: int64, shape (rows,).
         plan: plan with the maxlen of all rows.
         spec: how to pad.
         ends: numbers of tokens to keep, read from columns of the input. If None, the numbers in `spec` are
@@ -29,7 +29,7 @@ def make_segments(lengths: Positions, plan: Plan, spec: PadSpec, ends: Ends | No
 
 
 def count_rows(lengths: Positions, plan: Plan, spec: PadSpec, ends: Ends | None = None) -> Positions | None:
-    """Return the number of output rows of each source row, int64, shape (rows,); None if each has one row.
+    """Return the number of output rows of each source row: int64, shape (rows,); None if each has one row.
 
     The arguments are as in `make_segments`.
     """

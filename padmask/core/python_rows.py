@@ -49,7 +49,10 @@ def flatten(sequences: Sequence[Any], kind: Kind | None = None) -> Ragged:
 
 
 def _values(sequences: Sequence[Any], total: int, kind: Kind | None) -> tuple[npt.NDArray[Any], Any]:
-    """Return the tokens of all rows. For Python numbers, also return the token that determines their kind."""
+    """Return the tokens of all rows, and one sample token if the tokens are Python numbers.
+
+    The sample token comes from the first row that is not empty. It is a float if this row contains a float.
+    """
     if set(map(type, sequences)) == {np.ndarray} or all(isinstance(row, np.ndarray) for row in sequences):
         return _concatenate(sequences), None
     row = next(row for row in sequences if len(row))

@@ -34,9 +34,9 @@ class Ragged:
     [2, 0, 1]
 
     Args:
-        values: the tokens of all rows, shape (tokens, ...). Inner feature axes follow the first axis.
-        starts: index in `values` of the first token of each row, int64, shape (rows,).
-        lengths: number of tokens of each row, int64, shape (rows,).
+        values: the tokens of all rows, of shape (tokens, ...). Inner feature axes follow the first axis.
+        starts: index in `values` of the first token of each row: int64, shape (rows,).
+        lengths: number of tokens of each row: int64, shape (rows,).
         first: for Python numbers, a token of the first row that is not empty. If that row contains a float,
             the token is a float. `values` does not show this, because NumPy converts all tokens to one dtype.
     """
@@ -126,7 +126,7 @@ class Ragged:
         """Return a `Fault` for each row with bad tokens. The fault describes the first bad token.
 
         Args:
-            flagged: whether each token is bad, bool, shape (tokens,).
+            flagged: flags of the bad tokens: bool, shape (tokens,), True if the token is bad.
             reason: function from an index in `values` to a description of the error.
         """
         if not flagged.any():
@@ -180,7 +180,7 @@ def find_misfits(ragged: Ragged, dtype: str, rounds: bool = True) -> list[Fault]
 
 
 def _misfits(values: npt.NDArray[Any], target: np.dtype[Any], rounds: bool) -> Flags | None:
-    """Return whether a cast to `target` does more than round each number; None if this is never the case."""
+    """Return flags of the numbers that a cast to `target` does not merely round; None if there are none."""
     if (values.dtype.kind == "f") == (target.kind == "f") and np.can_cast(values.dtype, target):
         return None
     low, high = values.min(), values.max()

@@ -20,7 +20,7 @@ Tokens = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class SharedEnds:
-    """The tokens that most rows have in common at their ends.
+    """The tokens that most rows share at the start and at the end.
 
     >>> rows = pa.array([[101, 7, 102], [101, 8, 9, 102], [101, 5]])
     >>> SharedEnds.of([rows])

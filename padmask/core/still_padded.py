@@ -1,4 +1,4 @@
-"""Describe the columns that `unpad` does not change although they are padded or may be padded."""
+"""Describe the padded or possibly padded columns that `unpad` does not change."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def find_still_padded(
 
     Args:
         schema: columns of the input.
-        files: schema of each file, by file name.
+        files: schema of each file, keyed by file name.
         job: the columns to unpad.
         requested: whether the user requested the columns.
         read_first: function that returns the first rows of all list columns.
@@ -96,7 +96,7 @@ def _notes(found: Mapping[str, str | None], job: UnpadJob) -> list[str]:
     if not found:
         return []
     flags = "; ".join(_flags(name, mask, job) for name, mask in found.items())
-    unknown = " (replace MASK with the mask of the column)" if None in found.values() else ""
+    unknown = " (replace MASK with the name of the mask column)" if None in found.values() else ""
     return [f"may still be padded: {quoted(found)}. To unpad: {flags}{unknown}"]
 
 

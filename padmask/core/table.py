@@ -79,7 +79,7 @@ def unequal_fault(row: int, first: str, rows: Ragged, other: str, others: Ragged
 
 
 def row_lengths(rows: Mapping[str, Ragged]) -> npt.NDArray[np.int64]:
-    """Return the number of tokens in each row, int64, shape (rows,). All columns have the same lengths."""
+    """Return the number of tokens in each row: int64, shape (rows,). All columns have the same lengths."""
     return next(iter(rows.values())).lengths
 
 
@@ -99,8 +99,8 @@ def pad_rows(
         groups: columns to pad together, with the positions of their tokens.
         fixed_size: whether to create fixed-size lists.
         without: names of columns to leave out.
-        numbers: number of each source row in the input, int64, shape (source rows,), if rows are split into
-            windows.
+        numbers: number of each source row in the input: int64, shape (source rows,). Used only if rows are
+            split into windows.
     """
     arrays: dict[str, pa.Array] = {}
     for group, segments in groups:

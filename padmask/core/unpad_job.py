@@ -39,14 +39,14 @@ class UnpadJob:
         length: name of the length column; None if there is no length column.
         padding: side of the padding, used only if there is no mask.
         dropped: names of the columns to leave out of the output.
-        also: jobs for the columns that have other mask or length columns.
-        left: names of columns that stay padded although they have the same mask or length column as the
-            columns to unpad. If there are any, the mask and length columns are written unchanged.
+        also: jobs for columns whose padding is marked by other mask or length columns.
+        left: names of columns that stay padded but share a mask or length column with the columns to unpad.
+            If there are any, the mask and length columns are written unchanged.
         windows: whether to join windows.
-        unjoined: reason why windows are not joined although the user did not ask to keep windows; empty if
-            windows are joined, or if there are no windows.
-        unsure: names of the columns that are not changed because another mask may mark their padding, with
-            the name of this mask.
+        unjoined: reason why windows cannot be joined. Empty if the windows are joined, if the user asked to
+            keep windows, or if there are no windows.
+        unsure: columns that are not changed, because a mask other than `mask` may mark their padding. The key
+            is the name of the column, and the value is the name of that mask.
     """
 
     columns: tuple[str, ...]
@@ -85,12 +85,12 @@ class UnpadJob:
 
     @property
     def kept_length(self) -> str | None:
-        """Name of the length column that the output has; None if there is none."""
+        """Name of the length column in the output; None if the output has no length column."""
         return None if self.length in self.dropped else self.length
 
     @property
     def may_differ(self) -> tuple[str, ...]:
-        """Names of the columns that may differ between the windows of a row."""
+        """Names of the columns that may have different values in the windows of a row."""
         length = () if self.length is None else (self.length,)
         return (*self.columns, *length, *self.all_dropped)
 
@@ -112,8 +112,8 @@ def find_padded_groups(
         files, columns, spec, first_rows, judged: as in `find_removable_padding`.
 
     Returns:
-        For each group, the names of its columns (empty for all padded columns), and the columns that mark
-        their padding.
+        For each group, the names of the columns in the group, and the mask and length columns that mark their
+        padding. An empty list of names stands for all padded columns.
 
     Raises:
         DataError: required metadata are not valid.
@@ -241,7 +241,7 @@ def find_removable_padding(
     """Return the columns that mark the padding to remove. This function does not read the values of a mask.
 
     Args:
-        files: schema of each file, by file name.
+        files: schema of each file, keyed by file name.
         columns: names of the requested columns. If empty, the padded columns.
         spec: how the padding is marked.
         first_rows: function that returns the first rows of a mask column; if None, a column with the name of
@@ -285,7 +285,7 @@ def _default_padded(schema: pa.Schema, found: Padding) -> str:
 def _padded_columns(
     schema: pa.Schema, found: Padding, rows: FirstRows | None, unsure: Collection[str]
 ) -> list[str]:
-    """Return the columns listed in the metadata, or the default column and its companions."""
+    """Return the columns to unpad: those in the metadata, else the default column and its companions."""
     if not found.values:
         first = _default_padded(schema, found)
         return [first, *([] if rows is None else _companions_of(first, schema, found, rows, unsure))]
@@ -324,7 +324,7 @@ def _left_columns(
 
 
 def _marks(schema: pa.Schema, found: Padding, name: str) -> bool:
-    """Return whether the metadata specify these mask and length columns for a column."""
+    """Return whether the metadata say that the mask and length columns in `found` belong to a column."""
     try:
         groups = read_descriptions(schema.metadata)
     except DataError:
@@ -335,7 +335,9 @@ def _marks(schema: pa.Schema, found: Padding, name: str) -> bool:
 def unsure_columns(
     schema: pa.Schema, found: Padding, columns: Sequence[str], rows: FirstRows
 ) -> dict[str, str]:
-    """Return the columns to which another mask may belong, each with this mask. Omit requested columns.
+    """Return the columns to which another mask may belong, each with the name of that mask.
+
+    Requested columns are omitted.
 
     Such a mask has the lengths of the padded columns, marks padding at one end of each row, and differs from
     the mask of the padded columns. If the name of the mask contains the name of a column, the mask belongs

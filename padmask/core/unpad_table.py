@@ -146,7 +146,7 @@ def read_mask_column(column: pa.Array, name: str) -> tuple[Segments, list[Fault]
 
 
 def blame_column(name: str, faults: Iterable[Fault], option: str) -> list[Fault]:
-    """Return copies of the faults with the column name and the option that specified the column."""
+    """Return copies of the faults, with the column name and the option that specified the column added."""
     return [replace(fault, column=name, options=(option,)) for fault in faults]
 
 
@@ -160,7 +160,7 @@ def compare_lengths(
     """Compare the mask, the length column and the lengths of the padded rows.
 
     Args:
-        places: lengths of the padded rows for each column, int64, shape (rows,).
+        places: lengths of the padded rows for each column: int64, shape (rows,).
         mask: segments from the mask column; None if there is no mask.
         lengths: values of the length column; None if there is no length column.
         found: faults found earlier. Only the first `Fault` of each row is returned.

@@ -37,9 +37,10 @@ def plan_windows(
     ([0, 2, 4, 6], [4, 4, 4, 4])
 
     Args:
-        lengths: row lengths in tokens, int64, shape (rows,).
+        lengths: row lengths in tokens: int64, shape (rows,).
         maxlen: length of every output row, in tokens.
-        ends: numbers of tokens to keep. For longer rows, first + last + `overlap` is less than `maxlen`.
+        ends: numbers of tokens to keep. For rows longer than `maxlen`, first + last + `overlap` is less than
+            `maxlen`.
         overlap: number of tokens, in addition to the kept ends, that a window repeats from the window before.
         padding: side of the padding.
         truncating: `"post"` aligns windows to the start of the row, `"pre"` aligns windows to its end.
@@ -64,7 +65,7 @@ def plan_windows(
 
 
 def count_windows(lengths: Positions, maxlen: int, ends: Ends, overlap: int) -> Positions:
-    """Return the number of windows of each row, int64, shape (rows,). The arguments are as in `plan_windows`.
+    """Return the number of windows of each row: int64, shape (rows,). The arguments are as in `plan_windows`.
 
     >>> count_windows(np.array([10, 4, 0]), 4, Ends.constant(0, 0, 3), 2).tolist()
     [4, 1, 1]
@@ -77,7 +78,7 @@ def count_windows(lengths: Positions, maxlen: int, ends: Ends, overlap: int) -> 
 
 
 def repeated_mask(segments: Segments) -> Mask:
-    """Return, for each position, whether its token counts in another window: bool, shape (rows, maxlen).
+    """Return flags of the positions whose tokens count in another window: bool, shape (rows, maxlen).
 
     A token of several windows counts in the first of these windows. The kept tokens at the end of a row count
     in the last window.
@@ -104,11 +105,11 @@ def repeated_mask(segments: Segments) -> Mask:
 
 
 def window_columns(segments: Segments, numbers: Positions) -> dict[str, pa.Array]:
-    """Return the columns that locate each window in its source row, by name.
+    """Return the columns that locate each window in its source row, keyed by column name.
 
     Args:
         segments: windows from `plan_windows`.
-        numbers: number of each source row in the input, int64, shape (source rows,).
+        numbers: number of each source row in the input: int64, shape (source rows,).
     """
     places = segments.windows
     assert places is not None
@@ -128,9 +129,9 @@ def check_cuts(schema: pa.Schema, columns: Sequence[PadColumn], spec: PadSpec, m
         mask: the new mask and length columns.
 
     Raises:
-        SpecError: a column with the number of tokens to keep is missing or has the wrong type; or the input
-            or the mask has the name of a column that windows add; or labels of new tokens are requested, but
-            no column contains labels.
+        SpecError: a column that says how many tokens to keep is missing or has the wrong type; or the input
+            or the mask has the name of a column that windows add; or only new tokens should keep their
+            labels, but no column contains labels.
     """
     check_end_columns(schema, spec)
     if spec.windows is None:

@@ -24,7 +24,7 @@ _COLUMNS = {
 
 
 def input_format(source: Source, asked: str | None) -> FormatTraits:
-    """Return the format of an input: the requested format, else the format that suffix or first bytes show.
+    """Return the requested format of an input, or detect the format from the suffix or the first bytes.
 
     Raises:
         SpecError: padmask can write the format, but not read it.

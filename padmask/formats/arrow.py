@@ -161,7 +161,7 @@ def _block_ends(footer: bytes, field: int) -> list[int]:
 def _schema_end(raw: Any) -> int:
     """Return the end offset of the schema message.
 
-    The message starts after the magic bytes and its length.
+    The message starts after the magic bytes and the length of the message.
     """
     raw.seek(8)
     mark, length = raw.read(4), raw.read(4)
@@ -407,7 +407,7 @@ class _Dictionaries:
 
 
 class RowGroups:
-    """A converter from batches of any size to row groups with a fixed number of rows.
+    """Converts batches of any size to row groups with a fixed number of rows.
 
     A row group has fewer rows if their text is long. The row groups do not depend on the batch size.
     """

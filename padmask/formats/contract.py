@@ -33,7 +33,7 @@ class Batch:
     Args:
         columns: the rows as Arrow columns. A row that could not be read is null.
         source: name of the input, for messages.
-        numbers: line number (from 1) or row number (from 0) of each row, int64, shape (rows,).
+        numbers: line number (from 1) or row number (from 0) of each row: int64, shape (rows,).
         unit: `"line"` or `"row"`, the unit of `numbers`.
         objects: for JSON Lines, a dict from keys to JSON text for each row; otherwise None.
         lines: for JSON Lines, the text of each row; otherwise None.
@@ -77,7 +77,7 @@ class Batch:
         return replace(chosen, objects=None if chosen.objects is None else list(map(dict, chosen.objects)))
 
     def without(self, names: Collection[str]) -> Batch:
-        """Return the rows, whose JSON objects do not have the given fields."""
+        """Return the same rows, without the given fields in their JSON objects."""
         if self.objects is None or not names:
             return self
         kept = [{name: text for name, text in row.items() if name not in names} for row in self.objects]
@@ -171,7 +171,7 @@ class InputColumns(Protocol):
         """Return the columns of the dataset. The dataset may have more inputs than this object."""
 
     def typed_schemas(self) -> Mapping[str, pa.Schema]:
-        """Return the columns of each input, by input name. Return an empty mapping for JSON Lines."""
+        """Return the columns of each input, keyed by input name. Return an empty mapping for JSON Lines."""
 
     def sequence_types(
         self, names: Sequence[str], kinds: Mapping[str, Kind], look: Callable[[Wanted], Iterator[Batch]]
@@ -180,7 +180,7 @@ class InputColumns(Protocol):
 
         Args:
             names: names of the columns.
-            kinds: requested kinds of token, by column name.
+            kinds: requested kind of token for each column (int, float or string), keyed by column name.
             look: function that reads rows from the start of the inputs.
         """
 
@@ -197,7 +197,8 @@ class Layout:
 
     Args:
         schema: schema of the output.
-        shapes: shape of a row by column name, only for columns whose rows all have one shape.
+        shapes: shape of the rows of a column, keyed by column name. Columns whose rows differ in shape are
+            omitted.
         group_rows: number of rows in a row group or record batch.
         copies: for npz, names of additional columns, each with the name of the column to copy.
         ragged: names of sequence columns whose rows have different lengths.

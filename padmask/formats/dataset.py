@@ -92,7 +92,7 @@ class Dataset:
 
     @property
     def unlisted_files(self) -> list[str]:
-        """Names of the inputs that are in a padded folder but not in its manifest."""
+        """Names of the inputs in folders that padmask wrote that are missing from the manifest."""
         return [source.name for source in self._sources if source.unlisted]
 
     @property
@@ -183,7 +183,7 @@ class Dataset:
         return len(self._readers)
 
     def leave_unreadable(self) -> dict[str, str]:
-        """Remove the inputs whose columns cannot be read. Return the error of each removed input, by path.
+        """Remove the inputs whose columns cannot be read, and return their errors, keyed by path.
 
         Afterwards, `look` skips inputs whose rows cannot be read.
 
@@ -204,12 +204,12 @@ class Dataset:
         return reasons
 
     def schemas(self) -> dict[str, pa.Schema]:
-        """Return the columns of each input, by input name. JSON Lines without rows have no columns."""
+        """Return the columns of each input, keyed by input name. JSON Lines without rows have no columns."""
         names = (source.name for source in self._sources)
         return dict(zip(names, read_schemas(self._readers), strict=True))
 
     def types_of(self, name: str) -> dict[str, str]:
-        """Return the type of a column in each input with this column; empty for JSON Lines."""
+        """Return the types of a column in the inputs that have this column; empty for JSON Lines."""
         schemas = self._columns.typed_schemas()
         return {
             source: str(schema.field(name).type) for source, schema in schemas.items() if name in schema.names
@@ -248,7 +248,7 @@ class Dataset:
 
         Args:
             names: names of the columns.
-            kinds: requested kinds of tokens, by column.
+            kinds: requested kind of token for each column (int, float or string), keyed by column name.
         """
         return self._columns.sequence_types(names, kinds or {}, self.look)
 

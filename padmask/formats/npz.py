@@ -26,7 +26,7 @@ _COPY_BYTES = 1 << 20
 
 @dataclass
 class _Member:
-    """An incomplete array. A temporary file contains its rows, in blocks that may have different dtypes."""
+    """An incomplete array. A temporary file contains blocks of rows, which may have different dtypes."""
 
     file: IO[bytes]
     blocks: list[tuple[tuple[int, ...], np.dtype[Any]]] = field(default_factory=list)
@@ -38,7 +38,7 @@ class _Member:
         )
 
     def write(self, out: Any) -> None:
-        """Write all rows as one npy array. Text is as wide as in the widest block."""
+        """Write all rows as one npy array. A text dtype is as wide as the longest text in all blocks."""
         dtype = np.result_type(*(dtype for _, dtype in self.blocks))
         rows = sum(shape[0] for shape, _ in self.blocks)
         header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False}

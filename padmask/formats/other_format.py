@@ -11,7 +11,7 @@ from padmask.storage.source import Source
 def other_format_error(
     source: Source, start: bytes, expected: FormatTraits, codec: str | None = None
 ) -> UnsupportedError | None:
-    """Return the error for an input whose first bytes show another format; None if they do not.
+    """Return the error for an input whose first bytes show another format than `expected`; else None.
 
     Args:
         source: the input.

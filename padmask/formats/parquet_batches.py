@@ -61,7 +61,7 @@ def _pieces(
 
 
 def _piece_rows(file: pq.ParquetFile, number: int, names: Sequence[str] | None) -> int:
-    """Return the number of rows to decode at a time: a power of 2 that depends on the sizes in the footer."""
+    """Return the number of rows to decode at a time: a power of 2, from the column sizes in the footer."""
     low, high = PIECE_ROWS
     # With a broken footer, reading a row raises an error, but reading the counts of a column would abort the
     # process. So look only at the columns that were read.

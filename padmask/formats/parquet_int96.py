@@ -27,7 +27,7 @@ _UTC = pa.timestamp("us", "UTC")
 
 
 def int96_columns(schema: Any) -> dict[str, int]:
-    """Return the number of INT96 leaf columns in each column, by column name.
+    """Return the number of INT96 leaf columns in each column, keyed by column name.
 
     Args:
         schema: a `pyarrow.parquet.ParquetSchema`.

@@ -26,7 +26,7 @@ def interval_columns(schema: Any) -> list[str]:
 
 
 def with_interval_types(schema: pa.Schema, names: Collection[str]) -> pa.Schema:
-    """Return the columns with Arrow's interval type for the named columns."""
+    """Return the schema, with Arrow's interval type for the columns in `names`."""
     fields = [
         field.with_type(pa.month_day_nano_interval()) if field.name in names else field for field in schema
     ]
@@ -34,7 +34,7 @@ def with_interval_types(schema: pa.Schema, names: Collection[str]) -> pa.Schema:
 
 
 def interval_batches(batches: Iterable[pa.RecordBatch], names: Collection[str]) -> Iterator[pa.RecordBatch]:
-    """Yield the batches with the named columns as intervals."""
+    """Yield the batches, with the columns in `names` converted to intervals."""
     for batch in batches:
         columns = [
             read_intervals(column) if name in names else column

@@ -111,7 +111,7 @@ def cut_points(sizes: Sizes, most_rows: int, most_values: int) -> list[int]:
     [1, 3, 5]
 
     Args:
-        sizes: number of values in each row, shape (rows,).
+        sizes: number of values in each row: shape (rows,).
         most_rows, most_values: maximum number of rows and of values in a slice.
     """
     ends, start, cuts = np.cumsum(sizes), 0, list[int]()

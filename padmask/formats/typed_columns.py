@@ -61,7 +61,7 @@ class TypedColumns:
         return merge_metadata(unified, schemas)
 
     def typed_schemas(self) -> Mapping[str, pa.Schema]:
-        """Return the columns of each input, by input name."""
+        """Return the columns of each input, keyed by input name."""
         names = (source.name for source in self._sources)
         return dict(zip(names, read_schemas(self._readers), strict=True))
 
@@ -72,7 +72,7 @@ class TypedColumns:
         return pa.schema([self.schema().field(name) for name in names])
 
     def align(self, batch: Batch, wanted: Wanted) -> Batch:
-        """Convert a batch to the columns of all inputs. Columns that its input does not have become null."""
+        """Convert a batch to the columns of all inputs. A column that the batch lacks becomes null."""
         schema = self.schema() if wanted.others is not None else wanted.sequences
         names = batch.columns.schema.names
         if batch.columns.schema.equals(schema) or (self._alone and names == schema.names):

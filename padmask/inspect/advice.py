@@ -287,7 +287,10 @@ class Adviser:
             return ()
         shares = " and ".join(f"{cost.name} {share(cost.padding_share)}" for cost in less)
         lossless = plan.tokens_lost and not any(cost.tokens_lost for cost in less)
-        collator = "; for sorted-32, use a collator that pads each batch to its longest row"
+        collator = (
+            "; for the plan sorted-32 (batches of 32 rows sorted by length), use a collator that pads each "
+            "batch to its longest row"
+        )
         return (
             f"{share(plan.padding_share)} of the positions are padding. Other plans need less padding"
             f"{' and lose no tokens' if lossless else ''}: {shares}. No padmask command supports "

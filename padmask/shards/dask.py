@@ -117,7 +117,7 @@ class Cluster(Executor):
             self._send(task)
 
     def _send_next_suspect(self, task: Task) -> None:
-        """Remove a finished task from the queue of suspects, and run the next task in the queue again."""
+        """Remove a finished task from the queue of tasks that may kill workers, and rerun the next task."""
         with self._lock:
             self._suspects.remove(task)
             following = self._suspects[0] if self._suspects else None

@@ -30,7 +30,7 @@ class FinishedDataset:
     """The result of a dataset job.
 
     Args:
-        plan: plan of the output rows (maxlen).
+        plan: maxlen of the output rows, and how it was determined.
         records: records of all shards and of all skipped files.
         decision: which shards of earlier runs this run used.
         deleted: number of files of an earlier dataset that were deleted because no new file replaces them.
@@ -209,7 +209,10 @@ class Driver:
 
 
 class SurveySum:
-    """A running sum of surveys in shard order. A list of all surveys would need gigabytes of memory."""
+    """A running sum of the row lengths and column types that workers found in the shards.
+
+    The results are added in shard order. A list of all results would need gigabytes of memory.
+    """
 
     def __init__(self) -> None:
         self.total: Survey | None = None
@@ -217,7 +220,7 @@ class SurveySum:
         self._next = 0
 
     def add(self, index: int, survey: Survey | None) -> None:
-        """Add the survey of a shard, or None for a skipped shard. Surveys may arrive in any order."""
+        """Add the result for a shard, or None for a skipped shard. Results may arrive in any order."""
         self._early[index] = survey
         while self._next in self._early:
             survey = self._early.pop(self._next)

@@ -43,8 +43,8 @@ class Fingerprint:
     Args:
         name: hash of the options and the input names. Two jobs with the same hash write the same shard from
             the same input file.
-        options: options of the job as text, by name.
-        inputs: version of each input, by its path or URL without secrets.
+        options: options of the job as text, keyed by option name.
+        inputs: text for each input that changes if the input changes, keyed by path or URL without secrets.
         measured: whether a pass over all inputs found maxlen or the column types. If True, no input may
             change.
     """
@@ -118,7 +118,7 @@ def fingerprint_job(
 
 
 def describe_request(asked: PadRequest, files: FileOptions) -> dict[str, str]:
-    """Return all options that affect the output, as text by name.
+    """Return all options that affect the output, as text, keyed by option name.
 
     Args:
         asked: columns and options that the user requested.

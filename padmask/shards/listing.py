@@ -24,9 +24,9 @@ class FolderListing:
 
     Args:
         folder: the output folder.
-        files: size of each file in bytes, by relative path.
+        files: size of each file in bytes, keyed by relative path.
         manifest: manifest of the padded dataset; None if there is no valid manifest.
-        fault: reason why the manifest cannot be read, as a predicate such as `"cannot be read"`; empty if the
+        fault: reason why the manifest cannot be used, as a phrase such as `"cannot be read"`; empty if the
             manifest is valid.
         replacing: names of data files that an interrupted run moved, or was about to move, to the folder.
     """
@@ -49,7 +49,7 @@ class FolderListing:
         return frozenset(name.split("/")[0] for name in self.files if _STAGED.match(name))
 
     def refuse_foreign_data(self, names: Collection[str]) -> None:
-        """Raise an error if other programs wrote data files, or files named in `names`, in the folder.
+        """Raise an error if the folder has data files, or files in `names`, that padmask did not write.
 
         Args:
             names: names of the files that the run writes.

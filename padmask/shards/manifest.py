@@ -87,17 +87,17 @@ class ShardRecord:
 
     @classmethod
     def of(cls, known: Mapping[str, Any]) -> ShardRecord:
-        """Convert a JSON object to a record.
+        """Convert a JSON object to a `ShardRecord`.
 
         Raises:
-            ValueError, KeyError, TypeError: the object is not a valid record.
+            ValueError, KeyError, TypeError: the object is not a valid `ShardRecord`.
         """
         own = {name: known[name] for name in (own_field.name for own_field in fields(cls))}
         record = cls(**own | {"ledger": Ledger(**known["ledger"]), "late": tuple(known["late"])})
         texts = (record.name, record.source, record.sha256, record.version, record.fault, *record.late)
         counts = (record.index, record.size, *asdict(record.ledger).values())
         if not (all(map(_is_text, texts)) and all(map(_is_count, counts)) and record.ledger.balanced):
-            raise ValueError("not a record")
+            raise ValueError("the JSON object is not a shard record")
         return record
 
 
@@ -110,15 +110,15 @@ def _is_count(value: object) -> bool:
 
 
 def plan_of(known: Mapping[str, Any]) -> Plan:
-    """Convert a JSON object to a plan.
+    """Convert a JSON object to a `Plan`.
 
     Raises:
-        ValueError, KeyError, TypeError: the object is not a valid plan.
+        ValueError, KeyError, TypeError: the object is not a valid `Plan`.
     """
     own = {name: plan_of(plan) for name, plan in known.get("own", {}).items()}
     plan = Plan(**{**known, "own": own})
     if not (_is_text(plan.found) and _is_count(plan.maxlen) and _is_count(plan.exact)):
-        raise ValueError("not a plan")
+        raise ValueError("the JSON object is not a plan of row lengths")
     return plan
 
 
@@ -135,7 +135,7 @@ class Manifest:
 
     Args:
         identity: fingerprint of the job that wrote the folder.
-        plan: plan of the output rows (maxlen).
+        plan: maxlen of the output rows, and how it was determined.
         records: records of all shards.
         rejects: SHA-256 of the `--rejects` file; empty if there is no such file.
     """
@@ -163,8 +163,8 @@ class Manifest:
         """Parse a manifest.
 
         Raises:
-            ValueError: the bytes are not a valid manifest. The message is a predicate, and the caller adds
-                the file name as its subject.
+            ValueError: the bytes are not a valid manifest. The message has no subject: the caller puts the
+                file name before the message.
         """
         found = parse_manifest(data)
         records = [
@@ -187,7 +187,7 @@ class Manifest:
 
 
 def refuse_changed_shards(paths: Iterable[str]) -> None:
-    """Check that the shards in local folders have the checksums in the manifest of their folder.
+    """Check that the shards in local folders match the checksums in the manifest of each folder.
 
     The function reads all shards completely. It does not check for missing shards.
 

@@ -28,9 +28,7 @@ from padmask.stream.progress import ProgressCallback
 
 DELETED = "files of the earlier dataset that were deleted, because no new file has the same name: {:,}"
 
-REPLACED = (
-    "earlier inputs whose output files were replaced, because other inputs have the same output names: {}"
-)
+REPLACED = "inputs of an earlier run whose output files were replaced by the output of other inputs: {}"
 
 PADDED_AGAIN = "shards of an interrupted run that were padded again: {:,}. To keep such shards, use --resume"
 

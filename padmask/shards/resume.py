@@ -48,17 +48,17 @@ from padmask.shards.split import Shard
 
 
 class StagedState(Enum):
-    """The state of the staged runs, compared with the current job."""
+    """The state of the interrupted runs, compared with the current job."""
 
     NONE = "no interrupted run in this folder"
     OTHER_JOB = "an interrupted run of another job in this folder"
     OTHER_INPUTS = "maxlen or the types of the interrupted run come from inputs that have changed"
-    UNUSABLE = "the plan is unreadable, or skips shards that this run must not skip"
+    UNUSABLE = "the plan of the interrupted run cannot be read, or skips shards that this run must not skip"
     USABLE = "the shards of the interrupted run can be kept"
 
 
 class DatasetState(Enum):
-    """The state of the committed dataset, compared with the current job."""
+    """The state of the dataset in the output folder, compared with the current job."""
 
     NONE = "the folder has no manifest"
     OTHER_JOB = "another job wrote the dataset"
@@ -72,7 +72,7 @@ class Action(Enum):
 
     START = "all shards are padded"
     CONTINUE = "the shards of the interrupted run are kept, and the other shards are padded"
-    REUSE = "the shards of the committed dataset are kept, and the other shards are padded"
+    REUSE = "the shards of the dataset in the folder are kept, and the other shards are padded"
     FINISH = "no shard is padded, because the dataset is complete"
     REFUSE = "the run fails, because the folder contains files of another job"
 
@@ -116,10 +116,10 @@ class FoundShard:
 
 @dataclass(frozen=True)
 class DatasetPlan:
-    """The plan and the types that a first pass over all inputs found.
+    """The maxlen and the column types that a first pass over all inputs found.
 
     Args:
-        plan: plan of the output rows (maxlen).
+        plan: maxlen of the output rows, and how it was determined.
         types: types of the columns if JSON Lines are converted to Parquet or Arrow, otherwise None.
         left_out: records of the shards that could not be read.
     """
@@ -134,8 +134,8 @@ class StagedRun:
     """A run that was interrupted before its commit.
 
     Args:
-        identity: fingerprint of the job; None if the plan is unreadable.
-        found: plan of the run; None if the plan is unreadable.
+        identity: fingerprint of the job; None if the fingerprint cannot be read.
+        found: maxlen and column types of the run; None if they cannot be read.
         shards: shards that the run padded.
     """
 
@@ -149,12 +149,12 @@ class FolderState:
     """The contents of an output folder, as input for `decide`.
 
     Args:
-        staged: staged run of the current job; None if there is no such run.
-        other: staged run of another job; None if there is no such run.
-        manifest: manifest of the committed dataset; None if there is no such dataset.
-        committed: shards of the committed dataset.
+        staged: interrupted run of the current job; None if there is no such run.
+        other: interrupted run of another job; None if there is no such run.
+        manifest: manifest of the dataset in the folder; None if there is no dataset.
+        committed: shards of this dataset, without the shards in the staging folder.
         rejects: SHA-256 of the `--rejects` file; empty if there is no such file.
-        staged_records: number of shards that the staged run of the current job finished.
+        staged_records: number of shards that the interrupted run of the current job finished.
     """
 
     staged: StagedRun | None = None
@@ -202,12 +202,12 @@ class ResumeRequest:
 
     @cached_property
     def names(self) -> Mapping[int, str]:
-        """File name of each shard, by index."""
+        """File name of each shard, keyed by shard index."""
         return {shard.index: shard.name for shard in self.shards}
 
     @cached_property
     def stamps(self) -> Mapping[int, str]:
-        """Version of the input of each shard, by index."""
+        """Text for each shard that changes if its input or row limit changes, keyed by shard index."""
         return {shard.index: shard.stamp for shard in self.shards}
 
 
@@ -216,13 +216,15 @@ class Decision:
     """What a run does with the shards of earlier runs.
 
     Args:
-        action: what the run does with the shards of earlier runs.
-        found: plan of the staged run or the dataset whose shards are used; None if a new plan is needed.
+        action: action from the tables in the docstring of this module.
+        found: maxlen and column types of the earlier run whose shards are used; None if they must be found
+            again.
         kept: shards that are not padded again.
         differences: for the action REFUSE, the differences between the earlier run and the current job.
-        padded_again: number of staged shards that are padded again because `--resume` is not set.
-        replaced: inputs of the committed dataset whose shards are replaced by shards of other inputs with
-            the same names.
+        padded_again: number of shards of an interrupted run that are padded again, because `--resume` is not
+            set.
+        replaced: inputs of the earlier dataset whose shards are replaced by shards of other inputs, because
+            both have the same file names.
     """
 
     action: Action
@@ -264,14 +266,14 @@ def decide(state: FolderState, request: ResumeRequest) -> Decision:
 
 
 def staged_state(state: FolderState, request: ResumeRequest) -> StagedState:
-    """Return the state of the staged run: a row of the first table."""
+    """Return the state of the interrupted run: a row of the first table in this module."""
     if state.staged is not None:
         return run_state(state.staged, request)
     return StagedState.NONE if state.other is None else StagedState.OTHER_JOB
 
 
 def run_state(run: StagedRun, request: ResumeRequest) -> StagedState:
-    """Return the state of a staged run of the current job. Only the plan of the run is used."""
+    """Return the state of an interrupted run of the current job, determined from its plan."""
     if run.found is None or run.identity is None or (run.found.left_out and not request.policy.skip):
         return StagedState.UNUSABLE
     if request.identity.measured and run.identity.inputs != request.identity.inputs:
@@ -280,7 +282,7 @@ def run_state(run: StagedRun, request: ResumeRequest) -> StagedState:
 
 
 def dataset_state(state: FolderState, request: ResumeRequest) -> DatasetState:
-    """Return the state of the committed dataset: a column of the first table."""
+    """Return the state of the dataset in the folder: a column of the first table in this module."""
     manifest, policy = state.manifest, request.policy
     if manifest is None:
         return DatasetState.NONE
@@ -298,7 +300,7 @@ def dataset_state(state: FolderState, request: ResumeRequest) -> DatasetState:
 
 
 def is_reusable(manifest: Manifest, request: ResumeRequest) -> bool:
-    """Return whether a run of this job wrote the dataset, and its maxlen and column types are still valid."""
+    """Return whether this job wrote the dataset, and the maxlen and column types are still valid."""
     if manifest.identity.name != request.identity.name:
         return False
     if not request.identity.measured:
@@ -318,7 +320,7 @@ def is_current(record: ShardRecord, request: ResumeRequest) -> bool:
 
 
 def _keepable(shards: Iterable[FoundShard], request: ResumeRequest) -> dict[int, FoundShard]:
-    """Return the shards that can be kept, by index."""
+    """Return the shards that can be kept, keyed by shard index."""
     return {
         shard.record.index: shard
         for shard in shards

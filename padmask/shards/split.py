@@ -37,7 +37,7 @@ class Shard:
         source: the input file, with a range of row groups if the file is split.
         name: path of the output file, relative to the output folder.
         size: size of the input in bytes; 0 if unknown.
-        version: version of the input when it was listed.
+        version: numbers that change if the input changes, as they were when the files were listed.
         limit: maximum number of rows to read. If None, all rows are read.
     """
 
@@ -60,7 +60,7 @@ class Shard:
 
     @property
     def stamp(self) -> str:
-        """The version of the input and the row limit as text. The text is the same on every machine."""
+        """Text that changes if the input or the row limit changes. It is the same on every machine."""
         version = () if self.version is None else self.source.shared_version(self.version)
         return " ".join(map(str, (*version, *(() if self.limit is None else (self.limit,)))))
 
@@ -104,7 +104,7 @@ def find_shards(
 
 
 def absolute(path: str) -> str:
-    """Return the absolute path; return a URL unchanged.
+    """Return the absolute path of a local path. Return a URL unchanged.
 
     >>> absolute("/data/a.jsonl"), absolute("s3://bucket/a.jsonl")
     ('/data/a.jsonl', 's3://bucket/a.jsonl')
@@ -113,7 +113,7 @@ def absolute(path: str) -> str:
 
 
 def refuse_no_shards(files: Sequence[InputFile]) -> None:
-    """Raise an error if an input is a stream.
+    """Raise an error if an input is a stream, because a stream cannot be padded into a folder.
 
     Raises:
         SpecError: an input is a stream.

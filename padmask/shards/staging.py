@@ -63,7 +63,7 @@ class Staging:
 
     Args:
         folder: the output folder.
-        job: name of the fingerprint of the job.
+        job: hash of the options and inputs of the job. It is part of the name of the staging folder.
     """
 
     folder: OutputFolder
@@ -75,7 +75,7 @@ class Staging:
         return UNFINISHED + self.job
 
     def file(self, index: int, suffix: str) -> str:
-        """Return the path of a staged file, relative to the output folder.
+        """Return the path of a file in the staging folder, relative to the output folder.
 
         Args:
             index: index of the shard.
@@ -84,11 +84,11 @@ class Staging:
         return f"{self.name}/{index:06}{suffix}"
 
     def shard_file(self, record: ShardRecord) -> str:
-        """Return the path of a staged shard, relative to the output folder."""
+        """Return the path of a shard in the staging folder, relative to the output folder."""
         return self.file(record.index, Path(record.name).suffix)
 
     def prepare(self, request: ResumeRequest, rejects: str | None) -> Decision:
-        """Read the output folder, decide which shards to keep, and remove the other staged files.
+        """Read the output folder, decide which shards to keep, and remove other files of interrupted runs.
 
         Args:
             request: the current job.
@@ -141,7 +141,7 @@ class Staging:
         return [name for name in listing.files if name.startswith(f"{self.name}/") and name.endswith(_RECORD)]
 
     def _read_run(self, listing: FolderListing, request: ResumeRequest) -> StagedRun:
-        """Read the staged run of this job."""
+        """Read what an interrupted run of this job left in the staging folder."""
         run = self._read_plan(self.name)
         if run_state(run, request) is not StagedState.USABLE:
             return run
@@ -164,7 +164,7 @@ class Staging:
         return next(intact, FileState.MISSING)
 
     def _is_intact(self, name: str, record: ShardRecord, listing: FolderListing) -> bool:
-        """Return whether a file matches its record. In remote storage, only the size is compared."""
+        """Return whether a file matches its shard record. In remote storage, only the size is compared."""
         if listing.files.get(name) != record.size or not self.folder.is_plain(name):
             return False
         if self.folder.url is not None:
@@ -181,7 +181,7 @@ class Staging:
         return sum(block.count(b"\n") for block in self.folder.blocks(name)) == record.rows_refused
 
     def _remove_staged(self, listing: FolderListing, decision: Decision) -> None:
-        """Remove the staged files that this run does not use."""
+        """Remove the files in the staging folder that this run does not use."""
         continued = {self.name} if decision.action is Action.CONTINUE else set[str]()
         for name in listing.staging_folders - continued:
             self.folder.remove_below(name)
@@ -206,7 +206,7 @@ class Staging:
         self.folder.write(f"{self.name}/{_PLAN}", json.dumps(contents).encode())
 
     def _read_plan(self, name: str) -> StagedRun:
-        """Read a staged run, without its shards.
+        """Read the plan of an interrupted run, without its shards.
 
         Args:
             name: name of the staging folder.
@@ -229,11 +229,11 @@ class Staging:
     def commit(
         self, identity: Fingerprint, plan: Plan, records: Sequence[ShardRecord], rejects: str | None
     ) -> int:
-        """Join the rejected rows, move all shards to their final names, and write the manifest.
+        """Write the file of rejected rows, move all shards to their final names, and write the manifest.
 
         Args:
             identity: fingerprint of the job.
-            plan: plan of the output rows (maxlen).
+            plan: maxlen of the output rows, and how it was determined.
             records: records of all shards.
             rejects: path of the `--rejects` file; None if there is no such file.
 
@@ -273,7 +273,7 @@ class Staging:
         return len(stale)
 
     def finish(self, rejects: str | None) -> None:
-        """Remove the staged files of a complete dataset, and create the rejects file if it is missing."""
+        """Remove the staging folder of a complete dataset. Create the `--rejects` file if it is missing."""
         if rejects is not None and not os.path.isfile(rejects):
             self._join_rejects((), rejects)
         self._clear()

@@ -38,7 +38,7 @@ class ShardWork:
         job: columns and options of the run.
         files: formats and limits.
         folder: path or URL of the output folder.
-        name: name of the fingerprint of the job.
+        name: hash of the options and inputs of the job. It is part of the name of the staging folder.
         version: padmask version of the driver.
     """
 

@@ -89,7 +89,7 @@ def strings(name: str, value: Any) -> tuple[str, ...]:
 
 
 def pairs_of(name: str, value: Any) -> tuple[tuple[str, Any], ...]:
-    """Check that an argument is a mapping from strings or a list of pairs, and return the pairs.
+    """Check that an argument is a mapping with string keys, or a list of pairs. Return the pairs.
 
     >>> pairs_of("own_lengths", {"labels": 64})
     (('labels', 64),)

@@ -32,8 +32,8 @@ class FormatTraits:
         needs_types: whether the writer needs the types of all columns before the first row.
         keeps_others: whether a file can contain columns that are not padded.
         is_ragged: whether a file can contain rows of different lengths.
-        length_column: name of the column with the number of tokens in each row, which every file of this
-            format has; None if there is no such column.
+        length_column: every file of this format has a column of this name, which contains the number of
+            tokens in each row. None if files of this format have no such column.
         bool_bytes: size of a bool in bytes, before compression.
     """
 

@@ -14,7 +14,7 @@ _FIELDS = tuple(field.name for field in fields(PadSpec))
 
 
 def spec_with(spec: PadSpec | None, options: Mapping[str, Any]) -> PadSpec:
-    """Return the padding options of a call that accepts a `PadSpec` and the fields of `PadSpec` as keywords.
+    """Return a `PadSpec` in which keyword arguments replace the fields of the same name.
 
     >>> spec = spec_with(PadSpec(padding="pre"), {"maxlen": 8})
     >>> spec.padding, spec.maxlen

@@ -70,11 +70,11 @@ class PadSpec:
         pad_to_multiple_of: a `maxlen` that is found from the data is rounded up to a multiple of this number.
             A numeric `maxlen` must already be a multiple.
         dtype_for_all: whether `dtype` also applies to float and string columns of tables.
-        own_lengths: columns that have a maxlen of their own, such as the labels of translations: a mapping or
-            pairs of column and `maxlen`.
+        own_lengths: columns that have a maxlen of their own, such as the labels of translations: a mapping
+            from column names to maxlen, or pairs of both.
         keep_first, keep_last: number of tokens to keep at the start and at the end of a row longer than
-            `maxlen`, such as `[CLS]` and `[SEP]`; or the name of a column with this number for each row. The
-            other tokens of such a row are truncated on the side `truncating`.
+            `maxlen`, such as `[CLS]` and `[SEP]`; or the name of a column that has this number for each row.
+            The other tokens of such a row are truncated on the side `truncating`.
         windows: how to split rows longer than `maxlen` into several rows. If None, these rows are truncated.
 
     Raises:
@@ -148,7 +148,7 @@ class PadSpec:
 
     @property
     def end_columns(self) -> tuple[str, ...]:
-        """Names of the columns with the number of tokens to keep at an end of each row."""
+        """Names of the columns that say how many tokens to keep at the start or the end of each row."""
         return tuple(dict.fromkeys(end for end in (self.keep_first, self.keep_last) if isinstance(end, str)))
 
     def refuse_large_ends(self, maxlen: int) -> None:
@@ -168,15 +168,15 @@ class MaskSpec:
         column: name of the mask column. If None, no mask is added.
         dtype: dtype of the mask, one of `MASK_DTYPES`; if None, the dtype of the mask that this mask
             replaces, else bool. Real tokens are True, or 1 if the dtype is an integer.
-        length_column: name of a new column with the number of kept tokens in each row. If None, no such
-            column is added.
+        length_column: name of a new column that contains the number of kept tokens in each row. If None, no
+            such column is added.
         overwrite: whether to replace input columns with these names, instead of raising an error.
         named: whether the mask has the name `column` even if the mask replaces an `attention_mask` of ones.
             If None, this is the case for every name except `"mask"`.
         allow_padded: whether to pad padded columns again. All their positions then count as tokens, and the
             new mask replaces the old mask.
-        own: masks of columns that have a maxlen of their own: a mapping or pairs of column and name of the
-            mask.
+        own: masks of columns that have a maxlen of their own: a mapping from column names to mask names, or
+            pairs of both.
     """
 
     column: str | None = "mask"

@@ -20,8 +20,8 @@ class UnpadSpec:
     Args:
         mask_column: name of the mask column. Each row is a list of bools, or of 0 and 1. True or 1 is a real
             token. If None, the column that the metadata specify is used, else `mask` or `attention_mask`.
-        length_column: name of the column with the number of tokens in each row. If None, the column is found
-            from the metadata. If there is also a mask, both must agree.
+        length_column: name of the column that contains the number of tokens in each row. If None, the column
+            is found from the metadata. If there is also a mask, both must agree.
         padding: side of the padding, used only if there is no mask. If None, the side in the metadata is
             used.
         keep_mask: whether to keep the mask and length columns. The padding is also removed from the mask,

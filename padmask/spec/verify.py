@@ -37,7 +37,7 @@ class ReferenceSpec:
         routes: names of the reference models, keys of `ROUTES`. A route is a way in which the mask reaches
             the LSTM.
         embedding_dim, units: sizes of the embedding and the LSTM.
-        vocab_size: number of token ids of the embedding. If None, the number is found from the data.
+        vocab_size: number of ids that the embedding accepts. If None, the number is found from the data.
         seed: random seed of the weights.
         batch_size: number of rows per model call. The default is large enough to run the default sample in
             one call, which is faster than several calls.
@@ -77,7 +77,8 @@ class ModelSpec:
         name: name of the model in the report.
         padding: side of the padding.
         value: pad value. If None, the mask value of a Masking layer in the model is used, else 0.
-        vocab_size: number of token ids for random rows. If None, the size of the embeddings is used.
+        vocab_size: size of the vocabulary from which random rows are drawn. If None, the number of ids that
+            each embedding of the model accepts is used.
         seed: random seed of the rows.
         empty_rows: whether to also test rows without tokens.
         explain: whether to report the result of every layer.

@@ -38,7 +38,7 @@ WINDOW_COLUMNS = ("source_row", "window", "source_start", "source_stop")
 
 
 def checked_end(name: str, value: Any) -> int | str:
-    """Check the number of tokens to keep at an end of a row: an integer, or the name of a column.
+    """Check the value of `keep_first` or `keep_last`: a number of tokens, or the name of a column.
 
     >>> checked_end("keep_last", 1), checked_end("keep_first", "prompt_length")
     (1, 'prompt_length')
@@ -80,9 +80,10 @@ def refuse_large_ends(maxlen: int, keep_first: int | str, keep_last: int | str, 
 
 
 def needed_positions(first: Any, last: Any, overlap: int | None) -> Any:
-    """Return the minimum length of an output row with these kept ends (numbers, or arrays of numbers).
+    """Return the minimum length of an output row that has the given kept ends.
 
-    A window must have at least one token that the window before does not have.
+    `first` and `last` are the numbers of tokens at the ends, as integers or as arrays. A window must have at
+    least one token that the window before does not have.
     """
     return first + last + (0 if overlap is None else overlap + 1)
 
@@ -103,7 +104,7 @@ def describe_large_ends(maxlen: int, first: int, last: int, overlap: int | None)
 
 
 def own_length_error(name: str, error: SpecError) -> SpecError:
-    """Return the error for the length of a column with its own length, with the name of the column."""
+    """Return the error for an invalid maxlen of one column. The message contains the column name."""
     message = f"{error}".replace("`maxlen`", "the length")
     return SpecError(f"Column {name!r} in `own_lengths`: {message}", options=["own_lengths", *error.options])
 
@@ -112,7 +113,7 @@ def refuse_with_own_lengths(windows: WindowSpec | None, end_columns: Sequence[st
     """Raise an error if an option that requires columns of equal length is used with `own_lengths`.
 
     Raises:
-        SpecError: rows are split into windows, or a column has the number of tokens to keep.
+        SpecError: rows are split into windows, or a column says how many tokens to keep.
     """
     if windows is not None:
         raise SpecError(

@@ -68,7 +68,7 @@ def refuse_conflicts(
     """Raise an error if outputs share a file, replace an input, or are data files in an input folder.
 
     Args:
-        outputs: path of each output, by a label such as `"the report"`. A path of None is ignored.
+        outputs: path of each output, keyed by a label such as `"the report"`. A path of None is ignored.
         inputs: paths, patterns and addresses of the inputs, as the user wrote them.
         replaceable: label of the output that may replace the only input. padmask renames this output after
             reading the input.
@@ -96,7 +96,7 @@ def refuse_shared_place(outputs: Mapping[str, str | None]) -> None:
     """Raise an error if two outputs are the same file.
 
     Args:
-        outputs: path of each output, by label. A path of None is ignored.
+        outputs: path of each output, keyed by label. A path of None is ignored.
 
     Raises:
         OutputError: two outputs are the same file, or stdout or stderr is redirected to an output.
@@ -134,7 +134,7 @@ def refuse_replaced(
     """Raise an error if an output would replace an input.
 
     Args:
-        outputs: path of each output, by label. A path of None is ignored.
+        outputs: path of each output, keyed by label. A path of None is ignored.
         files: paths of the input files.
         replaceable: label of the output that may replace the only input.
 
@@ -267,7 +267,7 @@ def refuse_among_data(folder: str, outputs: Mapping[str, str | None]) -> None:
 
     Args:
         folder: path or address of the output folder.
-        outputs: path of each other output, by label. A path of None is ignored.
+        outputs: path of each other output, keyed by label. A path of None is ignored.
 
     Raises:
         OutputError: an output has the name of a data file, or a reserved name.

@@ -103,7 +103,7 @@ def choose_data_files(
 
 
 def _describes(name: str, present: set[str], is_chosen: bool) -> bool:
-    """Return whether a file, such as README.md, only describes the data and no pattern selected the file."""
+    """Return whether a file only describes the data, such as README.md, and is not selected by a pattern."""
     folder, _, base = name.rpartition("/")
     if base == _STATE:
         return _join(folder, _INFO) in present
@@ -155,7 +155,7 @@ def _object(text: bytes | None) -> Mapping[str, Any]:
 
 
 def _splits(names: Iterable[str], data: Sequence[str], read: ReadSmall) -> dict[str, list[str]]:
-    """Return the splits that have data files, by the folder of the saved `DatasetDict`."""
+    """Return the splits that have data files, keyed by the folder of the saved `DatasetDict`."""
     found: dict[str, list[str]] = {}
     for marker in [name for name in names if name.rpartition("/")[2] == _SPLITS]:
         folder = marker.rpartition("/")[0]
@@ -166,7 +166,7 @@ def _splits(names: Iterable[str], data: Sequence[str], read: ReadSmall) -> dict[
 
 
 def split_of(name: str) -> str | None:
-    """Return the split in the name of a file, else in the names of its folders; None if there is no split.
+    """Return the dataset split that a file name contains, else the split that its folder names contain.
 
     >>> [split_of(name) for name in ("data/train-00000-of-00002.parquet", "dev/a.jsonl", "a.jsonl")]
     ['train', 'validation', None]

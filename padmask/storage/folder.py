@@ -100,7 +100,7 @@ class OutputFolder:
             os.close(descriptor)
 
     def names(self, below: str = "") -> dict[str, int]:
-        """Return the size of each file in bytes, by relative path. `below` selects a subfolder."""
+        """Return the size of each file in bytes, keyed by relative path. `below` selects a subfolder."""
         url = self.url
         prefix = f"{below}/" if below else ""
         if url is not None:

@@ -85,8 +85,8 @@ def parse_manifest(data: bytes) -> ManifestContents:
     """Parse and validate a manifest.
 
     Raises:
-        ValueError: the bytes are not a manifest, or its numbers are inconsistent. The message is a
-            predicate, and the caller adds the file name as its subject.
+        ValueError: the bytes are not a manifest, or its numbers are inconsistent. The message has no subject:
+            the caller puts the file name before the message.
     """
     try:
         contents = msgspec.convert(json.loads(data), ManifestContents)
@@ -117,7 +117,7 @@ _REMEDY = "Pad the data again. To ignore the manifest, read the files with a pat
 
 
 def sizes_in(path: str) -> Mapping[str, int]:
-    """Return the sizes in bytes of the shards that a manifest lists, by relative path.
+    """Return the sizes in bytes of the shards that a manifest lists, keyed by relative path.
 
     Raises:
         DataError: the manifest is missing or not valid.
@@ -161,7 +161,7 @@ def _bytes_of(path: str) -> bytes:
 
 
 def _faults(contents: ManifestContents) -> Iterator[str]:
-    """Yield a description of each inconsistency, as a predicate whose subject is the file name."""
+    """Yield a description of each inconsistency, as a phrase that follows the file name in messages."""
     yield from _faults_of_names(contents)
     yield from _faults_of_numbers(contents)
     for shard in contents.shards:
@@ -180,8 +180,8 @@ def _faults_of_names(contents: ManifestContents) -> Iterator[str]:
             yield f"lists {name!r}, which is outside the folder of the manifest"
     for shard in contents.shards:
         if bool(shard.name) == bool(shard.fault):
-            fields = "both a name and an error" if shard.name else "neither a name nor an error"
-            yield f"has {fields} for shard {shard.index}"
+            fault = "has both a file name and an error" if shard.name else "has no file name and no error"
+            yield f"lists shard {shard.index}, which {fault}"
 
 
 def _is_below(name: str) -> bool:

@@ -116,7 +116,7 @@ def _uploaded(url: Url, sealed: Callable[[int], None] | None, shown: Url) -> Ite
 
 @contextmanager
 def _write_errors(path: str, shown: str | None = None) -> Iterator[None]:
-    """Convert write errors to OutputError. The message contains the path `shown`, else `path`."""
+    """Convert write errors to OutputError. The message contains `shown`, or `path` if `shown` is None."""
     try:
         yield
     except OSError as error:

@@ -200,7 +200,7 @@ def is_remote_folder(url: Url) -> bool:
 
 
 def list_remote(url: Url) -> dict[str, RemoteFile]:
-    """Return the metadata of all files below an address, by relative path, sorted by path."""
+    """Return the metadata of all files below an address, keyed and sorted by relative path."""
     from pyarrow.fs import FileSelector
 
     filesystem, path = locate(url)

@@ -29,7 +29,7 @@ def free_memory() -> int | None:
 
 
 def free_disk(path: str) -> int | None:
-    """Return the free space in bytes of the disk of a path; None if unknown.
+    """Return the free space in bytes on the disk that contains a path; None if unknown.
 
     The file and its parent folders need not exist.
     """

@@ -1,4 +1,4 @@
-"""Find files in a padded folder that its manifest does not list, such as a copy of a shard."""
+"""Find files that the manifest of their folder does not list, such as a copy of a shard."""
 
 from __future__ import annotations
 

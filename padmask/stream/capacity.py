@@ -150,7 +150,7 @@ def refuse_zero_maxlen(plan: Plan, lengths: LengthStats | None, source: str) -> 
     """Raise an error if the maxlen found from the data is 0. The output would contain no tokens.
 
     Args:
-        plan: the plan.
+        plan: maxlen of the output rows, and how it was determined.
         lengths: lengths of all rows that can be padded; None if they were not needed.
         source: name of the input, for the message.
 

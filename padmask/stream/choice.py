@@ -43,8 +43,8 @@ class Beside:
     """What the first rows of the input show, for the summary and for error messages.
 
     Args:
-        unpadded: columns that are not padded although they have the same lengths as the padded columns, each
-            with the command-line options that would pad the column.
+        unpadded: columns that are not padded but have the same lengths as the padded columns, each with the
+            command-line options that would pad the column.
         remarks: notes for the summary that require no action, as sentences.
         notes: warnings, as sentences.
         suspicions: warnings about columns that may be masks of padding, as sentences.

@@ -13,7 +13,7 @@ _read_value = msgspec.json.Decoder().decode
 
 
 def column_values(batch: Batch, name: str) -> Sequence[Any]:
-    """Return the values of a column, shape (rows,). In JSON Lines, a missing key is None."""
+    """Return the values of a column, one for each row. In JSON Lines, a missing key is None."""
     if batch.objects is not None:
         return [_parse(row.get(name)) for row in batch.objects]
     values: list[Any] = batch.columns.column(name).to_pylist()

@@ -41,7 +41,7 @@ def rows_without_end(segments: Segments, truncating: Side) -> Positions:
     """Return the rows whose last token (or first, if `truncating` is `"pre"`) was truncated.
 
     Returns:
-        Indices of source rows, int64, shape (rows,).
+        Indices of source rows: int64, shape (rows,).
     """
     sources = np.arange(len(segments.counts)) if segments.sources is None else segments.sources
     lengths = segments.source_lengths

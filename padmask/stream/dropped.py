@@ -23,10 +23,10 @@ Lengths = tuple[int, ...]
 
 
 def written_rows(lengths: npt.NDArray[np.int64], job: Job) -> Flags:
-    """Return, for each row, whether all its lengths fit the numeric values of maxlen, bool, shape (rows,).
+    """Return flags of the rows whose lengths all fit the numeric values of maxlen: bool, shape (rows,).
 
     Args:
-        lengths: lengths of the rows in each group of columns, shape (groups, rows).
+        lengths: lengths of the rows in each group of columns: shape (groups, rows).
         job: columns and options of the run.
     """
     written = np.ones(lengths.shape[1], dtype=bool)
@@ -40,13 +40,13 @@ def written_rows(lengths: npt.NDArray[np.int64], job: Job) -> Flags:
 def longest_together(lengths: npt.NDArray[np.int64], job: Job) -> dict[Lengths, Lengths]:
     """Return the largest row lengths in the groups of columns.
 
-    A key has the lengths of a row in the groups whose maxlen is a percentile. Its value has, for all rows
-    with these lengths, the largest length in each group.
+    Each key is a tuple: the lengths of a row in the groups whose maxlen is a percentile. The value is a tuple
+    too: among all rows with these lengths, the largest length in each group.
 
     The result is empty if no percentile drops rows, or if all groups have a percentile.
 
     Args:
-        lengths: lengths of the rows in each group of columns, shape (groups, rows).
+        lengths: lengths of the rows in each group of columns: shape (groups, rows).
         job: columns and options of the run.
     """
     places = _percentiles(job)

@@ -78,7 +78,7 @@ def class_name_notes(dataset: Dataset, written: pa.Schema | None, format_: Forma
         )
     changed = [name for name, differ in lost.items() if not differ]
     return (
-        *_lost_names([name for name in lost if lost[name]], "the files have different names"),
+        *_lost_names([name for name in lost if lost[name]], "the names differ between the files"),
         *_lost_names(changed, f"class labels must be int64. To keep the names: -c {(*changed, '')[0]}:int64"),
     )
 

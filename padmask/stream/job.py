@@ -136,7 +136,7 @@ class Job:
         earlier: descriptions of columns that earlier runs padded, for the metadata.
         beside: what the first rows show, for the summary and error messages: columns that are not padded,
             tokens that most rows share, and notes.
-        unwritten: names of columns that are read but not written: columns with the number of tokens to keep,
+        unwritten: names of columns that are read but not written: columns that say how many tokens to keep,
             and columns that are only checked.
         late: finder of late columns: columns that have no values in the first rows, but have values in later
             rows.

@@ -50,8 +50,8 @@ class IdTexts:
     Args:
         text: the lists of all rows, such as `[7,8][9]`.
         marks: offsets of the brackets and commas in `text`, int64. The ids are between these offsets.
-        opens: index in `marks` of the opening bracket of each row, int64, shape (rows,).
-        lengths: number of ids in each row, int64, shape (rows,).
+        opens: index in `marks` of the opening bracket of each row: int64, shape (rows,).
+        lengths: number of ids in each row: int64, shape (rows,).
     """
 
     text: bytes
@@ -144,10 +144,11 @@ class TextRows:
 
     Args:
         objects: each row as a dict from keys to JSON text.
-        ids: ids of the columns to pad, by column name.
+        ids: ids of the columns to pad, keyed by column name.
         ledger: counts of rows and tokens.
         chunk: the chunk that contains the rows. The chunk may contain more rows.
-        refused: rows that are not written. Always empty, because such chunks are not padded as text.
+        refused: rows that are not written. Always empty, because a chunk with such rows is not padded as
+            text.
         late: names of columns that have no values in the first rows, but one value per token in later rows.
     """
 
@@ -160,7 +161,7 @@ class TextRows:
 
     @property
     def lengths(self) -> Positions:
-        """Number of tokens in each row, int64, shape (rows,)."""
+        """Number of tokens in each row: int64, shape (rows,)."""
         return next(iter(self.ids.values())).lengths
 
     @property
@@ -270,7 +271,7 @@ def read_text_rows(chunk: Chunk, job: Job, longest: int | None = None) -> TextRo
 
 
 def _are_without_padding(objects: Sequence[dict[str, Any]], job: Job, lengths: Positions) -> bool:
-    """Return whether no mask of the input contains a 0. If one does, `rows.py` reads the rows."""
+    """Return False if a mask of the input contains a 0. `rows.py` then reads the rows."""
     if job.ones is not None and not _are_ones([row.get(job.ones) for row in objects], lengths):
         return False
     return not any(

@@ -25,7 +25,7 @@ class TokenTexts(Protocol):
 
     @property
     def lengths(self) -> Positions:
-        """Number of tokens in each row, int64, shape (rows,)."""
+        """Number of tokens in each row: int64, shape (rows,)."""
 
     def cut(self, rows: Positions, starts: Positions, counts: Positions) -> Sequence[Any]:
         """Return `counts[i]` tokens of row `rows[i]`, from index `starts[i]`, for each i."""

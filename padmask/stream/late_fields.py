@@ -59,7 +59,7 @@ class LateFields:
             rows: the first rows of its list columns.
             columns: columns to pad.
             choice: the new mask, and the mask that it replaces.
-            reported: as in the class.
+            reported: as in `LateFields`.
         """
         have_values = {
             field.name
@@ -117,7 +117,7 @@ def later_zeros(batch: Batch, name: str, lengths: Positions) -> list[int]:
     Args:
         batch: the rows.
         name: name of the mask. The mask may be missing.
-        lengths: number of tokens in each row, shape (rows,).
+        lengths: number of tokens in each row: shape (rows,).
     """
     if batch.objects is not None:
         return zeros_in(batch.objects, name, lengths)
@@ -155,8 +155,8 @@ def late_notes(names: Sequence[str], verb: Literal["pad", "check"] = "pad") -> t
     "not padded: 'labels' (not in the first 1,000 rows)"
 
     Args:
-        names: names of the columns.
-        verb: verb for what the command does with columns, such as `"pad"`.
+        names: names of the late columns.
+        verb: what the command does with columns, as a verb such as `"pad"`.
     """
     if not names:
         return ()

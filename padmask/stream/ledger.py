@@ -110,13 +110,13 @@ class PadResult:
         maxlen_exact: maxlen before rounding up to a multiple.
         padding: side of the padding.
         columns: names of the padded columns.
-        unpadded: columns that were not padded although they have the same lengths as the padded columns, each
-            with the command-line options that would pad the column.
+        unpadded: columns that were not padded but have the same lengths as the padded columns, each with the
+            command-line options that would pad the column.
         notes: warnings and other messages for the user.
         shards: number of output files, if the output is a folder.
         resumed: number of output files from an earlier run that `resume` kept.
         faults: message for each unreadable file that was skipped.
-        own: maxlen of each column that has its own maxlen, by column name.
+        own: maxlen of each column that has its own maxlen, keyed by column name.
         remarks: notes for the summary that require no action, as sentences.
         shared_end: token that most rows share at the truncated end; None if there is none. `Ledger.ends_lost`
             counts the rows that lost this token.
@@ -155,8 +155,8 @@ class UnpadResult:
         columns: names of the unpadded columns.
         mask_column: name of the mask column; None if only a length column marked the padding.
         length_column: name of the length column; None if there is no length column.
-        still_padded: columns that still have padding although they have the same padded lengths as the
-            unpadded columns, each with the command-line options that would unpad the column.
+        still_padded: columns that are still padded but have the same padded lengths as the unpadded columns,
+            each with the command-line options that would unpad the column.
         notes: warnings and other messages for the user.
     """
 

@@ -63,7 +63,7 @@ class PaddableRows(Protocol):
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
-        """Number of tokens in each row, int64, shape (rows,)."""
+        """Number of tokens in each row: int64, shape (rows,)."""
 
     def place(self, row: int) -> Place:
         """Return the location of a row in the input."""

@@ -12,8 +12,8 @@ from padmask.spec.columns import Columns
 from padmask.stream.first_rows import first_rows_of
 
 PLACES_UNKNOWN = (
-    "padmask padded the input, but the mask and length columns are missing, so the padding counts as real "
-    "tokens"
+    "an earlier run of padmask padded the input, but the mask and length columns are missing, so the padding "
+    "counts as real tokens"
 )
 
 
@@ -26,8 +26,8 @@ def find_dataset_padding(dataset: Dataset, columns: Columns, mask_column: str | 
         mask_column: name of the requested mask column. If None, the mask column is found from the metadata.
 
     Returns:
-        The mask and length columns. `names` is empty if the metadata describe padding, but neither the mask
-        nor the length column exists.
+        The mask and length columns. `Padding.names` is empty if the metadata describe padding, but neither
+        the mask nor the length column exists.
 
     Raises:
         SpecError: a requested mask column is missing, or a mask or length column has the wrong type.
@@ -53,12 +53,15 @@ def find_dataset_padding(dataset: Dataset, columns: Columns, mask_column: str | 
 
 
 def known_schemas(dataset: Dataset) -> dict[str, pa.Schema]:
-    """Return the schema of each file, by file name. For JSON Lines, return only the common schema."""
+    """Return the schema of each file, keyed by file name. For JSON Lines, return only the common schema."""
     return {dataset.name: dataset.schema()} if dataset.format.is_text else dataset.schemas()
 
 
 def unmarked_padding_notes(dataset: Dataset, padding: Padding) -> tuple[str, ...]:
-    """Return a note for each other group of padded columns that has no mask or length column."""
+    """Return a note for each group of padded columns whose padding no column marks.
+
+    The group that `padding` describes is not included.
+    """
     schemas = known_schemas(dataset)
     file, groups = next(iter(read_groups(schemas).items()), ("", []))
     names = schemas[file].names if file else []

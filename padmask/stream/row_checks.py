@@ -16,7 +16,7 @@ from padmask.stream.late_fields import later_zeros
 def check_added_fields(batch: Batch, job: Job) -> None:
     """Raise an error if a JSON row already has a field with the name of a new field.
 
-    The first rows have none.
+    The first rows have no such field.
 
     Raises:
         PaddedError: the field is a mask with a default name.
@@ -49,10 +49,10 @@ def check_added_fields(batch: Batch, job: Job) -> None:
 
 
 def check_masks(batch: Batch, job: Job, lengths: npt.NDArray[np.int64]) -> list[Fault]:
-    """Return the faults of a mask that contains only ones in the first rows.
+    """Return a `Fault` for each row with an invalid mask, if the mask has only ones in the first rows.
 
     Raises:
-        PaddedError: a mask without padding in the first rows contains a 0.
+        PaddedError: a mask that has no 0 in the first rows contains a 0.
     """
     for name in job.watched:
         if zeros := later_zeros(batch, name, lengths):

@@ -27,9 +27,9 @@ class Row:
 
     Args:
         number: number of the row in the input, starting at 0.
-        values: tokens of each column, by column name, shape (tokens, ...). For padded input, the values
+        values: tokens of each column, keyed by column name: shape (tokens, ...). For padded input, the values
             include the padding, and the shape is (maxlen, ...).
-        mask: mask of the row, bool, shape (maxlen,); None if the input is not padded.
+        mask: mask of the row: bool, shape (maxlen,); None if the input is not padded.
     """
 
     number: int
@@ -46,7 +46,7 @@ class BatchRows:
     """The rows of a batch.
 
     Args:
-        lengths: number of real tokens in each row, int64, shape (rows,). A bad row has the length 0.
+        lengths: number of real tokens in each row: int64, shape (rows,). A bad row has the length 0.
         row_at: function that returns a row.
         tokens: real tokens by column. Padded rows have only their first column, and no tokens here if their
             padding is not at one end.
@@ -92,7 +92,7 @@ class Pick:
 
     Args:
         count: maximum number of rows to select.
-        keys: function that returns the keys of a batch, float64, shape (rows,). The arguments are the lengths
+        keys: function that returns the keys of a batch: float64, shape (rows,). The arguments are the lengths
             of the rows and the number of the first row. A row with the key infinity is never selected.
     """
 
@@ -115,7 +115,7 @@ def pick_range(first: int, last: int) -> Pick:
 
 
 def pick_numbers(chosen: Collection[int]) -> Pick:
-    """Return a rule that selects the rows with the numbers `chosen`."""
+    """Return a rule that selects the rows whose row numbers are in `chosen`."""
     wanted = np.array(sorted(chosen), dtype=np.int64)
 
     def keys(lengths: Lengths, start: int) -> Keys:
@@ -184,7 +184,7 @@ class RowSampler:
         """Apply the rules to the rows of a batch.
 
         Args:
-            lengths: number of tokens in each row of the batch, int64, shape (rows,).
+            lengths: number of tokens in each row of the batch: int64, shape (rows,).
             row_at: function that returns a row of the batch.
             first: number of the first row of the batch.
         """

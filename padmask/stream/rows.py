@@ -36,9 +36,9 @@ class Rows:
 
     Args:
         batch: rows to pad.
-        ragged: token sequences of these rows, by column name.
+        ragged: token sequences of these rows, keyed by column name.
         ledger: counts of rows and tokens read, including refused rows.
-        numbers: for each row, its number among the rows read, int64, shape (rows,).
+        numbers: number of each row among the rows read: int64, shape (rows,).
         ends: numbers of tokens to keep in each row, read from columns; None if no column has these numbers.
         refused: rows that are not written.
         consumed: number of input bytes read so far, for progress reports.
@@ -56,7 +56,7 @@ class Rows:
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
-        """Number of tokens in each row, int64, shape (rows,)."""
+        """Number of tokens in each row: int64, shape (rows,)."""
         return row_lengths(self.ragged)
 
     def place(self, row: int) -> Place:
@@ -81,8 +81,8 @@ def prepare_rows(batch: Batch, job: Job, consumed: int = 0) -> Rows:
     Raises:
         DataError: a row cannot be padded and `--on-error` is `fail`, or a row is empty and `--empty-rows` is
             `error`.
-        PaddedError: a row already has a mask with the name of the new mask, or a mask without padding in
-            the first rows contains a 0.
+        PaddedError: a row already has a mask with the name of the new mask, or contains a 0 in a mask that
+            has no 0 in the first rows.
         SpecError: a row already has another field with the name of the new mask.
     """
     check_added_fields(batch, job)
@@ -212,7 +212,7 @@ def split_rows(rows: Rows, size: int, weights: Positions | None = None) -> Itera
     Args:
         rows: rows to split.
         size: maximum number of output rows in a block. A single source row may have more output rows.
-        weights: number of output rows of each source row, int64, shape (rows,). If None, each source row has
+        weights: number of output rows of each source row: int64, shape (rows,). If None, each source row has
             one output row.
     """
     total = len(rows.batch)
@@ -230,7 +230,7 @@ def split_rows(rows: Rows, size: int, weights: Positions | None = None) -> Itera
 
 
 def _blocks(total: int, size: int, weights: Positions | None) -> Iterator[tuple[int, int]]:
-    """Yield the start and stop of blocks of rows, at least one block."""
+    """Yield the start and stop of each block of rows. There is at least one block."""
     ends = None if weights is None else np.cumsum(weights)
     start = 0
     while start < max(total, 1):

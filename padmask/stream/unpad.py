@@ -255,7 +255,7 @@ def _encoder(run: _Run, writer: Writer) -> Callable[[Chunk], _EncodedRows]:
 
 @contextmanager
 def _join_all(run: _Run, writer: Writer) -> Iterator[Iterator[_EncodedRows]]:
-    """Iterate over all rows, with joined windows."""
+    """Join the windows of each row, and iterate over the joined rows."""
 
     def encode(part: UnpadRows) -> _EncodedRows:
         joined = join_windows(part, run.job, run.on_error)

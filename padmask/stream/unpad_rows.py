@@ -29,7 +29,7 @@ class UnpadRows:
     """Padded rows that can be unpadded, and the positions of their real tokens.
 
     Args:
-        rows: indices of the rows in the batch that was read, int64, shape (rows,).
+        rows: indices of the rows in the batch that was read: int64, shape (rows,).
         batch: padded rows.
         segments: positions of the real tokens.
         ledger: counts of rows and tokens read, including refused rows.
@@ -37,8 +37,8 @@ class UnpadRows:
         consumed: number of input bytes read so far, for progress reports.
         also: positions of the real tokens, for each job in `UnpadJob.also`.
         windows: the windows of these rows; None if windows are not joined.
-        gaps: for each refused row that may be a window of the previous source row, the number of entries of
-            `rows` before the refused row, int64.
+        gaps: places of the refused rows that may be a window of the previous source row. A place is the
+            number of entries of `rows` before the refused row. The array has the dtype int64.
     """
 
     rows: npt.NDArray[np.int64]

@@ -28,7 +28,7 @@ from padmask.stream.unpad_rows import OnError, UnpadRows
 
 
 def group_windows(parts: Iterable[UnpadRows]) -> Iterator[UnpadRows]:
-    """Regroup windows so that all windows of a row are in one part."""
+    """Regroup the windows so that all windows of a source row are together."""
     held: list[UnpadRows] = []
     for part in parts:
         assert part.windows is not None
@@ -94,7 +94,7 @@ def join_windows(part: UnpadRows, job: UnpadJob, on_error: OnError) -> UnpadRows
 
 
 def _find_differences(batch: Batch, windows: RowWindows, without: Collection[str]) -> list[Fault]:
-    """Return a `Fault` for each window in which a field has another value than in the window before."""
+    """Return a `Fault` for each window in which the value of a field differs from the previous window."""
     if batch.objects is None:
         return find_differences(batch.columns, windows, without)
     found = []

@@ -52,15 +52,16 @@ def verify_model(
     Args:
         model: built Keras model, or a function `model(ids, mask)` of two NumPy arrays. The function returns
             an array, a sequence of arrays or a dict of arrays.
-        ids: padded ids or features, shape (rows, maxlen, ...), or a dict of such arrays by input name. If
-            None, random rows are generated.
-        mask: bool array, shape (rows, maxlen), True at real tokens, or a dict of such arrays by input name.
-            If None, all tokens are real.
+        ids: padded ids or features, shape (rows, maxlen, ...), or a dict of such arrays, keyed by input name.
+            If None, random rows are generated.
+        mask: bool array, shape (rows, maxlen), True at real tokens, or a dict of such arrays, keyed by input
+            name. If None, all tokens are real.
         padding: side of the padding, `"post"` or `"pre"`. If None, the side is found from the mask, or is
             `"post"` if there is no mask.
         value: pad value. If None, the value is found from the padding in `ids`. If this is not possible,
             the `mask_value` of a Masking layer is used. If there is no Masking layer, the value is 0.
-        vocab_size: number of ids for random rows. If None, the sizes of the model's embeddings are used.
+        vocab_size: size of the vocabulary from which random rows are drawn. If None, the number of ids that
+            each embedding of the model accepts is used.
         seed: random seed of the generated rows.
         explain: whether the report lists every layer.
 
@@ -127,7 +128,7 @@ def report_on_model(
     Args:
         model: built Keras model.
         spec: options of the verification.
-        rows: real tokens of each row, by input name. If None, random rows are generated.
+        rows: real tokens of each row, keyed by input name. If None, random rows are generated.
         engine: backend and device of Keras.
         roles: inputs that expect the mask or the lengths, as in `find_model_inputs`.
     """
@@ -171,7 +172,8 @@ def report_on_function(
     else:
         if len(rows) > 1:
             raise SpecError(
-                "A function accepts only one array of ids and its mask. Pass one array instead of a dict."
+                "A model that is a function accepts only one array of ids and its mask. Pass an array "
+                "instead of a dict."
             )
         [given] = rows.values()
         flat = np.concatenate([np.asarray(row).reshape(-1) for row in given])
@@ -199,7 +201,7 @@ def _remove_padding(ids: Any, mask: Any, padding: Side | None) -> tuple[SampleRo
     """Remove the padding from the arrays of all inputs.
 
     Returns:
-        The real tokens of each row, by input name, and the side of the padding.
+        The real tokens of each row, keyed by input name, and the side of the padding.
     """
     given = dict(ids) if isinstance(ids, Mapping) else {IDS: ids}
     masks = dict(mask) if isinstance(mask, Mapping) else {}
@@ -222,7 +224,9 @@ def _remove_padding(ids: Any, mask: Any, padding: Side | None) -> tuple[SampleRo
         rows[name], own_sides = _remove_padding_of_input(name, values, own)
         sides |= own_sides
     if mask is not None and not isinstance(mask, Mapping) and not sides and not np.all(mask):
-        raise SpecError("The shape of the mask does not match any input. Pass a dict of masks by input name.")
+        raise SpecError(
+            "The shape of the mask does not match any input. Pass a dict from input names to masks."
+        )
     if len({len(given) for given in rows.values()}) > 1:
         raise SpecError(
             "The number of rows differs between the inputs. Pass the same number of rows for each input."

@@ -131,7 +131,7 @@ def _audit_by_input(
     One pass for all inputs would fail if the rows of the columns have different lengths.
 
     Returns:
-        By input name: the checked data and the column name.
+        The checked data and the column name for each input, keyed by input name.
     """
     if len(names) > 1:
         dataset.spool(request.files.limit)
@@ -149,7 +149,7 @@ def _audit_by_input(
 def _columns_for(
     name: str, names: Sequence[str], dataset: Dataset, request: AuditRequest, proof: ModelProof
 ) -> Columns:
-    """Return the columns to read for a model input: the requested columns, else the column with its name."""
+    """Return the columns for a model input: the requested columns, else the column with the same name."""
     if name in proof.inputs:
         return [proof.inputs[name]]
     asked = list(request.asked.columns or ())

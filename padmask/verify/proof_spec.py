@@ -43,7 +43,7 @@ class ProofSpec:
 
 def _check_inputs(name: str, value: Any) -> dict[str, str]:
     if not isinstance(value, Mapping):
-        raise SpecError(f"`{name}` must be a dict of column names by input name. Received: {value!r:.80}.")
+        raise SpecError(f"`{name}` must be a dict from input names to column names. Received: {value!r:.80}.")
     return {string(name, key): string(name, column) for key, column in value.items()}
 
 
@@ -55,7 +55,8 @@ class ModelProof:
         spec: pad value, seed, batch size and similar options.
         model: path of a saved Keras model.
         predict: function of ids and a mask, as `module:function`.
-        inputs: column name by input name. Required only for inputs whose column has a different name.
+        inputs: name of the column for each model input, keyed by input name. Required only for inputs whose
+            column has a different name.
         custom_objects: path of a Python file that defines the model's custom classes.
         allow_unsafe: whether code in the model file may run.
         backend: as in `ProofSpec`.

@@ -113,8 +113,8 @@ class Report:
     Args:
         data: violations of the data rules.
         subjects: report on each model.
-        environment: versions, device and options of the run, by name.
-        proof: whether models were to be verified in addition to the data.
+        environment: versions, device and options of the run, keyed by name.
+        proof: whether the run verifies models in addition to the data.
         notes: facts about the files, such as files that were not read. They do not affect the verdict.
     """
 

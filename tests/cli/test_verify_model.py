@@ -454,7 +454,7 @@ def test_fixed_length_model(here, saved, raw):
 @with_models
 def test_fixed_length_is_explained(here, saved):
     said = " ".join(here("verify", "--model", saved("one-length")).stdout.split())
-    assert "values of the padding" in said
+    assert "values at padded positions" in said
 
 
 @with_models

@@ -164,6 +164,7 @@ def test_command_keeps_the_input(path: str, data: bytes, command: str) -> None:
             "zstd -dc a.jsonl.zst > a.jsonl && bzip2 -dc a.jsonl > a",
         ),
     ],
+    ids=["array", "gzip", "bzip2"],
 )
 def test_compressed_is_decompressed(path: str, codec: str, data: bytes, command: str) -> None:
     assert str(foreign_error(path, path, data, codec=codec)).endswith(command)

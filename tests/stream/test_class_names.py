@@ -63,7 +63,7 @@ def test_files_with_different_names(tmp_path):
     both = [tmp_path / "a.parquet", tmp_path / "b.parquet"]
     (note,) = about_names(pad_file(both, tmp_path / "out.parquet", columns=["input_ids"]))
     assert "'label'" in note
-    assert "different names" in note
+    assert "names differ" in note
     assert class_names(pq.read_schema(tmp_path / "out.parquet")) == {"tags": ["O", "PER"]}
 
 

@@ -55,7 +55,7 @@ class JsonType:
         low, high: smallest and largest integer, including 0, so that low <= 0 <= high.
         low_place, high_place: file and line of `low` and `high`; empty for 0.
         item: type of the list items; None if no value is a list.
-        fields: types of the fields of objects, by name.
+        fields: if the values are objects, the types of their fields, keyed by field name.
     """
 
     path: str
@@ -252,7 +252,7 @@ class TypeSurvey:
                 self.add(name, values, places)
 
     def join(self, later: TypeSurvey) -> None:
-        """Add the types that another survey found in later rows.
+        """Add the types that another `TypeSurvey` found in later rows.
 
         Raises:
             DataError: a field has values without a common type.

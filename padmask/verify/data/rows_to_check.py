@@ -67,7 +67,7 @@ class AuditRows:
 
     @property
     def bad(self) -> Flags:
-        """Whether each row is bad, bool, shape (rows,)."""
+        """Flags of the bad rows: bool, shape (rows,), True if the row cannot be read or padded."""
         return _flags((fault.row for fault in self.faults), len(self.batch))
 
     def wrong_masks(self, name: str) -> Flags:

@@ -73,8 +73,8 @@ RULES = {
         Rule(
             "unmarked-padding",
             "warning",
-            "padmask padded the file, but the mask and length columns are missing, so the padding counts "
-            "as real tokens",
+            "an earlier run padded the file, but the mask and length columns are missing, so the padding "
+            "counts as real tokens",
             "file",
         ),
         Rule("mixed-dtypes", "warning", "the column has different types in different files", "file"),

@@ -6,8 +6,8 @@ MIXERS = {
     "Conv": "By design, a convolution mixes neighbouring steps, including padding steps. Set padded steps "
     "to zero before and after the convolution, use kernel size 1, or use causal padding with right-padded "
     "rows",
-    "GlobalMaxPool": "GlobalMaxPooling1D includes padding in the maximum. First set padded steps to a large "
-    "negative number, or use GlobalAveragePooling1D, which supports masks",
+    "GlobalMaxPool": "GlobalMaxPooling1D includes padding in the maximum. Before this layer, set padded "
+    "steps to a large negative number, or use GlobalAveragePooling1D, which supports masks",
     "GlobalAveragePool": "GlobalAveragePooling1D supports masks. Make sure that a mask reaches the layer",
     "Pool": "By design, pooling mixes neighbouring steps, including padding steps. Use a layer that "
     "supports masks, such as GlobalAveragePooling1D",
@@ -71,7 +71,8 @@ def _advise_on_mixing(kind: str, entry: str, from_keras: bool) -> str:
             "call method, and use the mask"
         )
     return (
-        f"By design, {kind} mixes steps, including padding steps. Use the mask to exclude padded steps first"
+        f"By design, {kind} mixes all steps, including padding. Use the mask to exclude padded steps before "
+        "this layer"
     )
 
 
@@ -131,12 +132,13 @@ def _advise_on_stripping(kind: str, entry: str, from_keras: bool) -> str:
     )
     if "Attention" in entry:
         return (
-            cause + "Pass attention_mask=... to every attention layer, or replace the attention layer with "
-            "GroupQueryAttention, and the operator + with keras.layers.Add. Both keep the mask"
+            cause + "Pass attention_mask=... to every attention layer. Alternatively, replace the attention "
+            "layer with GroupQueryAttention and the operator + with keras.layers.Add, which both keep the "
+            "mask"
         )
     return (
-        cause + f"Pass the mask to {entry} with mask=..., or replace the attention layer with "
-        "GroupQueryAttention, and the operator + with keras.layers.Add. Both keep the mask"
+        cause + f"Pass the mask to {entry} with the argument mask. Alternatively, replace the attention "
+        "layer with GroupQueryAttention and the operator + with keras.layers.Add, which both keep the mask"
     )
 
 

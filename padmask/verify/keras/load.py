@@ -82,7 +82,7 @@ def shorten(message: str) -> str:
 
 
 def _load_custom_objects(path: str) -> dict[str, Any]:
-    """Run a Python file. Return the classes and functions that the file defines or imports, by name."""
+    """Run a Python file. Return the classes and functions in its namespace, keyed by name."""
     file = Path(path)
     spec = importlib.util.spec_from_file_location(file.stem, file) if file.is_file() else None
     if spec is None or spec.loader is None:

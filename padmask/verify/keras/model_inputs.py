@@ -19,8 +19,8 @@ def find_model_inputs(model: Any, roles: Mapping[str, str] | None = None) -> lis
 
     Args:
         model: built Keras model.
-        roles: `"mask"` or `"lengths"`, by input name. Required only for inputs whose role cannot be found
-            from their name.
+        roles: role of an input, `"mask"` or `"lengths"`, keyed by input name. Required only for inputs whose
+            names do not show their role.
 
     Raises:
         SpecError: no input has a time axis, an input expects strings, or an input cannot have its role.
@@ -82,7 +82,7 @@ def graph_of(model: Any) -> Any:
 
 
 def _find_built_shapes(model: Any) -> dict[str, tuple[int | None, ...]]:
-    """Return the input shapes with which a subclassed model was built, by argument name or dict key."""
+    """Return the input shapes with which a subclassed model was built, keyed by argument name or dict key."""
     config = model.get_build_config() or {}
     given = config.get("shapes_dict") or config.get("input_shape")
     first = next(iter(parameters_of(model)), "inputs")
@@ -134,7 +134,7 @@ def is_embedding(layer: Any) -> bool:
 
 
 def _find_vocab_size(model: Any, tensor: Any) -> int | None:
-    """Return the vocabulary size of the embedding that reads a tensor, else the smallest one in the model."""
+    """Return the vocabulary size of the embedding that reads a tensor, else the smallest vocabulary size."""
     embedding = _find_embedding(model, tensor)
     if embedding is not None:
         return int(embedding.input_dim)

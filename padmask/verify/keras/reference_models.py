@@ -172,7 +172,7 @@ def build_route(name: str, weights: _Weights, tail: _Tail, *, masked: bool) -> t
         name: name of the route.
         weights: weights of the embedding.
         tail: last layers of the model. Several models share them.
-        masked: whether the model uses masks. The control model does not.
+        masked: whether the model uses masks. False for the control model.
 
     Returns:
         The model, and the layer that outputs the embedded input.
@@ -282,7 +282,8 @@ class Reference:
             gradient=None
             if self._engine.backend == "jax"
             else lambda batch: self._gradient(model, first, feed(batch), batch),
-            reason="the mask is computed from the values of the padding",
+            reason="the model computes its mask from the pad value, so the padding cannot contain other "
+            "values",
         )
 
     def _feed(self, route: str, batch: ModelBatch) -> Array:
@@ -351,7 +352,7 @@ def _differentiate(
 
 
 def compile_model(model: Any, engine: Engine) -> Callable[[Array], Array]:
-    """Return a function that runs the model on a NumPy array. TensorFlow traces it once for all shapes."""
+    """Return a function that runs the model on a NumPy array. TensorFlow traces the model only once."""
     if engine.backend != "tensorflow":
 
         def eager(given: Array) -> Array:
@@ -395,7 +396,7 @@ def check_agreement(subjects: Sequence[Subject], sample: Sample) -> dict[str, Ch
         sample: rows to run.
 
     Returns:
-        The result for each model, by name.
+        A dict from the name of each model to its result.
     """
     name = "routes-agree"
     batch = sample.padded(4)

@@ -44,8 +44,11 @@ def find_culprit(user: UserModel, verification: Verification, value: Any) -> Tra
 
     Args:
         user: verified model.
-        verification: result of the checks. If the verdict is not `"leaks"`, only `Traced.layers` is set.
+        verification: result of the checks.
         value: pad value.
+
+    Returns:
+        The result of the search. If the verdict of the checks is not `"leaks"`, only `layers` is set.
     """
     try:
         with warnings.catch_warnings():

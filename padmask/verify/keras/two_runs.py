@@ -150,7 +150,8 @@ def crop_empty_row(one: Array, other: Array) -> tuple[Array | None, Array | None
 def run_twice(user: UserModel, verification: Verification, value: Any) -> Runs:
     """Record two runs of a model: one without padding, and one with padding.
 
-    The runs use float64 if possible. If the deviation is too large for rounding, they use the model's dtype.
+    If the deviation in float32 is too large to be a rounding error, the runs use float32. Otherwise, the runs
+    use float64 if possible.
     """
     deviations = [
         (check.max_abs_diff or 0.0) / (check.tolerance or 1.0)
@@ -214,7 +215,7 @@ def _record_runs_of_fixed_length(
 
     other = user.with_other_content(value, run)
     if other is None:
-        raise CannotRunError("the values of the padding cannot be changed for this model")
+        raise CannotRunError("the padding of this model cannot contain other values")
     other(batch)
     crop_rows = _crop_to_length(sample.padding, places, int(lengths[row]))
     return Runs(reference, events, crop_rows, limit, frozenset(places))
@@ -228,7 +229,7 @@ def _record(user: UserModel, batch: ModelBatch) -> list[Event]:
 
 
 def _find_worst_row(user: UserModel, verification: Verification) -> tuple[int, int, float]:
-    """Find the row and the number of added positions with the largest relative deviation.
+    """Find the row and the number of added padding positions with the largest relative deviation.
 
     Returns:
         The row index, the number of added positions, and the relative deviation.

@@ -78,7 +78,7 @@ class UserModel:
 
     @contextmanager
     def restore_afterwards(self) -> Iterator[None]:
-        """Suppress warnings inside the context. At its end, restore the states of stateful layers."""
+        """Suppress warnings inside the context. At the end, restore the states of stateful layers."""
         states = [
             variable
             for layer in self.model._flatten_layers()
@@ -300,7 +300,8 @@ class UserModel:
     def subject(self, name: str, sample: Sample, value: Any) -> tuple[Subject, Subject]:
         """Return the model and its control model in the form that the checks require.
 
-        The control model is the same model. Its padding consists of random tokens, and its mask is all True.
+        The control model is the same model, which receives random tokens as padding and a mask that is all
+        True.
 
         Args:
             name: name of the model in the report.
@@ -350,7 +351,10 @@ class UserModel:
     def _explain_missing_other(self, sample: Sample) -> str:
         if not sample.has_fixed:
             return "not needed: the model accepts any length, so the check row-alone finds the same leaks"
-        return "the mask is computed from the values of the padding, or the pad value has no embedding"
+        return (
+            "the padding cannot contain other values, because the model computes its mask from the pad "
+            "value, or because the pad value has no embedding"
+        )
 
     def _find_tables(self, value: Any) -> list[Any]:
         """Return the embedding tables that have a nonzero row for the pad value."""
@@ -424,7 +428,7 @@ def _reshape_mask(mask: Array, slot: ModelInput) -> Array:
 
 
 def name_outputs(model: Any, outputs: Any) -> dict[str, Array]:
-    """Return the outputs of a model as NumPy arrays, by name."""
+    """Return the outputs of a model as NumPy arrays, keyed by name."""
     flat = keras.tree.flatten_with_path(outputs)
     known = getattr(model, "output_names", None) or []
     named = {}

@@ -35,7 +35,7 @@ def verify_keras_model(
     Args:
         user: model to verify.
         spec: options of the verification.
-        rows: real tokens of each row, by input name. If None, random rows are generated.
+        rows: real tokens of each row, keyed by input name. If None, random rows are generated.
 
     Returns:
         The report on the model, and entries about the model for `Report.environment`.

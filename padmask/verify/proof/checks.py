@@ -60,7 +60,7 @@ class Subject:
         predict_uncached: `predict` without a cache; None if `predict` has no cache.
         other: `predict` with different values in the padding; None if the values cannot be changed.
         gradient: function that returns the gradients of the outputs at real positions with respect to the
-            embedded inputs, shape (rows, maxlen, ...); None if gradients are not available.
+            embedded inputs: shape (rows, maxlen, ...); None if gradients are not available.
         jittered: `predict` with a rounding error added to every weight, which shows the numerical noise;
             None if the weights cannot be changed.
         precise: function that returns the same model in float64. It returns None if the model cannot run in
@@ -76,7 +76,7 @@ class Subject:
     gradient: Callable[[ModelBatch], Array] | None = None
     jittered: Predict | None = None
     precise: Callable[[], Subject | None] | None = None
-    reason: str = "the mask is computed from the values of the padding"
+    reason: str = "the model computes its mask from the pad value, so the padding cannot contain other values"
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def prepare(subject: Subject, sample: Sample, *, far: bool = False, alone: int =
         notes.append(f"the model cannot run with {left_out[0]} more padding positions")
     if sample.is_fixed:
         notes.append(
-            "the model accepts only one length, so the checks changed only the values of the padding"
+            "the model accepts only one length, so the checks changed only the values at padded positions"
         )
     deterministic = _is_deterministic(subject, probe)
     setup = CheckSetup(subject, sample, probe, more, False, tuple(notes), deterministic)
@@ -348,10 +348,10 @@ def measure_gradient(setup: CheckSetup, subject: Subject) -> Deviations:
 
 
 def measure_noise(setup: CheckSetup, subject: Subject) -> dict[str, float]:
-    """Measure the numerical noise of each output: repeat rows, and change the weights slightly.
+    """Measure the numerical noise of each output, by repeating rows and changing the weights slightly.
 
     Returns:
-        The largest change of each output that rounding causes, by output name.
+        The largest change of each output that rounding causes, keyed by output name.
     """
     batch = setup.probe.padded()
     base = subject.predict(batch)

@@ -19,13 +19,13 @@ Steps = Mapping[str, tuple[tuple[str, ...] | None, ...]]
 
 
 def find_steps(short: Outputs, long: Outputs, before: Mapping[str, int], after: Mapping[str, int]) -> Steps:
-    """Find the time axes of the outputs. Their sizes grow with the padding of an input.
+    """Find the time axes of the outputs: the axes whose sizes grow with the padding of an input.
 
     Args:
         short: outputs for the batch with less padding.
         long: outputs for the same batch with more padding.
-        before: padded length of each input in the first batch, by input name.
-        after: padded length of each input in the second batch, by input name.
+        before: padded length of each input in the first batch, keyed by input name.
+        after: padded length of each input in the second batch, keyed by input name.
     """
 
     def axis(small: int, large: int) -> tuple[str, ...] | None:

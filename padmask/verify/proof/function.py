@@ -68,7 +68,7 @@ def _add_current_folder(module: str) -> None:
 def verify_function(
     function: Callable[[Array, Array], Any], spec: ModelSpec, sample: Sample
 ) -> SubjectReport:
-    """Verify a function of ids, shape (rows, maxlen, ...), and a bool mask, shape (rows, maxlen).
+    """Verify a function of two arrays: ids of shape (rows, maxlen, ...), and a bool mask (rows, maxlen).
 
     Args:
         function: function that returns an array, a sequence of arrays or a dict of arrays, with the rows on

@@ -38,7 +38,8 @@ def draw_random_rows(
         slots: inputs of the model.
         padding: side of the padding.
         value: pad value. No random token has this value.
-        vocab_size: number of ids. If None, the sizes of the model's embeddings are used.
+        vocab_size: size of the vocabulary from which ids are drawn. If None, the number of ids that each
+            embedding of the model accepts is used.
         seed: random seed.
         different_lengths: whether the inputs of a row have different lengths. With equal lengths, one input
             can hide a leak in another input.
@@ -67,9 +68,9 @@ def take_sample(
 
     Args:
         slots: inputs of the model.
-        rows: real tokens of each row, by input name.
+        rows: real tokens of each row, keyed by input name.
         padding: side of the padding.
-        values: pad value of each input, by input name.
+        values: pad value of each input, keyed by input name.
         seed: random seed for the inputs without a time axis that are not in `rows`.
     """
     timed = [slot for slot in slots if slot.kind in ("tokens", "features")]
@@ -111,7 +112,7 @@ def _add_static_inputs(
 
 
 def _choose_lengths(places: int | None, shift: int) -> npt.NDArray[np.int64]:
-    """Return the length of each row of an input, shape (rows,).
+    """Return the length of each row of an input: shape (rows,).
 
     Args:
         places: padded length that the input requires; None for any length.

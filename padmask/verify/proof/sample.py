@@ -78,9 +78,10 @@ class Sample:
     ([[7, 0, 0], [8, 9, 0]], [[7]])
 
     Args:
-        inputs: rows by input name. Every input has the same number of rows.
+        inputs: rows of each input, keyed by input name. Every input has the same number of rows.
         padding: side of the padding.
-        pool: tokens from which replacements are drawn, by input name. The default is the sample's tokens.
+        pool: tokens from which random replacements are drawn, keyed by input name. By default, the tokens of
+            the sample.
     """
 
     inputs: Mapping[str, Input]
@@ -92,11 +93,11 @@ class Sample:
 
     @property
     def timed(self) -> dict[str, Input]:
-        """The inputs that have a time axis, by name."""
+        """The inputs that have a time axis, keyed by name."""
         return {name: given for name, given in self.inputs.items() if not given.static}
 
     def lengths(self) -> dict[str, npt.NDArray[np.int64]]:
-        """Return the number of tokens in each row, shape (rows,), by name of each input with a time axis."""
+        """Return the row lengths of each input with a time axis, keyed by input name: shape (rows,)."""
         return {name: given.rows.lengths for name, given in self.timed.items()}
 
     def places(self, more: int = 0) -> dict[str, int]:
@@ -174,7 +175,7 @@ class Sample:
         return replace(self, inputs=inputs)
 
     def tokens(self, name: str, count: int, random: np.random.Generator) -> npt.NDArray[Any]:
-        """Draw `count` random tokens for an input from the pool, shape (count, ...)."""
+        """Draw `count` random tokens for an input from the pool. The result has the shape (count, ...)."""
         pool = self.pool.get(name)
         pool = self.inputs[name].rows.values if pool is None else pool
         drawn: npt.NDArray[Any] = pool[random.integers(len(pool), size=count)] if len(pool) else pool[:0]
@@ -213,7 +214,7 @@ def pick_rows(lengths: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int6
     [1, 3, 0]
 
     Args:
-        lengths: number of tokens in each row, shape (rows,). Rows without tokens are never picked.
+        lengths: number of tokens in each row: shape (rows,). Rows without tokens are never picked.
         count: number of rows to pick, at least 2.
 
     Returns:

@@ -77,7 +77,7 @@ class Check:
         max_abs_diff: largest absolute deviation at real positions; None if the check was skipped.
         tolerance: largest allowed deviation; None if the check was skipped.
         detail: row and padding with the largest deviation, or the reason why the check was skipped.
-        outputs: deviation and tolerance of each output, by output name.
+        outputs: deviation and tolerance of each output, keyed by output name.
     """
 
     name: str
@@ -126,8 +126,8 @@ def compare_deviation(
     one precision, because a cast returns a new tensor without the mask.
 
     Args:
-        native: deviation of each output in the model's own precision, by output name.
-        noises: absolute noise of each output in the model's own precision, by output name.
+        native: deviation of each output in the model's own precision, keyed by output name.
+        noises: absolute noise of each output in the model's own precision, keyed by output name.
         dtype: the model's own precision, such as `"float32"`.
         precise: deviations and noise in float64; None if the model did not run in float64.
 

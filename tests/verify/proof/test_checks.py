@@ -740,7 +740,7 @@ def test_every_check_can_fail(twin):
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("other-content", "is computed from the values of the padding"),
+        ("other-content", "computes its mask from the pad value"),
         ("gradient", "gradients are not available"),
     ],
 )
