@@ -164,8 +164,9 @@ def _find_padded(
 def is_named_mask(column: pa.Field) -> bool:
     """Return whether the name or the type of a column suggests a mask.
 
-    >>> is_named_mask(pa.field("labels_mask", pa.list_(pa.int8()))), is_named_mask(pa.field("x", pa.int8()))
-    (True, False)
+    >>> numbers, bools = pa.list_(pa.int8()), pa.list_(pa.bool_())
+    >>> [is_named_mask(pa.field(*field)) for field in (("m_mask", numbers), ("x", bools), ("x", numbers))]
+    [True, True, False]
     """
     return "mask" in column.name or kind_of(column.type) == "bool"
 

@@ -225,7 +225,7 @@ class Audit:
         ...     audit.add_raw(rows, "pre", lambda row: Place("a", "row", row))
         >>> audits[0].join(audits[1])
         >>> audits[0].id_range("ids"), [found.count for found in audits[0].findings()]
-        ((0, 1), [1, 2])
+        ((0, 1), [1])
         """
         for key, found in later._found.items():
             new = Finding(found.rule, detail=found.detail, column=found.column)
