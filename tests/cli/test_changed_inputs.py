@@ -61,6 +61,7 @@ def test_rewritten_input_is_refused(command: list[str], tmp_path: Path, verb: li
     assert "in.jsonl was changed while it was read" in done.stderr.decode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length", ["2", "longest"])
 def test_resume_detects_rewrites(padmask: Callable[..., Completed], tmp_path: Path, length: str) -> None:
     first = write(tmp_path / "in" / "a.jsonl", 1)

@@ -241,6 +241,7 @@ TAMPERED: dict[str, Callable[[dict[str, Any]], object]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", TAMPERED.values(), ids=TAMPERED)
 def test_tampered_manifest(here: Run, out: Path, change: Callable[[dict[str, Any]], object]) -> None:
     edit(out / "_padmask.json", change)

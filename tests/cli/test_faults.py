@@ -360,6 +360,7 @@ os.{name} = die
 """
 
 
+@pytest.mark.slow
 @all_pairs(indirect=["verb"], verb=VERBS, suffix=SUFFIXES, name=["fsync", "link", "replace"])
 def test_kill_before_rename(
     source: dict[str, Path], place: Place, suffix: str, name: str, pads: Pads, verb: str
@@ -428,6 +429,7 @@ def leaving(fifo: Path, after: int) -> threading.Thread:
     return reader
 
 
+@pytest.mark.slow
 @all_pairs(indirect=["verb"], verb=VERBS, suffix=SUFFIXES, pipe=["rejects", "rejects.gz", "rejects.zst"])
 def test_closed_rejects_keep_output(
     source: dict[str, Path], place: Place, pads: Pads, suffix: str, pipe: str, verb: str
@@ -517,6 +519,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 class TestSmallDisk:
+    @pytest.mark.slow
     @both
     @pytest.mark.parametrize("suffix", [*SUFFIXES, "jsonl.gz", "arrow", "npz"])
     def test_output_does_not_fit(
@@ -864,6 +867,7 @@ def test_dev_stdin_is_copied_to_tmp(command: list[str], source: dict[str, Path],
     assert (done.returncode, done.stdout) == (0, place.wanted["jsonl"]), done
 
 
+@pytest.mark.slow
 @all_pairs(indirect=["verb"], verb=VERBS, suffix=SUFFIXES, closed=["<&- >&- 2>&-", ">&- 2>&-"])
 def test_closed_streams_spare_output(
     padmask: Callable[..., Any], source: dict[str, Path], place: Place, suffix: str, closed: str, verb: str
@@ -899,6 +903,7 @@ pipeline.plan_job = faulty
 PLAIN = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
 
+@pytest.mark.slow
 @linux
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet", "arrow"])
 def test_names_need_not_be_utf8(
@@ -931,6 +936,7 @@ def test_missing_file_need_not_be_utf8(place: Place, suffix: str, pads: Pads) ->
     place.refused("out.jsonl", done, says="There is no file")
 
 
+@pytest.mark.slow
 @suffixes
 def test_locale_does_not_matter(command: list[str], place: Place, suffix: str) -> None:
     rows = '{"é": "ü", "input_ids": [1, 2]}\n{"é": "ÿ", "input_ids": ["☃"]}\n'
@@ -957,6 +963,7 @@ def python_starts(files: int) -> bool:
     return not subprocess.run(importing, preexec_fn=partial(limit_files, files), check=False).returncode
 
 
+@pytest.mark.slow
 @all_pairs(indirect=["verb"], verb=VERBS, suffix=SUFFIXES, files=[6, 8])
 def test_few_descriptors(
     command: list[str], source: dict[str, Path], place: Place, suffix: str, files: int, verb: str
@@ -1003,6 +1010,7 @@ ERRORS = {
 
 
 # Each thread meets one error, and each error meets several threads.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("verb", "death", "error"),
     [
@@ -1116,6 +1124,7 @@ os.link = fail
     place.refused(output, done, says=f"Cannot write '{output}': No space left on device. Free some space")
 
 
+@pytest.mark.slow
 @both
 @suffixes
 def test_works_without_o_tmpfile(source: dict[str, Path], place: Place, suffix: str, pads: Pads) -> None:
@@ -1170,6 +1179,7 @@ def test_fsync_surrounds_rename(
     assert last.startswith("fsync folder")
 
 
+@pytest.mark.slow
 @suffixes
 def test_system_calls_are_in_order(
     command: list[str], source: dict[str, Path], place: Place, suffix: str

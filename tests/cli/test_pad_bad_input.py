@@ -1214,6 +1214,7 @@ class TestFullDisk:
     def _large(self, tmp_path: Path) -> None:
         (tmp_path / "in.jsonl").write_text(noise())
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "output",
         ["out.jsonl", "out.jsonl.gz", "out.jsonl.zst", "out.parquet", "out.arrow", "out.npz"],

@@ -59,6 +59,7 @@ def errors(folder: Path) -> str | None:
     return ElementTree.parse(folder / "out.xml").getroot().get("errors")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_stopped_run_leaves_an_error(folder: Path, number: signal.Signals) -> None:
     process = started(folder, *VERIFY, "models:wait")
@@ -74,6 +75,7 @@ def test_stopped_run_leaves_an_error(folder: Path, number: signal.Signals) -> No
     assert left == {"in.jsonl", "models.py", "out.json", "out.xml", "started"}
 
 
+@pytest.mark.slow
 def test_crashed_run_leaves_an_error(folder: Path) -> None:
     process = started(folder, *VERIFY, "models:crash")
     _, said = process.communicate(timeout=60)
@@ -95,6 +97,7 @@ def test_other_file_is_kept_until_the_end(folder: Path) -> None:
     assert (folder / "out.json").read_text() == '{"vocab": 9}'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["pad", "unpad"])
 def test_stopped_pad_leaves_an_error(folder: Path, verb: str) -> None:
     report = folder / "pad.json"

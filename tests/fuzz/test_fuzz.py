@@ -67,6 +67,7 @@ def test_mutated_files(worker: Worker, kind: str, draw: Random) -> None:
     check(worker, cases.file_case(draw, kind, cases.seeds_of(kind)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @fewer
 @given(draw=draws)
@@ -81,6 +82,7 @@ def test_mutated_padded_files(worker: Worker, draw: Random) -> None:
     check(worker, cases.unpad_case(draw, cases.seeds_of("unpad")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @fewer
 @given(draw=draws)
@@ -204,6 +206,7 @@ def test_truncated_file(worker: Worker, kind: str) -> None:
 # --- What brings native code down ----------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", CRASHERS, ids=lambda file: file.name)
 def test_native_crash_is_reported(file: Path) -> None:
     kind = file.suffix[1:]

@@ -182,6 +182,7 @@ CHANGED_FIELDS += [{"index": index} for index in ([1], "../../x", -1, 2, 1.0, Tr
 CHANGED_FIELDS += [{"size": "3"}, {"size": -1}, {"sha256": None}, {"version": 3}, {"fault": 1}, {"ledger": 5}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fields", CHANGED_FIELDS, ids=repr)
 def test_altered_record_is_ignored(data: Path, out: Path, tmp_path: Path, fields: dict[str, Any]) -> None:
     changed(half_done(data, out) / "000000.record", **fields)
@@ -200,6 +201,7 @@ def test_wrong_counts_are_ignored(data: Path, out: Path, count: Any) -> None:
     assert is_as_if_nothing_had_happened(data, out)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("maxlen", [7, 0, "3", -1, 3.5, None, {}, 1e21])
 @pytest.mark.parametrize("field", ["maxlen", "exact", "found"])
 def test_altered_plan_is_ignored(data: Path, out: Path, field: str, maxlen: Any) -> None:
@@ -209,6 +211,7 @@ def test_altered_plan_is_ignored(data: Path, out: Path, field: str, maxlen: Any)
     assert is_as_if_nothing_had_happened(data, out)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["plan", "000000.record", "../_padmask.json", "../_padmask.replacing"])
 @pytest.mark.parametrize("text", ["[" * 200_000, '["a.jsonl", 5]', "{}", "\0", ""], ids=len)
 def test_garbage_is_ignored(data: Path, out: Path, name: str, text: str) -> None:

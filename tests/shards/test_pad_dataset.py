@@ -538,6 +538,7 @@ def test_calls_per_shard():
 # --- What many shards tell is not held at once -------------------------------------------
 
 
+@pytest.mark.slow
 def test_memory_of_many_shards():
     # The lengths of one shard need 40 KiB, and of a thousand shards 40 MiB.
     found = SurveySum()

@@ -108,6 +108,7 @@ def typed(tmp_path: Path) -> dict[str, Any]:
 # --- A run that ended --------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [1, SHARDS - 1, SHARDS])
 @pytest.mark.parametrize("asks", ["plain", "typed"])
 def test_resume_does_the_rest(run, tmp_path, after, asks):
@@ -445,6 +446,7 @@ def ended_at(monkeypatch: pytest.MonkeyPatch, run: Run, method: str, call: int) 
 MOMENTS = [("remove", 0), ("move", 0), ("move", 2), ("remove", 2), ("sync", 0)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "call"), MOMENTS)
 @pytest.mark.parametrize("then", ["go on", "begin anew", "begin another"])
 def test_resume_after_any_rename(run, monkeypatch, method, call, then):
