@@ -1,6 +1,7 @@
 """A worker process that runs cases, because native code may crash.
 
-`python tests/fuzz/worker.py` reads cases from stdin, one line of JSON each, and writes results to stdout.
+`python tests/fuzz/worker.py FOLDER` reads cases from stdin, one line of JSON each, and writes results to
+stdout.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ class Worker:
     def __init__(self, seconds: float = SECONDS) -> None:
         self._seconds = seconds
         self._process: subprocess.Popen[bytes] | None = None
+        # This process removes the folder, because the worker may be killed.
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def __enter__(self) -> Worker:
         return self
@@ -49,7 +52,8 @@ class Worker:
     def run(self, case: Case) -> Answer:
         """Run a case."""
         if self._process is None:
-            command = [sys.executable, str(Path(__file__).resolve())]
+            self._folder = tempfile.TemporaryDirectory(dir=scratch())
+            command = [sys.executable, str(Path(__file__).resolve()), self._folder.name]
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
             )
@@ -76,19 +80,21 @@ class Worker:
             self._process.kill()
             self._process.communicate()
             self._process = None
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
 
 
-def _serve(reading: Any, writing: Any) -> None:
+def _serve(reading: Any, writing: Any, folder: Path) -> None:
     import resource
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     # These packages need more address space than the limit, so treat them as not installed.
     sys.modules |= dict.fromkeys(("tensorflow", "keras"))
-    with tempfile.TemporaryDirectory(dir=scratch()) as folder:
-        for line in reading:
-            writing.write(line_of_outcome(*problems(case_of_line(line), Path(folder))))
-            writing.flush()
+    for line in reading:
+        writing.write(line_of_outcome(*problems(case_of_line(line), folder)))
+        writing.flush()
 
 
 def scratch() -> str | None:
@@ -103,4 +109,4 @@ if __name__ == "__main__":
     cases, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
-    _serve(cases, answers)
+    _serve(cases, answers, Path(sys.argv[1]))
