@@ -115,7 +115,7 @@ class _DroppedSignal:
 
 
 def _repeat_dropped_signal(dropped: "sys.UnraisableHookArgs") -> None:
-    """Send a signal again if the exception of its handler was dropped. Python does this in finalizers."""
+    """Send a signal again if Python dropped the exception of its handler. This happens in finalizers."""
     stopped = dropped.exc_value
     if not isinstance(stopped, (KeyboardInterrupt, _TerminatedError)):
         sys.__unraisablehook__(dropped)

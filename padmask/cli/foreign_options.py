@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 _STRIDE = (
-    "{option} has two meanings: the overlap of windows in Hugging Face's tokenizers, and the step from one "
-    "window to the next elsewhere. Use --overlong window --overlap N, where N is the number of tokens that "
-    "two consecutive windows share. For a step of S, N is maxlen - kept ends - S."
+    "In Hugging Face's tokenizers, {option} is the overlap of windows. In other tools, it is the step from "
+    "one window to the next. Use --overlong window --overlap N, where N is the number of tokens that two "
+    "consecutive windows share. For a step of S, N is maxlen - S, minus the kept first and last tokens."
 )
 
 # For each option, written with dashes, a sentence about what to use.
 PADDING_OPTIONS = {
     "--stride": _STRIDE.format(option="--stride"),
     "--doc-stride": _STRIDE.format(option="--doc_stride"),
-    "--window": "Windows are made with --overlong window, and have the length --maxlen.",
+    "--window": "To split long rows into windows, use --overlong window. --maxlen is the length of a window.",
     "--return-overflowing-tokens": (
         "To split long rows into windows instead of truncating them, use --overlong window. --overlap N sets "
         "the number of tokens that two consecutive windows share."
@@ -23,8 +23,8 @@ PADDING_OPTIONS = {
     "--padding-side": "The side of the padding is --padding left or --padding right.",
     "--truncation-side": "The side on which long rows are truncated is --truncating left or right.",
     "--truncation": (
-        "Rows longer than --maxlen are truncated by default. --truncating left or right sets the side, and "
-        "--overlong sets what else happens to these rows."
+        "Rows longer than --maxlen are truncated by default. --truncating left or right sets the side that "
+        "is cut. With --overlong window, drop or error, these rows are not truncated."
     ),
     "--return-attention-mask": (
         "pad always adds a mask. To choose its name and dtype, use --mask-column attention_mask --mask-dtype "

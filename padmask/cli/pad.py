@@ -92,8 +92,8 @@ class PadArguments:
     "--mask-column",
     default=None,
     metavar="NAME",
-    help="Name of the mask column.  [default: attention_mask if the input has such a column with only ones, "
-    "else mask]",
+    help="Name of the mask column.  [default: attention_mask if the input has a column of this name that "
+    "contains only ones, else mask]",
 )
 @setting(
     "--mask-dtype",

@@ -12,7 +12,7 @@ from padmask.stream.progress import ProgressCallback
 def open_progress(
     *, quiet: bool, progress: bool, output: str = ""
 ) -> AbstractContextManager[ProgressCallback | None]:
-    """Return a context that shows a progress bar if stderr is a terminal and does not show the output.
+    """Return a context manager that shows a progress bar if stderr is a terminal without the output.
 
     Args:
         quiet: value of --quiet.

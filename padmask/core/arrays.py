@@ -88,7 +88,7 @@ def pad(
         return ColumnPadder(spec, None, MaskSpec()).pad(sequences)
     if spec.end_columns:
         raise SpecError(
-            f"`pad` has no columns, so no column {spec.end_columns[0]!r} can contain the number of tokens to "
+            f"`pad` takes no table, so no column {spec.end_columns[0]!r} can contain the number of tokens to "
             "keep. Use a number, or `pad_table`.",
             options=["keep_first", "keep_last"],
         )

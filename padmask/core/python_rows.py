@@ -216,7 +216,7 @@ def _flat_numbers(sequences: Sequence[Any], total: int, kind: Kind | None) -> np
 
 @lru_cache(maxsize=4096)
 def _packer(code: str, count: int) -> Callable[..., bytes]:
-    """Return a function that converts `count` integers to bytes, with the type `code` of `struct`."""
+    """Return a function that packs `count` integers into bytes, with the `struct` format `code`."""
     return struct.Struct(f"{count}{code}").pack
 
 

@@ -106,7 +106,7 @@ def find_padded_groups(
     first_rows: FirstRowsOf | None = None,
     judged: Sequence[str] = (),
 ) -> list[tuple[Sequence[str], Padding | None]]:
-    """Find the padding to remove, for each group of columns. In the metadata, each group has one mask.
+    """Find the padding to remove, for each group of columns. The columns of a group have one mask.
 
     Args:
         files, columns, spec, first_rows, judged: as in `find_removable_padding`.

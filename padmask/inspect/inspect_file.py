@@ -209,7 +209,7 @@ def _name_stdin(advice: Advice, inputs: Sequence[str]) -> Advice:
     """Add a line about the placeholder for standard input."""
     if "-" not in inputs or not advice.command:
         return advice
-    line = f"In the command, {STDIN} stands for the standard input: use a file, or - to pipe the data again."
+    line = f"In the command, replace {STDIN} with a file, or with - to pipe the data again."
     return replace(advice, details=(*advice.details, line))
 
 

@@ -36,7 +36,7 @@ class SharedEnd:
         return "last" if self.truncating == "post" else "first"
 
     def rows_losing(self, maxlen: int) -> int:
-        """Return the number of rows that lose the shared token if rows are truncated to `maxlen` tokens."""
+        """Return the number of rows that lose their shared end token if truncated to `maxlen` tokens."""
         return sum(rows for length, rows in self.lengths.counts.items() if length > maxlen)
 
     def as_dict(self) -> dict[str, Any]:

@@ -138,7 +138,7 @@ def options_of(fault: Fault, job: Job) -> list[str]:
 
 
 def _refuse_large_ends(rows: Rows, job: Job, plan: Plan) -> Rows:
-    """Reject rows that are too long and whose kept ends do not fit in maxlen, or raise an error.
+    """Reject rows longer than maxlen whose kept ends do not fit in maxlen, or raise an error.
 
     Raises:
         DataError: such a row exists, and `--on-error` is `fail`.

@@ -81,6 +81,6 @@ def beside_tokens(dataset: Dataset, columns: Sequence[PadColumn], padding: Paddi
 
 
 def mask_fields(dataset: Dataset, names: Iterable[str]) -> list[pa.Field]:
-    """Return the Arrow field of each mask column. Its type is the type used to read the column."""
+    """Return an Arrow field for each mask column, with the type that is used to read the column."""
     schema = dataset.schema()
     return [mask_field(schema, name) if dataset.format.is_text else schema.field(name) for name in names]

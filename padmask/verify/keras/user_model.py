@@ -350,7 +350,7 @@ class UserModel:
 
     def _explain_missing_other(self, sample: Sample) -> str:
         if not sample.has_fixed:
-            return "not needed: the model accepts any length, so the check row-alone finds the same leaks"
+            return "not needed: the model accepts any length, so the check 'row-alone' finds the same leaks"
         return (
             "the padding cannot contain other values, because the model computes its mask from the pad "
             "value, or because the pad value has no embedding"

@@ -113,7 +113,7 @@ def verify_function(
         predict,
         dtype,
         other=other if sample.is_fixed else None,
-        reason="not needed: the function accepts any length, so the check row-alone finds the same leaks",
+        reason="not needed: the function accepts any length, so the check 'row-alone' finds the same leaks",
     )
     control = Subject(
         spec.name,
