@@ -171,6 +171,21 @@ class Fault:
         return self.reason if self.column is None else f"column {self.column!r}: {self.reason}"
 
 
+def raise_first_fault(
+    faults: Iterable[Fault], rows_before: int = 0, kind: type[DataError] = DataError
+) -> None:
+    """Raise an error for the first bad row of data in memory, if there is one.
+
+    Args:
+        faults: the bad rows, in any order.
+        rows_before: number of rows before the row with the number 0 in `faults`.
+        kind: class of the error.
+    """
+    first = min(faults, key=lambda fault: fault.row, default=None)
+    if first is not None:
+        raise kind(f"Row {rows_before + first.row}, {first}.")
+
+
 def os_error_remedy(error: OSError) -> str:
     """Return a sentence that suggests how to fix an operating system error.
 

@@ -77,6 +77,16 @@ def test_ends_come_from_columns():
     assert batch["input_ids"].tolist() == [[1, 2, 4], [5, 7, 8]]
 
 
+@pytest.mark.parametrize("number", [None, 1.7, True, -1, "2"])
+def test_bad_ends_are_refused(number):
+    rows = [{"input_ids": [1, 2, 3, 4], "n": 1}, {"input_ids": [5, 6, 7, 8], "n": number}]
+    with pytest.raises(DataError, match="Row 1"):
+        Collator(maxlen=3, keep_last="n")(rows)
+    with pytest.raises(SpecError) as caught:
+        Collator(maxlen=3, keep_last="m")(rows)
+    assert caught.value.options == ("keep_last",)
+
+
 def test_numbers_become_arrays():
     rows = [{"x": [1.5], "label": 3, "score": 0.5, "good": True, "name": "a", "none": None}] * 2
     batch = Collator()(rows)

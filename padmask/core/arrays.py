@@ -23,7 +23,7 @@ from padmask.core.plan import make_plan, needs_lengths, plan_pad
 from padmask.core.planners import make_segments
 from padmask.core.python_rows import flatten, flatten_objects, refuse_bools
 from padmask.core.ragged import Ragged, find_misfits
-from padmask.errors import DataError, Fault, SpecError
+from padmask.errors import DataError, SpecError, raise_first_fault
 from padmask.spec.checks import at_least, one_of, optional
 from padmask.spec.cuts import refuse_unused_cuts
 from padmask.spec.keywords import spec_with
@@ -97,7 +97,7 @@ def pad(
     ragged = _to_ragged(sequences, None if asked is None else kind_of_dtype(asked))
     dtype = asked or _default_dtype(ragged)
     value = fill_value(spec.value, dtype, "PadSpec")
-    _raise_first(find_misfits(ragged, dtype, rounds=asked is not None))
+    raise_first_fault(find_misfits(ragged, dtype, rounds=asked is not None))
     plan = make_plan(spec, LengthStats.of(ragged.lengths) if needs_lengths(spec) else None)
     return pad_batch(
         ragged,
@@ -123,7 +123,7 @@ def _to_ragged(sequences: Any, kind: Kind | None) -> Ragged:
             ragged, faults = Ragged.from_arrow(sequences)
         except SpecError as error:
             raise SpecError(f"These sequences cannot be padded: {error}.") from None
-        _raise_first(faults)
+        raise_first_fault(faults)
         return ragged
     rows = _as_list(sequences)
     ragged = flatten(rows, kind)
@@ -141,11 +141,6 @@ def _as_list(sequences: Any) -> Sequence[Any]:
         raise DataError(
             f"`sequences` must be a list of sequences. Received: {type(sequences).__name__}."
         ) from None
-
-
-def _raise_first(faults: list[Fault]) -> None:
-    if faults:
-        raise DataError(f"Row {faults[0].row}, {faults[0]}.")
 
 
 def sequence_mask(lengths: npt.ArrayLike, maxlen: int | None = None, padding: Side = "post") -> Mask:
@@ -282,7 +277,7 @@ def _convert(ragged: Ragged, target: np.dtype[Any]) -> Ragged:
         width = _width(target)
         cut = np.fromiter((len(text) > width for text in texts.reshape(-1)), bool, texts.size)
         by_token = np.asarray(cut.reshape(len(texts), -1).any(axis=1)) if len(texts) else cut
-        _raise_first(
+        raise_first_fault(
             ragged.find_faults(
                 by_token, lambda i: f"dtype {target} would cut off the end of {texts[i]!r}; use dtype=object"
             )
@@ -299,5 +294,5 @@ def _convert(ragged: Ragged, target: np.dtype[Any]) -> Ragged:
     # Like Keras, rounding to a float dtype is allowed. An overflow to infinity is an error.
     if target.kind in "iu" or (target.kind == "f" and (target.itemsize < 4 or values.dtype.kind == "f")):
         floats = values.astype(np.float64) if target.kind == "f" else values
-        _raise_first(find_misfits(Ragged(floats, ragged.starts, ragged.lengths), target.name))
+        raise_first_fault(find_misfits(Ragged(floats, ragged.starts, ragged.lengths), target.name))
     return ragged

@@ -165,12 +165,12 @@ def plan_join(windows: RowWindows, lengths: Positions, found: Iterable[Fault] = 
     # A row with one window is not cut, so it has no kept ends.
     alone = is_first & is_last & (lengths != sizes)
     # The next window, but of another row: one of the two row numbers is wrong.
-    strays = is_first & (places.numbers > 0) & (places.numbers == places.numbers[before] + 1)
-    strays &= (places.starts <= places.stops[before]) & (places.stops > places.stops[before])
-    strayed = np.append(strays[1:], False)[:total]
+    is_other = is_first & (places.numbers > 0) & (places.numbers == places.numbers[before] + 1)
+    is_other &= (places.starts <= places.stops[before]) & (places.stops > places.stops[before])
+    is_followed_by_other = np.append(is_other[1:], False)[:total]
     causes = {fault.row: fault for fault in found}
     for wrong, text in (
-        (strayed, _STRAYED),
+        (is_followed_by_other, _OTHER_ROW),
         (~fits, _NO_MATCH),
         (alone & fits, _LACKS_LATER),
         (~follows, _LACKS_EARLIER),
@@ -188,7 +188,7 @@ def plan_join(windows: RowWindows, lengths: Positions, found: Iterable[Fault] = 
 
 _NO_MATCH = "{window} does not have the tokens that its columns describe"
 _LACKS_LATER = "the windows after {window} are missing or at a different position"
-_STRAYED = "{window} is followed by the next window of another source row"
+_OTHER_ROW = "{window} is followed by the next window of another source row"
 _LACKS_EARLIER = "a window before {window} is missing or at a different position"
 
 

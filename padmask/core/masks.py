@@ -48,6 +48,14 @@ def fill_runs(
 
 
 def mask_of_rows(kept: npt.NDArray[np.int64], maxlen: int, padding: Side, out: Mask | None = None) -> Mask:
+    """Return the mask of rows with one sequence each: bool, shape (rows, maxlen).
+
+    Args:
+        kept: number of tokens in each row: int64, shape (rows,).
+        maxlen: length of every row.
+        padding: side of the padding.
+        out: array to write to; if None, the mask is a new array.
+    """
     # The CPU compares more narrow integers per instruction.
     lane = np.int16 if maxlen < 1 << 15 else np.int64
     mask = empty_array((len(kept), maxlen), bool) if out is None else out

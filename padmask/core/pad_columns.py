@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,8 @@ from padmask.core.planners import make_segments
 from padmask.core.python_rows import flatten, refuse_bools
 from padmask.core.ragged import Ragged, find_misfits
 from padmask.core.table import ColumnGroup, unequal_fault
-from padmask.errors import DataError, Fault, PaddedError, SpecError
-from padmask.spec.columns import Column, Columns
+from padmask.errors import DataError, PaddedError, SpecError, raise_first_fault
+from padmask.spec.columns import Column, Columns, unknown_column
 from padmask.spec.pad import DEFAULT_DTYPE, MaskSpec, PadSpec
 
 # Arrow types of tokens, by kind. Python floats have no width, so they become float32.
@@ -178,12 +179,12 @@ def _pad_group(
     for name, its in ragged.items():
         if name != first and not np.array_equal(its.lengths, lengths):
             row = int(np.flatnonzero(its.lengths != lengths)[0])
-            _raise_first([unequal_fault(row, first, ragged[first], name, its)])
+            raise_first_fault([unequal_fault(row, first, ragged[first], name, its)])
     plan = make_plan(group.spec, LengthStats.of(lengths))
     ends: Ends | None = None
     if group.spec.end_columns:
-        ends, faults = read_ends(group.spec, len(lengths), lambda name: list(map(int, values[name])))
-        _raise_first([*faults, *find_large_ends(lengths, ends, plan, group.spec)])
+        ends, faults = read_ends(group.spec, len(lengths), partial(_numbers_of, values, group.spec))
+        raise_first_fault([*faults, *find_large_ends(lengths, ends, plan, group.spec)])
     segments = make_segments(lengths, plan, group.spec, ends)
     real, mask = make_mask(segments), group.mask
     arrays = {
@@ -199,6 +200,18 @@ def _pad_group(
     return arrays
 
 
+def _numbers_of(values: Mapping[str, Sequence[Any]], spec: PadSpec, name: str) -> list[Any]:
+    """Return the values of a column, with NumPy numbers and tensors as Python numbers."""
+    if name not in values:
+        raise unknown_column(name, values, "keep_first" if name == spec.keep_first else "keep_last")
+    return list(map(_plain, values[name]))
+
+
+def _plain(value: Any) -> Any:
+    """Return the Python number of a NumPy number or a tensor; return other values unchanged."""
+    return value.item() if hasattr(value, "item") else value
+
+
 def _flatten(rows: Sequence[Any], column: PadColumn) -> Ragged:
     """Return the tokens of a column, and check that the tokens fit the dtype of the column."""
     try:
@@ -209,7 +222,7 @@ def _flatten(rows: Sequence[Any], column: PadColumn) -> Ragged:
             refuse_bools(rows, ragged.values)
     except DataError as error:
         raise error.reworded(f"Column {column.name!r}: {error}") from None
-    _raise_first([replace(fault, column=column.name) for fault in find_misfits(ragged, column.dtype)])
+    raise_first_fault([replace(fault, column=column.name) for fault in find_misfits(ragged, column.dtype)])
     return ragged
 
 
@@ -236,7 +249,7 @@ def _stack(values: Sequence[Any]) -> Any:
         return np.array(values, dtype=bool)
     if not all(_is_number(value) for value in values):
         return list(values)
-    array = np.array([value.item() if hasattr(value, "item") else value for value in values])
+    array = np.array(list(map(_plain, values)))
     return array.astype(np.float32) if array.dtype == np.float64 else array
 
 
@@ -244,9 +257,3 @@ def _is_number(value: Any) -> bool:
     if isinstance(value, (int, float, np.integer, np.floating)):
         return not isinstance(value, bool)
     return hasattr(value, "__array__") and np.asarray(value).ndim == 0
-
-
-def _raise_first(faults: Sequence[Fault]) -> None:
-    if faults:
-        first = min(faults, key=lambda fault: fault.row)
-        raise DataError(f"Row {first.row}, {first}.")

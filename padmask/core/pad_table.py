@@ -22,7 +22,7 @@ from padmask.core.planners import make_segments
 from padmask.core.ragged import Ragged
 from padmask.core.table import ColumnGroup, pad_rows, padded_schema, read_rows
 from padmask.core.windows import check_cuts
-from padmask.errors import DataError, Fault, Place, SpecError
+from padmask.errors import Place, SpecError, raise_first_fault
 from padmask.spec.checks import or_default
 from padmask.spec.columns import Columns
 from padmask.spec.cuts import refuse_unused_cuts
@@ -88,7 +88,7 @@ def pad_table(
         rows, faults = read_rows(batch, groups)
         values = {name: batch.column(name).to_pylist() for name in spec.end_columns}
         ends, bad_ends = read_ends(spec, batch.num_rows, values.__getitem__)
-        _raise_first([*faults, *bad_ends], number)
+        raise_first_fault([*faults, *bad_ends], number)
         kept.append(ends)
         tokens = rows[groups[0].columns[0].name]
         for name in choice.watched:
@@ -102,7 +102,7 @@ def pad_table(
     padded = []
     number = 0
     for batch, rows, ends in zip(batches, read, kept, strict=True):
-        _raise_first(find_large_ends(_lengths(groups[0], rows), ends, plans[0], spec), number)
+        raise_first_fault(find_large_ends(_lengths(groups[0], rows), ends, plans[0], spec), number)
         shaped = [
             (group, make_segments(_lengths(group, rows), plan, group.spec, its))
             for group, plan, its in zip(groups, plans, (ends, *[None] * len(own)), strict=True)
@@ -132,21 +132,8 @@ def _plan(group: ColumnGroup, read: Sequence[Mapping[str, Ragged]]) -> Plan:
     return make_plan(group.spec, stats)
 
 
-def _raise_first(faults: Sequence[Fault], number: int) -> None:
-    """Raise an error for the first bad row.
-
-    Args:
-        faults: the bad rows.
-        number: number of rows before these rows.
-    """
-    if faults:
-        first = min(faults, key=lambda fault: fault.row)
-        raise DataError(f"Row {number + first.row}, {first}.")
-
-
 def _check_ones(batch: pa.RecordBatch, name: str, tokens: Ragged, first: int) -> None:
     zero, faults = check_ones(batch.column(name), tokens.lengths, name)
     if zero is not None:
         raise later_zero(Place("the table", "row", first + zero), name)
-    if faults:
-        raise DataError(f"Row {first + faults[0].row}, {faults[0]}.")
+    raise_first_fault(faults, first)

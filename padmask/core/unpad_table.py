@@ -35,7 +35,7 @@ from padmask.core.ragged import Ragged
 from padmask.core.still_padded import find_still_padded
 from padmask.core.table import replace_columns
 from padmask.core.unpad_job import UnpadJob, choose_unpad_jobs, find_padded_groups
-from padmask.errors import Fault, RowError, SpecError, count
+from padmask.errors import Fault, RowError, SpecError, count, raise_first_fault
 from padmask.spec.checks import or_default
 from padmask.spec.columns import Columns
 from padmask.spec.unpad import UnpadSpec
@@ -91,16 +91,14 @@ def unpad_table(table: pa.Table, columns: Columns = None, spec: UnpadSpec | None
         for part in (job, *job.also):
             lengths = None if part.length is None else batch.column(part.length).to_pylist()
             segments, faults = find_segments(batch, lengths, part)
-            if faults:
-                raise RowError(f"Row {first + faults[0].row}, {faults[0]}.")
+            raise_first_fault(faults, first, RowError)
             all_segments.append(segments)
         if job.windows:
             values = {name: batch.column(name).to_pylist() for name in WINDOW_COLUMNS}
             windows, faults = read_windows(values.__getitem__)
             same = find_differences(batch, windows, job.may_differ)
             joined = plan_join(windows, all_segments[0].counts, same)
-            if faults:
-                raise RowError(f"Row {first + faults[0].row}, {faults[0]}.")
+            raise_first_fault(faults, first, RowError)
             if joined.causes:
                 cause = joined.causes[0]
                 raise RowError(f"Row {first + cause.row}, {cause}. {join_remedy(cause)}")
