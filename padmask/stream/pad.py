@@ -23,7 +23,6 @@ from padmask.spec.columns import Columns, as_list
 from padmask.spec.files import FileOptions
 from padmask.spec.formats import FormatTraits
 from padmask.spec.pad import MaskSpec, PadSpec, RowPolicy
-from padmask.spec.windows import WINDOW_COLUMNS
 from padmask.stream.capacity import available_bytes, refuse_zero_maxlen
 from padmask.stream.inputs import Paths, check_paths, data_notes, open_dataset
 from padmask.stream.job import Job, PadRequest, make_job
@@ -186,6 +185,6 @@ def _layout(job: Job, plan: Plan) -> Layout:
             shapes[group.mask.column] = (its.maxlen,)
     if job.mask.length_column is not None:
         shapes[job.mask.length_column] = ()
-    shapes |= dict.fromkeys(WINDOW_COLUMNS if job.spec.windows is not None else (), ())
+    shapes |= dict.fromkeys(job.spec.added_columns, ())
     widest = max(its.maxlen for _, its in groups)
     return Layout(schema, shapes, max(1, GROUP_POSITIONS // max(1, widest)))
