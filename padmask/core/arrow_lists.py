@@ -494,6 +494,25 @@ def _nest(array: pa.Array, shape: tuple[int, ...], fixed_size: bool) -> pa.Array
     return array
 
 
+def list_rows(values: pa.Array, lengths: Positions) -> pa.Array:
+    """Return a list column whose rows are consecutive parts of an array.
+
+    >>> list_rows(pa.array([7, 8, 9]), np.array([2, 1])).to_pylist()
+    [[7, 8], [9]]
+
+    Args:
+        values: the values of all rows, one row after another.
+        lengths: number of values in each row: int64, shape (rows,).
+    """
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    if offsets[-1] >> 31:
+        raise OutputError(
+            f"{len(lengths)} rows of {offsets[-1]} values exceed the limit of a list array, {2**31 - 1} "
+            "values. Pass fewer rows at a time."
+        )
+    return pa.ListArray.from_arrays(to_arrow(offsets.astype(np.int32)), values)
+
+
 def rows_as_array(column: pa.Array, shape: tuple[int, ...]) -> npt.NDArray[Any]:
     """Convert a list column to an array of shape (rows, *shape). All rows must have the shape `shape`.
 

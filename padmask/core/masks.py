@@ -94,6 +94,53 @@ def index_runs(firsts: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> 
     return np.repeat(firsts - (ends - counts), counts) + np.arange(ends[-1] if len(ends) else 0)
 
 
+def make_row_mask(segments: Segments, widths: npt.NDArray[np.int64]) -> Mask:
+    """Return the masks of rows of different lengths, one after another: bool, shape (positions,).
+
+    Args:
+        segments: positions of the sequences in each row.
+        widths: length of each row: int64, shape (rows,).
+    """
+    mask = empty_array((int(widths.sum()),), bool)
+    mask[...] = False
+    rows = np.arange(len(widths)) if segments.rows is None else segments.rows
+    firsts = (np.cumsum(widths) - widths)[rows] + segments.first_places
+    fill_runs(mask, firsts, segments.lengths, True)
+    return mask
+
+
+def number_sequences(segments: Segments, mask: Mask) -> npt.NDArray[np.int32]:
+    """Return the number of the sequence at each position: int32, in the shape of the mask.
+
+    The sequences of a row have the numbers 1, 2, ... Padding has the number 0.
+
+    Args:
+        segments: positions of the sequences.
+        mask: mask of these segments.
+    """
+    ids = np.zeros(mask.shape, dtype=np.int32)
+    rows = np.arange(len(segments.lengths)) if segments.rows is None else segments.rows
+    number = np.arange(len(rows)) - np.searchsorted(rows, rows) + 1
+    ids[mask] = np.repeat(number, segments.lengths)
+    return ids
+
+
+def restarting_positions(segments: Segments, mask: Mask) -> npt.NDArray[np.int32]:
+    """Return the position of each token in its sequence: int32, in the shape of the mask.
+
+    A run of padding counts from 0, as if the run was a sequence.
+
+    Args:
+        segments: positions of the sequences. Each row starts with a sequence.
+        mask: mask of these segments.
+    """
+    flat = mask.reshape(-1)
+    places = np.arange(flat.size, dtype=np.int32)
+    positions = places - np.maximum.accumulate(np.where(flat, places, np.int32(-1))) - 1
+    positions[flat] = index_runs(np.zeros_like(segments.lengths), segments.lengths)
+    return positions.reshape(mask.shape)
+
+
 def block_mask(segment_ids: npt.ArrayLike, *, causal: bool = False) -> Mask:
     """Return which positions of packed rows may attend to which: only positions of the same segment.
 

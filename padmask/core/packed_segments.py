@@ -36,32 +36,57 @@ def plan_packed(segments: Segments, packed: Positions, maxlen: int, align: int =
     order = np.argsort(packed, kind="stable")
     rank = np.empty(len(order), dtype=np.int64)
     rank[order] = np.arange(len(order))
-    sequences = np.arange(len(segments.counts)) if segments.sequences is None else segments.sequences
-    slices = np.argsort(rank[sequences], kind="stable")
-    sources = np.arange(len(segments.counts)) if segments.sources is None else segments.sources
-    rows = packed[order]
-    ends = np.cumsum(round_up(segments.lengths[order], align))
-    starts = np.concatenate([[0], ends[:-1]]) if len(ends) else ends
-    firsts_of_rows = np.searchsorted(rows, np.arange(int(rows.max(initial=-1)) + 1))
-    windows = segments.windows
+    sequences = rank[_sequences_of(segments)]
+    slices = np.argsort(sequences, kind="stable")
+    rows, spaces = packed[order], round_up(segments.lengths[order], align)
+    starts = np.cumsum(spaces) - spaces
     return replace(
         segments,
         starts=segments.starts[slices],
         counts=segments.counts[slices],
         maxlen=maxlen,
         padding="post",
-        sources=sources[slices],
-        sequences=None if segments.sequences is None else rank[sequences][slices],
+        sources=_sources_of(segments)[slices],
+        sequences=None if segments.sequences is None else sequences[slices],
         rows=rows,
-        firsts=starts - starts[firsts_of_rows][rows] if len(rows) else starts,
-        windows=windows
-        and replace(
-            windows,
-            numbers=windows.numbers[order],
-            starts=windows.starts[order],
-            stops=windows.stops[order],
-        ),
+        firsts=starts - starts[np.searchsorted(rows, rows)],
+        windows=segments.windows and segments.windows.select(order),
     )
+
+
+def without_empty(segments: Segments) -> Segments:
+    """Return the segments without the sequences that have no tokens.
+
+    >>> from padmask.core.plan import plan_pad
+    >>> rows = plan_pad(np.array([2, 0, 1]), 4, padding="post", truncating="post")
+    >>> without_empty(rows).sources.tolist()
+    [0, 2]
+
+    Args:
+        segments: segments with one sequence per output row.
+    """
+    real = segments.lengths > 0
+    if real.all():
+        return segments
+    sequences, sources = _sequences_of(segments), _sources_of(segments)
+    kept, windows = real[sequences], segments.windows
+    number = np.cumsum(real) - 1
+    return replace(
+        segments,
+        starts=segments.starts[kept],
+        counts=segments.counts[kept],
+        sources=sources[kept],
+        sequences=None if segments.sequences is None else number[sequences[kept]],
+        windows=windows and windows.select(real),
+    )
+
+
+def _sequences_of(segments: Segments) -> Positions:
+    return np.arange(len(segments.counts)) if segments.sequences is None else segments.sequences
+
+
+def _sources_of(segments: Segments) -> Positions:
+    return np.arange(len(segments.counts)) if segments.sources is None else segments.sources
 
 
 def plan_wrapped(lengths: Positions, maxlen: int) -> Segments:

@@ -90,6 +90,10 @@ class WindowPlaces:
     starts: Positions
     stops: Positions
 
+    def select(self, windows: Positions | npt.NDArray[np.bool_]) -> WindowPlaces:
+        """Return the places of the selected windows."""
+        return WindowPlaces(self.numbers[windows], self.starts[windows], self.stops[windows])
+
 
 @dataclass(frozen=True)
 class Segments:

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from padmask.spec.checks import at_least, check_fields, choice, flag, optional
+from padmask.errors import SpecError
+from padmask.spec.checks import at_least, check_fields, choice, flag, optional, strings
 
 Algorithm = Literal["best-fit", "in-order", "wrap"]
 
 ALGORITHMS = ("best-fit", "in-order", "wrap")
+
+# Columns that packing always adds: the lengths of the sequences in each packed row.
+SEQUENCE_LENGTHS = "seq_lengths"
+
+# Columns that locate the sequences in the input: the source row, and the first token in this row.
+SOURCE_COLUMNS = ("source_rows", "source_starts")
+
+# Columns that are computed from the lengths of the sequences, on request.
+DERIVED = ("segment_ids", "position_ids", "cu_seqlens", "seq_start_id", "loss_mask", "attention_mask")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PackSpec:
     """Options for packing several sequences into each row.
 
-    >>> PackSpec(max_segments=32).algorithm
-    'best-fit'
+    >>> PackSpec(max_segments=32, emit=["position_ids"]).emit
+    ('position_ids',)
 
     Args:
         algorithm: `"best-fit"` packs the longest sequences first, each into the fullest row that has space.
@@ -27,12 +37,29 @@ class PackSpec:
         align: the number of positions of each sequence is rounded up to a multiple of this number, as context
             parallelism requires.
         pad: whether to pad all rows to `maxlen`. Otherwise, rows are as long as their sequences.
+        eos: token to add to sequences that do not end with it; None adds no token.
+        source: whether to add the columns `source_rows` and `source_starts`.
+        emit: names of derived columns to add, from `DERIVED`.
+        index_dtype: dtype of `segment_ids`, `position_ids` and `attention_mask`, `"int32"` or `"int64"`.
+        boundary_labels: `"mask"` replaces the first label of each sequence with -100, so that no token
+            predicts the next sequence. `"keep"` leaves the label unchanged.
+        fields: `"list"` converts the fields that are not packed to lists with one value per sequence.
+            `"drop"` leaves these fields out.
+
+    Raises:
+        SpecError: an argument is not valid.
     """
 
     algorithm: Algorithm = "best-fit"
     max_segments: int | None = None
     align: int = 1
     pad: bool = True
+    eos: int | None = None
+    source: bool = True
+    emit: Any = ()
+    index_dtype: Literal["int32", "int64"] = "int32"
+    boundary_labels: Literal["mask", "keep"] = "mask"
+    fields: Literal["list", "drop"] = "list"
 
     def __post_init__(self) -> None:
         check_fields(
@@ -41,4 +68,37 @@ class PackSpec:
             max_segments=optional(at_least(1, bits=31)),
             align=at_least(1, bits=31),
             pad=flag,
+            eos=optional(at_least(0, bits=63)),
+            source=flag,
+            emit=strings,
+            index_dtype=choice(("int32", "int64")),
+            boundary_labels=choice(("mask", "keep")),
+            fields=choice(("list", "drop")),
         )
+        for name in self.emit:
+            if name not in DERIVED:
+                raise SpecError(
+                    f"`emit` must contain names from {', '.join(DERIVED)}. Received: {name!r:.80}.",
+                    options=["emit"],
+                )
+        if self.algorithm == "wrap" and (self.max_segments or self.align > 1):
+            option = "max_segments" if self.max_segments else "align"
+            raise SpecError(
+                f"`algorithm` 'wrap' fills all rows, so `{option}` has no effect. Remove one of the two.",
+                options=["algorithm", option],
+            )
+
+    @property
+    def added_columns(self) -> tuple[str, ...]:
+        """Names of the columns that packing adds, without the mask."""
+        emitted = tuple(name for name in DERIVED if name in self.emit)
+        return (SEQUENCE_LENGTHS, *(SOURCE_COLUMNS if self.source else ()), *emitted)
+
+    def refuse_unaligned(self, maxlen: int) -> None:
+        """Raise an error if `maxlen` is not a multiple of `align`."""
+        if maxlen % self.align:
+            raise SpecError(
+                f"`maxlen` {maxlen} is not a multiple of `align` {self.align}. Use "
+                f"{maxlen // self.align * self.align} or {-(-maxlen // self.align) * self.align}.",
+                options=["maxlen", "align"],
+            )

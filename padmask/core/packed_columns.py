@@ -1,0 +1,189 @@
+"""Create the columns of packed rows from segments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from padmask.core.arrow_lists import list_rows, mask_lists, select_rows, to_arrow, to_lists
+from padmask.core.columns import IGNORED_LABEL, PadColumn, is_label
+from padmask.core.kernel import pad_batch
+from padmask.core.masks import Mask, make_row_mask, number_sequences, restarting_positions
+from padmask.core.packed_segments import round_up
+from padmask.core.plan import Positions, Segments
+from padmask.core.ragged import Ragged
+from padmask.core.table import replace_columns
+from padmask.spec.pack import SEQUENCE_LENGTHS, SOURCE_COLUMNS, PackSpec
+from padmask.spec.pad import MaskSpec
+
+
+@dataclass(frozen=True)
+class PackedRows:
+    """The positions of packed rows, one row after another.
+
+    Args:
+        segments: positions of the sequences in the packed rows.
+        packing: how to pack.
+    """
+
+    segments: Segments
+    packing: PackSpec
+
+    @cached_property
+    def sequence_rows(self) -> Positions:
+        """Packed row of each sequence: int64, shape (sequences,)."""
+        rows = self.segments.rows
+        return np.arange(len(self.segments.lengths)) if rows is None else rows
+
+    @cached_property
+    def sizes(self) -> Positions:
+        """Number of sequences in each row: int64, shape (rows,)."""
+        return np.bincount(self.sequence_rows)
+
+    @cached_property
+    def widths(self) -> Positions:
+        """Number of positions in each row: int64, shape (rows,)."""
+        if self.packing.pad:
+            return np.full(len(self.sizes), self.segments.maxlen or 0)
+        spaces = round_up(self.segments.lengths, self.packing.align)
+        return np.bincount(self.sequence_rows, weights=spaces, minlength=len(self.sizes)).astype(np.int64)
+
+    @cached_property
+    def mask(self) -> Mask:
+        """Masks of all rows, one after another: bool, shape (positions,)."""
+        return make_row_mask(self.segments, self.widths)
+
+    @cached_property
+    def firsts(self) -> Positions:
+        """Index of the first token of each sequence in `mask`: int64, shape (sequences,)."""
+        return (np.cumsum(self.widths) - self.widths)[self.sequence_rows] + self.segments.first_places
+
+    @property
+    def source_starts(self) -> Positions:
+        """Index of the first token of each sequence in its source row: int64, shape (sequences,)."""
+        if self.segments.windows is not None:
+            return self.segments.windows.starts
+        sequences = self.segments.sequences
+        if sequences is None:
+            return self.segments.starts
+        return self.segments.starts[np.unique(sequences, return_index=True)[1]]
+
+    @property
+    def sources(self) -> Positions:
+        """Source row of each sequence: int64, shape (sequences,)."""
+        sources = self.segments.sources
+        assert sources is not None
+        sequences = self.segments.sequences
+        return sources if sequences is None else sources[np.unique(sequences, return_index=True)[1]]
+
+    @property
+    def boundaries(self) -> Positions:
+        """First position of each sequence in its row, and then the end of the last sequence of the row.
+
+        int64, shape (sequences + rows,).
+        """
+        segments, rows = self.segments, self.sequence_rows
+        ends = segments.first_places + round_up(segments.lengths, self.packing.align)
+        boundaries = np.empty(len(rows) + len(self.sizes), dtype=np.int64)
+        boundaries[np.arange(len(rows)) + rows + 1] = ends
+        boundaries[np.arange(len(rows)) + rows] = segments.first_places
+        return boundaries
+
+    def loss_mask(self, labels: npt.NDArray[Any] | None) -> Mask:
+        """Return the positions whose next token counts in the loss: bool, shape (positions,).
+
+        The last token of a sequence has no next token.
+
+        Args:
+            labels: labels at all positions, with -100 for tokens that do not count; None if all count.
+        """
+        counts = self.mask.copy() if labels is None else self.mask & (labels != IGNORED_LABEL)
+        # The first token of a sequence is predicted by no token.
+        counts[self.firsts] = False
+        return np.append(counts[1:], False) if len(counts) else counts
+
+
+def pack_columns(
+    batch: pa.RecordBatch,
+    rows: Mapping[str, Ragged],
+    packed: PackedRows,
+    columns: Sequence[PadColumn],
+    mask: MaskSpec,
+    numbers: Positions,
+    without: Sequence[str] = (),
+) -> pa.RecordBatch:
+    """Return the packed rows: the packed columns, the mask, the derived columns and the other fields.
+
+    Args:
+        batch: all columns of the source rows.
+        rows: source rows of each column to pack.
+        packed: positions of the sequences in the packed rows.
+        columns: columns to pack.
+        mask: mask to add. Rows without padding get no mask.
+        numbers: number of each source row in the input: int64, shape (source rows,).
+        without: names of columns to leave out.
+    """
+    packing, widths = packed.packing, packed.widths
+    values = {column.name: _values(rows[column.name], column, packed) for column in columns}
+    arrays = {
+        column.name: list_rows(to_lists(values[column.name], column.dtype), widths) for column in columns
+    }
+    if mask.column is not None and (packing.pad or packing.align > 1):
+        arrays[mask.column] = list_rows(mask_lists(packed.mask, mask.dtype or "bool"), widths)
+    labels = next((values[column.name] for column in columns if is_label(column)), None)
+    arrays |= _derived_columns(packed, numbers, labels)
+    names = batch.schema.names
+    if packing.fields == "list":
+        others = batch.select([name for name in names if name not in {*rows, *arrays, *without}])
+        kept = select_rows(others, packed.sources)
+        arrays |= {name: list_rows(kept.column(name), packed.sizes) for name in kept.schema.names}
+    return replace_columns(batch, arrays, [name for name in names if name not in arrays])
+
+
+def _values(rows: Ragged, column: PadColumn, packed: PackedRows) -> npt.NDArray[Any]:
+    """Return the packed values of a column, one row after another, of shape (positions, ...)."""
+    padded = pad_batch(
+        rows, packed.segments, value=column.value, dtype=column.numpy_dtype, mask=packed.mask
+    ).values
+    if is_label(column) and packed.packing.boundary_labels == "mask":
+        padded[packed.firsts] = IGNORED_LABEL
+    return padded
+
+
+def _derived_columns(
+    packed: PackedRows, numbers: Positions, labels: npt.NDArray[Any] | None
+) -> dict[str, pa.Array]:
+    """Return the columns that describe the sequences, keyed by column name."""
+    sizes = packed.sizes
+    arrays = {SEQUENCE_LENGTHS: list_rows(to_arrow(packed.segments.lengths.astype(np.int32)), sizes)}
+    if packed.packing.source:
+        rows, starts = SOURCE_COLUMNS
+        arrays[rows] = list_rows(to_arrow(numbers[packed.sources]), sizes)
+        arrays[starts] = list_rows(to_arrow(packed.source_starts.astype(np.int32)), sizes)
+    for name in packed.packing.emit:
+        arrays[name] = _derived_column(name, packed, labels)
+    return arrays
+
+
+def _derived_column(name: str, packed: PackedRows, labels: npt.NDArray[Any] | None) -> pa.Array:
+    """Return a column of `DERIVED`, which is computed from the lengths of the sequences."""
+    segments, sizes, widths = packed.segments, packed.sizes, packed.widths
+    index = packed.packing.index_dtype
+    match name:
+        case "position_ids":
+            return list_rows(to_arrow(restarting_positions(segments, packed.mask).astype(index)), widths)
+        case "cu_seqlens":
+            return list_rows(to_arrow(packed.boundaries.astype(np.int32)), sizes + 1)
+        case "seq_start_id":
+            return list_rows(to_arrow(segments.first_places.astype(np.int32)), sizes)
+        case "loss_mask":
+            return list_rows(to_arrow(packed.loss_mask(labels).astype(np.int8)), widths)
+        case _:
+            # `segment_ids`, or an `attention_mask` with the number of the sequence.
+            return list_rows(to_arrow(number_sequences(segments, packed.mask).astype(index)), widths)
