@@ -1,0 +1,90 @@
+"""Add an end token to rows that do not end with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from padmask.core.columns import IGNORED_LABEL, PadColumn, is_label
+from padmask.core.kernel import take_runs
+from padmask.core.plan import Positions
+from padmask.core.ragged import Ragged
+
+
+def add_end_tokens(
+    rows: Mapping[str, Ragged], columns: Sequence[PadColumn], token: int
+) -> tuple[dict[str, Ragged], int]:
+    """Add a token to the rows that do not end with it, and the values of the other columns at this token.
+
+    >>> ids = Ragged(np.array([5, 2, 6]), np.array([0, 2]), np.array([2, 1]))
+    >>> rows, added = add_end_tokens({"ids": ids}, [PadColumn("ids", "int", "int32", 0)], 2)
+    >>> rows["ids"].values.tolist(), rows["ids"].lengths.tolist(), added
+    ([5, 2, 6, 2], [2, 2], 1)
+
+    Args:
+        rows: rows of each column. All columns have the same lengths.
+        columns: the columns. The first column contains the tokens.
+        token: the end token.
+
+    Returns:
+        The rows of each column, and the number of added tokens. Rows without tokens stay empty.
+
+    The label of the added token is the token, or -100 if the label before it is -100. A
+    `special_tokens_mask` has 1 there, and `position_ids` continue. Other columns repeat their last value.
+    """
+    ids = rows[columns[0].name]
+    filled = ids.lengths > 0
+    lasts = np.where(filled, ids.starts + ids.lengths - 1, 0)
+    lacking = filled.copy()
+    lacking[filled] = ids.values[lasts[filled]] != token
+    if not lacking.any():
+        return dict(rows), 0
+    extended = {
+        column.name: _extend(rows[column.name], lacking, _end_value(column, column is columns[0], token))
+        for column in columns
+    }
+    return extended, int(lacking.sum())
+
+
+# A function of the last value of each row that returns the value at the added token.
+_EndValue = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
+
+
+def _end_value(column: PadColumn, is_ids: bool, token: int) -> _EndValue:
+    """Return the function that computes the values of a column at the added tokens."""
+    if is_ids:
+        return lambda last: np.full(last.shape, token, dtype=_type_with(last.dtype, token))
+    if is_label(column):
+        return lambda last: np.where(
+            last == IGNORED_LABEL, last, np.array(token, dtype=_type_with(last.dtype, token))
+        )
+    if column.name == "special_tokens_mask":
+        return np.ones_like
+    if column.name == "position_ids":
+        return lambda last: last + 1
+    return lambda last: last
+
+
+def _type_with(dtype: np.dtype[Any], token: int) -> np.dtype[Any]:
+    """Return an integer dtype that holds the values of `dtype` and the token."""
+    least = np.min_scalar_type(token if dtype.kind == "u" else -token - 1)
+    return np.promote_types(dtype, least)
+
+
+def _extend(rows: Ragged, lacking: npt.NDArray[np.bool_], end_value: _EndValue) -> Ragged:
+    """Return rows with one more value where `lacking` is True."""
+    lengths: Positions = rows.lengths + lacking
+    starts = np.cumsum(lengths) - lengths
+    ends = (starts + lengths - 1)[lacking]
+    added = end_value(rows.values[(rows.starts + rows.lengths - 1)[lacking]])
+    values = np.empty(
+        (int(lengths.sum()), *rows.values.shape[1:]), dtype=np.promote_types(rows.values.dtype, added.dtype)
+    )
+    old = np.ones(len(values), dtype=bool)
+    old[ends] = False
+    values[old] = take_runs(rows.values, rows.starts, rows.lengths)
+    values[ends] = added
+    return Ragged(values, starts, lengths)
