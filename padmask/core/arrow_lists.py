@@ -544,9 +544,9 @@ def select_rows(
             columns.append(pa.nulls(len(rows), field.type) if absent else take_rows(column, rows))
         except (pa.ArrowInvalid, pa.ArrowCapacityError):
             raise SpecError(
-                f"Column {field.name!r} would need more than 2 GiB in {len(rows):,} rows, because each "
-                "window repeats the value of its row. Choose a smaller --batch-rows or a larger --maxlen, "
-                "or remove the column from the input.",
+                f"Column {field.name!r} would need more than 2 GiB in {len(rows):,} rows, because all "
+                "windows of a row repeat its value in this column. Choose a smaller --batch-rows or a larger "
+                "--maxlen, or remove the column from the input.",
                 options=["batch_rows", "maxlen", "overlap"],
             ) from None
     return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
