@@ -394,7 +394,7 @@ class Audit:
     def add_unequal(self, bad: Flags, width: int, place: Places) -> None:
         """Report rows that do not have as many positions as the first row."""
         means = RULES["rows-unequal"].means
-        detail = f"the row has more or fewer positions than the first row ({width:,}): {means}"
+        detail = f"the first row has {width:,} positions, and this row has more or fewer: {means}"
         self._report("rows-unequal", bad, place, detail, self._columns[0].name)
 
     def _padded_column(
