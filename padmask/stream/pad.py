@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from padmask.core.made_columns import made_columns
 from padmask.core.padding import check_names
 from padmask.core.plan import Plan, needs_survey
 from padmask.core.table import padded_schema
@@ -22,7 +23,8 @@ from padmask.spec.checks import or_default
 from padmask.spec.columns import Columns, as_list
 from padmask.spec.files import FileOptions
 from padmask.spec.formats import FormatTraits
-from padmask.spec.pad import MaskSpec, PadSpec, RowPolicy
+from padmask.spec.mask import MaskSpec
+from padmask.spec.pad import PadSpec, RowPolicy
 from padmask.spec.windows import WINDOW_COLUMNS
 from padmask.stream.capacity import available_bytes, refuse_zero_maxlen
 from padmask.stream.inputs import Paths, check_paths, data_notes, open_dataset
@@ -180,7 +182,7 @@ def _layout(job: Job, plan: Plan) -> Layout:
     schema = padded_schema(job.wanted.schema, groups, job.fixed_size, job.dropped, job.earlier)
     shapes: dict[str, tuple[int, ...]] = {}
     for group, its in groups:
-        for column in group.columns:
+        for column in [*group.columns, *made_columns(group.columns, group.mask, its.maxlen)]:
             shapes[column.name] = (its.maxlen,) if column.inner is None else (its.maxlen, column.inner)
         if group.mask.column is not None:
             shapes[group.mask.column] = (its.maxlen,)
