@@ -26,7 +26,7 @@ from padmask.core.windows import check_cuts
 from padmask.errors import Place, SpecError, raise_first_fault
 from padmask.spec.checks import or_default
 from padmask.spec.columns import Columns
-from padmask.spec.cuts import refuse_unused_cuts
+from padmask.spec.cuts import refuse_in_memory, refuse_unused_cuts
 from padmask.spec.mask import MaskSpec
 from padmask.spec.pad import PadSpec, RowPolicy
 
@@ -67,6 +67,7 @@ def pad_table(
     spec, mask = or_default("spec", spec, PadSpec), or_default("mask", mask, MaskSpec)
     if not isinstance(table, pa.Table):
         raise SpecError(f"`table` must be a pyarrow.Table. Received: {type(table).__name__}.")
+    refuse_in_memory(spec)
     refuse_unused_cuts(spec, RowPolicy())
     schema, batches = table.schema, table.to_batches()
     first = FirstRows.of(batch.select(list_names(schema)) for batch in batches)

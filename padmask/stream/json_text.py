@@ -229,7 +229,7 @@ def can_pad_as_text(job: Job) -> bool:
         not job.own
         and not job.mask.made
         and job.mask.kind == "binary"
-        and job.spec.windows is None
+        and not job.spec.added_columns
         and not job.spec.end_columns
         and all(
             column.kind == "int" and column.inner is None and column.dtype in INTEGER_DTYPES

@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 import pytest
 
 from padmask.shards.fingerprint import WITHOUT_EFFECT, describe_request
+from padmask.spec.batches import BatchSpec
 from padmask.spec.files import FileOptions
 from padmask.spec.mask import MaskSpec
 from padmask.spec.pad import PadSpec, RowPolicy
@@ -30,6 +31,9 @@ OTHER = {
         "windows": WindowSpec(overlap=1),
         "int_dtype": "int64",
         "label_value": -1,
+        "buckets": 4,
+        "batches": BatchSpec(tokens=8192),
+        "source_row": False,
     },
     MaskSpec: {
         "column": "real",
