@@ -30,6 +30,7 @@ def describe(columns: Sequence[PadColumn], plan: Plan, spec: PadSpec, mask: Mask
         "keep_first": spec.keep_first,
         "keep_last": spec.keep_last,
         "windows": None if spec.windows is None else asdict(spec.windows),
+        "batches": None if spec.batches is None else asdict(spec.batches),
         "mask_column": mask.column,
         "mask_dtype": mask.dtype or "bool",
         "mask_true": "real token",
@@ -47,6 +48,7 @@ class Described:
         length: name of the length column; None if there is no length column.
         padding: side of the padding.
         windows: whether rows were split into windows.
+        batches: whether rows were divided into batches.
     """
 
     values: Mapping[str, Any]
@@ -54,6 +56,7 @@ class Described:
     length: str | None
     padding: Side
     windows: bool = False
+    batches: bool = False
 
     def present(self, names: Iterable[str]) -> tuple[str | None, str | None]:
         """Return the names of the mask and length columns.
@@ -98,8 +101,8 @@ def read_descriptions(
 def _read(group: Mapping[str, Any]) -> Described:
     """Parse the description of one group of columns, or raise a ValueError."""
     values = {name: column["value"] for name, column in group["columns"].items()}
-    windows = group.get("windows") is not None
-    found = Described(values, group["mask_column"], group["length_column"], group["padding"], windows)
+    shapes = [group.get(name) is not None for name in ("windows", "batches")]
+    found = Described(values, group["mask_column"], group["length_column"], group["padding"], *shapes)
     if not (
         isinstance(found.mask, str | None)
         and isinstance(found.length, str | None)

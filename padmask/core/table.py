@@ -102,6 +102,17 @@ def pad_rows(
         without: names of columns to leave out.
         numbers: number of each source row in the input: int64, shape (source rows,).
     """
+    return replace_columns(batch, padded_arrays(rows, groups, fixed_size, numbers), without)
+
+
+def padded_arrays(
+    rows: Mapping[str, Ragged],
+    groups: Sequence[tuple[ColumnGroup, Segments]],
+    fixed_size: bool = False,
+    numbers: Positions | None = None,
+    batch: int = 0,
+) -> dict[str, pa.Array]:
+    """Return the columns that padding changes or adds, by name. `batch` is the number of their batch."""
     arrays: dict[str, pa.Array] = {}
     for group, segments in groups:
         mask, padded = group.mask, None
@@ -122,8 +133,8 @@ def pad_rows(
         if mask.length_column is not None:
             arrays[mask.length_column] = to_arrow(padded.lengths.astype(np.int32))
         if numbers is not None:
-            arrays |= source_columns(segments, group.spec, numbers)
-    return replace_columns(batch, arrays, without)
+            arrays |= source_columns(segments, group.spec, numbers, batch)
+    return arrays
 
 
 def replace_columns(

@@ -9,6 +9,7 @@ from padmask.core.columns import MASK_NAMES
 from padmask.core.later_masks import check_ones, later_zero
 from padmask.errors import Fault, PaddedError, SpecError
 from padmask.formats.contract import Batch
+from padmask.spec.batches import SHAPE_OPTIONS
 from padmask.stream.job import Job
 from padmask.stream.late_fields import later_zeros
 
@@ -33,10 +34,10 @@ def check_added_fields(batch: Batch, job: Job) -> None:
                 continue
             if name not in mask.names:
                 raise SpecError(
-                    f"the row already has a field {name!r}, which windows add",
+                    f"the row already has a field {name!r}, which {job.spec.shape} add",
                     place=batch.place(row),
                     remedy="Rename the field.",
-                    options=["overlong"],
+                    options=[SHAPE_OPTIONS[job.spec.shape]],
                 )
             padded = name == mask.column and name in MASK_NAMES and bytes(fields[name])[:1] == b"["
             raise (PaddedError if padded else SpecError)(
