@@ -19,7 +19,8 @@ from padmask.core.plan import Positions, Segments
 from padmask.core.window_places import WindowPlaces
 from padmask.errors import SpecError, column_flags
 from padmask.spec.batches import SHAPE_OPTIONS
-from padmask.spec.pad import MaskSpec, PadSpec, Side
+from padmask.spec.mask import MaskSpec
+from padmask.spec.pad import PadSpec, Side
 from padmask.spec.windows import WINDOW_COLUMNS
 
 

@@ -21,7 +21,8 @@ from padmask.spec.columns import Columns, as_list
 from padmask.spec.cuts import refuse_fixed_shapes
 from padmask.spec.files import FileOptions
 from padmask.spec.formats import FormatTraits
-from padmask.spec.pad import MaskSpec, PadSpec, RowPolicy
+from padmask.spec.mask import MaskSpec
+from padmask.spec.pad import PadSpec, RowPolicy
 from padmask.stream.batch_blocks import batch_blocks
 from padmask.stream.capacity import available_bytes, refuse_zero_maxlen
 from padmask.stream.inputs import Paths, check_paths, data_notes, open_dataset
