@@ -34,10 +34,11 @@ if TYPE_CHECKING:
     from padmask.inspect.inspection import Inspection as Inspection
     from padmask.shards.pad_dataset import pad_dataset as pad_dataset
     from padmask.shards.processes import Processes as Processes
+    from padmask.spec.batches import BatchSpec as BatchSpec
     from padmask.spec.columns import Column as Column
     from padmask.spec.files import FileOptions as FileOptions
     from padmask.spec.files import ReadOptions as ReadOptions
-    from padmask.spec.pad import MaskSpec as MaskSpec
+    from padmask.spec.mask import MaskSpec as MaskSpec
     from padmask.spec.pad import PadSpec as PadSpec
     from padmask.spec.pad import RowPolicy as RowPolicy
     from padmask.spec.show import ShowSpec as ShowSpec
@@ -80,8 +81,9 @@ _MODULES = {
     "Processes": "shards.processes",
     "pad": "core.arrays",
     "pad_sequences": "core.arrays",
+    "BatchSpec": "spec.batches",
     "Column": "spec.columns",
-    "MaskSpec": "spec.pad",
+    "MaskSpec": "spec.mask",
     "PadSpec": "spec.pad",
     "RowPolicy": "spec.pad",
     "WindowSpec": "spec.windows",

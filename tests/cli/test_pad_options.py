@@ -1559,6 +1559,8 @@ def test_completion_for_every_shell(shell: str) -> None:
                 "plain,--mask",
                 "plain,--mask-column",
                 "plain,--mask-dtype",
+                "plain,--mask-kind",
+                "plain,--mask-polarity",
                 "plain,--max-bytes",
             },
         ),
