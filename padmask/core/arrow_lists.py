@@ -67,9 +67,10 @@ def null_token_rows(array: pa.Array) -> Flags:
 
 
 def shared_list_lengths(array: pa.Array) -> Positions | None:
-    """Return the length of each row if rows of this array type can share values. Otherwise return None.
+    """Return the length of each row if rows of this array type can share values, as in a dictionary array.
 
-    Such a type can represent a very large number of tokens in a small array.
+    Return None for other types. A small array whose rows share values can represent a very large number of
+    tokens.
 
     >>> shared_list_lengths(pa.DictionaryArray.from_arrays(pa.array([0, 0]), pa.array([["a", "b"]]))).tolist()
     [2, 2]
@@ -283,9 +284,7 @@ def vector_size(type_: pa.DataType) -> int | None:
 def storage_type(type_: pa.DataType) -> pa.DataType:
     """Return the storage type of an extension type, or the value type of a dictionary type.
 
-    Return other types unchanged.
-
-    The storage type of a tensor is a list of lists.
+    Return other types unchanged. The storage type of a tensor is a list of lists.
 
     >>> storage_type(pa.fixed_shape_tensor(pa.float32(), [3, 2]))
     FixedSizeListType(fixed_size_list<item: fixed_size_list<item: float>[2]>[3])
