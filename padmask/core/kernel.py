@@ -105,7 +105,7 @@ def _pad_tokens(ragged: Ragged, segments: Segments, value: Any, dtype: np.dtype[
 def take_runs(
     values: npt.NDArray[Any], firsts: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]
 ) -> npt.NDArray[Any]:
-    """Return the values of all runs. The result shares memory with `values` if the runs are contiguous."""
+    """Return the values of all runs, one after another. Contiguous runs share memory with `values`."""
     ends = firsts + counts
     if len(firsts) and (firsts[1:] == ends[:-1]).all():
         return values[firsts[0] : ends[-1]]
