@@ -2,32 +2,109 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from padmask.core.arrow_lists import Flags
+from padmask.core.batches import select_output_rows
 from padmask.core.keep_ends import Ends
-from padmask.core.pack_windows import pack_rows
-from padmask.core.packed_segments import plan_packed, plan_wrapped, round_up, without_empty
+from padmask.core.pack_windows import cut_windows, pack_window
+from padmask.core.packed_segments import (
+    join_segments,
+    plan_packed,
+    plan_wrapped,
+    round_up,
+    with_sources,
+    without_empty,
+)
 from padmask.core.plan import Plan, Positions, Segments
-from padmask.core.planners import make_segments
-from padmask.spec.pack import PackSpec
+from padmask.core.planners import count_rows, make_segments
 from padmask.spec.pad import PadSpec
 
 
-def make_packed_segments(
-    lengths: Positions, plan: Plan, spec: PadSpec, packing: PackSpec, width: int, ends: Ends | None = None
+def make_sequences(
+    lengths: Positions, plan: Plan, spec: PadSpec, ends: Ends | None = None, used: int = 0
 ) -> Segments:
-    """Return the segments that pack all rows. Rows without tokens are left out.
+    """Return segments with one output row for each sequence to pack. Rows without tokens are left out.
 
     Args:
         lengths: row lengths in tokens: int64, shape (rows,).
         plan: plan with the maxlen of all rows.
-        spec: how to truncate or split rows longer than maxlen.
-        packing: how to pack.
+        spec: how to truncate or split rows longer than maxlen, and how to pack.
+        ends: numbers of tokens to keep, as in `make_segments`.
+        used: number of tokens in the packed row that is not full. Only the algorithm `"wrap"` uses this
+            number.
+    """
+    assert spec.packing is not None
+    if spec.packing.algorithm == "wrap":
+        return plan_wrapped(lengths, plan.maxlen, used)
+    return without_empty(make_segments(lengths, plan, spec, ends))
+
+
+def choose_packed_rows(
+    sequences: Segments, plan: Plan, spec: PadSpec, *, last: bool
+) -> tuple[Positions, Flags]:
+    """Return the packed row of each sequence, as `pack_window` does.
+
+    Args:
+        sequences: the sequences of a window, from `make_sequences`.
+        plan: plan with the maxlen of all rows.
+        spec: how to pack.
+        last: whether there are no more sequences after this window.
+    """
+    assert spec.packing is not None
+    if spec.packing.algorithm == "wrap":
+        ends = np.cumsum(sequences.lengths)
+        rows = (ends - 1) // plan.maxlen
+        done = np.full(len(rows), last) | (rows < (ends[-1] // plan.maxlen if len(ends) else 0))
+        return np.where(done, rows, -1), done
+    return pack_window(round_up(sequences.lengths, spec.packing.align), plan.maxlen, spec.packing, last=last)
+
+
+def arrange_packed_rows(sequences: Segments, rows: Positions, plan: Plan, spec: PadSpec) -> Segments:
+    """Return the segments of packed rows.
+
+    Args:
+        sequences: sequences from `make_sequences`.
+        rows: packed row of each sequence; -1 for sequences that are not in these rows.
+        plan: plan with the maxlen of all rows.
+        spec: how to pack.
+    """
+    assert spec.packing is not None
+    chosen = np.flatnonzero(rows >= 0)
+    if len(chosen) < len(rows):
+        sequences = select_output_rows(sequences, chosen, plan.maxlen)
+    return plan_packed(sequences, rows[chosen], plan.maxlen, spec.packing.align)
+
+
+def plan_pack(
+    lengths: Positions, plan: Plan, spec: PadSpec, width: int, ends: Ends | None = None
+) -> Segments:
+    """Return the segments that pack all rows. Rows without tokens are left out.
+
+    The packed rows are those of a file with the same rows.
+
+    >>> from padmask.core.plan import make_plan
+    >>> from padmask.spec.pack import PackSpec
+    >>> spec = PadSpec(maxlen=8, packing=PackSpec())
+    >>> plan_pack(np.array([5, 6, 3, 2]), make_plan(spec), spec, 1).row_lengths.tolist()
+    [8, 8]
+
+    Args:
+        lengths: row lengths in tokens: int64, shape (rows,).
+        plan: plan with the maxlen of all rows.
+        spec: how to truncate or split rows longer than maxlen, and how to pack.
         width: number of values of each token over all packed columns.
         ends: numbers of tokens to keep, as in `make_segments`.
     """
-    if packing.algorithm == "wrap":
-        return plan_wrapped(lengths, plan.maxlen)
-    segments = without_empty(make_segments(lengths, plan, spec, ends))
-    rooms = round_up(segments.lengths, packing.align)
-    return plan_packed(
-        segments, pack_rows(rooms, rooms * width, plan.maxlen, packing), plan.maxlen, packing.align
-    )
+    counts = count_rows(lengths, plan, spec, ends)
+    windows = list(cut_windows(np.ones_like(lengths) if counts is None else counts, lengths * width))
+    packed: list[Segments] = []
+    held = with_sources(make_sequences(lengths[:0], plan, spec), lengths, 0)
+    for start, stop in windows or [(0, 0)]:
+        its = ends and ends.select(slice(start, stop))
+        new = make_sequences(lengths[start:stop], plan, spec, its, used=int(held.lengths.sum()))
+        sequences = join_segments([held, with_sources(new, lengths, start)])
+        rows, done = choose_packed_rows(sequences, plan, spec, last=stop == len(lengths))
+        packed.append(arrange_packed_rows(sequences, rows, plan, spec))
+        held = select_output_rows(sequences, np.flatnonzero(~done), plan.maxlen)
+    return join_segments(packed)

@@ -71,39 +71,23 @@ def _fewest_rows(lengths: Positions, maxlen: int, spec: PackSpec) -> Positions:
     return min(rows, other, key=lambda its: int(its.max()))
 
 
-def cut_windows(values: Positions) -> Iterator[tuple[int, int]]:
-    """Yield the first sequence and the stop of each window.
+def cut_windows(sequences: Positions, values: Positions) -> Iterator[tuple[int, int]]:
+    """Yield the first row and the stop of each window.
 
-    >>> list(cut_windows(np.array([1 << 25, 1 << 25, 1])))
+    >>> list(cut_windows(np.array([1, 1, 1]), np.array([1 << 25, 1 << 25, 1])))
     [(0, 2), (2, 3)]
 
     Args:
-        values: number of values of each sequence over all packed columns: int64, shape (sequences,).
+        sequences: number of sequences of each source row: int64, shape (rows,).
+        values: number of values of each source row over all packed columns: int64, shape (rows,).
     """
-    ends, start = np.cumsum(values), 0
+    limits = (np.cumsum(sequences), WINDOW_SEQUENCES), (np.cumsum(values), WINDOW_VALUES)
+    start = 0
     while start < len(values):
-        before = ends[start - 1] if start else 0
-        stop = int(np.searchsorted(ends, before + WINDOW_VALUES, side="right"))
-        stop = min(max(stop, start + 1), start + WINDOW_SEQUENCES, len(values))
+        stops = [
+            int(np.searchsorted(ends, (ends[start - 1] if start else 0) + most, side="right"))
+            for ends, most in limits
+        ]
+        stop = max(start + 1, min(stops))
         yield start, stop
         start = stop
-
-
-def pack_rows(lengths: Positions, values: Positions, maxlen: int, spec: PackSpec) -> Positions:
-    """Return the packed row of each sequence: int64, shape (sequences,).
-
-    Args:
-        lengths: number of positions that each sequence needs, from 1 to `maxlen`: int64, shape (sequences,).
-        values: number of values of each sequence over all packed columns: int64, shape (sequences,).
-        maxlen: number of positions in a packed row.
-        spec: how to pack. The algorithm is not `"wrap"`.
-    """
-    packed = np.zeros(len(lengths), dtype=np.int64)
-    held, first = np.zeros(0, dtype=np.int64), 0
-    for start, stop in cut_windows(values):
-        sequences = np.concatenate([held, np.arange(start, stop)])
-        rows, done = pack_window(lengths[sequences], maxlen, spec, last=stop == len(lengths))
-        packed[sequences[done]] = rows[done] + first
-        first += int(rows.max(initial=-1)) + 1
-        held = sequences[~done]
-    return packed

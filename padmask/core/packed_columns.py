@@ -11,16 +11,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from padmask.core.arrow_lists import list_rows, mask_lists, select_rows, to_arrow, to_lists
+from padmask.core.arrow_lists import list_rows, select_rows, to_arrow, to_lists
 from padmask.core.columns import IGNORED_LABEL, PadColumn, is_label
 from padmask.core.kernel import pad_batch
-from padmask.core.masks import Mask, make_row_mask, number_sequences, restarting_positions
+from padmask.core.masks import Mask, as_dialect, make_row_mask, number_sequences, restarting_positions
 from padmask.core.packed_segments import round_up
 from padmask.core.plan import Positions, Segments
 from padmask.core.ragged import Ragged
 from padmask.core.table import replace_columns
+from padmask.spec.mask import MaskSpec
 from padmask.spec.pack import SEQUENCE_LENGTHS, SOURCE_COLUMNS, PackSpec
-from padmask.spec.pad import MaskSpec
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def pack_columns(
         column.name: list_rows(to_lists(values[column.name], column.dtype), widths) for column in columns
     }
     if mask.column is not None and (packing.pad or packing.align > 1):
-        arrays[mask.column] = list_rows(mask_lists(packed.mask, mask.dtype or "bool"), widths)
+        arrays[mask.column] = list_rows(to_lists(as_dialect(packed.mask, mask), mask.written_dtype), widths)
     labels = next((values[column.name] for column in columns if is_label(column)), None)
     arrays |= _derived_columns(packed, numbers, labels)
     names = batch.schema.names

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from padmask.core.plan import Positions, Segments
+from padmask.core.window_places import WindowPlaces
 
 
 def round_up(lengths: Positions, multiple: int) -> Positions:
@@ -77,7 +79,7 @@ def without_empty(segments: Segments) -> Segments:
         counts=segments.counts[kept],
         sources=sources[kept],
         sequences=None if segments.sequences is None else number[sequences[kept]],
-        windows=windows and windows.select(real),
+        windows=windows and windows.select(np.flatnonzero(real)),
     )
 
 
@@ -89,31 +91,72 @@ def _sources_of(segments: Segments) -> Positions:
     return np.arange(len(segments.counts)) if segments.sources is None else segments.sources
 
 
-def plan_wrapped(lengths: Positions, maxlen: int) -> Segments:
-    """Return segments that join all rows and cut the result every `maxlen` tokens.
-
-    >>> wrapped = plan_wrapped(np.array([3, 0, 4]), 5)
-    >>> wrapped.rows.tolist(), wrapped.sources.tolist(), wrapped.counts.tolist()
-    ([0, 0, 1], [0, 2, 2], [3, 2, 2])
+def with_sources(segments: Segments, source_lengths: Positions, first: int) -> Segments:
+    """Return segments whose source rows are numbered among more source rows.
 
     Args:
-        lengths: row lengths in tokens: int64, shape (rows,). Rows without tokens are left out.
-        maxlen: number of positions in a packed row.
+        segments: segments of some source rows.
+        source_lengths: number of tokens in each of all source rows: int64, shape (source rows,).
+        first: number of the first source row of the segments.
     """
-    ends = np.cumsum(lengths)
+    return replace(segments, source_lengths=source_lengths, sources=_sources_of(segments) + first)
+
+
+def join_segments(parts: Sequence[Segments]) -> Segments:
+    """Return all output rows of several segments that have the same source rows, one part after another."""
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    sequences, rows = None, None
+    if any(part.sequences is not None for part in parts):
+        sequences = _concat_shifted(
+            [_sequences_of(part) for part in parts], [len(part.lengths) for part in parts]
+        )
+    if first.rows is not None:
+        its = [part.rows for part in parts if part.rows is not None]
+        rows = _concat_shifted(its, [int(part.max(initial=-1)) + 1 for part in its])
+    windows = [part.windows for part in parts if part.windows is not None]
+    return replace(
+        first,
+        starts=np.concatenate([part.starts for part in parts]),
+        counts=np.concatenate([part.counts for part in parts]),
+        sources=np.concatenate([_sources_of(part) for part in parts]),
+        sequences=sequences,
+        rows=rows,
+        firsts=None if rows is None else np.concatenate([part.first_places for part in parts]),
+        windows=WindowPlaces.concat(windows) if windows else None,
+    )
+
+
+def _concat_shifted(numbers: Sequence[Positions], sizes: Sequence[int]) -> Positions:
+    """Concatenate numbers. Each part is shifted by the sizes of the parts before."""
+    befores = np.cumsum([0, *sizes])
+    return np.concatenate([part + before for part, before in zip(numbers, befores, strict=False)])
+
+
+def plan_wrapped(lengths: Positions, maxlen: int, used: int = 0) -> Segments:
+    """Return segments that join all rows and cut the result every `maxlen` tokens.
+
+    Each part of a row is a sequence in an output row of its own. Rows without tokens are left out.
+
+    >>> wrapped = plan_wrapped(np.array([3, 0, 4]), 5)
+    >>> wrapped.sources.tolist(), wrapped.starts.tolist(), wrapped.counts.tolist()
+    ([0, 2, 2], [0, 0, 2], [3, 2, 2])
+
+    Args:
+        lengths: row lengths in tokens: int64, shape (rows,).
+        maxlen: number of positions in a packed row.
+        used: number of tokens before the first row in its packed row, less than `maxlen`.
+    """
+    ends = np.cumsum(lengths) + used
     begins = ends - lengths
     pieces = np.where(lengths > 0, (ends - 1) // maxlen - begins // maxlen + 1, 0)
     sources = np.repeat(np.arange(len(lengths)), pieces)
-    number = np.arange(len(sources)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
-    rows = begins[sources] // maxlen + number
-    # The start and end of each piece among all tokens.
-    first, stop = np.maximum(begins[sources], rows * maxlen), np.minimum(ends[sources], (rows + 1) * maxlen)
+    numbers = np.arange(len(sources)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    cuts = (begins[sources] // maxlen + numbers) * maxlen
+    # The start and end of each part among all tokens.
+    first, stop = np.maximum(begins[sources], cuts), np.minimum(ends[sources], cuts + maxlen)
+    starts, stops = first - begins[sources], stop - begins[sources]
     return Segments(
-        lengths,
-        first - begins[sources],
-        stop - first,
-        maxlen,
-        sources=sources,
-        rows=rows,
-        firsts=first - rows * maxlen,
+        lengths, starts, stops - starts, maxlen, sources=sources, windows=WindowPlaces(numbers, starts, stops)
     )

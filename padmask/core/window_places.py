@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,3 +30,14 @@ class WindowPlaces:
         """Return the windows at the given indices."""
         repeats = None if self.repeats is None else self.repeats[windows]
         return WindowPlaces(self.numbers[windows], self.starts[windows], self.stops[windows], repeats)
+
+    @classmethod
+    def concat(cls, parts: Sequence[WindowPlaces]) -> WindowPlaces:
+        """Return all windows, one part after another."""
+        repeats = [part.repeats for part in parts if part.repeats is not None]
+        return cls(
+            np.concatenate([part.numbers for part in parts]),
+            np.concatenate([part.starts for part in parts]),
+            np.concatenate([part.stops for part in parts]),
+            np.concatenate(repeats) if len(repeats) == len(parts) else None,
+        )

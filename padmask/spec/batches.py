@@ -14,7 +14,12 @@ SOURCE_ROW = "source_row"
 BATCH = "batch"
 
 # The shapes of rows that add columns, with the option that asks for the shape.
-SHAPE_OPTIONS = {"windows": "overlong", "buckets": "buckets", "batches": "batch_tokens"}
+SHAPE_OPTIONS = {
+    "packed rows": "emit",
+    "windows": "overlong",
+    "buckets": "buckets",
+    "batches": "batch_tokens",
+}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,6 +21,14 @@ SOURCE_COLUMNS = ("source_rows", "source_starts")
 
 # Columns that are computed from the lengths of the sequences, on request.
 DERIVED = ("segment_ids", "position_ids", "cu_seqlens", "seq_start_id", "loss_mask", "attention_mask")
+
+# Options of `PadSpec` that packed rows do not support, each with the remedy.
+_REASONS = {
+    "padding": "Their padding is always after the sequences. Remove the option.",
+    "own_lengths": "All packed columns have the same lengths. Pack the columns separately.",
+    "buckets": "A packed row is full, so all rows have one length. Remove one of the two.",
+    "batches": "A packed row is full, so all rows have one length. Remove one of the two.",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,11 +103,44 @@ class PackSpec:
         emitted = tuple(name for name in DERIVED if name in self.emit)
         return (SEQUENCE_LENGTHS, *(SOURCE_COLUMNS if self.source else ()), *emitted)
 
-    def refuse_unaligned(self, maxlen: int) -> None:
-        """Raise an error if `maxlen` is not a multiple of `align`."""
-        if maxlen % self.align:
+    def refuse_conflicts(self, maxlen: int | str, others: Mapping[str, bool]) -> None:
+        """Raise an error if another option of `PadSpec` has no meaning for packed rows.
+
+        Args:
+            maxlen: length of a packed row.
+            others: whether each of some other options is set, keyed by the name of the option.
+
+        Raises:
+            SpecError: an option conflicts with packing.
+        """
+        for option, is_set in others.items():
+            if not is_set:
+                continue
+            if option in ("overlong", "keep_first", "keep_last"):
+                if self.algorithm == "wrap":
+                    raise SpecError(
+                        "`algorithm` 'wrap' cuts the joined rows every `maxlen` tokens, so no row is too "
+                        f"long, and `{option}` has no effect. Remove one of the two.",
+                        options=["algorithm", option],
+                    )
+                continue
+            raise SpecError(
+                f"Packed rows do not support `{option}`. {_REASONS[option]}", options=[option, "algorithm"]
+            )
+        if self.eos is not None and isinstance(maxlen, str):
+            raise SpecError(
+                f"`eos` changes the row lengths, so `maxlen` {maxlen!r} cannot be found from the data. Use a "
+                "number.",
+                options=["eos", "maxlen"],
+            )
+        if not isinstance(maxlen, str) and maxlen % self.align:
+            lower = maxlen // self.align * self.align
             raise SpecError(
                 f"`maxlen` {maxlen} is not a multiple of `align` {self.align}. Use "
-                f"{maxlen // self.align * self.align} or {-(-maxlen // self.align) * self.align}.",
+                f"{lower or lower + self.align}.",
                 options=["maxlen", "align"],
+            )
+        if maxlen == 0:
+            raise SpecError(
+                "A packed row needs at least one position. Use a larger `maxlen`.", options=["maxlen"]
             )

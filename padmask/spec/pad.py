@@ -24,6 +24,7 @@ from padmask.spec.checks import (
     pairs_of,
 )
 from padmask.spec.maxlen import percentile_hint, percentile_of
+from padmask.spec.pack import PackSpec
 from padmask.spec.sides import checked_side
 from padmask.spec.windows import (
     WINDOW_COLUMNS,
@@ -79,6 +80,7 @@ class PadSpec:
         windows: how to split rows longer than `maxlen` into several rows. If None, these rows are truncated.
         buckets: how to divide the rows into files of different maxlen. If None, all rows have one maxlen.
         batches: how to divide the rows into batches of a token budget, each with a maxlen of its own.
+        packing: how to pack several rows into one output row. If None, rows are not packed.
         source_row: whether buckets and batches have a column `source_row` with the number of the source row.
         int_dtype: dtype of integer columns of tables for which neither `dtype` nor the column sets a dtype.
         label_value: pad value of the columns `labels` and `label_ids`, if the column sets no value. If None,
@@ -104,6 +106,7 @@ class PadSpec:
     windows: WindowSpec | None = None
     buckets: Any = None
     batches: BatchSpec | None = None
+    packing: PackSpec | None = None
     source_row: bool = True
     int_dtype: str = DEFAULT_DTYPE
     label_value: int | None = None
@@ -126,10 +129,12 @@ class PadSpec:
             keep_last=checked_end,
             windows=optional(instance(WindowSpec)),
             batches=optional(instance(BatchSpec)),
+            packing=optional(instance(PackSpec)),
             source_row=flag,
             int_dtype=choice(INTEGER_DTYPES),
             label_value=optional(integer),
         )
+        self._refuse_with_packing()
         if self.windows is not None and not self.source_row:
             raise window_source_error()
         if self.own_lengths:
@@ -164,6 +169,21 @@ class PadSpec:
                 options=["maxlen", "pad_to_multiple_of"],
             )
 
+    def _refuse_with_packing(self) -> None:
+        if self.packing is not None:
+            self.packing.refuse_conflicts(
+                self.maxlen,
+                {
+                    "padding": self.padding == "pre",
+                    "own_lengths": bool(self.own_lengths),
+                    "buckets": self.buckets is not None,
+                    "batches": self.batches is not None,
+                    "overlong": self.windows is not None,
+                    "keep_first": bool(self.keep_first),
+                    "keep_last": bool(self.keep_last),
+                },
+            )
+
     def with_maxlen(self, maxlen: int | str) -> PadSpec:
         """Return the same options with another maxlen, for a column that has its own maxlen."""
         return replace(self, maxlen=maxlen, own_lengths=())
@@ -186,12 +206,16 @@ class PadSpec:
     @property
     def shape(self) -> str:
         """Name of the shape of the rows that adds columns, as in `SHAPE_OPTIONS`; `""` if there is none."""
-        shapes = [name for name in SHAPE_OPTIONS if getattr(self, name) is not None]
+        if self.packing is not None:
+            return "packed rows"
+        shapes = [name for name in SHAPE_OPTIONS if getattr(self, name, None) is not None]
         return shapes[0] if shapes else ""
 
     @property
     def added_columns(self) -> tuple[str, ...]:
         """Names of the added columns that say where each output row comes from, and its batch."""
+        if self.packing is not None:
+            return self.packing.added_columns
         windows = self.windows is not None
         source = WINDOW_COLUMNS if windows else (SOURCE_ROW,) * (self.reorders and self.source_row)
         return (*source, *((BATCH,) if self.batches is not None else ()))

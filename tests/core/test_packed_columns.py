@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from padmask import MaskSpec, PadSpec
 from padmask.core.columns import PadColumn
-from padmask.core.pack_planner import make_packed_segments
+from padmask.core.pack_planner import plan_pack
 from padmask.core.packed_columns import PackedRows, pack_columns
 from padmask.core.plan import make_plan
 from padmask.core.ragged import Ragged
@@ -29,8 +29,8 @@ def pack_lists(rows, maxlen, packing, *, mask=None):
         }
     )
     ragged = {column.name: Ragged.from_arrow(batch.column(column.name))[0] for column in COLUMNS}
-    spec = PadSpec(maxlen=maxlen)
-    segments = make_packed_segments(ragged["input_ids"].lengths, make_plan(spec), spec, packing, 2)
+    spec = PadSpec(maxlen=maxlen, packing=packing)
+    segments = plan_pack(ragged["input_ids"].lengths, make_plan(spec), spec, 2)
     numbers = np.arange(len(rows)) + 100
     packed = pack_columns(batch, ragged, PackedRows(segments, packing), COLUMNS, mask or MaskSpec(), numbers)
     return packed.to_pylist()
@@ -103,8 +103,8 @@ def test_index_dtype(dtype):
     batch = pa.record_batch({"input_ids": [[1, 2]]})
     rows = {"input_ids": Ragged.from_arrow(batch.column(0))[0]}
     packing = PackSpec(emit=["position_ids"], index_dtype=dtype)
-    spec = PadSpec(maxlen=2)
-    segments = make_packed_segments(rows["input_ids"].lengths, make_plan(spec), spec, packing, 1)
+    spec = PadSpec(maxlen=2, packing=packing)
+    segments = plan_pack(rows["input_ids"].lengths, make_plan(spec), spec, 1)
     packed = pack_columns(
         batch, rows, PackedRows(segments, packing), COLUMNS[:1], MaskSpec(), np.zeros(1, np.int64)
     )

@@ -74,12 +74,19 @@ def test_align_leaves_positions_free():
 def test_wrapped_rows_equal_joined_tokens(rows, maxlen):
     ragged = flatten(rows)
     wrapped = plan_wrapped(ragged.lengths, maxlen)
-    padded = pad_batch(ragged, wrapped, value=0, dtype="int32")
+    rows_of_parts = (np.cumsum(wrapped.counts) - 1) // maxlen
+    padded = pad_batch(ragged, plan_packed(wrapped, rows_of_parts, maxlen), value=0, dtype="int32")
     tokens = [token for row in rows for token in row]
     assert padded.values[padded.mask].tolist() == tokens
     assert padded.lengths.tolist() == [len(tokens[i : i + maxlen]) for i in range(0, len(tokens), maxlen)]
     # Each sequence has the tokens of one row.
     assert (wrapped.starts + wrapped.counts <= ragged.lengths[wrapped.sources]).all()
+
+
+def test_wrapped_rows_continue_a_packed_row():
+    wrapped = plan_wrapped(np.array([3, 4]), 5, used=3)
+    assert wrapped.sources.tolist() == [0, 0, 1]
+    assert wrapped.counts.tolist() == [2, 1, 4]
 
 
 def test_empty_rows_are_not_wrapped():
