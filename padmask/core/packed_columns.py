@@ -11,14 +11,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from padmask.core.arrow_lists import list_rows, select_rows, to_arrow, to_lists
+from padmask.core.arrow_lists import empty_batch, list_rows, select_rows, to_arrow, to_lists
 from padmask.core.columns import IGNORED_LABEL, PadColumn, is_label
+from padmask.core.foreign_metadata import carry_metadata
 from padmask.core.kernel import pad_batch
 from padmask.core.masks import Mask, as_dialect, make_row_mask, number_sequences, restarting_positions
+from padmask.core.metadata import describe, describe_groups
+from padmask.core.pack_planner import plan_pack
 from padmask.core.packed_segments import round_up
-from padmask.core.plan import Positions, Segments
+from padmask.core.plan import Plan, Positions, Segments
 from padmask.core.ragged import Ragged
-from padmask.core.table import replace_columns
+from padmask.core.table import ColumnGroup, no_tokens, replace_columns
 from padmask.spec.mask import MaskSpec
 from padmask.spec.pack import SEQUENCE_LENGTHS, SOURCE_COLUMNS, PackSpec
 
@@ -144,6 +147,31 @@ def pack_columns(
         kept = select_rows(others, packed.sources)
         arrays |= {name: list_rows(kept.column(name), packed.sizes) for name in kept.schema.names}
     return replace_columns(batch, arrays, [name for name in names if name not in arrays])
+
+
+def packed_schema(
+    schema: pa.Schema,
+    group: ColumnGroup,
+    plan: Plan,
+    without: Sequence[str] = (),
+    earlier: Sequence[Mapping[str, Any]] = (),
+) -> pa.Schema:
+    """Return the schema of packed rows, with a description of the packing in its metadata.
+
+    Args:
+        schema: schema of the input.
+        group: columns to pack.
+        plan: plan with the maxlen of the packed rows.
+        without: names of columns to leave out.
+        earlier: descriptions of columns that earlier runs padded.
+    """
+    assert group.spec.packing is not None
+    none = np.zeros(0, dtype=np.int64)
+    packed = PackedRows(plan_pack(none, plan, group.spec, 1), group.spec.packing)
+    rows = no_tokens(group.columns)
+    types = pack_columns(empty_batch(schema), rows, packed, group.columns, group.mask, none, without).schema
+    found = describe(group.columns, plan, group.spec, group.mask)
+    return carry_metadata(schema, types, types.names, describe_groups([found, *earlier]))
 
 
 def _values(rows: Ragged, column: PadColumn, packed: PackedRows) -> npt.NDArray[Any]:

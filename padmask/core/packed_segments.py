@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from padmask.core.batches import select_output_rows
 from padmask.core.plan import Positions, Segments
 from padmask.core.window_places import WindowPlaces
 
@@ -100,6 +101,14 @@ def with_sources(segments: Segments, source_lengths: Positions, first: int) -> S
         first: number of the first source row of the segments.
     """
     return replace(segments, source_lengths=source_lengths, sources=_sources_of(segments) + first)
+
+
+def select_packed_rows(segments: Segments, first: int, stop: int) -> Segments:
+    """Return the segments of the packed rows from `first` to `stop` (exclusive)."""
+    assert segments.rows is not None and segments.firsts is not None
+    low, high = np.searchsorted(segments.rows, [first, stop])
+    chosen = select_output_rows(segments, np.arange(low, high), segments.maxlen or 0)
+    return replace(chosen, rows=segments.rows[low:high] - first, firsts=segments.firsts[low:high])
 
 
 def join_segments(parts: Sequence[Segments]) -> Segments:

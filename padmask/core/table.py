@@ -6,7 +6,7 @@ This module does not read files.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from padmask.core.arrow_lists import to_arrow, to_lists
+from padmask.core.arrow_lists import empty_batch, to_arrow, to_lists
 from padmask.core.columns import PadColumn, is_label
 from padmask.core.foreign_metadata import carry_metadata, field_metadata
 from padmask.core.kernel import pad_batch
@@ -192,13 +192,18 @@ def _empty_types(
     without: Collection[str],
 ) -> pa.Schema:
     """Return the schema of the padded table, without metadata, by padding a table without rows."""
-    empty = pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)
-    inner: Callable[[PadColumn], tuple[int, ...]] = lambda c: () if c.inner is None else (c.inner,)  # noqa: E731
     none = np.zeros(0, dtype=np.int64)
-    rows = {
-        column.name: Ragged(np.empty((0, *inner(column)), dtype=column.numpy_dtype), none, none)
-        for group, _ in groups
-        for column in group.columns
-    }
+    rows = no_tokens([column for group, _ in groups for column in group.columns])
     shaped = [(group, make_segments(none, plan, group.spec)) for group, plan in groups]
-    return pad_rows(empty, rows, shaped, fixed_size, without, none).schema
+    return pad_rows(empty_batch(schema), rows, shaped, fixed_size, without, none).schema
+
+
+def no_tokens(columns: Sequence[PadColumn]) -> dict[str, Ragged]:
+    """Return columns without rows, in the dtype of the output, keyed by column name."""
+    none = np.zeros(0, dtype=np.int64)
+    return {
+        column.name: Ragged(
+            np.empty((0, *(() if column.inner is None else (column.inner,))), column.numpy_dtype), none, none
+        )
+        for column in columns
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from padmask.core.made_columns import made_columns
+from padmask.core.packed_columns import packed_schema
 from padmask.core.plan import Plan
 from padmask.core.table import padded_schema
 from padmask.formats.contract import Layout
@@ -18,6 +19,8 @@ def make_layout(job: Job, plan: Plan) -> Layout:
         job: columns and options of the run.
         plan: length of the output rows.
     """
+    if job.spec.packing is not None:
+        return _packed_layout(job, plan)
     groups = list(zip(job.groups, (plan, *plan.own.values()), strict=True))
     schema = padded_schema(job.wanted.schema, groups, job.fixed_size, job.dropped, job.earlier)
     shapes: dict[str, tuple[int, ...]] = {}
@@ -35,3 +38,10 @@ def make_layout(job: Job, plan: Plan) -> Layout:
         return Layout(schema, shapes, GROUP_POSITIONS, ragged=ragged, groups=(BATCH, job.columns[0].name))
     widest = max(its.maxlen for _, its in groups)
     return Layout(schema, shapes, max(1, GROUP_POSITIONS // max(1, widest)))
+
+
+def _packed_layout(job: Job, plan: Plan) -> Layout:
+    schema = packed_schema(job.wanted.schema, job.groups[0], plan, job.dropped, job.earlier)
+    packed = [*(column.name for column in job.columns), *job.added]
+    group_rows = max(1, GROUP_POSITIONS // max(1, plan.maxlen))
+    return Layout(schema, {}, group_rows, ragged=[name for name in packed if name in schema.names])

@@ -36,6 +36,12 @@ class Ledger:
         batches: number of batches of a token budget.
         batches_short: number of batches that could hold more rows, but are the last of their sort window; or
             whose number of rows is not a multiple.
+        tokens_added: number of end tokens that packing added (`--eos`).
+        sequences: number of sequences in packed rows.
+        most_sequences: maximum number of sequences in a packed row. The maximum of a sum of ledgers is the
+            larger maximum.
+        rows_at_least: number of packed rows that any algorithm would need at least. The sum of several files
+            is the bound for files that are packed separately.
     """
 
     rows_read: int = 0
@@ -55,10 +61,15 @@ class Ledger:
     places: int = 0
     batches: int = 0
     batches_short: int = 0
+    tokens_added: int = 0
+    sequences: int = 0
+    most_sequences: int = 0
+    rows_at_least: int = 0
 
     def __add__(self, other: Ledger) -> Ledger:
-        names = (f.name for f in fields(self))
-        return Ledger(**{name: getattr(self, name) + getattr(other, name) for name in names})
+        names = [f.name for f in fields(self)]
+        counts = {name: getattr(self, name) + getattr(other, name) for name in names}
+        return Ledger(**counts | {"most_sequences": max(self.most_sequences, other.most_sequences)})
 
     @property
     def tokens_lost(self) -> int:
@@ -68,7 +79,8 @@ class Ledger:
     @property
     def padding_share(self) -> float:
         """Share of the positions that are padding, from 0 to 1."""
-        return 1 - (self.tokens_kept + self.tokens_repeated) / self.places if self.places else 0.0
+        tokens = self.tokens_kept + self.tokens_repeated + self.tokens_added
+        return 1 - tokens / self.places if self.places else 0.0
 
     @property
     def balanced(self) -> bool:

@@ -29,6 +29,7 @@ from padmask.stream.layout import make_layout
 from padmask.stream.ledger import PaddedRows, PadResult
 from padmask.stream.other_columns import length_copies, make_output_job
 from padmask.stream.overlap import ordered_map
+from padmask.stream.pack_blocks import pack_blocks
 from padmask.stream.paddable_rows import PaddableBlock, PaddableRows, PadTarget
 from padmask.stream.passes import PadRun, survey, typed_job
 from padmask.stream.plans import choose_plan, positions_in_memory, rows_at_a_time
@@ -136,6 +137,8 @@ def pad_rows_to_file(
             blocks: Iterator[PaddableBlock] = _split(all_rows, job, plan, step)
             if job.spec.batches is not None:
                 blocks = batch_blocks(all_rows, job, plan)
+            elif job.spec.packing is not None:
+                blocks = pack_blocks(all_rows, job, plan)
             for encoded, done in ordered_map(run.pool, pad, blocks, run.ahead):
                 sink.write(encoded, done.refused)
                 written += PaddedRows(done.ledger, tuple(done.late))

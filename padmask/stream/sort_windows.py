@@ -7,7 +7,6 @@ threads, the format or the number of rows that are read at a time.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +14,7 @@ import pyarrow as pa
 from padmask.core.columns import PadColumn
 from padmask.core.keep_ends import Ends
 from padmask.core.kernel import take_runs
+from padmask.core.pack_windows import WINDOW_SEQUENCES, WINDOW_VALUES
 from padmask.core.plan import Plan, Positions
 from padmask.core.planners import count_rows
 from padmask.core.ragged import Ragged
@@ -24,22 +24,19 @@ from padmask.stream.join_batches import join_batch
 from padmask.stream.ledger import Ledger
 from padmask.stream.rows import Rows
 
-# Maximum number of values in a sort window, over all padded columns. A vector counts all its numbers.
-WINDOW_VALUES = 1 << 26
-
 
 class SortWindows:
-    """Collects rows, and returns each complete sort window. The windows have no counts and no refused rows.
+    """Collects rows, and returns each complete window. The windows have no counts and no refused rows.
 
     Args:
-        job: columns and options of the run, with batches.
+        job: columns and options of the run, with batches or packing.
         plan: plan of the run.
     """
 
     def __init__(self, job: Job, plan: Plan) -> None:
-        assert job.spec.batches is not None
+        batches = job.spec.batches
         self._job, self._plan = job, plan
-        self._limits = (job.spec.batches.sort_window, WINDOW_VALUES)
+        self._limits = (WINDOW_SEQUENCES if batches is None else batches.sort_window, WINDOW_VALUES)
         self._held: list[Rows] = []
         self._used = np.zeros(2, dtype=np.int64)
 
@@ -56,7 +53,7 @@ class SortWindows:
             # A single row that exceeds a limit is a sort window.
             rows = rows or int(not self._held)
             if rows:
-                self._held.append(_compact(part, start, start + rows, self._job))
+                self._held.append(take_rows(part, np.arange(start, start + rows), self._job))
                 self._used = ends[:, rows - 1]
                 start += rows
             if start < len(part.batch):
@@ -65,7 +62,7 @@ class SortWindows:
     def rest(self) -> Iterator[Rows]:
         """Yield the rows that are not part of a complete sort window, if there are any."""
         if self._held:
-            rows = _join(self._held)
+            rows = join_rows(self._held)
             self._held, self._used = [], np.zeros(2, dtype=np.int64)
             yield rows
 
@@ -77,32 +74,36 @@ def _sizes(part: Rows, job: Job, plan: Plan) -> Positions:
     return np.stack([np.ones_like(part.lengths) if written is None else written, part.lengths * values])
 
 
-def _compact(part: Rows, start: int, stop: int, job: Job) -> Rows:
-    """Return some rows without the columns that padding replaces. Integers have the dtype of the output."""
-    block = slice(start, stop)
-    batch = part.batch.slice(start, stop)
-    columns = [
-        pa.nulls(stop - start, field.type) if field.name in (*part.ragged, *job.dropped) else column
-        for field, column in zip(batch.columns.schema, batch.columns.columns, strict=True)
-    ]
+def take_rows(part: Rows, rows: Positions, job: Job) -> Rows:
+    """Return copies of some rows, without the columns that padding replaces and without counts.
+
+    Integers have the dtype of the output, and no values of other rows stay in memory.
+
+    Args:
+        part: rows to copy from.
+        rows: indices of the rows to copy, ascending: int64, shape (rows,).
+        job: columns and options of the run.
+    """
+    ragged = {column.name: _copy(part.ragged[column.name], rows, column) for column in job.columns}
     return Rows(
-        replace(batch, columns=pa.RecordBatch.from_arrays(columns, schema=batch.columns.schema)),
-        {column.name: _copy(part.ragged[column.name].select(block), column) for column in job.columns},
+        part.batch.select(rows, (*part.ragged, *job.dropped)),
+        ragged,
         Ledger(),
-        part.numbers[block],
-        part.ends and part.ends.select(block),
+        part.numbers[rows],
+        part.ends and part.ends.select(rows),
     )
 
 
-def _copy(rows: Ragged, column: PadColumn) -> Ragged:
+def _copy(source: Ragged, rows: Positions, column: PadColumn) -> Ragged:
     """Return rows whose values are contiguous and start at index 0."""
-    tokens, dtype = take_runs(rows.values, rows.starts, rows.lengths), np.dtype(column.numpy_dtype)
+    lengths = source.lengths[rows]
+    tokens, dtype = take_runs(source.values, source.starts[rows], lengths), np.dtype(column.numpy_dtype)
     if dtype.itemsize < tokens.itemsize and dtype.kind in "iu":
         tokens = tokens.astype(dtype)
-    return Ragged(tokens, np.cumsum(rows.lengths) - rows.lengths, rows.lengths)
+    return Ragged(tokens, np.cumsum(lengths) - lengths, lengths)
 
 
-def _join(parts: Sequence[Rows]) -> Rows:
+def join_rows(parts: Sequence[Rows]) -> Rows:
     """Return the rows of a sort window as one object.
 
     Raises:

@@ -1,0 +1,213 @@
+"""Pack rows window by window, and create blocks of packed rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from padmask.core.arrow_lists import Flags
+from padmask.core.batches import select_output_rows
+from padmask.core.end_tokens import add_end_tokens
+from padmask.core.length_stats import LengthStats
+from padmask.core.pack_planner import arrange_packed_rows, choose_packed_rows, make_sequences
+from padmask.core.packed_columns import PackedRows, pack_columns
+from padmask.core.packed_segments import join_segments, round_up, select_packed_rows, with_sources
+from padmask.core.packing import count_at_least
+from padmask.core.plan import Plan, Positions, Segments
+from padmask.formats.contract import Batch
+from padmask.stream.counts import count_padded, rows_without_end
+from padmask.stream.job import Job
+from padmask.stream.ledger import Ledger
+from padmask.stream.paddable_rows import PadTarget, RejectedRow
+from padmask.stream.plans import BATCH_POSITIONS
+from padmask.stream.rows import Rows
+from padmask.stream.sort_windows import SortWindows, join_rows, take_rows
+
+
+@dataclass(frozen=True)
+class PackBlock:
+    """Consecutive packed rows.
+
+    Args:
+        rows: source rows of a window.
+        segments: positions of the sequences in the packed rows.
+        ledger: counts of the rows that were read before these packed rows, and of the packed rows.
+        refused: rows that are not written.
+        late: names of columns that have no values in the first rows, but one value per token in later rows.
+    """
+
+    rows: Rows
+    segments: Segments
+    ledger: Ledger = field(default_factory=Ledger)
+    refused: Sequence[RejectedRow] = ()
+    late: Sequence[str] = ()
+
+    def pad(self, target: PadTarget) -> tuple[Any, PackBlock]:
+        """Create the packed columns. Return the encoded rows, and this object with its counts."""
+        job, rows = target.job, self.rows
+        assert job.spec.packing is not None
+        packed = PackedRows(self.segments, job.spec.packing)
+        columns = pack_columns(
+            rows.batch.columns, rows.ragged, packed, job.columns, job.mask, rows.numbers, job.dropped
+        )
+        written = Ledger(
+            rows_written=len(packed.sizes),
+            places=int(packed.widths.sum()),
+            sequences=len(self.segments.lengths),
+            most_sequences=int(packed.sizes.max(initial=0)),
+        )
+        encoded = target.writer.encode(_packed_batch(rows.batch, packed, columns, job))
+        return encoded, replace(self, ledger=self.ledger + written)
+
+
+def _packed_batch(batch: Batch, packed: PackedRows, columns: pa.RecordBatch, job: Job) -> Batch:
+    """Return packed rows as a batch. For JSON Lines, each other field becomes an array of JSON values."""
+    objects = None
+    if batch.objects is not None:
+        left_out = {*(column.name for column in job.columns), *job.added, *job.dropped}
+        kept = packed.packing.fields == "list"
+        ends = np.cumsum(packed.sizes)
+        sources = packed.sources.tolist()
+        objects = [
+            _join_objects([batch.objects[row] for row in sources[start:stop]] if kept else [], left_out)
+            for start, stop in zip((ends - packed.sizes).tolist(), ends.tolist(), strict=True)
+        ]
+    return Batch(columns, batch.source, np.arange(len(packed.sizes)), "row", objects)
+
+
+def _join_objects(objects: Sequence[dict[str, Any]], left_out: set[str]) -> dict[str, Any]:
+    """Return a JSON object with an array of the values of each field. A missing field counts as null."""
+    names = dict.fromkeys(name for fields in objects for name in fields if name not in left_out)
+    missing = msgspec.Raw(b"null")
+    return {
+        name: msgspec.Raw(b"[" + b",".join([bytes(fields.get(name, missing)) for fields in objects]) + b"]")
+        for name in names
+    }
+
+
+def pack_blocks(all_rows: Iterable[Any], job: Job, plan: Plan) -> Iterator[PackBlock]:
+    """Pack all rows, and yield blocks of packed rows in order.
+
+    The rows that are not written, and the counts of the rows that were read, are in blocks without packed
+    rows.
+
+    Args:
+        all_rows: the rows (`Rows`), in order.
+        job: columns and options of the run, with packing.
+        plan: plan of the run.
+    """
+    collected, packer = SortWindows(job, plan), _Packer(job, plan)
+    read = used = 0
+    for rows in all_rows:
+        ended, added = _with_end_tokens(rows, job)
+        written = ended.written(job, plan, read)
+        sequences = make_sequences(written.lengths, plan, job.spec, written.ends, used % plan.maxlen)
+        counts = _count(written, sequences, np.isin(written.numbers, added + read), job)
+        read += rows.ledger.rows_read
+        used += int(written.lengths.sum())
+        nothing = take_rows(written, np.zeros(0, np.int64), job)
+        no_rows = make_sequences(nothing.lengths, plan, job.spec)
+        ledger = written.ledger + counts
+        yield PackBlock(
+            nothing,
+            arrange_packed_rows(no_rows, no_rows.lengths, plan, job.spec),
+            ledger,
+            written.refused,
+            written.late,
+        )
+        for window in collected.add(written):
+            yield from packer.add(window)
+    yield from packer.finish(collected.rest())
+
+
+def _with_end_tokens(rows: Rows, job: Job) -> tuple[Rows, Positions]:
+    """Add the end token to the rows that lack it. Return all rows, and the numbers of these rows."""
+    token = None if job.spec.packing is None else job.spec.packing.eos
+    if token is None:
+        return rows, np.zeros(0, np.int64)
+    ragged, _ = add_end_tokens(rows.ragged, job.columns, token)
+    name = job.columns[0].name
+    lacking = np.flatnonzero(ragged[name].lengths > rows.ragged[name].lengths)
+    return replace(rows, ragged=ragged), rows.numbers[lacking]
+
+
+def _count(rows: Rows, sequences: Segments, added: Flags, job: Job) -> Ledger:
+    """Return the counts of the tokens of source rows.
+
+    Args:
+        rows: the source rows.
+        sequences: the sequences of these rows.
+        added: whether the last token of each row was added: bool, shape (rows,).
+        job: columns and options of the run.
+    """
+    counts = count_padded(rows.ragged, [(job.groups[0], sequences)], job.beside.shared)
+    lost = np.zeros(len(added), dtype=bool)
+    lost[rows_without_end(sequences, "post")] = True
+    kept = int((added & ~lost).sum())
+    return replace(counts, rows_written=0, places=0, tokens_kept=counts.tokens_kept - kept, tokens_added=kept)
+
+
+class _Packer:
+    """Packs windows of rows. Sequences of rows that are not full are packed with the next window.
+
+    Args:
+        job: columns and options of the run, with packing.
+        plan: plan of the run.
+    """
+
+    def __init__(self, job: Job, plan: Plan) -> None:
+        self._job, self._plan = job, plan
+        self._held: list[tuple[Rows, Segments]] = []
+        self._stats = LengthStats()
+
+    def add(self, window: Rows) -> Iterator[PackBlock]:
+        """Pack a window that is not the last, and yield the packed rows that are full."""
+        yield from self._pack([window], last=False)
+
+    def finish(self, rest: Iterable[Rows]) -> Iterator[PackBlock]:
+        """Pack the remaining rows, and yield all packed rows that are left."""
+        yield from self._pack(list(rest), last=True)
+
+    def _pack(self, windows: Sequence[Rows], *, last: bool) -> Iterator[PackBlock]:
+        job, plan, spec = self._job, self._plan, self._job.spec
+        assert spec.packing is not None
+        used = sum(int(held.lengths.sum()) for _, held in self._held)
+        new = [(rows, make_sequences(rows.lengths, plan, spec, rows.ends, used)) for rows in windows]
+        for _, its in new:
+            self._stats += LengthStats.of(round_up(its.lengths, spec.packing.align))
+        parts = [*self._held, *new]
+        if not parts:
+            return
+        rows = join_rows([part for part, _ in parts])
+        befores = np.cumsum([0, *(len(part.batch) for part, _ in parts)])
+        sequences = join_segments(
+            [
+                with_sources(its, rows.lengths, int(first))
+                for (_, its), first in zip(parts, befores, strict=False)
+            ]
+        )
+        packed, done = choose_packed_rows(sequences, plan, spec, last=last)
+        self._held = [] if last else [_take(rows, sequences, np.flatnonzero(~done), job, plan)]
+        segments = arrange_packed_rows(sequences, packed, plan, spec)
+        step, total = max(1, BATCH_POSITIONS // plan.maxlen), int(packed.max(initial=-1)) + 1
+        bound = Ledger(rows_at_least=count_at_least(self._stats, plan.maxlen)) if last else Ledger()
+        for first in range(0, total, step):
+            yield PackBlock(
+                rows, select_packed_rows(segments, first, first + step), Ledger() if first else bound
+            )
+
+
+def _take(rows: Rows, sequences: Segments, chosen: Positions, job: Job, plan: Plan) -> tuple[Rows, Segments]:
+    """Return the chosen sequences and their source rows, without the other rows."""
+    kept = select_output_rows(sequences, chosen, plan.maxlen)
+    assert kept.sources is not None
+    used, sources = np.unique(kept.sources, return_inverse=True)
+    return (
+        take_rows(rows, used, job),
+        replace(kept, source_lengths=kept.source_lengths[used], sources=sources),
+    )
