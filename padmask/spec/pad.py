@@ -199,6 +199,12 @@ class PadSpec:
         return self.batches is not None and self.maxlen == "longest"
 
     @property
+    def has_overlong_rows(self) -> bool:
+        """Whether a row can be longer than maxlen. Joined rows are cut at any place."""
+        wraps = self.packing is not None and self.packing.algorithm == "wrap"
+        return not (self.has_no_maxlen or wraps)
+
+    @property
     def reorders(self) -> bool:
         """Whether output rows may have another order than the source rows."""
         return self.buckets is not None or self.batches is not None

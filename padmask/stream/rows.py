@@ -72,7 +72,7 @@ class Rows:
     def written(self, job: Job, plan: Plan, first: int) -> Rows:
         """Return the rows that are written. The arguments are as in `split`."""
         rows = _refuse_large_ends(replace(self, numbers=self.numbers + first), job, plan)
-        if not job.spec.has_no_maxlen:
+        if job.spec.has_overlong_rows:
             rows = apply_overlong(rows, plan, job.policy)
         return _refuse_wide(rows, job, plan)
 

@@ -1,0 +1,83 @@
+"""`pack_file`: pack the rows of files into rows of one length."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+from padmask.spec.checks import or_default
+from padmask.spec.columns import Columns
+from padmask.spec.files import FileOptions
+from padmask.spec.mask import MaskSpec
+from padmask.spec.pack import PackSpec
+from padmask.spec.pad import PadSpec, RowPolicy
+from padmask.stream.inputs import Paths
+from padmask.stream.ledger import PadResult
+from padmask.stream.pad import pad_file
+from padmask.stream.progress import ProgressCallback
+
+# Packing loses no token unless the user asks for it.
+PACK_POLICY = RowPolicy(overlong="error", empty_rows="drop")
+
+# An `attention_mask` of ones and zeros does not separate sequences, so the mask gets another name.
+PACK_MASK = MaskSpec(named=True)
+
+
+def pack_file(  # noqa: PLR0913 - one keyword for each group of options
+    inputs: Paths,
+    output: str | os.PathLike[str] = "-",
+    *,
+    columns: Columns = None,
+    spec: PadSpec | None = None,
+    packing: PackSpec | None = None,
+    mask: MaskSpec | None = None,
+    policy: RowPolicy | None = None,
+    files: FileOptions | None = None,
+    progress: ProgressCallback | None = None,
+) -> PadResult:
+    """Pack the rows of files into rows of one length, several in each. `padmask pack` calls this function.
+
+    >>> import tempfile, pathlib
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> rows = ['{"input_ids": [7, 8, 9]}', '{"input_ids": [5, 6]}', '{"input_ids": [4]}']
+    >>> _ = (folder / "in.jsonl").write_text("\\n".join(rows))
+    >>> packing = PackSpec(source=False)
+    >>> result = pack_file(folder / "in.jsonl", folder / "out.jsonl", spec=PadSpec(maxlen=4), packing=packing)
+    >>> print((folder / "out.jsonl").read_text(), end="")
+    {"input_ids":[7,8,9,4],"mask":[true,true,true,true],"seq_lengths":[3,1]}
+    {"input_ids":[5,6,0,0],"mask":[true,true,false,false],"seq_lengths":[2]}
+
+    Args:
+        inputs: one or more paths of one dataset. A folder means all data files in the folder.
+            `-` is standard input.
+        output: path of the output file, or `-` for standard output. If the run fails, no file is written.
+        columns: as in `pad_table`.
+        spec: maxlen of the packed rows, and how to truncate or split longer rows; default `PadSpec()`.
+        packing: how to pack; default `PackSpec()`.
+        mask: mask to add; default a bool column `mask`.
+        policy: what to do with overlong, empty and bad rows. By default, an overlong row is an error, and
+            empty rows are dropped.
+        files: formats, limits and tuning; default `FileOptions()`.
+        progress: function that is called regularly with a `Progress`.
+
+    Returns:
+        The counts of rows, sequences and tokens that were read, written and lost.
+
+    Raises:
+        SpecError: an option is not valid for the data.
+        DataError: the input cannot be read or packed.
+        OutputError: the output cannot be written.
+
+    Source: "Efficient Sequence Packing without Cross-contamination" (arXiv 2107.02027). `seq_lengths` is the
+    name in TRL.
+    """
+    return pad_file(
+        inputs,
+        output,
+        columns=columns,
+        spec=replace(or_default("spec", spec, PadSpec), packing=or_default("packing", packing, PackSpec)),
+        mask=PACK_MASK if mask is None else mask,
+        policy=PACK_POLICY if policy is None else policy,
+        files=files,
+        progress=progress,
+    )

@@ -1,0 +1,226 @@
+"""Packed files: rows, counts, and the same bytes for every way to run."""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow as pa
+import pyarrow.ipc as ipc
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from padmask import DataError, FileOptions, PadSpec, RowPolicy, SpecError, WindowSpec
+from padmask.core import pack_windows
+from padmask.spec.pack import PackSpec
+from padmask.stream import pack_blocks, sort_windows
+from padmask.stream.pack import pack_file
+
+SCHEMA = pa.schema([("id", pa.int64()), ("ids", pa.list_(pa.int64())), ("labels", pa.list_(pa.int64()))])
+FORMATS = st.sampled_from(["jsonl", "parquet", "arrow"])
+COLUMNS = ["ids", "labels=-100"]
+ANY = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def write(path, rows):
+    table = pa.Table.from_pylist(rows, SCHEMA)
+    if path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    elif path.suffix == ".parquet":
+        pq.write_table(table, path, row_group_size=3)
+    else:
+        with ipc.new_file(path, SCHEMA) as out:
+            out.write_table(table, max_chunksize=2)
+    return path
+
+
+def read(path):
+    if path.suffix == ".jsonl":
+        return [json.loads(line) for line in path.read_text().splitlines()]
+    table = pq.read_table(path) if path.suffix == ".parquet" else ipc.open_file(path).read_all()
+    return table.to_pylist()
+
+
+def rows_of(lengths):
+    return [
+        {"id": i, "ids": [*range(100 * i, 100 * i + n)], "labels": [i] * n} for i, n in enumerate(lengths)
+    ]
+
+
+def pack(source, target, maxlen=9, *, packing=None, files=None, **spec):
+    policy = RowPolicy(overlong="truncate" if spec else "error", empty_rows="drop")
+    return pack_file(
+        source,
+        target,
+        columns=COLUMNS,
+        spec=PadSpec(maxlen=maxlen, **spec),
+        packing=packing,
+        policy=policy,
+        files=files,
+    )
+
+
+def sequences_of(rows):
+    """Return (source row, first token, tokens, labels, id) of each sequence."""
+    found = []
+    for row in rows:
+        first = 0
+        places = zip(row["seq_lengths"], row["source_rows"], row["source_starts"], row["id"], strict=True)
+        for length, source, start, name in places:
+            part = slice(first, first + length)
+            found.append((source, start, row["ids"][part], row["labels"][part], name))
+            first += length
+        assert row["mask"] == [True] * first + [False] * (len(row["ids"]) - first)
+        assert row["ids"][first:] == [0] * (len(row["ids"]) - first)
+        assert row["labels"][first:] == [-100] * (len(row["ids"]) - first)
+    return found
+
+
+@ANY
+@given(
+    lengths=st.lists(st.integers(0, 30), max_size=40),
+    algorithm=st.sampled_from(["best-fit", "in-order", "wrap"]),
+    formats=st.tuples(FORMATS, FORMATS),
+    window=st.integers(1, 9),
+    chunk=st.integers(1, 7),
+)
+def test_every_token_is_packed_once(tmp_path, lengths, algorithm, formats, window, chunk):
+    rows = rows_of(lengths)
+    source = write(tmp_path / f"in.{formats[0]}", rows)
+    target = tmp_path / f"out.{formats[1]}"
+    packing = PackSpec(algorithm=algorithm)
+    spec = {} if algorithm == "wrap" else {"windows": WindowSpec()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sort_windows, "WINDOW_SEQUENCES", window)
+        patch.setattr(pack_blocks, "BATCH_POSITIONS", 20)
+        result = pack(source, target, packing=packing, files=FileOptions(batch_rows=chunk), **spec)
+    packed = read(target)
+    pieces = {}
+    for number, start, ids, labels, name in sequences_of(packed):
+        assert labels == [-100, *[number] * (len(ids) - 1)]
+        assert name == number
+        pieces.setdefault(number, {})[start] = ids
+    joined = {
+        number: [i for _, its in sorted(parts.items()) for i in its] for number, parts in pieces.items()
+    }
+    assert joined == {row["id"]: row["ids"] for row in rows if row["ids"]}
+    assert all(len(row["ids"]) == 9 for row in packed)
+    ledger = result.ledger
+    assert ledger.rows_written == len(packed) >= ledger.rows_at_least
+    assert ledger.tokens_kept == ledger.tokens_read == sum(lengths)
+    assert ledger.rows_dropped == lengths.count(0)
+    assert ledger.places == 9 * len(packed)
+    assert ledger.sequences == sum(len(row["seq_lengths"]) for row in packed)
+    assert ledger.most_sequences == max((len(row["seq_lengths"]) for row in packed), default=0)
+
+
+@ANY
+@given(
+    lengths=st.lists(st.integers(1, 9), min_size=1, max_size=40),
+    format_=FORMATS,
+    runs=st.lists(st.tuples(st.integers(1, 50), st.sampled_from([1, 2])), min_size=2, max_size=2),
+    window=st.integers(2, 20),
+)
+def test_same_bytes_for_chunks_and_threads(tmp_path, lengths, format_, runs, window):
+    source = write(tmp_path / f"in.{format_}", rows_of(lengths))
+    found = set()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sort_windows, "WINDOW_SEQUENCES", window)
+        for rows, threads in runs:
+            target = tmp_path / f"out.{format_}"
+            pack(source, target, files=FileOptions(batch_rows=rows, threads=threads))
+            found.add(target.read_bytes())
+    assert len(found) == 1
+
+
+def test_row_longer_than_maxlen(tmp_path):
+    source = write(tmp_path / "in.jsonl", rows_of([3, 10]))
+    with pytest.raises(DataError) as error:
+        pack(source, tmp_path / "out.jsonl")
+    assert (error.value.place.number, error.value.options) == (2, ("maxlen", "overlong"))
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_end_tokens_are_counted(tmp_path):
+    source = write(tmp_path / "in.jsonl", [{"id": 0, "ids": [5, 2], "labels": [5, 2]}, *rows_of([8])])
+    result = pack(source, tmp_path / "out.jsonl", packing=PackSpec(eos=2))
+    assert sorted(its[2] for its in sequences_of(read(tmp_path / "out.jsonl"))) == [[*range(8), 2], [5, 2]]
+    ledger = result.ledger
+    assert (ledger.tokens_read, ledger.tokens_kept, ledger.tokens_added) == (10, 10, 1)
+
+
+def test_end_token_makes_a_row_too_long(tmp_path):
+    source = write(tmp_path / "in.jsonl", rows_of([9]))
+    with pytest.raises(DataError):
+        pack(source, tmp_path / "out.jsonl", packing=PackSpec(eos=2))
+    # Truncation removes the end token again, so no token was added.
+    result = pack(source, tmp_path / "out.jsonl", packing=PackSpec(eos=2), truncating="post")
+    assert (result.ledger.tokens_kept, result.ledger.tokens_added) == (9, 0)
+    result = pack(source, tmp_path / "out.jsonl", packing=PackSpec(eos=2), keep_last=1)
+    assert (result.ledger.tokens_kept, result.ledger.tokens_added) == (8, 1)
+
+
+def test_bad_rows_are_rejected(tmp_path):
+    source = write(tmp_path / "in.jsonl", [*rows_of([3]), {"id": 1, "ids": [1], "labels": []}, *rows_of([2])])
+    result = pack_file(
+        source,
+        tmp_path / "out.jsonl",
+        columns=COLUMNS,
+        spec=PadSpec(maxlen=9),
+        policy=RowPolicy(on_error="skip", empty_rows="drop"),
+        files=FileOptions(rejects=str(tmp_path / "bad.jsonl")),
+    )
+    assert (result.ledger.rows_used, result.ledger.rows_rejected) == (2, 1)
+    assert [its[0] for its in sequences_of(read(tmp_path / "out.jsonl"))] == [0, 2]
+    assert len(read(tmp_path / "bad.jsonl")) == 1
+
+
+def test_missing_fields_become_null(tmp_path):
+    (tmp_path / "in.jsonl").write_text('{"input_ids":[1],"a":"x"}\n{"b":{"c":1},"input_ids":[2]}\n')
+    pack_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl", spec=PadSpec(maxlen=4))
+    [row] = read(tmp_path / "out.jsonl")
+    assert (row["a"], row["b"]) == (["x", None], [None, {"c": 1}])
+
+
+def test_mask_of_ones_is_left_out(tmp_path):
+    (tmp_path / "in.jsonl").write_text('{"input_ids":[1,2],"attention_mask":[1,1]}\n')
+    pack_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl", spec=PadSpec(maxlen=4))
+    [row] = read(tmp_path / "out.jsonl")
+    assert "attention_mask" not in row
+    assert row["mask"] == [True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("spec", "packing", "options"),
+    [
+        ({"padding": "pre"}, {}, ("padding", "algorithm")),
+        ({"own_lengths": {"labels": 3}}, {}, ("own_lengths", "algorithm")),
+        ({"windows": WindowSpec()}, {"algorithm": "wrap"}, ("algorithm", "overlong")),
+        ({"keep_last": 1}, {"algorithm": "wrap"}, ("algorithm", "keep_last")),
+        ({"maxlen": "longest"}, {"eos": 2}, ("eos", "maxlen")),
+        ({"maxlen": 10}, {"align": 4}, ("maxlen", "align")),
+        ({"maxlen": 0}, {}, ("maxlen",)),
+        ({}, {"algorithm": "wrap", "align": 2}, ("algorithm", "align")),
+        ({}, {"emit": ["positions"]}, ("emit",)),
+    ],
+)
+def test_meaningless_options(spec, packing, options):
+    with pytest.raises(SpecError) as error:
+        PadSpec(**{"maxlen": 8, **spec}, packing=PackSpec(**packing))
+    assert tuple(error.value.options) == options
+
+
+def test_empty_input_gives_no_rows(tmp_path):
+    source = write(tmp_path / "in.parquet", [])
+    result = pack(source, tmp_path / "out.parquet")
+    assert (result.ledger.rows_written, read(tmp_path / "out.parquet")) == (0, [])
+
+
+def test_few_rows_wait_for_the_next_window(tmp_path, monkeypatch):
+    # Rows that never fit together are bounded, so that memory stays bounded.
+    monkeypatch.setattr(sort_windows, "WINDOW_SEQUENCES", 10)
+    monkeypatch.setattr(pack_windows, "CARRIED_ROWS", 2)
+    source = write(tmp_path / "in.parquet", rows_of([6] * 50))
+    result = pack(source, tmp_path / "out.parquet")
+    assert result.ledger.rows_written == 50
