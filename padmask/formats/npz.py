@@ -1,5 +1,7 @@
 """Write NumPy npz archives with the padded columns, the mask and the lengths as plain arrays.
 
+The comment of the archive is the description of the padding, as in the metadata of Parquet files.
+
 The writer first writes each array to a temporary file, because an archive is written one array at a time.
 Strings become fixed-width text, so that reading the arrays does not require pickle.
 """
@@ -18,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from padmask.core.arrow_lists import empty_batch, rows_as_array
+from padmask.core.metadata import METADATA_KEY
 from padmask.errors import OutputError
 from padmask.formats.contract import Batch, Layout, WriterOptions
 
@@ -121,6 +124,9 @@ class NpzWriter:
 
     def finish(self) -> None:
         with zipfile.ZipFile(self._stream, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+            description = (self._layout.schema.metadata or {}).get(METADATA_KEY, b"")
+            # A longer comment would be truncated, and would no longer be valid JSON.
+            archive.comment = description if len(description) <= zipfile.ZIP_MAX_COMMENT else b""
             for name, member in self._members.items():
                 # The date is fixed, so that the same rows result in the same bytes.
                 info = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 
 import pyarrow as pa
 
+from padmask.core.dialects import dialect_in_words, dialect_options
 from padmask.core.foreign_metadata import lost_class_names
 from padmask.core.plan import Plan
 from padmask.core.table import padded_schema
@@ -44,6 +46,7 @@ def data_notes(dataset: Dataset, job: Job, format_: FormatTraits, limit: int | N
     """
     return (
         *job.beside.notes,
+        *_dialect_notes(job, format_),
         *dataset.notes,
         *pad_value_notes([column for group in job.groups for column in group.columns], format_),
         *end_notes(dataset, limit),
@@ -54,6 +57,17 @@ def data_notes(dataset: Dataset, job: Job, format_: FormatTraits, limit: int | N
             else _left_out(dataset, job, format_)
         ),
     )
+
+
+def _dialect_notes(job: Job, format_: FormatTraits) -> Iterator[str]:
+    """Yield a warning for each mask whose dialect neither the format nor the name of the mask shows."""
+    for group in job.groups if format_.is_text else ():
+        mask = group.mask
+        if mask.column is not None and (options := dialect_options(mask.column, mask.dialect)):
+            yield (
+                f"{format_.title} does not store that {mask.column!r} is {dialect_in_words(mask.dialect)}. "
+                f"To unpad, inspect or verify the output, use {shlex.join(options)}"
+            )
 
 
 def _written(job: Job) -> pa.Schema:

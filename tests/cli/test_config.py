@@ -34,14 +34,47 @@ MAY_SET = {
     | {"overlong", "empty-rows", "fixed-size-list", "no-fixed-size-list", "batch-rows", "threads", "workers"}
     | {"shard-bytes", "progress", "no-progress"}
     | {"keep-first", "keep-last", "overlap", "window-labels", "source", "no-source"}
-    | {"mask-polarity", "mask-kind", "position-ids", "no-position-ids", "labels-from"},
-    "unpad": {"column", "mask-column", "length-column", "padding", "keep-mask", "no-keep-mask"}
+    | {"mask-polarity", "mask-kind", "position-ids", "no-position-ids", "labels-from", "preset"},
+    "unpad": {
+        "column",
+        "mask-column",
+        "mask-polarity",
+        "mask-kind",
+        "length-column",
+        "padding",
+        "keep-mask",
+        "no-keep-mask",
+    }
     | {"input-format", "output-format", "threads", "progress", "no-progress"}
     | {"join-windows", "no-join-windows"},
-    "inspect": {*READ, "count", "rows", "sample", "seed", "style", "mask-column", "masks", "no-masks"}
+    "inspect": {
+        *READ,
+        "count",
+        "rows",
+        "sample",
+        "seed",
+        "style",
+        "mask-column",
+        "mask-polarity",
+        "mask-kind",
+        "masks",
+        "no-masks",
+    }
     | {"plans", "no-plans", "json", "workers", "progress", "no-progress"}
     | {"overlong", "keep-first", "keep-last", "overlap"},
-    "verify": {*READ, "mask-column", "input", "explain", "strict", "no-strict", "device", "backend", "seed"}
+    "verify": {
+        *READ,
+        "mask-column",
+        "mask-polarity",
+        "mask-kind",
+        "input",
+        "explain",
+        "strict",
+        "no-strict",
+        "device",
+        "backend",
+        "seed",
+    }
     | {"batch-size", "vocab-size", "embedding-dim", "units", "json", "progress", "no-progress"},
 }
 MUST_NOT_SET = {
