@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from padmask.inspect.inspection import Inspection as Inspection
     from padmask.shards.pad_dataset import pad_dataset as pad_dataset
     from padmask.shards.processes import Processes as Processes
+    from padmask.spec.batches import BatchSpec as BatchSpec
     from padmask.spec.columns import Column as Column
     from padmask.spec.files import FileOptions as FileOptions
     from padmask.spec.files import ReadOptions as ReadOptions
@@ -80,6 +81,7 @@ _MODULES = {
     "Processes": "shards.processes",
     "pad": "core.arrays",
     "pad_sequences": "core.arrays",
+    "BatchSpec": "spec.batches",
     "Column": "spec.columns",
     "MaskSpec": "spec.pad",
     "PadSpec": "spec.pad",

@@ -82,8 +82,8 @@ class ConfiguredCommand(click.Command):
     """A command with defaults from the nearest pyproject.toml.
 
     Args:
-        unsupported: options of other tools that this command refuses, each with a sentence about what to use.
-            The options have dashes, and also match with underscores.
+        unsupported: sentences about the padmask option to use, keyed by an option of another tool, such as
+            `--max-len`. A key also matches an option that is written with underscores.
         settings: arguments of `click.Command`.
     """
 

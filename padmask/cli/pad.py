@@ -146,6 +146,13 @@ class PadArguments:
     "has the label, and the others have the pad value.  [default: all]",
 )
 @setting(
+    "--source/--no-source",
+    "source_row",
+    default=True,
+    help="Add the column source_row, the number of the row in the input, to buckets and batches. unpad needs "
+    "this column to restore the order of the rows.  [default: on]",
+)
+@setting(
     "--empty-rows",
     type=click.Choice(["keep", "drop", "error"]),
     default="keep",
@@ -223,7 +230,11 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         to=output_of(given),
         columns=given["columns"],
         spec=with_cuts(
-            replace(spec_of(given, given["maxlen"]), own_lengths=_own_lengths(given["own_lengths"])),
+            replace(
+                spec_of(given, given["maxlen"]),
+                own_lengths=_own_lengths(given["own_lengths"]),
+                source_row=given["source_row"],
+            ),
             ctx,
             given,
         ),

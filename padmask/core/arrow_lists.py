@@ -19,7 +19,7 @@ from padmask.errors import Fault, OutputError, SpecError
 
 Kind = Literal["int", "float", "string", "bool"]
 
-# Arrow types for tokens of which only the kind is known, as in JSON.
+# Arrow type for each kind of token, for formats without column types, such as JSON.
 TOKEN_TYPES: dict[Kind, pa.DataType] = {
     "int": pa.int64(),
     "float": pa.float64(),
@@ -269,7 +269,7 @@ def is_mask(type_: pa.DataType) -> bool:
 
 
 def vector_size(type_: pa.DataType) -> int | None:
-    """Return the length of the vectors in a list type: 0 for any length, None if there are no vectors.
+    """Return the length of the vectors in a list type: 0 if it varies, None if the tokens are not vectors.
 
     >>> vector_size(pa.list_(pa.list_(pa.float32(), 4))), vector_size(pa.list_(pa.int32()))
     (4, None)
@@ -348,12 +348,12 @@ def null_flags(array: pa.Array) -> Flags:
 def list_windows(rows: pa.Array) -> tuple[Positions, Positions, pa.Array]:
     """Return the start and the length of each row, and the array of all tokens.
 
-    A start is an index in the token array. This array contains only the tokens from the first to the last
-    row.
+    A start is an index in the token array. If `rows` is a slice of a larger array, the token array contains
+    only the tokens of the slice, except for list views.
     """
     type_ = rows.type
     if pat.is_fixed_size_list(type_):
-        # .values ignores the slice, and .flatten() omits null rows.
+        # If `rows` is a slice, .values returns the values of the complete array. .flatten() omits null rows.
         tokens = without_wrappers(
             rows.values.slice(rows.offset * type_.list_size, len(rows) * type_.list_size)
         )
@@ -387,15 +387,20 @@ def token_values(tokens: pa.Array) -> npt.NDArray[Any]:
 def vector_values(
     tokens: pa.Array, starts: Positions, lengths: Positions, inner: int | None
 ) -> tuple[npt.NDArray[Any], Flags, Callable[[int], str]]:
-    """Return the vectors, flags of the bad vectors, and a function that says why a vector is bad.
+    """Convert vectors to a NumPy array, and find the bad vectors.
 
-    The vectors have the shape (tokens, F). A vector that does not have F numbers is bad.
+    A vector is bad if it is null, contains a null or has a different length than the other vectors.
 
     Args:
         tokens: the vectors, a list array.
         starts: index of the first vector of each row: int64, shape (rows,).
         lengths: number of vectors in each row: int64, shape (rows,).
-        inner: length that every vector must have. If None, the length of the first vector that is not empty.
+        inner: length that every vector must have. If None, the first vector that is not empty determines the
+            length.
+
+    Returns:
+        The values, shape (tokens, length); flags of the bad vectors, bool, shape (tokens,); and a function
+        from the index of a bad vector to the reason why the vector is bad.
 
     Raises:
         SpecError: lists are nested deeper than vectors. The caller completes the message.

@@ -82,12 +82,12 @@ class ColumnChoice:
 
 
 def dropped_columns(replaced: str | None, mask: MaskSpec) -> tuple[str, ...]:
-    """Return the columns that are not written: the replaced mask if the new mask has another name."""
+    """Return the input columns that the output omits: the replaced mask, if the new mask has another name."""
     return () if replaced is None or replaced in mask.names else (replaced,)
 
 
 def mask_of_ones(replaced: str | None, mask: MaskSpec) -> str | None:
-    """Return the replaced mask, which must contain only ones; None if the mask may contain zeros."""
+    """Return the name of the replaced input mask if all its rows must contain only ones, else None."""
     return None if mask.allow_padded else replaced
 
 
@@ -115,9 +115,9 @@ def choose_together(
         spec: how to pad.
         mask: the requested mask.
         rows: the first rows of the list columns.
-        padded: name of the mask of padded input. All positions of such input count as tokens. None if the
-            input is not padded.
-        ones: whether the `attention_mask` contains only ones. If None, this is found from `rows`.
+        padded: name of the mask if the input is already padded, else None. The padding of such input counts
+            as tokens.
+        ones: whether the `attention_mask` contains only ones. If None, `rows` determine this.
 
     Raises:
         SpecError: a column is missing or requested twice, or there is no default column.
@@ -189,9 +189,9 @@ def _is_unpaddable(field: pa.Field) -> bool:
 
 
 def _companion(field: pa.Field, spec: PadSpec) -> Column:
-    """Return a companion to pad.
+    """Return the `Column` of a companion, with the dtype that `spec` sets for all columns.
 
-    If the dtype for all columns does not fit its values, use the default dtype.
+    If this dtype is of another kind or cannot represent the pad value, use the default dtype instead.
     """
     kind, value = kind_of(field.type), COMPANIONS[field.name]
     asked = asked_dtype(None, spec)
@@ -221,7 +221,7 @@ def _take_place(mask: MaskSpec, replaced: str, type_: pa.DataType) -> MaskSpec:
 
 
 def _mask_dtype(type_: pa.DataType) -> str:
-    """Return the dtype of a mask in the input. A dtype that no new mask has becomes a wider one."""
+    """Return the dtype for a mask that replaces a mask of this type. Unsupported dtypes become wider ones."""
     rows = storage_type(type_)
     if not is_mask(rows):
         return "bool"

@@ -22,8 +22,8 @@ SPARK = b"org.apache.spark.sql.parquet.row.metadata"
 
 PANDAS = b"pandas"
 
-# Start of the keys with schemas that padmask does not rewrite: those of Avro, Iceberg, Protobuf, Thrift, Pig
-# and Petastorm.
+# Prefixes of metadata keys whose values are schemas that padmask cannot rewrite: the schemas of Avro,
+# Iceberg, Protobuf, Thrift, Pig and Petastorm.
 _OTHER_SCHEMAS = (
     b"parquet.avro.schema",
     b"avro.schema",
@@ -256,7 +256,7 @@ def field_metadata(field: pa.Field | None, type_: pa.DataType, *, changed: bool)
 
 
 def without_field_ids(schema: pa.Schema) -> pa.Schema:
-    """Return a schema without Iceberg field ids. With ids, readers ignore columns without ids."""
+    """Return a schema without Iceberg field ids. If some columns have ids, readers ignore all others."""
     return pa.schema([_without_id(field) for field in schema], metadata=schema.metadata)
 
 

@@ -26,6 +26,7 @@ from padmask.core.ragged import Ragged, find_misfits
 from padmask.core.table import ColumnGroup, unequal_fault
 from padmask.errors import DataError, PaddedError, SpecError, raise_first_fault, row_error
 from padmask.spec.columns import Column, Columns, unknown_column
+from padmask.spec.cuts import refuse_in_memory
 from padmask.spec.pad import DEFAULT_DTYPE, MaskSpec, PadSpec
 
 # Arrow types of tokens, by kind. Python floats have no width, so they become float32.
@@ -61,12 +62,13 @@ class ColumnPadder:
         int_dtype: dtype of integer columns for which no dtype is requested.
 
     Raises:
-        SpecError: the options split rows into windows.
+        SpecError: the options split rows into windows, or divide them into buckets or batches.
     """
 
     def __init__(
         self, spec: PadSpec, columns: Columns, mask: MaskSpec, int_dtype: str = DEFAULT_DTYPE
     ) -> None:
+        refuse_in_memory(spec)
         if spec.windows is not None:
             raise SpecError(
                 "A batch has one output row for each input row, so a batch cannot have windows. Split long "

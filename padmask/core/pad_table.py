@@ -25,7 +25,7 @@ from padmask.core.windows import check_cuts
 from padmask.errors import Place, SpecError, raise_first_fault
 from padmask.spec.checks import or_default
 from padmask.spec.columns import Columns
-from padmask.spec.cuts import refuse_unused_cuts
+from padmask.spec.cuts import refuse_in_memory, refuse_unused_cuts
 from padmask.spec.pad import MaskSpec, PadSpec, RowPolicy
 
 
@@ -65,6 +65,7 @@ def pad_table(
     spec, mask = or_default("spec", spec, PadSpec), or_default("mask", mask, MaskSpec)
     if not isinstance(table, pa.Table):
         raise SpecError(f"`table` must be a pyarrow.Table. Received: {type(table).__name__}.")
+    refuse_in_memory(spec)
     refuse_unused_cuts(spec, RowPolicy())
     schema, batches = table.schema, table.to_batches()
     first = FirstRows.of(batch.select(list_names(schema)) for batch in batches)

@@ -23,7 +23,8 @@ from padmask.core.metadata import describe, describe_groups
 from padmask.core.plan import Plan, Positions, Segments
 from padmask.core.planners import make_segments
 from padmask.core.ragged import Ragged, find_misfits
-from padmask.core.windows import repeated_mask, window_columns
+from padmask.core.source_columns import source_columns
+from padmask.core.windows import repeated_mask
 from padmask.errors import Fault
 from padmask.spec.pad import MaskSpec, PadSpec
 
@@ -99,8 +100,7 @@ def pad_rows(
         groups: columns to pad together, with the positions of their tokens.
         fixed_size: whether to create fixed-size lists.
         without: names of columns to leave out.
-        numbers: number of each source row in the input: int64, shape (source rows,). Used only if rows are
-            split into windows.
+        numbers: number of each source row in the input: int64, shape (source rows,).
     """
     arrays: dict[str, pa.Array] = {}
     for group, segments in groups:
@@ -121,8 +121,8 @@ def pad_rows(
             arrays[mask.column] = mask_lists(padded.mask, mask.dtype or "bool", fixed_size)
         if mask.length_column is not None:
             arrays[mask.length_column] = to_arrow(padded.lengths.astype(np.int32))
-        if segments.windows is not None and numbers is not None:
-            arrays |= window_columns(segments, numbers)
+        if numbers is not None:
+            arrays |= source_columns(segments, group.spec, numbers)
     return replace_columns(batch, arrays, without)
 
 

@@ -134,25 +134,27 @@ def check_cuts(schema: pa.Schema, columns: Sequence[PadColumn], spec: PadSpec, m
             labels, but no column contains labels.
     """
     check_end_columns(schema, spec)
-    if spec.windows is None:
-        return
-    if spec.windows.labels == "new" and not any(map(is_label, columns)):
+    if spec.windows is not None and spec.windows.labels == "new" and not any(map(is_label, columns)):
         padded = column_flags([column.name for column in columns])
         raise SpecError(
             "`window_labels` 'new' has no effect, because no padded column contains labels. To pad a column "
             f"of labels, use {padded} -c NAME={IGNORED_LABEL}. Otherwise remove the option.",
             options=["window_labels"],
         )
-    for name in WINDOW_COLUMNS:
+    option = (
+        "overlong" if spec.windows is not None else "buckets" if spec.buckets is not None else "batch_tokens"
+    )
+    noun = {"overlong": "windows", "buckets": "buckets", "batch_tokens": "batches"}[option]
+    for name in spec.added_columns:
         if name in schema.names:
             raise SpecError(
-                f"The input already has a column {name!r}, which windows add. If the input has windows, "
-                "first join them with padmask unpad. Otherwise rename the column.",
-                options=["overlong"],
+                f"The input already has a column {name!r}, which {noun} add. If the input has {noun}, "
+                f"first restore the rows with padmask unpad. Otherwise rename the column.",
+                options=[option],
             )
         if name in mask.names:
             raise SpecError(
-                f"Windows add a column {name!r}, so the mask or length column needs another name. Choose the "
-                "name with --mask-column or --length-column.",
+                f"{noun.capitalize()} add a column {name!r}, so the mask or length column needs another "
+                "name. Choose the name with --mask-column or --length-column.",
                 options=[mask.option_for(name)],
             )

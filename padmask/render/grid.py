@@ -24,7 +24,8 @@ CUT = {True: "×", False: "x"}
 
 CUT_STYLE = "red"
 
-# States of the positions in a grid. OUTSIDE is beside a row without cut tokens.
+# States of the positions in a grid. OUTSIDE is a position without a token or padding. Such positions exist if
+# another row has more cut tokens.
 OUTSIDE, PADDING, REAL, REMOVED = range(4)
 
 

@@ -21,7 +21,8 @@ from padmask.storage.system import die_with
 # Number of worker deaths after which a task fails.
 TRIES = 3
 
-# Number of times that a cluster runs a task again, without other such tasks, before the task fails.
+# Number of times that a cluster reruns a task whose worker died, before the task fails. Such tasks run one at
+# a time.
 ALONE = 2
 
 # Topic under which the Dask scheduler records which worker has started which task.
@@ -217,7 +218,13 @@ def use_one_core() -> None:
 
 
 def begun_on_one_core(run: str, number: int, call: Call) -> Any:
-    """Record on the scheduler that this worker has started a task, then run the task."""
+    """Record on the scheduler that this worker has started a task, then run the task.
+
+    Args:
+        run: ID of the run.
+        number: number of the task in the run.
+        call: the function and its arguments.
+    """
     from distributed import get_worker
     from distributed.utils import sync
 

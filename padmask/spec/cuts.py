@@ -1,4 +1,4 @@
-"""Check that options for rows longer than maxlen do not contradict each other."""
+"""Check options of `PadSpec` that depend on other options, or on the place of the rows."""
 
 from __future__ import annotations
 
@@ -31,3 +31,18 @@ def refuse_unused_cuts(spec: PadSpec, policy: RowPolicy) -> None:
             "--maxlen 512 or --maxlen p95.",
             options=[*options, "maxlen"],
         )
+
+
+def refuse_in_memory(spec: PadSpec) -> None:
+    """Raise an error if the options divide rows into buckets or batches, which only files can have.
+
+    Raises:
+        SpecError: the options have buckets or batches.
+    """
+    for name, noun in (("buckets", "Buckets"), ("batches", "Batches")):
+        if getattr(spec, name) is not None:
+            raise SpecError(
+                f"{noun} have rows of different lengths and in another order, so `{name}` requires files. "
+                f"Use `pad_file` or `pad_dataset`, or remove `{name}`.",
+                options=[name],
+            )

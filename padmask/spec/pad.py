@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from padmask.errors import SpecError
+from padmask.spec.batches import BATCH, SOURCE_ROW, BatchSpec
 from padmask.spec.checks import (
     as_int,
     at_least,
@@ -25,11 +26,13 @@ from padmask.spec.checks import (
 from padmask.spec.maxlen import percentile_hint, percentile_of
 from padmask.spec.sides import checked_side
 from padmask.spec.windows import (
+    WINDOW_COLUMNS,
     WindowSpec,
     checked_end,
     own_length_error,
     refuse_large_ends,
     refuse_with_own_lengths,
+    window_source_error,
 )
 
 Side = Literal["pre", "post"]
@@ -76,6 +79,9 @@ class PadSpec:
             `maxlen`, such as `[CLS]` and `[SEP]`; or the name of a column that has this number for each row.
             The other tokens of such a row are truncated on the side `truncating`.
         windows: how to split rows longer than `maxlen` into several rows. If None, these rows are truncated.
+        buckets: how to divide the rows into files of different maxlen. If None, all rows have one maxlen.
+        batches: how to divide the rows into batches of a token budget, each with a maxlen of its own.
+        source_row: whether buckets and batches have a column `source_row` with the number of the source row.
 
     Raises:
         SpecError: an argument is not valid, or the kept ends do not fit in `maxlen`.
@@ -95,6 +101,9 @@ class PadSpec:
     keep_first: int | str = 0
     keep_last: int | str = 0
     windows: WindowSpec | None = None
+    buckets: Any = None
+    batches: BatchSpec | None = None
+    source_row: bool = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "own_lengths", pairs_of("own_lengths", self.own_lengths))
@@ -113,7 +122,11 @@ class PadSpec:
             keep_first=checked_end,
             keep_last=checked_end,
             windows=optional(instance(WindowSpec)),
+            batches=optional(instance(BatchSpec)),
+            source_row=flag,
         )
+        if self.windows is not None and not self.source_row:
+            raise window_source_error()
         if self.own_lengths:
             refuse_with_own_lengths(self.windows, self.end_columns)
         multiple = self.pad_to_multiple_of
@@ -150,6 +163,18 @@ class PadSpec:
     def end_columns(self) -> tuple[str, ...]:
         """Names of the columns that say how many tokens to keep at the start or the end of each row."""
         return tuple(dict.fromkeys(end for end in (self.keep_first, self.keep_last) if isinstance(end, str)))
+
+    @property
+    def reorders(self) -> bool:
+        """Whether output rows may have another order than the source rows."""
+        return self.buckets is not None or self.batches is not None
+
+    @property
+    def added_columns(self) -> tuple[str, ...]:
+        """Names of the added columns that say where each output row comes from, and its batch."""
+        windows = self.windows is not None
+        source = WINDOW_COLUMNS if windows else (SOURCE_ROW,) * (self.reorders and self.source_row)
+        return (*source, *((BATCH,) if self.batches is not None else ()))
 
     def refuse_large_ends(self, maxlen: int) -> None:
         """Raise an error if the kept ends do not fit in `maxlen`. A column name counts as 0 tokens."""

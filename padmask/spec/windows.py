@@ -109,6 +109,15 @@ def own_length_error(name: str, error: SpecError) -> SpecError:
     return SpecError(f"Column {name!r} in `own_lengths`: {message}", options=["own_lengths", *error.options])
 
 
+def window_source_error() -> SpecError:
+    """Return the error for windows without the number of their source row."""
+    return SpecError(
+        "Windows need the column 'source_row', because unpad joins windows by this column. Remove "
+        "--no-source, or drop the column after padding.",
+        options=["source_row", "overlong"],
+    )
+
+
 def refuse_with_own_lengths(windows: WindowSpec | None, end_columns: Sequence[str]) -> None:
     """Raise an error if an option that requires columns of equal length is used with `own_lengths`.
 

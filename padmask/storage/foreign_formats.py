@@ -263,7 +263,7 @@ def foreign_error(
 
 
 def how_to_convert(path: str) -> str:
-    """Return what to do with a local file of an unknown format, as a sentence."""
+    """Return sentences that say how to convert or rename a local file of an unknown format."""
     start = b""
     # Opening a pipe would block.
     if os.path.isfile(path):

@@ -27,7 +27,6 @@ from padmask.formats.dataset import Dataset
 from padmask.spec.columns import Columns
 from padmask.spec.cuts import refuse_unused_cuts
 from padmask.spec.pad import MaskSpec, PadSpec, RowPolicy
-from padmask.spec.windows import WINDOW_COLUMNS
 from padmask.stream.choice import Beside, Purpose, choose_for_dataset
 from padmask.stream.json_schema import as_float_field, known_schema, token_kinds
 from padmask.stream.late_fields import LateFields
@@ -160,7 +159,7 @@ class Job:
     @property
     def added(self) -> tuple[str, ...]:
         """Names of the columns that padding adds."""
-        return (*self.mask.names, *(WINDOW_COLUMNS if self.spec.windows is not None else ()))
+        return (*self.mask.names, *self.spec.added_columns)
 
     @property
     def groups(self) -> tuple[ColumnGroup, ...]:

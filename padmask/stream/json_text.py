@@ -227,7 +227,7 @@ def can_pad_as_text(job: Job) -> bool:
     """Return whether all columns to pad contain integers, get an integer dtype and have the same lengths."""
     return (
         not job.own
-        and job.spec.windows is None
+        and not job.spec.added_columns
         and not job.spec.end_columns
         and all(
             column.kind == "int" and column.inner is None and column.dtype in INTEGER_DTYPES

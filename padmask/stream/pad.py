@@ -15,27 +15,25 @@ import pyarrow as pa
 
 from padmask.core.padding import check_names
 from padmask.core.plan import Plan, needs_survey
-from padmask.core.table import padded_schema
 from padmask.formats import output_format
-from padmask.formats.contract import Layout
 from padmask.spec.checks import or_default
 from padmask.spec.columns import Columns, as_list
 from padmask.spec.files import FileOptions
 from padmask.spec.formats import FormatTraits
 from padmask.spec.pad import MaskSpec, PadSpec, RowPolicy
-from padmask.spec.windows import WINDOW_COLUMNS
 from padmask.stream.capacity import available_bytes, refuse_zero_maxlen
 from padmask.stream.inputs import Paths, check_paths, data_notes, open_dataset
 from padmask.stream.job import Job, PadRequest, make_job
 from padmask.stream.json_text import can_pad_as_text
 from padmask.stream.late_fields import late_notes
+from padmask.stream.layout import make_layout
 from padmask.stream.ledger import PaddedRows, PadResult
 from padmask.stream.overlap import ordered_map
 from padmask.stream.paddable_rows import PaddableRows, PadTarget
 from padmask.stream.passes import PadRun, survey, typed_job
 from padmask.stream.plans import choose_plan, positions_in_memory, rows_at_a_time
 from padmask.stream.progress import ProgressCallback
-from padmask.stream.run import GROUP_POSITIONS, choose_threads, open_pool, open_sink
+from padmask.stream.run import choose_threads, open_pool, open_sink
 
 
 def pad_file(
@@ -128,7 +126,7 @@ def pad_rows_to_file(
         copies = {name: always for name in [job.mask.length_column] if name not in (None, always)}
         job = replace(job, mask=replace(job.mask, length_column=always))
         check_names(pa.schema([]), [column for group in job.groups for column in group.columns], job.mask)
-    layout = replace(_layout(job, plan), copies=copies)
+    layout = replace(make_layout(job, plan), copies=copies)
     step = rows_at_a_time(plan, run.files)
     written = PaddedRows()
     with open_sink(run, output, format_, layout, sealed, final_path) as sink:
@@ -173,19 +171,3 @@ def make_result(padded: PaddedRows, plan: Plan, job: Job, notes: tuple[str, ...]
         shared_end=job.beside.shared.cut_at(job.spec.truncating),
         truncating=job.spec.truncating,
     )
-
-
-def _layout(job: Job, plan: Plan) -> Layout:
-    groups = list(zip(job.groups, (plan, *plan.own.values()), strict=True))
-    schema = padded_schema(job.wanted.schema, groups, job.fixed_size, job.dropped, job.earlier)
-    shapes: dict[str, tuple[int, ...]] = {}
-    for group, its in groups:
-        for column in group.columns:
-            shapes[column.name] = (its.maxlen,) if column.inner is None else (its.maxlen, column.inner)
-        if group.mask.column is not None:
-            shapes[group.mask.column] = (its.maxlen,)
-    if job.mask.length_column is not None:
-        shapes[job.mask.length_column] = ()
-    shapes |= dict.fromkeys(WINDOW_COLUMNS if job.spec.windows is not None else (), ())
-    widest = max(its.maxlen for _, its in groups)
-    return Layout(schema, shapes, max(1, GROUP_POSITIONS // max(1, widest)))

@@ -33,7 +33,7 @@ MAY_SET = {
     }
     | {"overlong", "empty-rows", "fixed-size-list", "no-fixed-size-list", "batch-rows", "threads", "workers"}
     | {"shard-bytes", "progress", "no-progress"}
-    | {"keep-first", "keep-last", "overlap", "window-labels"},
+    | {"keep-first", "keep-last", "overlap", "window-labels", "source", "no-source"},
     "unpad": {"column", "mask-column", "length-column", "padding", "keep-mask", "no-keep-mask"}
     | {"input-format", "output-format", "threads", "progress", "no-progress"}
     | {"join-windows", "no-join-windows"},

@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 import pytest
 
 from padmask.shards.fingerprint import WITHOUT_EFFECT, describe_request
+from padmask.spec.batches import BatchSpec
 from padmask.spec.files import FileOptions
 from padmask.spec.pad import MaskSpec, PadSpec, RowPolicy
 from padmask.spec.windows import WindowSpec
@@ -27,6 +28,9 @@ OTHER = {
         "keep_first": 1,
         "keep_last": 1,
         "windows": WindowSpec(overlap=1),
+        "buckets": 4,
+        "batches": BatchSpec(tokens=8192),
+        "source_row": False,
     },
     MaskSpec: {
         "column": "real",

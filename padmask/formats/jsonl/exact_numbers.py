@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-# A float64 of at least 5e-324 is not 0. A smaller number has an exponent of three digits, or many zeros.
+# The smallest positive float64 is 5e-324. The text of a smaller number has an exponent of three digits, or
+# many zeros.
 _SMALL = (re.compile(rb"e-\d{3}"), re.compile(rb"E-\d{3}"))
 
 # Searching for this text is much faster with `in` than with a pattern.

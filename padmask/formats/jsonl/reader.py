@@ -41,7 +41,7 @@ CHUNK_BYTES = 1 << 18
 # Number of chunks of a long line between two checks of its size.
 LONG_LINE_PARTS = 256
 
-# Parsing a line needs this multiple of its size in memory.
+# Memory that parsing a line needs, as a multiple of the size of the line.
 LINE_COPIES = 16
 
 # If the average line is shorter than this, in bytes, most lines may be blank.

@@ -32,9 +32,9 @@ from padmask.stream.row_sample import BatchRows
 from padmask.stream.run import Reading
 from padmask.verify.data.columns import (
     audit_columns,
-    beside_tokens,
     known_pad_values,
     mask_fields,
+    other_mask_columns,
 )
 from padmask.verify.data.padded_rows import PaddedRowAudit
 from padmask.verify.data.raw_rows import audit_raw_rows
@@ -50,7 +50,7 @@ class AuditJob:
         pad: columns to check, and padding options for raw rows.
         padding: columns that mark the padding of padded rows; None for raw rows.
         values: known pad value of each column; None if unknown.
-        masks: other mask columns of the tokens.
+        masks: mask columns of the tokens, except the mask in `padding`.
         unmarked: names of padded files without the columns that marked their padding.
         notes: notes about the columns, which are not findings.
         side_from: source of the side of the padding, such as `"--padding post"`; empty if the side is the
@@ -99,13 +99,13 @@ def make_audit_job(
     others = [columns for columns in groups if checked.isdisjoint(column.name for column in columns)]
     also = [_make_group_job(dataset, replace(asked, columns=other), None, declared) for other in others]
     taken = {name for other in also if other.padding is not None for name in other.padding.names}
-    # The mask of other columns is no second mask of the tokens.
+    # A mask that belongs to other columns is not a second mask of the tokens.
     masks = [field for field in job.masks if field.name not in taken]
     taken |= {column.name for other in also for column in other.pad.columns}
     notes = [*job.notes]
     if not asked.columns:
         notes += unpaddable_notes(dataset.schema(), job.pad.beside.unpaddable, "checked")
-        # Other notes describe columns that padmask padded.
+        # Omit masks, and columns that padmask padded, because other notes describe these columns.
         taken |= {*described_names(dataset.schema()), *(field.name for field in masks)}
         notes += _ragged_notes(dataset, job, taken)
     return replace(job, also=tuple(also), masks=masks, notes=notes)
@@ -141,7 +141,7 @@ def _make_group_job(
             options=["columns", "mask_column"],
         )
     job, unsure_notes = _without_unsure(dataset, job, padding, asked)
-    masks = mask_fields(dataset, beside_tokens(dataset, job.columns, padding))
+    masks = mask_fields(dataset, other_mask_columns(dataset, job.columns, padding))
     values = known_pad_values(job.columns, padding, requested=bool(asked.columns))
     suspicions = job.beside.suspicions if padding is None else ()
     notes = [*suspicions, *job.beside.notes, *unsure_notes]
@@ -157,7 +157,7 @@ def _without_unsure(
     dataset: Dataset, job: Job, padding: Padding | None, asked: PadRequest
 ) -> tuple[Job, list[str]]:
     """Leave out columns to which another mask may belong, and return a note for each."""
-    # Metadata and requests say which mask belongs to a column.
+    # If there are metadata or the user chose the columns, it is known which mask belongs to a column.
     if padding is None or padding.values or asked.columns:
         return job, []
     schema = dataset.schema()
@@ -173,7 +173,7 @@ def _without_unsure(
 
 
 def _ragged_notes(dataset: Dataset, job: AuditJob, checked: Collection[str]) -> list[str]:
-    """Return a note about columns that are not checked because of lengths other than the first column's."""
+    """Return a note about the columns that are not checked because the first column has other lengths."""
     marks = () if job.padding is None else job.padding.names
     names = [name for name in job.pad.beside.ragged if name not in checked and name not in marks]
     if not names:
@@ -189,7 +189,10 @@ def _ragged_notes(dataset: Dataset, job: AuditJob, checked: Collection[str]) -> 
 
 
 def _masks_of(dataset: Dataset, names: Sequence[str]) -> dict[str, str]:
-    """Return the mask of each column whose padding a mask of the same lengths marks in the first rows."""
+    """Return the name of the mask of each column, for the columns that have a mask, keyed by column name.
+
+    In the first rows, a column and its mask have the same lengths, and the mask contains a 0.
+    """
     schema = dataset.schema()
     rows = read_first_rows(dataset, list_names(schema))
     masks = [name for name in rows.zeros if is_named_mask(schema.field(name))]

@@ -26,10 +26,10 @@ from padmask.verify.data.rules import Audit
 
 
 class PaddedRowAudit:
-    """Check of the padded rows of one group of columns, and of their masks, batch by batch.
+    """Checks the padded rows of one group of columns, and their masks, batch by batch.
 
-    The first rows determine the number of positions and, if neither the metadata nor the user does, the side
-    of the padding.
+    The first rows determine the number of positions. If neither the metadata nor the user specifies the side
+    of the padding, the first rows determine the side too.
 
     Args:
         job: columns to check.
@@ -74,7 +74,7 @@ class PaddedRowAudit:
         if self._width is None and not bad.all():
             self._width = int(places[int(np.argmin(bad))])
         self._check_positions(batch, values, mask, fits, stated)
-        # One narrow array: large arrays cost more time for their memory than for their values.
+        # Use one int32 array, because allocating large arrays takes more time than computing their values.
         seen = np.zeros(len(mask.values) + 1, dtype=np.int32)
         np.cumsum(mask.values != 0, out=seen[1:], dtype=np.int32)
         lengths = np.where(known, seen[mask.starts + mask.lengths] - seen[mask.starts], 0)
@@ -95,7 +95,7 @@ class PaddedRowAudit:
         fits: npt.NDArray[np.bool_],
         stated: npt.NDArray[np.int64] | None,
     ) -> None:
-        """Check the values and the masks of the rows that have the same length and thus form an array."""
+        """Check the values and masks of the rows that are as long as the first row. Report other rows."""
         width = self._width or 0
         good = fits & (values[self._first].lengths == width)
         self._audit.add_unequal(fits & ~good, width, batch.place)
@@ -188,12 +188,13 @@ def _real_tokens(values: Ragged, mask: Ragged, lengths: npt.NDArray[np.int64], s
         values: padded rows.
         mask: mask of each row.
         lengths: number of real tokens in each row; 0 for rows to ignore.
-        seen: number of real tokens before each position of `mask`, and of all real tokens.
+        seen: cumulative number of real tokens, one entry longer than `mask.values`. Entry i is the number of
+            real tokens before position i.
     """
     is_first = seen[np.minimum(mask.starts + 1, len(seen) - 1)] > seen[mask.starts]
     begins = np.where(is_first, 0, np.maximum(mask.lengths - lengths, 0))
     places = mask.starts + begins
-    # Rows to ignore may have masks of another length.
+    # In rows to ignore, the mask may be longer or shorter than the row.
     ends = np.minimum(places + lengths, len(seen) - 1)
     starts = values.starts + begins
     return Ragged(values.values, starts, np.where(seen[ends] - seen[places] == lengths, lengths, 0))

@@ -219,7 +219,7 @@ def _follow_mask_back(runs: Runs, event: Event, index: int, seen: set[int]) -> t
 def _follow_mask_into_parent(
     runs: Runs, event: Event, tensor: Any, seen: set[int]
 ) -> tuple[Event, str] | None:
-    """Return the call that dropped the mask of a tensor that enters the enclosing model, and the reason."""
+    """Return the call that dropped the mask of an input of the enclosing model, and the reason."""
     parent = event.parent
     if parent is None or id(parent) in seen:
         return None

@@ -1,0 +1,31 @@
+"""The schema and the row sizes of the padded output."""
+
+from __future__ import annotations
+
+from padmask.core.plan import Plan
+from padmask.core.table import padded_schema
+from padmask.formats.contract import Layout
+from padmask.stream.job import Job
+from padmask.stream.run import GROUP_POSITIONS
+
+
+def make_layout(job: Job, plan: Plan) -> Layout:
+    """Return the schema and the row sizes of the padded output.
+
+    Args:
+        job: columns and options of the run.
+        plan: length of the output rows.
+    """
+    groups = list(zip(job.groups, (plan, *plan.own.values()), strict=True))
+    schema = padded_schema(job.wanted.schema, groups, job.fixed_size, job.dropped, job.earlier)
+    shapes: dict[str, tuple[int, ...]] = {}
+    for group, its in groups:
+        for column in group.columns:
+            shapes[column.name] = (its.maxlen,) if column.inner is None else (its.maxlen, column.inner)
+        if group.mask.column is not None:
+            shapes[group.mask.column] = (its.maxlen,)
+    if job.mask.length_column is not None:
+        shapes[job.mask.length_column] = ()
+    shapes |= dict.fromkeys(job.spec.added_columns, ())
+    widest = max(its.maxlen for _, its in groups)
+    return Layout(schema, shapes, max(1, GROUP_POSITIONS // max(1, widest)))
