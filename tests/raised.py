@@ -23,7 +23,7 @@ def raises_error(
 
     Args:
         kind: class of the error.
-        facts: names and values that the message contains, as in `has_fact`.
+        facts: names and values that the message contains, as in `has_facts`.
         place: name and line or row of the input, without the folder: `"in.jsonl, line 3"` or `"row 3"`.
         column: name of the column with the error.
         option: a parameter that can cause the error.
@@ -37,15 +37,19 @@ def raises_error(
         assert error.column == column, error
     if option is not None:
         assert option in error.options, error
-    assert [fact for fact in facts if not has_fact(str(error), fact)] == [], error
+    assert has_facts(str(error), *facts), (error, facts)
 
 
-def has_fact(text: str, fact: object) -> bool:
-    """Return whether a text contains a name or value that is not part of a longer word or number.
+def has_facts(text: str, *facts: object) -> bool:
+    """Return whether a text contains these names and values. Parts of longer words and numbers do not count.
 
-    >>> has_fact("column 'ids': 10 does not fit int8", "ids"), has_fact("row 10", 1)
-    (True, False)
+    >>> text = "column 'ids': 10 does not fit int8"
+    >>> has_facts(text, "ids", 10), has_facts(text, 1), has_facts(text, "int")
+    (True, False, False)
     """
-    word = str(fact)
-    before, after = (r"(?<!\w)" if word[:1].isalnum() else "", r"(?!\w)" if word[-1:].isalnum() else "")
-    return re.search(before + re.escape(word) + after, text) is not None
+    return all(re.search(_pattern(str(fact)), text) for fact in facts)
+
+
+def _pattern(fact: str) -> str:
+    before, after = (r"(?<!\w)" if fact[:1].isalnum() else "", r"(?!\w)" if fact[-1:].isalnum() else "")
+    return before + re.escape(fact) + after

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
-from raised import has_fact, raises_error
+from raised import has_facts, raises_error
 
 from padmask import Column, PadSpec
 from padmask.core.columns import choose_columns
@@ -29,7 +29,7 @@ def test_suggested_dtype(number: int, dtype: str, remedy: str) -> None:
     rows = Ragged.from_arrow(pa.array([[1, number]]))[0]
     fault = find_misfits(rows, dtype)[0]
     assert fault.reason.endswith(f" dtype {remedy}")
-    assert has_fact(fault.reason, number) and has_fact(fault.reason, dtype)
+    assert has_facts(fault.reason, number, dtype)
 
 
 @pytest.mark.parametrize(("value", "dtype"), [(70_000, "int32"), (-1, "int32"), (2**40, "int64")])
