@@ -34,8 +34,9 @@ from padmask.cli.options import (
 )
 from padmask.errors import SpecError
 from padmask.spec.formats import names_of, output_formats
+from padmask.spec.mask import MASK_DTYPES, MASK_KINDS, POLARITIES, MaskSpec
 from padmask.spec.maxlen import parse_maxlen
-from padmask.spec.pad import MASK_DTYPES, MaskSpec, PadSpec, RowPolicy
+from padmask.spec.pad import PadSpec, RowPolicy
 
 FOR_FOLDERS = ("workers", "cluster", "resume", "delete", "shard_bytes")
 
@@ -99,8 +100,21 @@ class PadArguments:
     "--mask-dtype",
     type=click.Choice(MASK_DTYPES),
     default=None,
-    help="Dtype of the mask. True or 1 marks a real token.  [default: bool, or the dtype of the replaced "
-    "mask]",
+    help="Dtype of the mask.  [default: bool, or the dtype of the replaced mask; float32 for additive masks]",
+)
+@setting(
+    "--mask-polarity",
+    type=click.Choice(POLARITIES),
+    default=None,
+    help="Positions at which the mask is True or 1: real tokens, or padding as in the key_padding_mask of "
+    "PyTorch.  [default: real]",
+)
+@setting(
+    "--mask-kind",
+    type=click.Choice(MASK_KINDS),
+    default=None,
+    help="Values of the mask. binary: True and False, or 1 and 0. additive: 0 at real tokens, and the lowest "
+    "finite number at padding.  [default: binary]",
 )
 @setting("--no-mask/--mask", default=False, help="Do not add a mask.")
 @command_line_only(
@@ -114,6 +128,17 @@ class PadArguments:
     default=None,
     metavar="NAME",
     help="Add a column with the number of real tokens in each row.",
+)
+@setting(
+    "--position-ids/--no-position-ids",
+    default=None,
+    help="Add a column position_ids with the positions 0, 1, ... of the real tokens, and 0 at padding.",
+)
+@setting(
+    "--labels-from",
+    default=None,
+    metavar="COLUMN",
+    help="Add a column labels, a copy of the padded column COLUMN with -100 at padding.",
 )
 @command_line_only(
     "--allow-padded/--no-allow-padded",
@@ -247,6 +272,10 @@ def command(ctx: click.Context, /, **given: Any) -> None:
             named=True if given["mask_column"] == "mask" else None,
             allow_padded=given["allow_padded"],
             own=_own_masks(given["own_masks"]),
+            polarity=given["mask_polarity"] or "real",
+            kind=given["mask_kind"] or "binary",
+            position_ids=given["position_ids"],
+            labels_from=given["labels_from"],
         ),
         policy=RowPolicy(
             overlong=overlong_of(given),
@@ -304,9 +333,9 @@ def _refuse_mask_options(ctx: click.Context, given: Mapping[str, Any]) -> None:
     """
     if not given["no_mask"]:
         return
-    for name in ("mask_column", "mask_dtype"):
-        # The dtype also applies to the masks of --own-mask.
-        used = name == "mask_dtype" and given["own_masks"]
+    for name in ("mask_column", "mask_dtype", "mask_polarity", "mask_kind"):
+        # The other options also apply to the masks of --own-mask.
+        used = name != "mask_column" and given["own_masks"]
         if given[name] is not None and not used and (is_typed(ctx, name) or not is_typed(ctx, "no_mask")):
             option = f"--{name.replace('_', '-')}"
             raise SpecError(

@@ -469,13 +469,6 @@ def to_lists(values: npt.NDArray[Any], dtype: str, fixed_size: bool = False) -> 
     return _nest(array, values.shape, fixed_size)
 
 
-def mask_lists(mask: npt.NDArray[np.bool_], dtype: str = "bool", fixed_size: bool = False) -> pa.Array:
-    """Return a mask of shape (rows, maxlen) as an Arrow list column of bools, or of 0 and 1."""
-    flat = mask.reshape(-1)
-    array = _bools(flat) if dtype == "bool" else to_arrow(flat.astype(dtype))
-    return _nest(array, mask.shape, fixed_size)
-
-
 def _bools(flat: npt.NDArray[np.bool_]) -> pa.Array:
     # Packing the bits here is ten times faster than Arrow's conversion of bools.
     bits = pa.py_buffer(np.packbits(flat, bitorder="little"))
@@ -544,9 +537,9 @@ def select_rows(
             columns.append(pa.nulls(len(rows), field.type) if absent else take_rows(column, rows))
         except (pa.ArrowInvalid, pa.ArrowCapacityError):
             raise SpecError(
-                f"Column {field.name!r} would need more than 2 GiB in {len(rows):,} rows, because each "
-                "window repeats the value of its row. Choose a smaller --batch-rows or a larger --maxlen, "
-                "or remove the column from the input.",
+                f"Column {field.name!r} would need more than 2 GiB in {len(rows):,} rows, because all "
+                "windows of a row repeat its value in this column. Choose a smaller --batch-rows or a larger "
+                "--maxlen, or remove the column from the input.",
                 options=["batch_rows", "maxlen", "overlap"],
             ) from None
     return pa.RecordBatch.from_arrays(columns, schema=batch.schema)

@@ -33,9 +33,11 @@ from padmask.core.columns import (
 )
 from padmask.core.first_rows import FirstRows
 from padmask.core.later_masks import watched_masks
+from padmask.core.made_columns import settle_made
 from padmask.errors import SpecError
 from padmask.spec.columns import Column, Columns, unknown_column
-from padmask.spec.pad import INTEGER_DTYPES, MaskSpec, PadSpec
+from padmask.spec.mask import MaskSpec
+from padmask.spec.pad import INTEGER_DTYPES, PadSpec
 
 # Name of the mask that tokenizers write. It contains only ones if the rows are not padded.
 ONES = "attention_mask"
@@ -58,8 +60,8 @@ class ColumnChoice:
         ragged: names of columns that usually have one value per token, but have other lengths here. They
             are not padded.
         unpaddable: names of companions and masks whose type padmask cannot pad, such as lists of structs.
-        watched: names of masks in which a 0 in a later row means that the row is padded. Some of these
-            columns may be missing in the input.
+        watched: names of columns that may be masks. If a later row of such a column contains a 0, the row is
+            padded. Some of the columns may be missing in the input.
     """
 
     columns: Sequence[Column]
@@ -131,6 +133,7 @@ def choose_together(
             options=["columns", "own_lengths"],
         )
     first = columns[0].name
+    mask = settle_made(mask, schema.names, first)
     once = _unique_names(schema)
     if not asked:
         columns += [
@@ -217,7 +220,9 @@ def _take_place(mask: MaskSpec, replaced: str, type_: pa.DataType) -> MaskSpec:
     name = mask.column if named or mask.column is None else replaced
     if name != replaced:
         return mask
-    return replace(mask, column=name, dtype=mask.dtype or _mask_dtype(type_), named=True)
+    # The dtype of the replaced mask may not be able to hold an additive mask.
+    dtype = mask.dtype if mask.kind == "additive" else mask.dtype or _mask_dtype(type_)
+    return replace(mask, column=name, dtype=dtype, named=True)
 
 
 def _mask_dtype(type_: pa.DataType) -> str:
@@ -273,6 +278,8 @@ def own_groups(
         if name not in schema.names:
             raise unknown_column(name, schema.names, "own_lengths")
         column = given.get(name) or Column(name, value=COMPANIONS.get(name))
-        own = MaskSpec(column=masks.get(name), dtype=mask.dtype, named=True)
+        own = MaskSpec(
+            column=masks.get(name), dtype=mask.dtype, named=True, polarity=mask.polarity, kind=mask.kind
+        )
         found.append((column, spec.with_maxlen(maxlen), own))
     return found

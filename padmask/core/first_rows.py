@@ -44,13 +44,13 @@ class FirstRows:
     Args:
         lengths: row lengths of each list column, keyed by column name: int64, shape (rows,). A length is -1
             if the row is null or contains a null token.
-        zeros: flags of the rows that contain a 0, for each column that may be a mask, keyed by column name:
-            bool, shape (rows,), True if the row contains a 0.
+        zeros: for each column that may be a mask, whether each row contains a 0, keyed by column name: bool,
+            shape (rows,).
         ones: names of the columns that may be masks and contain only ones.
         empty: names of the columns whose rows are all null.
-        real: start and number of the real tokens in each row, for each column that may be a mask, keyed by
-            column name: int64, shape (rows, 2). Only columns that mark padding at one end of each row are
-            included.
+        real: for each column that may be a mask, the start and the number of the real tokens in each row,
+            keyed by column name: int64, shape (rows, 2). A column is included only if the padding of each
+            row is at one end.
         ends: tokens that most rows of a list column start and end with, keyed by column name.
     """
 

@@ -17,7 +17,8 @@ from padmask.core.keep_ends import Ends, check_end_columns, join_pieces
 from padmask.core.masks import Mask, fill_runs
 from padmask.core.plan import Positions, Segments, WindowPlaces
 from padmask.errors import SpecError, column_flags
-from padmask.spec.pad import MaskSpec, PadSpec, Side
+from padmask.spec.mask import MaskSpec
+from padmask.spec.pad import PadSpec, Side
 from padmask.spec.windows import WINDOW_COLUMNS
 
 

@@ -221,11 +221,13 @@ class WriterOptions:
         as_stream: whether the output does not support seeking.
         threads: number of columns that may be encoded at the same time.
         folder: folder for temporary files.
+        column_notes: dict to which the writer adds notes on columns, for `column_notes_text`.
     """
 
     as_stream: bool
     threads: int
     folder: str
+    column_notes: dict[str, str] = field(default_factory=dict)
 
 
 class Writer(Protocol):

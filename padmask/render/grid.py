@@ -36,8 +36,8 @@ def make_grid(seen: Inspection, console: Console) -> list[RenderableType]:
     If rows are wider than the terminal, a cell stands for several positions.
 
     Args:
-        seen: result with at least one shown row.
-        console: console for which the grid is made.
+        seen: result of `inspect_file` with at least one row to show.
+        console: console that prints the grid.
     """
     shown, unicode = seen.shown, is_unicode(console)
     numbers = [str(row.row) for row in shown]

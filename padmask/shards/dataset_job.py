@@ -30,7 +30,8 @@ from padmask.storage.inputs import InputFiles, find_inputs
 from padmask.storage.source import sources_of
 from padmask.storage.urls import display_path
 from padmask.stream.inputs import data_notes
-from padmask.stream.job import PadRequest, make_job
+from padmask.stream.job import PadRequest
+from padmask.stream.other_columns import make_output_job
 from padmask.stream.run import choose_threads
 
 
@@ -100,7 +101,7 @@ def _make_job(
     shards = find_shards(readable, dataset.format, format_, shard_bytes)
     refuse_own_files(output, shards)
     refuse_too_many(shards)
-    job = make_job(dataset, asked, keep_others=format_.keeps_others)
+    job = make_output_job(dataset, asked, format_)
     job = replace(job, fixed_size=files.fixed_size_list)
     typed = dataset.format.is_text and format_.needs_types
     measured = needs_survey(asked.spec) or typed

@@ -16,7 +16,8 @@ from padmask.shards.split import SHARD_BYTES
 from padmask.spec.checks import at_least, flag, optional, or_default
 from padmask.spec.columns import Columns, as_list
 from padmask.spec.files import FileOptions
-from padmask.spec.pad import MaskSpec, PadSpec, RowPolicy
+from padmask.spec.mask import MaskSpec
+from padmask.spec.pad import PadSpec, RowPolicy
 from padmask.storage.conflicts import refuse_among_data, refuse_inside, refuse_missing_folder
 from padmask.storage.folder import OutputFolder
 from padmask.storage.urls import checked_path, checked_paths, refuse_mistyped
@@ -119,7 +120,8 @@ def pad_dataset(  # noqa: PLR0913 - one keyword for each group of options
             stack.callback(output.remove_if_empty)
         finished = Driver(job, pool).run(resume=resume, delete=delete)
     notes = (*job.notes, *_notes_on(finished))
-    result = make_result(total(finished.records), finished.plan, job.work.job, notes)
+    work, padded = job.work, total(finished.records)
+    result = make_result(padded, finished.plan, work.job, work.output_format, notes)
     faults = tuple(sorted(record.fault for record in finished.records if record.fault))
     shards, resumed = len(finished.records) - len(faults), len(finished.decision.kept)
     return replace(result, shards=shards, resumed=resumed, faults=faults)

@@ -116,7 +116,7 @@ class Source:
         return self.version() if self.stored is None else self.stored.version
 
     def shared_version(self, version: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the version without the device number, which differs between machines."""
+        """Return `version` without the device number, because the number differs between machines."""
         return version if is_url(self.path) else version[1:]
 
     def status(self) -> os.stat_result | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from padmask.core.made_columns import made_columns
 from padmask.core.plan import Plan
 from padmask.core.table import padded_schema
 from padmask.formats.contract import Layout
@@ -20,7 +21,7 @@ def make_layout(job: Job, plan: Plan) -> Layout:
     schema = padded_schema(job.wanted.schema, groups, job.fixed_size, job.dropped, job.earlier)
     shapes: dict[str, tuple[int, ...]] = {}
     for group, its in groups:
-        for column in group.columns:
+        for column in [*group.columns, *made_columns(group.columns, group.mask, its.maxlen)]:
             shapes[column.name] = (its.maxlen,) if column.inner is None else (its.maxlen, column.inner)
         if group.mask.column is not None:
             shapes[group.mask.column] = (its.maxlen,)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -85,18 +86,24 @@ class PaddedRows:
     """The rows that a run padded: their counts, and the columns that first appeared in later rows.
 
     >>> PaddedRows(Ledger(rows_read=1)) + PaddedRows(Ledger(rows_read=2), ("labels",))
-    PaddedRows(ledger=Ledger(rows_read=3, ...), late=('labels',))
+    PaddedRows(ledger=Ledger(rows_read=3, ...), late=('labels',), column_notes={})
 
     Args:
         ledger: counts of rows and tokens.
         late: names of columns that have no values in the first rows, but one value per token in later rows.
+        column_notes: notes of the writer on columns, keyed by column name. If two files have different notes
+            on a column, the note that sorts last is kept.
     """
 
     ledger: Ledger = Ledger()
     late: tuple[str, ...] = ()
+    column_notes: Mapping[str, str] = field(default_factory=dict)
 
     def __add__(self, other: PaddedRows) -> PaddedRows:
-        return PaddedRows(self.ledger + other.ledger, tuple(sorted({*self.late, *other.late})))
+        notes = dict(self.column_notes)
+        for name, note in other.column_notes.items():
+            notes[name] = max(note, notes.get(name, ""))
+        return PaddedRows(self.ledger + other.ledger, tuple(sorted({*self.late, *other.late})), notes)
 
 
 @dataclass(frozen=True)

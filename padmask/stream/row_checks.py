@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from padmask.core.columns import MASK_NAMES
 from padmask.core.later_masks import check_ones, later_zero
+from padmask.core.made_columns import made_remedy
 from padmask.errors import Fault, PaddedError, SpecError
 from padmask.formats.contract import Batch
 from padmask.stream.job import Job
@@ -26,7 +27,8 @@ def check_added_fields(batch: Batch, job: Job) -> None:
     if batch.objects is None:
         return
     for name in job.added:
-        if name == job.replaced or (mask.overwrite and name in mask.names):
+        is_mark = name in mask.names and name not in mask.made
+        if name == job.replaced or (mask.overwrite and is_mark):
             continue
         for row, fields in enumerate(batch.objects):
             if name not in fields:
@@ -37,6 +39,13 @@ def check_added_fields(batch: Batch, job: Job) -> None:
                     place=batch.place(row),
                     remedy="Rename the field.",
                     options=["overlong"],
+                )
+            if not is_mark:
+                raise SpecError(
+                    f"the row already has a field {name!r}",
+                    place=batch.place(row),
+                    remedy=made_remedy(name, mask),
+                    options=[mask.option_for(name)],
                 )
             padded = name == mask.column and name in MASK_NAMES and bytes(fields[name])[:1] == b"["
             raise (PaddedError if padded else SpecError)(

@@ -53,8 +53,8 @@ class AuditJob:
         masks: mask columns of the tokens, except the mask in `padding`.
         unmarked: names of padded files without the columns that marked their padding.
         notes: notes about the columns, which are not findings.
-        side_from: source of the side of the padding, such as `"--padding post"`; empty if the side is the
-            most common side of the rows.
+        side_from: text that says what specifies the side of the padding, such as `"--padding post"`. The text
+            is empty if nothing specifies the side. The most common side is then expected.
         also: jobs for the columns that have other mask or length columns.
     """
 
@@ -112,7 +112,12 @@ def make_audit_job(
 
 
 def _requested_groups(dataset: Dataset, columns: Columns) -> list[list[Column]]:
-    """Return the requested columns of each group in the metadata, by default all columns of the dataset."""
+    """Divide columns into the groups that the metadata describe, and omit columns without a group.
+
+    Args:
+        dataset: dataset to check.
+        columns: requested columns. If empty, all columns of the dataset are used.
+    """
     schema = dataset.schema()
     if dataset.format.is_text or not schema.names:
         return []

@@ -36,8 +36,7 @@ class PaddedRowAudit:
         audit: object that collects the findings.
         padding: columns that mark the padding.
         masks: names of other mask columns, whose lengths are checked.
-        side_from: source of the side of the padding, such as `"--padding post"`; empty if the side is the
-            most common side of the rows.
+        side_from: text that says what specifies the side of the padding, as in `AuditJob`.
     """
 
     def __init__(

@@ -204,7 +204,7 @@ class Audit:
         return self._range.get(name)
 
     def pad_value(self, name: str) -> Any:
-        """Return the pad value found in padded positions, for a column with an unknown pad value."""
+        """Return the most common value in the padding of a column; None if its pad value was given."""
         return self._pads.get(name)
 
     @property
@@ -324,8 +324,8 @@ class Audit:
             padding: expected side of the padding.
             place: function that returns the location of a row, given its index.
             lengths: values of the length column, shape (rows,); None if there is no such column.
-            side_from: source of the padding side, such as `"--padding post"`. Empty if the side is the most
-                common side of the rows.
+            side_from: text that says what specifies `padding`, such as `"--padding post"`. Empty if `padding`
+                is the most common side of the rows.
         """
         kept = mask.sum(axis=1)
         holes, marks = find_holes(mask), self._mask or self._length
@@ -394,7 +394,7 @@ class Audit:
     def add_unequal(self, bad: Flags, width: int, place: Places) -> None:
         """Report rows that do not have as many positions as the first row."""
         means = RULES["rows-unequal"].means
-        detail = f"the first row has {width:,} positions, but this row does not: {means}"
+        detail = f"the first row has {width:,} positions, and this row has more or fewer: {means}"
         self._report("rows-unequal", bad, place, detail, self._columns[0].name)
 
     def _padded_column(

@@ -345,7 +345,7 @@ def _describe_path(runs: Runs, culprit: Event, entry: Event, reason: str) -> str
 
 
 def _find_calls_before(runs: Runs, event: Event) -> list[Event]:
-    """Return the calls that led to the inputs of a call, in the order in which they ran."""
+    """Return the earlier calls on whose outputs a call depends, in the order in which the calls ran."""
     chain: list[Event] = []
     while len(chain) < 40:
         producers = [

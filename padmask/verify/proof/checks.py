@@ -30,7 +30,7 @@ Predict = Callable[[ModelBatch], Outputs]
 # Numbers of padding positions to add to the longest row: none, few and many.
 MORE = (0, 1, 4, 60)
 
-# Rows are also padded to this length, or to four times the longest row if that is longer.
+# The checks also pad rows to this length. If four times the longest row is longer, they use that length.
 FAR = 512
 
 # Maximum number of rows that also run in a batch of one row.
