@@ -251,8 +251,11 @@ def count(number: int, noun: str) -> str:
 
     >>> count(1, "row"), count(1234, "token")
     ('1 row', '1,234 tokens')
+    >>> count(2, "batch")
+    '2 batches'
     """
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    plural = "es" if noun.endswith("ch") else "s"
+    return f"{number:,} {noun}{'' if number == 1 else plural}"
 
 
 def share(fraction: float) -> str:

@@ -22,6 +22,7 @@ from padmask.shards.split import (
     refuse_too_many,
 )
 from padmask.shards.worker import ShardWork, measure_shard
+from padmask.spec.cuts import refuse_fixed_shapes
 from padmask.spec.files import FileOptions
 from padmask.spec.formats import FORMATS
 from padmask.storage.conflicts import refuse_replaced
@@ -97,6 +98,7 @@ def _make_job(
     dataset = Dataset(sources, files.input_format, files.batch_rows, notes=found.notes)
     faults = dataset.leave_unreadable() if asked.policy.on_error == "skip" else {}
     format_ = FORMATS[files.output_format] if files.output_format else dataset.format
+    refuse_fixed_shapes(asked.spec, format_, files.fixed_size_list)
     readable = [file for file in found.files if file.path not in faults]
     shards = find_shards(readable, dataset.format, format_, shard_bytes)
     refuse_own_files(output, shards)

@@ -248,7 +248,7 @@ def add_file_findings(audits: Sequence[Audit], dataset: Dataset, job: AuditJob, 
 
 
 def findings_of(audits: Sequence[Audit]) -> list[Finding]:
-    """Return the findings of all groups in the order of the rules, and then of the groups."""
+    """Return the findings of all groups, sorted by rule, and for each rule in the order of the groups."""
     rules = list(RULES)
     found = [finding for audit in audits for finding in audit.findings()]
     return sorted(found, key=lambda finding: rules.index(finding.rule.name))
@@ -277,7 +277,8 @@ def audit_rows(
             an error. A row that is bad in another column is always a finding.
 
     Yields:
-        The rows of each batch. A row with bad tokens, and a bad row that is a finding, has the length 0.
+        The rows of each batch. A row with bad tokens has the length 0. If `report_bad_rows` is True, a row
+        that is bad in another column also has the length 0.
 
     Raises:
         DataError: the tokens of a row cannot be read or padded, and `report_bad_rows` is False.
