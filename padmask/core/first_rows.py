@@ -133,7 +133,8 @@ class FirstRows:
 def _may_be_mask(parts: Sequence[pa.Array]) -> bool:
     """Return whether a column may be a mask.
 
-    Float columns are usually long features, so their first row is checked before the other rows.
+    Float columns usually contain long features. A float column is therefore rejected if its first row is not
+    a mask. The other rows are then not checked.
     """
     if not all(is_mask(part.type) for part in parts):
         return False

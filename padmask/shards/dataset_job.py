@@ -22,6 +22,7 @@ from padmask.shards.split import (
     refuse_too_many,
 )
 from padmask.shards.worker import ShardWork, measure_shard
+from padmask.spec.cuts import refuse_fixed_shapes
 from padmask.spec.files import FileOptions
 from padmask.spec.formats import FORMATS
 from padmask.storage.conflicts import refuse_replaced
@@ -103,6 +104,7 @@ def _make_job(
             f"such as -o padded{format_.shown_suffix}, or choose another --output-format.",
             options=["output_format"],
         )
+    refuse_fixed_shapes(asked.spec, format_, files.fixed_size_list)
     readable = [file for file in found.files if file.path not in faults]
     shards = find_shards(readable, dataset.format, format_, shard_bytes)
     refuse_own_files(output, shards)

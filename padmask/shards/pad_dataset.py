@@ -24,8 +24,8 @@ from padmask.storage.urls import checked_path, checked_paths, refuse_mistyped
 from padmask.stream.inputs import Paths
 from padmask.stream.job import PadRequest
 from padmask.stream.ledger import PadResult
-from padmask.stream.pad import make_result
 from padmask.stream.progress import ProgressCallback
+from padmask.stream.result import make_result
 
 DELETED = "files of the earlier dataset that were deleted, because no new file has the same name: {:,}"
 

@@ -421,7 +421,7 @@ def _unlisted(names: Iterable[str], prefix: str, listed: Collection[str]) -> set
 
 
 def _split(pattern: Url) -> tuple[Url, list[str]]:
-    """Split a remote pattern into the folder before the first wildcard, and the parts of the other path."""
+    """Split a remote pattern: the folder before the first wildcard, and the parts of the remaining path."""
     base = Url(pattern.scheme, pattern.authority, fixed_part(pattern.path), pattern.query)
     return base, pattern.path.removeprefix(base.path).strip("/").split("/")
 

@@ -93,6 +93,9 @@ def predict_bytes(lengths: LengthStats, plan: Plan, spec: PadSpec, widths: Posit
     segments = make_segments(np.array(list(lengths.counts), dtype=np.int64), plan, spec)
     rows = np.array(list(lengths.counts.values()), dtype=np.int64)[segments.row_sources]
     kept, places = int((segments.row_lengths * rows).sum()), int(rows.sum()) * plan.maxlen
+    if spec.batches is not None:
+        # Batches have so little padding that the tokens determine the size.
+        places = kept
     return int(kept * widths.real + (places - kept) * widths.padding)
 
 

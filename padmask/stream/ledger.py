@@ -32,7 +32,10 @@ class Ledger:
         labels_lost: number of labels other than -100 that are not in the output.
         own_tokens_lost: number of tokens lost from columns that have their own maxlen, by truncation or in
             dropped rows.
-        places: number of positions in the written rows, both tokens and padding (rows_written times maxlen).
+        places: number of positions in the written rows, both tokens and padding.
+        batches: number of batches of a token budget.
+        batches_short: number of batches that could hold more rows, but are the last of their sort window; or
+            whose number of rows is not a multiple.
     """
 
     rows_read: int = 0
@@ -50,6 +53,8 @@ class Ledger:
     labels_lost: int = 0
     own_tokens_lost: int = 0
     places: int = 0
+    batches: int = 0
+    batches_short: int = 0
 
     def __add__(self, other: Ledger) -> Ledger:
         names = (f.name for f in fields(self))
@@ -112,8 +117,9 @@ class PadResult:
 
     Args:
         ledger: counts of rows and tokens.
-        maxlen: length of every output row.
+        maxlen: length of every output row; in batches, the largest possible length of a row.
         maxlen_found: how maxlen was determined: `"given"`, `"longest"` or a percentile such as `"p95"`.
+            `"batches"` means that only `batch_tokens` limits the length.
         maxlen_exact: maxlen before rounding up to a multiple.
         padding: side of the padding.
         columns: names of the padded columns.
@@ -128,6 +134,7 @@ class PadResult:
         shared_end: token that most rows share at the truncated end; None if there is none. `Ledger.ends_lost`
             counts the rows that lost this token.
         truncating: side on which rows are truncated.
+        batch_tokens: maximum number of positions in a batch; None if the rows are not divided into batches.
     """
 
     ledger: Ledger
@@ -145,6 +152,7 @@ class PadResult:
     remarks: tuple[str, ...] = ()
     shared_end: int | None = None
     truncating: str = "post"
+    batch_tokens: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the contents of the `--report` file, as a dict for JSON."""
