@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from padmask.cli.arguments import Output, Workers
+from padmask.cli.batch_options import batch_options, batches_of
 from padmask.cli.commands import load_runner
 from padmask.cli.config import PASSES_BAD_ROWS, WRITES, ConfiguredCommand, command_line_only, setting
 from padmask.cli.cut_options import cut_options, overlong_of, with_cuts
@@ -178,6 +179,7 @@ class PadArguments:
     help="Labels of tokens that occur in several windows. all: each window has the label. new: one window "
     "has the label, and the others have the pad value.  [default: all]",
 )
+@batch_options
 @setting(
     "--source/--no-source",
     "source_row",
@@ -253,6 +255,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
       padmask pad train.jsonl -o hf.parquet --mask-column attention_mask --mask-dtype int64
       padmask pad train.jsonl -o cut.parquet --maxlen 512 --keep-last 1
       padmask pad books.jsonl -o windows.parquet --maxlen 512 --overlong window --overlap 128
+      padmask pad train.jsonl -o batches.parquet --batch-tokens 8192 --shuffle-batches 1
       padmask pad data/ -o padded/ --maxlen p99 --workers 8
       padmask pad s3://bucket/train/ -o s3://bucket/padded/ --cluster tcp://scheduler:8786
     """
@@ -266,6 +269,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
             replace(
                 spec_of(given, given["maxlen"]),
                 own_lengths=_own_lengths(given["own_lengths"]),
+                batches=batches_of(ctx, given),
                 source_row=given["source_row"],
                 **preset_fields(given["preset"]),
             ),

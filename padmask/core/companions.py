@@ -60,8 +60,8 @@ class ColumnChoice:
         ragged: names of columns that usually have one value per token, but have other lengths here. They
             are not padded.
         unpaddable: names of companions and masks whose type padmask cannot pad, such as lists of structs.
-        watched: names of masks in which a 0 in a later row means that the row is padded. Some of these
-            columns may be missing in the input.
+        watched: names of columns that may be masks. If a later row of such a column contains a 0, the row is
+            padded. Some of the columns may be missing in the input.
     """
 
     columns: Sequence[Column]
@@ -114,8 +114,8 @@ def choose_together(
     Args:
         schema: schema of the input.
         asked: requested columns. If empty, the default column and its companions are used.
-        spec: how to pad.
-        mask: the requested mask.
+        spec: padding options.
+        mask: options of the mask.
         rows: the first rows of the list columns.
         padded: name of the mask if the input is already padded, else None. The padding of such input counts
             as tokens.

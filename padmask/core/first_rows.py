@@ -46,13 +46,13 @@ class FirstRows:
     Args:
         lengths: row lengths of each list column, keyed by column name: int64, shape (rows,). A length is -1
             if the row is null or contains a null token.
-        zeros: flags of the rows that contain padding, for each column that may be a mask, keyed by column
-            name: bool, shape (rows,), True if the row contains a 0 (a 1 if the mask is 1 at padding).
+        zeros: for each column that may be a mask, whether each row contains padding, keyed by column name:
+            bool, shape (rows,). Padding is 0, or 1 if the mask is 1 at padding.
         ones: names of the columns that may be masks and contain only real tokens.
         empty: names of the columns whose rows are all null.
-        real: start and number of the real tokens in each row, for each column that may be a mask, keyed by
-            column name: int64, shape (rows, 2). Only columns that mark padding at one end of each row are
-            included.
+        real: for each column that may be a mask, the start and the number of the real tokens in each row,
+            keyed by column name: int64, shape (rows, 2). A column is included only if the padding of each
+            row is at one end.
         ends: tokens that most rows of a list column start and end with, keyed by column name.
     """
 
@@ -147,7 +147,8 @@ class FirstRows:
 def _may_be_mask(parts: Sequence[pa.Array], dialect: Dialect) -> bool:
     """Return whether a column may be a mask.
 
-    Float columns are usually long features, so their first row is checked before the other rows.
+    Float columns usually contain long features. A float column is therefore rejected if its first row is not
+    a mask. The other rows are then not checked.
     """
     if not all(is_mask(part.type) for part in parts):
         return False

@@ -97,15 +97,15 @@ def _pad_tokens(ragged: Ragged, segments: Segments, value: Any, dtype: np.dtype[
     values[...] = np.asarray(value, dtype=dtype)
     starts = ragged.starts if segments.sources is None else ragged.starts[segments.sources]
     with np.errstate(invalid="ignore"):
-        tokens = _take_runs(ragged.values, starts + segments.starts, segments.counts)
+        tokens = take_runs(ragged.values, starts + segments.starts, segments.counts)
         values[mask] = tokens.astype(dtype, casting="unsafe", copy=False)
     return Padded(values, mask, segments.row_lengths)
 
 
-def _take_runs(
+def take_runs(
     values: npt.NDArray[Any], firsts: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]
 ) -> npt.NDArray[Any]:
-    """Return the values of all runs. The result shares memory with `values` if the runs are contiguous."""
+    """Return the values of all runs, one after another. Contiguous runs share memory with `values`."""
     ends = firsts + counts
     if len(firsts) and (firsts[1:] == ends[:-1]).all():
         return values[firsts[0] : ends[-1]]

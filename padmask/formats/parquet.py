@@ -40,7 +40,7 @@ from padmask.formats.row_sizes import VALUE_BYTES
 from padmask.spec.formats import FORMATS
 from padmask.storage.source import Source
 
-# Without this buffer size, pyarrow would read a complete row group into memory.
+# Buffer size in bytes. Without a buffer size, pyarrow would read a complete row group into memory.
 BUFFER_BYTES = 1 << 20
 
 # Maximum number of row groups that threads encode while more rows are padded. Each row group needs memory.

@@ -1,8 +1,7 @@
 """Read Parquet timestamps of type INT96, the default of Spark, Hive and Impala, as microseconds.
 
-INT96 stores the number of a day since the year -4712, and the nanoseconds of the day. padmask does not
-convert INT96 to nanoseconds, because 64-bit nanoseconds cannot represent times after 2262, and Spark does not
-support them.
+INT96 stores a day, counted from the year -4712, and the nanoseconds of the day. A timestamp with 64-bit
+nanoseconds cannot represent times after 2262, and Spark does not support nanoseconds.
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ def fingerprint_job(
         asked: columns and options that the user requested.
         files: formats and limits.
         output_format: format of the output.
-        shard_bytes: a Parquet file that is larger than this size in bytes is split.
+        shard_bytes: size in bytes above which a Parquet file is split.
         measured: whether a pass over all inputs finds maxlen or the column types.
     """
     files = replace(files, output_format=output_format)

@@ -25,7 +25,7 @@ from padmask.spec.presets import PRESETS, preset_mask
         ({"position_ids": "labels", "labels_from": "ids"}, {"position_ids", "labels_from"}),
         ({"if_missing": ["labels"]}, {"if_missing"}),
     ],
-    ids=str,
+    ids=lambda value: str(value) if isinstance(value, dict) else "",
 )
 def test_refused_masks(fields, options):
     with pytest.raises(SpecError) as error:

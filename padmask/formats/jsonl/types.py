@@ -241,8 +241,8 @@ class TypeSurvey:
 
         Args:
             batch: the rows.
-            known: names of fields with a known type. These fields keep their place in the order of fields,
-                but their values are not read.
+            known: names of fields whose types need not be detected. These fields keep their place in the
+                order of the fields, but their values are not read.
             without: names of fields to ignore.
         """
         assert batch.objects is not None

@@ -226,7 +226,7 @@ def _maxlen(reading: Reading, job: AuditJob) -> int | None:
 
 
 def _pad_value(column: PadColumn, job: AuditJob, audit: Audit) -> Any:
-    """Return the known pad value, else the value in the padded positions, else the requested value."""
+    """Return the pad value in `job`, else the most common value in the padding, else the requested value."""
     known = job.values[column.name]
     if known is None:
         known = audit.pad_value(column.name)

@@ -17,11 +17,13 @@ import pyarrow as pa
 from padmask.core.columns import name_columns
 from padmask.core.companions import list_names
 from padmask.core.metadata import described_names, read_descriptions
-from padmask.core.padding import Padding
+from padmask.core.padding import Padding, read_groups
+from padmask.core.source_order import has_batches
 from padmask.core.still_padded import is_named_mask
 from padmask.core.unpad_job import dialects_of, groups_with_marks, unsure_columns
 from padmask.errors import SpecError, column_flags, quoted
 from padmask.formats.dataset import Dataset
+from padmask.spec.batches import BATCH
 from padmask.spec.columns import Column, Columns
 from padmask.spec.mask import Dialect
 from padmask.spec.pad import Side
@@ -54,9 +56,11 @@ class AuditJob:
         masks: mask columns of the tokens, except the mask in `padding`.
         unmarked: names of padded files without the columns that marked their padding.
         notes: notes about the columns, which are not findings.
-        side_from: source of the side of the padding, such as `"--padding post"`; empty if the side is the
-            most common side of the rows.
+        side_from: text that says what specifies the side of the padding, such as `"--padding post"`. The text
+            is empty if nothing specifies the side. The most common side is then expected.
         also: jobs for the columns that have other mask or length columns.
+        batched: whether the rows have the lengths of their batches. Otherwise all padded rows have the same
+            length.
     """
 
     pad: Job
@@ -67,6 +71,7 @@ class AuditJob:
     notes: Sequence[str] = ()
     side_from: str = ""
     also: tuple[AuditJob, ...] = ()
+    batched: bool = False
 
     @property
     def groups(self) -> tuple[AuditJob, ...]:
@@ -120,7 +125,12 @@ def make_audit_job(
 
 
 def _requested_groups(dataset: Dataset, columns: Columns) -> list[list[Column]]:
-    """Return the requested columns of each group in the metadata, by default all columns of the dataset."""
+    """Divide columns into the groups that the metadata describe, and omit columns without a group.
+
+    Args:
+        dataset: dataset to check.
+        columns: requested columns. If empty, all columns of the dataset are used.
+    """
     schema = dataset.schema()
     if dataset.format.is_text or not schema.names:
         return []
@@ -162,7 +172,9 @@ def _make_group_job(
     side_from = ""
     if padding is not None and padding.padding is not None:
         side_from = f"--padding {declared}" if declared is not None else "the file metadata"
-    return AuditJob(job, padding, values, masks, unmarked, notes, side_from)
+    groups = next(iter(read_groups(dataset.schemas()).values()), [])
+    batched = padding is not None and has_batches(dataset.schema(), groups)
+    return AuditJob(job, padding, values, masks, unmarked, notes, side_from, batched=batched)
 
 
 def _without_unsure(
@@ -256,7 +268,7 @@ def add_file_findings(audits: Sequence[Audit], dataset: Dataset, job: AuditJob, 
 
 
 def findings_of(audits: Sequence[Audit]) -> list[Finding]:
-    """Return the findings of all groups in the order of the rules, and then of the groups."""
+    """Return the findings of all groups, sorted by rule, and for each rule in the order of the groups."""
     rules = list(RULES)
     found = [finding for audit in audits for finding in audit.findings()]
     return sorted(found, key=lambda finding: rules.index(finding.rule.name))
@@ -285,7 +297,8 @@ def audit_rows(
             an error. A row that is bad in another column is always a finding.
 
     Yields:
-        The rows of each batch. A row with bad tokens, and a bad row that is a finding, has the length 0.
+        The rows of each batch. A row with bad tokens has the length 0. If `report_bad_rows` is True, a row
+        that is bad in another column also has the length 0.
 
     Raises:
         DataError: the tokens of a row cannot be read or padded, and `report_bad_rows` is False.
@@ -307,7 +320,7 @@ def _check_of(
     masks = [field.name for field in job.masks]
     if job.padding is None:
         return lambda rows: audit_raw_rows(rows, job.pad, audit, masks, maxlen, is_cut=is_cut)
-    return PaddedRowAudit(job.pad, audit, job.padding, masks, job.side_from).check
+    return PaddedRowAudit(job.pad, audit, job.padding, masks, job.side_from, batched=job.batched).check
 
 
 def open_audit_rows(
@@ -318,5 +331,8 @@ def open_audit_rows(
     for group in job.groups:
         padding = group.padding
         marks = [] if padding is None else mask_fields(reading.dataset, padding.names)
+        # JSON rows have all fields as text.
+        if group.batched and not reading.dataset.format.is_text:
+            marks.append(reading.dataset.schema().field(BATCH))
         groups.append(GroupToRead(group.pad, [*marks, *group.masks], padding is not None))
     return map_audit_rows(reading, phase, groups, report_bad_rows=report_bad_rows)
