@@ -28,6 +28,8 @@ class UnpadSpec:
             unless other columns with the same mask stay padded.
         join_windows: whether to join windows to their source rows if the input has the columns that locate
             windows.
+        restore_order: whether to write rows of batches and buckets in the order of the source rows, and leave
+            out the columns `source_row` and `batch`. If False, the rows stay in the order of the input.
     """
 
     mask_column: str | None = None
@@ -35,6 +37,7 @@ class UnpadSpec:
     padding: Side | None = None
     keep_mask: bool = False
     join_windows: bool = True
+    restore_order: bool = True
 
     def __post_init__(self) -> None:
         check_fields(
@@ -44,6 +47,7 @@ class UnpadSpec:
             padding=optional(checked_side),
             keep_mask=flag,
             join_windows=flag,
+            restore_order=flag,
         )
         if self.mask_column is not None and self.mask_column == self.length_column:
             raise SpecError(

@@ -38,7 +38,7 @@ MAY_SET = {
     | {"mask-polarity", "mask-kind", "position-ids", "no-position-ids", "labels-from"},
     "unpad": {"column", "mask-column", "length-column", "padding", "keep-mask", "no-keep-mask"}
     | {"input-format", "output-format", "threads", "progress", "no-progress"}
-    | {"join-windows", "no-join-windows"},
+    | {"join-windows", "no-join-windows", "restore-order", "no-restore-order"},
     "inspect": {*READ, "count", "rows", "sample", "seed", "style", "mask-column", "masks", "no-masks"}
     | {"plans", "no-plans", "json", "workers", "progress", "no-progress"}
     | {"overlong", "keep-first", "keep-last", "overlap"},
