@@ -11,6 +11,7 @@ import click
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from raised import has_facts
 
 from padmask.cli import cli
 
@@ -101,7 +102,7 @@ def test_refused_settings(here: Run, project: Callable[[str], Path], command: st
     assert done.stderr.startswith(f"Error: {file}: [tool.padmask")
     assert f"{key.replace('-', '_') if way == 'underscores' else key!r}".strip("'") in done.stderr
     assert f"--{key} " in done.stderr
-    assert "only the command line" in done.stderr
+    assert "command line" in done.stderr
     assert done.stderr.count("\n") == 1
 
 
@@ -110,7 +111,7 @@ def test_settings_of_other_commands(here: Run, project: Callable[[str], Path], c
     project("[tool.padmask.verify]\npredict = 'evil:run'\n[tool.padmask.pad]\ndelete = true\n")
     done = here(command, "in.jsonl")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "--delete deletes files" in done.stderr
+    assert has_facts(done.stderr, "--delete")
 
 
 def test_settings_cannot_run_code(padmask: Run, project: Callable[[str], Path], tmp_path: Path) -> None:
