@@ -187,7 +187,7 @@ def test_unused_settings_are_silent(here: Run, project: Callable[[str], Path]) -
         ),
         ("maxlen = 3", ("pad", "in.jsonl", "--pad-to-multiple-of", "2"), "multiple", "--maxlen is"),
         ("maxlen = 3\npad-to-multiple-of = 2", ("pad", "in.jsonl"), "multiple", "--maxlen and "),
-        ("maxlen = 'p0'", ("pad", "in.jsonl"), "--maxlen", "--maxlen is"),
+        ("maxlen = 'p0'", ("pad", "in.jsonl"), "'p0'", "--maxlen is"),
         ("value = 'x'", ("pad", "in.jsonl"), "'x'", "--value is"),
         ("dtype = 'string'", ("pad", "in.jsonl"), "string", "--dtype is"),
         ("column = 'input_ids:string'", ("pad", "in.jsonl"), "string", "--column is"),
@@ -236,7 +236,7 @@ def test_unused_settings_are_silent(here: Run, project: Callable[[str], Path]) -
             "'n' is 3",
             "--length-column is",
         ),
-        ("rows = 'x'", ("inspect", "in.jsonl"), "--rows", "--rows is"),
+        ("rows = 'x'", ("inspect", "in.jsonl"), "A:B", "--rows is"),
         (
             "explain = true",
             ("verify", "in.jsonl", "--no-model"),
