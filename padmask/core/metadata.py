@@ -14,7 +14,7 @@ from padmask.core.columns import PadColumn
 from padmask.core.made_columns import made_columns
 from padmask.core.plan import Plan
 from padmask.errors import DataError, Place, SpecError
-from padmask.spec.mask import LABELS, Dialect, MaskSpec, Polarity
+from padmask.spec.mask import LABELS, TRUE_AT_TOKENS, Dialect, MaskSpec, Polarity
 from padmask.spec.pad import PadSpec, Side
 
 METADATA_KEY = b"padmask"
@@ -69,7 +69,7 @@ class Described:
     length: str | None
     padding: Side
     windows: bool = False
-    dialect: Dialect = Dialect()  # noqa: RUF009 - it is frozen
+    dialect: Dialect = TRUE_AT_TOKENS
     made: tuple[str, ...] = ()
     batches: bool = False
 

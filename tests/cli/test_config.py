@@ -36,15 +36,16 @@ MAY_SET = {
     | {"shard-bytes", "progress", "no-progress"}
     | {"keep-first", "keep-last", "overlap", "window-labels", "source", "no-source"}
     | {"batch-tokens", "batch-multiple", "sort-window", "shuffle-batches"}
-    | {"mask-polarity", "mask-kind", "position-ids", "no-position-ids", "labels-from"},
+    | {"mask-polarity", "mask-kind", "position-ids", "no-position-ids", "labels-from", "preset"},
     "unpad": {"column", "mask-column", "length-column", "padding", "keep-mask", "no-keep-mask"}
     | {"input-format", "output-format", "threads", "progress", "no-progress"}
-    | {"join-windows", "no-join-windows"},
+    | {"join-windows", "no-join-windows", "mask-polarity", "mask-kind"},
     "inspect": {*READ, "count", "rows", "sample", "seed", "style", "mask-column", "masks", "no-masks"}
     | {"plans", "no-plans", "json", "workers", "progress", "no-progress"}
-    | {"overlong", "keep-first", "keep-last", "overlap"},
+    | {"overlong", "keep-first", "keep-last", "overlap", "mask-polarity", "mask-kind"},
     "verify": {*READ, "mask-column", "input", "explain", "strict", "no-strict", "device", "backend", "seed"}
-    | {"batch-size", "vocab-size", "embedding-dim", "units", "json", "progress", "no-progress"},
+    | {"batch-size", "vocab-size", "embedding-dim", "units", "json", "progress", "no-progress"}
+    | {"mask-polarity", "mask-kind"},
 }
 MUST_NOT_SET = {
     "pad": {"output", "rejects", "report", "limit", "on-error", "overwrite-mask", "no-overwrite-mask"}
