@@ -26,7 +26,7 @@ from padmask.stream.ledger import Ledger
 from padmask.stream.paddable_rows import PadTarget, RejectedRow
 from padmask.stream.plans import BATCH_POSITIONS
 from padmask.stream.rows import Rows
-from padmask.stream.sort_windows import SortWindows, join_rows, take_rows
+from padmask.stream.sort_windows import SortWindows, copy_rows, join_rows
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def pack_blocks(all_rows: Iterable[Any], job: Job, plan: Plan) -> Iterator[PackB
         counts = _count(written, sequences, np.isin(written.numbers, added + read), job)
         read += rows.ledger.rows_read
         used += int(written.lengths.sum())
-        nothing = take_rows(written, np.zeros(0, np.int64), job)
+        nothing = copy_rows(written, np.zeros(0, np.int64), job)
         no_rows = make_sequences(nothing.lengths, plan, job.spec)
         ledger = written.ledger + counts
         yield PackBlock(
@@ -208,6 +208,6 @@ def _take(rows: Rows, sequences: Segments, chosen: Positions, job: Job, plan: Pl
     assert kept.sources is not None
     used, sources = np.unique(kept.sources, return_inverse=True)
     return (
-        take_rows(rows, used, job),
+        copy_rows(rows, used, job),
         replace(kept, source_lengths=kept.source_lengths[used], sources=sources),
     )

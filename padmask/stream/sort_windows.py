@@ -53,7 +53,7 @@ class SortWindows:
             # A single row that exceeds a limit is a sort window.
             rows = rows or int(not self._held)
             if rows:
-                self._held.append(take_rows(part, np.arange(start, start + rows), self._job))
+                self._held.append(copy_rows(part, np.arange(start, start + rows), self._job))
                 self._used = ends[:, rows - 1]
                 start += rows
             if start < len(part.batch):
@@ -74,7 +74,7 @@ def _sizes(part: Rows, job: Job, plan: Plan) -> Positions:
     return np.stack([np.ones_like(part.lengths) if written is None else written, part.lengths * values])
 
 
-def take_rows(part: Rows, rows: Positions, job: Job) -> Rows:
+def copy_rows(part: Rows, rows: Positions, job: Job) -> Rows:
     """Return copies of some rows, without the columns that padding replaces and without counts.
 
     Integers have the dtype of the output, and no values of other rows stay in memory.

@@ -8,6 +8,7 @@ from padmask.shards.fingerprint import WITHOUT_EFFECT, describe_request
 from padmask.spec.batches import BatchSpec
 from padmask.spec.files import FileOptions
 from padmask.spec.mask import MaskSpec
+from padmask.spec.pack import PackSpec
 from padmask.spec.pad import PadSpec, RowPolicy
 from padmask.spec.windows import WindowSpec
 from padmask.stream.job import PadRequest
@@ -33,6 +34,7 @@ OTHER = {
         "label_value": -1,
         "buckets": 4,
         "batches": BatchSpec(tokens=8192),
+        "packing": PackSpec(),
         "source_row": False,
     },
     MaskSpec: {
