@@ -26,7 +26,7 @@ from padmask.stream.ledger import Ledger
 from padmask.stream.paddable_rows import PadTarget, RejectedRow
 from padmask.stream.plans import BATCH_POSITIONS
 from padmask.stream.rows import Rows
-from padmask.stream.sort_windows import SortWindows, copy_rows, join_rows
+from padmask.stream.sort_windows import SortWindows, concat_rows, copy_rows
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ class _Packer:
         parts = [*self._held, *new]
         if not parts:
             return
-        rows = join_rows([part for part, _ in parts])
+        rows = concat_rows([part for part, _ in parts])
         befores = np.cumsum([0, *(len(part.batch) for part, _ in parts)])
         sequences = join_segments(
             [

@@ -62,7 +62,7 @@ class SortWindows:
     def rest(self) -> Iterator[Rows]:
         """Yield the rows that are not part of a complete sort window, if there are any."""
         if self._held:
-            rows = join_rows(self._held)
+            rows = concat_rows(self._held)
             self._held, self._used = [], np.zeros(2, dtype=np.int64)
             yield rows
 
@@ -103,7 +103,7 @@ def _copy(source: Ragged, rows: Positions, column: PadColumn) -> Ragged:
     return Ragged(tokens, np.cumsum(lengths) - lengths, lengths)
 
 
-def join_rows(parts: Sequence[Rows]) -> Rows:
+def concat_rows(parts: Sequence[Rows]) -> Rows:
     """Return the rows of a sort window as one object.
 
     Raises:
