@@ -33,6 +33,7 @@ from padmask.cli.options import (
     workers_option,
 )
 from padmask.errors import SpecError
+from padmask.spec.buckets import parse_buckets
 from padmask.spec.formats import names_of, output_formats
 from padmask.spec.maxlen import parse_maxlen
 from padmask.spec.pad import MASK_DTYPES, MaskSpec, PadSpec, RowPolicy
@@ -146,6 +147,14 @@ class PadArguments:
     "has the label, and the others have the pad value.  [default: all]",
 )
 @setting(
+    "--buckets",
+    default=None,
+    metavar="N|E1,E2,...",
+    help="Pad each row to the smallest edge that holds the row, and write one folder per edge. N: find the N "
+    "edges with the least padding. --maxlen then limits the last edge. E1,E2,...: use these edges. The last "
+    "edge is the maxlen. Requires an output folder.",
+)
+@setting(
     "--source/--no-source",
     "source_row",
     default=True,
@@ -221,6 +230,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
       padmask pad train.jsonl -o cut.parquet --maxlen 512 --keep-last 1
       padmask pad books.jsonl -o windows.parquet --maxlen 512 --overlong window --overlap 128
       padmask pad data/ -o padded/ --maxlen p99 --workers 8
+      padmask pad data/ -o padded/ --buckets 8
       padmask pad s3://bucket/train/ -o s3://bucket/padded/ --cluster tcp://scheduler:8786
     """
     help_without_input(ctx, given)
@@ -231,7 +241,8 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         columns=given["columns"],
         spec=with_cuts(
             replace(
-                spec_of(given, given["maxlen"]),
+                spec_of(given, _maxlen(ctx, given)),
+                buckets=given["buckets"],
                 own_lengths=_own_lengths(given["own_lengths"]),
                 source_row=given["source_row"],
             ),
@@ -262,6 +273,27 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         folder_options=[name for name in FOR_FOLDERS if given[name] and is_typed(ctx, name)],
     )
     load_runner("pad")(arguments)
+
+
+def _maxlen(ctx: click.Context, given: Mapping[str, Any]) -> str:
+    """Return the value of --maxlen. Edges in --buckets override `maxlen` in pyproject.toml.
+
+    Raises:
+        SpecError: both the edges and --maxlen are typed, or are in pyproject.toml.
+    """
+    maxlen: str = given["maxlen"]
+    if given["buckets"] is None or isinstance(parse_buckets(given["buckets"]), int):
+        return maxlen
+    source = ctx.get_parameter_source("maxlen")
+    if source is click.core.ParameterSource.DEFAULT or (
+        is_typed(ctx, "buckets") and not is_typed(ctx, "maxlen")
+    ):
+        return "longest"
+    raise SpecError(
+        f"The last edge of --buckets {given['buckets']} is the maxlen, so --maxlen {maxlen} cannot be used. "
+        "Remove --maxlen, or set --buckets to a number of buckets.",
+        options=["maxlen", "buckets"],
+    )
 
 
 def _own_lengths(texts: Sequence[str]) -> list[tuple[str, int | str]]:

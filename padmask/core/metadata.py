@@ -30,6 +30,7 @@ def describe(columns: Sequence[PadColumn], plan: Plan, spec: PadSpec, mask: Mask
         "keep_first": spec.keep_first,
         "keep_last": spec.keep_last,
         "windows": None if spec.windows is None else asdict(spec.windows),
+        "buckets": list(plan.edges) or None,
         "mask_column": mask.column,
         "mask_dtype": mask.dtype or "bool",
         "mask_true": "real token",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from padmask.core.still_padded import StillPadded
 from padmask.errors import count, quoted, share
-from padmask.stream.ledger import Ledger, PadResult, UnpadResult
+from padmask.stream.ledger import BucketRows, Ledger, PadResult, UnpadResult
 
 
 def summary(result: PadResult, output: str, rejects: str | None = None) -> list[str]:
@@ -26,10 +28,13 @@ def summary(result: PadResult, output: str, rejects: str | None = None) -> list[
     if result.shards:
         resumed = f", {result.resumed:,} of them from an earlier run" if result.resumed else ""
         where += f" ({count(result.shards, 'shard')}{resumed})"
+    length = f"maxlen {result.maxlen} ({found})"
+    if result.buckets:
+        length = f"{count(len(result.buckets), 'bucket')} up to maxlen {result.maxlen}"
     lines = [
-        f"{count(ledger.rows_written, 'row')} -> {where}: "
-        f"maxlen {result.maxlen} ({found}), padding {result.padding}, "
-        f"{share(ledger.padding_share)} of positions are padding"
+        f"{count(ledger.rows_written, 'row')} -> {where}: {length}, padding {result.padding}, "
+        f"{share(ledger.padding_share)} of positions are padding",
+        *_describe_buckets(result.buckets),
     ]
     if ledger.rows_truncated or ledger.tokens_lost:
         lost = ledger.tokens_lost / ledger.tokens_read if ledger.tokens_read else 0.0
@@ -58,6 +63,19 @@ def summary(result: PadResult, output: str, rejects: str | None = None) -> list[
         *result.remarks,
         *(f"warning: {w}" for w in warnings(result)),
     ]
+
+
+def _describe_buckets(buckets: Sequence[BucketRows]) -> list[str]:
+    """Return a table with the rows and the share of padding of each bucket."""
+    if not buckets:
+        return []
+    cells = [("maxlen", "rows", "padding")]
+    cells += [
+        (f"{bucket.maxlen:,}", f"{bucket.rows:,}", share(bucket.padding_share) if bucket.rows else "-")
+        for bucket in buckets
+    ]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return ["  " + "  ".join(map(str.rjust, row, widths)) for row in cells]
 
 
 def unpad_summary(result: UnpadResult, output: str, rejects: str | None = None) -> list[str]:

@@ -6,8 +6,10 @@ import os
 import re
 import stat
 
+from padmask.errors import SpecError
+from padmask.storage.names import format_of
 from padmask.storage.remote import is_remote_folder
-from padmask.storage.urls import is_url, local_path, parse_url
+from padmask.storage.urls import display_path, is_url, local_path, parse_url
 
 _DESCRIPTOR_FOLDER = re.compile(r"/dev/fd|/proc/(\d+)(?:/task/\d+)?/fd")
 
@@ -48,6 +50,28 @@ def names_a_folder(path: str) -> bool:
         url = parse_url(path)
         return url.path.endswith("/") or not url.path or is_remote_folder(url)
     return path.endswith("/") or os.path.isdir(local_path(path))
+
+
+def buckets_need_folder(output: str) -> SpecError:
+    """Return the error for buckets whose output is a file or a pipe.
+
+    >>> print(buckets_need_folder("out/padded.parquet"))
+    Buckets need an output folder, because each bucket has files of its own. Use -o out/padded/ instead of \
+    -o out/padded.parquet, with --output-format parquet if the input has another format.
+
+    Args:
+        output: path or URL of the output; `-` for standard output.
+    """
+    known = format_of(output) if output != "-" else None
+    stem = output.removesuffix(".gz").removesuffix(".zst")
+    folder = "padded" if output == "-" else stem.rsplit(".", 1)[0] if known is not None else output
+    instead = "" if output == "-" else f" instead of -o {display_path(output)}"
+    format_ = "" if known is None else f", with --output-format {known.name} if the input has another format"
+    return SpecError(
+        "Buckets need an output folder, because each bucket has files of its own. Use "
+        f"-o {display_path(folder)}/{instead}{format_}.",
+        options=["buckets", "output"],
+    )
 
 
 def mode_of(path: str) -> int:

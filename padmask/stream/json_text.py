@@ -228,6 +228,7 @@ def can_pad_as_text(job: Job) -> bool:
     return (
         not job.own
         and not job.spec.added_columns
+        and not job.spec.reorders
         and not job.spec.end_columns
         and all(
             column.kind == "int" and column.inner is None and column.dtype in INTEGER_DTYPES

@@ -11,9 +11,6 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
-import pyarrow as pa
-
-from padmask.core.padding import check_names
 from padmask.core.plan import Plan, needs_survey
 from padmask.formats import output_format
 from padmask.spec.checks import or_default
@@ -21,12 +18,13 @@ from padmask.spec.columns import Columns, as_list
 from padmask.spec.files import FileOptions
 from padmask.spec.formats import FormatTraits
 from padmask.spec.pad import MaskSpec, PadSpec, RowPolicy
+from padmask.storage.output_places import buckets_need_folder
 from padmask.stream.capacity import available_bytes, refuse_zero_maxlen
 from padmask.stream.inputs import Paths, check_paths, data_notes, open_dataset
 from padmask.stream.job import Job, PadRequest, make_job
 from padmask.stream.json_text import can_pad_as_text
 from padmask.stream.late_fields import late_notes
-from padmask.stream.layout import make_layout
+from padmask.stream.layout import fit_to_format
 from padmask.stream.ledger import PaddedRows, PadResult
 from padmask.stream.overlap import ordered_map
 from padmask.stream.paddable_rows import PaddableRows, PadTarget
@@ -80,6 +78,8 @@ def pad_file(
     mask, policy = or_default("mask", mask, MaskSpec), or_default("policy", policy, RowPolicy)
     columns = as_list(columns)
     paths, output = check_paths(inputs, output, files.rejects)
+    if spec.buckets is not None:
+        raise buckets_need_folder(output)
     format_ = output_format(output, files.output_format)
     with ExitStack() as stack:
         dataset = stack.enter_context(open_dataset(paths, output, files))
@@ -119,14 +119,7 @@ def pad_rows_to_file(
         sealed: function that is called with the descriptor of the complete file before the file is renamed.
         final_path: path or URL to which the caller moves the file later. Errors show this path.
     """
-    job = run.job
-    copies = {}
-    if (always := format_.length_column) is not None:
-        # This format always contains the lengths under this name, and also under a requested name.
-        copies = {name: always for name in [job.mask.length_column] if name not in (None, always)}
-        job = replace(job, mask=replace(job.mask, length_column=always))
-        check_names(pa.schema([]), [column for group in job.groups for column in group.columns], job.mask)
-    layout = replace(make_layout(job, plan), copies=copies)
+    job, layout = fit_to_format(run.job, plan, format_)
     step = rows_at_a_time(plan, run.files)
     written = PaddedRows()
     with open_sink(run, output, format_, layout, sealed, final_path) as sink:

@@ -18,6 +18,7 @@ from padmask.core.padding import Padding
 from padmask.core.ragged import Ragged
 from padmask.errors import Fault
 from padmask.formats.contract import Batch
+from padmask.spec.buckets import bucket_folder_of
 from padmask.spec.pad import Side
 from padmask.stream.job import Job
 from padmask.stream.row_sample import BatchRows, copy_row
@@ -29,7 +30,7 @@ class PaddedRowAudit:
     """Check of the padded rows of one group of columns, and of their masks, batch by batch.
 
     The first rows determine the number of positions and, if neither the metadata nor the user does, the side
-    of the padding.
+    of the padding. Each bucket has a number of positions of its own.
 
     Args:
         job: columns to check.
@@ -46,7 +47,8 @@ class PaddedRowAudit:
         self._first, self._audit, self._padding = job.columns[0].name, audit, padding
         self._masks, self._side_from = masks, side_from
         self._side = padding.padding
-        self._width: int | None = None
+        # Number of positions in the rows of each folder of a bucket; None means files outside such folders.
+        self._widths: dict[str | None, int] = {}
 
     def check(self, rows: AuditRows) -> CheckedRows:
         """Check the next batch, and return its rows. A row with an invalid mask has the length 0."""
@@ -71,9 +73,11 @@ class PaddedRowAudit:
             possible = _are_valid_lengths(stated, places) | bad
             audit.add_invalid_lengths(~possible, batch.place)
             fits &= possible
-        if self._width is None and not bad.all():
-            self._width = int(places[int(np.argmin(bad))])
-        self._check_positions(batch, values, mask, fits, stated)
+        bucket = bucket_folder_of(batch.source)
+        if bucket not in self._widths and not bad.all():
+            self._widths[bucket] = int(places[int(np.argmin(bad))])
+        width = self._widths.get(bucket)
+        self._check_positions(batch, values, mask, fits, stated, width or 0)
         # One narrow array: large arrays cost more time for their memory than for their values.
         seen = np.zeros(len(mask.values) + 1, dtype=np.int32)
         np.cumsum(mask.values != 0, out=seen[1:], dtype=np.int32)
@@ -82,7 +86,7 @@ class PaddedRowAudit:
             lengths,
             lambda place, number: copy_row(number, values, place, mask),
             {self._first: _real_tokens(values[self._first], mask, lengths, seen)},
-            self._width,
+            width,
             self._side,
         )
         return CheckedRows(found, fits)
@@ -94,9 +98,9 @@ class PaddedRowAudit:
         mask: Ragged,
         fits: npt.NDArray[np.bool_],
         stated: npt.NDArray[np.int64] | None,
+        width: int,
     ) -> None:
-        """Check the values and the masks of the rows that have the same length and thus form an array."""
-        width = self._width or 0
+        """Check the values and the masks of the rows that have `width` positions and thus form an array."""
         good = fits & (values[self._first].lengths == width)
         self._audit.add_unequal(fits & ~good, width, batch.place)
         picked = np.flatnonzero(good)
