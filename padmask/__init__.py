@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from padmask.spec.columns import Column as Column
     from padmask.spec.files import FileOptions as FileOptions
     from padmask.spec.files import ReadOptions as ReadOptions
-    from padmask.spec.pad import MaskSpec as MaskSpec
+    from padmask.spec.mask import MaskSpec as MaskSpec
     from padmask.spec.pad import PadSpec as PadSpec
     from padmask.spec.pad import RowPolicy as RowPolicy
     from padmask.spec.show import ShowSpec as ShowSpec
@@ -83,7 +83,7 @@ _MODULES = {
     "pad_sequences": "core.arrays",
     "BatchSpec": "spec.batches",
     "Column": "spec.columns",
-    "MaskSpec": "spec.pad",
+    "MaskSpec": "spec.mask",
     "PadSpec": "spec.pad",
     "RowPolicy": "spec.pad",
     "WindowSpec": "spec.windows",

@@ -13,7 +13,8 @@ from padmask.errors import DataError, MissingExtraError
 from padmask.spec.checks import choice, or_default
 from padmask.spec.columns import Columns, as_list
 from padmask.spec.keywords import spec_with
-from padmask.spec.pad import DEFAULT_DTYPE, MaskSpec, PadSpec
+from padmask.spec.mask import MaskSpec
+from padmask.spec.pad import DEFAULT_DTYPE, PadSpec
 
 Framework = Literal["numpy", "torch", "tensorflow", "jax"]
 

@@ -178,7 +178,8 @@ def raise_first_fault(
 
     Args:
         faults: the bad rows, in any order.
-        rows_before: number of rows before the row with the number 0 in `faults`.
+        rows_before: number of rows before the batch to which `faults` belong. The number is added to the row
+            number in the error.
         kind: class of the error.
     """
     first = min(faults, key=lambda fault: fault.row, default=None)
@@ -225,8 +226,11 @@ def count(number: int, noun: str) -> str:
 
     >>> count(1, "row"), count(1234, "token")
     ('1 row', '1,234 tokens')
+    >>> count(2, "batch")
+    '2 batches'
     """
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    plural = "es" if noun.endswith("ch") else "s"
+    return f"{number:,} {noun}{'' if number == 1 else plural}"
 
 
 def share(fraction: float) -> str:
@@ -268,7 +272,7 @@ def redacted(text: str) -> str:
 
 
 def quoted(names: Iterable[str]) -> str:
-    """Join names in quotes.
+    """Put names in quotes, and join them with commas.
 
     >>> quoted(["a", "b"])
     "'a', 'b'"

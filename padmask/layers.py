@@ -2,7 +2,7 @@
 
 These layers are improved versions of the four custom layers in TensorFlow's guide "Understanding masking &
 padding". They run on every Keras 3 backend and on batches of any length, and models with them can be saved
-and loaded. The content of padded steps never affects the output, even if it is NaN. As in Keras, **True in a
+and loaded. The values at padded steps never affect the output, even if they are NaN. As in Keras, **True in a
 mask means a real step**. Models with these layers depend only on Keras and `padmask.errors`.
 
 Keras does not import custom layers, so import this module before you load a saved model with these layers.

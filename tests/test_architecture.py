@@ -16,7 +16,8 @@ import pytest
 
 import padmask
 from padmask.spec.formats import FORMATS
-from padmask.spec.pad import MaskSpec, PadSpec
+from padmask.spec.mask import MaskSpec
+from padmask.spec.pad import PadSpec
 
 PACKAGE = Path(padmask.__file__).parent
 TESTS = Path(__file__).parent

@@ -35,7 +35,7 @@ PASSES_BAD_ROWS = "allows a run to succeed with bad rows"
 
 READS_A_PART = "skips part of the data"
 
-# Key of the path of the pyproject.toml in the metadata of a click context.
+# Key in `click.Context.meta` for the path of the pyproject.toml.
 _PROJECT = f"{__name__}.project"
 
 Declared = TypeVar("Declared", bound=Callable[..., Any])
@@ -49,7 +49,8 @@ class CommandLineOnly(click.Option):
     """A command-line option that a pyproject.toml must not set.
 
     Args:
-        because: the reason. It follows the name of the option in messages, such as "deletes files".
+        because: the reason, as a phrase that follows the name of the option in messages, such as "deletes
+            files".
     """
 
     def __init__(self, *args: Any, because: str, **kwargs: Any) -> None:
@@ -72,7 +73,7 @@ def command_line_only(*names: str, because: str, **attributes: Any) -> Callable[
 
     Args:
         names: as in `click.option`.
-        because: the reason. It follows the name of the option in messages, such as "deletes files".
+        because: as in `CommandLineOnly`.
         attributes: as in `click.option`.
     """
     return click.option(*names, cls=CommandLineOnly, because=because, **attributes)
@@ -82,8 +83,8 @@ class ConfiguredCommand(click.Command):
     """A command with defaults from the nearest pyproject.toml.
 
     Args:
-        unsupported: options of other tools that this command refuses, each with a sentence about what to use.
-            The options have dashes, and also match with underscores.
+        unsupported: sentences about the padmask option to use, keyed by an option of another tool, such as
+            `--max-len`. A key also matches an option that is written with underscores.
         settings: arguments of `click.Command`.
     """
 
@@ -162,7 +163,7 @@ def _changed(ctx: click.Context) -> list[click.Parameter]:
 
 
 def _set_in(ctx: click.Context, parameters: Sequence[click.Parameter]) -> str:
-    """Return text that names the options, and the pyproject.toml that sets them."""
+    """Return text with the names of the options and the path of the pyproject.toml that sets the options."""
     verb = "is" if len(parameters) == 1 else "are"
     *names, last = map(long_option, parameters)
     named = f"{', '.join(names)} and {last}" if names else last

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from padmask.cli.arguments import Output, Workers
+from padmask.cli.batch_options import batch_options, batches_of
 from padmask.cli.commands import load_runner
 from padmask.cli.config import PASSES_BAD_ROWS, WRITES, ConfiguredCommand, command_line_only, setting
 from padmask.cli.cut_options import cut_options, overlong_of, with_cuts
@@ -35,8 +36,9 @@ from padmask.cli.options import (
 from padmask.errors import SpecError
 from padmask.spec.buckets import parse_buckets
 from padmask.spec.formats import names_of, output_formats
+from padmask.spec.mask import MASK_DTYPES, MASK_KINDS, POLARITIES, MaskSpec
 from padmask.spec.maxlen import parse_maxlen
-from padmask.spec.pad import MASK_DTYPES, MaskSpec, PadSpec, RowPolicy
+from padmask.spec.pad import PadSpec, RowPolicy
 
 FOR_FOLDERS = ("workers", "cluster", "resume", "delete", "shard_bytes")
 
@@ -100,8 +102,21 @@ class PadArguments:
     "--mask-dtype",
     type=click.Choice(MASK_DTYPES),
     default=None,
-    help="Dtype of the mask. True or 1 marks a real token.  [default: bool, or the dtype of the replaced "
-    "mask]",
+    help="Dtype of the mask.  [default: bool, or the dtype of the replaced mask; float32 for additive masks]",
+)
+@setting(
+    "--mask-polarity",
+    type=click.Choice(POLARITIES),
+    default=None,
+    help="Positions at which the mask is True or 1: real tokens, or padding as in the key_padding_mask of "
+    "PyTorch.  [default: real]",
+)
+@setting(
+    "--mask-kind",
+    type=click.Choice(MASK_KINDS),
+    default=None,
+    help="Values of the mask. binary: True and False, or 1 and 0. additive: 0 at real tokens, and the lowest "
+    "finite number at padding.  [default: binary]",
 )
 @setting("--no-mask/--mask", default=False, help="Do not add a mask.")
 @command_line_only(
@@ -115,6 +130,17 @@ class PadArguments:
     default=None,
     metavar="NAME",
     help="Add a column with the number of real tokens in each row.",
+)
+@setting(
+    "--position-ids/--no-position-ids",
+    default=None,
+    help="Add a column position_ids with the positions 0, 1, ... of the real tokens, and 0 at padding.",
+)
+@setting(
+    "--labels-from",
+    default=None,
+    metavar="COLUMN",
+    help="Add a column labels, a copy of the padded column COLUMN with -100 at padding.",
 )
 @command_line_only(
     "--allow-padded/--no-allow-padded",
@@ -146,6 +172,7 @@ class PadArguments:
     help="Labels of tokens that occur in several windows. all: each window has the label. new: one window "
     "has the label, and the others have the pad value.  [default: all]",
 )
+@batch_options
 @setting(
     "--buckets",
     default=None,
@@ -229,6 +256,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
       padmask pad train.jsonl -o hf.parquet --mask-column attention_mask --mask-dtype int64
       padmask pad train.jsonl -o cut.parquet --maxlen 512 --keep-last 1
       padmask pad books.jsonl -o windows.parquet --maxlen 512 --overlong window --overlap 128
+      padmask pad train.jsonl -o batches.parquet --batch-tokens 8192 --shuffle-batches 1
       padmask pad data/ -o padded/ --maxlen p99 --workers 8
       padmask pad data/ -o padded/ --buckets 8
       padmask pad s3://bucket/train/ -o s3://bucket/padded/ --cluster tcp://scheduler:8786
@@ -244,6 +272,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
                 spec_of(given, _maxlen(ctx, given)),
                 buckets=given["buckets"],
                 own_lengths=_own_lengths(given["own_lengths"]),
+                batches=batches_of(ctx, given),
                 source_row=given["source_row"],
             ),
             ctx,
@@ -258,6 +287,10 @@ def command(ctx: click.Context, /, **given: Any) -> None:
             named=True if given["mask_column"] == "mask" else None,
             allow_padded=given["allow_padded"],
             own=_own_masks(given["own_masks"]),
+            polarity=given["mask_polarity"] or "real",
+            kind=given["mask_kind"] or "binary",
+            position_ids=given["position_ids"],
+            labels_from=given["labels_from"],
         ),
         policy=RowPolicy(
             overlong=overlong_of(given),
@@ -336,9 +369,9 @@ def _refuse_mask_options(ctx: click.Context, given: Mapping[str, Any]) -> None:
     """
     if not given["no_mask"]:
         return
-    for name in ("mask_column", "mask_dtype"):
-        # The dtype also applies to the masks of --own-mask.
-        used = name == "mask_dtype" and given["own_masks"]
+    for name in ("mask_column", "mask_dtype", "mask_polarity", "mask_kind"):
+        # The other options also apply to the masks of --own-mask.
+        used = name != "mask_column" and given["own_masks"]
         if given[name] is not None and not used and (is_typed(ctx, name) or not is_typed(ctx, "no_mask")):
             option = f"--{name.replace('_', '-')}"
             raise SpecError(

@@ -89,7 +89,7 @@ def _check_reports(arguments: VerifyArguments) -> None:
 
 
 def _report_files(arguments: VerifyArguments) -> dict[str, str | None]:
-    """Return the file path of each report, by a description such as "the json report"."""
+    """Return the file path of each report, keyed by a description such as "the json report"."""
     files = [(form, path) for form, path in arguments.reports if path != "-"]
     return {
         f"the {form} report {number}".removesuffix(" 1"): path for number, (form, path) in enumerate(files, 1)

@@ -119,7 +119,7 @@ class UnpadArguments:
 def command(ctx: click.Context, /, **given: Any) -> None:
     """Remove padding from padded sequences.
 
-    Reads padded JSON Lines, Parquet or Arrow (not npz) from files, folders or stdin (-).
+    Reads padded JSON Lines, Parquet, Arrow or npz from files, folders or stdin (-).
     Several inputs form one dataset. A mask column or a length column marks the padding.
     The output does not contain these columns. Values keep the dtype of the padded column.
 

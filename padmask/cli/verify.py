@@ -180,8 +180,8 @@ def _report_failed_start(
     "model_inputs",
     multiple=True,
     metavar="NAME=COLUMN",
-    help="Column for the model input NAME; repeatable. NAME=mask and NAME=lengths pass the mask and the row "
-    "lengths, also for raw input.  [default: the column with the same name]",
+    help="Column for the model input NAME; repeatable. NAME=mask passes the mask, and NAME=lengths the "
+    "number of tokens in each row. Both also work for raw input.  [default: the column with the same name]",
 )
 @command_line_only(
     "--custom-objects",
@@ -222,7 +222,7 @@ def _report_failed_start(
     because=CHANGES_CHECKS,
     multiple=True,
     type=click.Choice(list(ROUTES)),
-    help="Reference model to verify, named after the way in which its LSTM receives the mask; repeatable.  "
+    help="Reference model to verify; repeatable. The name says how the LSTM of the model receives the mask.  "
     "[default: all]",
 )
 @setting(

@@ -27,7 +27,8 @@ from padmask.errors import DataError, SpecError, raise_first_fault
 from padmask.spec.checks import at_least, one_of, optional
 from padmask.spec.cuts import refuse_unused_cuts
 from padmask.spec.keywords import spec_with
-from padmask.spec.pad import DEFAULT_DTYPE, MaskSpec, PadSpec, RowPolicy, Side
+from padmask.spec.mask import MaskSpec
+from padmask.spec.pad import DEFAULT_DTYPE, PadSpec, RowPolicy, Side
 from padmask.spec.sides import checked_side
 
 # With fewer values, a second thread costs more time than it saves.

@@ -19,7 +19,7 @@ from padmask.errors import Fault, OutputError, SpecError
 
 Kind = Literal["int", "float", "string", "bool"]
 
-# Arrow types for tokens of which only the kind is known, as in JSON.
+# Arrow type for each kind of token, for formats without column types, such as JSON.
 TOKEN_TYPES: dict[Kind, pa.DataType] = {
     "int": pa.int64(),
     "float": pa.float64(),
@@ -67,9 +67,10 @@ def null_token_rows(array: pa.Array) -> Flags:
 
 
 def shared_list_lengths(array: pa.Array) -> Positions | None:
-    """Return the length of each row if rows of this array type can share values. Otherwise return None.
+    """Return the length of each row if rows of this array type can share values, as in a dictionary array.
 
-    Such a type can represent a very large number of tokens in a small array.
+    Return None for other types. A small array whose rows share values can represent a very large number of
+    tokens.
 
     >>> shared_list_lengths(pa.DictionaryArray.from_arrays(pa.array([0, 0]), pa.array([["a", "b"]]))).tolist()
     [2, 2]
@@ -101,7 +102,7 @@ def cut_lists(array: pa.Array, firsts: Positions, lengths: Positions) -> pa.Arra
         OutputError: the slices have more tokens than a list array can contain.
     """
     if pat.is_null(array.type):
-        # The caller has removed null rows, so no rows remain.
+        # All rows of such a column are null, and the caller has removed null rows.
         return array.slice(0, 0)
     starts, _, tokens = list_windows(without_wrappers(array))
     offsets = np.concatenate([[0], np.cumsum(lengths)])
@@ -269,7 +270,7 @@ def is_mask(type_: pa.DataType) -> bool:
 
 
 def vector_size(type_: pa.DataType) -> int | None:
-    """Return the length of the vectors in a list type: 0 for any length, None if there are no vectors.
+    """Return the length of the vectors in a list type: 0 if it varies, None if the tokens are not vectors.
 
     >>> vector_size(pa.list_(pa.list_(pa.float32(), 4))), vector_size(pa.list_(pa.int32()))
     (4, None)
@@ -283,9 +284,7 @@ def vector_size(type_: pa.DataType) -> int | None:
 def storage_type(type_: pa.DataType) -> pa.DataType:
     """Return the storage type of an extension type, or the value type of a dictionary type.
 
-    Return other types unchanged.
-
-    The storage type of a tensor is a list of lists.
+    Return other types unchanged. The storage type of a tensor is a list of lists.
 
     >>> storage_type(pa.fixed_shape_tensor(pa.float32(), [3, 2]))
     FixedSizeListType(fixed_size_list<item: fixed_size_list<item: float>[2]>[3])
@@ -348,12 +347,12 @@ def null_flags(array: pa.Array) -> Flags:
 def list_windows(rows: pa.Array) -> tuple[Positions, Positions, pa.Array]:
     """Return the start and the length of each row, and the array of all tokens.
 
-    A start is an index in the token array. This array contains only the tokens from the first to the last
-    row.
+    A start is an index in the token array. If `rows` is a slice of a larger array, the token array contains
+    only the tokens of the slice, except for list views.
     """
     type_ = rows.type
     if pat.is_fixed_size_list(type_):
-        # .values ignores the slice, and .flatten() omits null rows.
+        # If `rows` is a slice, .values returns the values of the complete array. .flatten() omits null rows.
         tokens = without_wrappers(
             rows.values.slice(rows.offset * type_.list_size, len(rows) * type_.list_size)
         )
@@ -361,7 +360,7 @@ def list_windows(rows: pa.Array) -> tuple[Positions, Positions, pa.Array]:
         return starts, np.full(len(rows), type_.list_size, dtype=np.int64), tokens
     offsets = to_numpy(rows.offsets).astype(np.int64)
     if pat.is_list_view(type_) or pat.is_large_list_view(type_):
-        # Views may overlap and be in any order. Null rows may have any offset and size.
+        # The rows of a list view may overlap and be in any order. Null rows may have any offset and size.
         nulls = null_flags(rows)
         starts = np.where(nulls, 0, offsets)
         lengths = np.where(nulls, 0, to_numpy(rows.sizes).astype(np.int64))
@@ -376,7 +375,7 @@ def token_values(tokens: pa.Array) -> npt.NDArray[Any]:
         return np.zeros(len(tokens), dtype=np.int64)
     if tokens.null_count:
         if pat.is_string_view(tokens.type):
-            # Arrow cannot fill views.
+            # Arrow cannot replace nulls in string views.
             tokens = tokens.cast(pa.large_string())
         # Arrow converts integers with nulls to floats, which would round large ids.
         zero: Any = "" if tokens.type in (pa.string(), pa.large_string(), pa.string_view()) else 0
@@ -387,15 +386,20 @@ def token_values(tokens: pa.Array) -> npt.NDArray[Any]:
 def vector_values(
     tokens: pa.Array, starts: Positions, lengths: Positions, inner: int | None
 ) -> tuple[npt.NDArray[Any], Flags, Callable[[int], str]]:
-    """Return the vectors, flags of the bad vectors, and a function that says why a vector is bad.
+    """Convert vectors to a NumPy array, and find the bad vectors.
 
-    The vectors have the shape (tokens, F). A vector that does not have F numbers is bad.
+    A vector is bad if it is null, contains a null or has a different length than the other vectors.
 
     Args:
         tokens: the vectors, a list array.
         starts: index of the first vector of each row: int64, shape (rows,).
         lengths: number of vectors in each row: int64, shape (rows,).
-        inner: length that every vector must have. If None, the length of the first vector that is not empty.
+        inner: length that every vector must have. If None, the first vector that is not empty determines the
+            length.
+
+    Returns:
+        The values, shape (tokens, length); flags of the bad vectors, bool, shape (tokens,); and a function
+        from the index of a bad vector to the reason why the vector is bad.
 
     Raises:
         SpecError: lists are nested deeper than vectors. The caller completes the message.
@@ -423,7 +427,7 @@ def vector_values(
 
     if good.all() and (begins == np.arange(len(good)) * inner).all():
         flat, holes = flat[: len(good) * inner], holes[: len(good) * inner]
-        # The vectors are contiguous, as in fixed-size lists, so no gather is needed.
+        # The vectors follow one another in memory, as in fixed-size lists, so they need not be copied.
         return flat.reshape(len(good), inner), np.asarray(holes.reshape(len(good), inner).any(axis=1)), reason
     places = begins[good][:, None] + np.arange(inner)
     values = np.zeros((len(tokens), inner), dtype=flat.dtype)
@@ -439,7 +443,7 @@ def _first_size(sizes: Positions, starts: Positions, lengths: Positions) -> int:
     rows = np.flatnonzero(seen[starts + lengths] > seen[starts])
     if not len(rows):
         return 0
-    # The rows of views may be in any order, so the first vector of the array may be in a later row.
+    # The rows of a list view may be in any order, so the first vector in memory may be in a later row.
     start, length = int(starts[rows[0]]), int(lengths[rows[0]])
     here = sizes[start : start + length]
     return int(here[np.argmax(here > 0)])
@@ -462,13 +466,6 @@ def to_lists(values: npt.NDArray[Any], dtype: str, fixed_size: bool = False) -> 
     else:
         array = pa.array(flat, type=pa.string()) if dtype == "string" else to_arrow(flat)
     return _nest(array, values.shape, fixed_size)
-
-
-def mask_lists(mask: npt.NDArray[np.bool_], dtype: str = "bool", fixed_size: bool = False) -> pa.Array:
-    """Return a mask of shape (rows, maxlen) as an Arrow list column of bools, or of 0 and 1."""
-    flat = mask.reshape(-1)
-    array = _bools(flat) if dtype == "bool" else to_arrow(flat.astype(dtype))
-    return _nest(array, mask.shape, fixed_size)
 
 
 def _bools(flat: npt.NDArray[np.bool_]) -> pa.Array:
@@ -539,9 +536,9 @@ def select_rows(
             columns.append(pa.nulls(len(rows), field.type) if absent else take_rows(column, rows))
         except (pa.ArrowInvalid, pa.ArrowCapacityError):
             raise SpecError(
-                f"Column {field.name!r} would need more than 2 GiB in {len(rows):,} rows, because each "
-                "window repeats the value of its row. Choose a smaller --batch-rows or a larger --maxlen, "
-                "or remove the column from the input.",
+                f"Column {field.name!r} would need more than 2 GiB in {len(rows):,} rows, because all "
+                "windows of a row repeat its value in this column. Choose a smaller --batch-rows or a larger "
+                "--maxlen, or remove the column from the input.",
                 options=["batch_rows", "maxlen", "overlap"],
             ) from None
     return pa.RecordBatch.from_arrays(columns, schema=batch.schema)

@@ -185,7 +185,7 @@ def _resolve(column: Column, schema: pa.Schema, spec: PadSpec) -> PadColumn:
     asked = column.dtype if kind == "bool" else asked_dtype(column, spec)
     if asked is not None and has_null_tokens(type_):
         kind = kind_of_dtype(asked)
-    natural = float_dtype(type_) if kind == "float" else NATURAL_DTYPES[kind]
+    natural = {"float": float_dtype(type_), "int": spec.int_dtype}.get(kind, NATURAL_DTYPES[kind])
     dtype = asked or natural
     if any((kind == other) != (dtype == other) for other in ("string", "bool")):
         raise SpecError(
@@ -193,7 +193,10 @@ def _resolve(column: Column, schema: pa.Schema, spec: PadSpec) -> PadColumn:
             f"{natural}, for example -c {column.name}:{natural}.",
             options=["columns" if column.dtype else "dtype"],
         )
-    value, option = (spec.value, "value") if column.value is None else (column.value, "columns")
+    default = spec.value
+    if spec.label_value is not None and column.name in LABEL_NAMES and kind == "int":
+        default = spec.label_value
+    value, option = (default, "value") if column.value is None else (column.value, "columns")
     return PadColumn(
         column.name,
         kind,

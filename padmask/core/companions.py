@@ -33,9 +33,11 @@ from padmask.core.columns import (
 )
 from padmask.core.first_rows import FirstRows
 from padmask.core.later_masks import watched_masks
+from padmask.core.made_columns import settle_made
 from padmask.errors import SpecError
 from padmask.spec.columns import Column, Columns, unknown_column
-from padmask.spec.pad import INTEGER_DTYPES, MaskSpec, PadSpec
+from padmask.spec.mask import MaskSpec
+from padmask.spec.pad import INTEGER_DTYPES, PadSpec
 
 # Name of the mask that tokenizers write. It contains only ones if the rows are not padded.
 ONES = "attention_mask"
@@ -58,8 +60,8 @@ class ColumnChoice:
         ragged: names of columns that usually have one value per token, but have other lengths here. They
             are not padded.
         unpaddable: names of companions and masks whose type padmask cannot pad, such as lists of structs.
-        watched: names of masks in which a 0 in a later row means that the row is padded. Some of these
-            columns may be missing in the input.
+        watched: names of columns that may be masks. If a later row of such a column contains a 0, the row is
+            padded. Some of the columns may be missing in the input.
     """
 
     columns: Sequence[Column]
@@ -82,12 +84,12 @@ class ColumnChoice:
 
 
 def dropped_columns(replaced: str | None, mask: MaskSpec) -> tuple[str, ...]:
-    """Return the columns that are not written: the replaced mask if the new mask has another name."""
+    """Return the input columns that the output omits: the replaced mask, if the new mask has another name."""
     return () if replaced is None or replaced in mask.names else (replaced,)
 
 
 def mask_of_ones(replaced: str | None, mask: MaskSpec) -> str | None:
-    """Return the replaced mask, which must contain only ones; None if the mask may contain zeros."""
+    """Return the name of the replaced input mask if all its rows must contain only ones, else None."""
     return None if mask.allow_padded else replaced
 
 
@@ -112,12 +114,12 @@ def choose_together(
     Args:
         schema: schema of the input.
         asked: requested columns. If empty, the default column and its companions are used.
-        spec: how to pad.
-        mask: the requested mask.
+        spec: padding options.
+        mask: options of the mask.
         rows: the first rows of the list columns.
-        padded: name of the mask of padded input. All positions of such input count as tokens. None if the
-            input is not padded.
-        ones: whether the `attention_mask` contains only ones. If None, this is found from `rows`.
+        padded: name of the mask if the input is already padded, else None. The padding of such input counts
+            as tokens.
+        ones: whether the `attention_mask` contains only ones. If None, `rows` determine this.
 
     Raises:
         SpecError: a column is missing or requested twice, or there is no default column.
@@ -131,6 +133,7 @@ def choose_together(
             options=["columns", "own_lengths"],
         )
     first = columns[0].name
+    mask = settle_made(mask, schema.names, first)
     once = _unique_names(schema)
     if not asked:
         columns += [
@@ -189,9 +192,9 @@ def _is_unpaddable(field: pa.Field) -> bool:
 
 
 def _companion(field: pa.Field, spec: PadSpec) -> Column:
-    """Return a companion to pad.
+    """Return the `Column` of a companion, with the dtype that `spec` sets for all columns.
 
-    If the dtype for all columns does not fit its values, use the default dtype.
+    If this dtype is of another kind or cannot represent the pad value, use the default dtype instead.
     """
     kind, value = kind_of(field.type), COMPANIONS[field.name]
     asked = asked_dtype(None, spec)
@@ -217,11 +220,13 @@ def _take_place(mask: MaskSpec, replaced: str, type_: pa.DataType) -> MaskSpec:
     name = mask.column if named or mask.column is None else replaced
     if name != replaced:
         return mask
-    return replace(mask, column=name, dtype=mask.dtype or _mask_dtype(type_), named=True)
+    # The dtype of the replaced mask may not be able to hold an additive mask.
+    dtype = mask.dtype if mask.kind == "additive" else mask.dtype or _mask_dtype(type_)
+    return replace(mask, column=name, dtype=dtype, named=True)
 
 
 def _mask_dtype(type_: pa.DataType) -> str:
-    """Return the dtype of a mask in the input. A dtype that no new mask has becomes a wider one."""
+    """Return the dtype for a mask that replaces a mask of this type. Unsupported dtypes become wider ones."""
     rows = storage_type(type_)
     if not is_mask(rows):
         return "bool"
@@ -273,6 +278,8 @@ def own_groups(
         if name not in schema.names:
             raise unknown_column(name, schema.names, "own_lengths")
         column = given.get(name) or Column(name, value=COMPANIONS.get(name))
-        own = MaskSpec(column=masks.get(name), dtype=mask.dtype, named=True)
+        own = MaskSpec(
+            column=masks.get(name), dtype=mask.dtype, named=True, polarity=mask.polarity, kind=mask.kind
+        )
         found.append((column, spec.with_maxlen(maxlen), own))
     return found

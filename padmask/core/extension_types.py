@@ -20,7 +20,7 @@ def tensor_list_type(type_: pa.FixedShapeTensorType) -> pa.DataType:
     FixedSizeListType(fixed_size_list<item: fixed_size_list<item: float>[2]>[3])
     """
     if 0 in type_.shape:
-        # Arrow has no arrays of such lists.
+        # Arrow cannot create nested arrays of lists of size 0, so keep the flat list.
         return type_.storage_type
     item = type_.value_type
     for size in reversed(type_.shape):
@@ -40,7 +40,7 @@ def tensor_lists(tensors: pa.FixedShapeTensorArray) -> pa.Array:
     if 0 in shape:
         return flat
     count = flat.type.list_size
-    # .values ignores the slice.
+    # If `flat` is a slice, .values returns the values of the complete array.
     array = flat.values.slice(flat.offset * count, len(flat) * count)
     for size in reversed(shape[1:]):
         array = pa.FixedSizeListArray.from_arrays(array, size)

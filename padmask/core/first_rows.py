@@ -44,13 +44,13 @@ class FirstRows:
     Args:
         lengths: row lengths of each list column, keyed by column name: int64, shape (rows,). A length is -1
             if the row is null or contains a null token.
-        zeros: flags of the rows that contain a 0, for each column that may be a mask, keyed by column name:
-            bool, shape (rows,), True if the row contains a 0.
+        zeros: for each column that may be a mask, whether each row contains a 0, keyed by column name: bool,
+            shape (rows,).
         ones: names of the columns that may be masks and contain only ones.
         empty: names of the columns whose rows are all null.
-        real: start and number of the real tokens in each row, for each column that may be a mask, keyed by
-            column name: int64, shape (rows, 2). Only columns that mark padding at one end of each row are
-            included.
+        real: for each column that may be a mask, the start and the number of the real tokens in each row,
+            keyed by column name: int64, shape (rows, 2). A column is included only if the padding of each
+            row is at one end.
         ends: tokens that most rows of a list column start and end with, keyed by column name.
     """
 
@@ -76,7 +76,7 @@ class FirstRows:
                 break
         masks = {name: _MaskRows.of(parts) for name, parts in columns.items() if _may_be_mask(parts)}
         return cls(
-            {name: np.concatenate(list(map(_known_lengths, parts))) for name, parts in columns.items()},
+            {name: np.concatenate(list(map(_valid_lengths, parts))) for name, parts in columns.items()},
             {name: mask.zeros for name, mask in masks.items()},
             {name for name, mask in masks.items() if mask.ones},
             {name for name, parts in columns.items() if all(map(_is_empty, parts))},
@@ -133,7 +133,8 @@ class FirstRows:
 def _may_be_mask(parts: Sequence[pa.Array]) -> bool:
     """Return whether a column may be a mask.
 
-    Float columns are usually long features, so their first row is checked before the other rows.
+    Float columns usually contain long features. A float column is therefore rejected if its first row is not
+    a mask. The other rows are then not checked.
     """
     if not all(is_mask(part.type) for part in parts):
         return False
@@ -143,15 +144,15 @@ def _may_be_mask(parts: Sequence[pa.Array]) -> bool:
     return not Ragged.from_mask(row)[1]
 
 
-def _known_lengths(column: pa.Array) -> Positions:
+def _valid_lengths(column: pa.Array) -> Positions:
     """Return the length of each row. The length is -1 if the row is null or contains a null token.
 
-    A row with a null token counts as null, because the JSON Lines reader returns a null row in that case. All
-    formats therefore have the same result.
+    The JSON Lines reader replaces a row that contains a null token with a null row. For the same result in
+    all formats, both have the length -1.
     """
-    unknown = null_flags(without_wrappers(column)) | null_token_rows(column)
-    known: Positions = np.where(unknown, -1, list_lengths(column)[0])
-    return known
+    invalid = null_flags(without_wrappers(column)) | null_token_rows(column)
+    lengths: Positions = np.where(invalid, -1, list_lengths(column)[0])
+    return lengths
 
 
 def _is_empty(column: pa.Array) -> bool:
@@ -160,7 +161,7 @@ def _is_empty(column: pa.Array) -> bool:
 
 @dataclass(frozen=True)
 class _MaskRows:
-    """The rows of a column that may be a mask. The arguments are as in `FirstRows`, for one column."""
+    """Facts about the rows of one column that may be a mask. `FirstRows` describes the fields."""
 
     zeros: Flags
     ones: bool
@@ -172,13 +173,13 @@ class _MaskRows:
 
     @classmethod
     def _of_part(cls, column: pa.Array) -> _MaskRows:
-        known = _known_lengths(column) >= 0
+        valid = _valid_lengths(column) >= 0
         mask, odd = Ragged.from_mask(column)
         segments, broken = read_mask(mask)
         seen = np.concatenate([[0], np.cumsum(mask.values == 0)])
-        zeros: Flags = (seen[mask.starts + mask.lengths] > seen[mask.starts]) & known
-        is_valid = not any(known[fault.row] for fault in odd)
-        has_runs = is_valid and not any(known[fault.row] for fault in broken)
+        zeros: Flags = (seen[mask.starts + mask.lengths] > seen[mask.starts]) & valid
+        is_valid = not any(valid[fault.row] for fault in odd)
+        has_runs = is_valid and not any(valid[fault.row] for fault in broken)
         real = np.stack([segments.starts, segments.counts], axis=1) if has_runs else None
         return cls(zeros, is_valid and not zeros.any(), real)
 

@@ -22,8 +22,8 @@ SPARK = b"org.apache.spark.sql.parquet.row.metadata"
 
 PANDAS = b"pandas"
 
-# Start of the keys with schemas that padmask does not rewrite: those of Avro, Iceberg, Protobuf, Thrift, Pig
-# and Petastorm.
+# Prefixes of metadata keys whose values are schemas that padmask cannot rewrite: the schemas of Avro,
+# Iceberg, Protobuf, Thrift, Pig and Petastorm.
 _OTHER_SCHEMAS = (
     b"parquet.avro.schema",
     b"avro.schema",
@@ -63,8 +63,8 @@ class _Change:
     """The schema before and after a change of columns.
 
     Args:
-        before: the columns as they were read.
-        after: the columns as they are written.
+        before: schema of the input.
+        after: schema of the output.
         changed: names of the columns in `after` that are new or have different values.
     """
 
@@ -98,10 +98,10 @@ def carry_metadata(
     {'y': ['no', 'yes']}
 
     Args:
-        before: the columns as they were read, with all metadata.
-        after: the columns as they are written.
+        before: schema of the input, with all metadata.
+        after: schema of the output.
         changed: names of the columns in `after` that are new or have different values.
-        own: metadata to add, such as a description of padding.
+        own: metadata of padmask to add, such as a description of the padding.
     """
     types = after if after.equals(before) else without_field_ids(after)
     return types.with_metadata(_metadata_to_keep(before, after, changed) | dict(own or {}))
@@ -144,7 +144,7 @@ def _spark(row: Any, change: _Change) -> Any:
         if change.keeps(field.name):
             if entry is None:
                 return None
-            # Files of a dataset may have different types, and the description is that of the first file.
+            # The description is from the first file of a dataset, and other files may have other types.
             described = known is None or _spark_nullable(entry["type"]) == known
             fields.append(entry if described else entry | {"type": known})
         elif known is None:
@@ -246,8 +246,8 @@ def field_metadata(field: pa.Field | None, type_: pa.DataType, *, changed: bool)
     """Return the metadata of a field that are correct for its new type and values.
 
     Args:
-        field: the field as it was read; None for a new column.
-        type_: type of the column as it is written.
+        field: field of the input; None for a new column.
+        type_: type of the column in the output.
         changed: whether the values of the column changed.
     """
     if field is None or not field.metadata or (not changed and field.type == type_):
@@ -256,7 +256,7 @@ def field_metadata(field: pa.Field | None, type_: pa.DataType, *, changed: bool)
 
 
 def without_field_ids(schema: pa.Schema) -> pa.Schema:
-    """Return a schema without Iceberg field ids. With ids, readers ignore columns without ids."""
+    """Return a schema without Iceberg field ids. If some columns have ids, readers ignore all others."""
     return pa.schema([_without_id(field) for field in schema], metadata=schema.metadata)
 
 

@@ -10,13 +10,16 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
-from padmask.core.masks import Mask, empty_array, first_flat_indices, index_runs, make_mask, mask_of_rows
+from padmask.core.masks import Mask, empty_array, index_runs, make_mask, mask_of_rows
 from padmask.core.plan import Segments
 from padmask.core.ragged import Ragged
 from padmask.spec.pad import Side
 
 # Up to this number of positions, copying tokens is faster than gathering windows.
 FEW_POSITIONS = 1 << 16
+
+# From this mean length, copying runs of tokens one by one is faster than indexing single tokens.
+LONG_RUN = 128
 
 # Number of values in a block. Larger intermediate arrays cause page faults, which take longer than the
 # arithmetic. Smaller blocks make threads wait for each other: half this size took 25% more time.
@@ -79,8 +82,7 @@ def pad_batch(
     # rows, and takes longer to set up.
     if has_one_slice_a_row and len(segments.counts) * (segments.maxlen or 0) >= FEW_POSITIONS:
         return _pad_windows(ragged, segments, value, target, threads, mask)
-    pad = _pad_tokens if segments.has_one_sequence_a_row else _pad_slices
-    return pad(ragged, segments, value, target, make_mask(segments) if mask is None else mask)
+    return _pad_tokens(ragged, segments, value, target, make_mask(segments) if mask is None else mask)
 
 
 def slice_rows(ragged: Ragged, segments: Segments) -> Ragged:
@@ -88,53 +90,29 @@ def slice_rows(ragged: Ragged, segments: Segments) -> Ragged:
     return Ragged(ragged.values, ragged.starts + segments.starts, segments.counts)
 
 
-def _pad_slices(ragged: Ragged, segments: Segments, value: Any, dtype: np.dtype[Any], mask: Mask) -> Padded:
-    """Pad rows that consist of any number of slices, token by token."""
-    inner = ragged.values.shape[1:]
-    values = empty_array((*mask.shape, *inner), dtype)
-    values[...] = np.asarray(value, dtype=dtype)
-    sources = np.arange(len(segments.counts)) if segments.sources is None else segments.sources
-    targets = _slice_targets(segments)
-    tokens = ragged.values[index_runs(ragged.starts[sources] + segments.starts, segments.counts)]
-    with np.errstate(invalid="ignore"):
-        values.reshape(-1, *inner)[index_runs(targets, segments.counts)] = tokens.astype(
-            dtype, casting="unsafe"
-        )
-    return Padded(values, mask, segments.row_lengths)
-
-
 def _pad_tokens(ragged: Ragged, segments: Segments, value: Any, dtype: np.dtype[Any], mask: Mask) -> Padded:
-    """Pad rows that consist of one sequence each. The tokens fill the True positions of the mask in order."""
+    """Pad rows of any number of slices. The tokens fill the True positions of the mask in order."""
     inner = ragged.values.shape[1:]
     values = empty_array((*mask.shape, *inner), dtype)
     values[...] = np.asarray(value, dtype=dtype)
     starts = ragged.starts if segments.sources is None else ragged.starts[segments.sources]
     with np.errstate(invalid="ignore"):
-        tokens = _take_runs(ragged.values, starts + segments.starts, segments.counts)
+        tokens = take_runs(ragged.values, starts + segments.starts, segments.counts)
         values[mask] = tokens.astype(dtype, casting="unsafe", copy=False)
-    return Padded(values, mask, segments.lengths)
+    return Padded(values, mask, segments.row_lengths)
 
 
-def _take_runs(
+def take_runs(
     values: npt.NDArray[Any], firsts: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]
 ) -> npt.NDArray[Any]:
-    """Return the values of all runs. The result shares memory with `values` if the runs are contiguous."""
+    """Return the values of all runs, one after another. Contiguous runs share memory with `values`."""
     ends = firsts + counts
     if len(firsts) and (firsts[1:] == ends[:-1]).all():
         return values[firsts[0] : ends[-1]]
+    if counts.sum() >= LONG_RUN * len(counts) > 0:
+        runs = zip(firsts.tolist(), ends.tolist(), strict=True)
+        return np.concatenate([values[first:end] for first, end in runs])
     return values[index_runs(firsts, counts)]
-
-
-def _slice_targets(segments: Segments) -> npt.NDArray[np.int64]:
-    """Return the index of the first token of each slice in the flattened output."""
-    firsts = first_flat_indices(segments)
-    if segments.sequences is None:
-        return firsts
-    # The slices of a sequence are adjacent and in order.
-    before = np.cumsum(segments.counts) - segments.counts
-    _, first_slices = np.unique(segments.sequences, return_index=True)
-    targets: npt.NDArray[np.int64] = (firsts - before[first_slices])[segments.sequences] + before
-    return targets
 
 
 def _pad_windows(

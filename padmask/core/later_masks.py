@@ -16,7 +16,7 @@ from padmask.core.metadata import described_names
 from padmask.core.plan import Positions
 from padmask.core.ragged import Ragged
 from padmask.errors import Fault, PaddedError, Place
-from padmask.spec.pad import MaskSpec
+from padmask.spec.mask import MaskSpec
 
 
 def watched_masks(

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from padmask.core.plan import Segments
 from padmask.errors import SpecError
+from padmask.spec.mask import MaskSpec
 from padmask.spec.pad import Side
 
 Mask = npt.NDArray[np.bool_]
@@ -26,6 +27,55 @@ def make_mask(segments: Segments) -> Mask:
     mask[...] = False
     fill_runs(mask, first_flat_indices(segments), segments.lengths, True)
     return mask
+
+
+def as_dialect(mask: Mask, spec: MaskSpec) -> npt.NDArray[Any]:
+    """Return a mask in the dtype, polarity and kind of a `MaskSpec`, of the same shape.
+
+    >>> mask = np.array([[True, True, False]])
+    >>> as_dialect(mask, MaskSpec(polarity="padding", dtype="int8"))
+    array([[0, 0, 1]], dtype=int8)
+    >>> as_dialect(mask, MaskSpec(kind="additive"))
+    array([[ 0.0000000e+00,  0.0000000e+00, -3.4028235e+38]], dtype=float32)
+
+    Args:
+        mask: bool array, True at real tokens.
+        spec: the mask to create.
+    """
+    dtype = np.dtype(spec.written_dtype)
+    if spec.kind == "additive":
+        values: npt.NDArray[Any] = np.where(mask, dtype.type(0), dtype.type(np.finfo(dtype).min))
+        return values
+    return (mask if spec.polarity == "real" else ~mask).astype(dtype, copy=False)
+
+
+def make_positions(segments: Segments, mask: Mask, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """Return the position of each real token in its sequence, and 0 at padding.
+
+    >>> from padmask.core.plan import plan_pad
+    >>> segments = plan_pad(np.array([2, 3]), 3, padding="pre", truncating="post")
+    >>> make_positions(segments, make_mask(segments), "int32").tolist()
+    [[0, 0, 1], [0, 1, 2]]
+
+    Args:
+        segments: positions of the tokens in the output.
+        mask: mask of the segments from `make_mask`: bool, shape (rows, maxlen).
+        dtype: integer dtype of the result.
+
+    Returns:
+        Integers of shape (rows, maxlen).
+    """
+    places = np.arange(mask.shape[1], dtype=dtype)
+    if segments.has_one_sequence_a_row:
+        # Unsigned integers wrap at padding, where the mask is 0.
+        moved: npt.NDArray[Any] = places - segments.first_places.astype(dtype)[:, None]
+        moved *= mask
+        return moved
+    positions = np.zeros(mask.shape, dtype=dtype)
+    runs = first_flat_indices(segments), np.zeros_like(segments.lengths)
+    targets, values = (index_runs(firsts, segments.lengths) for firsts in runs)
+    positions.reshape(-1)[targets] = values
+    return positions
 
 
 def fill_runs(

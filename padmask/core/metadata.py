@@ -11,11 +11,16 @@ import pyarrow as pa
 
 from padmask._version import __version__
 from padmask.core.columns import PadColumn
+from padmask.core.made_columns import made_columns
 from padmask.core.plan import Plan
-from padmask.errors import DataError, Place
-from padmask.spec.pad import MaskSpec, PadSpec, Side
+from padmask.errors import DataError, Place, SpecError
+from padmask.spec.mask import LABELS, Dialect, MaskSpec, Polarity
+from padmask.spec.pad import PadSpec, Side
 
 METADATA_KEY = b"padmask"
+
+# Positions at which a binary mask is True, for each polarity.
+_TRUE_AT: Mapping[Polarity, str] = {"real": "real token", "padding": "padding"}
 
 
 def describe(columns: Sequence[PadColumn], plan: Plan, spec: PadSpec, mask: MaskSpec) -> dict[str, Any]:
@@ -26,15 +31,22 @@ def describe(columns: Sequence[PadColumn], plan: Plan, spec: PadSpec, mask: Mask
         "maxlen_found": plan.found,
         "padding": spec.padding,
         "truncating": spec.truncating,
-        "columns": {column.name: {"dtype": column.dtype, "value": column.value} for column in columns},
+        "columns": {
+            column.name: {"dtype": column.dtype, "value": column.value}
+            for column in [*columns, *made_columns(columns, mask, plan.maxlen)]
+        },
         "keep_first": spec.keep_first,
         "keep_last": spec.keep_last,
         "windows": None if spec.windows is None else asdict(spec.windows),
         "buckets": list(plan.edges) or None,
+        "batches": None if spec.batches is None else asdict(spec.batches),
         "mask_column": mask.column,
-        "mask_dtype": mask.dtype or "bool",
-        "mask_true": "real token",
+        "mask_dtype": mask.written_dtype,
+        "mask_kind": mask.kind,
+        "mask_true": _TRUE_AT[mask.polarity] if mask.kind == "binary" else None,
         "length_column": mask.length_column,
+        "position_ids": mask.position_ids,
+        "labels_from": mask.labels_from,
     }
 
 
@@ -48,6 +60,9 @@ class Described:
         length: name of the length column; None if there is no length column.
         padding: side of the padding.
         windows: whether rows were split into windows.
+        dialect: how the mask marks real tokens and padding.
+        made: names of the columns in `values` that padding added: positions and labels.
+        batches: whether rows were divided into batches.
     """
 
     values: Mapping[str, Any]
@@ -55,6 +70,9 @@ class Described:
     length: str | None
     padding: Side
     windows: bool = False
+    dialect: Dialect = Dialect()  # noqa: RUF009 - it is frozen
+    made: tuple[str, ...] = ()
+    batches: bool = False
 
     def present(self, names: Iterable[str]) -> tuple[str | None, str | None]:
         """Return the names of the mask and length columns.
@@ -91,7 +109,7 @@ def read_descriptions(
     try:
         meta = json.loads(text)
         found = [_read(group) for group in (meta, *meta.get("others", ()))]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, SpecError, StopIteration):
         raise DataError("the padmask metadata are not valid", place=place, remedy=remedy) from None
     return found
 
@@ -99,8 +117,21 @@ def read_descriptions(
 def _read(group: Mapping[str, Any]) -> Described:
     """Parse the description of one group of columns, or raise a ValueError."""
     values = {name: column["value"] for name, column in group["columns"].items()}
-    windows = group.get("windows") is not None
-    found = Described(values, group["mask_column"], group["length_column"], group["padding"], windows)
+    # Earlier versions of padmask wrote only masks that are True at real tokens.
+    is_true = group.get("mask_true") or _TRUE_AT["real"]
+    polarity = next(name for name, place in _TRUE_AT.items() if place == is_true)
+    dialect = Dialect(polarity=polarity, kind=group.get("mask_kind", "binary"))
+    made = [group.get("position_ids"), *([LABELS] if group.get("labels_from") is not None else [])]
+    found = Described(
+        values,
+        group["mask_column"],
+        group["length_column"],
+        group["padding"],
+        group.get("windows") is not None,
+        dialect,
+        tuple(str(name) for name in made if name in values),
+        group.get("batches") is not None,
+    )
     if not (
         isinstance(found.mask, str | None)
         and isinstance(found.length, str | None)

@@ -17,6 +17,7 @@ from padmask.core.first_rows import FirstRows
 from padmask.core.keep_ends import Ends, find_large_ends, read_ends
 from padmask.core.kernel import pad_batch
 from padmask.core.length_stats import LengthStats
+from padmask.core.made_columns import check_made, made_values
 from padmask.core.masks import make_mask
 from padmask.core.padding import check_names
 from padmask.core.plan import make_plan
@@ -27,7 +28,8 @@ from padmask.core.table import ColumnGroup, unequal_fault
 from padmask.errors import DataError, PaddedError, SpecError, raise_first_fault
 from padmask.spec.columns import Column, Columns, unknown_column
 from padmask.spec.cuts import refuse_in_memory
-from padmask.spec.pad import DEFAULT_DTYPE, MaskSpec, PadSpec
+from padmask.spec.mask import MaskSpec
+from padmask.spec.pad import DEFAULT_DTYPE, PadSpec
 
 # Arrow types of tokens, by kind. Python floats have no width, so they become float32.
 _TYPES = {"int": pa.int64(), "float": pa.float32(), "string": pa.string(), "bool": pa.bool_()}
@@ -121,6 +123,7 @@ class ColumnPadder:
         for column, alone, mask in own_groups(schema, self._columns, self._spec, self._mask):
             groups.append(ColumnGroup(self._resolve(schema, [column], alone), alone, mask))
         columns = [column for group in groups for column in group.columns]
+        check_made(schema, groups[0].columns, found.mask)
         check_names(schema, columns, found.mask, found.replaced)
         return _Choice(groups, found.ones, found.dropped)
 
@@ -188,18 +191,14 @@ def _pad_group(
         ends, faults = read_ends(group.spec, len(lengths), partial(_numbers_of, values, group.spec))
         raise_first_fault([*faults, *find_large_ends(lengths, ends, plan, group.spec)])
     segments = make_segments(lengths, plan, group.spec, ends)
-    real, mask = make_mask(segments), group.mask
+    real = make_mask(segments)
     arrays = {
         column.name: pad_batch(
             ragged[column.name], segments, value=column.value, dtype=column.numpy_dtype, mask=real
         ).values
         for column in group.columns
     }
-    if mask.column is not None:
-        arrays[mask.column] = real if mask.dtype in (None, "bool") else real.astype(mask.dtype)
-    if mask.length_column is not None:
-        arrays[mask.length_column] = segments.lengths.astype(np.int32)
-    return arrays
+    return arrays | made_values(group.columns, group.mask, segments, ragged, real)
 
 
 def _numbers_of(values: Mapping[str, Sequence[Any]], spec: PadSpec, name: str) -> list[Any]:

@@ -15,6 +15,7 @@ from padmask.core.first_rows import FirstRows
 from padmask.core.keep_ends import Ends, find_large_ends, read_ends
 from padmask.core.later_masks import check_ones, later_zero, padded_rows
 from padmask.core.length_stats import LengthStats
+from padmask.core.made_columns import check_made
 from padmask.core.metadata import groups_to_keep
 from padmask.core.padding import check_names, refuse_padded
 from padmask.core.plan import Plan, Positions, make_plan, needs_lengths
@@ -26,7 +27,8 @@ from padmask.errors import Place, SpecError, raise_first_fault
 from padmask.spec.checks import or_default
 from padmask.spec.columns import Columns
 from padmask.spec.cuts import refuse_in_memory, refuse_unused_cuts
-from padmask.spec.pad import MaskSpec, PadSpec, RowPolicy
+from padmask.spec.mask import MaskSpec
+from padmask.spec.pad import PadSpec, RowPolicy
 
 
 def pad_table(
@@ -76,6 +78,7 @@ def pad_table(
         choice = choose_together(schema, columns, spec, mask, first, old)
     groups = [ColumnGroup(choose_columns(schema, choice.columns, spec), spec, choice.mask)]
     groups += [ColumnGroup(choose_columns(schema, [column], alone), alone, its) for column, alone, its in own]
+    check_made(schema, groups[0].columns, choice.mask)
     check_names(
         schema, [column for group in groups for column in group.columns], choice.mask, choice.replaced
     )

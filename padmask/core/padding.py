@@ -14,7 +14,8 @@ from padmask.core.columns import MASK_NAMES, PadColumn, only_field
 from padmask.core.first_rows import FirstRows
 from padmask.core.metadata import METADATA_KEY, Described, read_descriptions
 from padmask.errors import DataError, PaddedError, Place, SpecError
-from padmask.spec.pad import MaskSpec, Side
+from padmask.spec.mask import MaskSpec
+from padmask.spec.pad import Side
 
 
 @dataclass(frozen=True)
@@ -317,7 +318,7 @@ def check_names(
             pad has the same name.
         PaddedError: the existing column is a mask.
     """
-    for name in mask.names:
+    for name in (name for name in mask.names if name not in mask.made):
         if name in [column.name for column in columns]:
             raise SpecError(
                 f"Column {name!r} is a column to pad, and cannot also be the mask or length column. Choose "

@@ -14,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from padmask.core.arrow_lists import mask_lists, to_arrow, to_lists
+from padmask.core.arrow_lists import to_arrow, to_lists
 from padmask.core.columns import PadColumn, is_label
 from padmask.core.foreign_metadata import carry_metadata, field_metadata
 from padmask.core.kernel import pad_batch
+from padmask.core.made_columns import made_values
 from padmask.core.masks import Mask
 from padmask.core.metadata import describe, describe_groups
 from padmask.core.plan import Plan, Positions, Segments
@@ -26,7 +27,8 @@ from padmask.core.ragged import Ragged, find_misfits
 from padmask.core.source_columns import source_columns
 from padmask.core.windows import repeated_mask
 from padmask.errors import Fault
-from padmask.spec.pad import MaskSpec, PadSpec
+from padmask.spec.mask import MaskSpec
+from padmask.spec.pad import PadSpec
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class ColumnGroup:
     Args:
         columns: columns to pad. The lengths of the first column determine the mask.
         spec: how to pad.
-        mask: mask and length columns to add.
+        mask: mask, length column, positions and labels to add.
     """
 
     columns: Sequence[PadColumn]
@@ -102,9 +104,19 @@ def pad_rows(
         without: names of columns to leave out.
         numbers: number of each source row in the input: int64, shape (source rows,).
     """
+    return replace_columns(batch, padded_arrays(rows, groups, fixed_size, numbers), without)
+
+
+def padded_arrays(
+    rows: Mapping[str, Ragged],
+    groups: Sequence[tuple[ColumnGroup, Segments]],
+    fixed_size: bool = False,
+    numbers: Positions | None = None,
+    batch: int = 0,
+) -> dict[str, pa.Array]:
+    """Return the columns that padding changes or adds, by name. `batch` is the number of their batch."""
     arrays: dict[str, pa.Array] = {}
     for group, segments in groups:
-        mask, padded = group.mask, None
         known: Mask | None = None
         windows = group.spec.windows
         repeated = repeated_mask(segments) if windows is not None and windows.labels == "new" else None
@@ -116,14 +128,14 @@ def pad_rows(
             if repeated is not None and is_label(column):
                 padded.values[repeated] = column.value
             arrays[column.name] = to_lists(padded.values, column.dtype, fixed_size)
-        assert padded is not None
-        if mask.column is not None:
-            arrays[mask.column] = mask_lists(padded.mask, mask.dtype or "bool", fixed_size)
-        if mask.length_column is not None:
-            arrays[mask.length_column] = to_arrow(padded.lengths.astype(np.int32))
+        assert known is not None
+        made = made_values(group.columns, group.mask, segments, rows, known, repeated)
+        for name, values in made.items():
+            is_list = values.ndim > 1
+            arrays[name] = to_lists(values, str(values.dtype), fixed_size) if is_list else to_arrow(values)
         if numbers is not None:
-            arrays |= source_columns(segments, group.spec, numbers)
-    return replace_columns(batch, arrays, without)
+            arrays |= source_columns(segments, group.spec, numbers, batch)
+    return arrays
 
 
 def replace_columns(

@@ -31,7 +31,7 @@ def refuse_struct_field(schema: pa.Schema, name: str) -> None:
 
     Args:
         schema: columns of the input.
-        name: requested column, which may be a short form such as `data.input_ids:int64=0`.
+        name: requested column as the user wrote it, for example `data.input_ids:int64=0`.
 
     Raises:
         SpecError: the input has no column of this name, and the first part of the name is a struct column.

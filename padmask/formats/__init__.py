@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any, BinaryIO
 
@@ -99,6 +99,22 @@ def row_group_sizes(format_: FormatTraits, source: Source) -> list[int]:
     """Return the compressed size of each row group of a file, in bytes."""
     sizes: list[int] = _load(format_.row_groups)(source)
     return sizes
+
+
+def why_not_kept(format_: FormatTraits, type_: pa.DataType) -> str | None:
+    """Return why a file cannot store a column of this type that is not padded; None if it can."""
+    why: str | None = _load(format_.keeps)(type_)
+    return why
+
+
+def describe_columns(
+    format_: FormatTraits, column_notes: Mapping[str, str]
+) -> tuple[Sequence[str], Sequence[str]]:
+    """Convert the writer's notes on columns to warnings and remarks for the summary."""
+    if not column_notes or format_.describe is None:
+        return (), ()
+    warnings, remarks = _load(format_.describe)(column_notes)
+    return warnings, remarks
 
 
 def format_reject(batch: Batch, row: int, reason: str) -> bytes:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.types as pat
 
-from padmask.core.arrow_lists import take_rows
+from padmask.core.arrow_lists import list_lengths, take_rows, to_numpy
 from padmask.core.metadata import METADATA_KEY, Described, read_descriptions
 from padmask.errors import AccessError, DataError, OutputError, PaddedError, UnreadableError, UnsupportedError
 from padmask.formats import other_formats
@@ -27,11 +27,14 @@ from padmask.spec.formats import FORMATS, FormatTraits
 from padmask.storage.output import BorrowedStream
 from padmask.storage.source import Source
 
-# Number of values in a slice. The reader splits record batches of any size into slices.
+# Maximum number of values in a chunk. The reader splits larger record batches.
 SLICE_VALUES = 1 << 20
 
 # Maximum size of the text in a row group, in bytes. Several row groups are in memory at the same time.
 GROUP_BYTES = 128 << 20
+
+# Size of one position of a batch, so that a row group has about 2**22 positions.
+POSITION_BYTES = 32
 
 # End-of-stream marker: a continuation marker and a length of 0. Arrow before 0.15 wrote only the length.
 END_MARK = b"\xff\xff\xff\xff\0\0\0\0"
@@ -175,7 +178,8 @@ class ArrowReader:
 
     def __init__(self, source: Source, batch_rows: int | None = None) -> None:
         self._source = source
-        # The schema is read first, and a pipe cannot be read again from the start.
+        # The reader reads the input twice: first the schema, and then all data from the start. A pipe must be
+        # copied to a file for this.
         source.spool()
         self._is_file = source.first_bytes().startswith(b"ARROW1")
         self._schema: pa.Schema | None = None
@@ -259,11 +263,12 @@ class ArrowReader:
         """Raise an error if the file contains data that its footer does not list, such as an appended file.
 
         Raises:
-            UnreadableError: the file contains such data, so rows would be missing.
+            UnreadableError: the footer does not list all data of the file, so rows would be missing.
         """
         end, footer = file_bounds(raw)
         raw.seek(0)
-        # Between them are only an end-of-stream marker, and zeros up to a multiple of 64 bytes.
+        # Between the last message and the footer, a valid file has only an end-of-stream marker, and zeros up
+        # to a multiple of 64 bytes.
         if not 0 <= footer - end <= len(END_MARK) + 64:
             raise UnreadableError(
                 f"{self._source.name}: the footer does not match the {footer - end:,} bytes before it. If "
@@ -296,7 +301,7 @@ def _padding_of(schema: pa.Schema) -> list[Described] | bytes | None:
 
 def cut_batch(chunk: Chunk, rows: int) -> tuple[Chunk, int]:
     """Return at most the first `rows` rows of a chunk, and the number of returned rows."""
-    # A larger number may not fit into Arrow's 64-bit integers.
+    # `rows` may be larger than the largest 64-bit integer, so limit it first.
     data = chunk.data.slice(0, min(rows, chunk.data.num_rows))
     return replace(chunk, data=data), data.num_rows
 
@@ -416,6 +421,7 @@ class RowGroups:
         self._schema, self._rows = layout.schema, layout.group_rows
         self._texts = [i for i, field in enumerate(self._schema) if _is_text(field.type)]
         self._views = [i for i, field in enumerate(self._schema) if _is_view(field.type)]
+        self._groups = layout.groups
         self._pending: list[pa.RecordBatch] = []
         self._count = self._bytes = 0
 
@@ -439,7 +445,7 @@ class RowGroups:
             self._pending, self._count, self._bytes = [], 0, 0
 
     def _join(self, batches: Sequence[pa.RecordBatch]) -> pa.Table:
-        """Join batches to one row group. Remove text to which only views in other row groups refer."""
+        """Join batches to one row group. Copy string views, so that the row group has only its own text."""
         table = pa.Table.from_batches(batches, schema=self._schema)
         for i in self._views:
             field = self._schema.field(i)
@@ -459,6 +465,14 @@ class RowGroups:
         for i in (*self._texts, *self._views):
             column = batch.column(i)
             sizes += np.diff(_offsets(column.cast(_plain(column.type)) if i in self._views else column))
+        if self._groups is not None and len(sizes):
+            numbers, padded = (batch.column(name) for name in self._groups)
+            sizes += POSITION_BYTES * list_lengths(padded)[0]
+            # The last row of a batch has the size of the batch, so a row group ends after this row.
+            lasts = np.append(np.flatnonzero(np.diff(to_numpy(numbers))), len(sizes) - 1)
+            totals = np.diff(np.cumsum(sizes)[lasts], prepend=0)
+            sizes = np.zeros_like(sizes)
+            sizes[lasts] = totals
         return sizes
 
 

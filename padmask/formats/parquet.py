@@ -40,10 +40,10 @@ from padmask.formats.row_sizes import VALUE_BYTES
 from padmask.spec.formats import FORMATS
 from padmask.storage.source import Source
 
-# Without this buffer size, pyarrow would read a complete row group into memory.
+# Buffer size in bytes. Without a buffer size, pyarrow would read a complete row group into memory.
 BUFFER_BYTES = 1 << 20
 
-# Number of row groups that are encoded while more rows are padded. Each needs memory.
+# Maximum number of row groups that threads encode while more rows are padded. Each row group needs memory.
 PENDING_GROUPS = 1
 
 # Key of the file metadata that contains the Arrow schema, including its metadata.
@@ -176,7 +176,7 @@ def _check_groups(source: Source, metadata: pq.FileMetaData) -> None:
 
 
 class ParquetWriter:
-    """Writer for Parquet files with row groups of a fixed number of rows, zstd and data page version 1.
+    """Writer for Parquet files with a fixed number of rows per row group, zstd and data page version 1.
 
     Threads encode each column of a row group as a separate file, and the writer joins these files.
     """

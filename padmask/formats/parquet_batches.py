@@ -16,14 +16,14 @@ BATCH_VALUES = 1 << 19
 # Maximum number of rows in a batch.
 BATCH_ROWS = 1 << 16
 
-# pyarrow decodes a fixed number of rows at a time, but the footer has only the average length of the rows of
-# a row group, and long rows may follow short rows. So pyarrow decodes few rows at a time, and several such
-# pieces become one batch. More pieces would take longer.
+# Number of pieces per batch if all rows have the average length. pyarrow decodes a fixed number of rows at a
+# time. The footer has only the average length of the rows, and some rows may be much longer. With smaller
+# pieces, long rows need less memory, but decoding takes longer.
 PIECES = 4
 PIECE_ROWS = (8, 1 << 10)
 
-# Number of rows that pyarrow decodes at a time from remote storage, where a safe look at the counts in the
-# footer would need a second request for each row group.
+# Number of rows that pyarrow decodes at a time from remote storage. The counts in the footer are not used for
+# this, because checking them first would need a second request for each row group.
 REMOTE_ROWS = 1 << 8
 
 
@@ -63,8 +63,8 @@ def _pieces(
 def _piece_rows(file: pq.ParquetFile, number: int, names: Sequence[str] | None) -> int:
     """Return the number of rows to decode at a time: a power of 2, from the column sizes in the footer."""
     low, high = PIECE_ROWS
-    # With a broken footer, reading a row raises an error, but reading the counts of a column would abort the
-    # process. So look only at the columns that were read.
+    # If the footer is broken, reading the counts of a column would abort the process, but reading a row
+    # raises an error. Therefore, read a row first, and then only the counts of the same columns.
     next(file.iter_batches(1, row_groups=[number], columns=names), None)
     group = file.metadata.row_group(number)
     read = (i for i in range(group.num_columns) if _is_read(file.schema.column(i).path, names))

@@ -1,7 +1,7 @@
 """Read Parquet timestamps of type INT96, the default of Spark, Hive and Impala, as microseconds.
 
-INT96 stores nanoseconds since year -4712. A 64-bit number of nanoseconds cannot represent times after 2262,
-and Spark does not support it.
+INT96 stores a day, counted from the year -4712, and the nanoseconds of the day. A timestamp with 64-bit
+nanoseconds cannot represent times after 2262, and Spark does not support nanoseconds.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from padmask.core.arrow_lists import null_flags, to_numpy
 from padmask.core.foreign_metadata import SPARK
 from padmask.errors import UnsupportedError
 
-# Keys of the file metadata that Spark writes. Its INT96 timestamps are in UTC.
+# Keys of the file metadata that only Spark writes. The INT96 timestamps in files of Spark are in UTC.
 _SPARK_KEYS = (SPARK, b"org.apache.spark.version")
 
 _MICROSECONDS = pa.timestamp("us")
@@ -42,7 +42,7 @@ def int96_columns(schema: Any) -> dict[str, int]:
 def with_time_zone(
     schema: pa.Schema, columns: Mapping[str, int], metadata: Mapping[bytes, bytes] | None
 ) -> pa.Schema:
-    """Return the columns with UTC as the time zone of the INT96 timestamps that Spark wrote.
+    """Return the schema. If Spark wrote the file, the INT96 timestamps have the time zone UTC.
 
     Args:
         schema: columns with INT96 values as microseconds.

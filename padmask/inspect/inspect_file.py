@@ -35,7 +35,8 @@ from padmask.spec.checks import at_least, instance, optional
 from padmask.spec.columns import Columns, as_list
 from padmask.spec.files import ReadOptions, read_options
 from padmask.spec.formats import RECOMMENDED_FORMAT
-from padmask.spec.pad import MaskSpec, PadSpec, RowPolicy, Side
+from padmask.spec.mask import MaskSpec
+from padmask.spec.pad import PadSpec, RowPolicy, Side
 from padmask.spec.show import ShowSpec
 from padmask.spec.sides import checked_side
 from padmask.spec.windows import WINDOW_COLUMNS

@@ -24,7 +24,8 @@ CUT = {True: "×", False: "x"}
 
 CUT_STYLE = "red"
 
-# States of the positions in a grid. OUTSIDE is beside a row without cut tokens.
+# States of the positions in a grid. OUTSIDE is a position without a token or padding. Such positions exist if
+# another row has more cut tokens.
 OUTSIDE, PADDING, REAL, REMOVED = range(4)
 
 
@@ -35,8 +36,8 @@ def make_grid(seen: Inspection, console: Console) -> list[RenderableType]:
     If rows are wider than the terminal, a cell stands for several positions.
 
     Args:
-        seen: result with at least one shown row.
-        console: console for which the grid is made.
+        seen: result of `inspect_file` with at least one row to show.
+        console: console that prints the grid.
     """
     shown, unicode = seen.shown, is_unicode(console)
     numbers = [str(row.row) for row in shown]

@@ -42,7 +42,8 @@ class Cluster(Executor):
         self._client = client
         self.workers = sum(client.nthreads().values())
         self._run, self._numbers = uuid4().hex, count()
-        # The Dask future of each task, by the caller's future. Dask drops tasks without such a reference.
+        # The Dask future of each unfinished task, keyed by the caller's future. Without a reference to the
+        # Dask future, Dask would cancel the task.
         self._waiting: dict[Future[Any], Any] = {}
         # Tasks whose workers died, maybe because of other tasks. They run again, one at a time.
         self._suspects: deque[Task] = deque()
@@ -59,7 +60,7 @@ class Cluster(Executor):
         return future
 
     def _send(self, task: Task) -> None:
-        # Dask's own executor is not used, because it never reports a result that cannot be fetched.
+        # Dask's own executor is not used. If it cannot fetch a result, its future never ends.
         try:
             sent = self._client.submit(begun_on_one_core, self._run, task.number, task.call, pure=False)
         except Exception as error:  # noqa: BLE001 - set on the future of the caller

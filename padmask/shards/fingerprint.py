@@ -21,10 +21,10 @@ from padmask.spec.files import FileOptions
 from padmask.storage.urls import display_path
 from padmask.stream.job import Job, PadRequest
 
-# The version in a fingerprint of a file that cannot be read.
+# Text that a fingerprint contains for a file that cannot be read, instead of the version of the file.
 LEFT_OUT = "left out"
 
-# Options that do not change a shard without bad rows. The fingerprint contains all other options.
+# Options that do not change the shards of inputs without bad rows. A fingerprint contains all other options.
 WITHOUT_EFFECT = frozenset({"on_error", "rejects", "batch_rows", "threads", "max_bytes"})
 
 
@@ -44,7 +44,8 @@ class Fingerprint:
         name: hash of the options and the input names. Two jobs with the same hash write the same shard from
             the same input file.
         options: options of the job as text, keyed by option name.
-        inputs: text for each input that changes if the input changes, keyed by path or URL without secrets.
+        inputs: version of each input as text, keyed by path or URL without secrets. The version changes if
+            the input changes.
         measured: whether a pass over all inputs found maxlen or the column types. If True, no input may
             change.
     """
@@ -98,7 +99,7 @@ def fingerprint_job(
         asked: columns and options that the user requested.
         files: formats and limits.
         output_format: format of the output.
-        shard_bytes: a Parquet file that is larger than this size in bytes is split.
+        shard_bytes: size in bytes above which a Parquet file is split.
         measured: whether a pass over all inputs finds maxlen or the column types.
     """
     files = replace(files, output_format=output_format)

@@ -14,7 +14,7 @@ from padmask.storage.folder import OutputFolder
 from padmask.storage.names import MANIFEST, REPLACING, UNFINISHED, is_data
 from padmask.storage.urls import display_path
 
-# Other names with the same prefix are not files of padmask.
+# Names of files in staging folders. Files of users may have the same prefix, but no 16 hexadecimal digits.
 _STAGED = re.compile(rf"{UNFINISHED}[0-9a-f]{{16}}/")
 
 
@@ -85,7 +85,7 @@ class FolderListing:
         if lost:
             raise OutputError(
                 f"The folder {str(self.folder)!r} contains files of an earlier run that this run does not "
-                f"replace: {join_few(lost)}. Choose another folder, or delete them with --delete."
+                f"replace: {join_few(lost)}. Choose another folder, or delete these files with --delete."
             )
 
 

@@ -7,7 +7,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import reduce
 from typing import Any
 
@@ -103,6 +103,7 @@ class ShardRecord:
         fault: reason why the shard was skipped and has no file; empty for a padded shard.
         late: names of columns that have no values in the first rows of the dataset, but one value per token
             in later rows.
+        column_notes: notes of the writer on columns, as in `PaddedRows`.
         buckets: files of the buckets that have rows, in ascending order of maxlen; empty without buckets.
     """
 
@@ -115,6 +116,7 @@ class ShardRecord:
     version: str = ""
     fault: str = ""
     late: tuple[str, ...] = ()
+    column_notes: dict[str, str] = field(default_factory=dict)
     buckets: tuple[BucketFile, ...] = ()
 
     @property
@@ -125,6 +127,11 @@ class ShardRecord:
         return tuple(
             OutputFile(bucket.name, bucket.size, bucket.sha256, bucket.maxlen) for bucket in self.buckets
         ) or (OutputFile(self.name, self.size, self.sha256),)
+
+    def with_rows(self, padded: PaddedRows) -> ShardRecord:
+        """Return the record with the counts and notes of the padded rows."""
+        notes = dict(padded.column_notes)
+        return replace(self, ledger=padded.ledger, late=padded.late, column_notes=notes)
 
     @property
     def rows_refused(self) -> int:
@@ -150,6 +157,7 @@ class ShardRecord:
         late = tuple(known["late"])
         record = cls(**own | {"ledger": Ledger(**known["ledger"]), "late": late, "buckets": buckets})
         texts = [record.name, record.source, record.sha256, record.version, record.fault, *record.late]
+        texts += [*record.column_notes.values()]
         texts += [text for bucket in buckets for text in (bucket.name, bucket.sha256)]
         counts = [record.index, record.size, *asdict(record.ledger).values()]
         counts += [n for bucket in buckets for n in (bucket.maxlen, bucket.rows, bucket.tokens, bucket.size)]
@@ -181,12 +189,11 @@ def plan_of(known: Mapping[str, Any]) -> Plan:
 
 def total(records: Sequence[ShardRecord]) -> PaddedRows:
     """Add up the rows of all shards."""
-    return reduce(
-        PaddedRows.__add__, (PaddedRows(record.ledger, record.late) for record in records), PaddedRows()
-    )
+    rows = (PaddedRows(record.ledger, record.late, record.column_notes) for record in records)
+    return reduce(PaddedRows.__add__, rows, PaddedRows())
 
 
-def rows_of_buckets(records: Sequence[ShardRecord], edges: Sequence[int]) -> tuple[BucketRows, ...]:
+def sum_buckets(records: Sequence[ShardRecord], edges: Sequence[int]) -> tuple[BucketRows, ...]:
     """Add up the rows of each bucket over all shards.
 
     Args:
@@ -249,6 +256,7 @@ class Manifest:
                 one.version,
                 one.fault,
                 one.late,
+                one.column_notes,
                 tuple(BucketFile(**asdict_of(bucket)) for bucket in one.buckets),
             )
             for one in found.shards

@@ -10,21 +10,22 @@ from dataclasses import replace
 from padmask.errors import join_few
 from padmask.shards.dataset_job import make_dataset_job
 from padmask.shards.driver import Driver, FinishedDataset
-from padmask.shards.manifest import rows_of_buckets, total
+from padmask.shards.manifest import sum_buckets, total
 from padmask.shards.pool import WorkerPool
 from padmask.shards.split import SHARD_BYTES
 from padmask.spec.checks import at_least, flag, optional, or_default
 from padmask.spec.columns import Columns, as_list
 from padmask.spec.files import FileOptions
-from padmask.spec.pad import MaskSpec, PadSpec, RowPolicy
+from padmask.spec.mask import MaskSpec
+from padmask.spec.pad import PadSpec, RowPolicy
 from padmask.storage.conflicts import refuse_among_data, refuse_inside, refuse_missing_folder
 from padmask.storage.folder import OutputFolder
 from padmask.storage.urls import checked_path, checked_paths, refuse_mistyped
 from padmask.stream.inputs import Paths
 from padmask.stream.job import PadRequest
 from padmask.stream.ledger import PadResult
-from padmask.stream.pad import make_result
 from padmask.stream.progress import ProgressCallback
+from padmask.stream.result import make_result
 
 DELETED = "files of the earlier dataset that were deleted, because no new file has the same name: {:,}"
 
@@ -121,10 +122,11 @@ def pad_dataset(  # noqa: PLR0913 - one keyword for each group of options
             stack.callback(output.remove_if_empty)
         finished = Driver(job, pool).run(resume=resume, delete=delete)
     notes = (*job.notes, *_notes_on(finished))
-    result = make_result(total(finished.records), finished.plan, job.work.job, notes)
+    work, padded = job.work, total(finished.records)
+    result = make_result(padded, finished.plan, work.job, work.output_format, notes)
     faults = tuple(sorted(record.fault for record in finished.records if record.fault))
     shards, resumed = len(finished.records) - len(faults), len(finished.decision.kept)
-    buckets = rows_of_buckets(finished.records, finished.plan.edges)
+    buckets = sum_buckets(finished.records, finished.plan.edges)
     return replace(result, shards=shards, resumed=resumed, faults=faults, buckets=buckets)
 
 

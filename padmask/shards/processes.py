@@ -21,7 +21,8 @@ from padmask.storage.system import die_with
 # Number of worker deaths after which a task fails.
 TRIES = 3
 
-# Number of times that a cluster runs a task again, without other such tasks, before the task fails.
+# Number of times that a cluster reruns a task whose worker died, before the task fails. Such tasks run one at
+# a time.
 ALONE = 2
 
 # Topic under which the Dask scheduler records which worker has started which task.
@@ -33,8 +34,8 @@ WORKERS_DIED = (
 )
 
 _NOT_STARTED = (
-    "Worker processes exit when they start. In a script, call padmask below if __name__ == '__main__'. "
-    "Otherwise free some memory, or use fewer workers."
+    "Worker processes exit when they start. If a script calls padmask, put the call below "
+    "if __name__ == '__main__'. Otherwise, free some memory, or use fewer workers."
 )
 
 # The program of a worker. Python starts with a safe path, so that it imports nothing from the current folder.
@@ -217,7 +218,13 @@ def use_one_core() -> None:
 
 
 def begun_on_one_core(run: str, number: int, call: Call) -> Any:
-    """Record on the scheduler that this worker has started a task, then run the task."""
+    """Record on the scheduler that this worker has started a task, then run the task.
+
+    Args:
+        run: ID of the run.
+        number: number of the task in the run.
+        call: the function and its arguments.
+    """
     from distributed import get_worker
     from distributed.utils import sync
 

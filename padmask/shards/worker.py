@@ -89,7 +89,7 @@ def _pad_to_file(run: PadRun, record: ShardRecord, plan: Plan, work: ShardWork) 
         run, plan, place.path, work.output_format, place.sealed, final_path=place.final_path
     )
     [(sha256, size)] = sums
-    return replace(record, ledger=padded.ledger, late=padded.late, size=size, sha256=sha256)
+    return replace(record.with_rows(padded), size=size, sha256=sha256)
 
 
 def _pad_to_buckets(run: PadRun, record: ShardRecord, plan: Plan, work: ShardWork) -> ShardRecord:
@@ -107,7 +107,7 @@ def _pad_to_buckets(run: PadRun, record: ShardRecord, plan: Plan, work: ShardWor
         name = bucket_file(edge, record.name)
         files.append(BucketFile(edge, name, ledger.rows_written, tokens, size, sha256))
     size = sum(file.size for file in files)
-    return replace(record, ledger=padded.ledger, late=padded.late, size=size, buckets=tuple(files))
+    return replace(record.with_rows(padded), size=size, buckets=tuple(files))
 
 
 def _place_of(

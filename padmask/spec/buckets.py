@@ -96,29 +96,29 @@ def checked_buckets(name: str, value: Any) -> Buckets:
 
 
 def maxlen_with_buckets(
-    buckets: Buckets | None, maxlen: int | str, multiple: int | None, others: Iterable[str]
+    buckets: Buckets | None, maxlen: int | str, multiple: int | None, *, has_own: bool = False
 ) -> int | str:
     """Check the options that buckets depend on, and return maxlen: the last edge, if the edges are given.
 
-    >>> maxlen_with_buckets((64, 128), "longest", None, ())
+    >>> maxlen_with_buckets((64, 128), "longest", None)
     128
 
     Args:
         buckets: checked value of `buckets`.
         maxlen: value of `maxlen`. It limits the last edge if `buckets` is a number.
         multiple: value of `pad_to_multiple_of`.
-        others: names of other options that the user set and that cannot be used with buckets.
+        has_own: whether columns have a maxlen of their own.
 
     Raises:
         SpecError: the options contradict each other.
     """
     if buckets is None:
         return maxlen
-    for name in others:
+    if has_own:
         raise SpecError(
-            f"`buckets` cannot be used with `{name}`, because each of them determines the length of a row. "
+            "Buckets need columns with the same lengths, so `own_lengths` cannot be used with `buckets`. "
             "Remove one of the two.",
-            options=["buckets", name],
+            options=["own_lengths", "buckets"],
         )
     if isinstance(buckets, int):
         if maxlen == 0:

@@ -1,4 +1,4 @@
-"""Options for padding: the dataclasses `PadSpec`, `MaskSpec` and `RowPolicy`.
+"""Options for padding: the dataclasses `PadSpec` and `RowPolicy`.
 
 The names are those of Keras (`maxlen`, `padding`, `truncating`, `value`). This module does not use the data.
 Other modules check whether a column exists and how long the rows are.
@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from padmask.errors import SpecError
-from padmask.spec.batches import BATCH, SOURCE_ROW, BatchSpec
+from padmask.spec.batches import BATCH, SHAPE_OPTIONS, SOURCE_ROW, BatchSpec
 from padmask.spec.buckets import Buckets, checked_buckets, maxlen_with_buckets
 from padmask.spec.checks import (
     as_int,
@@ -19,10 +19,10 @@ from padmask.spec.checks import (
     choice,
     flag,
     instance,
+    integer,
     one_of,
     optional,
     pairs_of,
-    string,
 )
 from padmask.spec.maxlen import percentile_hint, percentile_of
 from padmask.spec.sides import checked_side
@@ -46,8 +46,6 @@ DTYPES = (*INTEGER_DTYPES, *FLOAT_DTYPES, "string")
 
 # Columns of bools stay bools, so only a column can have this dtype.
 COLUMN_DTYPES = (*DTYPES, "bool")
-
-MASK_DTYPES = ("bool", "int8", "uint8", "int16", "int32", "int64", "float32", "float64")
 
 DEFAULT_DTYPE = "int32"
 
@@ -84,6 +82,9 @@ class PadSpec:
             in the bucket with the smallest edge that holds the row. If None, all rows have one maxlen.
         batches: how to divide the rows into batches of a token budget, each with a maxlen of its own.
         source_row: whether buckets and batches have a column `source_row` with the number of the source row.
+        int_dtype: dtype of integer columns of tables for which neither `dtype` nor the column sets a dtype.
+        label_value: pad value of the columns `labels` and `label_ids`, if the column sets no value. If None,
+            -100 for labels that are padded by default, and `value` for labels that are requested by name.
 
     Raises:
         SpecError: an argument is not valid, or the kept ends do not fit in `maxlen`.
@@ -106,6 +107,8 @@ class PadSpec:
     buckets: Buckets | None = None
     batches: BatchSpec | None = None
     source_row: bool = True
+    int_dtype: str = DEFAULT_DTYPE
+    label_value: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "own_lengths", pairs_of("own_lengths", self.own_lengths))
@@ -122,9 +125,11 @@ class PadSpec:
             batches=optional(instance(BatchSpec)),
             buckets=optional(checked_buckets),
             source_row=flag,
+            int_dtype=choice(INTEGER_DTYPES),
+            label_value=optional(integer),
         )
-        others = [name for name in ("own_lengths", "batches") if getattr(self, name)]
-        length = maxlen_with_buckets(self.buckets, self.maxlen, self.pad_to_multiple_of, others)
+        has_own = bool(self.own_lengths)
+        length = maxlen_with_buckets(self.buckets, self.maxlen, self.pad_to_multiple_of, has_own=has_own)
         object.__setattr__(self, "maxlen", length)
         for name, own in self.own_lengths:
             try:
@@ -136,6 +141,10 @@ class PadSpec:
         if self.own_lengths:
             refuse_with_own_lengths(self.windows, self.end_columns)
         multiple = self.pad_to_multiple_of
+        if self.batches is not None:
+            others = ("own_lengths", self.own_lengths), ("buckets", self.buckets is not None)
+            other = next((name for name, is_set in others if is_set), "")
+            self.batches.refuse_conflicts(self.maxlen, multiple, other)
         if isinstance(self.maxlen, str):
             percentile = percentile_of(self.maxlen)
             if self.maxlen != "longest" and not (percentile and 0 < float(percentile) <= 100):
@@ -171,9 +180,20 @@ class PadSpec:
         return tuple(dict.fromkeys(end for end in (self.keep_first, self.keep_last) if isinstance(end, str)))
 
     @property
+    def has_no_maxlen(self) -> bool:
+        """Whether no row is truncated, because each batch is padded to its own longest row."""
+        return self.batches is not None and self.maxlen == "longest"
+
+    @property
     def reorders(self) -> bool:
         """Whether output rows may have another order than the source rows."""
         return self.buckets is not None or self.batches is not None
+
+    @property
+    def shape(self) -> str:
+        """Name of the shape of the rows that adds columns, as in `SHAPE_OPTIONS`; `""` if there is none."""
+        shapes = [name for name in SHAPE_OPTIONS if getattr(self, name) is not None]
+        return shapes[0] if shapes else ""
 
     @property
     def added_columns(self) -> tuple[str, ...]:
@@ -186,77 +206,6 @@ class PadSpec:
         """Raise an error if the kept ends do not fit in `maxlen`. A column name counts as 0 tokens."""
         overlap = None if self.windows is None else self.windows.overlap
         refuse_large_ends(maxlen, self.keep_first, self.keep_last, overlap)
-
-
-@dataclass(frozen=True, kw_only=True)
-class MaskSpec:
-    """The columns to add to padded data: a mask of the real tokens, and the number of tokens in each row.
-
-    >>> MaskSpec(column="attention_mask", dtype="int64").column
-    'attention_mask'
-
-    Args:
-        column: name of the mask column. If None, no mask is added.
-        dtype: dtype of the mask, one of `MASK_DTYPES`; if None, the dtype of the mask that this mask
-            replaces, else bool. Real tokens are True, or 1 if the dtype is an integer.
-        length_column: name of a new column that contains the number of kept tokens in each row. If None, no
-            such column is added.
-        overwrite: whether to replace input columns with these names, instead of raising an error.
-        named: whether the mask has the name `column` even if the mask replaces an `attention_mask` of ones.
-            If None, this is the case for every name except `"mask"`.
-        allow_padded: whether to pad padded columns again. All their positions then count as tokens, and the
-            new mask replaces the old mask.
-        own: masks of columns that have a maxlen of their own: a mapping from column names to mask names, or
-            pairs of both.
-    """
-
-    column: str | None = "mask"
-    dtype: str | None = None
-    length_column: str | None = None
-    overwrite: bool = False
-    named: bool | None = None
-    allow_padded: bool = False
-    own: Any = ()
-
-    def __post_init__(self) -> None:
-        if self.dtype is not None:
-            one_of("mask dtype", self.dtype, MASK_DTYPES, "mask_dtype")
-        check_fields(self, column=optional(string), length_column=optional(string), overwrite=flag)
-        check_fields(self, named=optional(flag), allow_padded=flag, own=pairs_of)
-        for _, name in self.own:
-            string("own", name)
-        if self.column == "" or self.length_column == "":
-            raise SpecError(
-                "The name of the mask or length column is empty. Choose another name.",
-                options=["mask_column", "length_column"],
-            )
-        added = [("the mask", self.column), ("the length", self.length_column)]
-        added += [(f"the mask of {column!r}", name) for column, name in self.own]
-        for i, (one, name) in enumerate(added):
-            for other, same in added[:i]:
-                if name is not None and name == same:
-                    options = ["own_masks"] if i > 1 else ["mask_column", "length_column"]
-                    raise SpecError(
-                        f"{other[0].upper()}{other[1:]} and {one} have the same column name {name!r}. "
-                        "Choose different names.",
-                        options=options,
-                    )
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the added columns."""
-        own = (name for _, name in self.own)
-        return tuple(name for name in (self.column, self.length_column, *own) if name is not None)
-
-    def option_for(self, name: str) -> str:
-        """Return the option that sets the name of an added column.
-
-        >>> MaskSpec(length_column="n").option_for("n")
-        'length_column'
-        """
-        if name in [own for _, own in self.own]:
-            return "own_masks"
-        return "mask_column" if name == self.column else "length_column"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ Identity = tuple[object, ...]
 
 
 def identify_output(path: str) -> Identity | None:
-    """Return the identity of an output file, which is the same for all its paths; None for a device.
+    """Return a key for an output file. All paths of one file have the same key. A device has the key None.
 
     >>> identify_output("/dev/null")
     >>> identify_output("a") == identify_output("./a"), identify_output("a") == identify_output("b")
@@ -28,9 +28,9 @@ def identify_output(path: str) -> Identity | None:
 
 
 def _identify_input(path: str) -> Identity | None:
-    """Return the identity of an input file, which is the same for all its paths; None for other inputs.
+    """Return a key for an input file. All paths of one file have the same key.
 
-    A device or a socket never returns data that was written to it.
+    Devices and sockets have the key None, because an output that is written to them does not become input.
     """
     return _identify(path, stdio=0, harmless=(stat.S_ISCHR, stat.S_ISSOCK))
 
@@ -57,7 +57,7 @@ def _status(path: str, stdio: int) -> os.stat_result | None:
 
 
 def _real(descriptor: int) -> int:
-    """Return the descriptor of Python's standard stream, which may differ from 0, 1 or 2."""
+    """Return the descriptor that Python's standard stream 0, 1 or 2 uses. It may have another number."""
     streams = {0: sys.stdin, 1: sys.stdout, 2: sys.stderr}
     return streams[descriptor].fileno() if descriptor in streams else descriptor
 
@@ -70,8 +70,8 @@ def refuse_conflicts(
     Args:
         outputs: path of each output, keyed by a label such as `"the report"`. A path of None is ignored.
         inputs: paths, patterns and addresses of the inputs, as the user wrote them.
-        replaceable: label of the output that may replace the only input. padmask renames this output after
-            reading the input.
+        replaceable: label of the output that may replace the input if there is only one input. padmask writes
+            this output to a temporary file, and renames the file after reading the input.
 
     Raises:
         OutputError: an output would replace a file, or the next run would read an output as data.
@@ -136,7 +136,7 @@ def refuse_replaced(
     Args:
         outputs: path of each output, keyed by label. A path of None is ignored.
         files: paths of the input files.
-        replaceable: label of the output that may replace the only input.
+        replaceable: label of the output that may replace the input if there is only one input.
 
     Raises:
         OutputError: an input would be lost.
@@ -281,8 +281,8 @@ def refuse_among_data(folder: str, outputs: Mapping[str, str | None]) -> None:
         if inside and is_data(name):
             raise OutputError(
                 f"{label.capitalize()} {display_path(output)!r} is in the output folder and has the name of "
-                "a data file, so it would be read as data. Choose another folder, or a name that begins "
-                "with _."
+                "a data file, so the next run would read the file as data. Choose another folder, or a name "
+                "that begins with _."
             )
         if inside and name.startswith(RESERVED):
             raise OutputError(

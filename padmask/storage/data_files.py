@@ -115,7 +115,7 @@ def _join(folder: str, name: str) -> str:
 
 
 def _unlisted(names: Iterable[str], present: set[str], read: ReadSmall, base: str) -> set[str]:
-    """Return data files that are missing from the `state.json` of their folder, such as `map` caches."""
+    """Return the data files that the `state.json` of their folder does not list, such as caches of `map`."""
     unlisted: set[str] = set()
     for state in [name for name in names if name.rpartition("/")[2] == _STATE]:
         folder = state.rpartition("/")[0]

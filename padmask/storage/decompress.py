@@ -8,10 +8,10 @@ from typing import Any
 # Number of compressed bytes to read at a time.
 BLOCK_BYTES = 1 << 18
 
-# For zlib: the data has the header and the checksum of gzip.
+# Value of `wbits` with which zlib expects the header and the checksum of gzip.
 _GZIP = 31
 
-# Errors of streams that are damaged. They have no errno.
+# Errors that a damaged stream raises. These errors have no errno.
 DAMAGED = (EOFError, zlib.error)
 
 

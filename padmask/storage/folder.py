@@ -165,8 +165,8 @@ class OutputFolder:
         """Raise an error if a file cannot be written at one of the relative paths `names`.
 
         Raises:
-            OutputError: a path is too long, is a folder, is below a file or a link, or is in a folder
-                without write permission.
+            OutputError: a path is too long or is a folder, one of its parents is a file or a link, or its
+                folder has no write permission.
         """
         folders = {folder for name in names for folder in _folders_of(name)}
         for name in sorted(folders & set(names)):
@@ -200,7 +200,8 @@ class OutputFolder:
         """Write a small file atomically. Other programs never see an incomplete file."""
         self.make_parent(name)
         if os.path.lexists(self.path_of(name)) and not self.is_plain(name):
-            # Remove a link or a pipe, so that the data does not go to its target or its reader.
+            # Remove a link or a pipe first. Otherwise, the target of the link or the reader of the pipe would
+            # receive the data.
             self.remove(name)
         with open_output(self.path_of(name)) as stream:
             stream.write(data)

@@ -103,7 +103,8 @@ class _Walk:
 
         Args:
             folder: path of the folder.
-            parents: inodes of its parent folders. A link to a parent folder has an empty list of entries.
+            parents: inodes of the parent folders of `folder`. If `folder` is a link to one of them, the list
+                of entries is empty.
             wanted: remaining parts of the pattern. A walk may visit a folder once for each value of `wanted`.
 
         Raises:

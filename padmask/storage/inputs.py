@@ -40,8 +40,9 @@ class InputFile:
     Args:
         path: path or address of the file; `-` is standard input.
         name: path relative to the input folder, or to the part of the pattern before the first wildcard. If
-            the input folder ends in `key=value` folders, they are part of the name, because they are data.
-        stored: size and version of a remote file. None for a local file, or if they have not been requested.
+            the path of the input folder ends in `key=value` folders, the name starts with these folders,
+            because they contain the values of columns.
+        stored: size and version of a remote file; None for a local file, or before padmask requests them.
         unlisted: whether the file is in a folder that padmask wrote, but is missing from its manifest.
     """
 
@@ -78,8 +79,8 @@ class InputFiles:
         """Notes about files that were not read, and about repeated files."""
         texts = {
             "files of an unknown format were not read: {}": self.skipped_files,
-            ".json files were not read, because there are other data files: {}. To read them, list them as "
-            "inputs": self.unsure,
+            ".json files were not read, because there are other data files: {}. To read these files, list "
+            "them as inputs": self.unsure,
             "files that the saved dataset does not list were not read: {}": self.unlisted,
             "files that appear more than once in the inputs were read only once: {}": self.repeated,
         }
@@ -89,8 +90,8 @@ class InputFiles:
 def find_inputs(inputs: Sequence[str]) -> InputFiles:
     """Find the files of the inputs, in the order of the inputs.
 
-    The files of a folder, a pattern or an address are sorted by their paths below it, as text. The same files
-    therefore have the same order, whatever names them.
+    The files of a folder, a pattern or an address are sorted by their relative paths, as text. The order of
+    the files is therefore the same for a folder and for a pattern that matches its files.
 
     Raises:
         AccessError: a folder has no data files, or a pattern has no matches.
@@ -140,7 +141,7 @@ def _identity(path: str) -> Hashable:
 
 
 def _second_name(first: str, second: str) -> str:
-    """Return the path of a file that appears more than once, with the other name if it is a link.
+    """Return the path of a file that appears more than once, and its second path if the two paths differ.
 
     >>> _second_name("a.jsonl", "./a.jsonl"), _second_name("a.jsonl", "in/b.jsonl")
     ('a.jsonl', 'a.jsonl (also named in/b.jsonl)')
@@ -279,7 +280,7 @@ def _checked_files(
     Args:
         files: the data files.
         folder: name of the folder, for messages.
-        names: names in the folder.
+        names: names of all files and subfolders in the folder, including hidden ones.
         others: path of each file of an unknown format, by name.
 
     Raises:
@@ -312,12 +313,12 @@ def _find_matching(pattern: str) -> InputFiles:
     wanted = [name for name, (_, is_wanted) in matched.items() if is_wanted]
     chosen = choose_data_files(sorted(matched), partial(_read_below, start), wanted, start)
     files = [InputFile(_checked_file(matched[name][0]), keys + name) for name in chosen.data]
-    # A pattern that matches the folders of splits is a choice of these splits.
+    # The user chose the splits with the pattern, so `splits` is empty and no note mentions them.
     return replace(_input_files(_checked_matches(files, pattern), chosen, start), splits={})
 
 
 def _matches_of(pattern: str) -> Iterator[tuple[str, bool]]:
-    """Yield each file whose path or folder matches a pattern, and whether the pattern selects its suffix."""
+    """Yield each file whose path or folder matches a pattern, and the result of `_is_wanted` for the file."""
     base = fixed_part(pattern)
     parts = [part for part in pattern.removeprefix(base).split("/") if part]
     for path in sorted(expand(base, parts)) if os.path.isdir(base or ".") else ():
@@ -329,7 +330,7 @@ def _matches_of(pattern: str) -> Iterator[tuple[str, bool]]:
 
 
 def _is_wanted(path: str, pattern: str) -> bool:
-    """Return whether the file has no suffix or the pattern ends with a suffix, such as `*.txt`.
+    """Return whether a file is data because it has no suffix, or because the pattern has one (`*.txt`).
 
     >>> [_is_wanted(path, "data/*") for path in ("data/a.jsonl", "data/part-0", "data/README.md")]
     [False, True, False]
@@ -417,7 +418,7 @@ def _unlisted(names: Iterable[str], prefix: str, listed: Collection[str]) -> set
 
 
 def _split(pattern: Url) -> tuple[Url, list[str]]:
-    """Return the fixed folder of a remote pattern, and the parts of the remaining pattern."""
+    """Split a remote pattern: the folder before the first wildcard, and the parts of the remaining path."""
     base = Url(pattern.scheme, pattern.authority, fixed_part(pattern.path), pattern.query)
     return base, pattern.path.removeprefix(base.path).strip("/").split("/")
 

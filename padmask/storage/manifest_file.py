@@ -17,8 +17,8 @@ from padmask.storage.remote import read_at_most
 from padmask.storage.system import read_small
 from padmask.storage.urls import display_path, is_url, parse_url
 
-# This is enough for half a million shards, at about 600 bytes per shard. Such a manifest needs about 4 GB of
-# memory when parsed. The other files that padmask reads from an output folder are smaller.
+# Maximum size of a manifest in bytes, enough for half a million shards of about 600 bytes. Parsing such a
+# manifest needs about 4 GB of memory. The other files that padmask reads from an output folder are smaller.
 MOST_MANIFEST_BYTES = 512 << 20
 
 # The maximum length of a row in a list column.
@@ -73,6 +73,7 @@ class ManifestEntry(msgspec.Struct):
     version: str
     fault: str
     late: tuple[str, ...] = ()
+    column_notes: dict[str, str] = {}
     buckets: tuple[ManifestBucket, ...] = ()
 
     @property

@@ -23,7 +23,7 @@ _KEY = re.compile(r"[^\W_]\w*=[^=]*")
 
 
 def format_of(path: str) -> FormatTraits | None:
-    """Return the format for the suffix of a path, without `.gz` or `.zst`; None for an unknown suffix.
+    """Return the format for the suffix of a path, ignoring `.gz` and `.zst`; None for an unknown suffix.
 
     >>> [found and found.title for found in map(format_of, ["a/b.jsonl.gz", "c.parquet", "d"])]
     ['JSON Lines', 'Parquet', None]

@@ -91,7 +91,8 @@ def open_output(
             yield stream
         return
     if is_written_in_place(path):
-        # A regular file is written in place only if another process has it open. Its contents are kept.
+        # padmask writes to a regular file directly only if another process has the file open. It then appends
+        # to the file.
         with _write_errors(path), open(path, "ab" if stat.S_ISREG(mode) else "wb") as stream:
             yield stream
         return
@@ -200,12 +201,12 @@ def _can_link_unnamed(folder: str) -> bool:
 
 def _link_descriptor(descriptor: int, path: str) -> None:
     """Give an open unnamed file a path."""
-    # Python follows the link of an open file only relative to a folder descriptor.
+    # os.link follows the link /proc/self/fd/N to the open file only if it receives a folder descriptor.
     folder = os.open("/proc/self/fd", os.O_RDONLY)
     try:
         os.link(str(descriptor), path, src_dir_fd=folder, follow_symlinks=True)
     except OSError as error:
-        # Omit the temporary names from the error.
+        # Create the error again without the names of the temporary files.
         raise OSError(error.errno, error.strerror) from error
     finally:
         os.close(folder)
@@ -284,7 +285,7 @@ class BorrowedStream:
 
 
 class SideFile(AbstractContextManager["SideFile"]):
-    """An additional output, such as rejected rows.
+    """An additional output file, such as the file of rejected rows.
 
     If the output is a pipe and its reader closes the pipe, the run continues.
 

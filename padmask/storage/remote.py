@@ -64,8 +64,8 @@ def locate(url: Url) -> tuple[Any, str]:
         filesystem, base = _filesystem(url.scheme, url.authority, url.query)
     # The query of an HTTP address belongs to the path, for example as a signature.
     query = f"?{url.query}" if url.query and url.scheme in ("http", "https") else ""
-    # The base is empty for abfs://, whose path includes the container. Absolute paths, as with sftp://, must
-    # keep their leading slash.
+    # `base` is empty for abfs://, because the paths of abfs:// include the container. Absolute paths, as with
+    # sftp://, must keep their leading slash.
     joined = base + "/" * (base not in ("", "/") and bool(url.path)) + url.path
     return filesystem, joined + query
 

@@ -49,8 +49,9 @@ class Source:
     Args:
         path: path or address as the user wrote it; `-` is standard input.
         spool_folder: folder for the copy of a pipe that must be read again.
-        stored: metadata of a remote file, if already requested.
-        groups: half-open range of the row groups to read. If None, all row groups are read.
+        stored: metadata of a remote file; None for other inputs, or before padmask requests the metadata.
+        groups: index of the first row group to read, and the index after the last one. If None, all row
+            groups are read.
         label: name of the input in messages. If None, the path is used.
         unlisted: whether the file is in a folder that padmask wrote, but is missing from its manifest.
     """
@@ -111,11 +112,11 @@ class Source:
         return file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns, file.st_ctime_ns
 
     def first_version(self) -> tuple[int, ...] | None:
-        """Return the version from the listing of the remote folder, else the current version."""
+        """Return the version from the listing of the remote folder. Without a listing, return `version()`."""
         return self.version() if self.stored is None else self.stored.version
 
     def shared_version(self, version: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the version without the device number, which differs between machines."""
+        """Return `version` without the device number, because the number differs between machines."""
         return version if is_url(self.path) else version[1:]
 
     def status(self) -> os.stat_result | None:
@@ -131,7 +132,7 @@ class Source:
         return status if stat.S_ISREG(status.st_mode) else None
 
     def open(self) -> BinaryIO:
-        """Open the input at its start. A pipe that was not spooled can be opened only once."""
+        """Open the input at its start. A pipe can be opened only once, unless `spool` has copied the pipe."""
         if self._spool is not None:
             self._spool.seek(0)
             return cast(BinaryIO, _NonClosing(self._spool))

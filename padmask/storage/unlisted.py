@@ -38,7 +38,7 @@ def find_unlisted_files(paths: Sequence[str], folders: Iterable[str], manifest: 
 
 
 def _with_manifest(folders: Iterable[str], roots: Sequence[str], manifest: str) -> list[str]:
-    """Return the folders that contain a manifest, among `folders` and their parents up to the roots."""
+    """Return the folders with a manifest: folders in `folders`, and their parents that are below `roots`."""
     seen: dict[str, bool] = {}
     for folder in folders:
         while folder not in seen and any(_is_below(folder, root) for root in roots):
@@ -54,7 +54,8 @@ def _is_below(path: str, folder: str) -> bool:
 def _names_in(manifest: str) -> Collection[str] | None:
     """Return the names that a manifest lists; None if the manifest is not valid.
 
-    The check of an input folder reports an invalid manifest. For patterns, invalid manifests are ignored.
+    An invalid manifest raises no error here. If the input is a folder, another check reports the manifest. If
+    the input is a pattern, the manifest is ignored.
     """
     try:
         return sizes_in(manifest)

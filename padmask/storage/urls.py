@@ -40,7 +40,8 @@ _MISTYPED = rf"""(?xis)
     | [^/.@:][^/@:]*:[^@]*@     # key:secret@bucket/x
     """
 
-# All text before the last @, except for the scheme. Without an @: a name and a secret.
+# The part of an address that may contain secrets: all text between the scheme and the last @. If the address
+# has no @, the part is a name and a secret with a colon between them.
 _SECRETS = rf"(?is)(?P<scheme>(?:(?:{_KNOWN}):+/*|[a-z][a-z0-9+.-]*:+/+)*)(?:.*(?:@|%40)|[^/:]+:[^/]+)"
 
 
@@ -75,7 +76,7 @@ class Url:
         return f"{self.scheme}://{self.authority}/{path}" + (f"?{self.query}" if self.query else "")
 
     def child(self, name: str) -> Url:
-        """Return the address of a name below this address."""
+        """Return the address of a file below this address. `name` is the relative path of the file."""
         return replace(self, path=f"{self.path.rstrip('/')}/{name}".lstrip("/"))
 
 
@@ -167,7 +168,7 @@ def is_mistyped(path: str) -> bool:
 
 
 def refuse_mistyped(path: str) -> None:
-    """Raise an error for a path that looks like a mistyped address. padmask would use it as a local path.
+    """Raise an error for a path that looks like a mistyped address, which padmask would use as a local path.
 
     Raises:
         SpecError: the path looks like a mistyped address.

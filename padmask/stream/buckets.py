@@ -18,8 +18,9 @@ from padmask.core.plan import Plan
 from padmask.core.planners import count_rows
 from padmask.spec.formats import FormatTraits
 from padmask.storage.output import SideFile
-from padmask.stream.layout import fit_to_format
+from padmask.stream.layout import make_layout
 from padmask.stream.ledger import Ledger, PaddedRows
+from padmask.stream.other_columns import length_copies
 from padmask.stream.overlap import ordered_map
 from padmask.stream.paddable_rows import PadTarget
 from padmask.stream.passes import PadRun
@@ -68,12 +69,14 @@ class _Buckets:
     def at(self, edge: int) -> _OpenBucket:
         """Return a bucket, and open its file if necessary."""
         if edge not in self.open:
-            job, layout = fit_to_format(self.run.job, plan_of_bucket(self.plan, edge), self.format_)
+            job, its = self.run.job, plan_of_bucket(self.plan, edge)
+            copies = length_copies(job, self.run.dataset, self.format_)
+            layout = replace(make_layout(job, its), copies=copies)
             place = self.place_of(edge)
             sink = self.stack.enter_context(
                 open_sink(self.run, place.path, self.format_, layout, place.sealed, place.final_path)
             )
-            self.open[edge] = _OpenBucket(PadTarget(job, plan_of_bucket(self.plan, edge), sink.writer), sink)
+            self.open[edge] = _OpenBucket(PadTarget(job, its, sink.writer), sink)
         return self.open[edge]
 
 
@@ -123,6 +126,8 @@ def pad_rows_to_buckets(
             buckets.at(plan.maxlen)
             found[plan.maxlen] = Ledger()
     written = read + PaddedRows(sum(found.values(), Ledger()))
+    for bucket in buckets.open.values():
+        written += PaddedRows(column_notes=bucket.sink.column_notes)
     if not written.ledger.balanced:
         raise AssertionError(f"The row counts of padmask are inconsistent. Please report this: {written}")
     return written, {edge: found[edge] for edge in sorted(found)}

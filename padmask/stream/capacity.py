@@ -16,10 +16,12 @@ import numpy as np
 from padmask.core.buckets import output_size, with_edges
 from padmask.core.columns import PadColumn
 from padmask.core.length_stats import LengthStats
+from padmask.core.made_columns import made_columns
 from padmask.core.plan import Plan, make_plan
 from padmask.errors import DataError, Place, SpecError, size
 from padmask.spec.formats import FormatTraits
-from padmask.spec.pad import FLOAT_DTYPES, MaskSpec, PadSpec
+from padmask.spec.mask import MaskSpec
+from padmask.spec.pad import FLOAT_DTYPES, PadSpec
 from padmask.storage.system import free_disk, free_memory
 
 # Share of the free disk space that an output may use. A full disk would also stop other programs.
@@ -56,7 +58,7 @@ def bytes_per_position(columns: Sequence[PadColumn], mask: MaskSpec, format_: Fo
     PositionBytes(real=5.0, padding=5.0)
     """
     real = padding = 0.0
-    for column in columns:
+    for column in [*columns, *made_columns(columns, mask, 1)]:
         numbers = column.inner if column.inner is not None else 1
         if column.dtype == "string":
             real, padding = real + STRING_BYTES, padding + len(str(column.value)) + 3
@@ -66,12 +68,20 @@ def bytes_per_position(columns: Sequence[PadColumn], mask: MaskSpec, format_: Fo
             width = np.dtype(column.dtype).itemsize
             real, padding = real + width * numbers, padding + width * numbers
     if mask.column is not None:
-        dtype = mask.dtype or "bool"
-        in_text = {"bool": (5, 6), **dict.fromkeys(FLOAT_DTYPES, (4, 4))}.get(dtype, (2, 2))
+        dtype = mask.written_dtype
         in_bytes = format_.bool_bytes if dtype == "bool" else np.dtype(dtype).itemsize
-        real += in_text[0] if format_.is_text else in_bytes
-        padding += in_text[1] if format_.is_text else in_bytes
+        at_real, at_padding = _text_sizes(mask, dtype) if format_.is_text else (in_bytes, in_bytes)
+        real, padding = real + at_real, padding + at_padding
     return PositionBytes(real, padding)
+
+
+def _text_sizes(mask: MaskSpec, dtype: str) -> tuple[int, int]:
+    """Return the size of a real position and of padding in a mask as JSON text with a comma, in bytes."""
+    if mask.kind == "additive":
+        return len("0.0,"), len(f"{float(np.finfo(dtype).min)},")
+    in_text = {"bool": (len("true,"), len("false,")), **dict.fromkeys(FLOAT_DTYPES, (4, 4))}
+    true, false = in_text.get(dtype, (2, 2))
+    return (true, false) if mask.polarity == "real" else (false, true)
 
 
 def predict_bytes(lengths: LengthStats, plan: Plan, spec: PadSpec, widths: PositionBytes) -> int:
@@ -81,7 +91,9 @@ def predict_bytes(lengths: LengthStats, plan: Plan, spec: PadSpec, widths: Posit
     15
     """
     size = output_size(lengths, plan, spec)
-    return int(size.tokens * widths.real + (size.places - size.tokens) * widths.padding)
+    # Batches have so little padding that the tokens determine the size.
+    padding = 0 if spec.batches is not None else size.places - size.tokens
+    return int(size.tokens * widths.real + padding * widths.padding)
 
 
 def available_bytes(output: str, max_bytes: int | None) -> int | None:

@@ -20,7 +20,8 @@ from padmask.core.shared_ends import SharedEnds
 from padmask.errors import column_flags, quoted
 from padmask.formats.dataset import Dataset
 from padmask.spec.columns import Columns
-from padmask.spec.pad import MaskSpec, PadSpec
+from padmask.spec.mask import MaskSpec
+from padmask.spec.pad import PadSpec
 from padmask.stream.first_rows import first_rows_of, read_first_rows
 from padmask.stream.padding import known_schemas
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 
 import pyarrow as pa
@@ -48,11 +48,7 @@ def data_notes(dataset: Dataset, job: Job, format_: FormatTraits, limit: int | N
         *pad_value_notes([column for group in job.groups for column in group.columns], format_),
         *end_notes(dataset, limit),
         *unlisted_notes(dataset),
-        *(
-            class_name_notes(dataset, _written(job) if format_.needs_types else None, format_)
-            if format_.keeps_others
-            else _left_out(dataset, job, format_)
-        ),
+        *class_name_notes(dataset, _written(job) if format_.has_metadata else None, format_, job.left_out),
     )
 
 
@@ -63,18 +59,22 @@ def _written(job: Job) -> pa.Schema:
     return padded_schema(job.wanted.schema, groups, job.fixed_size, job.dropped)
 
 
-def class_name_notes(dataset: Dataset, written: pa.Schema | None, format_: FormatTraits) -> tuple[str, ...]:
+def class_name_notes(
+    dataset: Dataset, written: pa.Schema | None, format_: FormatTraits, left_out: Collection[str] = ()
+) -> tuple[str, ...]:
     """Return a warning if class label names of the input are missing from the output.
 
     Args:
         dataset: the data.
         written: columns of the output, with metadata; None for a format without metadata.
         format_: format of the output.
+        left_out: names of columns that are not in the output.
     """
     lost = {} if dataset.format.is_text else lost_class_names(dataset.schemas().values(), written)
     if written is None:
         return _lost_names(
-            list(lost), f"{format_.title} cannot store class label names. Write Parquet or Arrow"
+            [name for name in lost if name not in left_out],
+            f"{format_.title} cannot store class label names. Write Parquet or Arrow",
         )
     changed = [name for name, differ in lost.items() if not differ]
     return (
@@ -86,18 +86,6 @@ def class_name_notes(dataset: Dataset, written: pa.Schema | None, format_: Forma
 def _lost_names(columns: Sequence[str], why: str) -> tuple[str, ...]:
     named = join_few(list(map(repr, columns)))
     return (f"the class label names of {named} are not in the output: {why}",) if columns else ()
-
-
-def _left_out(dataset: Dataset, job: Job, format_: FormatTraits) -> tuple[str, ...]:
-    padded = {column.name for group in job.groups for column in group.columns}
-    names = [name for name in dataset.schema().names if name not in (*padded, *job.mask.names, *job.dropped)]
-    if not names:
-        return ()
-    verb = "is" if len(names) == 1 else "are"
-    return (
-        f"{format_.title} files contain only the padded columns, so {', '.join(map(repr, names))} {verb} not "
-        "written. Write Parquet to keep all columns.",
-    )
 
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]

@@ -18,6 +18,7 @@ from padmask.core.columns import (
     name_columns,
 )
 from padmask.core.companions import ColumnChoice, dropped_columns, mask_of_ones, own_groups
+from padmask.core.made_columns import check_made, settle_made
 from padmask.core.metadata import groups_to_keep
 from padmask.core.padding import check_names, mask_field
 from padmask.core.table import ColumnGroup
@@ -26,7 +27,8 @@ from padmask.formats.contract import Wanted
 from padmask.formats.dataset import Dataset
 from padmask.spec.columns import Columns
 from padmask.spec.cuts import refuse_unused_cuts
-from padmask.spec.pad import MaskSpec, PadSpec, RowPolicy
+from padmask.spec.mask import MaskSpec
+from padmask.spec.pad import PadSpec, RowPolicy
 from padmask.stream.choice import Beside, Purpose, choose_for_dataset
 from padmask.stream.json_schema import as_float_field, known_schema, token_kinds
 from padmask.stream.late_fields import LateFields
@@ -69,6 +71,9 @@ def make_job(dataset: Dataset, asked: PadRequest, *, keep_others: bool, purpose:
             asked = replace(asked, columns=columns, mask=choice.mask)
         schema = known_schema(dataset, asked.columns, spec)
         chosen = choose_columns(schema, asked.columns, spec)
+        main = len(choice.columns) or len(chosen)
+        asked = replace(asked, mask=settle_made(asked.mask, known.names, chosen[0].name))
+        check_made(known, chosen[:main], asked.mask)
         check_names(schema, chosen, asked.mask, choice.replaced)
         if known.names:
             check_cuts(schema, chosen, spec, asked.mask)
@@ -92,7 +97,6 @@ def make_job(dataset: Dataset, asked: PadRequest, *, keep_others: bool, purpose:
     chosen = find_vector_sizes(
         chosen, (batch.columns for batch in dataset.look(replace(wanted, others=None)))
     )
-    main = len(choice.columns) or len(chosen)
     groups = [
         ColumnGroup([column], alone, its) for column, (_, alone, its) in zip(chosen[main:], own, strict=True)
     ]
@@ -140,6 +144,7 @@ class Job:
         late: finder of late columns: columns that have no values in the first rows, but have values in later
             rows.
         watched: names of masks in which a 0 in a later row means that the row is padded.
+        left_out: columns that the output format cannot store, each with the reason.
     """
 
     columns: Sequence[PadColumn]
@@ -155,6 +160,7 @@ class Job:
     unwritten: tuple[str, ...] = ()
     late: LateFields | None = None
     watched: tuple[str, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def added(self) -> tuple[str, ...]:

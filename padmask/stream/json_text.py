@@ -37,7 +37,7 @@ _PLAIN = b"0123456789-,[]"
 
 _COMMA, _LAST_DIGIT, _OPEN, _CLOSE = b",9[]"
 
-# Text of a real position and of padding in a mask, by dtype of the mask. Other masks contain 1 and 0.
+# Text of True and False in a mask, by dtype of the mask. Other masks contain 1 and 0.
 _FLAGS = {"bool": (b"true", b"false"), **dict.fromkeys(FLOAT_DTYPES, (b"1.0", b"0.0"))}
 
 _IGNORED = str(IGNORED_LABEL).encode()
@@ -227,6 +227,8 @@ def can_pad_as_text(job: Job) -> bool:
     """Return whether all columns to pad contain integers, get an integer dtype and have the same lengths."""
     return (
         not job.own
+        and not job.mask.made
+        and job.mask.kind == "binary"
         and not job.spec.added_columns
         and not job.spec.reorders
         and not job.spec.end_columns
@@ -318,8 +320,9 @@ def _pad_column(rows: TextRows, column: PadColumn, segments: Segments) -> None:
 def _mask_text(kept: int, target: PadTarget) -> msgspec.Raw:
     """Return the mask of a row with `kept` tokens as text, from the cache if possible."""
     maxlen = target.plan.maxlen
-    dtype = target.job.mask.dtype or "bool"
-    real, padding = _FLAGS.get(dtype, (b"1", b"0"))
+    spec = target.job.mask
+    true, false = _FLAGS.get(spec.written_dtype, (b"1", b"0"))
+    real, padding = (true, false) if spec.polarity == "real" else (false, true)
     words, others = [real] * kept, [padding] * (maxlen - kept)
     mask = msgspec.Raw(
         b"[" + b",".join(words + others if target.job.spec.padding == "post" else others + words) + b"]"

@@ -7,8 +7,11 @@ import numpy.typing as npt
 
 from padmask.core.columns import MASK_NAMES
 from padmask.core.later_masks import check_ones, later_zero
+from padmask.core.made_columns import made_remedy
 from padmask.errors import Fault, PaddedError, SpecError
 from padmask.formats.contract import Batch
+from padmask.spec.batches import SHAPE_OPTIONS
+from padmask.spec.buckets import BUCKET
 from padmask.stream.job import Job
 from padmask.stream.late_fields import later_zeros
 
@@ -25,18 +28,29 @@ def check_added_fields(batch: Batch, job: Job) -> None:
     mask = job.mask
     if batch.objects is None:
         return
-    for name in job.added:
-        if name == job.replaced or (mask.overwrite and name in mask.names):
+    # Readers of hive-style folders add a column `bucket`.
+    names = (*job.added, BUCKET) if job.spec.buckets is not None else job.added
+    for name in names:
+        is_mark = name in mask.names and name not in mask.made
+        if name == job.replaced or (mask.overwrite and is_mark):
             continue
         for row, fields in enumerate(batch.objects):
             if name not in fields:
                 continue
             if name not in mask.names:
+                shape = "buckets" if name == BUCKET else job.spec.shape
                 raise SpecError(
-                    f"the row already has a field {name!r}, which windows add",
+                    f"the row already has a field {name!r}, which {shape} add",
                     place=batch.place(row),
                     remedy="Rename the field.",
-                    options=["overlong"],
+                    options=[SHAPE_OPTIONS[shape]],
+                )
+            if not is_mark:
+                raise SpecError(
+                    f"the row already has a field {name!r}",
+                    place=batch.place(row),
+                    remedy=made_remedy(name, mask),
+                    options=[mask.option_for(name)],
                 )
             padded = name == mask.column and name in MASK_NAMES and bytes(fields[name])[:1] == b"["
             raise (PaddedError if padded else SpecError)(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO, ClassVar, Protocol, TypeVar, cast
 
 from padmask.formats import format_reject, open_writer
@@ -131,10 +131,11 @@ def open_pool(files: ReadOptions) -> AbstractContextManager[ThreadPoolExecutor |
 
 @dataclass(frozen=True)
 class RowSink:
-    """A writer for the output and the `--rejects` file."""
+    """A writer for the output and the `--rejects` file, and the notes of the writer on columns."""
 
     writer: Writer
     rejects: SideFile | None
+    column_notes: dict[str, str] = field(default_factory=dict)
 
     def write(self, encoded: Any, refused: Sequence[RejectedRow]) -> None:
         """Write encoded rows to the output, and refused rows to the `--rejects` file."""
@@ -191,5 +192,5 @@ def open_sink(
         options = WriterOptions(as_stream=output == "-", threads=run.threads, folder=spool_folder(output))
         writer = open_writer(format_, stream, replace(layout, name=_name_of(shown)), options)
         stack.push(lambda kind, *_: writer.abandon() if kind else None)
-        yield RowSink(writer, rejects)
+        yield RowSink(writer, rejects, options.column_notes)
         writer.finish()

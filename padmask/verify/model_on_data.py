@@ -108,7 +108,7 @@ def _open_dataset(paths: Sequence[str], files: ReadOptions) -> closing[Dataset]:
 def _find_roles(inputs: Mapping[str, str], dataset: Dataset | None, request: AuditRequest) -> dict[str, str]:
     """Find the model inputs that expect the mask or the lengths, from the columns that the user requested.
 
-    Raw rows have no mask or length column. Their mask and lengths are made when the checks pad the rows.
+    Raw rows have no mask or length column. The checks create the mask and the lengths when they pad the rows.
     """
     masks, lengths = {*MASK_NAMES, "attention_mask", request.mask_column}, {LENGTHS}
     if dataset is not None and inputs:

@@ -58,7 +58,7 @@ def _data_suite(report: Report) -> ElementTree.Element:
         found = [finding for finding in report.data if finding.rule.name == name]
         if not found:
             continue
-        # A rule may be broken in several columns, but is one test.
+        # Each rule is one test, even if several columns violate the rule.
         lines = [
             f"{describe_place(place)}: {text}"
             for finding in found

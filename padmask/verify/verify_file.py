@@ -12,7 +12,8 @@ from padmask.shards.manifest import refuse_changed_shards
 from padmask.spec.checks import optional, or_default
 from padmask.spec.columns import Columns, as_list
 from padmask.spec.files import ReadOptions, read_options
-from padmask.spec.pad import MaskSpec, PadSpec, RowPolicy, Side
+from padmask.spec.mask import MaskSpec
+from padmask.spec.pad import PadSpec, RowPolicy, Side
 from padmask.spec.sides import checked_side
 from padmask.storage.urls import checked_paths
 from padmask.stream.job import PadRequest

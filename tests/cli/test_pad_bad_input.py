@@ -1022,9 +1022,9 @@ class TestAnInput:
         write(tmp_path / "b.parquet", ids(ROWS))
         refuses("pad", "a.jsonl", "b.parquet", "-o", "out.jsonl", says=["a.jsonl", "b.parquet"], code=2)
 
-    def test_npz_input(self, refuses: Run, tmp_path: Path) -> None:
-        np.savez(tmp_path / "in.npz", input_ids=[[1]])
-        refuses("pad", "in.npz", "-o", "out.jsonl", says=["in.npz", "Parquet"], code=2)
+    def test_pickled_npz_input(self, refuses: Run, tmp_path: Path) -> None:
+        np.savez(tmp_path / "in.npz", input_ids=np.array([[1], [1, 2]], dtype=object))
+        refuses("pad", "in.npz", "-o", "out.jsonl", says=["in.npz", "'input_ids'", "pickled"], code=2)
 
     def test_stdin_twice(self, refuses: Run) -> None:
         refuses("pad", "-", "-", "-o", "out.jsonl", says=["once"], code=2)

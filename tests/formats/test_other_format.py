@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -21,9 +22,12 @@ def write(path: Path, format_: str) -> Path:
         path.write_bytes(b'{"input_ids": [1, 2]}\n')
     elif format_ == "parquet":
         pq.write_table(TABLE, path)
+    elif format_ == "npz":
+        with path.open("wb") as file:
+            np.savez(file, input_ids=[[1, 2], [3, 0]])
     else:
-        with pa.ipc.new_file(path, TABLE.schema) as file:
-            file.write_table(TABLE)
+        with pa.ipc.new_file(path, TABLE.schema) as writer:
+            writer.write_table(TABLE)
     return path
 
 
@@ -52,7 +56,7 @@ def test_no_data_is_named(tmp_path: Path, read: str, data: bytes, title: str) ->
         open_reader(FORMATS[read], Source(str(tmp_path / "a")), None).schema()
 
 
-@pytest.mark.parametrize("read", ["parquet", "arrow"])
+@pytest.mark.parametrize("read", ["parquet", "arrow", "npz"])
 def test_empty_file_is_named(tmp_path: Path, read: str) -> None:
     (tmp_path / "a").touch()
     with pytest.raises(UnreadableError, match="empty"):

@@ -6,6 +6,7 @@ import inspect
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,8 @@ def test_suffixes_and_magic_are_unique():
     assert not [(a, b) for a in magic for b in magic if a is not b and a.startswith(b)]
 
 
-def test_write_only_format_is_no_input(tmp_path):
+def test_write_only_format_is_no_input(tmp_path, monkeypatch):
+    monkeypatch.setitem(FORMATS, "npz", replace(FORMATS["npz"], reader=None))
     with pytest.raises(SpecError, match=r"padmask cannot read npz\. Use JSON Lines, Parquet or Arrow\."):
         input_format(Source(str(tmp_path / "a.npz")), None)
 

@@ -7,7 +7,8 @@ import pytest
 from padmask.shards.fingerprint import WITHOUT_EFFECT, describe_request
 from padmask.spec.batches import BatchSpec
 from padmask.spec.files import FileOptions
-from padmask.spec.pad import MaskSpec, PadSpec, RowPolicy
+from padmask.spec.mask import MaskSpec
+from padmask.spec.pad import PadSpec, RowPolicy
 from padmask.spec.windows import WindowSpec
 from padmask.stream.job import PadRequest
 
@@ -28,6 +29,8 @@ OTHER = {
         "keep_first": 1,
         "keep_last": 1,
         "windows": WindowSpec(overlap=1),
+        "int_dtype": "int64",
+        "label_value": -1,
         "buckets": 4,
         "batches": BatchSpec(tokens=8192),
         "source_row": False,
@@ -40,6 +43,11 @@ OTHER = {
         "named": True,
         "allow_padded": True,
         "own": {"labels": "labels_mask"},
+        "polarity": "padding",
+        "kind": "additive",
+        "position_ids": "position_ids",
+        "labels_from": "input_ids",
+        "if_missing": True,
     },
     RowPolicy: {"overlong": "drop", "empty_rows": "drop", "on_error": "skip"},
     FileOptions: {

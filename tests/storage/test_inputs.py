@@ -141,11 +141,11 @@ def test_locked_folder_is_named(locked: Path, way: str) -> None:
 
 
 def test_other_files_are_listed(data: Path) -> None:
-    for name in ("notes.md", "in/b.jsonl.bz2", "in/x.npz", ".hidden", "_x/y.txt", "README.md", "in/LICENSE"):
+    for name in ("notes.md", "in/b.jsonl.bz2", "in/x.npy", ".hidden", "_x/y.txt", "README.md", "in/LICENSE"):
         (data / name).write_text("")
     # Nobody expects rows in README.md and LICENSE.
-    assert find_inputs([str(data)]).skipped_files == ["in/b.jsonl.bz2", "in/x.npz", "notes.md"]
-    assert find_inputs([f"{data}/*"]).skipped_files == ["in/b.jsonl.bz2", "in/x.npz", "notes.md"]
+    assert find_inputs([str(data)]).skipped_files == ["in/b.jsonl.bz2", "in/x.npy", "notes.md"]
+    assert find_inputs([f"{data}/*"]).skipped_files == ["in/b.jsonl.bz2", "in/x.npy", "notes.md"]
     # A pattern with a suffix or a name is a choice.
     assert find_inputs([f"{data}/*.md", f"{data}/in/LICENSE", "-"]).skipped_files == []
 

@@ -14,7 +14,8 @@ from padmask.errors import OutputError, PadmaskError, SpecError
 from padmask.formats.jsonl import reader as jsonl
 from padmask.spec.columns import Column
 from padmask.spec.formats import FORMATS
-from padmask.spec.pad import MaskSpec, PadSpec
+from padmask.spec.mask import MaskSpec
+from padmask.spec.pad import PadSpec
 from padmask.stream import capacity as bounds
 from padmask.stream.capacity import available_bytes, bytes_per_position, predict_bytes
 

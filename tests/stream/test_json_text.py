@@ -16,7 +16,8 @@ from padmask.formats.contract import Chunk, Wanted
 from padmask.formats.jsonl.tokens import read_items
 from padmask.spec.columns import Column
 from padmask.spec.files import FileOptions
-from padmask.spec.pad import MaskSpec, PadSpec, RowPolicy
+from padmask.spec.mask import MaskSpec
+from padmask.spec.pad import PadSpec, RowPolicy
 from padmask.stream import pad as pipeline
 from padmask.stream import passes
 from padmask.stream.job import Job

@@ -12,7 +12,7 @@ from typing import IO
 from padmask.formats.contract import HEAD_BYTES, Chunk
 from padmask.storage.source import copy_errors, open_temporary
 
-# This is large enough for the first rows of an input without bad rows.
+# Maximum size of the chunks in memory, in bytes. The first rows of an input without bad rows are smaller.
 IN_MEMORY = 2 * HEAD_BYTES
 
 

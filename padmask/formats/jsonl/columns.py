@@ -25,7 +25,7 @@ class JsonColumns:
     Args:
         sources: the inputs.
         readers: reader of each input.
-        schema: columns of the dataset, if the inputs are only a part of it; otherwise None.
+        schema: columns of the complete dataset, if `sources` are only some of its files; otherwise None.
     """
 
     def __init__(

@@ -7,10 +7,11 @@ from typing import Any
 
 import msgspec
 
-# A float64 of at least 5e-324 is not 0. A smaller number has an exponent of three digits, or many zeros.
+# The smallest positive float64 is 5e-324. The text of a smaller number has an exponent of three digits, or
+# many zeros.
 _SMALL = (re.compile(rb"e-\d{3}"), re.compile(rb"E-\d{3}"))
 
-# Searching for this text is much faster with `in` than with a pattern.
+# A number with this many zeros may be too small. `in` finds the zeros much faster than a regular expression.
 _ZEROS = b"0" * 200
 
 _read_plain = msgspec.json.Decoder().decode
@@ -53,7 +54,7 @@ def read_value(text: Any) -> Any:
 
 
 def vanishing_number(error: Exception) -> str:
-    """Return the reason of an error of `read_value` if a number is too small; else an empty string.
+    """Return the message for an error of `read_value` if a number is too small, else an empty string.
 
     >>> try:
     ...     read_value(b"[[0.5, 1e-400]]")

@@ -81,7 +81,7 @@ class TokenKinds:
         return max(keys, key=lambda key: (self._rows[key], -key[0]))
 
     def _nest(self, key: tuple[Depth, str], token: pa.DataType | None) -> pa.DataType:
-        # A type of objects has no fields, so it is false.
+        # Compare with None, because the type of an object has no fields here, so bool(type) is False.
         items = pa.list_(pa.int64() if token is None else token)
         return items if key[0] == 1 else pa.list_(items)
 

@@ -41,13 +41,14 @@ CHUNK_BYTES = 1 << 18
 # Number of chunks of a long line between two checks of its size.
 LONG_LINE_PARTS = 256
 
-# Parsing a line needs this multiple of its size in memory.
+# Memory that parsing a line needs, as a multiple of the size of the line.
 LINE_COPIES = 16
 
-# If the average line is shorter than this, in bytes, most lines may be blank.
+# Average size of a line in bytes. If the average is smaller, most lines may be blank.
 SHORT_LINE = 16
 
-# If the first row is on this line or later, the reader buffers it instead of reading the blank lines twice.
+# Line number. If the first row is on this line or later, the reader keeps chunks in a buffer. Otherwise, the
+# reader reads the blank lines before the first row twice.
 FAR = 100_000
 
 read_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -74,7 +75,7 @@ class JsonlReader:
         return Head.of(first_objects([self]))
 
     def peek(self) -> Iterator[Chunk]:
-        """Yield chunks from the start. Buffer them for `chunks` if a second read is impossible or slow."""
+        """Yield chunks from the start. If a second read is impossible or slow, keep them for `chunks`."""
         if self._rest is None and not self._source.once:
             rest = self._cut()
             first = next(rest, None)

@@ -102,8 +102,8 @@ def _numbers(text: bytes, type_: pa.DataType, requested: bool) -> npt.NDArray[An
         return None if numbers.min() == limits.min or numbers.max() == limits.max else numbers
     target = numpy_dtype(type_)
     largest, exact = np.finfo(target).max, 1 << (np.finfo(target).nmant + 1)
-    # The slow path checks numbers that overflow to infinity, and large numbers that may be ints, because an
-    # int must be represented exactly. Large floats may be rounded only to a requested dtype.
+    # The slow path checks numbers that overflow to infinity, and large numbers that may be ints. An int must
+    # be represented exactly. A large float may be rounded only if the user requested the dtype.
     exactly = (numbers == np.floor(numbers)) | (not requested)
     suspects = ~(np.abs(numbers) <= largest) | ((np.abs(numbers) >= exact) & exactly)
     if suspects.any():

@@ -123,7 +123,8 @@ class JsonType:
                 for value, place in zip(values, places, strict=True)
                 if value is not None and not lowest <= value <= highest
             )
-            # If each value fits one of the two types, a large and a negative value are in different rows.
+            # If each new value fits the type, the conflict is between a large integer and a negative integer,
+            # and one of the two is in an earlier batch.
             value, place = next(beyond, (None, ""))
             if value is None:
                 value = self.low if self.low in integers else self.high
@@ -240,8 +241,8 @@ class TypeSurvey:
 
         Args:
             batch: the rows.
-            known: names of fields with a known type. These fields keep their place in the order of fields,
-                but their values are not read.
+            known: names of fields whose types need not be detected. These fields keep their place in the
+                order of the fields, but their values are not read.
             without: names of fields to ignore.
         """
         assert batch.objects is not None

@@ -94,7 +94,7 @@ class JsonlWriter:
         return self._lists(column, shape) if shape else _plain_values(column)
 
     def _sequences(self, column: pa.Array) -> list[Any]:
-        """Return the JSON text of each row of a sequence column. Floats have the format of padded columns."""
+        """Return the JSON text of each row of a sequence column. Floats are written as in padded columns."""
         if not is_sequence(column.type):
             return _plain_values(column)
         rows, faults = Ragged.from_arrow(column)
@@ -125,7 +125,9 @@ class JsonlWriter:
 
 
 def _numbers(values: npt.NDArray[Any]) -> bytes:
-    """Return numbers as JSON text. A float32 has the shortest exact text. Large numbers have no exponent.
+    """Return numbers as JSON text. A float32 has the shortest text that is read as the same float32.
+
+    Large numbers have no exponent.
 
     >>> _numbers(np.array([0.1, 46574712], dtype="float32"))
     b'[0.1,46574712.0]'
@@ -230,8 +232,8 @@ def _nonfinite_within(value: Any) -> bool:
 def reject_line(batch: Batch, row: int, reason: str) -> bytes:
     """Return the line for a rejected row in the `--rejects` file, with the reason and the complete row.
 
-    The line has the row under the key `row` if the row is valid JSON, `bytes` if the row is not valid
-    UTF-8, and `text` otherwise.
+    The key of the row is `row` if the row is valid JSON, `bytes` if the row is not valid UTF-8, and `text`
+    otherwise.
     """
     unit = "line" if batch.unit == "line" else "row_number"
     # File names may not be valid Unicode.

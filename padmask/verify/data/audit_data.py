@@ -200,7 +200,7 @@ def audit_and_sample(
 
 
 def _sample_picks(count: int, seed: int) -> list[Pick]:
-    """Return the rules that select the sample: some long rows, some short rows, and random rows."""
+    """Return how to choose the sample: some of the longest rows, some of the shortest, and random rows."""
     few = max(1, count // 8)
     picks = [pick_longest(few), pick_shortest(few), pick_random(count, seed)] if count else []
     return [without_empty_rows(pick) for pick in picks]
@@ -222,7 +222,7 @@ def _maxlen(reading: Reading, job: AuditJob) -> int | None:
 
 
 def _pad_value(column: PadColumn, job: AuditJob, audit: Audit) -> Any:
-    """Return the known pad value, else the value in the padded positions, else the requested value."""
+    """Return the pad value in `job`, else the most common value in the padding, else the requested value."""
     known = job.values[column.name]
     if known is None:
         known = audit.pad_value(column.name)

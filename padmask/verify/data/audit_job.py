@@ -32,9 +32,9 @@ from padmask.stream.row_sample import BatchRows
 from padmask.stream.run import Reading
 from padmask.verify.data.columns import (
     audit_columns,
-    beside_tokens,
     known_pad_values,
     mask_fields,
+    other_mask_columns,
 )
 from padmask.verify.data.padded_rows import PaddedRowAudit
 from padmask.verify.data.raw_rows import audit_raw_rows
@@ -50,11 +50,11 @@ class AuditJob:
         pad: columns to check, and padding options for raw rows.
         padding: columns that mark the padding of padded rows; None for raw rows.
         values: known pad value of each column; None if unknown.
-        masks: other mask columns of the tokens.
+        masks: mask columns of the tokens, except the mask in `padding`.
         unmarked: names of padded files without the columns that marked their padding.
         notes: notes about the columns, which are not findings.
-        side_from: source of the side of the padding, such as `"--padding post"`; empty if the side is the
-            most common side of the rows.
+        side_from: text that says what specifies the side of the padding, such as `"--padding post"`. The text
+            is empty if nothing specifies the side. The most common side is then expected.
         also: jobs for the columns that have other mask or length columns.
     """
 
@@ -99,20 +99,25 @@ def make_audit_job(
     others = [columns for columns in groups if checked.isdisjoint(column.name for column in columns)]
     also = [_make_group_job(dataset, replace(asked, columns=other), None, declared) for other in others]
     taken = {name for other in also if other.padding is not None for name in other.padding.names}
-    # The mask of other columns is no second mask of the tokens.
+    # A mask that belongs to other columns is not a second mask of the tokens.
     masks = [field for field in job.masks if field.name not in taken]
     taken |= {column.name for other in also for column in other.pad.columns}
     notes = [*job.notes]
     if not asked.columns:
         notes += unpaddable_notes(dataset.schema(), job.pad.beside.unpaddable, "checked")
-        # Other notes describe columns that padmask padded.
+        # Omit masks, and columns that padmask padded, because other notes describe these columns.
         taken |= {*described_names(dataset.schema()), *(field.name for field in masks)}
         notes += _ragged_notes(dataset, job, taken)
     return replace(job, also=tuple(also), masks=masks, notes=notes)
 
 
 def _requested_groups(dataset: Dataset, columns: Columns) -> list[list[Column]]:
-    """Return the requested columns of each group in the metadata, by default all columns of the dataset."""
+    """Divide columns into the groups that the metadata describe, and omit columns without a group.
+
+    Args:
+        dataset: dataset to check.
+        columns: requested columns. If empty, all columns of the dataset are used.
+    """
     schema = dataset.schema()
     if dataset.format.is_text or not schema.names:
         return []
@@ -141,7 +146,7 @@ def _make_group_job(
             options=["columns", "mask_column"],
         )
     job, unsure_notes = _without_unsure(dataset, job, padding, asked)
-    masks = mask_fields(dataset, beside_tokens(dataset, job.columns, padding))
+    masks = mask_fields(dataset, other_mask_columns(dataset, job.columns, padding))
     values = known_pad_values(job.columns, padding, requested=bool(asked.columns))
     suspicions = job.beside.suspicions if padding is None else ()
     notes = [*suspicions, *job.beside.notes, *unsure_notes]
@@ -157,7 +162,7 @@ def _without_unsure(
     dataset: Dataset, job: Job, padding: Padding | None, asked: PadRequest
 ) -> tuple[Job, list[str]]:
     """Leave out columns to which another mask may belong, and return a note for each."""
-    # Metadata and requests say which mask belongs to a column.
+    # If there are metadata or the user chose the columns, it is known which mask belongs to a column.
     if padding is None or padding.values or asked.columns:
         return job, []
     schema = dataset.schema()
@@ -173,7 +178,7 @@ def _without_unsure(
 
 
 def _ragged_notes(dataset: Dataset, job: AuditJob, checked: Collection[str]) -> list[str]:
-    """Return a note about columns that are not checked because of lengths other than the first column's."""
+    """Return a note about the columns that are not checked because the first column has other lengths."""
     marks = () if job.padding is None else job.padding.names
     names = [name for name in job.pad.beside.ragged if name not in checked and name not in marks]
     if not names:
@@ -189,7 +194,10 @@ def _ragged_notes(dataset: Dataset, job: AuditJob, checked: Collection[str]) -> 
 
 
 def _masks_of(dataset: Dataset, names: Sequence[str]) -> dict[str, str]:
-    """Return the mask of each column whose padding a mask of the same lengths marks in the first rows."""
+    """Return the name of the mask of each column, for the columns that have a mask, keyed by column name.
+
+    In the first rows, a column and its mask have the same lengths, and the mask contains a 0.
+    """
     schema = dataset.schema()
     rows = read_first_rows(dataset, list_names(schema))
     masks = [name for name in rows.zeros if is_named_mask(schema.field(name))]
@@ -240,7 +248,7 @@ def add_file_findings(audits: Sequence[Audit], dataset: Dataset, job: AuditJob, 
 
 
 def findings_of(audits: Sequence[Audit]) -> list[Finding]:
-    """Return the findings of all groups in the order of the rules, and then of the groups."""
+    """Return the findings of all groups, sorted by rule, and for each rule in the order of the groups."""
     rules = list(RULES)
     found = [finding for audit in audits for finding in audit.findings()]
     return sorted(found, key=lambda finding: rules.index(finding.rule.name))
@@ -269,7 +277,8 @@ def audit_rows(
             an error. A row that is bad in another column is always a finding.
 
     Yields:
-        The rows of each batch. A row with bad tokens, and a bad row that is a finding, has the length 0.
+        The rows of each batch. A row with bad tokens has the length 0. If `report_bad_rows` is True, a row
+        that is bad in another column also has the length 0.
 
     Raises:
         DataError: the tokens of a row cannot be read or padded, and `report_bad_rows` is False.

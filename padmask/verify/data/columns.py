@@ -26,7 +26,8 @@ def audit_columns(columns: Sequence[PadColumn], values: Mapping[str, Any]) -> li
             column.name,
             values[column.name],
             is_label(column),
-            # Floats beside the tokens are weights or scores. Vectors may be features, as for a Masking layer.
+            # After the first column, a column of floats contains weights or scores, which may be 0. Vectors
+            # may be features, and a Masking layer may mask vectors of 0.
             accepts_pad_value(column.name) or (place > 0 and column.kind == "float" and column.inner is None),
         )
         for place, column in enumerate(columns)
@@ -45,8 +46,8 @@ def known_pad_values(
     """
     if padding is None:
         return {column.name: column.value for column in columns}
-    # Without metadata, a value of 0 is only the default, and so is every value beside the tokens that the
-    # user did not request.
+    # Without metadata, only a pad value that the user chose is known. A value of 0 is the default. If the
+    # user did not request the columns, all columns except the first also have default values.
     known = columns if requested else columns[:1]
     values = {column.name: column.value or None for column in known}
     return {column.name: padding.values.get(column.name, values.get(column.name)) for column in columns}
@@ -62,8 +63,8 @@ def accepts_pad_value(name: str) -> bool:
     return not _VALID_ZEROS.isdisjoint(words)
 
 
-def beside_tokens(dataset: Dataset, columns: Sequence[PadColumn], padding: Padding | None) -> list[str]:
-    """Return the mask columns of the tokens, except the mask that marks the padding.
+def other_mask_columns(dataset: Dataset, columns: Sequence[PadColumn], padding: Padding | None) -> list[str]:
+    """Return the names of the mask columns of the tokens, except the mask that marks the padding.
 
     The masks belong to `input_ids`. If there is no such column, they belong to `tokens`, else to the first
     checked column.

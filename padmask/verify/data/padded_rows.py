@@ -27,18 +27,17 @@ from padmask.verify.data.rules import Audit
 
 
 class PaddedRowAudit:
-    """Check of the padded rows of one group of columns, and of their masks, batch by batch.
+    """Checks the padded rows of one group of columns, and their masks, batch by batch.
 
-    The first rows determine the number of positions and, if neither the metadata nor the user does, the side
-    of the padding. Each bucket has a number of positions of its own.
+    The first rows determine the number of positions. If neither the metadata nor the user specifies the side
+    of the padding, the first rows determine the side too. Each bucket has a number of positions of its own.
 
     Args:
         job: columns to check.
         audit: object that collects the findings.
         padding: columns that mark the padding.
         masks: names of other mask columns, whose lengths are checked.
-        side_from: source of the side of the padding, such as `"--padding post"`; empty if the side is the
-            most common side of the rows.
+        side_from: text that says what specifies the side of the padding, as in `AuditJob`.
     """
 
     def __init__(
@@ -78,7 +77,7 @@ class PaddedRowAudit:
             self._widths[bucket] = int(places[int(np.argmin(bad))])
         width = self._widths.get(bucket)
         self._check_positions(batch, values, mask, fits, stated, width or 0)
-        # One narrow array: large arrays cost more time for their memory than for their values.
+        # Use one int32 array, because allocating large arrays takes more time than computing their values.
         seen = np.zeros(len(mask.values) + 1, dtype=np.int32)
         np.cumsum(mask.values != 0, out=seen[1:], dtype=np.int32)
         lengths = np.where(known, seen[mask.starts + mask.lengths] - seen[mask.starts], 0)
@@ -100,7 +99,7 @@ class PaddedRowAudit:
         stated: npt.NDArray[np.int64] | None,
         width: int,
     ) -> None:
-        """Check the values and the masks of the rows that have `width` positions and thus form an array."""
+        """Check the values and masks of the rows that have `width` positions. Report other rows."""
         good = fits & (values[self._first].lengths == width)
         self._audit.add_unequal(fits & ~good, width, batch.place)
         picked = np.flatnonzero(good)
@@ -192,12 +191,13 @@ def _real_tokens(values: Ragged, mask: Ragged, lengths: npt.NDArray[np.int64], s
         values: padded rows.
         mask: mask of each row.
         lengths: number of real tokens in each row; 0 for rows to ignore.
-        seen: number of real tokens before each position of `mask`, and of all real tokens.
+        seen: cumulative number of real tokens, one entry longer than `mask.values`. Entry i is the number of
+            real tokens before position i.
     """
     is_first = seen[np.minimum(mask.starts + 1, len(seen) - 1)] > seen[mask.starts]
     begins = np.where(is_first, 0, np.maximum(mask.lengths - lengths, 0))
     places = mask.starts + begins
-    # Rows to ignore may have masks of another length.
+    # In rows to ignore, the mask may be longer or shorter than the row.
     ends = np.minimum(places + lengths, len(seen) - 1)
     starts = values.starts + begins
     return Ragged(values.values, starts, np.where(seen[ends] - seen[places] == lengths, lengths, 0))

@@ -26,7 +26,7 @@ def audit_raw_rows(
     *,
     is_cut: bool = True,
 ) -> CheckedRows:
-    """Check a batch of raw rows for the violations of rules that the rows would have after padding.
+    """Check a batch of raw rows against the rules, as if the rows were padded.
 
     Args:
         rows: rows to check.

@@ -51,8 +51,8 @@ class AuditRows:
 
     Args:
         batch: the rows, with the mask and length columns.
-        ragged: sequences of all rows by column. A bad row has no tokens. However, if its first column is not
-            bad, the tokens of the first column are kept.
+        ragged: rows of each column, keyed by column name. A bad row is empty. If only other columns are bad,
+            the row keeps its tokens in the first column.
         faults: the first `Fault` of each bad row, in order.
         bad_tokens: whether each row is bad in the first column, bool, shape (rows,).
         late: names of unchecked columns that have no values in the first rows, but one value per token in
@@ -81,10 +81,7 @@ class AuditRows:
         return np.asarray(wrong & ~self.bad)
 
     def later_padding(self, job: Job) -> list[Fault]:
-        """Return a fault for each good row whose mask contains a 0.
-
-        The mask has only ones in the first rows.
-        """
+        """Return a fault for each good row whose mask contains a 0, if the first rows contain only ones."""
         lengths, good = next(iter(self.ragged.values())).lengths, ~self.bad
         return [
             Fault(row, "the mask contains a 0, but the first rows have no padding", column=name)
@@ -173,7 +170,7 @@ def _wanted_columns(groups: Sequence[GroupToRead], *, is_text: bool) -> Wanted:
     checked = {column.name for group in groups for column in group.job.columns}
     for group in groups:
         for field in group.job.wanted.sequences:
-            # The floats of padded JSON Lines may have been written with any dtype.
+            # Padded JSON Lines do not contain the dtype of floats, so read the floats as float64.
             wide = group.padded and is_text
             fields[field.name] = field.with_type(with_floats(field.type, pa.float64())) if wide else field
     for group in groups:
@@ -205,7 +202,7 @@ def _without_bad_rows(batch: Batch, group: GroupToRead, groups: Sequence[GroupTo
     unread = [fault for fault in batch.faults if fault.column not in marks | foreign]
     ragged, unpaddable = (_read_padded if group.padded else _read_raw)(batch.columns, job)
     first = job.columns[0].name
-    # A row that cannot be read at all has no column. Neither has a row with columns of different lengths.
+    # If a row cannot be read at all, or if its columns have different lengths, `fault.column` is None.
     bad_tokens = [fault for fault in unread if fault.column in (None, first)]
     bad_tokens += [fault for fault in unpaddable if fault.column == first]
     faults: dict[int, Fault] = {}

@@ -23,7 +23,7 @@ from padmask.verify.data.short_rows import ShortRows
 
 EXAMPLES = 5
 
-# Larger ids are not recorded in the search for an unused id.
+# Size of the table of used ids, from which an unused id is suggested as the pad value.
 LARGEST_ID = 1 << 22
 
 Places = Callable[[int], Place]
@@ -168,7 +168,7 @@ def _extend_to(used: Flags | None, highest: int) -> Flags:
 
 
 class Audit:
-    """A check of batches of rows against the rules, which collects the findings.
+    """Checks batches of rows against the rules, and collects the findings.
 
     >>> import pyarrow as pa
     >>> audit = Audit([AuditColumn("ids", value=0)])
@@ -195,7 +195,7 @@ class Audit:
         self._range: dict[str, tuple[int, int]] = {}
         self._pads: dict[str, Any] = {}
         self._short = ShortRows(EXAMPLES)
-        # Whether the short rows get their padding at the start.
+        # Whether short rows are padded at the start.
         self._pads_start = False
         self._late: set[str] = set()
 
@@ -204,7 +204,7 @@ class Audit:
         return self._range.get(name)
 
     def pad_value(self, name: str) -> Any:
-        """Return the pad value found in padded positions, for a column with an unknown pad value."""
+        """Return the most common value in the padding of a column; None if its pad value was given."""
         return self._pads.get(name)
 
     @property
@@ -324,8 +324,8 @@ class Audit:
             padding: expected side of the padding.
             place: function that returns the location of a row, given its index.
             lengths: values of the length column, shape (rows,); None if there is no such column.
-            side_from: source of the padding side, such as `"--padding post"`. Empty if the side is the most
-                common side of the rows.
+            side_from: text that says what specifies `padding`, such as `"--padding post"`. Empty if `padding`
+                is the most common side of the rows.
         """
         kept = mask.sum(axis=1)
         holes, marks = find_holes(mask), self._mask or self._length
@@ -394,7 +394,7 @@ class Audit:
     def add_unequal(self, bad: Flags, width: int, place: Places) -> None:
         """Report rows that do not have as many positions as the first row."""
         means = RULES["rows-unequal"].means
-        detail = f"the first row has {width:,} positions, but this row does not: {means}"
+        detail = f"the first row has {width:,} positions, and this row has more or fewer: {means}"
         self._report("rows-unequal", bad, place, detail, self._columns[0].name)
 
     def _padded_column(
@@ -435,9 +435,10 @@ class Audit:
             used[ids] = True
 
     def _on_new_padding(self) -> list[Finding]:
-        """Return findings about raw rows that are shorter than the longest row.
+        """Return findings about raw rows that are padded because they are shorter than the longest row.
 
-        Label columns have a pad value other than -100, or padding at the start is not supported by cuDNN.
+        There are two such findings: a label column is padded with a value other than -100, and the padding is
+        at the start, which cuDNN does not support.
         """
         count, places = self._short.found()
         rule = RULES["labels-on-padding"]

@@ -13,7 +13,8 @@ from padmask.verify.keras.reference_models import OUTPUT, Reference
 from padmask.verify.proof.sample import Sample
 from padmask.verify.proof.tolerance import LIMITS, Array, Check, ComparedDeviation
 
-# The kernels sum in different orders, and cuDNN may compute in TensorFloat-32. A share of the largest output.
+# Largest allowed deviation between the kernels, as a share of the largest output. The kernels add numbers in
+# different orders, and cuDNN may compute in TensorFloat-32.
 LIMIT = 1e-3
 
 

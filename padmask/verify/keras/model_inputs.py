@@ -46,7 +46,7 @@ def find_model_inputs(model: Any, roles: Mapping[str, str] | None = None) -> lis
 
 
 def _with_role(slot: ModelInput, role: str | None) -> ModelInput:
-    """Set the role of an input to `role`, the user's choice. If `role` is None, the role does not change."""
+    """Return an input with the role that the user chose. If `role` is None, return the input unchanged."""
     if role is None:
         return slot
     per_row = slot.shape in ((), (1,))
@@ -134,7 +134,10 @@ def is_embedding(layer: Any) -> bool:
 
 
 def _find_vocab_size(model: Any, tensor: Any) -> int | None:
-    """Return the vocabulary size of the embedding that reads a tensor, else the smallest vocabulary size."""
+    """Return the vocabulary size of the embedding that reads a tensor.
+
+    If no embedding reads the tensor, return the smallest vocabulary size of all embeddings.
+    """
     embedding = _find_embedding(model, tensor)
     if embedding is not None:
         return int(embedding.input_dim)

@@ -18,7 +18,20 @@ from padmask.verify.proof.tolerance import Array
 
 @dataclass(eq=False)
 class Event:
-    """One call of a layer or operation, with its inputs, outputs and masks."""
+    """One call of a layer or operation, with its inputs, outputs and masks.
+
+    Args:
+        operation: the layer or operation.
+        name: path of the layer or operation, such as `encoder/lstm`.
+        parent: call of the model or layer that contains this call; None for the outermost call.
+        inputs: argument name and value of each input tensor.
+        masks_in: mask of each input tensor before the call; None for a tensor without a mask.
+        mask_arguments: arguments of the call whose names contain `mask`.
+        masks_after: mask of each input tensor after the call.
+        outputs: the output tensors.
+        masks_out: mask of each output tensor.
+        children: calls inside this call.
+    """
 
     operation: Any
     name: str
@@ -89,7 +102,8 @@ class Recorder:
 
         def call_operation(operation: Any, *arguments: Any, **named: Any) -> Any:
             if isinstance(operation, keras.Layer):
-                # call_layer has already recorded the call. Now Keras has added the masks for the layer.
+                # `call_layer` has already recorded this call. Since then, Keras has added the mask arguments
+                # of the layer, so record them here.
                 if recorder._stack and recorder._stack[-1].operation is operation:
                     recorder._stack[-1].mask_arguments = {k: v for k, v in named.items() if "mask" in k}
                 return operation_call(operation, *arguments, **named)

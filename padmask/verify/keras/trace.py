@@ -219,7 +219,7 @@ def _follow_mask_back(runs: Runs, event: Event, index: int, seen: set[int]) -> t
 def _follow_mask_into_parent(
     runs: Runs, event: Event, tensor: Any, seen: set[int]
 ) -> tuple[Event, str] | None:
-    """Return the call that dropped the mask of a tensor that enters the enclosing model, and the reason."""
+    """Return the call that dropped the mask of an input of the enclosing model, and the reason."""
     parent = event.parent
     if parent is None or id(parent) in seen:
         return None
@@ -282,7 +282,10 @@ def _find_mask_source(runs: Runs, event: Event, index: int) -> Event:
 
 
 def _find_sibling_embedding(event: Event) -> Event | None:
-    """Return the first embedding in the same model or layer. Plain operations may connect it to `event`."""
+    """Return the first embedding call in the model or layer that contains `event`; None if there is none.
+
+    The output of the embedding may reach `event` through plain operations, such as `+`.
+    """
     parent = event.parent
     siblings = parent.children if parent is not None else []
     return next((child for child in siblings if "Embedding" in child.kind), None)
@@ -345,7 +348,7 @@ def _describe_path(runs: Runs, culprit: Event, entry: Event, reason: str) -> str
 
 
 def _find_calls_before(runs: Runs, event: Event) -> list[Event]:
-    """Return the calls that led to the inputs of a call, in the order in which they ran."""
+    """Return the earlier calls on whose outputs a call depends, in the order in which the calls ran."""
     chain: list[Event] = []
     while len(chain) < 40:
         producers = [

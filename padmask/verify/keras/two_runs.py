@@ -21,7 +21,8 @@ from padmask.verify.proof.verify_subject import Verification
 # If a deviation exceeds its tolerance by this factor, it cannot be rounding.
 CLEAR_LEAK = 100.0
 
-# Function that cuts an array of the unpadded run and its counterpart in the padded run to real positions.
+# Function that crops two arrays to their real positions. The first array is from the run without padding, the
+# second is the same array from the run with padding.
 Crop = Callable[[Array, Array], tuple[Array | None, Array | None]]
 
 
@@ -72,7 +73,10 @@ class Runs:
         return self._compare(reference.outputs, event.outputs)[1]
 
     def has_steps(self, event: Event, index: int) -> bool:
-        """Return whether an input of a call has a time axis: a mask, or an axis whose size changes."""
+        """Return whether an input of a call has a time axis.
+
+        An input has a time axis if it has a mask, or if its shape differs between the two runs.
+        """
         reference = self.counterpart.get(event)
         tensor = event.inputs[index][1]
         if reference is None or index >= len(reference.inputs):
@@ -189,8 +193,8 @@ def _record_runs(user: UserModel, verification: Verification, value: Any, limit:
     crop_rows = _crop_to_reference(padding)
     if largest > limit:
         return Runs(_record(user, one.padded()), _record(user, one.padded(more)), crop_rows, limit)
-    # The outputs change only if the batch has a longer row. The crop selects the first row for "post" and the
-    # last row for "pre".
+    # Padding alone does not change the outputs, so add a longer row to the batch. `crop_rows` keeps the first
+    # row for "post", and the last row for "pre".
     longest = len(setup.probe) - 1
     pair = setup.probe.select([0, longest] if padding == "post" else [longest, 0])
     return Runs(_record(user, setup.probe.alone(0)), _record(user, pair.padded()), crop_rows, limit)

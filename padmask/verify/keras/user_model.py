@@ -35,7 +35,7 @@ class UserModel:
         model: built Keras model.
         engine: backend and device of Keras.
         batch_size: maximum number of rows per call of the model.
-        roles: inputs that expect the mask or the lengths, as in `find_model_inputs`.
+        roles: role of the inputs that expect the mask or the lengths, as in `find_model_inputs`.
     """
 
     def __init__(

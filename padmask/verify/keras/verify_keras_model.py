@@ -20,10 +20,10 @@ from padmask.verify.proof.sample import MADE, ModelInput, Sample, SampleRows, pi
 from padmask.verify.proof.verify_subject import verify_subject
 from padmask.verify.report import SubjectReport
 
-# Limits for models that cannot be compiled, because they run slowly: the number of rows that also run in a
-# batch of one row, and the number of rows in the sample.
+# Models that cannot be compiled run slowly, so fewer of their rows also run in a batch of one row.
 FEW_ROWS = 6
 
+# Number of rows in the sample for such a model.
 ROWS_UNCOMPILED = 24
 
 
@@ -61,7 +61,7 @@ def _verify(
             subject,
             control,
             sample,
-            twin=False,
+            must_fail=False,
             extra=[shape_check],
             alone=ROWS_ALONE if user.is_compiled else FEW_ROWS,
             far=user.is_compiled,

@@ -51,7 +51,7 @@ def verify_references(
     alone = ROWS_ALONE_ON_JAX if engine.is_slow_on_new_shapes else ROWS_ALONE
     reports = [
         verify_subject(
-            subject, control, sample, twin=True, extra=[agreement[subject.name]], alone=alone
+            subject, control, sample, must_fail=True, extra=[agreement[subject.name]], alone=alone
         ).report
         for subject, control in pairs
     ]

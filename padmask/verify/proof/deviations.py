@@ -13,8 +13,9 @@ from padmask.verify.proof.tolerance import Array, Deviation, Deviations
 
 Outputs = Mapping[str, Array]
 
-# For each output, an entry for each axis after the first: the names of the inputs with as many steps as the
-# axis is long, () if the size changes with the padding in another way, None if the size does not change.
+# The time axes of each output, keyed by output name. There is one entry for each axis after the batch axis.
+# The entry is None if padding does not change the size of the axis. Otherwise, the entry has the names of the
+# inputs whose padded length equals the size. The entry is () if there is no such input.
 Steps = Mapping[str, tuple[tuple[str, ...] | None, ...]]
 
 
@@ -50,7 +51,8 @@ def compare_real_positions(
     found: Deviations = {}
     for name, axes in steps.items():
         if () in axes:
-            # The number of steps changed, for example by striding. Only the row-alone check can compare them.
+            # The output has more or fewer steps than each input, for example because of strides. Only the
+            # check 'row-alone' can compare such outputs.
             continue
         if not any(axes) and len(rows) and base[name].shape == outputs[name].shape:
             # The output has no time axis, so every value is real and all rows can be compared together.

@@ -122,9 +122,10 @@ def verify_function(
         other=lambda batch: predict(sample.unmasked(batch, 22)),
     )
     try:
-        return verify_subject(subject, control, sample, twin=False, far=True, empty=spec.empty_rows).report
+        found = verify_subject(subject, control, sample, must_fail=False, far=True, empty=spec.empty_rows)
     except CannotRunError as error:
         raise ModelError(f"{spec.name}: {error}", options=error.options) from None
+    return found.report
 
 
 def _call_function(function: Callable[[Array, Array], Any], ids: Array, mask: Array) -> dict[str, Array]:

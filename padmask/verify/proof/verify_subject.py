@@ -92,7 +92,7 @@ def verify_subject(
     control: Subject,
     sample: Sample,
     *,
-    twin: bool,
+    must_fail: bool,
     extra: Sequence[Check] = (),
     alone: int = ROWS_ALONE,
     far: bool = False,
@@ -104,10 +104,10 @@ def verify_subject(
         subject: model to check.
         control: control model, which runs the same checks.
         sample: rows for the checks.
-        twin: whether the control model is a copy of the model without masks. Such a control model must
-            fail. If False, the control model is the same model, with random tokens as padding and a mask
-            that is all True. Such a control model passes if the model needs no mask, for example if the
-            model is causal.
+        must_fail: whether the control model must fail the checks. Set True if the control model is a copy of
+            the model without masks. Set False if the control model is the same model, which receives random
+            tokens as padding and a mask that is all True. It may pass, because some models need no mask, such
+            as causal models.
         extra: results of other checks of the model.
         alone: maximum number of rows that also run in a batch of one row.
         far: whether to also pad far beyond the longest row.
@@ -118,18 +118,18 @@ def verify_subject(
     """
     setup = prepare(subject, sample, far=far, alone=alone)
     # The default tolerances are sufficient for the reference models. For a user's model, measure the noise.
-    precisions = _measure_precisions(setup, subject) if not twin else [_Precision(subject, {})]
-    checks = [*_run_checks(setup, precisions, twin), *extra]
+    precisions = _measure_precisions(setup, subject) if not must_fail else [_Precision(subject, {})]
+    checks = [*_run_checks(setup, precisions, must_fail), *extra]
     if empty:
         checks.append(_check_empty_rows(setup, precisions))
-    on_control = _run_checks(setup, [_Precision(control, {})], twin)
+    on_control = _run_checks(setup, [_Precision(control, {})], must_fail)
     control_passed = [check.name for check in on_control if check.verdict == "holds"]
     control_result = Control("holds" if control_passed else "fails", on_control)
     constant = find_constant_outputs(setup, subject)
     outputs = _report_outputs(checks, constant)
     if not setup.deterministic:
         outputs = [replace(output, verdict="inconclusive") for output in outputs]
-    verdict, detail = _decide_verdict(setup, checks, control_passed, constant, twin)
+    verdict, detail = _decide_verdict(setup, checks, control_passed, constant, must_fail)
     if detail and setup.notes:
         detail = "; ".join([detail, *setup.notes])
     return Verification(
@@ -168,7 +168,7 @@ def _compare_in_precisions(
     )
 
 
-def _run_checks(setup: CheckSetup, precisions: Sequence[_Precision], twin: bool) -> list[Check]:
+def _run_checks(setup: CheckSetup, precisions: Sequence[_Precision], must_fail: bool) -> list[Check]:
     checks = []
     for check in COMPARISONS:
         reason = check.reason_to_skip(setup)
@@ -177,7 +177,7 @@ def _run_checks(setup: CheckSetup, precisions: Sequence[_Precision], twin: bool)
             continue
         compared = _compare_in_precisions(precisions, lambda subject, check=check: check.run(setup, subject))  # type: ignore[misc]
         checks.append(Check.of(check.name, *compared))
-    if precisions[0].subject.gradient is not None or twin:
+    if precisions[0].subject.gradient is not None or must_fail:
         checks.append(_check_gradient(setup, precisions[0].subject))
     return checks
 
@@ -215,7 +215,7 @@ def _decide_verdict(
     checks: Sequence[Check],
     control_passed: Sequence[str],
     constant: set[str],
-    twin: bool,
+    must_fail: bool,
 ) -> tuple[SubjectVerdict, str]:
     if not setup.deterministic:
         return "inconclusive", "the model is not deterministic: two runs of a batch had different outputs"
@@ -229,7 +229,7 @@ def _decide_verdict(
             "inconclusive",
             f"constant output: {', '.join(sorted(constant))} (the same for different tokens)",
         )
-    if control_passed and (twin or _has_no_padding(setup)):
+    if control_passed and (must_fail or _has_no_padding(setup)):
         return (
             "inconclusive",
             "the control model ignores masks, but passed checks that it should fail: "

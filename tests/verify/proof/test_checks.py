@@ -69,12 +69,13 @@ def unmasked(subject: Subject, sample: Sample) -> Subject:
     return replace(subject, predict=dressed, other=other, gradient=None, precise=None)
 
 
-def proven(model, sample=None, *, control=None, twin=False, **options) -> SubjectReport:
-    """Verify a model, a function or a subject. Without `twin`, also check long padding and empty rows."""
+def proven(model, sample=None, *, control=None, must_fail=False, **options) -> SubjectReport:
+    """Verify a model, function or subject. Without `must_fail`, also check long padding and empty rows."""
     sample = sample or sample_of()
     subject = model if isinstance(model, Subject) else subject_of(model, **options)
     control = subject_of(control) if control else unmasked(subject, sample)
-    return verify_subject(subject, control, sample, twin=twin, far=not twin, empty=not twin).report
+    more = {"far": not must_fail, "empty": not must_fail}
+    return verify_subject(subject, control, sample, must_fail=must_fail, **more).report
 
 
 def check_of(report: SubjectReport, name: str) -> Check:
@@ -624,14 +625,14 @@ def test_constant_counting_places_leaks():
 
 
 def test_control_must_fail():
-    report = proven(masked_mean, control=mean, twin=True)
+    report = proven(masked_mean, control=mean, must_fail=True)
     assert (report.verdict, report.control.verdict) == ("ignores", "fails")
     assert {check.verdict for check in report.control.checks} == {"fails", "skipped"}
 
 
 @pytest.mark.parametrize("model", [masked_mean, sums_so_far, constant], ids=name_of)
 def test_passing_control_is_inconclusive(model):
-    report = proven(model, control=model, twin=True)
+    report = proven(model, control=model, must_fail=True)
     assert (report.verdict, report.control.verdict) == ("inconclusive", "holds")
 
 
@@ -639,17 +640,17 @@ def test_control_must_fail_every_check():
     subject = with_other_content(subject_of(masked_mean))
     # More padding changes the output, but other content does not.
     control = with_other_content(subject_of(number_of_places))
-    report = verify_subject(subject, control, sample_of(), twin=True).report
+    report = verify_subject(subject, control, sample_of(), must_fail=True).report
     assert (report.verdict, report.control.verdict) == ("inconclusive", "holds")
     assert "other-content" in report.detail
 
 
 def test_references_get_long_padding():
-    assert proven(beyond_forty_places, control=mean, twin=True).verdict == "leaks"
+    assert proven(beyond_forty_places, control=mean, must_fail=True).verdict == "leaks"
 
 
 def test_leak_outweighs_passing_control():
-    assert proven(mean, control=masked_mean, twin=True).verdict == "leaks"
+    assert proven(mean, control=masked_mean, must_fail=True).verdict == "leaks"
 
 
 # --- every check by itself -------------------------------------------------------------------------
@@ -731,9 +732,9 @@ def test_check_passes(name, subject):
     assert found.max_abs_diff <= found.tolerance
 
 
-@pytest.mark.parametrize("twin", [False, True], ids=["a-model-of-anybody's", "a-reference"])
-def test_every_check_can_fail(twin):
-    report = proven(masked_mean, control=mean, twin=twin)
+@pytest.mark.parametrize("must_fail", [False, True], ids=["a-model-of-anybody's", "a-reference"])
+def test_every_check_can_fail(must_fail):
+    report = proven(masked_mean, control=mean, must_fail=must_fail)
     assert {check.name for check in report.checks} <= set(CHECKS), "give each check a model that it rejects"
 
 
@@ -745,7 +746,7 @@ def test_every_check_can_fail(twin):
     ],
 )
 def test_skipped_check_says_why(name, reason):
-    found = check_of(proven(masked_mean, control=mean, twin=True), name)
+    found = check_of(proven(masked_mean, control=mean, must_fail=True), name)
     assert (found.verdict, found.max_abs_diff, found.tolerance) == ("skipped", None, None)
     assert reason in found.detail
 
@@ -783,7 +784,7 @@ def test_leak_to_empty_rows():
 def test_extra_checks_count():
     def proven_with(extra):
         sample, subject = sample_of(), subject_of(masked_mean)
-        return verify_subject(subject, subject_of(mean), sample, twin=True, extra=[extra]).report
+        return verify_subject(subject, subject_of(mean), sample, must_fail=True, extra=[extra]).report
 
     agrees = Check.of("routes-agree", {"output": ComparedDeviation(0.0, 1e-5)})
     differs = Check.of("routes-agree", {"output": ComparedDeviation(1.0, 1e-5, "against another")})

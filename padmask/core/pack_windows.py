@@ -1,0 +1,109 @@
+"""Pack sequences window by window, so that a stream of any length needs the memory of one window.
+
+The windows depend only on the lengths of the sequences. Therefore, the packed rows do not depend on how the
+sequences were read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from padmask.core.arrow_lists import Flags
+from padmask.core.packing import pack_best_fit, pack_in_order
+from padmask.core.plan import Positions
+from padmask.spec.pack import PackSpec
+
+# Maximum number of sequences and of values in a window. The values are counted over all packed columns.
+WINDOW_SEQUENCES = 1 << 16
+WINDOW_VALUES = 1 << 26
+
+# Rows with a smaller share of used positions, in percent, are packed again with the next window.
+FULL_PERCENT = 97
+
+# Maximum number of rows, and of their positions, that are packed again. If no rows fit together, such as
+# rows that are a little longer than half of maxlen, more rows than this are not full.
+CARRIED_ROWS = 1 << 10
+CARRIED_POSITIONS = 1 << 24
+
+
+def pack_window(lengths: Positions, maxlen: int, spec: PackSpec, *, last: bool) -> tuple[Positions, Flags]:
+    """Pack the sequences of one window.
+
+    >>> rows, done = pack_window(np.array([6, 4, 2]), 8, PackSpec(), last=False)
+    >>> rows.tolist(), done.tolist()
+    ([0, -1, 0], [True, False, True])
+
+    Args:
+        lengths: number of positions that each sequence needs, from 1 to `maxlen`: int64, shape (sequences,).
+            The first sequences may be those that the window before left.
+        maxlen: number of positions in a packed row.
+        spec: how to pack. The algorithm is not `"wrap"`.
+        last: whether there are no more sequences after this window.
+
+    Returns:
+        The packed row of each sequence (-1 for sequences that are packed with the next window): int64, shape
+        (sequences,). And flags of the packed sequences: bool, shape (sequences,).
+    """
+    rows = _fewest_rows(lengths, maxlen, spec)
+    used = np.bincount(rows, weights=lengths).astype(np.int64)
+    left = np.zeros(0, np.int64) if last else np.flatnonzero(used * 100 < maxlen * FULL_PERCENT)
+    most = max(1, min(CARRIED_ROWS, CARRIED_POSITIONS // maxlen))
+    # The emptiest rows gain the most.
+    left = left[np.argsort(used[left], kind="stable")[:most]]
+    written = np.ones(len(used), dtype=bool)
+    written[left] = False
+    number = np.where(written, np.cumsum(written) - 1, -1)
+    return number[rows], written[rows]
+
+
+def _fewest_rows(lengths: Positions, maxlen: int, spec: PackSpec) -> Positions:
+    most = spec.max_segments
+    if spec.algorithm == "in-order":
+        return pack_in_order(lengths, maxlen, most)
+    rows = pack_best_fit(lengths, maxlen, most)
+    if most is None or not len(rows) or np.bincount(rows).max() < most:
+        return rows
+    # Best-fit-decreasing puts many short sequences into few rows, so the maximum leaves these rows partly
+    # empty. Input order mixes short and long sequences.
+    other = pack_in_order(lengths, maxlen, most)
+    return min(rows, other, key=lambda its: int(its.max()))
+
+
+def cut_windows(values: Positions) -> Iterator[tuple[int, int]]:
+    """Yield the first sequence and the stop of each window.
+
+    >>> list(cut_windows(np.array([1 << 25, 1 << 25, 1])))
+    [(0, 2), (2, 3)]
+
+    Args:
+        values: number of values of each sequence over all packed columns: int64, shape (sequences,).
+    """
+    ends, start = np.cumsum(values), 0
+    while start < len(values):
+        before = ends[start - 1] if start else 0
+        stop = int(np.searchsorted(ends, before + WINDOW_VALUES, side="right"))
+        stop = min(max(stop, start + 1), start + WINDOW_SEQUENCES, len(values))
+        yield start, stop
+        start = stop
+
+
+def pack_rows(lengths: Positions, values: Positions, maxlen: int, spec: PackSpec) -> Positions:
+    """Return the packed row of each sequence: int64, shape (sequences,).
+
+    Args:
+        lengths: number of positions that each sequence needs, from 1 to `maxlen`: int64, shape (sequences,).
+        values: number of values of each sequence over all packed columns: int64, shape (sequences,).
+        maxlen: number of positions in a packed row.
+        spec: how to pack. The algorithm is not `"wrap"`.
+    """
+    packed = np.zeros(len(lengths), dtype=np.int64)
+    held, first = np.zeros(0, dtype=np.int64), 0
+    for start, stop in cut_windows(values):
+        sequences = np.concatenate([held, np.arange(start, stop)])
+        rows, done = pack_window(lengths[sequences], maxlen, spec, last=stop == len(lengths))
+        packed[sequences[done]] = rows[done] + first
+        first += int(rows.max(initial=-1)) + 1
+        held = sequences[~done]
+    return packed

@@ -1,0 +1,225 @@
+"""Choose which sequences to pack into the same row, from their lengths alone.
+
+All functions are deterministic. They use integers only, and break ties by input order or by the order in
+which rows were opened.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from padmask.core.length_stats import LengthStats
+from padmask.core.plan import Positions
+
+# Number of rows that `pack_in_order` fills at the same time.
+OPEN_ROWS = 64
+
+# The contents of equally filled rows: (length, number of sequences of this length, the earlier contents).
+_Contents = tuple[int, int, "_Contents"] | None
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Rows with the same contents. `size` is the number of sequences in each row."""
+
+    rows: int
+    size: int
+    contents: _Contents
+
+
+@dataclass
+class _OpenRows:
+    """Groups of rows that are not full, by the number of their free positions.
+
+    Args:
+        most: maximum number of sequences in a row.
+        groups: the groups with each number of free positions. The newest group is the last.
+        free: sorted numbers of free positions that occur in `groups`.
+        closed: groups that have the maximum number of sequences.
+    """
+
+    most: int
+    groups: dict[int, list[_Group]] = field(default_factory=dict)
+    free: list[int] = field(default_factory=list)
+    closed: list[_Group] = field(default_factory=list)
+
+    def add(self, free: int, group: _Group) -> None:
+        if not group.rows:
+            return
+        if group.size >= self.most or not free:
+            self.closed.append(group)
+            return
+        if free not in self.groups:
+            self.groups[free] = []
+            insort(self.free, free)
+        self.groups[free].append(group)
+
+    def take_fullest(self, length: int) -> tuple[int, _Group] | None:
+        """Remove the newest group of the fullest rows that have `length` free positions."""
+        place = bisect_left(self.free, length)
+        if place == len(self.free):
+            return None
+        free = self.free[place]
+        group = self.groups[free].pop()
+        if not self.groups[free]:
+            del self.groups[free], self.free[place]
+        return free, group
+
+    def all(self) -> Iterator[_Group]:
+        """Yield all groups, in a fixed order."""
+        yield from self.closed
+        for groups in self.groups.values():
+            yield from groups
+
+
+def pack_best_fit(lengths: Positions, maxlen: int, most: int | None = None) -> Positions:
+    """Pack sequences with best-fit-decreasing: the longest first, each into the fullest row that has space.
+
+    The function plans from the number of sequences of each length, so equal sequences take one step
+    together. The result has as many rows as best-fit-decreasing of single sequences.
+
+    >>> pack_best_fit(np.array([2, 6, 4, 3]), 8)
+    array([0, 0, 1, 1])
+
+    Args:
+        lengths: number of positions that each sequence needs, from 1 to `maxlen`: int64, shape (sequences,).
+        maxlen: number of positions in a packed row.
+        most: maximum number of sequences in a row; None if there is no maximum.
+
+    Returns:
+        The packed row of each sequence: int64, shape (sequences,). Rows are numbered in the order of their
+        first sequence.
+
+    Source: histogram packing of "Efficient Sequence Packing without Cross-contamination" (arXiv 2107.02027);
+    best-fit-decreasing of "Fewer Truncations Improve Language Modeling" (arXiv 2404.10830).
+    """
+    opened = _OpenRows(maxlen if most is None else most)
+    for length, count in sorted(LengthStats.of(lengths).counts.items(), reverse=True):
+        _place(opened, length, count, maxlen)
+    return number_by_first(_assign(list(opened.all()), lengths))
+
+
+def _place(opened: _OpenRows, length: int, count: int, maxlen: int) -> None:
+    """Put `count` sequences of one length into rows."""
+    while count:
+        free, group = opened.take_fullest(length) or (maxlen, _Group(count, 0, None))
+        each = min(free // length, opened.most - group.size)
+        full = min(group.rows, count // each)
+        opened.add(free - each * length, _filled(group, full, length, each))
+        count -= full * each
+        left = group.rows - full
+        if count and left:
+            # The remaining sequences partly fill one row.
+            opened.add(free - count * length, _filled(group, 1, length, count))
+            count, left = 0, left - 1
+        if group.contents is not None:
+            opened.add(free, _Group(left, group.size, group.contents))
+
+
+def _filled(group: _Group, rows: int, length: int, each: int) -> _Group:
+    return _Group(rows, group.size + each, (length, each, group.contents))
+
+
+def _assign(groups: Sequence[_Group], lengths: Positions) -> Positions:
+    """Assign sequences to the rows of the groups. Sequences of one length are assigned in input order."""
+    # One entry for each length in each group: the length, the first row, the rows, and the sequences a row.
+    entries, first = [], 0
+    for group in groups:
+        contents = group.contents
+        while contents is not None:
+            length, each, contents = contents
+            entries.append((length, first, group.rows, each))
+        first += group.rows
+    table = np.array(entries, dtype=np.int64).reshape(-1, 4)
+    table = table[np.argsort(table[:, 0], kind="stable")]
+    slots = table[:, 2] * table[:, 3]
+    number = np.arange(slots.sum()) - np.repeat(np.cumsum(slots) - slots, slots)
+    rows = np.empty(len(lengths), dtype=np.int64)
+    # NumPy sorts 16-bit integers in linear time.
+    narrow = np.uint16 if lengths.max(initial=0) < 1 << 16 else np.int64
+    order = np.argsort(lengths.astype(narrow), kind="stable")
+    rows[order] = np.repeat(table[:, 1], slots) + number // np.repeat(table[:, 3], slots)
+    return rows
+
+
+def number_by_first(rows: Positions) -> Positions:
+    """Renumber rows from 0 in the order in which they first occur.
+
+    >>> number_by_first(np.array([7, 3, 7, 0]))
+    array([0, 1, 0, 2])
+    """
+    firsts = np.full(int(rows.max(initial=-1)) + 1, len(rows))
+    # The last of several assignments to one place has effect.
+    firsts[rows[::-1]] = np.arange(len(rows))[::-1]
+    rank = np.empty(len(firsts), dtype=np.int64)
+    rank[np.argsort(firsts, kind="stable")] = np.arange(len(firsts))
+    return rank[rows]
+
+
+def pack_in_order(lengths: Positions, maxlen: int, most: int | None = None) -> Positions:
+    """Pack sequences in input order, each into the fullest of 64 open rows that has space.
+
+    If no open row has space, the sequence opens a new row. If 64 rows are open, the fullest row is closed.
+
+    >>> pack_in_order(np.array([5, 6, 3, 2]), 8)
+    array([0, 1, 0, 1])
+
+    The arguments and the result are those of `pack_best_fit`.
+    """
+    most = maxlen if most is None else most
+    # Open rows as (free positions, row), sorted.
+    opened: list[tuple[int, int]] = []
+    sizes: list[int] = []
+    rows = []
+    for length in lengths.tolist():
+        place = bisect_left(opened, (length, -1))
+        if place < len(opened):
+            free, row = opened.pop(place)
+        else:
+            free, row = maxlen, len(sizes)
+            sizes.append(0)
+            if len(opened) == OPEN_ROWS:
+                del opened[0]
+        rows.append(row)
+        sizes[row] += 1
+        if free > length and sizes[row] < most:
+            insort(opened, (free - length, row))
+    return np.array(rows, dtype=np.int64)
+
+
+def count_at_least(stats: LengthStats, maxlen: int) -> int:
+    """Return a lower bound of the number of packed rows, which no algorithm can undercut.
+
+    >>> count_at_least(LengthStats({5: 4}), 8), count_at_least(LengthStats({4: 4}), 8)
+    (4, 2)
+
+    Args:
+        stats: number of sequences of each length.
+        maxlen: number of positions in a packed row.
+
+    Source: the bound L2 of Martello and Toth, "Lower bounds and reduction procedures for the bin packing
+    problem" (1990).
+    """
+    counts = np.zeros(maxlen + 2, dtype=np.int64)
+    for length, rows in stats.counts.items():
+        counts[length] += rows
+    tokens = counts * np.arange(maxlen + 2)
+    rows_to, tokens_to = np.concatenate([[0], np.cumsum(counts)]), np.concatenate([[0], np.cumsum(tokens)])
+
+    def between(sums: Positions, first: Positions, stop: Positions) -> Positions:
+        return sums[np.maximum(stop, first)] - sums[first]
+
+    # Sequences longer than maxlen - k fit with none of at least k. Sequences longer than maxlen / 2 need a
+    # row each, and sequences from k to maxlen / 2 share the rest of these rows.
+    k = np.arange(1, maxlen // 2 + 1)
+    half, top = np.full_like(k, maxlen // 2 + 1), np.full_like(k, maxlen + 1)
+    large = between(rows_to, maxlen - k + 1, top)
+    medium = between(rows_to, half, maxlen - k + 1)
+    space = medium * maxlen - between(tokens_to, half, maxlen - k + 1)
+    small = between(tokens_to, k, half)
+    needed = large + medium + np.maximum(0, -(-(small - space) // maxlen))
+    return int(max(needed.max(initial=0), -(-stats.tokens // maxlen) if maxlen else 0))
