@@ -25,7 +25,7 @@ from padmask.core.planners import make_segments
 from padmask.core.python_rows import flatten, refuse_bools
 from padmask.core.ragged import Ragged, find_misfits
 from padmask.core.table import ColumnGroup, unequal_fault
-from padmask.errors import DataError, PaddedError, SpecError, raise_first_fault
+from padmask.errors import DataError, PaddedError, SpecError, raise_first_fault, row_error
 from padmask.spec.columns import Column, Columns, unknown_column
 from padmask.spec.cuts import refuse_in_memory
 from padmask.spec.mask import MaskSpec
@@ -222,7 +222,9 @@ def _flatten(rows: Sequence[Any], column: PadColumn) -> Ragged:
         else:
             refuse_bools(rows, ragged.values)
     except DataError as error:
-        raise error.reworded(f"Column {column.name!r}: {error}") from None
+        named = error.reworded(f"Column {column.name!r}: {error}")
+        named.column = column.name
+        raise named from None
     raise_first_fault([replace(fault, column=column.name) for fault in find_misfits(ragged, column.dtype)])
     return ragged
 
@@ -232,15 +234,20 @@ def _check_ones(name: str, mask: Sequence[Any], tokens: Sequence[Any]) -> None:
     ones, ids = flatten(mask), list(map(len, tokens))
     if ones.lengths.tolist() != ids:
         row = next(i for i, (one, other) in enumerate(zip(ones.lengths, ids, strict=True)) if one != other)
-        raise DataError(
+        raise row_error(
+            row,
             f"Row {row}, column {name!r}: the mask has {ones.lengths[row]} values, but the row has "
-            f"{ids[row]} tokens. Fix the row."
+            f"{ids[row]} tokens. Fix the row.",
+            name,
         )
     if not (ones.values == 1).all():
         row = next(i for i, its in enumerate(mask) if not all(value == 1 for value in its))
-        raise PaddedError(
+        raise row_error(
+            row,
             f"Row {row}, column {name!r}: the mask contains a value other than 1, so the rows are padded "
-            "already. Pass rows without padding, or remove the mask from the rows."
+            "already. Pass rows without padding, or remove the mask from the rows.",
+            name,
+            kind=PaddedError,
         )
 
 

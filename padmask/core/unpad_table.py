@@ -35,7 +35,7 @@ from padmask.core.ragged import Ragged
 from padmask.core.still_padded import find_still_padded
 from padmask.core.table import replace_columns
 from padmask.core.unpad_job import UnpadJob, choose_unpad_jobs, find_padded_groups
-from padmask.errors import Fault, RowError, SpecError, count, raise_first_fault
+from padmask.errors import Fault, RowError, SpecError, count, raise_first_fault, row_error
 from padmask.spec.checks import or_default
 from padmask.spec.columns import Columns
 from padmask.spec.unpad import UnpadSpec
@@ -101,7 +101,9 @@ def unpad_table(table: pa.Table, columns: Columns = None, spec: UnpadSpec | None
             raise_first_fault(faults, first, RowError)
             if joined.causes:
                 cause = joined.causes[0]
-                raise RowError(f"Row {first + cause.row}, {cause}. {join_remedy(cause)}")
+                row = first + cause.row
+                sentence = f"Row {row}, {cause}. {join_remedy(cause)}"
+                raise row_error(row, sentence, cause.column, cause.options, RowError)
             whole = cut_and_join_columns(batch, all_segments, job, joined)
         else:
             whole = cut_columns(batch, all_segments, job)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import combinations
-
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -13,32 +11,11 @@ from hypothesis import strategies as st
 from padmask import PadSpec, WindowSpec, pad, pad_table
 from padmask.core.length_stats import LengthStats
 from padmask.core.shared_ends import SharedEnds
-from padmask.inspect.costs import CostBasis, best_edges, candidate_costs, cost_of, count_bins, windows_cost
+from padmask.inspect.costs import CostBasis, candidate_costs, cost_of, count_bins, windows_cost
 from padmask.inspect.cuts import Cuts
 from padmask.inspect.shared_end import SharedEnd
 
 LENGTHS = st.lists(st.integers(0, 20), min_size=1, max_size=40)
-
-
-def places(rows: dict[int, int], edges: tuple[int, ...]) -> int:
-    return sum(min(edge for edge in edges if edge >= length) * count for length, count in rows.items())
-
-
-@given(
-    rows=st.dictionaries(st.integers(1, 40), st.integers(1, 9), min_size=1, max_size=9),
-    count=st.integers(1, 5),
-)
-def test_best_edges_are_optimal(rows, count):
-    edges = best_edges(rows, count)
-    fewest = min(
-        places(rows, (*chosen, max(rows)))
-        for size in range(min(count, len(rows)))
-        for chosen in combinations(sorted(rows)[:-1], size)
-    )
-    assert places(rows, edges) == fewest
-    assert len(edges) <= count
-    assert list(edges) == sorted(set(edges))
-    assert edges[-1] == max(rows)
 
 
 def first_fit_decreasing(lengths: list[int], size: int) -> int:

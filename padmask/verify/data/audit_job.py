@@ -17,11 +17,13 @@ import pyarrow as pa
 from padmask.core.columns import name_columns
 from padmask.core.companions import list_names
 from padmask.core.metadata import described_names, read_descriptions
-from padmask.core.padding import Padding
+from padmask.core.padding import Padding, read_groups
+from padmask.core.source_order import has_batches
 from padmask.core.still_padded import is_named_mask
 from padmask.core.unpad_job import groups_with_marks, unsure_columns
 from padmask.errors import SpecError, column_flags, quoted
 from padmask.formats.dataset import Dataset
+from padmask.spec.batches import BATCH
 from padmask.spec.columns import Column, Columns
 from padmask.spec.pad import Side
 from padmask.stream.choice import unpaddable_notes
@@ -56,6 +58,8 @@ class AuditJob:
         side_from: text that says what specifies the side of the padding, such as `"--padding post"`. The text
             is empty if nothing specifies the side. The most common side is then expected.
         also: jobs for the columns that have other mask or length columns.
+        batched: whether the rows have the lengths of their batches. Otherwise all padded rows have the same
+            length.
     """
 
     pad: Job
@@ -66,6 +70,7 @@ class AuditJob:
     notes: Sequence[str] = ()
     side_from: str = ""
     also: tuple[AuditJob, ...] = ()
+    batched: bool = False
 
     @property
     def groups(self) -> tuple[AuditJob, ...]:
@@ -155,7 +160,9 @@ def _make_group_job(
     side_from = ""
     if padding is not None and padding.padding is not None:
         side_from = f"--padding {declared}" if declared is not None else "the file metadata"
-    return AuditJob(job, padding, values, masks, unmarked, notes, side_from)
+    groups = next(iter(read_groups(dataset.schemas()).values()), [])
+    batched = padding is not None and has_batches(dataset.schema(), groups)
+    return AuditJob(job, padding, values, masks, unmarked, notes, side_from, batched=batched)
 
 
 def _without_unsure(
@@ -300,7 +307,7 @@ def _check_of(
     masks = [field.name for field in job.masks]
     if job.padding is None:
         return lambda rows: audit_raw_rows(rows, job.pad, audit, masks, maxlen, is_cut=is_cut)
-    return PaddedRowAudit(job.pad, audit, job.padding, masks, job.side_from).check
+    return PaddedRowAudit(job.pad, audit, job.padding, masks, job.side_from, batched=job.batched).check
 
 
 def open_audit_rows(
@@ -311,5 +318,8 @@ def open_audit_rows(
     for group in job.groups:
         padding = group.padding
         marks = [] if padding is None else mask_fields(reading.dataset, padding.names)
+        # JSON rows have all fields as text.
+        if group.batched and not reading.dataset.format.is_text:
+            marks.append(reading.dataset.schema().field(BATCH))
         groups.append(GroupToRead(group.pad, [*marks, *group.masks], padding is not None))
     return map_audit_rows(reading, phase, groups, report_bad_rows=report_bad_rows)
