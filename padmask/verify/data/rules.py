@@ -394,13 +394,13 @@ class Audit:
     def add_unequal(
         self, bad: Flags, widths: npt.NDArray[np.int64], place: Places, of_group: str = ""
     ) -> None:
-        """Report rows that do not have as many positions as the first row of the data, or of their batch or bucket.
+        """Report rows that are not as long as the first row of the data, or of their batch or bucket.
 
         Args:
             bad: flags of these rows.
             widths: number of positions that each row should have.
             place: function that returns the location of a row, given its index.
-            of_group: text that says which first row determines the number: `" of the batch"` or `" of the bucket"`; else
+            of_group: `" of the batch"` or `" of the bucket"`, if its first row determines the number; else
                 empty.
         """
         if bad.any():
