@@ -67,7 +67,7 @@ def suffix_help(formats: Iterable[FormatTraits]) -> str:
     """Return a sentence that lists the file suffixes of output formats, for a help text."""
     suffixes: list[str] = []
     for traits in formats:
-        plain = traits.suffixes[0]
+        plain = traits.shown_suffix
         suffixes += [plain, *(plain + suffix for suffix in COMPRESSIONS if traits.is_text)]
     return f"The suffix determines the format: {join_or(suffixes)}."
 

@@ -51,11 +51,18 @@ def output_format(path: str, asked: str | None) -> FormatTraits:
             f"{asked}. Change the suffix or the option.",
             options=["output_format"],
         )
-    if named or asked:
-        return named or FORMATS[asked or ""]
+    found = named or (FORMATS[asked] if asked else None)
+    if found is not None and found.is_folder and named is None:
+        raise SpecError(
+            f"{found.title} output is a folder with the suffix {found.shown_suffix}, but the output is "
+            f"{display_path(path)!r}. Choose such a folder, for example -o padded{found.shown_suffix}.",
+            options=["output_format"],
+        )
+    if found is not None:
+        return found
     if path == "-" or is_written_in_place(path):
         return DEFAULT_FORMAT
-    suffixes = join_or([traits.suffixes[0] for traits in output_formats()])
+    suffixes = join_or([traits.shown_suffix for traits in output_formats()])
     raise SpecError(
         f"The format of the output {display_path(path)!r} is unknown. Use the suffix {suffixes}, or set "
         "--output-format. If the output is a folder, end the path with /."

@@ -9,7 +9,7 @@ import re
 import zipfile
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -73,6 +73,9 @@ class _Encoded:
 class ArrayWriter:
     """Base class of writers that store each column as a NumPy array."""
 
+    # Name of the format, for messages.
+    title: ClassVar[str] = "npz"
+
     def __init__(self, layout: Layout, options: WriterOptions) -> None:
         self._layout, self._notes = layout, options.column_notes
         # Threads read this set while `append` replaces it.
@@ -95,8 +98,8 @@ class ArrayWriter:
         """
         if (why := self.why_unsafe(name, names)) is not None:
             raise OutputError(
-                f"{self._layout.name}: npz cannot store a column named {name!r}: {why}. Rename the column, "
-                "or write Parquet."
+                f"{self._layout.name}: {self.title} cannot store a column named {name!r}: {why}. Rename the "
+                "column, or write Parquet."
             )
 
     @staticmethod

@@ -132,7 +132,7 @@ def describe_left_out(column_notes: Mapping[str, str]) -> tuple[Sequence[str], S
     """
     named = ", ".join(f"{name!r} ({why})" for name, why in column_notes.items())
     warning = (
-        f"not written: {named}. npz files store only padded columns, and columns of numbers and bools "
+        f"not written: {named}. NumPy output has only padded columns, and columns of numbers and bools "
         "without nulls. To keep all columns, write Parquet"
     )
     return (warning,), ()

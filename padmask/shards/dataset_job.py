@@ -99,6 +99,12 @@ def _make_job(
     dataset = Dataset(sources, files.input_format, files.batch_rows, notes=found.notes)
     faults = dataset.leave_unreadable() if asked.policy.on_error == "skip" else {}
     format_ = FORMATS[files.output_format] if files.output_format else dataset.format
+    if format_.is_folder:
+        raise SpecError(
+            f"{format_.title} output is one folder for all inputs, not a folder of shards. Write one output, "
+            f"such as -o padded{format_.shown_suffix}, or choose another --output-format.",
+            options=["output_format"],
+        )
     refuse_fixed_shapes(asked.spec, format_, files.fixed_size_list)
     readable = [file for file in found.files if file.path not in faults]
     shards = find_shards(readable, dataset.format, format_, shard_bytes)

@@ -39,6 +39,7 @@ class FormatTraits:
         length_column: every file of this format has a column of this name, which contains the number of
             tokens in each row. None if files of this format have no such column.
         bool_bytes: size of a bool in bytes, before compression.
+        is_folder: whether a dataset of this format is a folder of files with fixed names, not one file.
     """
 
     name: str
@@ -58,6 +59,12 @@ class FormatTraits:
     is_ragged: bool = True
     length_column: str | None = None
     bool_bytes: float = 1 / 8
+    is_folder: bool = False
+
+    @property
+    def shown_suffix(self) -> str:
+        """The usual suffix of outputs, with a slash if the output is a folder."""
+        return self.suffixes[0] + ("/" if self.is_folder else "")
 
 
 _JSON_LINES = FormatTraits(
@@ -112,6 +119,21 @@ FORMATS: dict[str, FormatTraits] = {
             length_column="length",
             bool_bytes=1,
         ),
+        FormatTraits(
+            name="npy",
+            title="npy",
+            suffixes=(".npy",),
+            reader="padmask.formats.npy_folder:NpyFolderReader",
+            writer="padmask.formats.npy_folder:NpyFolderWriter",
+            needs_types=False,
+            keeps="padmask.formats.scalar_numbers:why_no_number",
+            describe="padmask.formats.scalar_numbers:describe_left_out",
+            has_metadata=False,
+            is_ragged=False,
+            length_column="length",
+            bool_bytes=1,
+            is_folder=True,
+        ),
     )
 }
 
@@ -126,7 +148,7 @@ def names_of(formats: Iterable[FormatTraits]) -> list[str]:
     """Return the names of formats, as used in options.
 
     >>> names_of(input_formats())
-    ['jsonl', 'parquet', 'arrow', 'npz']
+    ['jsonl', 'parquet', 'arrow', 'npz', 'npy']
     """
     return [traits.name for traits in formats]
 

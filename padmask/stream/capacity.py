@@ -7,7 +7,6 @@ on the row lengths and on maxlen.
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -103,7 +102,7 @@ def available_bytes(output: str, max_bytes: int | None) -> int | None:
     if (
         "://" in output
         or output == "-"
-        or (os.path.exists(output) and not stat.S_ISREG(os.stat(output).st_mode))
+        or (os.path.exists(output) and not (os.path.isfile(output) or os.path.isdir(output)))
     ):
         return None
     free = free_disk(output)

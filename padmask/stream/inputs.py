@@ -26,6 +26,7 @@ from padmask.storage.conflicts import (
 )
 from padmask.storage.data_files import split_of
 from padmask.storage.inputs import InputFiles, find_inputs
+from padmask.storage.names import is_folder_format
 from padmask.storage.output_places import descriptor_of, is_written_in_place
 from padmask.storage.source import sources_of
 from padmask.storage.urls import checked_path, checked_paths, display_path, is_url, refuse_mistyped
@@ -111,7 +112,9 @@ def check_paths(
     output_path = checked_path(output)
     if rejects is not None:
         refuse_mistyped(rejects)
-    if output_path.endswith("/") or os.path.isdir(output_path):
+    if is_folder_format(output_path):
+        output_path = _checked_folder(output_path)
+    elif output_path.endswith("/") or os.path.isdir(output_path):
         raise SpecError(
             f"{display_path(output_path)!r} is a folder, but the output is one file. Specify a file."
         )
@@ -122,6 +125,27 @@ def check_paths(
     refuse_shared_place(outputs)
     refuse_inside(outputs, paths)
     return paths, output_path
+
+
+def _checked_folder(path: str) -> str:
+    """Return the path of an output folder of arrays, without a final slash.
+
+    Raises:
+        SpecError: the path has no final slash, or is an address.
+    """
+    if is_url(path):
+        raise SpecError(
+            f"{display_path(path)!r} is remote, but padmask writes folders of npy files only to local disks. "
+            "Write a local folder and copy it, or write .npz.",
+            options=["output"],
+        )
+    if not path.endswith("/") and not os.path.isdir(path):
+        raise SpecError(
+            f"{path!r} could hold only one column. For a folder with one .npy file for each column, end the "
+            "path with /. For one file, write .npz.",
+            options=["output"],
+        )
+    return path.rstrip("/")
 
 
 @contextmanager
