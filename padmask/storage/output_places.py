@@ -59,18 +59,24 @@ def names_a_folder(path: str) -> bool:
 def buckets_need_folder(output: str) -> SpecError:
     """Return the error for buckets whose output is a file or a pipe.
 
-    >>> print(buckets_need_folder("out/padded.parquet"))
-    Buckets need an output folder, because each bucket has files of its own. Use -o out/padded/ instead of \
-    -o out/padded.parquet, with --output-format parquet if the input has another format.
+    >>> print(buckets_need_folder("padded.parquet"))  # doctest: +NORMALIZE_WHITESPACE
+    Buckets need an output folder, because each bucket has files of its own. Use -o padded/ instead of
+    -o padded.parquet, with --output-format parquet if the input has another format.
 
     Args:
         output: path or URL of the output; `-` for standard output.
     """
-    known = format_of(output) if output != "-" else None
-    stem = output.removesuffix(".gz").removesuffix(".zst")
-    folder = "padded" if output == "-" else stem.rsplit(".", 1)[0] if known is not None else output
-    instead = "" if output == "-" else f" instead of -o {display_path(output)}"
-    format_ = "" if known is None else f", with --output-format {known.name} if the input has another format"
+    name, instead, format_ = output.rstrip("/"), f" instead of -o {display_path(output)}", ""
+    known = format_of(name)
+    if output == "-":
+        folder, instead = "padded", ""
+    elif known is None:
+        folder = name
+    else:
+        folder = name.removesuffix(".gz").removesuffix(".zst").rsplit(".", 1)[0]
+        # A folder with one file for each column cannot have buckets.
+        other = "npz" if known.is_folder else known.name
+        format_ = f", with --output-format {other} if the input has another format"
     return SpecError(
         "Buckets need an output folder, because each bucket has files of its own. Use "
         f"-o {display_path(folder)}/{instead}{format_}.",
