@@ -39,6 +39,7 @@ from padmask.spec.formats import names_of, output_formats
 from padmask.spec.mask import MASK_DTYPES, MASK_KINDS, POLARITIES, MaskSpec
 from padmask.spec.maxlen import parse_maxlen
 from padmask.spec.pad import PadSpec, RowPolicy
+from padmask.spec.presets import PRESETS, preset_fields, preset_mask
 
 FOR_FOLDERS = ("workers", "cluster", "resume", "delete", "shard_bytes")
 
@@ -90,6 +91,13 @@ class PadArguments:
     default=None,
     help="Output format, if the suffix does not determine it.  [default: jsonl; in a folder, the input "
     "format]",
+)
+@setting(
+    "--preset",
+    type=click.Choice(list(PRESETS)),
+    default=None,
+    help="Columns, dtypes and mask that a framework expects. Other options override the preset. See the "
+    "README for a table.",
 )
 @setting(
     "--mask-column",
@@ -274,24 +282,12 @@ def command(ctx: click.Context, /, **given: Any) -> None:
                 own_lengths=_own_lengths(given["own_lengths"]),
                 batches=batches_of(ctx, given),
                 source_row=given["source_row"],
+                **preset_fields(given["preset"]),
             ),
             ctx,
             given,
         ),
-        mask=MaskSpec(
-            column=None if given["no_mask"] else given["mask_column"] or "mask",
-            dtype=given["mask_dtype"],
-            length_column=given["length_column"],
-            overwrite=given["overwrite_mask"],
-            # Other names count as requested by themselves.
-            named=True if given["mask_column"] == "mask" else None,
-            allow_padded=given["allow_padded"],
-            own=_own_masks(given["own_masks"]),
-            polarity=given["mask_polarity"] or "real",
-            kind=given["mask_kind"] or "binary",
-            position_ids=given["position_ids"],
-            labels_from=given["labels_from"],
-        ),
+        mask=_mask_of(given),
         policy=RowPolicy(
             overlong=overlong_of(given),
             empty_rows=given["empty_rows"],
@@ -327,6 +323,26 @@ def _maxlen(ctx: click.Context, given: Mapping[str, Any]) -> str:
         "Remove --maxlen, or set --buckets to a number of buckets.",
         options=["maxlen", "buckets"],
     )
+
+
+def _mask_of(given: Mapping[str, Any]) -> MaskSpec:
+    """Create a `MaskSpec` from the parameters. Options that are set take precedence over the preset."""
+    asked = {
+        "column": given["mask_column"],
+        "dtype": given["mask_dtype"],
+        "length_column": given["length_column"],
+        "overwrite": given["overwrite_mask"],
+        # Other names count as requested by themselves.
+        "named": True if given["mask_column"] == "mask" else None,
+        "allow_padded": given["allow_padded"],
+        "own": _own_masks(given["own_masks"]),
+        "polarity": given["mask_polarity"],
+        "kind": given["mask_kind"],
+        "position_ids": given["position_ids"],
+        "labels_from": given["labels_from"],
+    }
+    fields = preset_mask(given["preset"], given["padding"], asked)
+    return MaskSpec(**{**fields, "column": None} if given["no_mask"] else fields)
 
 
 def _own_lengths(texts: Sequence[str]) -> list[tuple[str, int | str]]:

@@ -109,6 +109,8 @@ def _verify(arguments: VerifyArguments) -> Report:
             rules=RuleSpec(strict=arguments.strict, allow=arguments.allow),
             proof=_proof(arguments),
             mask_column=arguments.mask_column,
+            mask_polarity=arguments.mask_polarity,
+            mask_kind=arguments.mask_kind,
             declared=arguments.declared,
             files=arguments.files,
             progress=progress,

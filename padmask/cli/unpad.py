@@ -18,7 +18,7 @@ from padmask.cli.options import (
     input_format_option,
     inputs_argument,
     limit_option,
-    mask_column_option,
+    mask_options,
     max_bytes_option,
     output_of,
     quiet_options,
@@ -60,7 +60,7 @@ class UnpadArguments:
     help="Padded column; repeatable. Also accepts NAME:DTYPE=VALUE, as in pad.  [default: from metadata, "
     "else input_ids, else tokens, else the only list column]",
 )
-@mask_column_option
+@mask_options
 @setting(
     "--length-column",
     default=None,
@@ -84,6 +84,12 @@ class UnpadArguments:
     "--join-windows/--no-join-windows",
     default=True,
     help="Join the windows of --overlong window to the original rows.  [default: on]",
+)
+@setting(
+    "--restore-order/--no-restore-order",
+    default=True,
+    help="Write the rows of --batch-tokens and --buckets in the order of the original rows, without the "
+    "columns source_row and batch.  [default: on]",
 )
 @input_format_option
 @limit_option
@@ -137,10 +143,13 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         columns=given["columns"],
         spec=UnpadSpec(
             mask_column=given["mask_column"],
+            mask_polarity=given["mask_polarity"],
+            mask_kind=given["mask_kind"],
             length_column=given["length_column"],
             padding=given["padding"],
             keep_mask=given["keep_mask"],
             join_windows=given["join_windows"],
+            restore_order=given["restore_order"],
         ),
         on_error=given["on_error"],
     )

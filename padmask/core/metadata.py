@@ -14,7 +14,7 @@ from padmask.core.columns import PadColumn
 from padmask.core.made_columns import made_columns
 from padmask.core.plan import Plan
 from padmask.errors import DataError, Place, SpecError
-from padmask.spec.mask import LABELS, Dialect, MaskSpec, Polarity
+from padmask.spec.mask import LABELS, TRUE_AT_TOKENS, Dialect, MaskSpec, Polarity
 from padmask.spec.pad import PadSpec, Side
 
 METADATA_KEY = b"padmask"
@@ -63,6 +63,7 @@ class Described:
         dialect: how the mask marks real tokens and padding.
         made: names of the columns in `values` that padding added: positions and labels.
         batches: whether rows were divided into batches.
+        buckets: whether rows were divided into buckets.
     """
 
     values: Mapping[str, Any]
@@ -70,9 +71,10 @@ class Described:
     length: str | None
     padding: Side
     windows: bool = False
-    dialect: Dialect = Dialect()  # noqa: RUF009 - it is frozen
+    dialect: Dialect = TRUE_AT_TOKENS
     made: tuple[str, ...] = ()
     batches: bool = False
+    buckets: bool = False
 
     def present(self, names: Iterable[str]) -> tuple[str | None, str | None]:
         """Return the names of the mask and length columns.
@@ -131,6 +133,7 @@ def _read(group: Mapping[str, Any]) -> Described:
         dialect,
         tuple(str(name) for name in made if name in values),
         group.get("batches") is not None,
+        group.get("buckets") is not None,
     )
     if not (
         isinstance(found.mask, str | None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from padmask.core.columns import COMPANIONS, default_column, only_field
 from padmask.core.companions import is_companion
 from padmask.core.first_rows import FirstRows
 from padmask.core.join_windows import has_windows, reason_not_to_join
-from padmask.core.metadata import read_descriptions
+from padmask.core.metadata import Described, read_descriptions
 from padmask.core.padding import (
     FirstRowsOf,
     Padding,
@@ -22,8 +22,11 @@ from padmask.core.padding import (
     may_be_mask,
     read_groups,
 )
+from padmask.core.source_order import is_reordered, order_columns
 from padmask.errors import DataError, PaddedError, SpecError
+from padmask.spec.batches import BATCH, SOURCE_ROW
 from padmask.spec.columns import list_columns
+from padmask.spec.mask import LABELS, TRUE_AT_TOKENS, Dialect
 from padmask.spec.pad import Side
 from padmask.spec.unpad import UnpadSpec
 from padmask.spec.windows import WINDOW_COLUMNS
@@ -45,6 +48,10 @@ class UnpadJob:
         windows: whether to join windows.
         unjoined: reason why windows cannot be joined. Empty if the windows are joined, if the user asked to
             keep windows, or if there are no windows.
+        order: names of the columns whose values sort the rows, if the order of the source rows is restored;
+            else empty.
+        unordered: reason why the order of the source rows cannot be restored; else empty.
+        dialect: how the mask marks real tokens and padding.
         unsure: columns that are not changed, because a mask other than `mask` may mark their padding. The key
             is the name of the column, and the value is the name of that mask.
     """
@@ -58,7 +65,10 @@ class UnpadJob:
     left: tuple[str, ...] = ()
     windows: bool = False
     unjoined: str = ""
+    order: tuple[str, ...] = ()
+    unordered: str = ""
     unsure: Mapping[str, str] = field(default_factory=dict)
+    dialect: Dialect = TRUE_AT_TOKENS
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -154,16 +164,27 @@ def choose_unpad_jobs(
     groups: Sequence[tuple[Sequence[str], Padding | None]],
     spec: UnpadSpec,
     read_first: ReadFirst | None = None,
+    *,
+    in_buckets: bool = False,
 ) -> UnpadJob:
     """Choose the columns to unpad in each group from `find_padded_groups`, and return them as one job.
+
+    Args:
+        schema, groups, spec, read_first: as in `choose_unpad_job`.
+        in_buckets: whether the rows come from folders of buckets.
 
     Raises:
         SpecError: as in `choose_unpad_job`.
     """
     first, *also = (choose_unpad_job(schema, names, spec, found, read_first) for names, found in groups)
     job = replace(first, also=tuple(also))
-    if not spec.join_windows:
-        return job
+    if spec.join_windows:
+        job = _with_windows(job, schema)
+    return _with_order(job, schema, spec, in_buckets)
+
+
+def _with_windows(job: UnpadJob, schema: pa.Schema) -> UnpadJob:
+    """Return the job with the decision whether windows are joined."""
     windowed = _windowed_columns(schema)
     unjoined = reason_not_to_join(schema, bool(windowed))
     # Joining windows would lose the later windows of columns that stay padded.
@@ -172,13 +193,36 @@ def choose_unpad_jobs(
     return replace(job, windows=has_windows(schema) and not unjoined, unjoined=unjoined)
 
 
+def _with_order(job: UnpadJob, schema: pa.Schema, spec: UnpadSpec, in_buckets: bool) -> UnpadJob:
+    """Return the job with the decision whether the order of the source rows is restored."""
+    if not is_reordered(schema, _descriptions(schema), in_buckets):
+        return job
+    order, unordered = order_columns(schema), ""
+    if not order:
+        unordered = f"the input has no column {SOURCE_ROW!r}"
+    elif job.all_left or job.unsure:
+        unordered = "some columns stay padded"
+    if order and not unordered and spec.restore_order:
+        # The columns that locate windows stay until the windows are joined.
+        added = (BATCH,) if len(order) > 1 else (BATCH, SOURCE_ROW)
+        dropped = [name for name in added if name in schema.names]
+        return replace(job, order=order, dropped=(*job.dropped, *dropped))
+    job = replace(job, unordered=unordered if spec.restore_order else "")
+    if not job.windows:
+        return job
+    return replace(job, windows=False, unjoined="they are not in the order of the source rows")
+
+
+def _descriptions(schema: pa.Schema) -> list[Described]:
+    try:
+        return read_descriptions(schema.metadata)
+    except DataError:
+        return []
+
+
 def _windowed_columns(schema: pa.Schema) -> set[str]:
     """Return the padded columns that are split into windows, according to the metadata."""
-    try:
-        groups = read_descriptions(schema.metadata)
-    except DataError:
-        return set()
-    return {name for group in groups if group.windows for name in group.values}
+    return {name for group in _descriptions(schema) if group.windows for name in group.values}
 
 
 def choose_unpad_job(
@@ -221,14 +265,32 @@ def choose_unpad_job(
     unsure = {} if rows is None else unsure_columns(schema, found, columns, rows)
     padded = list(columns) or _padded_columns(schema, found, rows, unsure)
     left = _left_columns(schema, found, padded, rows, unsure)
-    if spec.keep_mask and found.mask is not None and found.mask not in padded and not left:
-        padded.append(found.mask)
+    made = [name for name in found.made if name in schema.names and name not in padded]
+    if spec.keep_mask and not left:
+        padded += [] if found.mask is None or found.mask in padded else [found.mask]
+        # The positions in a window are not the positions in the row.
+        joins = spec.join_windows and has_windows(schema)
+        padded += [name for name in made if name == LABELS or not joins]
     _check_sequences(schema, padded)
     check_padding(schema, found)
     keep = spec.keep_mask or bool(left)
-    dropped = () if keep else tuple(name for name in found.names if name not in padded)
-    side = padding or "post"
-    return UnpadJob(tuple(padded), found.mask, found.length, side, dropped, left=left, unsure=unsure)
+    dropped = [] if keep else [name for name in found.names if name not in padded]
+    dropped += [] if left else [name for name in made if name not in padded]
+    return UnpadJob(
+        tuple(padded),
+        found.mask,
+        found.length,
+        padding or "post",
+        tuple(dropped),
+        left=left,
+        unsure=unsure,
+        dialect=found.dialect,
+    )
+
+
+def dialects_of(groups: Iterable[tuple[Sequence[str], Padding | None]]) -> dict[str, Dialect]:
+    """Return the dialects of the masks of all groups from `find_padded_groups`, keyed by mask name."""
+    return {found.mask: found.dialect for _, found in groups if found is not None and found.mask is not None}
 
 
 def find_removable_padding(
@@ -253,7 +315,7 @@ def find_removable_padding(
         PaddedError: the files are not padded in the same way.
     """
     asked: dict[str, Any] = {"mask_column": spec.mask_column, "length_column": spec.length_column}
-    asked |= {"first_rows": first_rows, "judged": judged, "by_name": True}
+    asked |= {"first_rows": first_rows, "judged": judged, "by_name": True, "dialect": spec.dialect}
     try:
         found = find_padding(files, columns=columns, **asked)
         _refuse_two_sides(found)
@@ -289,14 +351,15 @@ def _padded_columns(
     if not found.values:
         first = _default_padded(schema, found)
         return [first, *([] if rows is None else _companions_of(first, schema, found, rows, unsure))]
-    for name in found.values:
+    names = [name for name in found.values if name not in found.made]
+    for name in names:
         if name not in schema.names:
             raise SpecError(
                 f"According to the padmask metadata, column {name!r} is padded, but the input has no such "
                 f"column. Specify the padded columns with -c. {list_columns(schema.names)}",
                 options=["columns"],
             )
-    return list(found.values)
+    return names
 
 
 def _companions_of(
@@ -320,7 +383,7 @@ def _left_columns(
         names = [name for name in names if found.mask is not None and rows.show_padding(found.mask, name)]
     else:
         names = [name for name in found.values if name in schema.names and _marks(schema, found, name)]
-    return tuple(name for name in names if name not in padded)
+    return tuple(name for name in names if name not in padded and name not in found.made)
 
 
 def _marks(schema: pa.Schema, found: Padding, name: str) -> bool:

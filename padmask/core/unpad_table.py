@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from padmask.core.arrow_lists import cut_lists, list_lengths, to_arrow
+from padmask.core.arrow_lists import cut_lists, join_batches, list_lengths, select_rows, to_arrow
 from padmask.core.columns import asked_names, judged_columns
 from padmask.core.companions import list_names
 from padmask.core.first_rows import FirstRows
@@ -38,6 +38,7 @@ from padmask.core.unpad_job import UnpadJob, choose_unpad_jobs, find_padded_grou
 from padmask.errors import Fault, RowError, SpecError, count, raise_first_fault, row_error
 from padmask.spec.checks import or_default
 from padmask.spec.columns import Columns
+from padmask.spec.mask import Dialect
 from padmask.spec.unpad import UnpadSpec
 from padmask.spec.windows import WINDOW_COLUMNS
 
@@ -81,7 +82,9 @@ def unpad_table(table: pa.Table, columns: Columns = None, spec: UnpadSpec | None
     for warning in left.warnings(job.columns[0]):
         warnings.warn(warning, stacklevel=2)
     schema = unpadded_schema(table.schema, job)
-    if job.windows:
+    if job.order and batches:
+        batches = [_in_source_order(batches, job.order)]
+    elif job.windows:
         # The windows of a row may be in several batches.
         batches = table.combine_chunks().to_batches()
     cut: list[pa.RecordBatch] = []
@@ -112,6 +115,18 @@ def unpad_table(table: pa.Table, columns: Columns = None, spec: UnpadSpec | None
     return pa.Table.from_batches(cut, schema=schema)
 
 
+def _in_source_order(batches: Sequence[pa.RecordBatch], order: Sequence[str]) -> pa.RecordBatch:
+    """Return all rows as one batch, sorted by the columns that locate the source rows."""
+    batch, keys = join_batches(batches), []
+    for name in order:
+        numbers, faults = read_lengths(
+            batch.column(name).to_pylist(), name, "restore_order", bits=63, noun="a number of a row or window"
+        )
+        raise_first_fault(faults, 0, RowError)
+        keys.append(numbers)
+    return select_rows(batch, np.lexsort(keys[::-1]))
+
+
 def find_segments(
     batch: pa.RecordBatch,
     lengths: Sequence[Any] | None,
@@ -133,14 +148,14 @@ def find_segments(
         places[name], nulls = list_lengths(batch.column(name))
         found += blame_column(name, nulls, "columns")
     if mask is None and job.mask is not None:
-        mask = read_mask_column(batch.column(job.mask), job.mask)
+        mask = read_mask_column(batch.column(job.mask), job.mask, job.dialect)
     segments, faults = mask or (None, [])
     return compare_lengths(places, segments, lengths, [*found, *faults], job)
 
 
-def read_mask_column(column: pa.Array, name: str) -> tuple[Segments, list[Fault]]:
+def read_mask_column(column: pa.Array, name: str, dialect: Dialect) -> tuple[Segments, list[Fault]]:
     """Return the segments of the real tokens in a mask column, and a `Fault` for each row with a bad mask."""
-    rows, odd = Ragged.from_mask(column)
+    rows, odd = Ragged.from_mask(column, dialect)
     segments, broken = read_mask(rows)
     return segments, blame_column(name, odd + broken, "mask_column")
 

@@ -133,7 +133,12 @@ def check_cuts(schema: pa.Schema, columns: Sequence[PadColumn], spec: PadSpec, m
             labels, but no column contains labels.
     """
     check_end_columns(schema, spec)
-    if spec.windows is not None and spec.windows.labels == "new" and not any(map(is_label, columns)):
+    if (
+        spec.windows is not None
+        and spec.windows.labels == "new"
+        and mask.labels_column is None
+        and not any(map(is_label, columns))
+    ):
         padded = column_flags([column.name for column in columns])
         raise SpecError(
             "`window_labels` 'new' has no effect, because no padded column contains labels. To pad a column "

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 
 import pyarrow as pa
 
+from padmask.core.dialects import dialect_in_words, dialect_options
 from padmask.core.foreign_metadata import lost_class_names
 from padmask.core.plan import Plan
 from padmask.core.table import padded_schema
@@ -45,12 +47,24 @@ def data_notes(dataset: Dataset, job: Job, format_: FormatTraits, limit: int | N
     """
     return (
         *job.beside.notes,
+        *_dialect_notes(job, format_),
         *dataset.notes,
         *pad_value_notes([column for group in job.groups for column in group.columns], format_),
         *end_notes(dataset, limit),
         *unlisted_notes(dataset),
         *class_name_notes(dataset, _written(job) if format_.has_metadata else None, format_, job.left_out),
     )
+
+
+def _dialect_notes(job: Job, format_: FormatTraits) -> Iterator[str]:
+    """Yield a warning for each mask whose dialect neither the format nor the name of the mask shows."""
+    for group in job.groups if format_.is_text else ():
+        mask = group.mask
+        if mask.column is not None and (options := dialect_options(mask.column, mask.dialect)):
+            yield (
+                f"{format_.title} does not store that {mask.column!r} is {dialect_in_words(mask.dialect)}. "
+                f"To unpad, inspect or verify the output, use {shlex.join(options)}"
+            )
 
 
 def _written(job: Job) -> pa.Schema:

@@ -112,7 +112,7 @@ def _find_roles(inputs: Mapping[str, str], dataset: Dataset | None, request: Aud
     """
     masks, lengths = {*MASK_NAMES, "attention_mask", request.mask_column}, {LENGTHS}
     if dataset is not None and inputs:
-        padding = find_dataset_padding(dataset, request.asked.columns, request.mask_column)
+        padding = find_dataset_padding(dataset, request.asked.columns, request.mask_column, request.dialect)
         masks |= {None if padding is None else padding.mask}
         lengths |= {field.name for field in dataset.schema() if padding and field.name == padding.length}
         lengths -= {field.name for field in dataset.schema() if is_sequence(field.type)}

@@ -51,7 +51,7 @@ def test_wrong_format_is_named(tmp_path: Path, real: str, read: str) -> None:
         (b"PARE" + bytes(40), "encrypted Parquet"),
     ],
 )
-def test_no_data_is_named(tmp_path: Path, read: str, data: bytes, title: str) -> None:
+def test_foreign_file_is_named(tmp_path: Path, read: str, data: bytes, title: str) -> None:
     (tmp_path / "a").write_bytes(data)
     with raises_error(UnsupportedError, title, option="input_format"):
         open_reader(FORMATS[read], Source(str(tmp_path / "a")), None).schema()
@@ -64,7 +64,7 @@ def test_empty_file_is_named(tmp_path: Path, read: str) -> None:
         open_reader(FORMATS[read], Source(str(tmp_path / "a")), None).schema()
 
 
-def test_unsupported_type_is_not_called_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unsupported_type_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def read(*_: object, **__: object) -> None:
         raise pa.ArrowNotImplementedError("Integers with more than 64 bits not implemented")
 

@@ -646,7 +646,6 @@ def test_named_float_mask_marks_padding(here: Path, format_: str) -> None:
     ("name", "mask", "suspect"),
     [
         ("input_mask", [1, 1, 0], True),
-        ("key_padding_mask", [0, 0, 1], True),
         ("decoder_attention_mask", [1, 0, 0], True),
         ("input_mask", [1, 1, 1], False),
         ("input_mask", [1, 0, 1], False),

@@ -20,11 +20,12 @@ from padmask.core.metadata import described_names, read_descriptions
 from padmask.core.padding import Padding, read_groups
 from padmask.core.source_order import has_batches
 from padmask.core.still_padded import is_named_mask
-from padmask.core.unpad_job import groups_with_marks, unsure_columns
+from padmask.core.unpad_job import dialects_of, groups_with_marks, unsure_columns
 from padmask.errors import SpecError, column_flags, quoted
 from padmask.formats.dataset import Dataset
 from padmask.spec.batches import BATCH
 from padmask.spec.columns import Column, Columns
+from padmask.spec.mask import Dialect
 from padmask.spec.pad import Side
 from padmask.stream.choice import unpaddable_notes
 from padmask.stream.first_rows import read_first_rows
@@ -79,7 +80,11 @@ class AuditJob:
 
 
 def make_audit_job(
-    dataset: Dataset, asked: PadRequest, mask_column: str | None, declared: Side | None
+    dataset: Dataset,
+    asked: PadRequest,
+    mask_column: str | None,
+    declared: Side | None,
+    dialect: Dialect | None = None,
 ) -> AuditJob:
     """Check whether the rows are padded, and choose the columns to check.
 
@@ -92,6 +97,7 @@ def make_audit_job(
             their names.
         declared: side of the padding of padded rows. If None, the side in the metadata is used, else the most
             common side.
+        dialect: requested dialect of the mask. If None, the metadata decide, else the name of the mask.
 
     Raises:
         SpecError: a column is missing or has an unsupported type.
@@ -99,10 +105,12 @@ def make_audit_job(
     """
     groups = [] if mask_column is not None else _requested_groups(dataset, asked.columns)
     first = groups[0] if asked.columns and len(groups) > 1 else asked.columns
-    job = _make_group_job(dataset, replace(asked, columns=first), mask_column, declared)
+    job = _make_group_job(dataset, replace(asked, columns=first), mask_column, declared, dialect)
     checked = {column.name for column in job.pad.columns}
     others = [columns for columns in groups if checked.isdisjoint(column.name for column in columns)]
-    also = [_make_group_job(dataset, replace(asked, columns=other), None, declared) for other in others]
+    also = [
+        _make_group_job(dataset, replace(asked, columns=other), None, declared, dialect) for other in others
+    ]
     taken = {name for other in also if other.padding is not None for name in other.padding.names}
     # A mask that belongs to other columns is not a second mask of the tokens.
     masks = [field for field in job.masks if field.name not in taken]
@@ -134,10 +142,14 @@ def _requested_groups(dataset: Dataset, columns: Columns) -> list[list[Column]]:
 
 
 def _make_group_job(
-    dataset: Dataset, asked: PadRequest, mask_column: str | None, declared: Side | None
+    dataset: Dataset,
+    asked: PadRequest,
+    mask_column: str | None,
+    declared: Side | None,
+    dialect: Dialect | None,
 ) -> AuditJob:
     """Return the job for the requested columns, which have one mask, or for the default columns."""
-    found = find_dataset_padding(dataset, asked.columns, mask_column)
+    found = find_dataset_padding(dataset, asked.columns, mask_column, dialect)
     unmarked = [] if found is None or found.names else _described_files(dataset)
     padding = found if found is not None and found.names else None
     if padding is not None and declared is not None:
@@ -173,7 +185,8 @@ def _without_unsure(
     if padding is None or padding.values or asked.columns:
         return job, []
     schema = dataset.schema()
-    unsure = unsure_columns(schema, padding, (), read_first_rows(dataset, list_names(schema)))
+    dialects = dialects_of([((), padding)])
+    unsure = unsure_columns(schema, padding, (), read_first_rows(dataset, list_names(schema), dialects))
     columns = [column for column in job.columns if column.name not in unsure]
     notes = [
         f"not checked: {column.name!r} (its mask may be {unsure[column.name]!r}). To check the column: "

@@ -207,7 +207,7 @@ def _read_mask(
         lengths: values of the length column, shape (rows,); None if there is no such column.
     """
     if padding.mask is not None:
-        mask, faults = Ragged.from_mask(batch.columns.column(padding.mask))
+        mask, faults = Ragged.from_mask(batch.columns.column(padding.mask), padding.dialect)
         fits = mask.lengths == places
         fits[[fault.row for fault in faults]] = False
         return mask, fits
