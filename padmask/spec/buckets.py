@@ -18,6 +18,9 @@ MOST_BUCKETS = 256
 # Name of the column that readers of hive-style folders such as `bucket=00128` add.
 BUCKET = "bucket"
 
+# The folder of a bucket in a path.
+BUCKET_FOLDER = re.compile(rf"(^|/){BUCKET}=\d+/")
+
 
 def bucket_file(edge: int, name: str) -> str:
     """Return the path of a file in the folder of a bucket, relative to the output folder.
@@ -34,8 +37,8 @@ def bucket_folder_of(path: str) -> str | None:
     >>> bucket_folder_of("padded/bucket=00128/a.parquet"), bucket_folder_of("padded/a.parquet")
     ('padded/bucket=00128', None)
     """
-    found = re.match(rf"(?:.*/)?{BUCKET}=\d+(?=/)", path)
-    return found[0] if found else None
+    found = BUCKET_FOLDER.search(path)
+    return path[: found.end() - 1] if found else None
 
 
 def parse_buckets(text: str) -> Buckets:

@@ -7,6 +7,7 @@ import re
 import stat
 
 from padmask.errors import SpecError
+from padmask.spec.formats import RECOMMENDED_FORMAT
 from padmask.storage.names import format_of, is_folder_format
 from padmask.storage.remote import is_remote_folder
 from padmask.storage.urls import display_path, is_url, local_path, parse_url
@@ -75,7 +76,7 @@ def buckets_need_folder(output: str) -> SpecError:
     else:
         folder = name.removesuffix(".gz").removesuffix(".zst").rsplit(".", 1)[0]
         # A folder with one file for each column cannot have buckets.
-        other = "npz" if known.is_folder else known.name
+        other = (RECOMMENDED_FORMAT if known.is_folder else known).name
         format_ = f", with --output-format {other} if the input has another format"
     return SpecError(
         "Buckets need an output folder, because each bucket has files of its own. Use "
