@@ -32,7 +32,7 @@ def write(path: Path, format_: str) -> Path:
     return path
 
 
-NAMES = [traits.name for traits in input_formats()]
+NAMES = [traits.name for traits in input_formats() if not traits.is_folder]
 
 
 @pytest.mark.parametrize(("real", "read"), [(a, b) for a in NAMES for b in NAMES if a != b])
@@ -40,6 +40,13 @@ def test_wrong_format_is_named(tmp_path: Path, real: str, read: str) -> None:
     source = Source(str(write(tmp_path / "a", real)))
     with raises_error(UnsupportedError, FORMATS[real].title, FORMATS[read].title, option="input_format"):
         open_reader(FORMATS[read], source, None).schema()
+
+
+@pytest.mark.parametrize("real", NAMES)
+def test_file_is_no_folder(tmp_path: Path, real: str) -> None:
+    source = Source(str(write(tmp_path / "a", real)))
+    with pytest.raises(UnsupportedError, match="not a folder"):
+        open_reader(FORMATS["npy"], source, None).schema()
 
 
 @pytest.mark.parametrize("read", ["parquet", "arrow"])
