@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from padmask.errors import SpecError
-from padmask.spec.checks import at_least, check_fields, choice, flag, optional, strings
+from padmask.spec.checks import as_int, at_least, check_fields, choice, flag, optional, strings
 
 Algorithm = Literal["best-fit", "in-order", "wrap"]
 
@@ -133,14 +133,15 @@ class PackSpec:
                 "number.",
                 options=["eos", "maxlen"],
             )
-        if not isinstance(maxlen, str) and maxlen % self.align:
-            lower = maxlen // self.align * self.align
+        number = as_int(maxlen)
+        if number is not None and number % self.align:
+            lower = number // self.align * self.align
             raise SpecError(
                 f"`maxlen` {maxlen} is not a multiple of `align` {self.align}. Use "
                 f"{lower or lower + self.align}.",
                 options=["maxlen", "align"],
             )
-        if maxlen == 0:
+        if number == 0:
             raise SpecError(
                 "A packed row needs at least one position. Use a larger `maxlen`.", options=["maxlen"]
             )
