@@ -10,6 +10,7 @@ import click
 
 COMMANDS = {
     "pad": "Pad or truncate sequences to one length, and add a mask.",
+    "pack": "Pack several sequences into each row.",
     "unpad": "Remove padding from padded sequences.",
     "inspect": "Show masks, length statistics and the cost of padding.",
     "verify": "Verify that a model ignores padding.",

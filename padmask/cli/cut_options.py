@@ -33,15 +33,35 @@ class EndLength(click.ParamType):  # type: ignore[type-arg]  # before click 8.4 
 
 
 def cut_options(command: Command) -> Command:
-    """Add the options for rows longer than maxlen to a command."""
+    """Add the options for rows longer than maxlen to a command. By default, such rows are truncated."""
+    return _cut_options(
+        command,
+        ["truncate", "window", "drop", "error"],
+        "truncate",
+        "What to do with rows longer than maxlen. window splits a row into several rows.",
+    )
+
+
+def pack_cut_options(command: Command) -> Command:
+    """Add the options for rows longer than maxlen to `pack`. By default, such a row is an error."""
+    return _cut_options(
+        command,
+        ["error", "truncate", "drop", "split", "window"],
+        "error",
+        "What to do with rows longer than maxlen. split packs the parts of a row separately. window does the "
+        "same, and the parts may overlap.",
+    )
+
+
+def _cut_options(command: Command, overlong: list[str], default: str, description: str) -> Command:
     for option in reversed(
         (
             setting(
                 "--overlong",
-                type=click.Choice(["truncate", "window", "drop", "error"]),
-                default="truncate",
+                type=click.Choice(overlong),
+                default=default,
                 show_default=True,
-                help="What to do with rows longer than maxlen. window splits a row into several rows.",
+                help=description,
             ),
             setting(
                 "--keep-first",
@@ -84,7 +104,7 @@ def with_cuts(spec: PadSpec, ctx: click.Context, given: Mapping[str, Any]) -> Pa
 def overlong_of(given: Mapping[str, Any]) -> Literal["truncate", "drop", "error"]:
     """Return the value of --overlong. Windows replace truncation, and are part of the padding options."""
     overlong: Literal["truncate", "drop", "error"] = (
-        "truncate" if given["overlong"] == "window" else given["overlong"]
+        "truncate" if given["overlong"] in ("window", "split") else given["overlong"]
     )
     return overlong
 
@@ -94,7 +114,7 @@ def _end(ctx: click.Context, given: Mapping[str, Any], name: str) -> int | str:
 
     --overlong drop or error on the command line overrides the number in pyproject.toml.
     """
-    cuts = given["overlong"] in ("truncate", "window")
+    cuts = given["overlong"] in ("truncate", "window", "split")
     if not cuts and is_typed(ctx, "overlong") and not is_typed(ctx, name):
         return 0
     return given[name] or 0
@@ -110,4 +130,4 @@ def _windows(ctx: click.Context, given: Mapping[str, Any]) -> WindowSpec | None:
                 f"--{name.replace('_', '-')} has an effect only on windows. Add --overlong window.",
                 options=[name, "overlong"],
             )
-    return None
+    return WindowSpec() if given["overlong"] == "split" else None

@@ -3,95 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import click
 
-from padmask.cli.arguments import Output, Workers
 from padmask.cli.batch_options import batch_options, batches_of
 from padmask.cli.commands import load_runner
-from padmask.cli.config import PASSES_BAD_ROWS, WRITES, ConfiguredCommand, command_line_only, setting
+from padmask.cli.config import ConfiguredCommand, command_line_only, setting
 from padmask.cli.cut_options import cut_options, overlong_of, with_cuts
+from padmask.cli.dataset_options import arguments_of, output_options, writing_options
 from padmask.cli.foreign_options import PADDING_OPTIONS
 from padmask.cli.options import (
-    PathOrAddress,
-    Size,
-    cluster_option,
     help_without_input,
     input_options,
     is_typed,
-    max_bytes_option,
-    output_of,
-    quiet_options,
     refuse_output_as_input,
-    rejects_option,
-    report_option,
     spec_of,
-    suffix_help,
-    threads_option,
-    workers_of,
-    workers_option,
 )
 from padmask.errors import SpecError
 from padmask.spec.buckets import parse_buckets
-from padmask.spec.formats import names_of, output_formats
 from padmask.spec.mask import MASK_DTYPES, MASK_KINDS, POLARITIES, MaskSpec
 from padmask.spec.maxlen import parse_maxlen
-from padmask.spec.pad import PadSpec, RowPolicy
+from padmask.spec.pad import RowPolicy
 from padmask.spec.presets import PRESETS, preset_fields, preset_mask
-
-FOR_FOLDERS = ("workers", "cluster", "resume", "delete", "shard_bytes")
-
-
-@dataclass(frozen=True, kw_only=True)
-class PadArguments:
-    """Options of `padmask pad`.
-
-    Args:
-        to: inputs, output and report.
-        columns: columns to pad.
-        spec: padding options.
-        mask: options of the mask.
-        policy: what to do with overlong, empty and bad rows.
-        where: processes or cluster that pad the files of an output folder.
-        resume: whether to resume an incomplete run in the output folder.
-        delete: whether to delete files of an earlier dataset in the output folder.
-        shard_bytes: size above which a Parquet file is split, in bytes. If None, the default size is used.
-        folder_options: names of the options that the command line sets and that require an output folder.
-    """
-
-    to: Output
-    columns: Sequence[str]
-    spec: PadSpec
-    mask: MaskSpec
-    policy: RowPolicy
-    where: Workers
-    resume: bool
-    delete: bool
-    shard_bytes: int | None
-    folder_options: Sequence[str]
 
 
 @click.command("pad", cls=ConfiguredCommand, unsupported=PADDING_OPTIONS)
 @input_options
-@command_line_only(
-    "-o",
-    "--output",
-    because=WRITES,
-    default="-",
-    type=PathOrAddress(),
-    metavar="PATH",
-    help=f"Output file, or - for stdout. {suffix_help(output_formats())} A folder, or a name that ends in /, "
-    "gets one file per input file.  [default: -]",
-)
-@setting(
-    "--output-format",
-    type=click.Choice(names_of(output_formats())),
-    default=None,
-    help="Output format, if the suffix does not determine it.  [default: jsonl; in a folder, the input "
-    "format]",
-)
+@output_options
 @setting(
     "--preset",
     type=click.Choice(list(PRESETS)),
@@ -203,52 +143,12 @@ class PadArguments:
     show_default=True,
     help="What to do with rows without tokens. Kept rows are fully masked.",
 )
-@command_line_only(
-    "--on-error",
-    because=PASSES_BAD_ROWS,
-    type=click.Choice(["fail", "skip"]),
-    default="fail",
-    show_default=True,
-    help="What to do with bad rows: null rows, rows without the key, and rows with values that do not fit "
-    "the dtype.",
-)
-@rejects_option
-@report_option
 @setting(
     "--fixed-size-list/--no-fixed-size-list",
     default=False,
     help="Write fixed-size lists, which some readers do not support.",
 )
-@setting(
-    "--batch-rows",
-    type=click.IntRange(min=1),
-    default=None,
-    metavar="N",
-    help="Number of rows in a batch.",
-)
-@threads_option
-@workers_option
-@cluster_option
-@command_line_only(
-    "--resume/--no-resume",
-    because="trusts files in the output folder as finished work",
-    default=False,
-    help="Resume an incomplete run in the output folder.",
-)
-@command_line_only(
-    "--delete/--no-delete",
-    because="deletes files",
-    default=False,
-    help="Delete files left by an earlier dataset, if no file of the new dataset replaces them.",
-)
-@setting(
-    "--shard-bytes",
-    type=Size(min=1),
-    default=None,
-    help="Split Parquet files larger than SIZE into several output files, at row groups.  [default: 256MiB]",
-)
-@max_bytes_option
-@quiet_options
+@writing_options
 @click.pass_context
 def command(ctx: click.Context, /, **given: Any) -> None:
     """Pad or truncate sequences to one length, and add a mask.
@@ -272,36 +172,18 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     help_without_input(ctx, given)
     refuse_output_as_input(ctx, given)
     _refuse_mask_options(ctx, given)
-    arguments = PadArguments(
-        to=output_of(given),
-        columns=given["columns"],
-        spec=with_cuts(
-            replace(
-                spec_of(given, _maxlen(ctx, given)),
-                buckets=given["buckets"],
-                own_lengths=_own_lengths(given["own_lengths"]),
-                batches=batches_of(ctx, given),
-                source_row=given["source_row"],
-                **preset_fields(given["preset"]),
-            ),
-            ctx,
-            given,
-        ),
-        mask=_mask_of(given),
-        policy=RowPolicy(
-            overlong=overlong_of(given),
-            empty_rows=given["empty_rows"],
-            on_error=given["on_error"],
-        ),
-        where=workers_of(ctx, given),
-        resume=given["resume"],
-        delete=given["delete"],
-        shard_bytes=given["shard_bytes"],
-        # pyproject.toml may set folder options, so a file output only conflicts with options on the command
-        # line.
-        folder_options=[name for name in FOR_FOLDERS if given[name] and is_typed(ctx, name)],
+    spec = replace(
+        spec_of(given, _maxlen(ctx, given)),
+        own_lengths=_own_lengths(given["own_lengths"]),
+        batches=batches_of(ctx, given),
+        buckets=given["buckets"],
+        source_row=given["source_row"],
+        **preset_fields(given["preset"]),
     )
-    load_runner("pad")(arguments)
+    policy = RowPolicy(
+        overlong=overlong_of(given), empty_rows=given["empty_rows"], on_error=given["on_error"]
+    )
+    load_runner("pad")(arguments_of(ctx, given, with_cuts(spec, ctx, given), _mask_of(given), policy))
 
 
 def _maxlen(ctx: click.Context, given: Mapping[str, Any]) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from padmask.cli.commands import load_runner
+from padmask.cli.dataset_options import PadArguments
 from padmask.cli.outputs import write_with_report
-from padmask.cli.pad import PadArguments
 from padmask.cli.progress import open_progress
 from padmask.errors import SpecError
 from padmask.render.summary import summary

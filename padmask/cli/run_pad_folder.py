@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from padmask.cli.dataset_options import PadArguments
 from padmask.cli.execution import open_executor
-from padmask.cli.pad import PadArguments
 from padmask.cli.progress import open_progress
 from padmask.shards.pad_dataset import pad_dataset
 from padmask.shards.split import SHARD_BYTES

@@ -15,6 +15,7 @@ from padmask.core.arrow_lists import empty_batch, list_rows, select_rows, to_arr
 from padmask.core.columns import IGNORED_LABEL, PadColumn, is_label
 from padmask.core.foreign_metadata import carry_metadata
 from padmask.core.kernel import pad_batch
+from padmask.core.made_columns import made_columns
 from padmask.core.masks import Mask, as_dialect, make_row_mask, number_sequences, restarting_positions
 from padmask.core.metadata import describe, describe_groups
 from padmask.core.pack_planner import plan_pack
@@ -128,16 +129,17 @@ def pack_columns(
         rows: source rows of each column to pack.
         packed: positions of the sequences in the packed rows.
         columns: columns to pack.
-        mask: mask to add. Rows without padding get no mask.
+        mask: mask and labels to add.
         numbers: number of each source row in the input: int64, shape (source rows,).
         without: names of columns to leave out.
     """
     packing, widths = packed.packing, packed.widths
+    columns, rows = _with_labels(columns, rows, mask, packed.segments.maxlen or 0)
     values = {column.name: _values(rows[column.name], column, packed) for column in columns}
     arrays = {
         column.name: list_rows(to_lists(values[column.name], column.dtype), widths) for column in columns
     }
-    if mask.column is not None and (packing.pad or packing.align > 1):
+    if mask.column is not None:
         arrays[mask.column] = list_rows(to_lists(as_dialect(packed.mask, mask), mask.written_dtype), widths)
     labels = next((values[column.name] for column in columns if is_label(column)), None)
     arrays |= _derived_columns(packed, numbers, labels)
@@ -147,6 +149,14 @@ def pack_columns(
         kept = select_rows(others, packed.sources)
         arrays |= {name: list_rows(kept.column(name), packed.sizes) for name in kept.schema.names}
     return replace_columns(batch, arrays, [name for name in names if name not in arrays])
+
+
+def _with_labels(
+    columns: Sequence[PadColumn], rows: Mapping[str, Ragged], mask: MaskSpec, maxlen: int
+) -> tuple[list[PadColumn], dict[str, Ragged]]:
+    """Return the columns to pack and their rows, with the labels that are copied from a column."""
+    labels = [column for column in made_columns(columns, mask, maxlen) if column.name == mask.labels_column]
+    return [*columns, *labels], {**rows, **{column.name: rows[str(mask.labels_from)] for column in labels}}
 
 
 def packed_schema(

@@ -21,13 +21,12 @@ def summary(result: PadResult, output: str, rejects: str | None = None) -> list[
         Lines of text.
     """
     ledger = result.ledger
+    if result.packed:
+        return _pack_summary(result, output, rejects)
     found = "given" if result.maxlen_found == "given" else f"found: {result.maxlen_found}"
     if result.maxlen_exact != result.maxlen:
         found = f"{result.maxlen_found}: {result.maxlen_exact:,}, rounded up"
-    where = "stdout" if output == "-" else output
-    if result.shards:
-        resumed = f", {result.resumed:,} of them from an earlier run" if result.resumed else ""
-        where += f" ({count(result.shards, 'shard')}{resumed})"
+    where = _describe_output(result, output)
     lengths = f"maxlen {result.maxlen} ({found})"
     if result.batch_tokens is not None:
         most = count(result.batch_tokens, "position")
@@ -46,15 +45,7 @@ def summary(result: PadResult, output: str, rejects: str | None = None) -> list[
             f"{count(ledger.batches_short, 'batch')} {'is' if ledger.batches_short == 1 else 'are'} smaller "
             "than the others, because no row is left out"
         )
-    if ledger.rows_truncated or ledger.tokens_lost:
-        lost = ledger.tokens_lost / ledger.tokens_read if ledger.tokens_read else 0.0
-        labels = f", {count(ledger.labels_lost, 'label')} lost" if ledger.labels_lost else ""
-        cut = f"{count(ledger.rows_truncated, 'row')} truncated; " if ledger.rows_truncated else ""
-        dropped = "" if ledger.rows_truncated else " in dropped rows"
-        lines.append(
-            f"{cut}{count(ledger.tokens_lost, 'token')} lost{dropped} "
-            f"({share(lost)} of {ledger.tokens_read:,}){labels}"
-        )
+    lines += _describe_losses(ledger)
     if ledger.rows_split:
         windows = ledger.rows_written - ledger.rows_used + ledger.rows_split
         lines.append(
@@ -65,11 +56,54 @@ def summary(result: PadResult, output: str, rejects: str | None = None) -> list[
         lines.append(f"{name!r}: maxlen {maxlen} (--own-length)")
     if ledger.own_tokens_lost:
         lines.append(f"{count(ledger.own_tokens_lost, 'token')} lost in {quoted(result.own)}")
-    left_out = [f"skipped: {fault}" for fault in result.faults]
+    return [*lines, *_describe_rest(result, rejects)]
+
+
+def _pack_summary(result: PadResult, output: str, rejects: str | None) -> list[str]:
+    """Return the summary of `pack`. The arguments are as in `summary`."""
+    ledger = result.ledger
+    above = ledger.rows_written - ledger.rows_at_least
+    bound = "no packing has fewer rows" if above <= 0 else f"{above:,} more than the lower bound"
+    lines = [
+        f"{count(ledger.sequences, 'sequence')} in {count(ledger.rows_written, 'row')} -> "
+        f"{_describe_output(result, output)}: maxlen {result.maxlen}, "
+        f"{share(1 - ledger.padding_share)} of positions are tokens",
+        f"rows: {bound}; at most {count(ledger.most_sequences, 'sequence')} in a row",
+    ]
+    if ledger.tokens_added:
+        lines.append(f"{count(ledger.tokens_added, 'end token')} added")
+    if ledger.rows_split:
+        repeated = f"; {count(ledger.tokens_repeated, 'token')} repeated" if ledger.tokens_repeated else ""
+        lines.append(f"{count(ledger.rows_split, 'row')} split{repeated}")
+    return [*lines, *_describe_losses(ledger), *_describe_rest(result, rejects)]
+
+
+def _describe_output(result: PadResult, output: str) -> str:
+    where = "stdout" if output == "-" else output
+    if not result.shards:
+        return where
+    resumed = f", {result.resumed:,} of them from an earlier run" if result.resumed else ""
+    return f"{where} ({count(result.shards, 'shard')}{resumed})"
+
+
+def _describe_losses(ledger: Ledger) -> list[str]:
+    if not (ledger.rows_truncated or ledger.tokens_lost):
+        return []
+    lost = ledger.tokens_lost / ledger.tokens_read if ledger.tokens_read else 0.0
+    labels = f", {count(ledger.labels_lost, 'label')} lost" if ledger.labels_lost else ""
+    cut = f"{count(ledger.rows_truncated, 'row')} truncated; " if ledger.rows_truncated else ""
+    dropped = "" if ledger.rows_truncated else " in dropped rows"
     return [
-        *lines,
-        *_describe_omitted_rows(ledger, rejects),
-        *left_out,
+        f"{cut}{count(ledger.tokens_lost, 'token')} lost{dropped} "
+        f"({share(lost)} of {ledger.tokens_read:,}){labels}"
+    ]
+
+
+def _describe_rest(result: PadResult, rejects: str | None) -> list[str]:
+    """Return the lines about omitted rows, skipped files, remarks and warnings."""
+    return [
+        *_describe_omitted_rows(result.ledger, rejects),
+        *(f"skipped: {fault}" for fault in result.faults),
         *result.remarks,
         *(f"warning: {w}" for w in warnings(result)),
     ]

@@ -174,6 +174,7 @@ class PadResult:
         truncating: side on which rows are truncated.
         buckets: rows of each bucket, in ascending order of maxlen; empty without buckets.
         batch_tokens: maximum number of positions in a batch; None if the rows are not divided into batches.
+        packed: whether several sequences are packed into each row.
     """
 
     ledger: Ledger
@@ -193,6 +194,7 @@ class PadResult:
     truncating: str = "post"
     buckets: tuple[BucketRows, ...] = ()
     batch_tokens: int | None = None
+    packed: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Return the contents of the `--report` file, as a dict for JSON."""

@@ -28,5 +28,6 @@ def make_result(
         remarks=(*job.beside.remarks, *remarks),
         shared_end=job.beside.shared.cut_at(job.spec.truncating),
         truncating=job.spec.truncating,
+        packed=job.spec.packing is not None,
         batch_tokens=None if job.spec.batches is None else job.spec.batches.tokens,
     )

@@ -73,8 +73,7 @@ def test_columns_agree_with_sequences(rows, packing):
         assert row["attention_mask"] == row["segment_ids"]
         assert row["cu_seqlens"] == [*row["seq_start_id"], used]
         assert row["id"] == [f"row {source - 100}" for source in row["source_rows"]]
-        if packing.pad or packing.align > 1:
-            assert row["mask"] == [number > 0 for number in row["segment_ids"]]
+        assert row["mask"] == [number > 0 for number in row["segment_ids"]]
     pieces = {
         number: [token for _, part in sorted(its.items()) for token in part]
         for number, its in rebuilt.items()
@@ -82,10 +81,21 @@ def test_columns_agree_with_sequences(rows, packing):
     assert pieces == {number: row for number, row in enumerate(rows) if row}
 
 
-def test_rows_without_padding_have_no_mask():
-    [row] = pack_lists([[1, 2], [3]], 8, PackSpec(pad=False))
+def test_rows_without_padding():
+    [row] = pack_lists([[1, 2], [3]], 8, PackSpec(pad=False), mask=MaskSpec(column=None))
     assert row["input_ids"] == [1, 2, 3]
     assert "mask" not in row
+
+
+def test_labels_are_copied():
+    batch = pa.record_batch({"input_ids": [[1, 2], [3]]})
+    rows = {"input_ids": Ragged.from_arrow(batch.column(0))[0]}
+    packing = PackSpec()
+    spec = PadSpec(maxlen=4, packing=packing)
+    segments = plan_pack(rows["input_ids"].lengths, make_plan(spec), spec, 1)
+    mask = MaskSpec(column=None, labels_from="input_ids")
+    packed = pack_columns(batch, rows, PackedRows(segments, packing), COLUMNS[:1], mask, np.arange(2))
+    assert packed.to_pylist()[0]["labels"] == [-100, 2, -100, -100]
 
 
 def test_labels_and_fields_on_request():
