@@ -93,7 +93,8 @@ def unpad_summary(result: UnpadResult, output: str, rejects: str | None = None) 
         lines.append(f"{count(ledger.rows_used, 'window')} joined to {count(ledger.rows_written, 'row')}")
     left = StillPadded(result.still_padded, result.notes) if result.columns else StillPadded()
     notes = [*_warn_about_no_rows(ledger), *left.warnings(result.columns[0])]
-    return [*lines, *_describe_omitted_rows(ledger, rejects), *(f"warning: {note}" for note in notes)]
+    omitted = _describe_omitted_rows(ledger, rejects)
+    return [*lines, *omitted, *result.remarks, *(f"warning: {note}" for note in notes)]
 
 
 def _describe_omitted_rows(ledger: Ledger, rejects: str | None) -> list[str]:

@@ -6,7 +6,7 @@ Unpadding reads the input once. If the output format needs types, JSON Lines inp
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,7 +22,7 @@ from padmask.core.still_padded import find_still_padded
 from padmask.core.unpad_job import UnpadJob, choose_unpad_jobs, dialects_of, find_padded_groups
 from padmask.core.unpad_table import cut_columns, unpadded_schema
 from padmask.errors import SpecError, join_or
-from padmask.formats import output_format
+from padmask.formats import describe_columns, output_format
 from padmask.formats.contract import Batch, Chunk, Layout, Wanted, Writer
 from padmask.formats.dataset import Dataset
 from padmask.formats.jsonl.types import TypeSurvey
@@ -136,7 +136,7 @@ def unpad_file(
         schema, dialects = dataset.schema(), {} if job.mask is None else {job.mask: job.dialect}
         first_rows = partial(read_first_rows, dataset, list_names(schema), dialects)
         still_padded = find_still_padded(schema, known_schemas(dataset), job, bool(columns), first_rows)
-        written = unpadded_schema(wanted.schema, job) if format_.needs_types else None
+        written = unpadded_schema(wanted.schema, job) if format_.has_metadata else None
         notes = (
             *dataset.notes,
             *end_notes(dataset, files.limit),
@@ -144,8 +144,10 @@ def unpad_file(
             *class_name_notes(dataset, written, format_),
             *still_padded.notes,
         )
-        ledger = _unpad_all(_survey(run) if typed else run, output_path, format_)
-    return UnpadResult(ledger, job.all_columns, job.mask, job.length, dict(still_padded.alike), notes)
+        ledger, column_notes = _unpad_all(_survey(run) if typed else run, output_path, format_)
+    warnings, remarks = describe_columns(format_, column_notes)
+    names, alike = job.all_columns, dict(still_padded.alike)
+    return UnpadResult(ledger, names, job.mask, job.length, alike, (*notes, *warnings), tuple(remarks))
 
 
 def _choose_job(dataset: Dataset, columns: Columns, spec: UnpadSpec) -> UnpadJob:
@@ -233,8 +235,8 @@ def _survey(run: _Run) -> _Run:
     return replace(run, wanted=replace(run.wanted, others=types.schema()))
 
 
-def _unpad_all(run: _Run, output_path: str, format_: FormatTraits) -> Ledger:
-    """Remove the padding from all rows and write them."""
+def _unpad_all(run: _Run, output_path: str, format_: FormatTraits) -> tuple[Ledger, Mapping[str, str]]:
+    """Remove the padding from all rows and write them. Return the counts, and the notes of the writer."""
     job, wanted = run.job, run.wanted
     schema = unpadded_schema(wanted.schema, job)
     with run.dataset.unchanged():
@@ -260,7 +262,7 @@ def _unpad_all(run: _Run, output_path: str, format_: FormatTraits) -> Ledger:
                     ledger += result.ledger
     if not ledger.balanced:
         raise AssertionError(f"The row counts of padmask are inconsistent. Please report this: {ledger}")
-    return ledger
+    return ledger, sink.column_notes
 
 
 def _encoder(run: _Run, writer: Writer) -> Callable[[Chunk], _EncodedRows]:
