@@ -37,9 +37,10 @@ def summary(result: PadResult, output: str, rejects: str | None = None) -> list[
         f"{share(ledger.padding_share)} of positions are padding"
     ]
     if ledger.batches_short:
+        one = ledger.batches_short == 1
         lines.append(
-            f"{count(ledger.batches_short, 'batch')} {'is' if ledger.batches_short == 1 else 'are'} smaller "
-            "than the others, because no row is left out"
+            f"{count(ledger.batches_short, 'batch')} {'is' if one else 'are'} not full, because "
+            f"{'its sort window has' if one else 'their sort windows have'} no more rows"
         )
     if ledger.rows_truncated or ledger.tokens_lost:
         lost = ledger.tokens_lost / ledger.tokens_read if ledger.tokens_read else 0.0
