@@ -53,7 +53,7 @@ class ArrayReader:
     """Base class of readers for sets of arrays. Each array is a column."""
 
     # Name of the format, for messages.
-    title: ClassVar[str] = "npz"
+    title: ClassVar[str]
 
     def __init__(self, source: Source, batch_rows: int | None = None) -> None:
         self._source = source
