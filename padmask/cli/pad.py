@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from padmask.cli.batch_options import batch_options, batches_of
+from padmask.cli.batch_options import batch_options, batches_of, source_row_of
 from padmask.cli.commands import load_runner
 from padmask.cli.config import ConfiguredCommand, command_line_only, setting
 from padmask.cli.cut_options import cut_options, overlong_of, with_cuts
@@ -177,7 +177,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         own_lengths=_own_lengths(given["own_lengths"]),
         batches=batches_of(ctx, given),
         buckets=given["buckets"],
-        source_row=given["source_row"],
+        source_row=source_row_of(ctx, given),
         **preset_fields(given["preset"]),
     )
     policy = RowPolicy(

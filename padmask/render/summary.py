@@ -41,9 +41,10 @@ def summary(result: PadResult, output: str, rejects: str | None = None) -> list[
         *_describe_buckets(result.buckets),
     ]
     if ledger.batches_short:
+        one = ledger.batches_short == 1
         lines.append(
-            f"{count(ledger.batches_short, 'batch')} {'is' if ledger.batches_short == 1 else 'are'} smaller "
-            "than the others, because no row is left out"
+            f"{count(ledger.batches_short, 'batch')} {'is' if one else 'are'} not full, because "
+            f"{'its sort window has' if one else 'their sort windows have'} no more rows"
         )
     lines += _describe_losses(ledger)
     if ledger.rows_split:

@@ -19,7 +19,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from padmask import FileOptions, MaskSpec, OutputError, PadSpec, RowPolicy, SpecError, WindowSpec
+from padmask import (
+    FileOptions,
+    MaskSpec,
+    OutputError,
+    PadSpec,
+    RowPolicy,
+    SpecError,
+    WindowSpec,
+    unpad_file,
+)
 from padmask.errors import DataError
 from padmask.shards import worker
 from padmask.shards.manifest import Manifest
@@ -31,7 +40,7 @@ MANIFEST = "_padmask.json"
 FORMATS = ["jsonl", "parquet", "arrow", "npz"]
 LENGTHS = st.lists(st.integers(0, 12), max_size=12)
 
-few = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+few = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 Row = dict[str, Any]
 
@@ -253,6 +262,36 @@ def test_no_source_row(tmp_path):
     inputs = write(tmp_path / "in", {"a.jsonl": make_rows([3, 9])})
     pad_dataset(inputs, tmp_path / "out", spec=PadSpec(buckets=2, source_row=False))
     assert [*read_buckets(tmp_path / "out")["bucket=00003/a.jsonl"][0]] == ["id", "input_ids", "mask"]
+
+
+@given(
+    lengths=st.lists(LENGTHS, min_size=1, max_size=3).filter(lambda found: any(map(any, found))),
+    buckets=st.integers(1, 3),
+    maxlen=st.none() | st.integers(2, 6),
+    output=st.sampled_from(["jsonl", "parquet", "arrow"]),
+)
+@few
+def test_unpad_restores_the_rows(tmp_path, lengths, buckets, maxlen, output):
+    for path in tmp_path.iterdir():
+        shutil.rmtree(path)
+    files = {f"{i}.parquet": make_rows(its, 100 * i) for i, its in enumerate(lengths)}
+    windows = None if maxlen is None else WindowSpec(overlap=1)
+    spec = PadSpec(buckets=buckets, maxlen=maxlen or "longest", windows=windows)
+    (tmp_path / "back").mkdir()
+    inputs = write(tmp_path / "in", files)
+    pad_dataset(inputs, tmp_path / "out", spec=spec, files=FileOptions(output_format=output))
+    unpad_file(tmp_path / "out", tmp_path / "back/rows.jsonl")
+    assert read(tmp_path / "back/rows.jsonl") == [row for rows in files.values() for row in rows]
+
+
+def test_remote_folder(data, tmp_path):
+    fsspec = pytest.importorskip("fsspec")
+    pad_dataset(data, tmp_path, spec=PadSpec(buckets=3))
+    pad_dataset(data, "memory://buckets/", spec=PadSpec(buckets=3))
+    store = fsspec.filesystem("memory")
+    found = {name.removeprefix("/buckets/"): store.cat(name) for name in store.find("/buckets")}
+    assert found == bytes_in(tmp_path)
+    assert pad_dataset(data, "memory://buckets/", spec=PadSpec(buckets=3), resume=True).resumed == 4
 
 
 # --- Other readers -----------------------------------------------------------------------
