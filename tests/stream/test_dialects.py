@@ -111,15 +111,22 @@ def test_wrong_polarity_is_found(format_: str) -> None:
     assert "padding-not-pad-value" in {finding.rule.name for finding in report.data}
 
 
-def test_text_and_columns_agree() -> None:
-    """JSON Lines are padded as text; with a float column, they are padded as Arrow columns."""
+@pytest.mark.parametrize("padding", ["post", "pre"])
+def test_text_and_columns_agree(padding: Any) -> None:
+    """JSON Lines are padded as text; with a column of floats, they are padded as Arrow columns."""
     rows = [{**row, "x": [0.5] * len(row["input_ids"])} for row in ROWS]
-    for mask in (*MASKS.values(), MaskSpec(labels_from=True, position_ids=True)):
-        pad_file(write("in.jsonl", ROWS), "text.jsonl", mask=mask)
-        pad_file(write("in.jsonl", rows), "columns.jsonl", columns=["input_ids", "x"], mask=mask)
-        assert read("text.jsonl") == [
-            {k: v for k, v in row.items() if k != "x"} for row in read("columns.jsonl")
-        ]
+    spec = PadSpec(maxlen=2, padding=padding)
+    made = MaskSpec(labels_from=True, position_ids=True, length_column="n", dtype="float32")
+    for mask in (*MASKS.values(), made):
+        pad_file(write("in.jsonl", ROWS), "text.jsonl", spec=spec, mask=mask)
+        pad_file(write("in.jsonl", rows), "columns.jsonl", columns=["input_ids", "x"], spec=spec, mask=mask)
+        both = zip(read("text.jsonl"), read("columns.jsonl"), strict=True)
+        assert all([*one.items()] == [(k, v) for k, v in other.items() if k != "x"] for one, other in both)
+
+
+def test_copied_labels_are_in_the_summary() -> None:
+    [remark] = pad_file(write("in.jsonl", ROWS), "out.jsonl", mask=MaskSpec(labels_from=True)).remarks
+    assert "'labels'" in remark and "'input_ids'" in remark
 
 
 def test_text_output_warns_about_its_dialect() -> None:
