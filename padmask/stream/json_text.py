@@ -285,7 +285,7 @@ def read_text_rows(chunk: Chunk, job: Job, longest: int | None = None) -> TextRo
 
 
 def _are_without_padding(objects: Sequence[dict[str, Any]], job: Job, lengths: Positions) -> bool:
-    """Return False if a mask of the input contains a 0. `rows.py` then reads the rows."""
+    """Return False if a mask of the input marks padding. `rows.py` then reads the rows."""
     if job.ones is not None and not _are_ones([row.get(job.ones) for row in objects], lengths):
         return False
     return not any(

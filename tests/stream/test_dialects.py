@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,12 +92,20 @@ def test_unpad_reads_dialects(format_: str, mask: MaskSpec, padding: Any) -> Non
         assert all(bool(value) != is_zero for value in row["mask"])
 
 
+@masks
+@pytest.mark.parametrize("output", ["out.npz", "out.npy/"])
+def test_arrays_keep_their_dialect(output: str, mask: MaskSpec) -> None:
+    mask = replace(mask, position_ids=True, labels_from=True)
+    pad_file(write("in.jsonl", ROWS), output, mask=mask)
+    assert not [finding for finding in verify_file(output).data if finding.rule.severity == "error"]
+    unpad_file(output, "back.jsonl")
+    assert read("back.jsonl") == [{"input_ids": row["input_ids"]} for row in ROWS]
+
+
 @formats
 @masks
 def test_rules_read_dialects(format_: str, mask: MaskSpec) -> None:
-    mask = MaskSpec(
-        polarity=mask.polarity, kind=mask.kind, dtype=mask.dtype, position_ids=True, labels_from=True
-    )
+    mask = replace(mask, position_ids=True, labels_from=True)
     pad_file(write("in.jsonl", [ROWS[0], ROWS[2]]), f"out.{format_}", mask=mask)
     options = asked(format_, mask)
     report = verify_file(f"out.{format_}", **options)
