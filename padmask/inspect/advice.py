@@ -8,6 +8,7 @@ from typing import Any
 
 from padmask.core.length_stats import LengthStats
 from padmask.errors import count, share
+from padmask.inspect.batches import batches_cost
 from padmask.inspect.commands import PadCommand, new_name
 from padmask.inspect.costs import BUCKETS, Cost, CostBasis, windows_cost
 from padmask.spec.pad import PadSpec
@@ -70,6 +71,15 @@ class Advice:
         if self.plan is None:
             return None
         return {"plan": self.plan.name, "maxlen": self.plan.maxlen, "command": self.command or None}
+
+
+def advise_on_batches(command: PadCommand) -> Advice:
+    """Return the advice for rows in batches. `command` has the inputs of the recommended command."""
+    text = (
+        "The rows are in batches, and each batch is padded to its longest row. To pad the rows in another "
+        "way, restore them first."
+    )
+    return Advice(text, command=command.unpad_text())
 
 
 def advise_to_join(command: PadCommand, asked: Sequence[int | str], spec: PadSpec) -> Advice:
@@ -276,15 +286,14 @@ class Adviser:
         return (f"{empty:,} of {count(stats.rows, 'row')} {verb} empty; --empty-rows drop leaves them out.",)
 
     def _alternatives(self, plan: Cost) -> tuple[str, ...]:
-        """Return a line about plans with much less padding and no larger loss that no command makes yet."""
+        """Return lines about plans with much less padding and no larger loss."""
         if plan.padding_share < MUCH_PADDING:
             return ()
-        buckets = [
-            self._use_buckets(cost) for cost in self._with_less_padding(plan, f"buckets-{BUCKETS[-1]}")
-        ]
+        buckets = self._with_less_padding(plan, f"buckets-{BUCKETS[-1]}")
+        shapes = (*map(self._use_buckets, buckets), *self._use_batches(plan))
         less = self._with_less_padding(plan, "sorted-32", "packed")
         if not less:
-            return tuple(buckets)
+            return shapes
         shares = " and ".join(f"{cost.name} {share(cost.padding_share)}" for cost in less)
         lossless = plan.tokens_lost and not any(cost.tokens_lost for cost in less)
         collator = (
@@ -292,7 +301,7 @@ class Adviser:
             "batch to its longest row"
         )
         return (
-            *buckets,
+            *shapes,
             f"{share(plan.padding_share)} of the positions are padding. Other plans need less padding"
             f"{' and lose no tokens' if lossless else ''}: {shares}. No padmask command supports "
             f"{'this plan' if len(less) == 1 else 'these plans'} yet"
@@ -315,6 +324,19 @@ class Adviser:
         return (
             f"To pad each row to one of {number} lengths, use --buckets {number}{limit} -o {folder} instead: "
             f"{_padding(buckets)}{lost}."
+        )
+
+    def _use_batches(self, plan: Cost) -> tuple[str, ...]:
+        """Return a line about batches of a token budget, if they need much less padding than `plan`."""
+        if self.basis.cuts.overlong != "truncate":
+            return ()
+        batches = batches_cost(self.basis)
+        if batches.padding_share >= plan.padding_share / 2:
+            return ()
+        tokens = int(batches.name.rpartition("-")[2])
+        return (
+            f"To write batches of at most {tokens:,} positions, each padded to its longest row, use "
+            f"--batch-tokens {tokens} instead: {_padding(batches)}, and no tokens are lost.",
         )
 
     def _rows(self, plan: Cost) -> str:

@@ -173,7 +173,8 @@ def refuse_bucket_names(names: Iterable[str], shards: Sequence[Shard]) -> None:
     reason = f"readers of the output folder take the column {BUCKET!r} from the folder names"
     if BUCKET in names:
         raise SpecError(
-            f"The input has a column {BUCKET!r}, but {reason}. Rename the column.", options=["buckets"]
+            f"The output would have a column {BUCKET!r}, but {reason}. Rename the column.",
+            options=["buckets"],
         )
     for shard in shards:
         if f"/{shard.name}".find(f"/{BUCKET}=") >= 0:

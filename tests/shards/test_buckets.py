@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
-import pyarrow.ipc as ipc
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from row_files import read_rows, write_rows
 
 from padmask import (
     FileOptions,
@@ -53,30 +53,18 @@ def make_rows(lengths: list[int], first: int = 1) -> list[Row]:
 
 def write(folder: Path, files: Mapping[str, list[Row]]) -> Path:
     """Write one file for each name, in the format of its suffix."""
-    schema = pa.schema([("id", pa.int64()), ("input_ids", pa.list_(pa.int32()))])
     for name, rows in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == ".jsonl":
-            path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        else:
-            pq.write_table(pa.Table.from_pylist(rows, schema), path, row_group_size=3)
+        write_rows(path, rows, pa.schema([("id", pa.int64()), ("input_ids", pa.list_(pa.int32()))]))
     return folder
 
 
 def read(path: Path) -> list[Row]:
-    if path.suffix == ".jsonl":
-        return [json.loads(line) for line in path.read_text().splitlines()]
-    if path.suffix == ".npz":
-        arrays = np.load(path)
-        return [{name: arrays[name][row].tolist() for name in arrays} for row in range(len(arrays["mask"]))]
-    table = (
-        pq.read_table(path, partitioning=None)
-        if path.suffix == ".parquet"
-        else ipc.open_file(path).read_all()
-    )
-    rows: list[Row] = table.to_pylist()
-    return rows
+    if path.suffix != ".npz":
+        return read_rows(path)
+    arrays = np.load(path)
+    return [{name: arrays[name][row].tolist() for name in arrays} for row in range(len(arrays["mask"]))]
 
 
 def read_buckets(folder: Path) -> dict[str, list[Row]]:

@@ -108,16 +108,16 @@ def test_foreign_output_is_refused(
 
 
 def test_foreign_files_are_kept(data: Path, out: Path) -> None:
-    (out / "a.tfrecord").write_text("mine")
+    (out / "a.npz").write_text("mine")
     (out / "_b.jsonl").write_text("mine")
     hidden = write(data / "_b.jsonl", [1])
     for inputs, name, files in (
-        (data, "a.tfrecord", FileOptions(output_format="tfrecord")),
-        ([hidden], "_b.jsonl", FileOptions()),
+        (data, "a.npz", FileOptions(output_format="npz")),
+        ([hidden], "_b.jsonl, a.npz", FileOptions()),
     ):
         with raises_error(OutputError, f"did not write: {name}."):
             pad_dataset(inputs, out, files=files)
-    assert bytes_in(out) == {"a.tfrecord": b"mine", "_b.jsonl": b"mine"}
+    assert bytes_in(out) == {"a.npz": b"mine", "_b.jsonl": b"mine"}
 
 
 def test_similar_folder_names_are_kept(data: Path, out: Path) -> None:
