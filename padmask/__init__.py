@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from padmask.spec.files import FileOptions as FileOptions
     from padmask.spec.files import ReadOptions as ReadOptions
     from padmask.spec.mask import MaskSpec as MaskSpec
+    from padmask.spec.pack import PackSpec as PackSpec
     from padmask.spec.pad import PadSpec as PadSpec
     from padmask.spec.pad import RowPolicy as RowPolicy
     from padmask.spec.presets import preset as preset
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from padmask.stream.ledger import Ledger as Ledger
     from padmask.stream.ledger import PadResult as PadResult
     from padmask.stream.ledger import UnpadResult as UnpadResult
+    from padmask.stream.pack import pack_file as pack_file
     from padmask.stream.pad import pad_file as pad_file
     from padmask.stream.unpad import unpad_file as unpad_file
     from padmask.verify.data.audit_data import RuleSpec as RuleSpec
@@ -77,6 +79,7 @@ _MODULES = {
     "ReadOptions": "spec.files",
     "Padded": "core.kernel",
     "sequence_mask": "core.arrays",
+    "pack_file": "stream.pack",
     "pad_file": "stream.pad",
     "pad_dataset": "shards.pad_dataset",
     "Processes": "shards.processes",
@@ -85,6 +88,7 @@ _MODULES = {
     "BatchSpec": "spec.batches",
     "Column": "spec.columns",
     "MaskSpec": "spec.mask",
+    "PackSpec": "spec.pack",
     "PadSpec": "spec.pad",
     "RowPolicy": "spec.pad",
     "preset": "spec.presets",

@@ -206,6 +206,7 @@ def test_writing_options_are_guarded() -> None:
         if option.startswith("--")
     }
     tried = {("pad", "--output"), ("pad", "--rejects"), ("pad", "--report"), ("unpad", "--output")}
+    tried |= {("pack", "--output"), ("pack", "--rejects"), ("pack", "--report")}
     tried |= {("unpad", "--rejects"), ("unpad", "--report"), ("inspect", "--export"), ("verify", "--report")}
     assert found == tried
 

@@ -103,6 +103,8 @@ WRITES = {
     "pad --report": ["pad", "{}", "-o", "out.jsonl", "--report", "{out}"],
     "pad --report json:": ["pad", "{}", "-o", "out.jsonl", "--report", "json:{out}"],
     "pad to a folder --rejects": ["pad", "{}", "-o", "padded/", "--rejects", "{out}"],
+    "pack --rejects": ["pack", "{}", "-o", "out.jsonl", "--rejects", "{out}"],
+    "pack --report": ["pack", "{}", "-o", "out.jsonl", "--report", "{out}"],
     "unpad --rejects": ["unpad", "{}", "-o", "out.jsonl", "--rejects", "{out}"],
     "unpad --report": ["unpad", "{}", "-o", "out.jsonl", "--report", "{out}"],
     "verify --report": ["verify", "{}", "--no-model", "--report", "json:{out}"],
@@ -119,7 +121,7 @@ def test_nothing_replaces_an_input(here: Run, tmp_path: Path, command: str, name
     assert not (tmp_path / "out.jsonl").exists()
 
 
-@all_pairs(named=["pattern", "folder", "linked folder"], output=OUTPUT_NAMES, verb=["pad", "unpad"])
+@all_pairs(named=["pattern", "folder", "linked folder"], output=OUTPUT_NAMES, verb=["pad", "pack", "unpad"])
 def test_output_replaces_no_shard(here: Run, tmp_path: Path, verb: str, named: str, output: str) -> None:
     source = inputs_named(tmp_path)[named]
     done = here(verb, source, "-o", output)
