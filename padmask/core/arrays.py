@@ -25,7 +25,7 @@ from padmask.core.python_rows import flatten, flatten_objects, refuse_bools
 from padmask.core.ragged import Ragged, find_misfits
 from padmask.errors import DataError, SpecError, raise_first_fault
 from padmask.spec.checks import at_least, one_of, optional
-from padmask.spec.cuts import refuse_unused_cuts
+from padmask.spec.cuts import refuse_in_memory, refuse_unused_cuts
 from padmask.spec.keywords import spec_with
 from padmask.spec.mask import MaskSpec
 from padmask.spec.pad import DEFAULT_DTYPE, PadSpec, RowPolicy, Side
@@ -93,6 +93,7 @@ def pad(
             "keep. Use a number, or `pad_table`.",
             options=["keep_first", "keep_last"],
         )
+    refuse_in_memory(spec)
     refuse_unused_cuts(spec, RowPolicy())
     asked = asked_dtype(None, spec)
     ragged = _to_ragged(sequences, None if asked is None else kind_of_dtype(asked))

@@ -53,7 +53,7 @@ class Ragged:
         """One-letter NumPy kind of `first`, or of `values` if `first` is None."""
         return self.values.dtype.kind if self.first is None else np.asarray(self.first).dtype.kind
 
-    def select(self, rows: Flags | slice) -> Ragged:
+    def select(self, rows: Flags | npt.NDArray[np.int64] | slice) -> Ragged:
         """Return the selected rows. They share `values` with this object."""
         return Ragged(self.values, self.starts[rows], self.lengths[rows])
 
