@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from importlib import import_module
+from operator import itemgetter
 from typing import Any, Literal
 
 import numpy as np
@@ -61,7 +63,8 @@ class Collator:
         **options: Any,
     ) -> None:
         self._framework = choice(("numpy", *_CONVERTERS))("framework", framework)
-        _to_framework(np.zeros(0), self._framework)
+        if framework != "numpy":
+            _to_framework(np.zeros(0), self._framework)
         self._columns = as_list(columns)
         self._padder = ColumnPadder(
             spec_with(spec, options),
@@ -88,6 +91,8 @@ class Collator:
             SpecError: the rows do not have a requested column.
         """
         batch = self._padder.pad(_columns_of(list(rows), self._columns))
+        if self._framework == "numpy":
+            return batch
         return {name: _to_framework(its, self._framework) for name, its in batch.items()}
 
 
@@ -99,9 +104,12 @@ def _columns_of(rows: list[Any], columns: Columns) -> dict[str, list[Any]]:
         names = [column if isinstance(column, str) else column.name for column in columns or ["input_ids"]]
         return {names[0]: rows}
     keys = rows[0].keys()
+    if set(map(type, rows)) == {dict} and set(map(len, rows)) == {len(keys)}:
+        # If a key is missing, the code below names the row.
+        with suppress(KeyError):
+            return {name: list(map(itemgetter(name), rows)) for name in keys}
     for number, row in enumerate(rows):
-        # isinstance is slow for abstract classes.
-        if not (type(row) is dict or isinstance(row, Mapping)) or row.keys() != keys:
+        if not isinstance(row, Mapping) or row.keys() != keys:
             odd = sorted(map(str, keys ^ row.keys())) if isinstance(row, Mapping) else []
             raise DataError(
                 f"Row {number} does not have the same keys as row 0: {', '.join(odd) or type(row).__name__}. "
@@ -112,7 +120,7 @@ def _columns_of(rows: list[Any], columns: Columns) -> dict[str, list[Any]]:
 
 def _to_framework(array: Any, framework: str) -> Any:
     """Convert an array of numbers to the array type of `framework`. Other values stay unchanged."""
-    if framework == "numpy" or not isinstance(array, np.ndarray) or array.dtype.kind == "O":
+    if not isinstance(array, np.ndarray) or array.dtype.kind == "O":
         return array
     module, function = _CONVERTERS[framework]
     try:

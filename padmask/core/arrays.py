@@ -19,10 +19,12 @@ from padmask.core.length_stats import LengthStats
 from padmask.core.masks import Mask, make_mask
 from padmask.core.pad_columns import ColumnPadder
 from padmask.core.pad_values import fill_value
+from padmask.core.plain_rows import PlainRows, read_plain_rows
 from padmask.core.plan import make_plan, needs_lengths, plan_pad
 from padmask.core.planners import make_segments
-from padmask.core.python_rows import flatten, flatten_objects, refuse_bools
+from padmask.core.python_rows import flatten, flatten_objects
 from padmask.core.ragged import Ragged, find_misfits
+from padmask.core.whole_rows import pad_whole_rows
 from padmask.errors import DataError, SpecError, raise_first_fault
 from padmask.spec.checks import at_least, one_of, optional
 from padmask.spec.cuts import refuse_unused_cuts
@@ -30,6 +32,8 @@ from padmask.spec.keywords import spec_with
 from padmask.spec.mask import MaskSpec
 from padmask.spec.pad import DEFAULT_DTYPE, PadSpec, RowPolicy, Side
 from padmask.spec.sides import checked_side
+
+_check_threads = at_least(1)
 
 # With fewer values, a second thread costs more time than it saves.
 VALUES_FOR_TWO_THREADS = 1 << 20
@@ -84,9 +88,37 @@ def pad(
     value.
     """
     spec = spec_with(spec, options)
-    threads = at_least(1)("threads", threads)
-    if isinstance(sequences, Mapping):
+    threads = _check_threads("threads", threads)
+    if type(sequences) is not list and isinstance(sequences, Mapping):
         return ColumnPadder(spec, None, MaskSpec()).pad(sequences)
+    if spec.keep_first or spec.keep_last or spec.windows is not None:
+        _check_cuts(spec)
+    asked = asked_dtype(None, spec)
+    ragged = _read_rows(sequences, None if asked is None else kind_of_dtype(asked))
+    dtype = asked or _default_dtype(ragged.values, ragged.first)
+    value = fill_value(spec.value, dtype, "PadSpec")
+    if isinstance(ragged, PlainRows):
+        whole = pad_whole_rows([(ragged, _numpy_dtype(dtype), value)], spec)
+        if whole is not None:
+            return Padded(whole.values[0], whole.mask, whole.lengths)
+        ragged = ragged.ragged()
+    raise_first_fault(find_misfits(ragged, dtype, rounds=asked is not None))
+    plan = make_plan(spec, LengthStats.of(ragged.lengths) if needs_lengths(spec) else None)
+    return pad_batch(
+        ragged,
+        make_segments(ragged.lengths, plan, spec),
+        value=value,
+        dtype=_numpy_dtype(dtype),
+        threads=threads if len(ragged.lengths) * plan.maxlen >= VALUES_FOR_TWO_THREADS else 1,
+    )
+
+
+def _numpy_dtype(dtype: str) -> np.dtype[Any]:
+    return np.dtype(object if dtype == "string" else dtype)
+
+
+def _check_cuts(spec: PadSpec) -> None:
+    """Raise an error if the options for rows longer than maxlen need a table, or have no effect."""
     if spec.end_columns:
         raise SpecError(
             f"`pad` takes no table, so no column {spec.end_columns[0]!r} can contain the number of tokens to "
@@ -94,32 +126,25 @@ def pad(
             options=["keep_first", "keep_last"],
         )
     refuse_unused_cuts(spec, RowPolicy())
-    asked = asked_dtype(None, spec)
-    ragged = _to_ragged(sequences, None if asked is None else kind_of_dtype(asked))
-    dtype = asked or _default_dtype(ragged)
-    value = fill_value(spec.value, dtype, "PadSpec")
-    raise_first_fault(find_misfits(ragged, dtype, rounds=asked is not None))
-    plan = make_plan(spec, LengthStats.of(ragged.lengths) if needs_lengths(spec) else None)
-    return pad_batch(
-        ragged,
-        make_segments(ragged.lengths, plan, spec),
-        value=value,
-        dtype=object if dtype == "string" else dtype,
-        threads=threads if len(ragged.lengths) * plan.maxlen >= VALUES_FOR_TWO_THREADS else 1,
-    )
 
 
-def _default_dtype(ragged: Ragged) -> str:
-    """Return the default dtype for the tokens: the same dtype as for a table column with these tokens."""
-    if ragged.values.size == 0:
+def _default_dtype(values: npt.NDArray[Any], first: Any) -> str:
+    """Return the default dtype for the tokens: the same dtype as for a table column with these tokens.
+
+    Args:
+        values: the tokens.
+        first: as in `Ragged`.
+    """
+    if values.size == 0 or values.dtype.kind in "iu":
         return DEFAULT_DTYPE
+    kind = values.dtype.kind if first is None else np.asarray(first).dtype.kind
     # Arrays keep the width of their floats. Python floats have no width.
-    is_wide = ragged.first is None and ragged.values.dtype == np.float64
-    return {"f": "float64" if is_wide else "float32", "O": "string"}.get(ragged.kind, DEFAULT_DTYPE)
+    is_wide = first is None and values.dtype == np.float64
+    return {"f": "float64" if is_wide else "float32", "O": "string"}.get(kind, DEFAULT_DTYPE)
 
 
-def _to_ragged(sequences: Any, kind: Kind | None) -> Ragged:
-    if isinstance(sequences, (pa.Array, pa.ChunkedArray)):
+def _read_rows(sequences: Any, kind: Kind | None) -> PlainRows | Ragged:
+    if type(sequences) is not list and isinstance(sequences, (pa.Array, pa.ChunkedArray)):
         try:
             ragged, faults = Ragged.from_arrow(sequences)
         except SpecError as error:
@@ -127,9 +152,7 @@ def _to_ragged(sequences: Any, kind: Kind | None) -> Ragged:
         raise_first_fault(faults)
         return ragged
     rows = _as_list(sequences)
-    ragged = flatten(rows, kind)
-    refuse_bools(rows, ragged.values)
-    return ragged
+    return read_plain_rows(rows) or flatten(rows, kind, bools=False)
 
 
 def _as_list(sequences: Any) -> Sequence[Any]:
