@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from padmask.spec.mask import MaskSpec as MaskSpec
     from padmask.spec.pad import PadSpec as PadSpec
     from padmask.spec.pad import RowPolicy as RowPolicy
+    from padmask.spec.presets import preset as preset
     from padmask.spec.show import ShowSpec as ShowSpec
     from padmask.spec.unpad import UnpadSpec as UnpadSpec
     from padmask.spec.verify import ModelSpec as ModelSpec
@@ -86,6 +87,7 @@ _MODULES = {
     "MaskSpec": "spec.mask",
     "PadSpec": "spec.pad",
     "RowPolicy": "spec.pad",
+    "preset": "spec.presets",
     "WindowSpec": "spec.windows",
     "UnpadSpec": "spec.unpad",
     "pad_table": "core.pad_table",

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from padmask.core.pad_columns import ColumnPadder
-from padmask.errors import DataError, MissingExtraError
+from padmask.errors import DataError, MissingExtraError, row_error
 from padmask.spec.checks import choice, or_default
 from padmask.spec.columns import Columns, as_list
 from padmask.spec.keywords import spec_with
@@ -111,9 +111,10 @@ def _columns_of(rows: list[Any], columns: Columns) -> dict[str, list[Any]]:
     for number, row in enumerate(rows):
         if not isinstance(row, Mapping) or row.keys() != keys:
             odd = sorted(map(str, keys ^ row.keys())) if isinstance(row, Mapping) else []
-            raise DataError(
+            raise row_error(
+                number,
                 f"Row {number} does not have the same keys as row 0: {', '.join(odd) or type(row).__name__}. "
-                "Pass rows with the same keys."
+                "Pass rows with the same keys.",
             )
     return {name: [row[name] for row in rows] for name in keys}
 

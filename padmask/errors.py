@@ -184,7 +184,32 @@ def raise_first_fault(
     """
     first = min(faults, key=lambda fault: fault.row, default=None)
     if first is not None:
-        raise kind(f"Row {rows_before + first.row}, {first}.")
+        number = rows_before + first.row
+        raise row_error(number, f"Row {number}, {first}.", first.column, first.options, kind)
+
+
+def row_error(
+    row: int,
+    sentence: str,
+    column: str | None = None,
+    options: Iterable[str] = (),
+    kind: type[DataError] = DataError,
+) -> DataError:
+    """Return the error for a bad row of data in memory.
+
+    >>> error = row_error(2, "Row 2, column 'labels': the row is null.", "labels")
+    >>> str(error), error.place.number, error.column
+    ("Row 2, column 'labels': the row is null.", 2, 'labels')
+
+    Args:
+        row: row number in the data, numbered from 0.
+        sentence: complete message.
+        column: name of the bad column; None if no single column is bad.
+        options: parameters that can cause the error, as in `PadmaskError`.
+        kind: class of the error.
+    """
+    error = kind(sentence, place=Place("the data", "row", row), column=column, options=options)
+    return error.reworded(sentence)
 
 
 def os_error_remedy(error: OSError) -> str:
@@ -226,8 +251,11 @@ def count(number: int, noun: str) -> str:
 
     >>> count(1, "row"), count(1234, "token")
     ('1 row', '1,234 tokens')
+    >>> count(2, "batch")
+    '2 batches'
     """
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    plural = "es" if noun.endswith("ch") else "s"
+    return f"{number:,} {noun}{'' if number == 1 else plural}"
 
 
 def share(fraction: float) -> str:

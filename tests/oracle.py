@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -54,3 +55,24 @@ def split_row(
     if truncating == "pre":
         found = [(length - end, length - start) for start, end in reversed(found)]
     return [(first + start, first + end) for start, end in found]
+
+
+def batch_lists(
+    lengths: Sequence[int], tokens: int, rows_multiple: int = 1, multiple: int = 1
+) -> list[tuple[int, list[int]]]:
+    """Return the width and the rows of each batch. A batch takes as many of the shortest rows as possible."""
+
+    def width(rows: list[int]) -> int:
+        longest = max(1, *(lengths[row] for row in rows))
+        return -(-longest // multiple) * multiple
+
+    left, found = sorted(range(len(lengths)), key=lambda row: lengths[row]), []
+    while left:
+        fitting = [
+            left[:n]
+            for n in range(1, len(left) + 1)
+            if n * width(left[:n]) <= tokens and (n % rows_multiple == 0 or n == len(left))
+        ]
+        found.append((width(fitting[-1]), fitting[-1]))
+        left = left[len(fitting[-1]) :]
+    return found

@@ -220,7 +220,7 @@ def test_rich_click_and_keras_are_confined() -> None:
 
 
 # The table of formats, and the modules that read and write one format.
-KNOWS_FORMATS = {"spec/formats.py"} | {
+KNOWS_FORMATS = {"spec/formats.py", "storage/array_folder.py"} | {
     address.partition(":")[0].removeprefix("padmask.").replace(".", "/") + ".py"
     for traits in FORMATS.values()
     for address in (traits.reader, traits.writer)

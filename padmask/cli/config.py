@@ -35,7 +35,7 @@ PASSES_BAD_ROWS = "allows a run to succeed with bad rows"
 
 READS_A_PART = "skips part of the data"
 
-# Key of the path of the pyproject.toml in the metadata of a click context.
+# Key in `click.Context.meta` for the path of the pyproject.toml.
 _PROJECT = f"{__name__}.project"
 
 Declared = TypeVar("Declared", bound=Callable[..., Any])

@@ -22,7 +22,7 @@ from padmask.cli.options import (
     help_without_input,
     input_options,
     is_typed,
-    mask_column_option,
+    mask_options,
     quiet_options,
     spec_of,
     workers_of,
@@ -51,6 +51,8 @@ class InspectArguments:
         export: file for a copy of the printed output. If None, no file is written.
         mask_column: mask column of padded input. If None, the column is found from the metadata, else by its
             name.
+        mask_polarity: which positions of the mask are True. If None, the metadata or the name decide.
+        mask_kind: whether the mask is binary or additive. If None, the metadata decide, else binary.
         declared: padding side of padded input. None if the command line does not set the side.
         files: options for reading files.
         where: processes or cluster that read the files.
@@ -69,6 +71,8 @@ class InspectArguments:
     as_json: bool
     export: str | None
     mask_column: str | None
+    mask_polarity: Any
+    mask_kind: Any
     declared: Side | None
     files: ReadOptions
     where: Workers
@@ -98,7 +102,7 @@ class InspectArguments:
     show_default=True,
     help="Show rows as a grid of cells, as ids with padding in brackets, or as a mask of bools or ints.",
 )
-@mask_column_option
+@mask_options
 @setting("--masks/--no-masks", default=True, help="Show the masks of rows.  [default: on]")
 @setting("--plans/--no-plans", default=True, help="Show candidate lengths and their costs.  [default: on]")
 @setting("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
@@ -151,6 +155,8 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         as_json=given["as_json"],
         export=given["export"],
         mask_column=given["mask_column"],
+        mask_polarity=given["mask_polarity"],
+        mask_kind=given["mask_kind"],
         declared=declared_side(ctx, given),
         files=file_options(given, ReadOptions),
         where=workers_of(ctx, given),

@@ -17,6 +17,7 @@ from padmask.cli.config import READS_A_PART, WRITES, command_line_only, setting
 from padmask.errors import SpecError, join_or
 from padmask.spec.files import FileOptions, ReadOptions
 from padmask.spec.formats import FormatTraits, input_formats, names_of
+from padmask.spec.mask import MASK_KINDS, POLARITIES
 from padmask.spec.maxlen import parse_maxlen
 from padmask.spec.pad import DTYPES, PadSpec
 from padmask.spec.sides import SIDES, keras_side
@@ -67,7 +68,7 @@ def suffix_help(formats: Iterable[FormatTraits]) -> str:
     """Return a sentence that lists the file suffixes of output formats, for a help text."""
     suffixes: list[str] = []
     for traits in formats:
-        plain = traits.suffixes[0]
+        plain = traits.shown_suffix
         suffixes += [plain, *(plain + suffix for suffix in COMPRESSIONS if traits.is_text)]
     return f"The suffix determines the format: {join_or(suffixes)}."
 
@@ -241,12 +242,34 @@ cluster_option = command_line_only(
     "ADDRESS is local, padmask starts a scheduler on this machine, with --workers workers.",
 )
 
-mask_column_option = setting(
-    "--mask-column",
-    default=None,
-    metavar="NAME",
-    help="Mask column of padded input.  [default: from metadata, else mask, attention_mask or padding_mask]",
-)
+
+def mask_options(command: Command) -> Command:
+    """Add the options for the mask of padded input to a command."""
+    for option in (
+        setting(
+            "--mask-kind",
+            type=click.Choice(MASK_KINDS),
+            default=None,
+            help="Values of the mask of padded input. binary: True and False, or 1 and 0. additive: 0 at "
+            "real tokens, and large negative numbers at padding.  [default: from metadata, else binary]",
+        ),
+        setting(
+            "--mask-polarity",
+            type=click.Choice(POLARITIES),
+            default=None,
+            help="Positions at which the mask of padded input is True or 1: real tokens or padding.  "
+            "[default: from metadata, else padding for key_padding_mask and src_key_padding_mask, else real]",
+        ),
+        setting(
+            "--mask-column",
+            default=None,
+            metavar="NAME",
+            help="Mask column of padded input.  [default: from metadata, else mask, attention_mask, "
+            "padding_mask, key_padding_mask or src_key_padding_mask]",
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 def help_without_input(ctx: click.Context, given: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from padmask.cli.arguments import Output, Workers
+from padmask.cli.batch_options import batch_options, batches_of
 from padmask.cli.commands import load_runner
 from padmask.cli.config import PASSES_BAD_ROWS, WRITES, ConfiguredCommand, command_line_only, setting
 from padmask.cli.cut_options import cut_options, overlong_of, with_cuts
@@ -37,6 +38,7 @@ from padmask.spec.formats import names_of, output_formats
 from padmask.spec.mask import MASK_DTYPES, MASK_KINDS, POLARITIES, MaskSpec
 from padmask.spec.maxlen import parse_maxlen
 from padmask.spec.pad import PadSpec, RowPolicy
+from padmask.spec.presets import PRESETS, preset_fields, preset_mask
 
 FOR_FOLDERS = ("workers", "cluster", "resume", "delete", "shard_bytes")
 
@@ -88,6 +90,13 @@ class PadArguments:
     default=None,
     help="Output format, if the suffix does not determine it.  [default: jsonl; in a folder, the input "
     "format]",
+)
+@setting(
+    "--preset",
+    type=click.Choice(list(PRESETS)),
+    default=None,
+    help="Columns, dtypes and mask that a framework expects. Other options override the preset. See the "
+    "README for a table.",
 )
 @setting(
     "--mask-column",
@@ -170,6 +179,7 @@ class PadArguments:
     help="Labels of tokens that occur in several windows. all: each window has the label. new: one window "
     "has the label, and the others have the pad value.  [default: all]",
 )
+@batch_options
 @setting(
     "--source/--no-source",
     "source_row",
@@ -245,6 +255,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
       padmask pad train.jsonl -o hf.parquet --mask-column attention_mask --mask-dtype int64
       padmask pad train.jsonl -o cut.parquet --maxlen 512 --keep-last 1
       padmask pad books.jsonl -o windows.parquet --maxlen 512 --overlong window --overlap 128
+      padmask pad train.jsonl -o batches.parquet --batch-tokens 8192 --shuffle-batches 1
       padmask pad data/ -o padded/ --maxlen p99 --workers 8
       padmask pad s3://bucket/train/ -o s3://bucket/padded/ --cluster tcp://scheduler:8786
     """
@@ -258,25 +269,14 @@ def command(ctx: click.Context, /, **given: Any) -> None:
             replace(
                 spec_of(given, given["maxlen"]),
                 own_lengths=_own_lengths(given["own_lengths"]),
+                batches=batches_of(ctx, given),
                 source_row=given["source_row"],
+                **preset_fields(given["preset"]),
             ),
             ctx,
             given,
         ),
-        mask=MaskSpec(
-            column=None if given["no_mask"] else given["mask_column"] or "mask",
-            dtype=given["mask_dtype"],
-            length_column=given["length_column"],
-            overwrite=given["overwrite_mask"],
-            # Other names count as requested by themselves.
-            named=True if given["mask_column"] == "mask" else None,
-            allow_padded=given["allow_padded"],
-            own=_own_masks(given["own_masks"]),
-            polarity=given["mask_polarity"] or "real",
-            kind=given["mask_kind"] or "binary",
-            position_ids=given["position_ids"],
-            labels_from=given["labels_from"],
-        ),
+        mask=_mask_of(given),
         policy=RowPolicy(
             overlong=overlong_of(given),
             empty_rows=given["empty_rows"],
@@ -291,6 +291,26 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         folder_options=[name for name in FOR_FOLDERS if given[name] and is_typed(ctx, name)],
     )
     load_runner("pad")(arguments)
+
+
+def _mask_of(given: Mapping[str, Any]) -> MaskSpec:
+    """Create a `MaskSpec` from the parameters. Options that are set take precedence over the preset."""
+    asked = {
+        "column": given["mask_column"],
+        "dtype": given["mask_dtype"],
+        "length_column": given["length_column"],
+        "overwrite": given["overwrite_mask"],
+        # Other names count as requested by themselves.
+        "named": True if given["mask_column"] == "mask" else None,
+        "allow_padded": given["allow_padded"],
+        "own": _own_masks(given["own_masks"]),
+        "polarity": given["mask_polarity"],
+        "kind": given["mask_kind"],
+        "position_ids": given["position_ids"],
+        "labels_from": given["labels_from"],
+    }
+    fields = preset_mask(given["preset"], given["padding"], asked)
+    return MaskSpec(**{**fields, "column": None} if given["no_mask"] else fields)
 
 
 def _own_lengths(texts: Sequence[str]) -> list[tuple[str, int | str]]:

@@ -61,6 +61,8 @@ def _inspect(arguments: InspectArguments) -> Inspection:
             overlong=arguments.overlong,
             show=arguments.show if arguments.masks else None,
             mask_column=arguments.mask_column,
+            mask_polarity=arguments.mask_polarity,
+            mask_kind=arguments.mask_kind,
             declared=arguments.declared,
             files=arguments.files,
             executor=executor,

@@ -89,7 +89,7 @@ def _check_reports(arguments: VerifyArguments) -> None:
 
 
 def _report_files(arguments: VerifyArguments) -> dict[str, str | None]:
-    """Return the file path of each report, by a description such as "the json report"."""
+    """Return the file path of each report, keyed by a description such as "the json report"."""
     files = [(form, path) for form, path in arguments.reports if path != "-"]
     return {
         f"the {form} report {number}".removesuffix(" 1"): path for number, (form, path) in enumerate(files, 1)
@@ -109,6 +109,8 @@ def _verify(arguments: VerifyArguments) -> Report:
             rules=RuleSpec(strict=arguments.strict, allow=arguments.allow),
             proof=_proof(arguments),
             mask_column=arguments.mask_column,
+            mask_polarity=arguments.mask_polarity,
+            mask_kind=arguments.mask_kind,
             declared=arguments.declared,
             files=arguments.files,
             progress=progress,

@@ -18,7 +18,7 @@ from padmask.cli.options import (
     input_format_option,
     inputs_argument,
     limit_option,
-    mask_column_option,
+    mask_options,
     max_bytes_option,
     output_of,
     quiet_options,
@@ -60,7 +60,7 @@ class UnpadArguments:
     help="Padded column; repeatable. Also accepts NAME:DTYPE=VALUE, as in pad.  [default: from metadata, "
     "else input_ids, else tokens, else the only list column]",
 )
-@mask_column_option
+@mask_options
 @setting(
     "--length-column",
     default=None,
@@ -119,7 +119,7 @@ class UnpadArguments:
 def command(ctx: click.Context, /, **given: Any) -> None:
     """Remove padding from padded sequences.
 
-    Reads padded JSON Lines, Parquet or Arrow (not npz) from files, folders or stdin (-).
+    Reads padded JSON Lines, Parquet, Arrow or npz from files, folders or stdin (-).
     Several inputs form one dataset. A mask column or a length column marks the padding.
     The output does not contain these columns. Values keep the dtype of the padded column.
 
@@ -137,6 +137,8 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         columns=given["columns"],
         spec=UnpadSpec(
             mask_column=given["mask_column"],
+            mask_polarity=given["mask_polarity"],
+            mask_kind=given["mask_kind"],
             length_column=given["length_column"],
             padding=given["padding"],
             keep_mask=given["keep_mask"],

@@ -24,7 +24,7 @@ from padmask.cli.options import (
     declared_side,
     file_options,
     input_options,
-    mask_column_option,
+    mask_options,
     quiet_options,
     spec_of,
 )
@@ -54,6 +54,8 @@ class VerifyArguments:
         sample: number of rows to run.
         mask_column: mask column of padded input. If None, the column is found from the metadata, else by its
             name.
+        mask_polarity: which positions of the mask are True. If None, the metadata or the name decide.
+        mask_kind: whether the mask is binary or additive. If None, the metadata decide, else binary.
         declared: padding side of padded input. None if the command line does not set the side.
         files: options for reading files.
         reports: format and path of each report. `-` is standard output.
@@ -72,6 +74,8 @@ class VerifyArguments:
     device: str
     sample: int
     mask_column: str | None
+    mask_polarity: Any
+    mask_kind: Any
     declared: Side | None
     files: ReadOptions
     reports: Sequence[tuple[str, str]]
@@ -158,7 +162,7 @@ def _report_failed_start(
 
 @click.command("verify", cls=VerifyCommand)
 @input_options
-@mask_column_option
+@mask_options
 @command_line_only(
     "--model",
     because=RUNS_CODE,
@@ -337,6 +341,8 @@ def _read_arguments(ctx: click.Context, given: dict[str, Any]) -> VerifyArgument
         device=given["device"],
         sample=given["sample"],
         mask_column=given["mask_column"],
+        mask_polarity=given["mask_polarity"],
+        mask_kind=given["mask_kind"],
         declared=declared_side(ctx, given),
         files=file_options(given, ReadOptions),
         reports=reports,

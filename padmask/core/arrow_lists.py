@@ -67,9 +67,10 @@ def null_token_rows(array: pa.Array) -> Flags:
 
 
 def shared_list_lengths(array: pa.Array) -> Positions | None:
-    """Return the length of each row if rows of this array type can share values. Otherwise return None.
+    """Return the length of each row if rows of this array type can share values, as in a dictionary array.
 
-    Such a type can represent a very large number of tokens in a small array.
+    Return None for other types. A small array whose rows share values can represent a very large number of
+    tokens.
 
     >>> shared_list_lengths(pa.DictionaryArray.from_arrays(pa.array([0, 0]), pa.array([["a", "b"]]))).tolist()
     [2, 2]
@@ -101,7 +102,7 @@ def cut_lists(array: pa.Array, firsts: Positions, lengths: Positions) -> pa.Arra
         OutputError: the slices have more tokens than a list array can contain.
     """
     if pat.is_null(array.type):
-        # The caller has removed null rows, so no rows remain.
+        # All rows of such a column are null, and the caller has removed null rows.
         return array.slice(0, 0)
     starts, _, tokens = list_windows(without_wrappers(array))
     offsets = np.concatenate([[0], np.cumsum(lengths)])
@@ -283,9 +284,7 @@ def vector_size(type_: pa.DataType) -> int | None:
 def storage_type(type_: pa.DataType) -> pa.DataType:
     """Return the storage type of an extension type, or the value type of a dictionary type.
 
-    Return other types unchanged.
-
-    The storage type of a tensor is a list of lists.
+    Return other types unchanged. The storage type of a tensor is a list of lists.
 
     >>> storage_type(pa.fixed_shape_tensor(pa.float32(), [3, 2]))
     FixedSizeListType(fixed_size_list<item: fixed_size_list<item: float>[2]>[3])
@@ -361,7 +360,7 @@ def list_windows(rows: pa.Array) -> tuple[Positions, Positions, pa.Array]:
         return starts, np.full(len(rows), type_.list_size, dtype=np.int64), tokens
     offsets = to_numpy(rows.offsets).astype(np.int64)
     if pat.is_list_view(type_) or pat.is_large_list_view(type_):
-        # Views may overlap and be in any order. Null rows may have any offset and size.
+        # The rows of a list view may overlap and be in any order. Null rows may have any offset and size.
         nulls = null_flags(rows)
         starts = np.where(nulls, 0, offsets)
         lengths = np.where(nulls, 0, to_numpy(rows.sizes).astype(np.int64))
@@ -376,7 +375,7 @@ def token_values(tokens: pa.Array) -> npt.NDArray[Any]:
         return np.zeros(len(tokens), dtype=np.int64)
     if tokens.null_count:
         if pat.is_string_view(tokens.type):
-            # Arrow cannot fill views.
+            # Arrow cannot replace nulls in string views.
             tokens = tokens.cast(pa.large_string())
         # Arrow converts integers with nulls to floats, which would round large ids.
         zero: Any = "" if tokens.type in (pa.string(), pa.large_string(), pa.string_view()) else 0
@@ -428,7 +427,7 @@ def vector_values(
 
     if good.all() and (begins == np.arange(len(good)) * inner).all():
         flat, holes = flat[: len(good) * inner], holes[: len(good) * inner]
-        # The vectors are contiguous, as in fixed-size lists, so no gather is needed.
+        # The vectors follow one another in memory, as in fixed-size lists, so they need not be copied.
         return flat.reshape(len(good), inner), np.asarray(holes.reshape(len(good), inner).any(axis=1)), reason
     places = begins[good][:, None] + np.arange(inner)
     values = np.zeros((len(tokens), inner), dtype=flat.dtype)
@@ -444,7 +443,7 @@ def _first_size(sizes: Positions, starts: Positions, lengths: Positions) -> int:
     rows = np.flatnonzero(seen[starts + lengths] > seen[starts])
     if not len(rows):
         return 0
-    # The rows of views may be in any order, so the first vector of the array may be in a later row.
+    # The rows of a list view may be in any order, so the first vector in memory may be in a later row.
     start, length = int(starts[rows[0]]), int(lengths[rows[0]])
     here = sizes[start : start + length]
     return int(here[np.argmax(here > 0)])

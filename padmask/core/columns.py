@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from padmask.core.arrow_lists import Kind, float_dtype, has_null_tokens, is_sequence, kind_of, vector_size
+from padmask.core.dialects import PADDING_MASK_NAMES
 from padmask.core.extension_types import refuse_flat_shape
 from padmask.core.pad_values import fill_value
 from padmask.core.ragged import Ragged
@@ -47,7 +48,7 @@ def is_label(column: PadColumn) -> bool:
 NATURAL_DTYPES: Mapping[Kind, str] = {"int": "int32", "float": "float32", "string": "string", "bool": "bool"}
 
 # Default names of mask columns.
-MASK_NAMES = ("mask", "attention_mask", "padding_mask")
+MASK_NAMES = ("mask", "attention_mask", "padding_mask", *PADDING_MASK_NAMES)
 
 
 @dataclass(frozen=True)

@@ -114,8 +114,8 @@ def choose_together(
     Args:
         schema: schema of the input.
         asked: requested columns. If empty, the default column and its companions are used.
-        spec: how to pad.
-        mask: the requested mask.
+        spec: padding options.
+        mask: options of the mask.
         rows: the first rows of the list columns.
         padded: name of the mask if the input is already padded, else None. The padding of such input counts
             as tokens.

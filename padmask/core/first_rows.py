@@ -24,10 +24,12 @@ from padmask.core.arrow_lists import (
     token_type,
     without_wrappers,
 )
+from padmask.core.dialects import usual_dialect
 from padmask.core.mask_segments import read_mask
 from padmask.core.plan import Positions
 from padmask.core.ragged import Ragged
 from padmask.core.shared_ends import SharedEnds
+from padmask.spec.mask import Dialect
 
 # Number of rows that are read to choose the columns and the mask.
 FIRST_ROWS = 1000
@@ -44,9 +46,9 @@ class FirstRows:
     Args:
         lengths: row lengths of each list column, keyed by column name: int64, shape (rows,). A length is -1
             if the row is null or contains a null token.
-        zeros: for each column that may be a mask, whether each row contains a 0, keyed by column name: bool,
-            shape (rows,).
-        ones: names of the columns that may be masks and contain only ones.
+        zeros: for each column that may be a mask, whether each row contains padding, keyed by column name:
+            bool, shape (rows,). Padding is 0, or 1 if the mask is 1 at padding.
+        ones: names of the columns that may be masks and contain only real tokens.
         empty: names of the columns whose rows are all null.
         real: for each column that may be a mask, the start and the number of the real tokens in each row,
             keyed by column name: int64, shape (rows, 2). A column is included only if the padding of each
@@ -62,8 +64,15 @@ class FirstRows:
     ends: Mapping[str, SharedEnds] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, batches: Iterable[pa.RecordBatch]) -> FirstRows:
-        """Return the lengths and masks of the first `FIRST_ROWS` rows in the batches."""
+    def of(
+        cls, batches: Iterable[pa.RecordBatch], dialects: Mapping[str, Dialect] | None = None
+    ) -> FirstRows:
+        """Return the lengths and masks of the first `FIRST_ROWS` rows in the batches.
+
+        Args:
+            batches: batches of rows.
+            dialects: dialects of masks by column name. Other masks have the usual dialect of their name.
+        """
         columns: dict[str, list[pa.Array]] = {}
         left = FIRST_ROWS
         for batch in batches:
@@ -74,7 +83,12 @@ class FirstRows:
             left -= part.num_rows
             if left <= 0:
                 break
-        masks = {name: _MaskRows.of(parts) for name, parts in columns.items() if _may_be_mask(parts)}
+        known = {name: (dialects or {}).get(name) or usual_dialect(name) for name in columns}
+        masks = {
+            name: _MaskRows.of(parts, known[name])
+            for name, parts in columns.items()
+            if _may_be_mask(parts, known[name])
+        }
         return cls(
             {name: np.concatenate(list(map(_valid_lengths, parts))) for name, parts in columns.items()},
             {name: mask.zeros for name, mask in masks.items()},
@@ -130,17 +144,18 @@ class FirstRows:
         return mask in self.ones and self.have_same_lengths(column, mask)
 
 
-def _may_be_mask(parts: Sequence[pa.Array]) -> bool:
+def _may_be_mask(parts: Sequence[pa.Array], dialect: Dialect) -> bool:
     """Return whether a column may be a mask.
 
-    Float columns are usually long features, so their first row is checked before the other rows.
+    Float columns usually contain long features. A float column is therefore rejected if its first row is not
+    a mask. The other rows are then not checked.
     """
     if not all(is_mask(part.type) for part in parts):
         return False
     row = next((part.slice(0, 1) for part in parts if len(part)), None)
     if row is None or row.null_count or not pat.is_floating(token_type(row.type)):
         return True
-    return not Ragged.from_mask(row)[1]
+    return not Ragged.from_mask(row, dialect)[1]
 
 
 def _valid_lengths(column: pa.Array) -> Positions:
@@ -167,13 +182,13 @@ class _MaskRows:
     real: Positions | None
 
     @classmethod
-    def of(cls, parts: Iterable[pa.Array]) -> _MaskRows:
-        return reduce(cls._add, map(cls._of_part, parts))
+    def of(cls, parts: Iterable[pa.Array], dialect: Dialect) -> _MaskRows:
+        return reduce(cls._add, (cls._of_part(part, dialect) for part in parts))
 
     @classmethod
-    def _of_part(cls, column: pa.Array) -> _MaskRows:
+    def _of_part(cls, column: pa.Array, dialect: Dialect) -> _MaskRows:
         valid = _valid_lengths(column) >= 0
-        mask, odd = Ragged.from_mask(column)
+        mask, odd = Ragged.from_mask(column, dialect)
         segments, broken = read_mask(mask)
         seen = np.concatenate([[0], np.cumsum(mask.values == 0)])
         zeros: Flags = (seen[mask.starts + mask.lengths] > seen[mask.starts]) & valid

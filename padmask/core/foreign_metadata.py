@@ -144,7 +144,7 @@ def _spark(row: Any, change: _Change) -> Any:
         if change.keeps(field.name):
             if entry is None:
                 return None
-            # Files of a dataset may have different types, and the description is that of the first file.
+            # The description is from the first file of a dataset, and other files may have other types.
             described = known is None or _spark_nullable(entry["type"]) == known
             fields.append(entry if described else entry | {"type": known})
         elif known is None:

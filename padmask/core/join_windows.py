@@ -17,7 +17,8 @@ import pyarrow as pa
 
 from padmask.core.arrow_lists import take_rows, to_arrow, to_numpy
 from padmask.core.length_column import read_lengths
-from padmask.core.plan import Positions, WindowPlaces
+from padmask.core.plan import Positions
+from padmask.core.window_places import WindowPlaces
 from padmask.errors import Fault
 from padmask.spec.windows import WINDOW_COLUMNS
 
@@ -46,9 +47,7 @@ class RowWindows:
 
     def select(self, windows: Positions) -> RowWindows:
         """Return the windows at the given indices."""
-        its = self.places
-        places = WindowPlaces(its.numbers[windows], its.starts[windows], its.stops[windows])
-        return RowWindows(self.rows[windows], places)
+        return RowWindows(self.rows[windows], self.places.select(windows))
 
     @classmethod
     def concat(cls, parts: Sequence[RowWindows]) -> RowWindows:

@@ -11,7 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from padmask.core.length_column import read_lengths
-from padmask.core.plan import Plan, Positions, Segments, WindowPlaces
+from padmask.core.plan import Plan, Positions, Segments
+from padmask.core.window_places import WindowPlaces
 from padmask.errors import Fault, SpecError
 from padmask.spec.columns import unknown_column
 from padmask.spec.pad import PadSpec, Side

@@ -93,7 +93,7 @@ def slice_rows(ragged: Ragged, segments: Segments) -> Ragged:
 def _pad_tokens(ragged: Ragged, segments: Segments, value: Any, dtype: np.dtype[Any], mask: Mask) -> Padded:
     """Pad rows of any number of slices. The tokens fill the True positions of the mask in order."""
     starts = ragged.starts if segments.sources is None else ragged.starts[segments.sources]
-    tokens = _take_runs(ragged.values, starts + segments.starts, segments.counts)
+    tokens = take_runs(ragged.values, starts + segments.starts, segments.counts)
     return Padded(fill_mask(mask, tokens, value, dtype), mask, segments.row_lengths)
 
 
@@ -118,10 +118,10 @@ def fill_mask(mask: Mask, tokens: npt.NDArray[Any], value: Any, dtype: np.dtype[
     return values
 
 
-def _take_runs(
+def take_runs(
     values: npt.NDArray[Any], firsts: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]
 ) -> npt.NDArray[Any]:
-    """Return the values of all runs. The result shares memory with `values` if the runs are contiguous."""
+    """Return the values of all runs, one after another. Contiguous runs share memory with `values`."""
     ends = firsts + counts
     if len(firsts) and (firsts[1:] == ends[:-1]).all():
         return values[firsts[0] : ends[-1]]

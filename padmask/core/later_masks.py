@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from padmask.core.arrow_lists import is_mask, null_flags, null_token_rows, without_wrappers
 from padmask.core.columns import MASK_NAMES
+from padmask.core.dialects import usual_dialect
 from padmask.core.first_rows import FIRST_ROWS, FirstRows
 from padmask.core.metadata import described_names
 from padmask.core.plan import Positions
@@ -51,19 +52,20 @@ def watched_masks(
     )
 
 
-def padded_rows(column: pa.Array, lengths: Positions) -> list[int]:
-    """Return the indices of the rows in which the mask contains a 0 and has one value per token.
+def padded_rows(column: pa.Array, name: str, lengths: Positions) -> list[int]:
+    """Return the indices of the rows in which the mask marks padding and has one value per token.
 
-    >>> padded_rows(pa.array([[1, 1], [1, 0], [0]]), np.array([2, 2, 2]))
+    >>> padded_rows(pa.array([[1, 1], [1, 0], [0]]), "mask", np.array([2, 2, 2]))
     [1]
 
     Args:
         column: the column. If the column is not a mask, the result is empty.
+        name: name of the column, which determines the dialect of the mask.
         lengths: number of tokens in each row: shape (rows,).
     """
     if not is_mask(column.type):
         return []
-    mask, _ = Ragged.from_mask(column)
+    mask, _ = Ragged.from_mask(column, usual_dialect(name))
     zeros = mask.find_faults(mask.values == 0, str)
     # The value at a null is 0, but a null is no padding.
     fits = (mask.lengths == lengths) & ~null_token_rows(column)
@@ -98,7 +100,7 @@ def check_ones(column: pa.Array, lengths: Positions, name: str) -> tuple[int | N
 def later_zero(place: Place, mask: str) -> PaddedError:
     """Return the error for a mask without padding in the first rows, but with a 0 in a later row."""
     return PaddedError(
-        f"the mask contains a 0, but the first {FIRST_ROWS:,} rows have no padding",
+        f"the mask marks padding, but the first {FIRST_ROWS:,} rows have no padding",
         place=place,
         column=mask,
         remedy="If the input is padded, remove the padding with padmask unpad --mask-column "

@@ -26,7 +26,7 @@ def settle_made(mask: MaskSpec, names: Collection[str], first: str) -> MaskSpec:
 
     >>> settle_made(MaskSpec(labels_from=True), ["ids"], "ids").labels_from
     'ids'
-    >>> settle_made(MaskSpec(labels_from=True, if_missing=True), ["ids", "labels"], "ids").made
+    >>> settle_made(MaskSpec(labels_from=True, if_missing=["labels_from"]), ["ids", "labels"], "ids").made
     ()
 
     Args:
@@ -35,9 +35,10 @@ def settle_made(mask: MaskSpec, names: Collection[str], first: str) -> MaskSpec:
         first: name of the first column to pad.
     """
     source, position_ids = mask.labels_from, mask.position_ids
-    if mask.if_missing:
-        source = None if LABELS in names else source
-        position_ids = None if position_ids in names else position_ids
+    if "labels_from" in mask.if_missing and LABELS in names:
+        source = None
+    if "position_ids" in mask.if_missing and position_ids in names:
+        position_ids = None
     return replace(mask, labels_from=first if source is True else source, position_ids=position_ids)
 
 

@@ -14,7 +14,7 @@ from padmask.core.columns import PadColumn
 from padmask.core.made_columns import made_columns
 from padmask.core.plan import Plan
 from padmask.errors import DataError, Place, SpecError
-from padmask.spec.mask import LABELS, Dialect, MaskSpec, Polarity
+from padmask.spec.mask import LABELS, TRUE_AT_TOKENS, Dialect, MaskSpec, Polarity
 from padmask.spec.pad import PadSpec, Side
 
 METADATA_KEY = b"padmask"
@@ -38,6 +38,7 @@ def describe(columns: Sequence[PadColumn], plan: Plan, spec: PadSpec, mask: Mask
         "keep_first": spec.keep_first,
         "keep_last": spec.keep_last,
         "windows": None if spec.windows is None else asdict(spec.windows),
+        "batches": None if spec.batches is None else asdict(spec.batches),
         "mask_column": mask.column,
         "mask_dtype": mask.written_dtype,
         "mask_kind": mask.kind,
@@ -60,6 +61,7 @@ class Described:
         windows: whether rows were split into windows.
         dialect: how the mask marks real tokens and padding.
         made: names of the columns in `values` that padding added: positions and labels.
+        batches: whether rows were divided into batches.
     """
 
     values: Mapping[str, Any]
@@ -67,8 +69,9 @@ class Described:
     length: str | None
     padding: Side
     windows: bool = False
-    dialect: Dialect = Dialect()  # noqa: RUF009 - it is frozen
+    dialect: Dialect = TRUE_AT_TOKENS
     made: tuple[str, ...] = ()
+    batches: bool = False
 
     def present(self, names: Iterable[str]) -> tuple[str | None, str | None]:
         """Return the names of the mask and length columns.
@@ -113,7 +116,6 @@ def read_descriptions(
 def _read(group: Mapping[str, Any]) -> Described:
     """Parse the description of one group of columns, or raise a ValueError."""
     values = {name: column["value"] for name, column in group["columns"].items()}
-    windows = group.get("windows") is not None
     # Earlier versions of padmask wrote only masks that are True at real tokens.
     is_true = group.get("mask_true") or _TRUE_AT["real"]
     polarity = next(name for name, place in _TRUE_AT.items() if place == is_true)
@@ -124,9 +126,10 @@ def _read(group: Mapping[str, Any]) -> Described:
         group["mask_column"],
         group["length_column"],
         group["padding"],
-        windows,
+        group.get("windows") is not None,
         dialect,
         tuple(str(name) for name in made if name in values),
+        group.get("batches") is not None,
     )
     if not (
         isinstance(found.mask, str | None)

@@ -28,7 +28,7 @@ from padmask.core.python_rows import flatten
 from padmask.core.ragged import Ragged, find_misfits
 from padmask.core.table import ColumnGroup, unequal_fault
 from padmask.core.whole_rows import pad_whole_rows
-from padmask.errors import DataError, PaddedError, SpecError, raise_first_fault
+from padmask.errors import DataError, PaddedError, SpecError, raise_first_fault, row_error
 from padmask.spec.columns import Column, Columns, unknown_column
 from padmask.spec.cuts import refuse_in_memory
 from padmask.spec.mask import MaskSpec
@@ -235,7 +235,9 @@ def _flatten(rows: Sequence[Any], plain: PlainRows | None, column: PadColumn) ->
         if column.kind == "bool":
             ragged = Ragged(ragged.values.astype(bool), ragged.starts, ragged.lengths)
     except DataError as error:
-        raise error.reworded(f"Column {column.name!r}: {error}") from None
+        named = error.reworded(f"Column {column.name!r}: {error}")
+        named.column = column.name
+        raise named from None
     raise_first_fault([replace(fault, column=column.name) for fault in find_misfits(ragged, column.dtype)])
     return ragged
 
@@ -248,15 +250,20 @@ def _check_ones(name: str, mask: Sequence[Any], plain: PlainRows | None, tokens:
     ones, ids = flatten(mask), list(map(len, tokens))
     if ones.lengths.tolist() != ids:
         row = next(i for i, (one, other) in enumerate(zip(ones.lengths, ids, strict=True)) if one != other)
-        raise DataError(
+        raise row_error(
+            row,
             f"Row {row}, column {name!r}: the mask has {ones.lengths[row]} values, but the row has "
-            f"{ids[row]} tokens. Fix the row."
+            f"{ids[row]} tokens. Fix the row.",
+            name,
         )
     if not (ones.values == 1).all():
         row = next(i for i, its in enumerate(mask) if not all(value == 1 for value in its))
-        raise PaddedError(
+        raise row_error(
+            row,
             f"Row {row}, column {name!r}: the mask contains a value other than 1, so the rows are padded "
-            "already. Pass rows without padding, or remove the mask from the rows."
+            "already. Pass rows without padding, or remove the mask from the rows.",
+            name,
+            kind=PaddedError,
         )
 
 

@@ -96,7 +96,7 @@ def pad_table(
         kept.append(ends)
         tokens = rows[groups[0].columns[0].name]
         for name in choice.watched:
-            if name in schema.names and (later := padded_rows(batch.column(name), tokens.lengths)):
+            if name in schema.names and (later := padded_rows(batch.column(name), name, tokens.lengths)):
                 raise later_zero(Place("the table", "row", number + later[0]), name)
         if choice.ones is not None:
             _check_ones(batch, choice.ones, tokens, number)

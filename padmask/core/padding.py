@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,10 +12,11 @@ import pyarrow as pa
 
 from padmask.core.arrow_lists import is_mask
 from padmask.core.columns import MASK_NAMES, PadColumn, only_field
+from padmask.core.dialects import dialect_in_words, dialect_options, usual_dialect
 from padmask.core.first_rows import FirstRows
 from padmask.core.metadata import METADATA_KEY, Described, read_descriptions
 from padmask.errors import DataError, PaddedError, Place, SpecError
-from padmask.spec.mask import MaskSpec
+from padmask.spec.mask import TRUE_AT_TOKENS, Dialect, MaskSpec
 from padmask.spec.pad import Side
 
 
@@ -31,6 +33,8 @@ class Padding:
         sides: side of the padding in each file, by file name, from the metadata.
         described: whether the metadata specify the mask or the length column.
         seen: whether the first rows of the mask contain padding.
+        dialect: how the mask marks real tokens and padding.
+        made: names of columns that an earlier run added, from the metadata: positions and labels.
     """
 
     mask: str | None
@@ -40,6 +44,8 @@ class Padding:
     sides: Mapping[str, Side] = field(default_factory=dict)
     described: bool = False
     seen: bool = False
+    dialect: Dialect = TRUE_AT_TOKENS
+    made: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -62,6 +68,7 @@ def find_padding(  # noqa: PLR0913 - one keyword for each fact
     first_rows: FirstRowsOf | None = None,
     by_name: bool = False,
     read_metadata: bool = True,
+    dialect: Dialect | None = None,
 ) -> Padding | None:
     """Return the mask and length columns of a padded dataset; None for a raw dataset.
 
@@ -90,7 +97,9 @@ def find_padding(  # noqa: PLR0913 - one keyword for each fact
             checked.
         by_name: whether a column with the name and type of a mask counts as a mask even if its first rows
             contain no 0.
-        read_metadata: whether to use the metadata.
+        read_metadata: whether to use the metadata to find the columns.
+        dialect: requested dialect of the mask. If None, the dialect in the metadata is used, else the usual
+            dialect of a mask with this name.
 
     Returns:
         The columns; None for a raw dataset. `check_padding` checks their types.
@@ -121,10 +130,39 @@ def find_padding(  # noqa: PLR0913 - one keyword for each fact
         found = replace(by_name_found or Padding(None, None), length=length_column)
     if found.mask is not None and found.mask != mask:
         _refuse_missing_mask(files, found.mask)
+    if found.mask is not None:
+        found = replace(found, dialect=dialect or _dialect_of(files, found.mask))
     if first is None:
         return found
     sides = {name: description.padding for name, description in described.items()}
-    return replace(found, values=first.values, padding=first.padding, sides=sides)
+    return replace(found, values=first.values, padding=first.padding, sides=sides, made=first.made)
+
+
+def _dialect_of(files: Mapping[str, pa.Schema], mask: str) -> Dialect:
+    """Return the dialect of a mask, from the metadata of the files, else from the name of the mask.
+
+    Raises:
+        PaddedError: the mask has different dialects in the files.
+    """
+    found: dict[str, Dialect] = {}
+    for name, schema in files.items():
+        with suppress(DataError):
+            for group in read_descriptions(schema.metadata):
+                if group.mask == mask:
+                    found[name] = group.dialect
+    first = next(iter(found), None)
+    if first is None:
+        return usual_dialect(mask)
+    other = next((name for name in found if found[name] != found[first]), None)
+    if other is not None:
+        raise PaddedError(
+            f"{first} and {other} have different masks, according to their metadata: {mask!r} is "
+            f"{dialect_in_words(found[first])} in {first}, but {dialect_in_words(found[other])} in {other}; "
+            f"{_ONE_WAY}",
+            remedy="Read the files separately.",
+            options=["mask_column"],
+        )
+    return found[first]
 
 
 def read_groups(files: Mapping[str, pa.Schema]) -> dict[str, list[Described]]:
@@ -379,16 +417,21 @@ def refuse_padded(
             if not (found.seen or found.described or column in found.values):
                 continue
             if not mask.allow_padded:
-                raise _padded_error(file, column, found)
+                raise _padded_error(file, column, found, mask)
             if column == columns[0]:
                 old = old or found.mask
     return old
 
 
-def _padded_error(file: str, column: str, found: Padding) -> PaddedError:
+def _padded_error(file: str, column: str, found: Padding, mask: MaskSpec) -> PaddedError:
     marks = [f"the mask {found.mask!r}"] * (found.mask is not None)
     marks += [f"the length column {found.length!r}"] * (found.length is not None)
-    option = f" --mask-column {shlex.quote(found.mask)}" if found.mask and not found.described else ""
+    option = ""
+    if found.mask and not found.described:
+        # A mask with the name of the new mask is probably the result of the same command.
+        dialect = mask.dialect if found.mask == mask.column else found.dialect
+        words = ["--mask-column", found.mask, *dialect_options(found.mask, dialect)]
+        option = f" {shlex.join(words)}"
     unpad = f"To pad only the tokens, first remove the padding with padmask unpad{option}."
     if not found.names and column in found.values:
         unpad = "No column marks the padding, so padmask unpad cannot remove it. Pad the original data."

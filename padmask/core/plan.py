@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from padmask.core.length_stats import LengthStats
+from padmask.core.window_places import WindowPlaces
 from padmask.errors import SpecError
 from padmask.spec.maxlen import percentile_of
 from padmask.spec.pad import PadSpec, Side
@@ -27,6 +28,7 @@ class Plan:
     Args:
         maxlen: length of every output row, in tokens.
         found: how the length was determined: `"given"`, `"longest"`, or a percentile such as `"p95"`.
+            `"batches"` means that each batch has a length of its own, and `maxlen` is the limit.
         exact: the length before rounding up to a multiple.
         own: plan of each column that has its own maxlen, keyed by column name.
     """
@@ -39,7 +41,7 @@ class Plan:
 
 def needs_lengths(spec: PadSpec) -> bool:
     """Return whether the maxlen of `spec` depends on the row lengths of the data."""
-    return isinstance(spec.maxlen, str)
+    return isinstance(spec.maxlen, str) and not spec.has_no_maxlen
 
 
 def needs_survey(spec: PadSpec) -> bool:
@@ -61,6 +63,9 @@ def make_plan(spec: PadSpec, lengths: LengthStats | None = None) -> Plan:
         SpecError: the spec needs lengths and `lengths` is None, or the kept ends do not fit in the maxlen
             that was found.
     """
+    if spec.batches is not None and spec.has_no_maxlen:
+        widest = spec.batches.widest(spec.pad_to_multiple_of)
+        return Plan(widest, "batches", widest)
     if not isinstance(spec.maxlen, str):
         return Plan(int(spec.maxlen), "given", int(spec.maxlen))
     if lengths is None:
@@ -78,21 +83,6 @@ def make_plan(spec: PadSpec, lengths: LengthStats | None = None) -> Plan:
 def round_up(maxlen: int, multiple: int | None) -> int:
     """Round a length up to a multiple; None leaves the length unchanged."""
     return -(-maxlen // multiple) * multiple if multiple else maxlen
-
-
-@dataclass(frozen=True)
-class WindowPlaces:
-    """For each window, the part of the source row that the window covers, without the kept ends.
-
-    Args:
-        numbers: number of the window in its source row, from 0: int64, shape (windows,).
-        starts: index of the first token in the source row: int64, shape (windows,).
-        stops: index after the last token: int64, shape (windows,).
-    """
-
-    numbers: Positions
-    starts: Positions
-    stops: Positions
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from padmask.core.arrow_lists import Kind
 from padmask.core.plain_rows import read_arrays
 from padmask.core.plan import Positions
 from padmask.core.ragged import Ragged
-from padmask.errors import DataError
+from padmask.errors import DataError, row_error
 
 
 def flatten(sequences: Sequence[Any], kind: Kind | None = None, *, bools: bool = True) -> Ragged:
@@ -118,16 +118,18 @@ def _stack(sequences: Sequence[Any], kind: Kind | None = None) -> npt.NDArray[An
         vectors = flatten(tokens, kind)
     except DataError as error:
         row, position = _find(sequences, lambda token: not _are_alike(tokens[0], token, kind))
-        raise DataError(
+        raise row_error(
+            row,
             f"Row {row}, position {position}: expected a vector of numbers, because the first token is a "
-            f"vector. Received: {sequences[row][position]!r}."
+            f"vector. Received: {sequences[row][position]!r}.",
         ) from error
     size = next(filter(None, vectors.lengths.tolist()), 0)
     if (vectors.lengths != size).any():
         row, position = _find(sequences, lambda token: len(token) != size)
-        raise DataError(
+        raise row_error(
+            row,
             f"Row {row}, position {position}: the vector has {len(sequences[row][position])} values, but the "
-            f"first vector has {size}. Give all vectors the same length."
+            f"first vector has {size}. Give all vectors the same length.",
         )
     return vectors.values.reshape(len(tokens), size, *vectors.values.shape[1:])
 
@@ -140,9 +142,10 @@ def _row_lengths(sequences: Sequence[Any]) -> Positions:
     except TypeError:
         pass
     row = next(i for i, row in enumerate(sequences) if isinstance(row, no_rows) or not _sized(row))
-    raise DataError(
+    raise row_error(
+        row,
         f"Row {row} is not a sequence of tokens. Pass every row as a list or an array. "
-        f"Received: {sequences[row]!r}."
+        f"Received: {sequences[row]!r}.",
     )
 
 
@@ -151,7 +154,7 @@ def _refuse_masked(sequences: Sequence[Any]) -> None:
     if any(issubclass(kind, np.ma.MaskedArray) for kind in set(map(type, sequences))):
         for number, row in enumerate(sequences):
             if np.ma.is_masked(row):
-                raise DataError(f"Row {number} has masked values. Remove or fill the masked values.")
+                raise row_error(number, f"Row {number} has masked values. Remove or fill the masked values.")
 
 
 def _sized(row: Any) -> bool:
@@ -179,9 +182,10 @@ def _concatenate(sequences: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
     inner = rows[0].shape[1:]
     if any(row.shape[1:] != inner for row in rows):
         odd = next(i for i, row in enumerate(sequences) if len(row) and row.shape[1:] != inner)
-        raise DataError(
+        raise row_error(
+            odd,
             f"Row {odd} has vectors of shape {sequences[odd].shape[1:]}, but the first vectors have shape "
-            f"{inner}. Give all vectors the same shape."
+            f"{inner}. Give all vectors the same shape.",
         )
     kinds = {"i" if row.dtype.kind in "iu" else row.dtype.kind for row in rows}
     if len(kinds) == 1 and kinds <= set("ifb"):
@@ -234,17 +238,19 @@ def _slow_numbers(sequences: Sequence[Any], kind: Kind | None) -> npt.NDArray[An
             if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
                 return np.array([int(token) for token in tokens], dtype=dtype)
         row, position = _find(sequences, lambda token: not -(2**63) <= int(token) < 2**63)
-        raise DataError(
+        raise row_error(
+            row,
             f"Row {row}, position {position}: {_shorten(sequences[row][position])} does not fit int64, the "
-            "widest integer dtype. Fix the row or leave it out."
+            "widest integer dtype. Fix the row or leave it out.",
         )
     # If the requested dtype is a float, rounding is allowed.
     changes = _changes_as_float if kind == "int" else _is_beyond_floats
     if any(map(changes, tokens)):
         row, position = _find(sequences, changes)
-        raise DataError(
+        raise row_error(
+            row,
             f"Row {row}, position {position}: the rows mix ints and floats, and float64 cannot represent the "
-            f"int {_shorten(sequences[row][position])} exactly. Write all tokens as ints."
+            f"int {_shorten(sequences[row][position])} exactly. Write all tokens as ints.",
         )
     return np.array([float(token) for token in tokens], dtype=np.float64)
 
@@ -279,8 +285,8 @@ def _refuse_bools(sequences: Sequence[Any], values: npt.NDArray[Any]) -> None:
         kinds = set(map(type, chain.from_iterable(sequences)))
         if bool in kinds or np.bool_ in kinds:
             row, position = _find(sequences, lambda token: isinstance(token, (bool, np.bool_)))
-            raise DataError(
-                f"Row {row}, position {position}: expected a number, not a bool. Write 0 and 1 instead."
+            raise row_error(
+                row, f"Row {row}, position {position}: expected a number, not a bool. Write 0 and 1 instead."
             )
 
 
@@ -317,7 +323,8 @@ def _refuse_first_other(sequences: Sequence[Any], kinds: type | tuple[type, ...]
 
 def _unexpected_token(sequences: Sequence[Any], row: int, position: int, expected: str) -> DataError:
     token = sequences[row][position]
-    return DataError(
+    return row_error(
+        row,
         f"Row {row}, position {position}: expected {expected}, found {type(token).__name__}. "
-        f"Fix the row or leave it out. Received: {token!r}."
+        f"Fix the row or leave it out. Received: {token!r}.",
     )

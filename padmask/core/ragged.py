@@ -21,9 +21,11 @@ from padmask.core.arrow_lists import (
     vector_values,
     without_wrappers,
 )
+from padmask.core.dialects import describe_fault, read_flags
 from padmask.core.dtypes import integer_limits, integers_fit, suggest_dtype
 from padmask.core.plan import Positions
 from padmask.errors import Fault
+from padmask.spec.mask import TRUE_AT_TOKENS, Dialect
 
 
 @dataclass(frozen=True)
@@ -92,29 +94,28 @@ class Ragged:
         return ragged, faults + found
 
     @classmethod
-    def from_mask(cls, array: pa.Array) -> tuple[Ragged, list[Fault]]:
-        """Flatten a mask column of bools or of 0 and 1.
+    def from_mask(cls, array: pa.Array, dialect: Dialect = TRUE_AT_TOKENS) -> tuple[Ragged, list[Fault]]:
+        """Flatten a mask column. The values of the result are 1 at real tokens, in every dialect.
 
         >>> _, faults = Ragged.from_mask(pa.array([[1, 0], [1, 2]]))
         >>> [(fault.row, str(fault)) for fault in faults]
         [(1, 'position 1: 2 is neither 0 nor 1')]
 
         Returns:
-            The rows, and a `Fault` for each row that is null or contains a value other than 0 and 1.
+            The rows, and a `Fault` for each row that is null or contains a value that the dialect does not
+            have, such as a value other than 0 and 1.
         """
         rows = as_lists(without_wrappers(array))
         starts, lengths, places = list_windows(rows)
         lengths = np.where(null_flags(rows), 0, lengths)
         read = token_values(places)
         holes = null_flags(places)
-        # A comparison with a signalling NaN causes a warning.
-        with np.errstate(invalid="ignore"):
-            values = np.select([read == 0, read == 1], [0, 1], 2) if read.dtype.kind == "f" else read
+        values = read_flags(read, dialect)
         ragged = cls(values, starts, lengths)
         faults = [Fault(int(row), "the row is null") for row in np.flatnonzero(null_flags(rows))]
         return ragged, faults + ragged.find_faults(
             holes | ((values != 0) & (values != 1)),
-            lambda index: f"{'null' if holes[index] else read[index]} is neither 0 nor 1",
+            lambda index: describe_fault("null" if holes[index] else read[index], dialect),
         )
 
     def find_faults(self, flagged: Flags, reason: Callable[[int], str]) -> list[Fault]:

@@ -1,25 +1,35 @@
-"""The columns that say from which source row each output row comes."""
+"""The columns that say from which source row each output row comes, and to which batch the row belongs."""
 
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
 
+from padmask.core.arrow_lists import to_arrow
 from padmask.core.plan import Positions, Segments
 from padmask.core.windows import window_columns
-from padmask.spec.batches import SOURCE_ROW
+from padmask.spec.batches import BATCH, SOURCE_ROW
 from padmask.spec.pad import PadSpec
 
 
-def source_columns(segments: Segments, spec: PadSpec, numbers: Positions) -> dict[str, pa.Array]:
-    """Return the columns that locate each output row in the source, keyed by column name.
+def source_columns(
+    segments: Segments, spec: PadSpec, numbers: Positions, batch: int = 0
+) -> dict[str, pa.Array]:
+    """Return the columns that locate each output row in the source and in a batch, keyed by column name.
 
-    Windows have four such columns, and rows of buckets and batches have one. Other rows have none.
+    Windows have four columns that locate them in the source, and rows of buckets and batches have one. Other
+    rows have none.
 
     Args:
         segments: positions of the tokens in the output.
         spec: how to pad.
         numbers: number of each source row in the input: int64, shape (source rows,).
+        batch: number of the batch that has all these output rows.
     """
+    sources = segments.row_sources
+    arrays = {SOURCE_ROW: to_arrow(numbers[sources])} if SOURCE_ROW in spec.added_columns else {}
     if segments.windows is not None:
-        return window_columns(segments, numbers)
-    return {SOURCE_ROW: pa.array(numbers[segments.row_sources])} if SOURCE_ROW in spec.added_columns else {}
+        arrays = window_columns(segments, numbers)
+    if spec.batches is not None:
+        arrays[BATCH] = to_arrow(np.full(len(sources), batch, dtype=np.int32))
+    return arrays

@@ -104,6 +104,17 @@ def pad_rows(
         without: names of columns to leave out.
         numbers: number of each source row in the input: int64, shape (source rows,).
     """
+    return replace_columns(batch, padded_arrays(rows, groups, fixed_size, numbers), without)
+
+
+def padded_arrays(
+    rows: Mapping[str, Ragged],
+    groups: Sequence[tuple[ColumnGroup, Segments]],
+    fixed_size: bool = False,
+    numbers: Positions | None = None,
+    batch: int = 0,
+) -> dict[str, pa.Array]:
+    """Return the columns that padding changes or adds, by name. `batch` is the number of their batch."""
     arrays: dict[str, pa.Array] = {}
     for group, segments in groups:
         known: Mask | None = None
@@ -123,8 +134,8 @@ def pad_rows(
             is_list = values.ndim > 1
             arrays[name] = to_lists(values, str(values.dtype), fixed_size) if is_list else to_arrow(values)
         if numbers is not None:
-            arrays |= source_columns(segments, group.spec, numbers)
-    return replace_columns(batch, arrays, without)
+            arrays |= source_columns(segments, group.spec, numbers, batch)
+    return arrays
 
 
 def replace_columns(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,6 +24,7 @@ from padmask.core.padding import (
 )
 from padmask.errors import DataError, PaddedError, SpecError
 from padmask.spec.columns import list_columns
+from padmask.spec.mask import LABELS, TRUE_AT_TOKENS, Dialect
 from padmask.spec.pad import Side
 from padmask.spec.unpad import UnpadSpec
 from padmask.spec.windows import WINDOW_COLUMNS
@@ -45,6 +46,7 @@ class UnpadJob:
         windows: whether to join windows.
         unjoined: reason why windows cannot be joined. Empty if the windows are joined, if the user asked to
             keep windows, or if there are no windows.
+        dialect: how the mask marks real tokens and padding.
         unsure: columns that are not changed, because a mask other than `mask` may mark their padding. The key
             is the name of the column, and the value is the name of that mask.
     """
@@ -59,6 +61,7 @@ class UnpadJob:
     windows: bool = False
     unjoined: str = ""
     unsure: Mapping[str, str] = field(default_factory=dict)
+    dialect: Dialect = TRUE_AT_TOKENS
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -221,14 +224,32 @@ def choose_unpad_job(
     unsure = {} if rows is None else unsure_columns(schema, found, columns, rows)
     padded = list(columns) or _padded_columns(schema, found, rows, unsure)
     left = _left_columns(schema, found, padded, rows, unsure)
-    if spec.keep_mask and found.mask is not None and found.mask not in padded and not left:
-        padded.append(found.mask)
+    made = [name for name in found.made if name in schema.names and name not in padded]
+    if spec.keep_mask and not left:
+        padded += [] if found.mask is None or found.mask in padded else [found.mask]
+        # The positions in a window are not the positions in the row.
+        joins = spec.join_windows and has_windows(schema)
+        padded += [name for name in made if name == LABELS or not joins]
     _check_sequences(schema, padded)
     check_padding(schema, found)
     keep = spec.keep_mask or bool(left)
-    dropped = () if keep else tuple(name for name in found.names if name not in padded)
-    side = padding or "post"
-    return UnpadJob(tuple(padded), found.mask, found.length, side, dropped, left=left, unsure=unsure)
+    dropped = [] if keep else [name for name in found.names if name not in padded]
+    dropped += [] if left else [name for name in made if name not in padded]
+    return UnpadJob(
+        tuple(padded),
+        found.mask,
+        found.length,
+        padding or "post",
+        tuple(dropped),
+        left=left,
+        unsure=unsure,
+        dialect=found.dialect,
+    )
+
+
+def dialects_of(groups: Iterable[tuple[Sequence[str], Padding | None]]) -> dict[str, Dialect]:
+    """Return the dialects of the masks of all groups from `find_padded_groups`, keyed by mask name."""
+    return {found.mask: found.dialect for _, found in groups if found is not None and found.mask is not None}
 
 
 def find_removable_padding(
@@ -253,7 +274,7 @@ def find_removable_padding(
         PaddedError: the files are not padded in the same way.
     """
     asked: dict[str, Any] = {"mask_column": spec.mask_column, "length_column": spec.length_column}
-    asked |= {"first_rows": first_rows, "judged": judged, "by_name": True}
+    asked |= {"first_rows": first_rows, "judged": judged, "by_name": True, "dialect": spec.dialect}
     try:
         found = find_padding(files, columns=columns, **asked)
         _refuse_two_sides(found)
@@ -289,14 +310,15 @@ def _padded_columns(
     if not found.values:
         first = _default_padded(schema, found)
         return [first, *([] if rows is None else _companions_of(first, schema, found, rows, unsure))]
-    for name in found.values:
+    names = [name for name in found.values if name not in found.made]
+    for name in names:
         if name not in schema.names:
             raise SpecError(
                 f"According to the padmask metadata, column {name!r} is padded, but the input has no such "
                 f"column. Specify the padded columns with -c. {list_columns(schema.names)}",
                 options=["columns"],
             )
-    return list(found.values)
+    return names
 
 
 def _companions_of(
@@ -320,7 +342,7 @@ def _left_columns(
         names = [name for name in names if found.mask is not None and rows.show_padding(found.mask, name)]
     else:
         names = [name for name in found.values if name in schema.names and _marks(schema, found, name)]
-    return tuple(name for name in names if name not in padded)
+    return tuple(name for name in names if name not in padded and name not in found.made)
 
 
 def _marks(schema: pa.Schema, found: Padding, name: str) -> bool:

@@ -35,9 +35,10 @@ from padmask.core.ragged import Ragged
 from padmask.core.still_padded import find_still_padded
 from padmask.core.table import replace_columns
 from padmask.core.unpad_job import UnpadJob, choose_unpad_jobs, find_padded_groups
-from padmask.errors import Fault, RowError, SpecError, count, raise_first_fault
+from padmask.errors import Fault, RowError, SpecError, count, raise_first_fault, row_error
 from padmask.spec.checks import or_default
 from padmask.spec.columns import Columns
+from padmask.spec.mask import Dialect
 from padmask.spec.unpad import UnpadSpec
 from padmask.spec.windows import WINDOW_COLUMNS
 
@@ -101,7 +102,9 @@ def unpad_table(table: pa.Table, columns: Columns = None, spec: UnpadSpec | None
             raise_first_fault(faults, first, RowError)
             if joined.causes:
                 cause = joined.causes[0]
-                raise RowError(f"Row {first + cause.row}, {cause}. {join_remedy(cause)}")
+                row = first + cause.row
+                sentence = f"Row {row}, {cause}. {join_remedy(cause)}"
+                raise row_error(row, sentence, cause.column, cause.options, RowError)
             whole = cut_and_join_columns(batch, all_segments, job, joined)
         else:
             whole = cut_columns(batch, all_segments, job)
@@ -131,14 +134,14 @@ def find_segments(
         places[name], nulls = list_lengths(batch.column(name))
         found += blame_column(name, nulls, "columns")
     if mask is None and job.mask is not None:
-        mask = read_mask_column(batch.column(job.mask), job.mask)
+        mask = read_mask_column(batch.column(job.mask), job.mask, job.dialect)
     segments, faults = mask or (None, [])
     return compare_lengths(places, segments, lengths, [*found, *faults], job)
 
 
-def read_mask_column(column: pa.Array, name: str) -> tuple[Segments, list[Fault]]:
+def read_mask_column(column: pa.Array, name: str, dialect: Dialect) -> tuple[Segments, list[Fault]]:
     """Return the segments of the real tokens in a mask column, and a `Fault` for each row with a bad mask."""
-    rows, odd = Ragged.from_mask(column)
+    rows, odd = Ragged.from_mask(column, dialect)
     segments, broken = read_mask(rows)
     return segments, blame_column(name, odd + broken, "mask_column")
 

@@ -15,8 +15,10 @@ import pyarrow as pa
 from padmask.core.columns import IGNORED_LABEL, PadColumn, is_label
 from padmask.core.keep_ends import Ends, check_end_columns, join_pieces
 from padmask.core.masks import Mask, fill_runs
-from padmask.core.plan import Positions, Segments, WindowPlaces
+from padmask.core.plan import Positions, Segments
+from padmask.core.window_places import WindowPlaces
 from padmask.errors import SpecError, column_flags
+from padmask.spec.batches import SHAPE_OPTIONS
 from padmask.spec.mask import MaskSpec
 from padmask.spec.pad import PadSpec, Side
 from padmask.spec.windows import WINDOW_COLUMNS
@@ -61,7 +63,12 @@ def plan_windows(
         begins = np.maximum(stops - size, 0)
     starts = np.stack([np.zeros_like(first), first + begins, first + body], axis=1)
     counts = np.stack([first, stops - begins, last], axis=1)
-    places = WindowPlaces(number, first + begins, first + stops)
+    # A window repeats the kept start and the tokens up to the end of the window before. Only the last window
+    # counts the kept end.
+    again = number > 0
+    before = np.where(again, np.append(0, stops[:-1])[: len(stops)] - begins, 0)
+    repeats = [np.where(again, first + before, 0), np.where(number < numbers[sources] - 1, last, 0)]
+    places = WindowPlaces(number, first + begins, first + stops, np.stack(repeats, axis=1))
     return join_pieces(lengths, sources, starts, counts, maxlen, padding, places)
 
 
@@ -87,21 +94,12 @@ def repeated_mask(segments: Segments) -> Mask:
     Args:
         segments: windows from `plan_windows`.
     """
-    places, sources = segments.windows, segments.row_sources
-    assert places is not None
-    rows = np.arange(len(sources))
-    lengths, begins = segments.row_lengths, segments.first_places
-    # The tokens before the first window of a row are its kept start.
-    head = places.starts[rows - places.numbers]
-    body = places.stops - places.starts
-    again = places.numbers > 0
-    before = np.where(again, places.stops[rows - again] - places.starts, 0)
-    is_last = np.append(sources[1:] != sources[:-1], True) if len(rows) else again
-    tail = np.where(is_last, 0, lengths - head - body)
-    firsts = rows * (segments.maxlen or 0) + begins
-    mask = np.zeros((len(rows), segments.maxlen or 0), dtype=bool)
-    fill_runs(mask, firsts, np.where(again, head + before, 0), True)
-    fill_runs(mask, firsts + head + body, tail, True)
+    assert segments.windows is not None and segments.windows.repeats is not None
+    head, tail = segments.windows.repeats.T
+    firsts = np.arange(len(head)) * (segments.maxlen or 0) + segments.first_places
+    mask = np.zeros((len(head), segments.maxlen or 0), dtype=bool)
+    fill_runs(mask, firsts, head, True)
+    fill_runs(mask, firsts + segments.row_lengths - tail, tail, True)
     return mask
 
 
@@ -135,23 +133,25 @@ def check_cuts(schema: pa.Schema, columns: Sequence[PadColumn], spec: PadSpec, m
             labels, but no column contains labels.
     """
     check_end_columns(schema, spec)
-    if spec.windows is not None and spec.windows.labels == "new" and not any(map(is_label, columns)):
+    if (
+        spec.windows is not None
+        and spec.windows.labels == "new"
+        and mask.labels_column is None
+        and not any(map(is_label, columns))
+    ):
         padded = column_flags([column.name for column in columns])
         raise SpecError(
             "`window_labels` 'new' has no effect, because no padded column contains labels. To pad a column "
             f"of labels, use {padded} -c NAME={IGNORED_LABEL}. Otherwise remove the option.",
             options=["window_labels"],
         )
-    option = (
-        "overlong" if spec.windows is not None else "buckets" if spec.buckets is not None else "batch_tokens"
-    )
-    noun = {"overlong": "windows", "buckets": "buckets", "batch_tokens": "batches"}[option]
+    noun = spec.shape
     for name in spec.added_columns:
         if name in schema.names:
             raise SpecError(
                 f"The input already has a column {name!r}, which {noun} add. If the input has {noun}, "
-                f"first restore the rows with padmask unpad. Otherwise rename the column.",
-                options=[option],
+                "first restore the rows with padmask unpad. Otherwise rename the column.",
+                options=[SHAPE_OPTIONS[noun]],
             )
         if name in mask.names:
             raise SpecError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any, BinaryIO
 
@@ -51,11 +51,18 @@ def output_format(path: str, asked: str | None) -> FormatTraits:
             f"{asked}. Change the suffix or the option.",
             options=["output_format"],
         )
-    if named or asked:
-        return named or FORMATS[asked or ""]
+    found = named or (FORMATS[asked] if asked else None)
+    if found is not None and found.is_folder and named is None:
+        raise SpecError(
+            f"{found.title} output is a folder with the suffix {found.shown_suffix}, but the output is "
+            f"{display_path(path)!r}. Choose such a folder, for example -o padded{found.shown_suffix}.",
+            options=["output_format"],
+        )
+    if found is not None:
+        return found
     if path == "-" or is_written_in_place(path):
         return DEFAULT_FORMAT
-    suffixes = join_or([traits.suffixes[0] for traits in output_formats()])
+    suffixes = join_or([traits.shown_suffix for traits in output_formats()])
     raise SpecError(
         f"The format of the output {display_path(path)!r} is unknown. Use the suffix {suffixes}, or set "
         "--output-format. If the output is a folder, end the path with /."
@@ -99,6 +106,22 @@ def row_group_sizes(format_: FormatTraits, source: Source) -> list[int]:
     """Return the compressed size of each row group of a file, in bytes."""
     sizes: list[int] = _load(format_.row_groups)(source)
     return sizes
+
+
+def why_not_kept(format_: FormatTraits, type_: pa.DataType) -> str | None:
+    """Return why a file cannot store a column of this type that is not padded; None if it can."""
+    why: str | None = _load(format_.keeps)(type_)
+    return why
+
+
+def describe_columns(
+    format_: FormatTraits, column_notes: Mapping[str, str]
+) -> tuple[Sequence[str], Sequence[str]]:
+    """Convert the writer's notes on columns to warnings and remarks for the summary."""
+    if not column_notes or format_.describe is None:
+        return (), ()
+    warnings, remarks = _load(format_.describe)(column_notes)
+    return warnings, remarks
 
 
 def format_reject(batch: Batch, row: int, reason: str) -> bytes:

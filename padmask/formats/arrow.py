@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.types as pat
 
-from padmask.core.arrow_lists import take_rows
+from padmask.core.arrow_lists import list_lengths, take_rows, to_numpy
 from padmask.core.metadata import METADATA_KEY, Described, read_descriptions
 from padmask.errors import AccessError, DataError, OutputError, PaddedError, UnreadableError, UnsupportedError
 from padmask.formats import other_formats
@@ -32,6 +32,9 @@ SLICE_VALUES = 1 << 20
 
 # Maximum size of the text in a row group, in bytes. Several row groups are in memory at the same time.
 GROUP_BYTES = 128 << 20
+
+# Size of one position of a batch, so that a row group has about 2**22 positions.
+POSITION_BYTES = 32
 
 # End-of-stream marker: a continuation marker and a length of 0. Arrow before 0.15 wrote only the length.
 END_MARK = b"\xff\xff\xff\xff\0\0\0\0"
@@ -418,6 +421,7 @@ class RowGroups:
         self._schema, self._rows = layout.schema, layout.group_rows
         self._texts = [i for i, field in enumerate(self._schema) if _is_text(field.type)]
         self._views = [i for i, field in enumerate(self._schema) if _is_view(field.type)]
+        self._groups = layout.groups
         self._pending: list[pa.RecordBatch] = []
         self._count = self._bytes = 0
 
@@ -461,6 +465,14 @@ class RowGroups:
         for i in (*self._texts, *self._views):
             column = batch.column(i)
             sizes += np.diff(_offsets(column.cast(_plain(column.type)) if i in self._views else column))
+        if self._groups is not None and len(sizes):
+            numbers, padded = (batch.column(name) for name in self._groups)
+            sizes += POSITION_BYTES * list_lengths(padded)[0]
+            # The last row of a batch has the size of the batch, so a row group ends after this row.
+            lasts = np.append(np.flatnonzero(np.diff(to_numpy(numbers))), len(sizes) - 1)
+            totals = np.diff(np.cumsum(sizes)[lasts], prepend=0)
+            sizes = np.zeros_like(sizes)
+            sizes[lasts] = totals
         return sizes
 
 

@@ -202,6 +202,8 @@ class Layout:
         group_rows: number of rows in a row group or record batch.
         copies: for npz, names of additional columns, each with the name of the column to copy.
         ragged: names of sequence columns whose rows have different lengths.
+        groups: name of a column with the number of the batch of each row, and name of a padded column. If
+            set, each row group has complete batches, and about as many positions as other row groups.
         name: name of the output, for messages.
     """
 
@@ -210,6 +212,7 @@ class Layout:
     group_rows: int
     copies: Mapping[str, str] = field(default_factory=dict)
     ragged: Collection[str] = ()
+    groups: tuple[str, str] | None = None
     name: str = "The output"
 
 
@@ -221,11 +224,13 @@ class WriterOptions:
         as_stream: whether the output does not support seeking.
         threads: number of columns that may be encoded at the same time.
         folder: folder for temporary files.
+        column_notes: dict to which the writer adds notes on columns, for `column_notes_text`.
     """
 
     as_stream: bool
     threads: int
     folder: str
+    column_notes: dict[str, str] = field(default_factory=dict)
 
 
 class Writer(Protocol):

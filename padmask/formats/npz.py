@@ -1,55 +1,28 @@
-"""Write NumPy npz archives with the padded columns, the mask and the lengths as plain arrays.
+"""Write NumPy npz archives: the padded columns, the mask, the lengths, and columns of numbers and bools.
 
-The writer first writes each array to a temporary file, because an archive is written one array at a time.
 Strings become fixed-width text, so that reading the arrays does not require pickle.
 """
 
 from __future__ import annotations
 
 import re
-import shutil
-import tempfile
 import zipfile
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import IO, Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from padmask.core.arrow_lists import empty_batch, rows_as_array
+from padmask.core.metadata import METADATA_KEY
 from padmask.errors import OutputError
+from padmask.formats.array_spool import ArraySpool
 from padmask.formats.contract import Batch, Layout, WriterOptions
+from padmask.formats.scalar_numbers import Numbers, scalar_numbers
 
-_COPY_BYTES = 1 << 20
-
-
-@dataclass
-class _Member:
-    """An incomplete array. A temporary file contains blocks of rows, which may have different dtypes."""
-
-    file: IO[bytes]
-    blocks: list[tuple[tuple[int, ...], np.dtype[Any]]] = field(default_factory=list)
-
-    def add(self, array: npt.NDArray[Any]) -> None:
-        self.blocks.append((array.shape, array.dtype))
-        self.file.write(
-            np.ascontiguousarray(array).data if array.size and array.dtype.kind != "U" else array.tobytes()
-        )
-
-    def write(self, out: Any) -> None:
-        """Write all rows as one npy array. A text dtype is as wide as the longest text in all blocks."""
-        dtype = np.result_type(*(dtype for _, dtype in self.blocks))
-        rows = sum(shape[0] for shape, _ in self.blocks)
-        header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False}
-        np.lib.format.write_array_header_2_0(out, header | {"shape": (rows, *self.blocks[0][0][1:])})
-        self.file.seek(0)
-        if all(block == dtype for _, block in self.blocks):
-            shutil.copyfileobj(self.file, out, _COPY_BYTES)
-            return
-        for shape, block in self.blocks:
-            data = self.file.read(int(np.prod(shape)) * block.itemsize)
-            out.write(np.frombuffer(data, dtype=block).astype(dtype).tobytes())
+# Maximum size of the comment of a zip archive, in bytes.
+MOST_COMMENT = 65_535
 
 
 def _text(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -61,68 +34,162 @@ def _text(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return array.astype(str)
 
 
-def refuse_unsafe_names(names: Collection[str], output: str) -> None:
-    """Raise an error for an array name that is unsafe or ambiguous as a file name in an archive.
+def why_unsafe(name: str, names: Collection[str]) -> str | None:
+    """Return why the name of an array is unsafe or ambiguous as a file name; None if it is safe.
 
-    >>> refuse_unsafe_names(["../ids"], "out.npz")
-    Traceback (most recent call last):
-        ...
-    padmask.errors.OutputError: out.npz: npz cannot store a column named '../ids': ...
+    >>> why_unsafe("../ids", ["../ids"])
+    'a file with this name could be extracted outside the target folder'
+    >>> why_unsafe("ids.npy", ["ids", "ids.npy"])
+    "numpy.load cannot distinguish this name from 'ids'"
 
-    Raises:
-        OutputError: a name leads out of the extraction folder, is not a valid file name, or is the file name
-            of another array.
+    Args:
+        name: name of the array.
+        names: names of all arrays.
     """
-    for name in names:
-        parts = name.split("/")
-        leads_out = name.startswith("/") or any(part in ("", ".", "..") for part in parts)
-        if leads_out or "\\" in name or not name.isprintable() or re.match("[A-Za-z]:", name):
-            why = "a file with this name could be extracted outside the target folder"
-        elif name.endswith(".npy") and name.removesuffix(".npy") in names:
-            why = f"numpy.load cannot distinguish this name from {name.removesuffix('.npy')!r}"
-        else:
-            continue
-        raise OutputError(
-            f"{output}: npz cannot store a column named {name!r}: {why}. Rename the column, or write Parquet."
-        )
+    parts = name.split("/")
+    leads_out = name.startswith("/") or any(part in ("", ".", "..") for part in parts)
+    if leads_out or "\\" in name or not name.isprintable() or re.match("[A-Za-z]:", name):
+        return "a file with this name could be extracted outside the target folder"
+    if name.endswith(".npy") and name.removesuffix(".npy") in names:
+        return f"numpy.load cannot distinguish this name from {name.removesuffix('.npy')!r}"
+    return None
 
 
-class NpzWriter:
-    """Writer for an uncompressed npz archive, the format of `numpy.savez`."""
+@dataclass(frozen=True)
+class _Encoded:
+    """Rows as arrays.
 
-    def __init__(self, stream: BinaryIO, layout: Layout, options: WriterOptions) -> None:
-        self._stream = stream
-        self._layout = layout
-        refuse_unsafe_names([*layout.shapes, *layout.copies], layout.name)
-        # These files have no name, and are deleted when they are closed.
-        self._members = {
-            name: _Member(tempfile.TemporaryFile(prefix="padmask-", dir=options.folder))  # noqa: SIM115
-            for name in [*layout.shapes, *layout.copies]
-        }
+    Args:
+        padded: padded columns, masks and lengths, keyed by name.
+        others: numbers of the other columns, or the reason why an array cannot store the column.
+        place: place of the first row; empty if there are no rows.
+    """
+
+    padded: dict[str, npt.NDArray[Any]]
+    others: dict[str, Numbers | str] = field(default_factory=dict)
+    place: str = ""
+
+
+class ArrayWriter:
+    """Base class of writers that store each column as a NumPy array."""
+
+    # Name of the format, for messages.
+    title: ClassVar[str] = "npz"
+
+    def __init__(self, layout: Layout, options: WriterOptions) -> None:
+        self._layout, self._notes = layout, options.column_notes
+        # Threads read this set while `append` replaces it.
+        self._left_out: frozenset[str] = frozenset()
+        self._padded = [*layout.shapes, *layout.copies]
+        for name in self._padded:
+            self.refuse_name(name, self._padded)
+        self._spool = ArraySpool(options.folder)
+        self._others: dict[str, Numbers] = {}
+        self._first_place = ""
         # An output without rows still needs a shape and a dtype.
         self.append(self.encode(Batch(empty_batch(layout.schema), "", np.empty(0, np.int64), "row")))
 
-    def encode(self, batch: Batch) -> dict[str, npt.NDArray[Any]]:
+    def refuse_name(self, name: str, names: Collection[str]) -> None:
+        """Raise an error if a padded column cannot have this name.
+
+        Raises:
+            OutputError: the name leads out of the extraction folder, is not a valid file name, or is the
+                file name of another array.
+        """
+        if (why := self.why_unsafe(name, names)) is not None:
+            raise OutputError(
+                f"{self._layout.name}: {self.title} cannot store a column named {name!r}: {why}. Rename the "
+                "column, or write Parquet."
+            )
+
+    @staticmethod
+    def why_unsafe(name: str, names: Collection[str]) -> str | None:
+        """Return why the name of an array is not usable; None if it is usable."""
+        return why_unsafe(name, names)
+
+    def encode(self, batch: Batch) -> _Encoded:
         arrays = {
             name: rows_as_array(batch.columns.column(name), shape)
             for name, shape in self._layout.shapes.items()
         }
         arrays |= {copy: arrays[name] for copy, name in self._layout.copies.items()}
-        return {name: _text(array) if array.dtype == object else array for name, array in arrays.items()}
+        padded = {name: _text(array) if array.dtype == object else array for name, array in arrays.items()}
+        # A column that was left out once stays left out.
+        others = dict(scalar_numbers(batch, {*arrays, *self._left_out}))
+        return _Encoded(padded, others, str(batch.place(0)) if len(batch) else "")
 
-    def append(self, encoded: dict[str, npt.NDArray[Any]]) -> None:
-        for name, array in encoded.items():
-            if len(array) or not self._members[name].blocks:
-                self._members[name].add(array)
+    def append(self, encoded: _Encoded) -> None:
+        for name, array in encoded.padded.items():
+            self._spool.add(name, array)
+        for name, found in encoded.others.items():
+            self._append_other(name, found)
+        for name in self._others.keys() - encoded.others.keys() if encoded.place else ():
+            self._leave_out(name, f"null in {encoded.place}")
+        self._first_place = self._first_place or encoded.place
+
+    def _append_other(self, name: str, found: Numbers | str) -> None:
+        if name in self._left_out:
+            return
+        known = self._others.get(name)
+        if isinstance(found, str):
+            self._leave_out(name, found)
+        elif known is None and self._first_place:
+            self._leave_out(name, f"null in {self._first_place}")
+        elif (why := self.why_unsafe(name, [*self._padded, name.removesuffix(".npy")])) is not None:
+            self._leave_out(name, why)
+        else:
+            self._others[name] = found if known is None else known + found
+            self._spool.add(name, found.values)
+
+    def _leave_out(self, name: str, why: str) -> None:
+        self._notes[name] = why
+        self._left_out |= {name}
+        self._others.pop(name, None)
+        self._spool.drop(name)
+
+    def arrays(self) -> dict[str, np.dtype[Any] | None]:
+        """Return the names of the arrays to write, each with its dtype; None for the dtype of the blocks."""
+        found: dict[str, np.dtype[Any] | None] = dict.fromkeys(self._padded)
+        for name, numbers in list(self._others.items()):
+            dtype = numbers.dtype()
+            if isinstance(dtype, str):
+                self._leave_out(name, dtype)
+            else:
+                found[name] = dtype
+        return found
+
+    def metadata(self) -> bytes:
+        """Return the description of the padding, as JSON."""
+        text: bytes = (self._layout.schema.metadata or {}).get(METADATA_KEY, b"")
+        return text
 
     def abandon(self) -> None:
-        for member in self._members.values():
-            member.file.close()
+        self._spool.close()
+
+
+class NpzWriter(ArrayWriter):
+    """Writer for an uncompressed npz archive, the format of `numpy.savez`.
+
+    The comment of the archive describes the padding.
+    """
+
+    def __init__(self, stream: BinaryIO, layout: Layout, options: WriterOptions) -> None:
+        super().__init__(layout, options)
+        self._stream = stream
+        if len(self.metadata()) > MOST_COMMENT:
+            self.abandon()
+            raise OutputError(
+                f"{layout.name}: the description of {len(layout.shapes)} columns is too long for an npz "
+                "archive. Write Parquet."
+            )
 
     def finish(self) -> None:
+        arrays = self.arrays()
         with zipfile.ZipFile(self._stream, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
-            for name, member in self._members.items():
+            archive.comment = self.metadata()
+            for name, dtype in arrays.items():
                 # The date is fixed, so that the same rows result in the same bytes.
                 info = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
-                with archive.open(info, "w", force_zip64=True) as out, member.file:
-                    member.write(out)
+                with archive.open(info, "w", force_zip64=True) as out:
+                    self._spool.write(name, out, dtype)
+        self._spool.close()

@@ -7,7 +7,9 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from padmask.core.dialects import dialect_options
 from padmask.spec.columns import Column, Columns
+from padmask.spec.mask import Dialect
 from padmask.spec.pad import DEFAULT_DTYPE, PadSpec
 from padmask.storage.glob import is_pattern
 from padmask.storage.urls import display_path, is_url
@@ -30,6 +32,7 @@ class PadCommand:
         input_format: format of the input, if the user set it.
         unpadded: for padded inputs, a new file for the rows without padding; None for raw inputs.
         mask_column: mask column of padded inputs, if the user set it.
+        dialect: dialect of the mask of padded inputs, if the user set it.
         names: names of the columns to unpad, if the user requested columns.
     """
 
@@ -39,6 +42,7 @@ class PadCommand:
     input_format: str | None = None
     unpadded: str | None = None
     mask_column: str | None = None
+    dialect: Dialect | None = None
     names: Sequence[str] = ()
 
     def text(self, spec: PadSpec, overlong: str = "truncate") -> str:
@@ -75,6 +79,8 @@ class PadCommand:
         """Return the command that removes the padding of padded inputs."""
         inputs = map(_argument, self.inputs)
         mask = ["--mask-column", self.mask_column] if self.mask_column else []
+        if self.dialect is not None:
+            mask += dialect_options(self.mask_column or "", self.dialect)
         columns = [word for name in self.names for word in ("-c", name)]
         words = ["padmask", "unpad", *inputs, "-o", self.unpadded or "", *self._format(), *columns, *mask]
         return shlex.join(words)

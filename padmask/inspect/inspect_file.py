@@ -35,7 +35,7 @@ from padmask.spec.checks import at_least, instance, optional
 from padmask.spec.columns import Columns, as_list
 from padmask.spec.files import ReadOptions, read_options
 from padmask.spec.formats import RECOMMENDED_FORMAT
-from padmask.spec.mask import MaskSpec
+from padmask.spec.mask import MaskKind, MaskSpec, Polarity, asked_dialect
 from padmask.spec.pad import PadSpec, RowPolicy, Side
 from padmask.spec.show import ShowSpec
 from padmask.spec.sides import checked_side
@@ -59,6 +59,8 @@ def inspect_file(  # noqa: PLR0913 - one keyword per option of the command
     overlong: Literal["truncate", "drop", "error"] = "truncate",
     show: ShowSpec | None = None,
     mask_column: str | None = None,
+    mask_polarity: Polarity | None = None,
+    mask_kind: MaskKind | None = None,
     declared: Side | None = None,
     files: ReadOptions | None = None,
     executor: Executor | None = None,
@@ -87,6 +89,9 @@ def inspect_file(  # noqa: PLR0913 - one keyword per option of the command
         show: rows to show. If None, no rows are shown.
         mask_column: mask column of padded input. If None, the column is found from the metadata, else by its
             name.
+        mask_polarity: which positions of a binary mask are True or 1: `"real"` tokens or `"padding"`. If
+            None, the metadata decide, else the name of the mask: a `key_padding_mask` is True at padding.
+        mask_kind: `"binary"` or `"additive"`. If None, the metadata decide, else `"binary"`.
         declared: padding side of padded input, `"post"` or `"pre"`. If None, the side in the metadata is
             used, else the most common side.
         files: input format and limits. If None, `ReadOptions()` is used.
@@ -105,6 +110,7 @@ def inspect_file(  # noqa: PLR0913 - one keyword per option of the command
     workers = optional(at_least(1))("workers", workers)
     show = optional(instance(ShowSpec))("show", show) or ShowSpec(last=0)
     declared = optional(checked_side)("declared", declared)
+    dialect = asked_dialect(mask_polarity, mask_kind)
     specs = [instance(PadSpec)("specs", spec) for spec in ([specs] if isinstance(specs, PadSpec) else specs)]
     if not inputs or not specs:
         raise SpecError("`inspect_file` requires at least one input and one PadSpec.")
@@ -115,7 +121,7 @@ def inspect_file(  # noqa: PLR0913 - one keyword per option of the command
     sources = sources_of(found.files)
     with closing(Dataset(sources, files.input_format, files.batch_rows, notes=found.notes)) as dataset:
         asked = PadRequest(columns, _spec_to_read(specs), MaskSpec(column=None), policy)
-        job = make_audit_job(dataset, asked, mask_column, declared)
+        job = make_audit_job(dataset, asked, mask_column, declared, dialect)
         if dataset.schema().names:
             with dataset.named_in_errors():
                 check_end_columns(dataset.schema(), spec)
@@ -155,6 +161,7 @@ def inspect_file(  # noqa: PLR0913 - one keyword per option of the command
         files.input_format,
         new_name("rows", suffix) if is_padded else None,
         mask_column,
+        dialect,
         [column.name for column in job.pad.columns] if columns else [],
     )
     adviser = Adviser(basis, {cost.name: cost for cost in plans}, command, spec, inspected.width)

@@ -78,9 +78,10 @@ def _legend(seen: Inspection, scale: float, unicode: bool) -> list[Text]:
     from rich.text import Text
 
     shades, shown = SHADES[unicode], seen.shown
-    places = len(shown[0].mask)
+    places = max(len(row.mask) for row in shown)
+    most = "" if places == min(len(row.mask) for row in shown) else "up to "
     rows = "1 row" if len(shown) == 1 else f"{len(shown)} {'random ' if _are_chosen(seen) else ''}rows"
-    head = f"Masks of {rows}: {places:,} positions"
+    head = f"Masks of {rows}: {most}{places:,} positions"
     plan = seen.advice.plan
     if plan is not None and not seen.padded and not plan.name.isdigit():
         head += f" ({plan.name})"

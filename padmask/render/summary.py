@@ -26,11 +26,21 @@ def summary(result: PadResult, output: str, rejects: str | None = None) -> list[
     if result.shards:
         resumed = f", {result.resumed:,} of them from an earlier run" if result.resumed else ""
         where += f" ({count(result.shards, 'shard')}{resumed})"
+    lengths = f"maxlen {result.maxlen} ({found})"
+    if result.batch_tokens is not None:
+        most = count(result.batch_tokens, "position")
+        cut = "" if result.maxlen_found == "batches" else f", {lengths}"
+        lengths = f"{count(ledger.batches, 'batch')} of at most {most}{cut}"
     lines = [
         f"{count(ledger.rows_written, 'row')} -> {where}: "
-        f"maxlen {result.maxlen} ({found}), padding {result.padding}, "
+        f"{lengths}, padding {result.padding}, "
         f"{share(ledger.padding_share)} of positions are padding"
     ]
+    if ledger.batches_short:
+        lines.append(
+            f"{count(ledger.batches_short, 'batch')} {'is' if ledger.batches_short == 1 else 'are'} smaller "
+            "than the others, because no row is left out"
+        )
     if ledger.rows_truncated or ledger.tokens_lost:
         lost = ledger.tokens_lost / ledger.tokens_read if ledger.tokens_read else 0.0
         labels = f", {count(ledger.labels_lost, 'label')} lost" if ledger.labels_lost else ""

@@ -22,6 +22,7 @@ from padmask.shards.split import (
     refuse_too_many,
 )
 from padmask.shards.worker import ShardWork, measure_shard
+from padmask.spec.cuts import refuse_fixed_shapes
 from padmask.spec.files import FileOptions
 from padmask.spec.formats import FORMATS
 from padmask.storage.conflicts import refuse_replaced
@@ -30,7 +31,8 @@ from padmask.storage.inputs import InputFiles, find_inputs
 from padmask.storage.source import sources_of
 from padmask.storage.urls import display_path
 from padmask.stream.inputs import data_notes
-from padmask.stream.job import PadRequest, make_job
+from padmask.stream.job import PadRequest
+from padmask.stream.other_columns import make_output_job
 from padmask.stream.run import choose_threads
 
 
@@ -96,11 +98,18 @@ def _make_job(
     dataset = Dataset(sources, files.input_format, files.batch_rows, notes=found.notes)
     faults = dataset.leave_unreadable() if asked.policy.on_error == "skip" else {}
     format_ = FORMATS[files.output_format] if files.output_format else dataset.format
+    if format_.is_folder:
+        raise SpecError(
+            f"{format_.title} output is one folder for all inputs, not a folder of shards. Write one output, "
+            f"such as -o padded{format_.shown_suffix}, or choose another --output-format.",
+            options=["output_format"],
+        )
+    refuse_fixed_shapes(asked.spec, format_, files.fixed_size_list)
     readable = [file for file in found.files if file.path not in faults]
     shards = find_shards(readable, dataset.format, format_, shard_bytes)
     refuse_own_files(output, shards)
     refuse_too_many(shards)
-    job = make_job(dataset, asked, keep_others=format_.keeps_others)
+    job = make_output_job(dataset, asked, format_)
     job = replace(job, fixed_size=files.fixed_size_list)
     typed = dataset.format.is_text and format_.needs_types
     measured = needs_survey(asked.spec) or typed

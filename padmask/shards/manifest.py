@@ -64,6 +64,7 @@ class ShardRecord:
         fault: reason why the shard was skipped and has no file; empty for a padded shard.
         late: names of columns that have no values in the first rows of the dataset, but one value per token
             in later rows.
+        column_notes: notes of the writer on columns, as in `PaddedRows`.
     """
 
     index: int
@@ -75,6 +76,7 @@ class ShardRecord:
     version: str = ""
     fault: str = ""
     late: tuple[str, ...] = ()
+    column_notes: dict[str, str] = field(default_factory=dict)
 
     @property
     def rows_refused(self) -> int:
@@ -95,6 +97,7 @@ class ShardRecord:
         own = {name: known[name] for name in (own_field.name for own_field in fields(cls))}
         record = cls(**own | {"ledger": Ledger(**known["ledger"]), "late": tuple(known["late"])})
         texts = (record.name, record.source, record.sha256, record.version, record.fault, *record.late)
+        texts += tuple(record.column_notes.values())
         counts = (record.index, record.size, *asdict(record.ledger).values())
         if not (all(map(_is_text, texts)) and all(map(_is_count, counts)) and record.ledger.balanced):
             raise ValueError("the JSON object is not a shard record")
@@ -124,9 +127,8 @@ def plan_of(known: Mapping[str, Any]) -> Plan:
 
 def total(records: Sequence[ShardRecord]) -> PaddedRows:
     """Add up the rows of all shards."""
-    return reduce(
-        PaddedRows.__add__, (PaddedRows(record.ledger, record.late) for record in records), PaddedRows()
-    )
+    rows = (PaddedRows(record.ledger, record.late, record.column_notes) for record in records)
+    return reduce(PaddedRows.__add__, rows, PaddedRows())
 
 
 @dataclass(frozen=True)
@@ -178,6 +180,7 @@ class Manifest:
                 one.version,
                 one.fault,
                 one.late,
+                one.column_notes,
             )
             for one in found.shards
         ]

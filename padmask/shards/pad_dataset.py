@@ -24,8 +24,8 @@ from padmask.storage.urls import checked_path, checked_paths, refuse_mistyped
 from padmask.stream.inputs import Paths
 from padmask.stream.job import PadRequest
 from padmask.stream.ledger import PadResult
-from padmask.stream.pad import make_result
 from padmask.stream.progress import ProgressCallback
+from padmask.stream.result import make_result
 
 DELETED = "files of the earlier dataset that were deleted, because no new file has the same name: {:,}"
 
@@ -120,7 +120,8 @@ def pad_dataset(  # noqa: PLR0913 - one keyword for each group of options
             stack.callback(output.remove_if_empty)
         finished = Driver(job, pool).run(resume=resume, delete=delete)
     notes = (*job.notes, *_notes_on(finished))
-    result = make_result(total(finished.records), finished.plan, job.work.job, notes)
+    work, padded = job.work, total(finished.records)
+    result = make_result(padded, finished.plan, work.job, work.output_format, notes)
     faults = tuple(sorted(record.fault for record in finished.records if record.fault))
     shards, resumed = len(finished.records) - len(faults), len(finished.decision.kept)
     return replace(result, shards=shards, resumed=resumed, faults=faults)

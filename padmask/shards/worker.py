@@ -83,6 +83,7 @@ def pad_shard(work: ShardWork, shard: Shard, plan: Plan) -> ShardRecord:
         )
     [(sha256, size)] = sums
     record = replace(record, ledger=padded.ledger, late=padded.late, size=size, sha256=sha256)
+    record = replace(record, column_notes=dict(padded.column_notes))
     staging.write_record(record)
     return record
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from padmask.errors import SpecError
 from padmask.spec.checks import at_least, check_fields, optional
 
 # Column with the number of the source row, for output rows in another order than the source rows.
@@ -11,6 +12,9 @@ SOURCE_ROW = "source_row"
 
 # Column with the number of the batch.
 BATCH = "batch"
+
+# The shapes of rows that add columns, with the option that asks for the shape.
+SHAPE_OPTIONS = {"windows": "overlong", "buckets": "buckets", "batches": "batch_tokens"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,3 +48,52 @@ class BatchSpec:
             sort_window=at_least(1, bits=53),
             shuffle=optional(at_least(0, bits=63)),
         )
+
+    def widest(self, multiple: int | None) -> int:
+        """Return the largest length of the rows of a batch, if lengths are multiples of `multiple`.
+
+        >>> BatchSpec(tokens=100, multiple=3).widest(8)
+        32
+        """
+        step = multiple or 1
+        return self.tokens // self.multiple // step * step
+
+    def refuse_conflicts(self, maxlen: int | str, multiple: int | None, other: str) -> None:
+        """Raise an error if the batches cannot have rows, or conflict with another option.
+
+        Args:
+            maxlen: length to which rows are truncated.
+            multiple: the lengths of batches are rounded up to a multiple of this number.
+            other: name of another option that sets the length of rows: `"buckets"` or `"own_lengths"`; or an
+                empty string.
+
+        Raises:
+            SpecError: no row fits in a batch, `maxlen` is 0, or `other` is set.
+        """
+        if not self.widest(multiple):
+            parts = [f"{self.multiple} rows"] * (self.multiple > 1) + [f"{multiple} positions"] * bool(
+                multiple
+            )
+            options = ["batch_multiple"] * (self.multiple > 1) + ["pad_to_multiple_of"] * bool(multiple)
+            raise SpecError(
+                f"A batch of {self.tokens:,} positions cannot have multiples of {' and of '.join(parts)}. "
+                "Choose a larger --batch-tokens, or smaller multiples.",
+                options=["batch_tokens", *options],
+            )
+        if other:
+            nouns = {"buckets": "`buckets`", "own_lengths": "`own_lengths`"}
+            reasons = {
+                "buckets": "sets the length of the rows in each file",
+                "own_lengths": "sets a length of its own for a column",
+            }
+            raise SpecError(
+                f"Each batch has a length of its own, and {nouns[other]} {reasons[other]}. Remove one of the "
+                "two.",
+                options=["batch_tokens", other],
+            )
+        if maxlen == 0:
+            raise SpecError(
+                "`maxlen` 0 removes every token, so there is nothing to divide into batches. Choose a larger "
+                "`maxlen`.",
+                options=["maxlen", "batch_tokens"],
+            )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from padmask.errors import SpecError
+from padmask.errors import SpecError, join_or
+from padmask.spec.formats import FormatTraits, ragged_formats
 from padmask.spec.pad import PadSpec, RowPolicy
 
 
@@ -31,6 +32,31 @@ def refuse_unused_cuts(spec: PadSpec, policy: RowPolicy) -> None:
             "--maxlen 512 or --maxlen p95.",
             options=[*options, "maxlen"],
         )
+
+
+def refuse_fixed_shapes(spec: PadSpec, format_: FormatTraits, fixed_size: bool) -> None:
+    """Raise an error if the output cannot store batches, whose rows have different lengths.
+
+    Args:
+        spec: how to pad.
+        format_: format of the output.
+        fixed_size: whether to write fixed-size lists.
+
+    Raises:
+        SpecError: the output is an npz file, or has fixed-size lists.
+    """
+    if spec.batches is None or (format_.is_ragged and not fixed_size):
+        return
+    writable = join_or([traits.title for traits in ragged_formats()])
+    if format_.is_ragged:
+        raise SpecError(
+            "Batches have different lengths, which fixed-size lists cannot store. Remove --fixed-size-list.",
+            options=["batch_tokens", "fixed_size_list"],
+        )
+    raise SpecError(
+        f"Batches have different lengths, which {format_.title} files cannot store. Write {writable}.",
+        options=["batch_tokens", "output_format"],
+    )
 
 
 def refuse_in_memory(spec: PadSpec) -> None:

@@ -30,11 +30,16 @@ class FormatTraits:
         is_text: whether rows are JSON text. If so, the type of a field is unknown until all rows are read,
             fields are copied to other JSON files as text, and files may be compressed.
         needs_types: whether the writer needs the types of all columns before the first row.
-        keeps_others: whether a file can contain columns that are not padded.
+        keeps: `"module:function"` of a function that returns why a file cannot store a column that is not
+            padded, given its type; None if a file can store all columns.
+        describe: `"module:function"` of a function that converts the writer's notes on columns to warnings
+            and remarks for the summary; None if the writer has no notes.
+        has_metadata: whether a file stores the metadata of the schema, such as class label names.
         is_ragged: whether a file can contain rows of different lengths.
         length_column: every file of this format has a column of this name, which contains the number of
             tokens in each row. None if files of this format have no such column.
         bool_bytes: size of a bool in bytes, before compression.
+        is_folder: whether a dataset of this format is a folder of files with fixed names, not one file.
     """
 
     name: str
@@ -48,10 +53,18 @@ class FormatTraits:
     holds: str | None = None
     is_text: bool = False
     needs_types: bool = True
-    keeps_others: bool = True
+    keeps: str | None = None
+    describe: str | None = None
+    has_metadata: bool = True
     is_ragged: bool = True
     length_column: str | None = None
     bool_bytes: float = 1 / 8
+    is_folder: bool = False
+
+    @property
+    def shown_suffix(self) -> str:
+        """The usual suffix of outputs, with a slash if the output is a folder."""
+        return self.suffixes[0] + ("/" if self.is_folder else "")
 
 
 _JSON_LINES = FormatTraits(
@@ -64,6 +77,7 @@ _JSON_LINES = FormatTraits(
     holds="padmask.formats.jsonl.writer:fits_json",
     is_text=True,
     needs_types=False,
+    has_metadata=False,
 )
 
 # Options and messages list the formats in this order.
@@ -94,12 +108,31 @@ FORMATS: dict[str, FormatTraits] = {
             name="npz",
             title="npz",
             suffixes=(".npz",),
+            magic=(b"PK\x03\x04", b"PK\x05\x06"),
+            reader="padmask.formats.npz_reader:NpzReader",
             writer="padmask.formats.npz:NpzWriter",
             needs_types=False,
-            keeps_others=False,
+            keeps="padmask.formats.scalar_numbers:why_no_number",
+            describe="padmask.formats.scalar_numbers:describe_left_out",
+            has_metadata=False,
             is_ragged=False,
             length_column="length",
             bool_bytes=1,
+        ),
+        FormatTraits(
+            name="npy",
+            title="npy",
+            suffixes=(".npy",),
+            reader="padmask.formats.npy_folder:NpyFolderReader",
+            writer="padmask.formats.npy_folder:NpyFolderWriter",
+            needs_types=False,
+            keeps="padmask.formats.scalar_numbers:why_no_number",
+            describe="padmask.formats.scalar_numbers:describe_left_out",
+            has_metadata=False,
+            is_ragged=False,
+            length_column="length",
+            bool_bytes=1,
+            is_folder=True,
         ),
     )
 }
@@ -115,7 +148,7 @@ def names_of(formats: Iterable[FormatTraits]) -> list[str]:
     """Return the names of formats, as used in options.
 
     >>> names_of(input_formats())
-    ['jsonl', 'parquet', 'arrow']
+    ['jsonl', 'parquet', 'arrow', 'npz', 'npy']
     """
     return [traits.name for traits in formats]
 

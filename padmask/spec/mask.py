@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from padmask.errors import SpecError
-from padmask.spec.checks import check_fields, flag, one_of, optional, pairs_of, string
+from padmask.spec.checks import check_fields, flag, one_of, optional, pairs_of, string, strings
 
 Polarity = Literal["real", "padding"]
 
@@ -24,6 +24,9 @@ ADDITIVE_DTYPES = ("float32", "float64")
 POSITION_IDS = "position_ids"
 
 LABELS = "labels"
+
+# Options that add columns of positions and labels.
+MADE_OPTIONS = ("position_ids", "labels_from")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +57,10 @@ class Dialect:
                 "number. Remove the polarity, or use a binary mask.",
                 options=["mask_polarity", "mask_kind"],
             )
+
+
+# The dialect of Keras and Hugging Face: bools, or 0 and 1, with True at real tokens.
+TRUE_AT_TOKENS = Dialect()
 
 
 def asked_dialect(polarity: Polarity | None, kind: MaskKind | None) -> Dialect | None:
@@ -95,8 +102,8 @@ class MaskSpec:
             padding. True means `"position_ids"`. If None, no such column is added.
         labels_from: name of the padded column that is copied to a new column `labels`, with -100 at padding.
             True means the first padded column. If None, no labels are added.
-        if_missing: whether `position_ids` and `labels_from` have no effect if the input has columns of these
-            names, instead of raising an error.
+        if_missing: options of `position_ids` and `labels_from` that have no effect if the input already has
+            the column that they add. Other options raise an error in this case.
 
     Raises:
         SpecError: an argument is not valid, two columns have the same name, or the dtype does not fit the
@@ -114,13 +121,15 @@ class MaskSpec:
     kind: MaskKind = "binary"
     position_ids: str | bool | None = None
     labels_from: str | bool | None = None
-    if_missing: bool = False
+    if_missing: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.dtype is not None:
             one_of("mask dtype", self.dtype, MASK_DTYPES, "mask_dtype")
         check_fields(self, column=optional(string), length_column=optional(string), overwrite=flag)
-        check_fields(self, named=optional(flag), allow_padded=flag, own=pairs_of, if_missing=flag)
+        check_fields(self, named=optional(flag), allow_padded=flag, own=pairs_of, if_missing=strings)
+        for name in self.if_missing:
+            one_of("if_missing", name, MADE_OPTIONS)
         for _, name in self.own:
             string("own", name)
         object.__setattr__(

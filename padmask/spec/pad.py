@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from padmask.errors import SpecError
-from padmask.spec.batches import BATCH, SOURCE_ROW, BatchSpec
+from padmask.spec.batches import BATCH, SHAPE_OPTIONS, SOURCE_ROW, BatchSpec
 from padmask.spec.checks import (
     as_int,
     at_least,
@@ -135,6 +135,10 @@ class PadSpec:
         if self.own_lengths:
             refuse_with_own_lengths(self.windows, self.end_columns)
         multiple = self.pad_to_multiple_of
+        if self.batches is not None:
+            others = ("own_lengths", self.own_lengths), ("buckets", self.buckets is not None)
+            other = next((name for name, is_set in others if is_set), "")
+            self.batches.refuse_conflicts(self.maxlen, multiple, other)
         if isinstance(self.maxlen, str):
             percentile = percentile_of(self.maxlen)
             if self.maxlen != "longest" and not (percentile and 0 < float(percentile) <= 100):
@@ -170,9 +174,20 @@ class PadSpec:
         return tuple(dict.fromkeys(end for end in (self.keep_first, self.keep_last) if isinstance(end, str)))
 
     @property
+    def has_no_maxlen(self) -> bool:
+        """Whether no row is truncated, because each batch is padded to its own longest row."""
+        return self.batches is not None and self.maxlen == "longest"
+
+    @property
     def reorders(self) -> bool:
         """Whether output rows may have another order than the source rows."""
         return self.buckets is not None or self.batches is not None
+
+    @property
+    def shape(self) -> str:
+        """Name of the shape of the rows that adds columns, as in `SHAPE_OPTIONS`; `""` if there is none."""
+        shapes = [name for name in SHAPE_OPTIONS if getattr(self, name) is not None]
+        return shapes[0] if shapes else ""
 
     @property
     def added_columns(self) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from padmask.errors import SpecError
 from padmask.spec.checks import check_fields, flag, optional, string
+from padmask.spec.mask import Dialect, MaskKind, Polarity, asked_dialect
 from padmask.spec.pad import Side
 from padmask.spec.sides import checked_side
 
@@ -18,14 +19,18 @@ class UnpadSpec:
     False
 
     Args:
-        mask_column: name of the mask column. Each row is a list of bools, or of 0 and 1. True or 1 is a real
-            token. If None, the column that the metadata specify is used, else `mask` or `attention_mask`.
+        mask_column: name of the mask column. Each row is a list of bools or numbers. If None, the
+            column that the metadata specify is used, else `mask`, `attention_mask` or another usual name.
         length_column: name of the column that contains the number of tokens in each row. If None, the column
             is found from the metadata. If there is also a mask, both must agree.
         padding: side of the padding, used only if there is no mask. If None, the side in the metadata is
             used.
         keep_mask: whether to keep the mask and length columns. The padding is also removed from the mask,
             unless other columns with the same mask stay padded.
+        mask_polarity: which positions of a binary mask are True or 1: `"real"` tokens or `"padding"`. If
+            None, the metadata decide, else the name of the mask: a `key_padding_mask` is True at padding.
+        mask_kind: `"binary"` for bools or 0 and 1, `"additive"` for 0 and large negative numbers. If None,
+            the metadata decide, else `"binary"`.
         join_windows: whether to join windows to their source rows if the input has the columns that locate
             windows.
     """
@@ -35,6 +40,8 @@ class UnpadSpec:
     padding: Side | None = None
     keep_mask: bool = False
     join_windows: bool = True
+    mask_polarity: Polarity | None = None
+    mask_kind: MaskKind | None = None
 
     def __post_init__(self) -> None:
         check_fields(
@@ -45,9 +52,15 @@ class UnpadSpec:
             keep_mask=flag,
             join_windows=flag,
         )
+        asked_dialect(self.mask_polarity, self.mask_kind)
         if self.mask_column is not None and self.mask_column == self.length_column:
             raise SpecError(
                 f"Column {self.mask_column!r} cannot be both the mask and the length column. Choose "
                 "different columns.",
                 options=["mask_column", "length_column"],
             )
+
+    @property
+    def dialect(self) -> Dialect | None:
+        """The requested dialect of the mask; None if none is requested."""
+        return asked_dialect(self.mask_polarity, self.mask_kind)

@@ -139,6 +139,8 @@ def recognize(start: bytes, *, typed: bool = False) -> ForeignFormat | None:
         start: first bytes of the decompressed file. Text must end with a complete line.
         typed: whether the input format is Parquet or Arrow. padmask does not decompress such files.
     """
+    if _is_npz(start):
+        return None
     for format_ in (*_BINARY, *(_COMPRESSED if typed else ())):
         if start.startswith(tuple(format_.magic)):
             return format_
@@ -150,6 +152,13 @@ def recognize(start: bytes, *, typed: bool = False) -> ForeignFormat | None:
     if start[5:8] == bytes(3) and start[12:13] == b"\n":
         return _TFRECORD
     return _recognize_text(start)
+
+
+def _is_npz(start: bytes) -> bool:
+    """Return whether a zip archive starts with a NumPy array. padmask reads such archives."""
+    # A zip entry has the length of its file name at byte 26, and the name at byte 30.
+    name = start[30 : 30 + int.from_bytes(start[26:28], "little")]
+    return start.startswith(b"PK\x03\x04") and name.endswith(b".npy")
 
 
 def _recognize_text(start: bytes) -> ForeignFormat | None:

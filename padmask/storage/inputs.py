@@ -12,11 +12,12 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from padmask.errors import AccessError, DataError, SpecError, join_few
+from padmask.storage.array_folder import is_array_folder
 from padmask.storage.data_files import DataFiles, choose_data_files
 from padmask.storage.foreign_formats import how_to_convert
 from padmask.storage.glob import expand, files_in, fixed_part, is_pattern, matches
 from padmask.storage.manifest_file import sizes_in
-from padmask.storage.names import MANIFEST, REPLACING, UNFINISHED, hive_keys
+from padmask.storage.names import MANIFEST, REPLACING, UNFINISHED, hive_keys, is_folder_format
 from padmask.storage.remote import (
     RemoteFile,
     list_remote,
@@ -173,7 +174,9 @@ def _find_one(path: str) -> InputFiles:
         return _find_remote(parse_url(path))
     if path == "-":
         return InputFiles([InputFile(path, "stdin")])
-    if os.path.isdir(path):
+    if is_folder_format(path) and is_array_folder(path):
+        path = path.rstrip("/")
+    elif os.path.isdir(path):
         return _find_in_folder(path)
     if is_pattern(path) and not os.path.lexists(path):
         return _find_matching(path)
@@ -418,7 +421,7 @@ def _unlisted(names: Iterable[str], prefix: str, listed: Collection[str]) -> set
 
 
 def _split(pattern: Url) -> tuple[Url, list[str]]:
-    """Split a remote pattern into the folder before the first wildcard, and the parts of the other path."""
+    """Split a remote pattern: the folder before the first wildcard, and the parts of the remaining path."""
     base = Url(pattern.scheme, pattern.authority, fixed_part(pattern.path), pattern.query)
     return base, pattern.path.removeprefix(base.path).strip("/").split("/")
 

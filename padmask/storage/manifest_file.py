@@ -59,6 +59,7 @@ class ManifestEntry(msgspec.Struct):
     version: str
     fault: str
     late: tuple[str, ...] = ()
+    column_notes: dict[str, str] = {}
 
 
 class ManifestLength(msgspec.Struct):

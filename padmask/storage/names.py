@@ -35,6 +35,16 @@ def format_of(path: str) -> FormatTraits | None:
     return _format_of_suffix(suffix)
 
 
+def is_folder_format(path: str) -> bool:
+    """Return whether the suffix of a path, without a final slash, is that of a format of folders.
+
+    >>> is_folder_format("out.npy/"), is_folder_format("out.npz"), is_folder_format("out/")
+    (True, False, False)
+    """
+    found = format_of(path.rstrip("/"))
+    return found is not None and found.is_folder
+
+
 def _format_of_suffix(suffix: str) -> FormatTraits | None:
     suffix = suffix.lower()
     return next((traits for traits in FORMATS.values() if suffix in traits.suffixes), None)
@@ -75,7 +85,7 @@ def is_data(name: str) -> bool:
     """
     hidden = any(part[0] in "._" for part in name.split("/") if part)
     found = None if hidden else format_of(name)
-    return found is not None and found.reader is not None
+    return found is not None and found.reader is not None and not found.is_folder
 
 
 def is_surely_data(name: str) -> bool:

@@ -32,11 +32,14 @@ class LimitedStream:
         limit: maximum number of bytes; None for no limit.
         output: name of the output, for messages.
         options: options that make the output smaller, for messages.
+        written: number of bytes that other files of the output have.
     """
 
-    def __init__(self, stream: BinaryIO, limit: int | None, output: str, options: str) -> None:
+    def __init__(
+        self, stream: BinaryIO, limit: int | None, output: str, options: str, written: int = 0
+    ) -> None:
         self._stream, self._limit, self._output, self._options = stream, limit, output, options
-        self._written = 0
+        self._written = written
 
     def write(self, data: Any) -> int:
         self._written += memoryview(data).nbytes
@@ -76,7 +79,7 @@ def open_output(
     if path == "-":
         if sys.stdout is None:
             raise OutputError("stdout is closed. Specify an output file with -o.")
-        with _write_errors("stdout"):
+        with output_errors("stdout"):
             stream = stdout_bytes()
             yield stream
             stream.flush()
@@ -87,16 +90,16 @@ def open_output(
     descriptor = descriptor_of(path)
     if descriptor is not None:
         # The descriptor is duplicated, because opening the file again would write at its beginning.
-        with _write_errors(path), os.fdopen(os.dup(descriptor), "wb") as stream:
+        with output_errors(path), os.fdopen(os.dup(descriptor), "wb") as stream:
             yield stream
         return
     if is_written_in_place(path):
         # padmask writes to a regular file directly only if another process has the file open. It then appends
         # to the file.
-        with _write_errors(path), open(path, "ab" if stat.S_ISREG(mode) else "wb") as stream:
+        with output_errors(path), open(path, "ab" if stat.S_ISREG(mode) else "wb") as stream:
             yield stream
         return
-    with _write_errors(path, shown), _replaced(path, mode, sealed) as stream:
+    with output_errors(path, shown), _replaced(path, mode, sealed) as stream:
         yield stream
 
 
@@ -107,7 +110,7 @@ def _uploaded(url: Url, sealed: Callable[[int], None] | None, shown: Url) -> Ite
     # The system removes an unnamed file even if the process is killed, but reading it requires /proc.
     unnamed = os.path.isdir("/proc/self/fd")
     with (tempfile.TemporaryFile if unnamed else tempfile.NamedTemporaryFile)(prefix="padmask-") as stream:
-        with _write_errors(tempfile.gettempdir()):
+        with output_errors(tempfile.gettempdir()):
             yield cast(BinaryIO, stream)
             stream.flush()
             if sealed is not None:
@@ -116,7 +119,7 @@ def _uploaded(url: Url, sealed: Callable[[int], None] | None, shown: Url) -> Ite
 
 
 @contextmanager
-def _write_errors(path: str, shown: str | None = None) -> Iterator[None]:
+def output_errors(path: str, shown: str | None = None) -> Iterator[None]:
     """Convert write errors to OutputError. The message contains `shown`, or `path` if `shown` is None."""
     try:
         yield
@@ -133,7 +136,7 @@ def _replaced(path: str, mode: int, sealed: Callable[[int], None] | None) -> Ite
     """Open a temporary file in the folder of `path`, and rename it to `path` if the block succeeds."""
     # If the path is a link, its target is replaced.
     target = os.path.realpath(path)
-    descriptor, temporary = _create_temporary(target, path)
+    descriptor, temporary = create_temporary(target, path)
     try:
         with os.fdopen(descriptor, "wb") as stream:
             yield stream
@@ -143,8 +146,8 @@ def _replaced(path: str, mode: int, sealed: Callable[[int], None] | None) -> Ite
                 sealed(descriptor)
             os.fchmod(descriptor, stat.S_IMODE(mode) if mode else 0o666 & ~umask(os.path.dirname(target)))
             if temporary is None:
-                temporary = _temporary_name(target)
-                _link_descriptor(descriptor, temporary)
+                temporary = temporary_name(target)
+                link_descriptor(descriptor, temporary)
         try:
             os.replace(temporary, target)
         except OSError as error:
@@ -154,10 +157,10 @@ def _replaced(path: str, mode: int, sealed: Callable[[int], None] | None) -> Ite
             with suppress(OSError):
                 os.unlink(temporary)
         raise
-    _sync_folder(os.path.dirname(target))
+    sync_folder(os.path.dirname(target))
 
 
-def _create_temporary(target: str, path: str) -> tuple[int, str | None]:
+def create_temporary(target: str, path: str) -> tuple[int, str | None]:
     """Create a private file in the folder of `target`. The file has no name if the file system supports this.
 
     The system removes an unnamed file even if the process is killed.
@@ -170,7 +173,7 @@ def _create_temporary(target: str, path: str) -> tuple[int, str | None]:
         with suppress(OSError):
             if _can_link_unnamed(folder):
                 return os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600), None
-        temporary = _temporary_name(target)
+        temporary = temporary_name(target)
         return os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600), temporary
     except OSError as error:
         shown = os.path.dirname(path) or folder
@@ -190,7 +193,7 @@ def _can_link_unnamed(folder: str) -> bool:
     probe = os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
     name = os.path.join(folder, f".padmask-{os.urandom(8).hex()}.tmp")
     try:
-        _link_descriptor(probe, name)
+        link_descriptor(probe, name)
         return True
     finally:
         # A signal may arrive right after the link, so the file is removed in a finally block.
@@ -199,7 +202,7 @@ def _can_link_unnamed(folder: str) -> bool:
         os.close(probe)
 
 
-def _link_descriptor(descriptor: int, path: str) -> None:
+def link_descriptor(descriptor: int, path: str) -> None:
     """Give an open unnamed file a path."""
     # os.link follows the link /proc/self/fd/N to the open file only if it receives a folder descriptor.
     folder = os.open("/proc/self/fd", os.O_RDONLY)
@@ -212,14 +215,14 @@ def _link_descriptor(descriptor: int, path: str) -> None:
         os.close(folder)
 
 
-def _temporary_name(target: str) -> str:
+def temporary_name(target: str) -> str:
     """Return an unused path in the folder of `target`. The name is hidden, so readers skip the file."""
     folder, name = os.path.split(target)
     # The name of the target may have the maximum length, so the new name uses only its start.
     return os.path.join(folder, f".{name[:64]}.{os.urandom(8).hex()}.tmp")
 
 
-def _sync_folder(folder: str) -> None:
+def sync_folder(folder: str) -> None:
     """Flush a folder to disk if the file system supports this, so that a rename survives a power failure."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)

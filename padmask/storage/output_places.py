@@ -6,6 +6,7 @@ import os
 import re
 import stat
 
+from padmask.storage.names import is_folder_format
 from padmask.storage.remote import is_remote_folder
 from padmask.storage.urls import is_url, local_path, parse_url
 
@@ -39,11 +40,15 @@ def _open_file_of(path: str) -> tuple[str | None, int | None]:
 
 
 def names_a_folder(path: str) -> bool:
-    """Return whether an output path ends in a slash or is an existing folder.
+    """Return whether an output path is a folder of shards: it ends in a slash or is an existing folder.
+
+    A folder with the suffix of a format, such as `out.npy/`, is one output.
 
     >>> names_a_folder("padded/"), names_a_folder("padded.parquet"), names_a_folder("-")
     (True, False, False)
     """
+    if is_folder_format(path):
+        return False
     if is_url(path) and local_path(path) == path:
         url = parse_url(path)
         return url.path.endswith("/") or not url.path or is_remote_folder(url)
@@ -67,4 +72,5 @@ def is_written_in_place(path: str) -> bool:
     (True, False)
     """
     mode = mode_of(path)
-    return _open_file_of(path)[1] is not None or (mode != 0 and not stat.S_ISREG(mode))
+    is_ordinary = stat.S_ISREG(mode) or stat.S_ISDIR(mode)
+    return _open_file_of(path)[1] is not None or (mode != 0 and not is_ordinary)

@@ -19,6 +19,7 @@ from typing import IO, Any, BinaryIO, cast
 
 from padmask.errors import AccessError, os_error_remedy
 from padmask.spec.formats import DEFAULT_FORMAT, FORMATS, FormatTraits
+from padmask.storage.array_folder import folder_size, folder_version
 from padmask.storage.blank_lines import filled_lines, is_blank
 from padmask.storage.inputs import InputFile, list_inputs
 from padmask.storage.remote import (
@@ -82,9 +83,15 @@ class Source:
         if is_url(self.path):
             return False
         try:
-            return not stat.S_ISREG(os.stat(self.path).st_mode)
+            mode = os.stat(self.path).st_mode
+            return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
         except OSError as error:
             raise unreadable(self.path, error) from None
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether the input is a folder of arrays."""
+        return self.path != "-" and not is_url(self.path) and os.path.isdir(self.path)
 
     @property
     def once(self) -> bool:
@@ -98,6 +105,8 @@ class Source:
         if url is not None:
             self.stored = self.stored or _look_up(url)
             return self.stored.size
+        if self.is_folder:
+            return folder_size(self.path)
         return None if self.is_pipe else os.stat(self.path).st_size
 
     def version(self) -> tuple[int, ...] | None:
@@ -105,6 +114,8 @@ class Source:
         url = self.url
         if url is not None:
             return _look_up(url).version
+        if self.is_folder:
+            return folder_version(self.path)
         file = self.status()
         if file is None:
             return None

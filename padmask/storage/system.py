@@ -80,8 +80,8 @@ def umask(folder: str) -> int:
     """Return the umask of the process without changing it. A change would affect other threads.
 
     Args:
-        folder: existing folder. If the system does not report the umask, the umask is found from a temporary
-            file in this folder.
+        folder: existing folder. If the system does not report the umask, this function reads the mode of a
+            temporary file in the folder.
     """
     try:
         with open("/proc/self/status", "rb") as status:

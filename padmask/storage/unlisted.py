@@ -54,7 +54,8 @@ def _is_below(path: str, folder: str) -> bool:
 def _names_in(manifest: str) -> Collection[str] | None:
     """Return the names that a manifest lists; None if the manifest is not valid.
 
-    The check of an input folder reports an invalid manifest. For patterns, invalid manifests are ignored.
+    An invalid manifest raises no error here. If the input is a folder, another check reports the manifest. If
+    the input is a pattern, the manifest is ignored.
     """
     try:
         return sizes_in(manifest)

@@ -76,7 +76,7 @@ class Url:
         return f"{self.scheme}://{self.authority}/{path}" + (f"?{self.query}" if self.query else "")
 
     def child(self, name: str) -> Url:
-        """Return the address of a name below this address."""
+        """Return the address of a file below this address. `name` is the relative path of the file."""
         return replace(self, path=f"{self.path.rstrip('/')}/{name}".lstrip("/"))
 
 

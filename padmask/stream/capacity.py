@@ -7,7 +7,6 @@ on the row lengths and on maxlen.
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -94,6 +93,9 @@ def predict_bytes(lengths: LengthStats, plan: Plan, spec: PadSpec, widths: Posit
     segments = make_segments(np.array(list(lengths.counts), dtype=np.int64), plan, spec)
     rows = np.array(list(lengths.counts.values()), dtype=np.int64)[segments.row_sources]
     kept, places = int((segments.row_lengths * rows).sum()), int(rows.sum()) * plan.maxlen
+    if spec.batches is not None:
+        # Batches have so little padding that the tokens determine the size.
+        places = kept
     return int(kept * widths.real + (places - kept) * widths.padding)
 
 
@@ -104,7 +106,7 @@ def available_bytes(output: str, max_bytes: int | None) -> int | None:
     if (
         "://" in output
         or output == "-"
-        or (os.path.exists(output) and not stat.S_ISREG(os.stat(output).st_mode))
+        or (os.path.exists(output) and not (os.path.isfile(output) or os.path.isdir(output)))
     ):
         return None
     free = free_disk(output)

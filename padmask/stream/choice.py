@@ -32,7 +32,7 @@ _FIRST_VECTOR = (
 
 # Names of masks of padding in other libraries. Masks of prompts or answers mark tokens.
 _MARKS_PADDING = re.compile(
-    r"((input|src|source|token|tokens|text|seq|sequence|valid|pad|padding|key_padding)_?|.*attention_?)masks?"
+    r"((input|src|source|token|tokens|text|seq|sequence|valid|pad|padding)_?|.*attention_?)masks?"
 )
 
 # Whether rows are padded, or only checked.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +13,30 @@ from padmask.core.columns import IGNORED_LABEL, PadColumn, is_label
 from padmask.core.plan import Positions, Segments
 from padmask.core.ragged import Ragged
 from padmask.core.shared_ends import SharedEnds
+from padmask.core.table import ColumnGroup
 from padmask.spec.pad import Side
 from padmask.stream.ledger import Ledger
+
+
+def count_padded(
+    ragged: Mapping[str, Ragged], groups: Sequence[tuple[ColumnGroup, Segments]], shared: SharedEnds
+) -> Ledger:
+    """Return a ledger with the counts of padded rows.
+
+    Args:
+        ragged: source rows of each padded column.
+        groups: columns that are padded together, with the positions of their tokens.
+        shared: the tokens with which most rows start and end.
+    """
+    group, segments = groups[0]
+    labels_lost = sum(
+        labels_lost_in(ragged[column.name], column, its) for group, its in groups for column in group.columns
+    )
+    cut = sum(int((its.source_lengths - its.kept_tokens()).sum()) for _, its in groups[1:])
+    first = ragged[group.columns[0].name]
+    counts = count_written(segments, labels_lost)
+    counts += count_lost_ends(first, shared, segments, group.spec.truncating)
+    return replace(counts, own_tokens_lost=cut)
 
 
 def count_written(segments: Segments, labels_lost: int) -> Ledger:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cache
 
@@ -14,14 +14,18 @@ from padmask.core.first_rows import FirstRows
 from padmask.core.padding import FirstRowsOf
 from padmask.formats.contract import Wanted
 from padmask.formats.dataset import Dataset
+from padmask.spec.mask import Dialect
 
 
-def read_first_rows(dataset: Dataset, names: Iterable[str]) -> FirstRows:
+def read_first_rows(
+    dataset: Dataset, names: Iterable[str], dialects: Mapping[str, Dialect] | None = None
+) -> FirstRows:
     """Return the lengths and masks of list columns in the first rows.
 
     Args:
         dataset: the data.
         names: names of the columns. Columns that are not lists are ignored.
+        dialects: dialects of masks by column name. Other masks have the usual dialect of their name.
     """
     schema = dataset.schema()
     known = set(list_names(schema))
@@ -29,7 +33,7 @@ def read_first_rows(dataset: Dataset, names: Iterable[str]) -> FirstRows:
     if not fields:
         return FirstRows({}, {})
     wanted = Wanted(pa.schema(fields), dtype_requested=[field.name for field in fields])
-    rows = FirstRows.of(batch.columns for batch in dataset.look(wanted))
+    rows = FirstRows.of((batch.columns for batch in dataset.look(wanted)), dialects)
     # A JSON field has the type of its values, so a list column has values, even if none of them is valid.
     return replace(rows, empty=()) if dataset.format.is_text else rows
 

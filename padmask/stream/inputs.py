@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 
 import pyarrow as pa
 
+from padmask.core.dialects import dialect_in_words, dialect_options
 from padmask.core.foreign_metadata import lost_class_names
 from padmask.core.plan import Plan
 from padmask.core.table import padded_schema
@@ -26,6 +28,7 @@ from padmask.storage.conflicts import (
 )
 from padmask.storage.data_files import split_of
 from padmask.storage.inputs import InputFiles, find_inputs
+from padmask.storage.names import is_folder_format
 from padmask.storage.output_places import descriptor_of, is_written_in_place
 from padmask.storage.source import sources_of
 from padmask.storage.urls import checked_path, checked_paths, display_path, is_url, refuse_mistyped
@@ -44,16 +47,24 @@ def data_notes(dataset: Dataset, job: Job, format_: FormatTraits, limit: int | N
     """
     return (
         *job.beside.notes,
+        *_dialect_notes(job, format_),
         *dataset.notes,
         *pad_value_notes([column for group in job.groups for column in group.columns], format_),
         *end_notes(dataset, limit),
         *unlisted_notes(dataset),
-        *(
-            class_name_notes(dataset, _written(job) if format_.needs_types else None, format_)
-            if format_.keeps_others
-            else _left_out(dataset, job, format_)
-        ),
+        *class_name_notes(dataset, _written(job) if format_.has_metadata else None, format_, job.left_out),
     )
+
+
+def _dialect_notes(job: Job, format_: FormatTraits) -> Iterator[str]:
+    """Yield a warning for each mask whose dialect neither the format nor the name of the mask shows."""
+    for group in job.groups if format_.is_text else ():
+        mask = group.mask
+        if mask.column is not None and (options := dialect_options(mask.column, mask.dialect)):
+            yield (
+                f"{format_.title} does not store that {mask.column!r} is {dialect_in_words(mask.dialect)}. "
+                f"To unpad, inspect or verify the output, use {shlex.join(options)}"
+            )
 
 
 def _written(job: Job) -> pa.Schema:
@@ -63,18 +74,22 @@ def _written(job: Job) -> pa.Schema:
     return padded_schema(job.wanted.schema, groups, job.fixed_size, job.dropped)
 
 
-def class_name_notes(dataset: Dataset, written: pa.Schema | None, format_: FormatTraits) -> tuple[str, ...]:
+def class_name_notes(
+    dataset: Dataset, written: pa.Schema | None, format_: FormatTraits, left_out: Collection[str] = ()
+) -> tuple[str, ...]:
     """Return a warning if class label names of the input are missing from the output.
 
     Args:
         dataset: the data.
         written: columns of the output, with metadata; None for a format without metadata.
         format_: format of the output.
+        left_out: names of columns that are not in the output.
     """
     lost = {} if dataset.format.is_text else lost_class_names(dataset.schemas().values(), written)
     if written is None:
         return _lost_names(
-            list(lost), f"{format_.title} cannot store class label names. Write Parquet or Arrow"
+            [name for name in lost if name not in left_out],
+            f"{format_.title} cannot store class label names. Write Parquet or Arrow",
         )
     changed = [name for name, differ in lost.items() if not differ]
     return (
@@ -86,18 +101,6 @@ def class_name_notes(dataset: Dataset, written: pa.Schema | None, format_: Forma
 def _lost_names(columns: Sequence[str], why: str) -> tuple[str, ...]:
     named = join_few(list(map(repr, columns)))
     return (f"the class label names of {named} are not in the output: {why}",) if columns else ()
-
-
-def _left_out(dataset: Dataset, job: Job, format_: FormatTraits) -> tuple[str, ...]:
-    padded = {column.name for group in job.groups for column in group.columns}
-    names = [name for name in dataset.schema().names if name not in (*padded, *job.mask.names, *job.dropped)]
-    if not names:
-        return ()
-    verb = "is" if len(names) == 1 else "are"
-    return (
-        f"{format_.title} files contain only the padded columns, so {', '.join(map(repr, names))} {verb} not "
-        "written. Write Parquet to keep all columns.",
-    )
 
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
@@ -123,7 +126,9 @@ def check_paths(
     output_path = checked_path(output)
     if rejects is not None:
         refuse_mistyped(rejects)
-    if output_path.endswith("/") or os.path.isdir(output_path):
+    if is_folder_format(output_path):
+        output_path = _checked_folder(output_path)
+    elif output_path.endswith("/") or os.path.isdir(output_path):
         raise SpecError(
             f"{display_path(output_path)!r} is a folder, but the output is one file. Specify a file."
         )
@@ -134,6 +139,27 @@ def check_paths(
     refuse_shared_place(outputs)
     refuse_inside(outputs, paths)
     return paths, output_path
+
+
+def _checked_folder(path: str) -> str:
+    """Return the path of an output folder of arrays, without a final slash.
+
+    Raises:
+        SpecError: the path has no final slash, or is an address.
+    """
+    if is_url(path):
+        raise SpecError(
+            f"{display_path(path)!r} is remote, but padmask writes folders of npy files only to local disks. "
+            "Write a local folder and copy it, or write .npz.",
+            options=["output"],
+        )
+    if not path.endswith("/") and not os.path.isdir(path):
+        raise SpecError(
+            f"{path!r} could hold only one column. For a folder with one .npy file for each column, end the "
+            "path with /. For one file, write .npz.",
+            options=["output"],
+        )
+    return path.rstrip("/")
 
 
 @contextmanager

@@ -144,6 +144,7 @@ class Job:
         late: finder of late columns: columns that have no values in the first rows, but have values in later
             rows.
         watched: names of masks in which a 0 in a later row means that the row is padded.
+        left_out: columns that the output format cannot store, each with the reason.
     """
 
     columns: Sequence[PadColumn]
@@ -159,6 +160,7 @@ class Job:
     unwritten: tuple[str, ...] = ()
     late: LateFields | None = None
     watched: tuple[str, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def added(self) -> tuple[str, ...]:

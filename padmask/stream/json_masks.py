@@ -14,6 +14,7 @@ from padmask.core.unpad_table import blame_column, read_mask_column
 from padmask.errors import Fault
 from padmask.formats.jsonl.reader import Object
 from padmask.formats.jsonl.tokens import read_sequences
+from padmask.spec.mask import TRUE_AT_TOKENS, Dialect
 
 # Maximum size of the cached mask texts, in bytes.
 CACHE_BYTES = 1 << 22
@@ -25,10 +26,11 @@ class MaskTexts:
     Args:
         name: name of the mask column.
         type_: list type of the mask column.
+        dialect: dialect of the mask.
     """
 
-    def __init__(self, name: str, type_: pa.DataType) -> None:
-        self._name, self._type = name, type_
+    def __init__(self, name: str, type_: pa.DataType, dialect: Dialect = TRUE_AT_TOKENS) -> None:
+        self._name, self._type, self._dialect = name, type_, dialect
         self._seen: Mapping[bytes, tuple[int, int, int, Fault | None]] = {}
 
     def read(self, objects: Sequence[Object]) -> tuple[Segments, list[Fault]]:
@@ -57,7 +59,7 @@ class MaskTexts:
 
     def _read(self, texts: Sequence[bytes]) -> dict[bytes, tuple[int, int, int, Fault | None]]:
         array, unread = read_sequences([msgspec.Raw(text) if text else None for text in texts], self._type)
-        segments, invalid = read_mask_column(array, self._name)
+        segments, invalid = read_mask_column(array, self._name, self._dialect)
         unread = blame_column(self._name, unread, "mask_column")
         first = {fault.row: fault for fault in [*reversed(invalid), *unread]}
         numbers = np.stack([segments.source_lengths, segments.starts, segments.counts], axis=1).tolist()

@@ -24,7 +24,7 @@ from padmask.formats.jsonl.writer import write_objects
 from padmask.spec.pad import FLOAT_DTYPES, INTEGER_DTYPES
 from padmask.stream.counts import count_written, rows_without_end
 from padmask.stream.job import Job
-from padmask.stream.late_fields import may_have_zero
+from padmask.stream.late_fields import may_mark_padding
 from padmask.stream.ledger import Ledger
 from padmask.stream.paddable_rows import PadTarget, RejectedRow
 
@@ -277,7 +277,7 @@ def _are_without_padding(objects: Sequence[dict[str, Any]], job: Job, lengths: P
     if job.ones is not None and not _are_ones([row.get(job.ones) for row in objects], lengths):
         return False
     return not any(
-        may_have_zero(row[name])
+        may_mark_padding(row[name], name)
         for name in job.watched
         if _any_has(objects, name)
         for row in objects

@@ -11,6 +11,7 @@ import pyarrow as pa
 from padmask.core.arrow_lists import is_sequence
 from padmask.core.columns import COMPANIONS, MASK_NAMES
 from padmask.core.companions import PER_TOKEN, ColumnChoice
+from padmask.core.dialects import usual_dialect
 from padmask.core.first_rows import FIRST_ROWS, FirstRows
 from padmask.core.later_masks import padded_rows
 from padmask.core.plan import Positions
@@ -122,7 +123,7 @@ def later_zeros(batch: Batch, name: str, lengths: Positions) -> list[int]:
     if batch.objects is not None:
         return zeros_in(batch.objects, name, lengths)
     names = batch.columns.schema.names
-    return padded_rows(batch.columns.column(name), lengths) if names.count(name) == 1 else []
+    return padded_rows(batch.columns.column(name), name, lengths) if names.count(name) == 1 else []
 
 
 def zeros_in(objects: Objects, name: str, lengths: Positions) -> list[int]:
@@ -131,18 +132,29 @@ def zeros_in(objects: Objects, name: str, lengths: Positions) -> list[int]:
     >>> zeros_in([{"mask": b"[1,1]"}, {}, {"mask": b"[1,0]"}], "mask", [2, 2, 2])
     [2]
     """
-    found = []
+    found, padding = [], 0 if usual_dialect(name).polarity == "real" else 1
     for row, fields in enumerate(objects):
-        mask = value_or_none(fields[name]) if name in fields and may_have_zero(fields[name]) else None
-        if isinstance(mask, list) and len(mask) == lengths[row] and None not in mask and 0 in mask:
+        mask = (
+            value_or_none(fields[name]) if name in fields and may_mark_padding(fields[name], name) else None
+        )
+        if isinstance(mask, list) and len(mask) == lengths[row] and None not in mask and padding in mask:
             found.append(row)
     return found
 
 
-def may_have_zero(text: Any) -> bool:
-    """Return whether JSON text may be a mask with a 0. This check does not parse the text."""
+def may_mark_padding(text: Any, name: str) -> bool:
+    """Return whether JSON text may be a mask that marks padding. This check does not parse the text.
+
+    >>> may_mark_padding(b"[true,false]", "mask"), may_mark_padding(b"[false]", "key_padding_mask")
+    (True, False)
+
+    Args:
+        text: the text.
+        name: name of the mask.
+    """
     mask = bytes(text)
-    return mask[:1] == b"[" and (b"0" in mask or b"false" in mask)
+    number, word = (b"0", b"false") if usual_dialect(name).polarity == "real" else (b"1", b"true")
+    return mask[:1] == b"[" and (number in mask or word in mask)
 
 
 _PARTICIPLES = {"pad": "padded", "check": "checked"}

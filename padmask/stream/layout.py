@@ -6,6 +6,7 @@ from padmask.core.made_columns import made_columns
 from padmask.core.plan import Plan
 from padmask.core.table import padded_schema
 from padmask.formats.contract import Layout
+from padmask.spec.batches import BATCH
 from padmask.stream.job import Job
 from padmask.stream.run import GROUP_POSITIONS
 
@@ -28,5 +29,9 @@ def make_layout(job: Job, plan: Plan) -> Layout:
     if job.mask.length_column is not None:
         shapes[job.mask.length_column] = ()
     shapes |= dict.fromkeys(job.spec.added_columns, ())
+    if job.spec.batches is not None:
+        ragged = [name for name, shape in shapes.items() if shape]
+        shapes = {name: shape for name, shape in shapes.items() if not shape}
+        return Layout(schema, shapes, GROUP_POSITIONS, ragged=ragged, groups=(BATCH, job.columns[0].name))
     widest = max(its.maxlen for _, its in groups)
     return Layout(schema, shapes, max(1, GROUP_POSITIONS // max(1, widest)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -31,7 +32,10 @@ class Ledger:
         labels_lost: number of labels other than -100 that are not in the output.
         own_tokens_lost: number of tokens lost from columns that have their own maxlen, by truncation or in
             dropped rows.
-        places: number of positions in the written rows, both tokens and padding (rows_written times maxlen).
+        places: number of positions in the written rows, both tokens and padding.
+        batches: number of batches of a token budget.
+        batches_short: number of batches that could hold more rows, but are the last of their sort window; or
+            whose number of rows is not a multiple.
     """
 
     rows_read: int = 0
@@ -49,6 +53,8 @@ class Ledger:
     labels_lost: int = 0
     own_tokens_lost: int = 0
     places: int = 0
+    batches: int = 0
+    batches_short: int = 0
 
     def __add__(self, other: Ledger) -> Ledger:
         names = (f.name for f in fields(self))
@@ -85,18 +91,24 @@ class PaddedRows:
     """The rows that a run padded: their counts, and the columns that first appeared in later rows.
 
     >>> PaddedRows(Ledger(rows_read=1)) + PaddedRows(Ledger(rows_read=2), ("labels",))
-    PaddedRows(ledger=Ledger(rows_read=3, ...), late=('labels',))
+    PaddedRows(ledger=Ledger(rows_read=3, ...), late=('labels',), column_notes={})
 
     Args:
         ledger: counts of rows and tokens.
         late: names of columns that have no values in the first rows, but one value per token in later rows.
+        column_notes: notes of the writer on columns, keyed by column name. If two files have different notes
+            on a column, the note that sorts last is kept.
     """
 
     ledger: Ledger = Ledger()
     late: tuple[str, ...] = ()
+    column_notes: Mapping[str, str] = field(default_factory=dict)
 
     def __add__(self, other: PaddedRows) -> PaddedRows:
-        return PaddedRows(self.ledger + other.ledger, tuple(sorted({*self.late, *other.late})))
+        notes = dict(self.column_notes)
+        for name, note in other.column_notes.items():
+            notes[name] = max(note, notes.get(name, ""))
+        return PaddedRows(self.ledger + other.ledger, tuple(sorted({*self.late, *other.late})), notes)
 
 
 @dataclass(frozen=True)
@@ -105,8 +117,9 @@ class PadResult:
 
     Args:
         ledger: counts of rows and tokens.
-        maxlen: length of every output row.
+        maxlen: length of every output row; in batches, the largest possible length of a row.
         maxlen_found: how maxlen was determined: `"given"`, `"longest"` or a percentile such as `"p95"`.
+            `"batches"` means that only `batch_tokens` limits the length.
         maxlen_exact: maxlen before rounding up to a multiple.
         padding: side of the padding.
         columns: names of the padded columns.
@@ -121,6 +134,7 @@ class PadResult:
         shared_end: token that most rows share at the truncated end; None if there is none. `Ledger.ends_lost`
             counts the rows that lost this token.
         truncating: side on which rows are truncated.
+        batch_tokens: maximum number of positions in a batch; None if the rows are not divided into batches.
     """
 
     ledger: Ledger
@@ -138,6 +152,7 @@ class PadResult:
     remarks: tuple[str, ...] = ()
     shared_end: int | None = None
     truncating: str = "post"
+    batch_tokens: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the contents of the `--report` file, as a dict for JSON."""

@@ -11,29 +11,29 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
-import pyarrow as pa
-
-from padmask.core.padding import check_names
 from padmask.core.plan import Plan, needs_survey
 from padmask.formats import output_format
 from padmask.spec.checks import or_default
 from padmask.spec.columns import Columns, as_list
+from padmask.spec.cuts import refuse_fixed_shapes
 from padmask.spec.files import FileOptions
 from padmask.spec.formats import FormatTraits
 from padmask.spec.mask import MaskSpec
 from padmask.spec.pad import PadSpec, RowPolicy
+from padmask.stream.batch_blocks import batch_blocks
 from padmask.stream.capacity import available_bytes, refuse_zero_maxlen
 from padmask.stream.inputs import Paths, check_paths, data_notes, open_dataset
-from padmask.stream.job import Job, PadRequest, make_job
+from padmask.stream.job import Job, PadRequest
 from padmask.stream.json_text import can_pad_as_text
-from padmask.stream.late_fields import late_notes
 from padmask.stream.layout import make_layout
 from padmask.stream.ledger import PaddedRows, PadResult
+from padmask.stream.other_columns import length_copies, make_output_job
 from padmask.stream.overlap import ordered_map
-from padmask.stream.paddable_rows import PaddableRows, PadTarget
+from padmask.stream.paddable_rows import PaddableBlock, PaddableRows, PadTarget
 from padmask.stream.passes import PadRun, survey, typed_job
 from padmask.stream.plans import choose_plan, positions_in_memory, rows_at_a_time
 from padmask.stream.progress import ProgressCallback
+from padmask.stream.result import make_result
 from padmask.stream.run import choose_threads, open_pool, open_sink
 
 
@@ -82,13 +82,14 @@ def pad_file(
     columns = as_list(columns)
     paths, output = check_paths(inputs, output, files.rejects)
     format_ = output_format(output, files.output_format)
+    refuse_fixed_shapes(spec, format_, files.fixed_size_list)
     with ExitStack() as stack:
         dataset = stack.enter_context(open_dataset(paths, output, files))
         typed = dataset.format.is_text and format_.needs_types
         if needs_survey(spec) or typed:
             dataset.spool(files.limit)
         asked = PadRequest(columns, spec, mask, policy)
-        job = make_job(dataset, asked, keep_others=format_.keeps_others)
+        job = make_output_job(dataset, asked, format_)
         job = replace(job, fixed_size=files.fixed_size_list)
         files = choose_threads(files, dataset.format, format_)
         as_text = dataset.format.is_text and format_.is_text and can_pad_as_text(job)
@@ -99,7 +100,7 @@ def pad_file(
         plan = choose_plan(job, measured, format_, limit, positions_in_memory(files, run.ahead))
         refuse_zero_maxlen(plan, measured.lengths if measured else None, dataset.name)
         padded = pad_rows_to_file(replace(run, job=typed_job(job, measured)), plan, output, format_)
-    return make_result(padded, plan, job, notes)
+    return make_result(padded, plan, job, format_, notes)
 
 
 def pad_rows_to_file(
@@ -121,27 +122,24 @@ def pad_rows_to_file(
         final_path: path or URL to which the caller moves the file later. Errors show this path.
     """
     job = run.job
-    copies = {}
-    if (always := format_.length_column) is not None:
-        # This format always contains the lengths under this name, and also under a requested name.
-        copies = {name: always for name in [job.mask.length_column] if name not in (None, always)}
-        job = replace(job, mask=replace(job.mask, length_column=always))
-        check_names(pa.schema([]), [column for group in job.groups for column in group.columns], job.mask)
-    layout = replace(make_layout(job, plan), copies=copies)
+    layout = replace(make_layout(job, plan), copies=length_copies(job, run.dataset, format_))
     step = rows_at_a_time(plan, run.files)
     written = PaddedRows()
     with open_sink(run, output, format_, layout, sealed, final_path) as sink:
         target = PadTarget(job, plan, sink.writer)
 
-        def pad(block: PaddableRows) -> tuple[Any, PaddableRows]:
+        def pad(block: PaddableBlock) -> tuple[Any, PaddableBlock]:
             return block.pad(target)
 
         longest = None if job.policy.overlong == "truncate" else plan.maxlen
         with run.rows("padding", longest) as all_rows:
-            blocks = _split(all_rows, job, plan, step)
+            blocks: Iterator[PaddableBlock] = _split(all_rows, job, plan, step)
+            if job.spec.batches is not None:
+                blocks = batch_blocks(all_rows, job, plan)
             for encoded, done in ordered_map(run.pool, pad, blocks, run.ahead):
                 sink.write(encoded, done.refused)
                 written += PaddedRows(done.ledger, tuple(done.late))
+    written += PaddedRows(column_notes=sink.column_notes)
     if not written.ledger.balanced:
         raise AssertionError(f"The row counts of padmask are inconsistent. Please report this: {written}")
     return written
@@ -154,21 +152,3 @@ def _split(all_rows: Iterator[PaddableRows], job: Job, plan: Plan, size: int) ->
         # Rejecting rows later does not change the number of rows that were read.
         yield from rows.split(job, plan, size, read)
         read += rows.ledger.rows_read
-
-
-def make_result(padded: PaddedRows, plan: Plan, job: Job, notes: tuple[str, ...]) -> PadResult:
-    """Return the result of a run, for reports and summaries."""
-    return PadResult(
-        padded.ledger,
-        plan.maxlen,
-        plan.found,
-        plan.exact,
-        job.spec.padding,
-        tuple(column.name for column in job.columns),
-        dict(job.beside.unpadded),
-        (*notes, *(late_notes(padded.late) if job.late is not None and job.late.reported else ())),
-        own={name: its.maxlen for name, its in plan.own.items()},
-        remarks=job.beside.remarks,
-        shared_end=job.beside.shared.cut_at(job.spec.truncating),
-        truncating=job.spec.truncating,
-    )

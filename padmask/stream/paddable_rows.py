@@ -42,8 +42,8 @@ class PadTarget:
     cache: dict[Any, Any] = field(default_factory=dict)
 
 
-class PaddableRows(Protocol):
-    """Rows to pad, as columns (`Rows`) or as JSON text (`TextRows`)."""
+class PaddableBlock(Protocol):
+    """Rows that are padded in one operation."""
 
     @property
     def ledger(self) -> Ledger:
@@ -56,6 +56,13 @@ class PaddableRows(Protocol):
     @property
     def late(self) -> Sequence[str]:
         """Names of columns that have no values in the first rows, but one value per token in later rows."""
+
+    def pad(self, target: PadTarget) -> tuple[Any, PaddableBlock]:
+        """Pad the rows. Return the encoded rows, and a copy of this object with the counts of the padding."""
+
+
+class PaddableRows(PaddableBlock, Protocol):
+    """Rows to pad, as columns (`Rows`) or as JSON text (`TextRows`)."""
 
     @property
     def consumed(self) -> int:
@@ -77,6 +84,3 @@ class PaddableRows(Protocol):
             size: maximum number of output rows in a block. A single source row may have more output rows.
             first: number of rows that were read before these rows.
         """
-
-    def pad(self, target: PadTarget) -> tuple[Any, PaddableRows]:
-        """Pad the rows. Return the encoded rows, and a copy of this object with the counts of the padding."""

@@ -9,6 +9,7 @@ from padmask.core.padding import Padding, check_padding, find_padding, read_grou
 from padmask.errors import quoted
 from padmask.formats.dataset import Dataset
 from padmask.spec.columns import Columns
+from padmask.spec.mask import Dialect
 from padmask.stream.first_rows import first_rows_of
 
 PLACES_UNKNOWN = (
@@ -17,13 +18,16 @@ PLACES_UNKNOWN = (
 )
 
 
-def find_dataset_padding(dataset: Dataset, columns: Columns, mask_column: str | None) -> Padding | None:
+def find_dataset_padding(
+    dataset: Dataset, columns: Columns, mask_column: str | None, dialect: Dialect | None = None
+) -> Padding | None:
     """Return the mask and length columns of a dataset; None if the dataset is not padded.
 
     Args:
         dataset: the data.
         columns: requested columns; None for all padded columns.
         mask_column: name of the requested mask column. If None, the mask column is found from the metadata.
+        dialect: requested dialect of the mask. If None, the metadata decide, else the name of the mask.
 
     Returns:
         The mask and length columns. `Padding.names` is empty if the metadata describe padding, but neither
@@ -45,6 +49,7 @@ def find_dataset_padding(dataset: Dataset, columns: Columns, mask_column: str | 
         mask_column=mask_column,
         first_rows=first_rows_of(dataset, judged),
         read_metadata=mask_column is None,
+        dialect=dialect,
     )
     if found is not None:
         with dataset.named_in_errors():

@@ -43,7 +43,8 @@ def choose_plan(
         beside = bytes_per_position(group.columns, group.mask, format_)
         refuse_more_than_memory(its, beside, places(its))
         taken += predict_bytes(measured.own[i], its, group.spec, beside) if measured is not None else 0
-    refuse_more_than_memory(plan, widths, places(plan))
+    if job.spec.batches is None:
+        refuse_more_than_memory(plan, widths, places(plan))
     if measured is not None:
         left = None if limit is None else limit - taken
         refuse_large_output(measured.lengths, plan, job.spec, widths, left, measured.place)

@@ -10,6 +10,7 @@ from padmask.core.later_masks import check_ones, later_zero
 from padmask.core.made_columns import made_remedy
 from padmask.errors import Fault, PaddedError, SpecError
 from padmask.formats.contract import Batch
+from padmask.spec.batches import SHAPE_OPTIONS
 from padmask.stream.job import Job
 from padmask.stream.late_fields import later_zeros
 
@@ -35,10 +36,10 @@ def check_added_fields(batch: Batch, job: Job) -> None:
                 continue
             if name not in mask.names:
                 raise SpecError(
-                    f"the row already has a field {name!r}, which windows add",
+                    f"the row already has a field {name!r}, which {job.spec.shape} add",
                     place=batch.place(row),
                     remedy="Rename the field.",
-                    options=["overlong"],
+                    options=[SHAPE_OPTIONS[job.spec.shape]],
                 )
             if not is_mark:
                 raise SpecError(

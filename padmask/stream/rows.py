@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from padmask.core.arrow_lists import Flags
+from padmask.core.batches import find_wide_rows
 from padmask.core.keep_ends import Ends, find_large_ends, read_ends
 from padmask.core.plan import Plan, Positions
 from padmask.core.planners import count_rows, make_segments
@@ -23,7 +24,7 @@ from padmask.errors import DataError, Fault, Place
 from padmask.formats.contract import Batch
 from padmask.spec.pad import RowPolicy
 from padmask.stream.column_values import column_values
-from padmask.stream.counts import count_lost_ends, count_written, labels_lost_in
+from padmask.stream.counts import count_padded
 from padmask.stream.job import Job
 from padmask.stream.ledger import Ledger
 from padmask.stream.paddable_rows import PadTarget, RejectedRow
@@ -65,9 +66,15 @@ class Rows:
 
     def split(self, job: Job, plan: Plan, size: int, first: int) -> Iterator[Rows]:
         """Split the rows into blocks of at most `size` output rows, without the rows that are not written."""
-        rows = replace(self, numbers=self.numbers + first)
-        rows = apply_overlong(_refuse_large_ends(rows, job, plan), plan, job.policy)
+        rows = self.written(job, plan, first)
         return split_rows(rows, size, count_rows(rows.lengths, plan, job.spec, rows.ends))
+
+    def written(self, job: Job, plan: Plan, first: int) -> Rows:
+        """Return the rows that are written. The arguments are as in `split`."""
+        rows = _refuse_large_ends(replace(self, numbers=self.numbers + first), job, plan)
+        if not job.spec.has_no_maxlen:
+            rows = apply_overlong(rows, plan, job.policy)
+        return _refuse_wide(rows, job, plan)
 
     def pad(self, target: PadTarget) -> tuple[Any, Rows]:
         """Pad the rows. Return the encoded rows, and a copy of this object with the counts of the padding."""
@@ -144,13 +151,26 @@ def _refuse_large_ends(rows: Rows, job: Job, plan: Plan) -> Rows:
         DataError: such a row exists, and `--on-error` is `fail`.
     """
     faults = find_large_ends(rows.lengths, rows.ends, plan, job.spec)
+    return _refuse_faults(rows, faults, job, "Choose a larger --maxlen")
+
+
+def _refuse_wide(rows: Rows, job: Job, plan: Plan) -> Rows:
+    """Reject rows that do not fit in a batch, or raise an error, as in `_refuse_large_ends`."""
+    if job.spec.batches is None:
+        return rows
+    smaller = ", a smaller --batch-multiple" if job.spec.batches.multiple > 1 else ""
+    remedy = f"Choose a larger --batch-tokens{smaller}, or a smaller --maxlen"
+    return _refuse_faults(rows, find_wide_rows(rows.lengths, plan, job.spec), job, remedy)
+
+
+def _refuse_faults(rows: Rows, faults: Sequence[Fault], job: Job, remedy: str) -> Rows:
     if not faults:
         return rows
     if job.policy.on_error == "fail":
         raise DataError(
             faults[0].reason,
             place=rows.batch.place(faults[0].row),
-            remedy="Choose a larger --maxlen, fix the row, or skip bad rows with --on-error skip.",
+            remedy=f"{remedy}, fix the row, or skip bad rows with --on-error skip.",
             options=faults[0].options,
         )
     bad = np.zeros(len(rows.batch), dtype=bool)
@@ -253,14 +273,5 @@ def pad_prepared_rows(rows: Rows, job: Job, plan: Plan) -> Rows:
     replaced = (*rows.ragged, *job.added, *job.dropped)
     batch = rows.batch.repeat(segments.row_sources, replaced) if segments.moves_rows else rows.batch
     columns = pad_rows(batch.columns, rows.ragged, shaped, job.fixed_size, job.dropped, rows.numbers)
-    labels_lost = sum(
-        labels_lost_in(rows.ragged[column.name], column, its)
-        for group, its in shaped
-        for column in group.columns
-    )
-    cut = sum(int((its.source_lengths - its.kept_tokens()).sum()) for _, its in shaped[1:])
-    first = rows.ragged[job.columns[0].name]
-    counts = count_written(segments, labels_lost)
-    counts += count_lost_ends(first, job.beside.shared, segments, job.spec.truncating)
-    ledger = rows.ledger + replace(counts, own_tokens_lost=cut)
+    ledger = rows.ledger + count_padded(rows.ragged, shaped, job.beside.shared)
     return replace(rows, batch=replace(batch.without(job.dropped), columns=columns), ledger=ledger)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO, ClassVar, Protocol, TypeVar, cast
 
 from padmask.formats import format_reject, open_writer
@@ -16,6 +16,7 @@ from padmask.formats.contract import Chunk, Layout, Wanted, Writer, WriterOption
 from padmask.formats.dataset import Dataset
 from padmask.spec.files import FileOptions, ReadOptions
 from padmask.spec.formats import FormatTraits
+from padmask.storage.array_folder import open_folder
 from padmask.storage.output import LimitedStream, SideFile, open_compressed, open_output
 from padmask.storage.system import cores
 from padmask.storage.urls import display_path
@@ -131,10 +132,11 @@ def open_pool(files: ReadOptions) -> AbstractContextManager[ThreadPoolExecutor |
 
 @dataclass(frozen=True)
 class RowSink:
-    """A writer for the output and the `--rejects` file."""
+    """A writer for the output and the `--rejects` file, and the notes of the writer on columns."""
 
     writer: Writer
     rejects: SideFile | None
+    column_notes: dict[str, str] = field(default_factory=dict)
 
     def write(self, encoded: Any, refused: Sequence[RejectedRow]) -> None:
         """Write encoded rows to the output, and refused rows to the `--rejects` file."""
@@ -172,19 +174,15 @@ def open_sink(
     shown = final_path or output
     with ExitStack() as stack:
         # An Arrow file has a footer with offsets, so the streaming format is written to a pipe.
-        raw = cast(
-            BinaryIO,
-            LimitedStream(
-                stack.enter_context(open_output(output, sealed, shown)),
-                run.max_bytes,
-                display_path(shown),
-                run.size_options,
-            ),
-        )
-        stream = stack.enter_context(open_compressed(raw, output))
+        if format_.is_folder:
+            stream: Any = stack.enter_context(open_folder(output, run.max_bytes, run.size_options))
+        else:
+            file = stack.enter_context(open_output(output, sealed, shown))
+            limited = LimitedStream(file, run.max_bytes, display_path(shown), run.size_options)
+            stream = stack.enter_context(open_compressed(cast(BinaryIO, limited), output))
         rejects = None if run.files.rejects is None else stack.enter_context(SideFile(run.files.rejects))
         options = WriterOptions(as_stream=output == "-", threads=run.threads, folder=spool_folder(output))
         writer = open_writer(format_, stream, replace(layout, name=_name_of(shown)), options)
         stack.push(lambda kind, *_: writer.abandon() if kind else None)
-        yield RowSink(writer, rejects)
+        yield RowSink(writer, rejects, options.column_notes)
         writer.finish()

@@ -19,7 +19,7 @@ from padmask.core.columns import asked_names, judged_columns, name_columns
 from padmask.core.companions import list_names
 from padmask.core.padding import mask_field
 from padmask.core.still_padded import find_still_padded
-from padmask.core.unpad_job import UnpadJob, choose_unpad_jobs, find_padded_groups
+from padmask.core.unpad_job import UnpadJob, choose_unpad_jobs, dialects_of, find_padded_groups
 from padmask.core.unpad_table import cut_columns, unpadded_schema
 from padmask.errors import SpecError, join_or
 from padmask.formats import output_format
@@ -122,7 +122,8 @@ def unpad_file(
         pool, limit = stack.enter_context(open_pool(files)), available_bytes(output_path, files.max_bytes)
         masks = _mask_texts(dataset, job)
         run = _Run(dataset, files, pool, progress, limit, job, wanted, masks, on_error)
-        schema, first_rows = dataset.schema(), partial(read_first_rows, dataset, list_names(dataset.schema()))
+        schema, dialects = dataset.schema(), {} if job.mask is None else {job.mask: job.dialect}
+        first_rows = partial(read_first_rows, dataset, list_names(schema), dialects)
         still_padded = find_still_padded(schema, known_schemas(dataset), job, bool(columns), first_rows)
         written = unpadded_schema(wanted.schema, job) if format_.needs_types else None
         notes = (
@@ -146,7 +147,8 @@ def _choose_job(dataset: Dataset, columns: Columns, spec: UnpadSpec) -> UnpadJob
         judged = judged_columns(schema, columns)
     groups = find_padded_groups(known_schemas(dataset), names, spec, first_rows_of(dataset, judged), judged)
     with dataset.named_in_errors():
-        return choose_unpad_jobs(schema, groups, spec, lambda: read_first_rows(dataset, list_names(schema)))
+        read_first = partial(read_first_rows, dataset, list_names(schema), dialects_of(groups))
+        return choose_unpad_jobs(schema, groups, spec, read_first)
 
 
 def _columns_to_read(dataset: Dataset, job: UnpadJob, columns: Columns) -> Wanted:
@@ -167,7 +169,7 @@ def _columns_to_read(dataset: Dataset, job: UnpadJob, columns: Columns) -> Wante
 def _mask_texts(dataset: Dataset, job: UnpadJob) -> MaskTexts | None:
     if not dataset.format.is_text or job.mask is None:
         return None
-    return MaskTexts(job.mask, mask_field(dataset.schema(), job.mask).type)
+    return MaskTexts(job.mask, mask_field(dataset.schema(), job.mask).type, job.dialect)
 
 
 @dataclass(frozen=True)

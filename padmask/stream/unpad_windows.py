@@ -9,7 +9,6 @@ from functools import reduce
 import msgspec
 import numpy as np
 
-from padmask.core.arrow_lists import join_batches
 from padmask.core.join_windows import (
     RowWindows,
     find_differences,
@@ -22,6 +21,7 @@ from padmask.core.unpad_job import UnpadJob
 from padmask.core.unpad_table import cut_and_join_columns
 from padmask.errors import Fault, RowError
 from padmask.formats.contract import Batch
+from padmask.stream.join_batches import join_batch
 from padmask.stream.ledger import Ledger
 from padmask.stream.paddable_rows import RejectedRow
 from padmask.stream.unpad_rows import OnError, UnpadRows
@@ -153,7 +153,7 @@ def _concat(parts: Sequence[UnpadRows]) -> UnpadRows:
     return replace(
         first,
         rows=np.concatenate([part.rows for part in parts]),
-        batch=_concat_batches([part.batch for part in parts]),
+        batch=join_batch([part.batch for part in parts]),
         segments=_concat_segments([part.segments for part in parts]),
         ledger=reduce(Ledger.__add__, (part.ledger for part in parts)),
         refused=[row for part in parts for row in part.refused],
@@ -161,21 +161,6 @@ def _concat(parts: Sequence[UnpadRows]) -> UnpadRows:
         also=[_concat_segments(its) for its in zip(*(part.also for part in parts), strict=True)],
         windows=RowWindows.concat(windows),
         gaps=np.concatenate([part.gaps + before for part, before in zip(parts, befores, strict=False)]),
-    )
-
-
-def _concat_batches(batches: Sequence[Batch]) -> Batch:
-    """Return consecutive rows of one input as one batch, without faults."""
-    first = batches[0]
-    objects = [row for batch in batches for row in batch.objects or ()]
-    lines = [line for batch in batches for line in batch.lines or ()]
-    return Batch(
-        join_batches([batch.columns for batch in batches]),
-        first.source,
-        np.concatenate([batch.numbers for batch in batches]),
-        first.unit,
-        None if first.objects is None else objects,
-        None if first.lines is None else lines,
     )
 
 

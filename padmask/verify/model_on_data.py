@@ -108,11 +108,11 @@ def _open_dataset(paths: Sequence[str], files: ReadOptions) -> closing[Dataset]:
 def _find_roles(inputs: Mapping[str, str], dataset: Dataset | None, request: AuditRequest) -> dict[str, str]:
     """Find the model inputs that expect the mask or the lengths, from the columns that the user requested.
 
-    Raw rows have no mask or length column. Their mask and lengths are made when the checks pad the rows.
+    Raw rows have no mask or length column. The checks create the mask and the lengths when they pad the rows.
     """
     masks, lengths = {*MASK_NAMES, "attention_mask", request.mask_column}, {LENGTHS}
     if dataset is not None and inputs:
-        padding = find_dataset_padding(dataset, request.asked.columns, request.mask_column)
+        padding = find_dataset_padding(dataset, request.asked.columns, request.mask_column, request.dialect)
         masks |= {None if padding is None else padding.mask}
         lengths |= {field.name for field in dataset.schema() if padding and field.name == padding.length}
         lengths -= {field.name for field in dataset.schema() if is_sequence(field.type)}

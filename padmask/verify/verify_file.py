@@ -12,7 +12,7 @@ from padmask.shards.manifest import refuse_changed_shards
 from padmask.spec.checks import optional, or_default
 from padmask.spec.columns import Columns, as_list
 from padmask.spec.files import ReadOptions, read_options
-from padmask.spec.mask import MaskSpec
+from padmask.spec.mask import MaskKind, MaskSpec, Polarity, asked_dialect
 from padmask.spec.pad import PadSpec, RowPolicy, Side
 from padmask.spec.sides import checked_side
 from padmask.storage.urls import checked_paths
@@ -34,6 +34,8 @@ def verify_file(  # noqa: PLR0913 - one keyword per option of the command
     rules: RuleSpec | None = None,
     proof: ProofSpec | ModelProof | None = None,
     mask_column: str | None = None,
+    mask_polarity: Polarity | None = None,
+    mask_kind: MaskKind | None = None,
     declared: Side | None = None,
     files: ReadOptions | None = None,
     progress: ProgressCallback | None = None,
@@ -55,6 +57,9 @@ def verify_file(  # noqa: PLR0913 - one keyword per option of the command
         proof: `ProofSpec` to verify the reference models, or `ModelProof` to verify the user's model. If
             None, only the data are checked, and Keras is not required.
         mask_column: mask column of padded input. If None, the column is found as in `inspect_file`.
+        mask_polarity: which positions of a binary mask are True or 1: `"real"` tokens or `"padding"`. If
+            None, the metadata decide, else the name of the mask: a `key_padding_mask` is True at padding.
+        mask_kind: `"binary"` or `"additive"`. If None, the metadata decide, else `"binary"`.
         declared: padding side of padded input, `"post"` or `"pre"`. If None, the side in the metadata is
             used, else the most common side.
         files: input format and limits. If None, `ReadOptions()` is used.
@@ -77,6 +82,7 @@ def verify_file(  # noqa: PLR0913 - one keyword per option of the command
         declared=declared,
         files=files,
         progress=progress,
+        dialect=asked_dialect(mask_polarity, mask_kind),
     )
     if files.limit is None:
         refuse_changed_shards(paths)

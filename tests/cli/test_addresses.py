@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from raised import has_facts, raises_error
 from storages import Bucket, environment, object_store
 
 import padmask
@@ -133,7 +134,7 @@ def test_file_urls_cannot_replace_inputs(here: Run, tmp_path: Path, scheme: str)
 
 def test_api_guards_file_urls(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text(LINE)
-    with pytest.raises(padmask.OutputError, match="is in the input folder"):
+    with raises_error(padmask.OutputError, "input folder"):
         padmask.pad_file(f"file://{tmp_path}", tmp_path / "out.jsonl")
     assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
 
@@ -185,7 +186,7 @@ def test_mistyped_url_is_refused(here: Run, tmp_path: Path, address: str) -> Non
     ):
         done = here(*args)
         assert (done.returncode, done.stdout) == (2, "")
-        assert "looks like a mistyped address" in done.stderr
+        assert has_facts(done.stderr, "mistyped")
         assert not has_secret(done.stderr)
         assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
 
@@ -206,7 +207,7 @@ def test_api_refuses_mistyped_urls(here_is_empty: Path, tmp_path: Path, address:
         lambda: padmask.inspect_file(bad),
         lambda: padmask.verify_file(bad, proof=None),
     ):
-        with pytest.raises(padmask.SpecError, match="a mistyped address") as caught:
+        with raises_error(padmask.SpecError, "mistyped") as caught:
             call()
         assert not has_secret(str(caught.value))
     assert [path.name for path in tmp_path.iterdir() if path != here_is_empty] == ["in.jsonl"]
@@ -215,7 +216,7 @@ def test_api_refuses_mistyped_urls(here_is_empty: Path, tmp_path: Path, address:
 
 def test_path_object_of_url_is_refused(tmp_path: Path) -> None:
     # Path("s3://b/x") is s3:/b/x.
-    with pytest.raises(padmask.SpecError, match="looks like a mistyped address"):
+    with raises_error(padmask.SpecError, "mistyped"):
         padmask.pad_file(Path("s3://b/x.jsonl"), tmp_path / "out.jsonl")
 
 
@@ -311,7 +312,7 @@ def test_malformed_credentials_stay_hidden(here: Run, tmp_path: Path, scheme: st
     for args in (("pad", address), ("pad", "in.jsonl", "-o", address), ("inspect", address)):
         done = here(*args)
         assert (done.returncode, done.stdout) == (2, "")
-        assert "has no @ between the secret and the bucket" in done.stderr
+        assert has_facts(done.stderr, "@", "secret", "bucket")
         assert not has_secret(done.stderr)
 
 
@@ -320,7 +321,7 @@ def test_memory_url_is_not_an_output(here: Run, tmp_path: Path, option: str) -> 
     (tmp_path / "in.jsonl").write_text(LINE)
     done = here("pad", "in.jsonl", option, "memory://x/y.jsonl")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "lost when this process ends" in done.stderr
+    assert has_facts(done.stderr, "memory://", "process")
 
 
 def test_errors_of_libraries_are_reported(distant: None, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import polars as pl
 import pyarrow as pa
 import pytest
+from raised import has_facts
 
 Run = Callable[..., CompletedProcess[str]]
 END_MARK_BYTES = 8
@@ -90,8 +91,7 @@ def test_streams_need_equal_columns(here: Run, tmp_path: Path) -> None:
     (tmp_path / "a.arrow").write_bytes(stream([1]) + stream([2], n=3))
     done = here("pad", tmp_path / "a.arrow", "--maxlen", "1")
     assert done.returncode != 0
-    assert "a.arrow" in done.stderr
-    assert "differ from those of the first stream" in done.stderr
+    assert has_facts(done.stderr, "a.arrow", "first stream")
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_trailing_bytes_are_refused(here: Run, tmp_path: Path, rest: bytes) -> N
     (tmp_path / "a.arrow").write_bytes(whole + rest)
     done = here("pad", tmp_path / "a.arrow", "--maxlen", "1")
     assert done.returncode != 0
-    assert f"the data from byte {len(whole)} onward are not an Arrow stream" in done.stderr
+    assert has_facts(done.stderr, f"byte {len(whole)}")
 
 
 @pytest.mark.parametrize("command", [("pad", "--maxlen", "1"), ("inspect",), ("verify", "--no-model")])
@@ -111,7 +111,7 @@ def test_missing_end_mark_warns(here: Run, tmp_path: Path, command: tuple[str, .
     (tmp_path / "cut.arrow").write_bytes(stream([1], [2])[:-END_MARK_BYTES])
     done = here(verb, tmp_path / "cut.arrow", *options)
     assert done.returncode == 0
-    assert "has no end-of-stream marker" in " ".join((done.stdout + done.stderr).split())
+    assert "end-of-stream marker" in " ".join((done.stdout + done.stderr).split())
 
 
 COMMANDS = {
@@ -132,7 +132,7 @@ def test_limit_avoids_end_mark_warning(
     (tmp_path / "cut.arrow").write_bytes(stream([1], [2])[:-END_MARK_BYTES])
     done = here(verb, "cut.arrow", *options, *([] if limit is None else ["--limit", str(limit)]))
     assert done.returncode == 0
-    assert ("has no end-of-stream marker" in " ".join((done.stdout + done.stderr).split())) is is_warned
+    assert ("end-of-stream marker" in " ".join((done.stdout + done.stderr).split())) is is_warned
 
 
 def test_limit_applies_within_files(here: Run, tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ def test_mixed_sides_are_refused(here: Run, tmp_path: Path) -> None:
     for verb in ("unpad", "inspect", "verify"):
         done = here(verb, "both.arrow", *(["--no-model"] if verb == "verify" else []))
         assert done.returncode == 1, done.stderr
-        assert "has different padding metadata" in done.stderr
+        assert has_facts(done.stderr, "metadata")
 
 
 @pytest.mark.parametrize("compression", ["uncompressed", "lz4", "zstd"])

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from processes import SECONDS, children, default_signals, faulty, is_alive, wait_until
+from raised import has_facts, raises_error
 
 from padmask.errors import PadmaskError, SpecError
 from padmask.shards import dask
@@ -245,8 +246,7 @@ def test_run_resumes_without_scheduler(command, data, wanted, empty, tmp_path):
     code, said = end(process)
     assert time.monotonic() - began < 15
     assert (code, is_sentence(said)) == (2, True), said
-    assert "The connection to the cluster was lost" in said
-    assert "shards are done" in said
+    assert has_facts(said, "connection to the cluster", f"of {SHARDS} shards")
     assert not seen_in(tmp_path / "padded")
     code, said = end(start(command, data, tmp_path / "padded", "--resume"))
     assert code == 0, said
@@ -263,7 +263,7 @@ def test_absent_workers_end_the_run(data, empty, tmp_path, monkeypatch):
             if empty.workers:
                 empty.kill(0)
 
-        with pytest.raises(PadmaskError, match="has no workers left"):
+        with raises_error(PadmaskError, "no workers"):
             pad_dataset(data, tmp_path / "padded", executor=executor, progress=tell)
     assert not seen_in(tmp_path / "padded")
 
@@ -271,7 +271,7 @@ def test_absent_workers_end_the_run(data, empty, tmp_path, monkeypatch):
 def test_empty_cluster_is_refused(here, data, empty, tmp_path):
     done = here("pad", data, "-o", "padded/", "--cluster", empty.address)
     assert (done.returncode, is_sentence(done.stderr)) == (2, True), done.stderr
-    assert "The cluster has no workers" in done.stderr
+    assert has_facts(done.stderr, "no workers")
     assert not (tmp_path / "padded").exists()
 
 
@@ -280,7 +280,7 @@ def test_other_version_is_refused(here, data, empty, tmp_path):
     empty.add_worker(faulty(tmp_path / "other", first=first))
     done = here("pad", data, "-o", "padded/", "--cluster", empty.address)
     assert (done.returncode, is_sentence(done.stderr)) == (2, True), done.stderr
-    assert "has padmask 0.0.7, but this process has " in done.stderr
+    assert has_facts(done.stderr, "0.0.7")
     assert not (tmp_path / "padded").exists()
 
 
@@ -289,7 +289,7 @@ def test_wrong_address_is_refused(here, data, tmp_path, monkeypatch, address):
     monkeypatch.setattr(dask, "CONNECT_SECONDS", 0.2)
     done = here("pad", data, "-o", "padded/", "--cluster", address)
     assert (done.returncode, is_sentence(done.stderr)) == (2, True), done.stderr
-    assert f"No Dask scheduler answers at {address!r}" in done.stderr
+    assert has_facts(done.stderr, repr(address))
     assert not (tmp_path / "padded").exists()
 
 
@@ -353,7 +353,7 @@ def test_shard_that_kills_workers(command, data, wanted, tmp_path):
     env = faulty(tmp_path / "fault", "if shard.index == 2: os.kill(os.getpid(), signal.SIGKILL)")
     code, said = end(start(command, data, tmp_path / "padded", "--cluster", "local", env=env))
     assert (code, is_sentence(said)) == (1, True), said
-    assert "02.jsonl: each worker that read the file died" in said
+    assert has_facts(said, "02.jsonl", "died")
     assert not seen_in(tmp_path / "padded")
     pad_dataset(data, tmp_path / "padded", resume=True)
     assert bytes_in(tmp_path / "padded") == wanted
@@ -361,7 +361,7 @@ def test_shard_that_kills_workers(command, data, wanted, tmp_path):
 
 def test_tls_needs_certificates():
     # Dask reads the certificates before it connects, so no process listens at the address.
-    with pytest.raises(SpecError, match="Dask has no certificates"), open_cluster("tls://127.0.0.1:1"):
+    with raises_error(SpecError, "certificates"), open_cluster("tls://127.0.0.1:1"):
         pass
 
 

@@ -22,6 +22,7 @@ from typing import Any
 
 import pytest
 from processes import SECONDS, children, default_signals, faulty, is_alive, wait_until, workers_of
+from raised import has_facts
 
 from padmask import PadSpec
 from padmask.shards.pad_dataset import pad_dataset
@@ -173,7 +174,7 @@ def test_patterns_and_lists_are_datasets(here, data, wanted, tmp_path):
 def test_folder_options_need_a_folder(here, data, option):
     done = here("pad", data, "-o", "padded.jsonl", *option)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"Error: {option[0]} requires an output folder")
+    assert done.stderr.startswith(f"Error: {option[0]} ")
 
 
 def test_cluster_excludes_workers(here, data, tmp_path):
@@ -196,13 +197,13 @@ def test_cluster_overrides_settings(here, data, tmp_path):
     (tmp_path / "pyproject.toml").write_text("[tool.padmask]\nworkers = 2\n")
     # Dask looks for certificates before it connects, so that nothing waits for an answer.
     done = here("pad", data, "-o", "padded/", "--cluster", "tls://127.0.0.1:1")
-    assert (done.returncode, "Dask has no certificates" in done.stderr) == (2, True)
+    assert (done.returncode, "certificates" in done.stderr) == (2, True)
 
 
 def test_report_among_data_is_refused(here, data, tmp_path):
     (tmp_path / "padded").mkdir()
     done = here("pad", data, "-o", "padded/", "--report", "padded/report.json")
-    assert (done.returncode, "is in the output folder" in done.stderr) == (2, True)
+    assert (done.returncode, "output folder" in done.stderr) == (2, True)
     assert (
         here("pad", data, "-o", "padded/", "--workers", "1", "--report", "padded/_report.json").returncode
         == 0
@@ -220,7 +221,7 @@ def test_foreign_output_is_refused(here, data, tmp_path):
     (tmp_path / "padded").mkdir()
     (tmp_path / "padded" / "mine.parquet").write_text("mine")
     done = here("pad", data, "-o", "padded/")
-    assert (done.returncode, "that padmask did not write: mine.parquet" in done.stderr) == (2, True)
+    assert (done.returncode, ": mine.parquet." in done.stderr) == (2, True)
     assert bytes_in(tmp_path / "padded") == {"mine.parquet": b"mine"}
 
 
@@ -266,8 +267,7 @@ def test_deadly_shard_is_named(place, tmp_path):
     env = faulty(tmp_path / "fault", KILLS)
     code, said = place.run("--workers", "2", env=env)
     assert (code, is_sentence(said)) == (1, True), said
-    assert "half=0/2.jsonl: each worker that read the file died" in said
-    assert "shards are done" in said
+    assert has_facts(said, "half=0/2.jsonl", "died", f"of {SHARDS} shards")
     assert not place.is_whole()
     done = len(place.staged())
     assert place.goes_on() == done
@@ -281,7 +281,7 @@ def test_deadly_shard_can_be_skipped(place, tmp_path):
     assert code == 0, said
     assert f"({SHARDS - 1} shards)" in said
     [line] = [line for line in said.splitlines() if line.startswith("skipped: ")]
-    assert "2.jsonl: each worker that read the file died" in line
+    assert has_facts(line, "2.jsonl", "died")
     assert json.loads(report.read_text())["faults"] == [line.removeprefix("skipped: ")]
     shards = json.loads((place.folder / MANIFEST).read_text())["shards"]
     assert [shard["index"] for shard in shards if shard["fault"]] == [2]
@@ -398,7 +398,7 @@ def test_second_run_is_refused(place, tmp_path):
         for more in ((), ("--resume",)):
             code, said = place.run(*more, env=os.environ)
             assert (code, is_sentence(said)) == (2, True), said
-            assert "Another run is writing into" in said
+            assert has_facts(said, "Another run")
         go.touch()
         _, said = process.communicate(timeout=SECONDS)
     assert process.returncode == 0, said
@@ -439,8 +439,7 @@ def test_resume_after_full_disk(place, small_disk):
     # --max-bytes disables the check of free disk space, and each shard alone would fit.
     code, said = place.run("--workers", "2", "--max-bytes", "1GB")
     assert (code, is_sentence(said)) == (2, True), said
-    assert "No space left on device" in said
-    assert "shards are done" in said
+    assert has_facts(said, "No space left on device", f"of {SHARDS} shards")
     assert not place.is_whole()
     small_disk("4m")
     assert place.goes_on() >= 2

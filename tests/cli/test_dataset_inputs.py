@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from raised import has_facts
 
 import padmask as library
 
@@ -148,7 +149,7 @@ def test_tampered_manifest_in_storage(here: Run, out: Path, stored: tuple[Any, s
     memory.pipe(f"{where}/_padmask.json", manifest.replace(b'"rows_read": 12', b'"rows_read": 13'))
     done = start(here, verb, f"{where}/")
     assert done.returncode
-    assert "has a total of 13 for rows_read" in done.stderr
+    assert has_facts(done.stderr, "13", "rows_read")
     assert start(here, verb, f"{where}/*.jsonl").returncode == 0
 
 
@@ -273,7 +274,7 @@ def test_tampered_manifest_below(here: Run, out: Path, verb: str) -> None:
     out.rename(out.parent / "above" / "out")
     done = start(here, verb, "above")
     assert done.returncode
-    assert "has a total of 1 for rows_read, but the shards add up to 12" in done.stderr
+    assert has_facts(done.stderr, "total of 1", "rows_read", 12)
 
 
 @commands
@@ -287,17 +288,17 @@ def test_manifest_must_be_a_file(here: Run, out: Path, verb: str, make: Callable
 
 
 NO_MANIFEST: dict[str, tuple[Callable[[Path], object], str]] = {
-    "empty": (lambda path: path.write_text(""), "is not a manifest: the file is not valid JSON. "),
+    "empty": (lambda path: path.write_text(""), "not a manifest"),
     "cut": (
         lambda path: path.write_text(path.read_text()[:-9]),
-        "is not a manifest: the file is not valid JSON. ",
+        "not a manifest",
     ),
     "no plan": (
         lambda path: edit(path, TAMPERED["plan"]),
-        "is not a manifest: Object missing required field `plan`",
+        "`plan`",
     ),
-    "wrong total": (lambda path: edit(path, TAMPERED["total of rows"]), "has a total of 1 for rows_read"),
-    "link": (lambda path: (path.unlink(), path.symlink_to("/dev/zero")), "cannot be read. "),
+    "wrong total": (lambda path: edit(path, TAMPERED["total of rows"]), "rows_read"),
+    "link": (lambda path: (path.unlink(), path.symlink_to("/dev/zero")), "cannot be read"),
 }
 
 
@@ -310,8 +311,7 @@ def test_pad_refuses_broken_manifest(
     before = {path: path.read_bytes() for path in out.rglob("*.jsonl")}
     done = here("pad", "in", "-o", "out/", "--delete", *resume)
     assert done.returncode == 2
-    assert f"out/_padmask.json' {fault}" in done.stderr
-    assert "which of these files it wrote: a.jsonl, b.jsonl, sub/c.jsonl. " in done.stderr
+    assert has_facts(done.stderr, "out/_padmask.json'", fault, ": a.jsonl, b.jsonl, sub/c.jsonl.")
     assert {path: path.read_bytes() for path in out.rglob("*.jsonl")} == before
     # The remedy in the message is correct.
     for path in (*before, out / "_padmask.json"):
@@ -327,8 +327,8 @@ def test_tampered_output_is_refused(here: Run, out: Path) -> None:
     edit(out / "_padmask.json", lambda manifest: manifest["shards"].append(shard(manifest) | added))
     done = here("pad", "in", "-o", "out/", "--delete")
     assert done.returncode == 2
-    assert "_padmask.json' has a total of 12 for rows_read, but the shards add up to " in done.stderr
-    assert "does not know which of these files it wrote: a.jsonl, b.jsonl, precious.jsonl" in done.stderr
+    assert has_facts(done.stderr, "_padmask.json'", "total of 12", "rows_read")
+    assert has_facts(done.stderr, ": a.jsonl, b.jsonl, precious.jsonl")
     assert {path: path.read_bytes() for path in out.rglob("*.jsonl")} == before
 
 
@@ -358,7 +358,7 @@ def test_large_manifest(here: Run, out: Path, verb: str) -> None:
     enlarge(out / "_padmask.json", 1 << 40)
     done = start(here, verb, "out")
     assert done.returncode
-    assert "larger than 512.0 MiB, the limit for a manifest" in done.stderr
+    assert has_facts(done.stderr, "512.0 MiB")
 
 
 @pytest.mark.parametrize("name", ["_padmask.json", "_padmask.replacing"])
@@ -367,7 +367,7 @@ def test_large_file_in_output(here: Run, out: Path, name: str) -> None:
     enlarge(out / name, 1 << 40)
     done = here("pad", "in", "-o", "out/")
     assert done.returncode == 2
-    assert f"{name}' is larger than 512.0 MiB" in done.stderr
+    assert has_facts(done.stderr, f"{name}'", "512.0 MiB")
 
 
 @pytest.mark.parametrize(("name", "most"), [("plan", "512.0 MiB"), ("000000.record", "1.0 MiB")])
@@ -381,7 +381,7 @@ def test_large_file_of_failed_run(here: Run, tmp_path: Path, name: str, most: st
     enlarge(path, 1 << 40)
     done = here(*args)
     assert done.returncode == 2
-    assert f"{name}' is larger than {most}" in done.stderr
+    assert has_facts(done.stderr, f"{name}'", most)
 
 
 @commands
@@ -389,7 +389,7 @@ def test_large_settings(here: Run, out: Path, tmp_path: Path, verb: str) -> None
     enlarge(tmp_path / "pyproject.toml", 1 << 40)
     done = start(here, verb, "out")
     assert done.returncode == 2
-    assert "pyproject.toml: the file is larger than 1.0 MiB" in done.stderr
+    assert has_facts(done.stderr, "pyproject.toml", "1.0 MiB")
     # Files of normal size are read.
     (tmp_path / "pyproject.toml").write_text("[tool.padmask]\nthreads = 1\n" + "#" * 500_000)
     assert start(here, verb, "out").returncode == 0

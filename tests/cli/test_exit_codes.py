@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -66,8 +67,8 @@ def _no_match(folder: Path) -> str:
     return "in*.jsonl"
 
 
-def _npz(folder: Path) -> str:
-    (folder / "in.npz").write_bytes(b"PK")
+def _pickled_npz(folder: Path) -> str:
+    np.savez(folder / "in.npz", input_ids=np.array([None], dtype=object))
     return "in.npz"
 
 
@@ -88,7 +89,7 @@ def test_bad_data_is_1(here: Run, tmp_path: Path, command: list[str], made: Call
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
-@pytest.mark.parametrize("made", [_nothing, _empty_folder, _no_match, _npz, _column_of_text])
+@pytest.mark.parametrize("made", [_nothing, _empty_folder, _no_match, _pickled_npz, _column_of_text])
 def test_unusable_input_is_2(
     here: Run, tmp_path: Path, command: list[str], made: Callable[[Path], str]
 ) -> None:

@@ -108,7 +108,7 @@ class TestParquetFooter:
             "in.parquet",
             "-o",
             "out.jsonl",
-            says=["in.parquet", "number of rows as 2", "0 can be read"],
+            says=["in.parquet", "rows as 2", "0 can"],
         )
 
 
@@ -135,9 +135,7 @@ class TestMissingColumn:
         done = here("pad", first, second, "-o", output, "-c", "input_ids", *REJECTS)
         assert done.returncode == 0
         assert "2 rows -> " in done.stderr
-        assert (tmp_path / "rejects.jsonl").read_text().count(
-            "column 'input_ids': the file does not have this column"
-        ) == 3
+        assert (tmp_path / "rejects.jsonl").read_text().count("column 'input_ids'") == 3
 
     def test_is_named(self, refused: Run, tmp_path: Path) -> None:
         first = write(tmp_path / "a.parquet", input_ids=IDS)
@@ -163,8 +161,6 @@ class TestMixedTypes:
             f"b{suffix}, row 1",
             "'input_ids'",
             "int64",
-            "cannot be converted",
-            "pad the files separately",
         ]
         refused("pad", first, second, "-o", "out.jsonl", says=says)
 
@@ -275,7 +271,7 @@ def test_non_json_value_is_named(refused: Run, tmp_path: Path, odd: pa.Array, sa
         name,
         "-o",
         "out.jsonl",
-        says=["in.arrow, row 1", "'odd'", said, "Arrow, or fix the data"],
+        says=["in.arrow, row 1", "'odd'", said, "Arrow"],
         code=2,
     )
 
@@ -300,9 +296,7 @@ def test_broken_column_is_named(refused: Run, tmp_path: Path) -> None:
         pa.list_(pa.int64()), 2, [None, offsets.buffers()[1]], children=[pa.array([1, 2])]
     )
     name = write(tmp_path / "in.arrow", input_ids=IDS, odd=broken)
-    refused(
-        "pad", name, "-o", "out.arrow", says=["in.arrow", "column 'odd'", "Check that the file is complete."]
-    )
+    refused("pad", name, "-o", "out.arrow", says=["in.arrow", "column 'odd'"])
 
 
 @pytest.mark.parametrize("style", ["grid", "tokens", "bool", "int"])
@@ -332,10 +326,10 @@ def test_bad_output_name_leaves_no_rejects(refused: Run, tmp_path: Path) -> None
     ("toml", "says"),
     [
         ("tool = 'padmask'", []),
-        (f"tool.padmask.x = {'[' * 3000}", ["nested too deeply"]),
-        ("tool.padmask.threads = inf", ["must be an integer"]),
+        (f"tool.padmask.x = {'[' * 3000}", ["nested"]),
+        ("tool.padmask.threads = inf", ["integer"]),
         ("tool.padmask.limit = [", ["TOML", "Fix the file"]),
-        (f"tool.padmask.{'x' * 5000} = 1", ["not an option"]),
+        (f"tool.padmask.{'x' * 5000} = 1", ["option"]),
     ],
 )
 def test_any_pyproject_is_survived(here: Run, tmp_path: Path, toml: str, says: list[str]) -> None:
@@ -427,7 +421,7 @@ def write_said(path: Path, table: pa.Table, **said: Any) -> str:
 def test_broken_metadata_is_refused(refused: Run, tmp_path: Path, command: str, columns: Any) -> None:
     name = write_said(tmp_path / "in.parquet", pa.table(PADDED), columns=columns)
     more = ["--no-model"] if command == "verify" else []
-    refused(command, name, *more, says=["in.parquet", "padmask metadata are not valid"])
+    refused(command, name, *more, says=["in.parquet", "metadata"])
 
 
 @pytest.mark.parametrize("mask", [["a", "b"], [{"a": 1}, {"a": 2}], [[["a"]], [["b"]]], [1, 2]], ids=repr)
@@ -435,7 +429,7 @@ def test_broken_metadata_is_refused(refused: Run, tmp_path: Path, command: str, 
 def test_mask_of_wrong_type_is_refused(refused: Run, tmp_path: Path, command: str, mask: Any) -> None:
     name = write_said(tmp_path / "in.parquet", pa.table(PADDED | {"mask": mask}))
     more = ["--no-model"] if command == "verify" else []
-    refused(command, name, *more, says=["in.parquet", "'mask' of type ", "is not a mask"], code=2)
+    refused(command, name, *more, says=["in.parquet", "'mask' of type "], code=2)
 
 
 @pytest.mark.parametrize("command", ["unpad", "inspect", "verify"])
@@ -489,7 +483,7 @@ def test_names_cannot_drive_terminals(here: Run, tmp_path: Path) -> None:
 )
 def test_bad_row_range_is_refused(refused: Run, tmp_path: Path, rows: str) -> None:
     name = write(tmp_path / "in.parquet", input_ids=IDS)
-    refused("inspect", name, "--rows", rows, says=["--rows must be A:B", "5:15"], code=2)
+    refused("inspect", name, "--rows", rows, says=["--rows", "A:B", "5:15"], code=2)
 
 
 @pytest.mark.parametrize("option", ["--shard-bytes", "--max-bytes"])
@@ -502,17 +496,17 @@ def test_size_may_exceed_any_disk(here: Run, tmp_path: Path, option: str) -> Non
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
-        ('length-column = "a\\u0000b"', "must be a string"),
-        ("mask-column = true", "must be a string"),
-        ("output-format = []", "must be a string"),
-        ("fixed-size-list = []", "must be true or false"),
-        ("no-mask = 2", "must be true or false"),
-        ("no-mask = 2024-01-01", "must be true or false"),
-        ('mask = "x"', "must be true or false"),
-        ("workers = []", "must be an integer"),
-        ("workers = 1.5", "must be an integer"),
-        ("threads = inf", "must be an integer"),
-        ("column = [true]", "must be a string or a number"),
+        ('length-column = "a\\u0000b"', "string"),
+        ("mask-column = true", "string"),
+        ("output-format = []", "string"),
+        ("fixed-size-list = []", "true or false"),
+        ("no-mask = 2", "true or false"),
+        ("no-mask = 2024-01-01", "true or false"),
+        ('mask = "x"', "true or false"),
+        ("workers = []", "integer"),
+        ("workers = 1.5", "integer"),
+        ("threads = inf", "integer"),
+        ("column = [true]", "string or a number"),
     ],
 )
 def test_setting_of_wrong_type(refused: Run, tmp_path: Path, setting: str, words: str) -> None:
@@ -523,7 +517,7 @@ def test_setting_of_wrong_type(refused: Run, tmp_path: Path, setting: str, words
 
 def test_empty_rejects_name_is_refused(refused: Run, tmp_path: Path) -> None:
     name = write(tmp_path / "in.parquet", input_ids=IDS)
-    refused("pad", name, "--rejects", "", says=["rejects file is empty"], code=2)
+    refused("pad", name, "--rejects", "", says=["rejects"], code=2)
 
 
 def test_good_rows_after_many_bad_ones(here: Run, tmp_path: Path) -> None:
@@ -572,7 +566,7 @@ def test_removed_current_folder(command: list[str], tmp_path: Path) -> None:
     done = subprocess.run(
         ["sh", "-c", program], cwd=tmp_path / "gone", capture_output=True, text=True, check=False
     )
-    assert (done.returncode, "The current folder no longer exists" in done.stderr) == (2, True)
+    assert (done.returncode, "current folder" in done.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("command", ["pad", "inspect"])
@@ -583,4 +577,4 @@ def test_negative_list_size_is_refused(refused: Run, tmp_path: Path, command: st
     data = (tmp_path / "in.arrow").read_bytes()
     assert data.count(b"\x34\x12\x00\x00") == 1
     (tmp_path / "in.arrow").write_bytes(data.replace(b"\x34\x12\x00\x00", b"\xff\xff\xff\xff"))
-    refused(command, "in.arrow", says=["in.arrow: not a readable Arrow file: ", "negative list size"])
+    refused(command, "in.arrow", says=["in.arrow: ", "negative list size"])

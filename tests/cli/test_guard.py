@@ -48,14 +48,14 @@ def test_kill_is_reported():
     ran = guarded("os.kill(os.getpid(), signal.SIGKILL)")
 
     assert ran.returncode == 137
-    assert "memory ran out" in ran.stderr
+    assert "memory" in ran.stderr
 
 
 def test_unexpected_exit_is_an_error():
     ran = guarded("os._exit(0)")
 
     assert ran.returncode == 2
-    assert "exited before the run was complete" in ran.stderr
+    assert "exited" in ran.stderr
 
 
 @pytest.mark.parametrize("code", [0, 1, 2])

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from raised import has_facts
 
 from padmask._version import __version__
 
@@ -46,11 +47,11 @@ def test_existing_output_without_option(here: Run) -> None:
 def test_missing_inputs(here: Run, args: list[str]) -> None:
     done = here("pad", *args)
     assert done.returncode == 2
-    assert "There is no file 'missing" in done.stderr and "Did you mean" not in done.stderr
+    assert "'missing" in done.stderr and "Did you mean" not in done.stderr
 
 
 def test_missing_folder(here: Run) -> None:
-    assert "the folder 'no/such' does not exist" in here("pad", "no/such/a.jsonl").stderr
+    assert "folder 'no/such'" in here("pad", "no/such/a.jsonl").stderr
     assert "folder" not in here("pad", "a.jsonl").stderr
 
 
@@ -88,7 +89,7 @@ def test_names_in_pyproject(here: Run) -> None:
     Path("pyproject.toml").write_text('[tool.padmask]\nmax-length = 2\npadding = "left"\n')
     done = here("pad", "train.jsonl")
     assert ids(done) == [[1, 2], [0, 4]]
-    assert "--maxlen and --padding are set in" in done.stderr
+    assert has_facts(done.stderr, "--maxlen and --padding", "pyproject.toml")
 
 
 def test_file_given_twice(here: Run) -> None:
@@ -101,7 +102,7 @@ def test_field_of_a_struct(here: Run) -> None:
     Path("in.jsonl").write_text('{"data": {"input_ids": [1]}, "x": [1]}\n')
     done = here("pad", "in.jsonl", "-c", "data.input_ids")
     assert done.returncode == 2
-    assert "field of the struct column 'data'" in done.stderr
+    assert has_facts(done.stderr, "'data.input_ids'", "'data'", "struct")
 
 
 def test_maxlen_of_an_empty_file(here: Run) -> None:
@@ -115,11 +116,11 @@ def test_maxlen_of_an_empty_file(here: Run) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--no-mask", "--mask-column", "m"], "--mask-column has no effect"),
-        (["--no-mask", "--mask-dtype", "int8"], "--mask-dtype has no effect"),
+        (["--no-mask", "--mask-column", "m"], "--mask-column"),
+        (["--no-mask", "--mask-dtype", "int8"], "--mask-dtype"),
         (["--own-length", "x", "--own-length", "x=2"], "--own-length names 'x' twice"),
         (["--own-mask", "x=m", "--own-mask", "x=n"], "--own-mask names 'x' twice"),
-        (["--maxlen", "4", "--overlong", "window", "--own-length", "x"], "so --own-length cannot be used"),
+        (["--maxlen", "4", "--overlong", "window", "--own-length", "x"], "--own-length"),
     ],
 )
 def test_options_that_disagree(here: Run, options: list[str], says: str) -> None:
@@ -132,7 +133,7 @@ def test_overlong_overrides_pyproject(here: Run) -> None:
     assert here("pad", "train.jsonl", "--maxlen", "4", "--overlong", "drop").returncode == 0
     assert here("pad", "train.jsonl", "--maxlen", "4").returncode == 2
     done = here("pad", "train.jsonl", "--maxlen", "4", "--overlong", "drop", "--keep-first", "2")
-    assert (done.returncode, "--keep-first has no effect" in done.stderr) == (2, True)
+    assert (done.returncode, "--keep-first" in done.stderr) == (2, True)
 
 
 def test_no_mask_overrides_pyproject(here: Run) -> None:

@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from raised import raises_error
 from storages import Bucket, environment, object_store, wait_until
 
 import padmask
@@ -143,7 +144,7 @@ def test_folders_and_patterns(bucket: Bucket, local: Path, here: Here, input_: s
 def test_staging_errors_show_the_final_url(store: None) -> None:
     folder = "s3://no-such-bucket/out"
     with (
-        pytest.raises(padmask.OutputError, match="no bucket 'no-such-bucket'") as raised,
+        raises_error(padmask.OutputError, "'no-such-bucket'") as raised,
         open_output(f"{folder}/_padmask-1/000000.jsonl", final_path=f"{folder}/a.jsonl") as stream,
     ):
         stream.write(b"{}")
@@ -251,7 +252,7 @@ def test_changed_object_is_refused(bucket: Bucket, here: Here, monkeypatch: pyte
     monkeypatch.setattr(plans, "plan_job", meanwhile)
     done = here("pad", url, "-o", "out.jsonl")
     assert done.returncode == 2
-    assert f"{url} was changed while it was read" in done.stderr
+    assert f"{url} was changed" in done.stderr
 
 
 def test_secrets_stay_hidden(bucket: Bucket, here: Here, tmp_path: Path) -> None:
@@ -277,13 +278,13 @@ def test_secrets_stay_hidden(bucket: Bucket, here: Here, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("args", "says"),
     [
-        (["s3://test-nowhere/a.jsonl"], "There is no bucket 'test-nowhere'"),
-        (["s3://test-nowhere/data/"], "There is no bucket 'test-nowhere'"),
-        (["s3://test-nowhere/*.jsonl"], "There is no bucket 'test-nowhere'"),
-        (["rows.jsonl", "-o", "s3://test-nowhere/out.jsonl"], "There is no bucket 'test-nowhere'"),
-        (["rows.jsonl", "-o", "s3://test-nowhere/out/"], "There is no bucket 'test-nowhere'"),
+        (["s3://test-nowhere/a.jsonl"], "'test-nowhere'"),
+        (["s3://test-nowhere/data/"], "'test-nowhere'"),
+        (["s3://test-nowhere/*.jsonl"], "'test-nowhere'"),
+        (["rows.jsonl", "-o", "s3://test-nowhere/out.jsonl"], "'test-nowhere'"),
+        (["rows.jsonl", "-o", "s3://test-nowhere/out/"], "'test-nowhere'"),
         (["foo://x/a.jsonl"], "Unknown scheme foo://"),
-        (["gdrive://x/y.jsonl"], "gdrive:// needs another package"),
+        (["gdrive://x/y.jsonl"], "gdrive://"),
         (["file://elsewhere/a.jsonl"], "another machine"),
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value),
@@ -298,8 +299,8 @@ def test_unreachable_url_is_refused(store: None, local: Path, here: Here, args: 
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("a.jsonl", "There is no file"),
-        ("data/", "There is no folder"),
+        ("a.jsonl", "no file"),
+        ("data/", "no folder"),
         ("*.jsonl", "No file matches"),
     ],
 )
@@ -354,7 +355,7 @@ def test_arrow_errors_are_explained() -> None:
     # Simulate abfs:// without credentials. A real request would leave this machine.
     url = parse_url("abfs://c@nobody.dfs.core.windows.net/b.jsonl")
     with (
-        pytest.raises(padmask.UnreadableError, match=r"Cannot read 'abfs://nobody.*no credentials"),
+        raises_error(padmask.UnreadableError, "abfs://nobody", "credentials"),
         read_errors(url),
     ):
         raise pa.ArrowException("no credentials")

@@ -11,6 +11,7 @@ from subprocess import CompletedProcess
 
 import pytest
 from pairs import all_pairs
+from raised import has_facts
 
 Run = Callable[..., CompletedProcess[str]]
 
@@ -45,7 +46,7 @@ def test_stdout_takes_one_output(
     (tmp_path / "log").write_text("kept\n")
     done = shell(f"padmask {verb} in.jsonl --on-error skip {option} {name} >> log")
     assert done.returncode == 2
-    assert "cannot both go to stdout" in done.stderr
+    assert has_facts(done.stderr, "both", "stdout")
     assert (tmp_path / "log").read_text() == "kept\n"
 
 
@@ -165,7 +166,7 @@ def test_report_keeps_the_model(here: Run, tmp_path: Path, rows: Path, option: s
     model = ["--model", "m"] if option == "--model" else ["--model", "x.keras", option, "m"]
     done = here("verify", rows, *model, "--report", "json:m")
     assert done.returncode == 2
-    assert "would replace the input 'm'" in done.stderr
+    assert has_facts(done.stderr, "input 'm'")
     assert (tmp_path / "m").read_text() == "kept"
 
 
@@ -193,11 +194,11 @@ def test_pipe_is_not_both_ends(here: Run, tmp_path: Path) -> None:
     finally:
         os.close(descriptor)
     assert done.returncode == 2
-    assert "would overwrite the input 'pipe'" in done.stderr
+    assert has_facts(done.stderr, "input 'pipe'")
 
 
 def test_closed_descriptor_is_named(here: Run, tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text('{"input_ids": [1]}\n')
     done = here("pad", "in.jsonl", "-o", "/dev/fd/99")
     assert done.returncode == 2
-    assert "descriptor 99 is not open" in done.stderr
+    assert has_facts(done.stderr, "descriptor 99")

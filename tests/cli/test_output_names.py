@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from raised import has_facts
 
 import padmask
 
@@ -30,7 +31,7 @@ def test_npz_refuses_unsafe_names(here: Run, tmp_path: Path, name: str) -> None:
     rows.write_text(json.dumps({name: [1, 2]}) + "\n")
     done = here("pad", rows, "-o", "out.npz", "-c", name)
     assert done.returncode == 2
-    assert "out.npz: npz cannot store a column named" in done.stderr
+    assert has_facts(done.stderr, "out.npz", "column")
     assert not (tmp_path / "out.npz").exists()
 
 
@@ -62,7 +63,7 @@ def test_parquet_error_names_output(here: Run, tmp_path: Path) -> None:
         writer.write_table(table)
     done = here("pad", "in.arrow", "-o", "out.parquet")
     assert done.returncode == 2
-    assert "out.parquet: Parquet cannot store column 'wait'" in done.stderr
+    assert has_facts(done.stderr, "out.parquet", "'wait'")
 
 
 @pytest.mark.parametrize("name", ["`maxlen`", "`limit`.jsonl", "`x`"])
@@ -75,7 +76,7 @@ def test_backticks_of_names_stay(here: Run, name: str) -> None:
 def test_arguments_are_shown_as_options(here: Run, tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text('{"input_ids": [1]}\n')
     done = here("pad", "in.jsonl", "--maxlen", "p0")
-    assert "--maxlen must be" in done.stderr
+    assert has_facts(done.stderr, "--maxlen")
     with pytest.raises(padmask.SpecError, match="`pad_to_multiple_of`"):
         padmask.PadSpec(pad_to_multiple_of=0)
 
@@ -107,7 +108,7 @@ def test_foreign_metadata_is_kept(here: Run, tmp_path: Path) -> None:
 def test_input_without_columns(here: Run, tmp_path: Path, command: str) -> None:
     pq.write_table(pa.table({}), tmp_path / "in.parquet")
     done = here(command, "in.parquet")
-    assert "has no columns" in done.stderr
+    assert has_facts(done.stderr, "no columns")
     assert "none" not in done.stderr
 
 

@@ -916,7 +916,7 @@ def test_truncated_stream_is_named(refuses: Run, tmp_path: Path, passes: tuple[s
 
 def test_wrong_format_is_named(refuses: Run, tmp_path: Path, suffix: str) -> None:
     (tmp_path / f"in{suffix}").write_text(f"{GOOD}\n" * 100)
-    refuses("pad", f"in{suffix}", "-o", "out.jsonl", says=[f"in{suffix}", "is JSON Lines"], code=2)
+    refuses("pad", f"in{suffix}", "-o", "out.jsonl", says=[f"in{suffix}", "JSON Lines"], code=2)
 
 
 class TestFlippedBytes:
@@ -1022,9 +1022,9 @@ class TestAnInput:
         write(tmp_path / "b.parquet", ids(ROWS))
         refuses("pad", "a.jsonl", "b.parquet", "-o", "out.jsonl", says=["a.jsonl", "b.parquet"], code=2)
 
-    def test_npz_input(self, refuses: Run, tmp_path: Path) -> None:
-        np.savez(tmp_path / "in.npz", input_ids=[[1]])
-        refuses("pad", "in.npz", "-o", "out.jsonl", says=["in.npz", "Parquet"], code=2)
+    def test_pickled_npz_input(self, refuses: Run, tmp_path: Path) -> None:
+        np.savez(tmp_path / "in.npz", input_ids=np.array([[1], [1, 2]], dtype=object))
+        refuses("pad", "in.npz", "-o", "out.jsonl", says=["in.npz", "'input_ids'", "pickled"], code=2)
 
     def test_stdin_twice(self, refuses: Run) -> None:
         refuses("pad", "-", "-", "-o", "out.jsonl", says=["once"], code=2)
@@ -1055,12 +1055,12 @@ class TestRefusedOutput:
 
     @pytest.mark.parametrize("output", ["no/such/out.jsonl", "no/out.parquet"])
     def test_missing_folder(self, refuses: Run, good: str, output: str) -> None:
-        says = [f"'{output}'", f"'{os.path.dirname(output)}'", "does not exist", "mkdir -p"]
+        says = [f"'{output}'", f"'{os.path.dirname(output)}'", "mkdir -p"]
         refuses("pad", good, "-o", output, says=says, code=2)
 
     @pytest.mark.parametrize("option", ["--rejects", "--report"])
     def test_missing_folder_of_side_output(self, refuses: Run, good: str, option: str) -> None:
-        says = ["'no/such.jsonl'", "does not exist", "mkdir -p"]
+        says = ["'no/such.jsonl'", "mkdir -p"]
         refuses("pad", good, "-o", "out.jsonl", option, "no/such.jsonl", says=says, code=2)
 
     @pytest.mark.parametrize("option", ["--rejects", "--report"])
@@ -1169,7 +1169,7 @@ def test_other_names_of_stdout(padmask: Run, good: str, path: str) -> None:
 
 
 def test_closed_stdin_is_refused(refuses: Run, padmask: Run) -> None:
-    refuses("pad", "-o", "out.jsonl", says=["stdin is closed"], by=padmask, redirect="<&-", code=2)
+    refuses("pad", "-o", "out.jsonl", says=["stdin", "closed"], by=padmask, redirect="<&-", code=2)
 
 
 def test_closed_stdin_does_not_matter(padmask: Run, good: str) -> None:
@@ -1177,7 +1177,7 @@ def test_closed_stdin_does_not_matter(padmask: Run, good: str) -> None:
 
 
 def test_closed_stdout_is_refused(refuses: Run, padmask: Run, good: str) -> None:
-    refuses("pad", good, says=["stdout is closed"], by=padmask, redirect=">&-", code=2)
+    refuses("pad", good, says=["stdout", "closed"], by=padmask, redirect=">&-", code=2)
 
 
 def test_closed_stdout_does_not_matter(padmask: Run, tmp_path: Path, good: str) -> None:

@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from fork_server import ForkServer
+from raised import has_facts
 
 from padmask import __version__
 from padmask.cli import run
@@ -233,7 +234,7 @@ def test_mixed_formats_are_refused(pad: Pad) -> None:
     write("a.parquet", ROWS)
     write("b.jsonl", ROWS)
 
-    assert_refused(pad("a.parquet", "b.jsonl"), "a.parquet is parquet", "b.jsonl is jsonl", code=2)
+    assert_refused(pad("a.parquet", "b.jsonl"), "a.parquet", "b.jsonl", code=2)
 
 
 def test_folder_files_are_sorted(pad: Pad) -> None:
@@ -445,10 +446,10 @@ def test_npz_of_nothing_has_shapes(pad: Pad, maxlen: str, rows: Any) -> None:
     assert read_npz("out.npz")["input_ids"].dtype == np.int32
 
 
-def test_npz_input_is_refused(pad: Pad) -> None:
-    np.savez("in.npz", input_ids=np.zeros((1, 2)))
+def test_npz_input_is_read(pad: Pad) -> None:
+    np.savez("in.npz", input_ids=np.array([[1, 2]]))
 
-    assert_refused(pad("in.npz"), "npz", code=2)
+    assert json.loads(pad("in.npz", "--maxlen", 3).out)["input_ids"] == [1, 2, 0]
 
 
 @pytest.mark.parametrize(("suffix", "pack"), [(".gz", gzip.compress), (".zst", zstd)], ids=["gz", "zst"])
@@ -1043,7 +1044,7 @@ def test_skip_may_leave_no_rows(pad: Pad, option: tuple[str, ...]) -> None:
     assert_refused(pad("in.jsonl", *option), "input_ids")
 
     skip = ("-c", "input_ids", "--on-error", "skip", "--rejects", "bad.jsonl")
-    assert_refused(pad("in.jsonl", *skip), "no rows to pad")
+    assert_refused(pad("in.jsonl", *skip), "no rows")
     ran = pad("in.jsonl", *skip, "--maxlen", "4")
     assert (ran.code, ran.rows) == (0, [])
     assert [reject["row"]["id"] for reject in read("bad.jsonl")] == [1, 2]
@@ -1139,7 +1140,7 @@ def test_outputs_need_their_own_files(pad: Pad, option: str) -> None:
 
 @pytest.mark.parametrize("option", ["--rejects", "--report"])
 def test_one_output_goes_to_stdout(pad: Pad, option: str) -> None:
-    assert_refused(pad(write("in.jsonl", ROWS), option, "-"), option[2:], "both go to stdout", code=2)
+    assert_refused(pad(write("in.jsonl", ROWS), option, "-"), option[2:], "stdout", code=2)
 
 
 # --report
@@ -1199,7 +1200,7 @@ def test_bad_row_report_has_error_fields(pad: Pad) -> None:
     assert_refused(pad(bad, "-o", "out.jsonl", "--dtype", "int16", "--report", "r.json"))
     report = json.loads(Path("r.json").read_text())
 
-    assert "70000 does not fit int16" in report["error"].pop("message")
+    assert has_facts(report["error"].pop("message"), 70000, "int16")
     assert report == {
         "version": __version__,
         "inputs": ["in.jsonl"],
@@ -1236,7 +1237,7 @@ def test_failed_report_has_exit_code(pad: Pad, args: tuple[str, ...], code: int,
 def test_refused_output_writes_no_report(pad: Pad) -> None:
     rows = write("in.jsonl", ROWS)
     before = Path(rows).read_bytes()
-    assert_refused(pad(rows, "-c", "nope", "--report", rows), "replace the input", code=2)
+    assert_refused(pad(rows, "-c", "nope", "--report", rows), "input", code=2)
     assert Path(rows).read_bytes() == before
 
 
@@ -1495,12 +1496,8 @@ def test_mistake_in_pyproject(pad: Pad, text: str, said: str) -> None:
 @pytest.mark.parametrize(
     ("setting", "options", "said"),
     [
-        (
-            'column = "labels=-100"',
-            (),
-            "column 'labels'. Choose one of 'input_ids', 'id'. --column is set in ",
-        ),
-        ("maxlen = 3", ("--pad-to-multiple-of", "2"), "remove one of the two. --maxlen is set in "),
+        ('column = "labels=-100"', (), "--column is set in "),
+        ("maxlen = 3", ("--pad-to-multiple-of", "2"), "--maxlen is set in "),
     ],
 )
 def test_refused_setting_names_pyproject(pad: Pad, setting: str, options: tuple[str, ...], said: str) -> None:

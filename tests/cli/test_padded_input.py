@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from raised import has_facts
 
 Completed = subprocess.CompletedProcess[str]
 Run = Callable[..., Completed]
@@ -218,14 +219,14 @@ def test_mixed_padding_is_refused(run: Run, shard: Callable[..., None], case: st
     for command in (["verify", "--no-model"], ["inspect"], ["unpad", "-o", "out.jsonl"]):
         done = run(*command, "d")
         assert done.returncode == 1, done.stderr
-        assert "must all be raw, or all be padded in the same way" in done.stderr
+        assert has_facts(done.stderr, "padded", "same way")
         assert all(f"d/{name}.parquet" in done.stderr for name in "ab")
         messages.add(done.stderr)
     assert len(messages) == 1
     # pad checks each file, and takes such files on request.
     again = ["pad", "d", "-c", "input_ids", "-o", "again.parquet", "--overwrite-mask"]
     done = run(*again)
-    assert (done.returncode, "is padded already" in done.stderr) == (1, True)
+    assert (done.returncode, "padded already" in done.stderr) == (1, True)
     assert run(*again, "--allow-padded").returncode == 0
 
 
@@ -264,7 +265,7 @@ def test_unpad_refuses_unmasked_mixed_sides(run: Run, shard: Callable[..., None]
     shard("b", options=(*IDS, *LENGTHS, "--padding", "pre"), drop=("mask",))
     done = run("unpad", "d", "-o", "out.jsonl")
     assert done.returncode == 1
-    assert "there is no mask" in done.stderr
+    assert has_facts(done.stderr, "no mask")
     assert found(verify(run, "d"))["mixed-sides"] == ("error", 1)
 
 
@@ -296,7 +297,7 @@ def test_mask_in_a_later_file_is_found(run: Run, tmp_path: Path, suffix: str) ->
         assert (done.returncode, "b." + suffix in done.stderr) == (1, True)
     if suffix == "parquet":
         # For JSON Lines, only the first file is checked.
-        assert "is padded already" in run("pad", "d", "-o", "out.parquet").stderr
+        assert "padded already" in run("pad", "d", "-o", "out.parquet").stderr
 
 
 def test_unmarked_padding_causes_warning(run: Run, tmp_path: Path) -> None:
@@ -308,7 +309,7 @@ def test_unmarked_padding_causes_warning(run: Run, tmp_path: Path) -> None:
     rules = [[finding["rule"] for finding in findings] for findings in (seen["health"], report["data"])]
     assert [found[-1] for found in rules] == ["unmarked-padding", "unmarked-padding"]
     again = run("pad", "p.parquet", "-o", "again.parquet")
-    assert (again.returncode, "according to its metadata" in again.stderr) == (1, True)
+    assert (again.returncode, "metadata" in again.stderr) == (1, True)
     assert run("pad", "p.parquet", "-o", "again.parquet", "--allow-padded").returncode == 0
     assert run("unpad", "p.parquet", "-o", "out.jsonl").returncode == 2
 

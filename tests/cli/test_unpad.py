@@ -9,6 +9,7 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from raised import has_facts
 
 ROWS = [
     {"id": 1, "input_ids": [5, 6, 7], "labels": [1, -100, 0], "text": "a"},
@@ -42,12 +43,12 @@ def unpadded(here, tmp_path):
 def refuses(here, tmp_path):
     """Check that `padmask unpad` refuses these lines and writes nothing."""
 
-    def run(*args: str, lines: list[str], code: int, says: str) -> None:
+    def run(*args: str, lines: list[str], code: int, says: list[str]) -> None:
         (tmp_path / "in.jsonl").write_text("".join(line + "\n" for line in lines))
         result = here("unpad", "in.jsonl", "-o", "out.jsonl", *args)
         assert (result.returncode, result.stdout) == (code, "")
         assert result.stderr.startswith("Error: in.jsonl")
-        assert says in result.stderr
+        assert has_facts(result.stderr, *says)
         assert not (tmp_path / "out.jsonl").exists()
 
     return run
@@ -156,7 +157,7 @@ def test_empty_input(here, tmp_path):
     (tmp_path / "in.jsonl").write_text("")
     result = here("unpad", "in.jsonl", "-o", "out.parquet")
     assert result.returncode == 0
-    assert "no rows were read" in result.stderr
+    assert "no rows" in result.stderr
     assert pq.read_table(tmp_path / "out.parquet").num_rows == 0
 
 
@@ -168,57 +169,51 @@ GOOD = '{"input_ids": [5, 6, 0], "mask": [1, 1, 0]}'
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ('{"input_ids": [5, 0, 7], "mask": [1, 0, 1]}', "'mask': position 2: the mask changes a second time"),
-        ('{"input_ids": [0, 6, 0], "mask": [0, 1, 0]}', "'mask': position 2: the mask changes a second time"),
-        ('{"input_ids": [5, 6, 0], "mask": [1, 1]}', "'input_ids' has 3 values, but 'mask' has 2"),
-        ('{"input_ids": [5, 6, 0], "mask": [1, 2, 0]}', "'mask': position 1: 2 is neither 0 nor 1"),
-        (
-            '{"input_ids": [5, 6, 0], "mask": [1, null, 0]}',
-            "'mask': position 1: expected a number, found null",
-        ),
-        ('{"input_ids": [5, 6, 0], "mask": null}', "'mask': expected a list of tokens, found null"),
-        ('{"input_ids": [5, 6, 0]}', "'mask': the key is missing"),
-        ('{"input_ids": null, "mask": [1]}', "'input_ids': expected a list of tokens, found null"),
-        ('{"mask": [1]}', "'input_ids': the key is missing"),
-        ("{", "the JSON is incomplete"),
+        ('{"input_ids": [5, 0, 7], "mask": [1, 0, 1]}', ["'mask': position 2:"]),
+        ('{"input_ids": [0, 6, 0], "mask": [0, 1, 0]}', ["'mask': position 2:"]),
+        ('{"input_ids": [5, 6, 0], "mask": [1, 1]}', ["'input_ids' has 3", "'mask' has 2"]),
+        ('{"input_ids": [5, 6, 0], "mask": [1, 2, 0]}', ["'mask': position 1: 2"]),
+        ('{"input_ids": [5, 6, 0], "mask": [1, null, 0]}', ["'mask': position 1:", "null"]),
+        ('{"input_ids": [5, 6, 0], "mask": null}', ["'mask':", "null"]),
+        ('{"input_ids": [5, 6, 0]}', ["'mask':", "missing"]),
+        ('{"input_ids": null, "mask": [1]}', ["'input_ids':", "null"]),
+        ('{"mask": [1]}', ["'input_ids':", "missing"]),
+        ("{", ["JSON", "incomplete"]),
     ],
 )
 def test_contradictory_row_is_1(refuses, line, says):
-    refuses(lines=[GOOD, "", line, GOOD], code=1, says=says)
-    refuses(lines=[GOOD, "", line, GOOD], code=1, says="in.jsonl, line 3: ")
+    refuses(lines=[GOOD, "", line, GOOD], code=1, says=["in.jsonl, line 3:", *says])
 
 
 @pytest.mark.parametrize(
     ("length", "says"),
     [
-        ("4", "the length in column 'n' is 4, but the row has only 3 values"),
-        ("-1", "column 'n': -1 is not a length"),
-        ("null", "column 'n': null is not a length"),
-        ("2.5", "column 'n': 2.5 is not a length"),
-        ("true", "column 'n': True is not a length"),
-        ("1e999", "column 'n': '1e999' is not a length"),
+        ("4", "'n' is 4"),
+        ("-1", "'n': -1"),
+        ("null", "'n': null"),
+        ("2.5", "'n': 2.5"),
+        ("true", "'n': True"),
+        ("1e999", "'n': '1e999'"),
     ],
 )
 def test_impossible_length_is_1(refuses, length, says):
     lines = ['{"input_ids": [5, 6, 0], "n": 2}', f'{{"input_ids": [5, 6, 0], "n": {length}}}']
-    refuses("--length-column", "n", "--padding", "post", lines=lines, code=1, says=f"line 2: {says}")
+    refuses(
+        "--length-column", "n", "--padding", "post", lines=lines, code=1, says=["in.jsonl, line 2:", says]
+    )
 
 
 @pytest.mark.parametrize(
     ("args", "line", "says"),
     [
-        (
-            (),
-            '{"input_ids": [5]}',
-            "Specify the mask column with --mask-column, or the column of row lengths with",
-        ),
-        (("--length-column", "n"), '{"input_ids": [5], "n": 1}', "Add --padding post or --padding pre"),
-        (("--mask-column", "msk"), GOOD, "Did you mean 'mask'?"),
-        (("--mask-column", "t"), '{"x": [5], "t": "a"}', "is not a mask. Choose a list column of bools"),
-        (("--length-column", "mask"), GOOD, "lengths must be integers"),
-        (("-c", "input_id"), GOOD, "Did you mean 'input_ids'?"),
-        (("-c", "n"), '{"n": 5, "mask": [1]}', "'n' cannot be unpadded"),
-        ((), '{"a": [5], "b": [5], "mask": [1]}', "The input has 2 list columns: 'a', 'b'"),
+        ((), '{"input_ids": [5]}', ["--mask-column", "--length-column"]),
+        (("--length-column", "n"), '{"input_ids": [5], "n": 1}', ["--padding post or --padding pre"]),
+        (("--mask-column", "msk"), GOOD, ["'msk'", "'mask'?"]),
+        (("--mask-column", "t"), '{"x": [5], "t": "a"}', ["'t' of type string"]),
+        (("--length-column", "mask"), GOOD, ["'mask' has the type"]),
+        (("-c", "input_id"), GOOD, ["'input_id'", "'input_ids'?"]),
+        (("-c", "n"), '{"n": 5, "mask": [1]}', ["'n'"]),
+        ((), '{"a": [5], "b": [5], "mask": [1]}', ["2 list columns", "'a', 'b'"]),
     ],
 )
 def test_impossible_request_is_2(refuses, args, line, says):
@@ -236,7 +231,7 @@ def test_typed_files_name_the_row(here, tmp_path, suffix):
             out.write_table(table, max_chunksize=1)
     result = here("unpad", f"in.{suffix}", "-o", "out.parquet")
     assert result.returncode == 1
-    assert f"in.{suffix}, row 2: column 'input_ids' has 2 values, but 'mask' has 3" in result.stderr
+    assert has_facts(result.stderr, f"in.{suffix}, row 2", "'input_ids' has 2", "'mask' has 3")
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
@@ -267,13 +262,10 @@ def test_bad_row_report_has_error_fields(here, tmp_path):
     assert not (tmp_path / "out.jsonl").exists()
 
 
-def test_npz_is_neither_read_nor_written(here, tmp_path, raw):
-    assert here("pad", raw, "-o", "padded.npz").returncode == 0
-    read = here("unpad", "padded.npz")
-    assert (read.returncode, "padmask cannot read npz" in read.stderr) == (2, True)
+def test_npz_stores_no_ragged_rows(here, tmp_path, raw):
     assert here("pad", raw, "-o", "padded.parquet").returncode == 0
     written = here("unpad", "padded.parquet", "-o", "out.npz")
-    assert (written.returncode, "npz files cannot store unpadded rows" in written.stderr) == (2, True)
+    assert (written.returncode, "npz" in written.stderr) == (2, True)
 
 
 def test_settings_hold_for_pad_and_unpad(here, tmp_path, raw):
@@ -288,7 +280,7 @@ def test_settings_hold_for_pad_and_unpad(here, tmp_path, raw):
 def test_pad_suggests_unpad(here, raw):
     assert here("pad", raw, "-o", "padded.jsonl").returncode == 0
     again = here("pad", "padded.jsonl")
-    assert (again.returncode, "first remove the padding with padmask unpad" in again.stderr) == (1, True)
+    assert (again.returncode, "padmask unpad" in again.stderr) == (1, True)
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])

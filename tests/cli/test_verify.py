@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from raised import has_facts
 
 from padmask import MaskSpec, PadSpec, pad_dataset, pad_file
 from padmask.verify.data.rules import RULES
@@ -207,7 +208,7 @@ def test_declared_padding_is_checked(here, tmp_path):
 def test_no_data_is_a_usage_error(padmask):
     done = padmask("verify", "--no-model", stdin=RAW)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "Specify an input file, - for stdin" in done.stderr
+    assert has_facts(done.stderr, "input file")
     assert "Usage:" in done.stderr
 
 
@@ -223,15 +224,15 @@ def test_dash_reads_stdin(padmask):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["missing.jsonl"], "There is no file 'missing.jsonl'"),
+        (["missing.jsonl"], "'missing.jsonl'"),
         (["raw.jsonl", "--allow", "mask-shap"], "Did you mean"),
-        (["raw.jsonl", "--route", "embeding"], "'embeding' is not one of"),
-        (["raw.jsonl", "--device", "tpu"], "'tpu' is not one of"),
-        (["raw.jsonl", "--sample", "0"], "0 is not in the range"),
+        (["raw.jsonl", "--route", "embeding"], "'embeding'"),
+        (["raw.jsonl", "--device", "tpu"], "'tpu'"),
+        (["raw.jsonl", "--sample", "0"], "--sample"),
         (["raw.jsonl", "-c", "missing"], "missing"),
         (["raw.jsonl", "--mask-column", "missing"], "no column 'missing'"),
-        (["raw.jsonl", "--report", "json:"], "has no file name"),
-        (["raw.jsonl", "--report", "junit:"], "has no file name"),
+        (["raw.jsonl", "--report", "json:"], "--report"),
+        (["raw.jsonl", "--report", "junit:"], "--report"),
     ],
     ids=lambda given: " ".join(given[1:]) if isinstance(given, list) else "",
 )

@@ -304,8 +304,8 @@ def test_input_option_renames_columns(here, saved, tmp_path):
     [
         ("questions=question", ["no input 'questions'", "Did you mean", "question, answer"]),
         ("question=nothing", ["nothing"]),
-        ("question", ["--input must be NAME=COLUMN"]),
-        ("=question", ["--input must be NAME=COLUMN"]),
+        ("question", ["--input", "NAME=COLUMN"]),
+        ("=question", ["--input", "NAME=COLUMN"]),
     ],
 )
 def test_wrong_input_is_refused(here, saved, pairs, said, words):
@@ -368,9 +368,9 @@ def test_mask_without_data(here, saved):
 @pytest.mark.parametrize(
     ("name", "given", "words"),
     [
-        ("unnamed-mask", "input_layer_1=lengths", ["input_layer_1=lengths", "one number per row"]),
-        ("unnamed-lengths", "input_layer_1=mask", ["input_layer_1=mask", "one number per time step"]),
-        ("unnamed-mask", "input_layer_2=mask", ["has no input", "input_layer"]),
+        ("unnamed-mask", "input_layer_1=lengths", ["input_layer_1=lengths", "per row"]),
+        ("unnamed-lengths", "input_layer_1=mask", ["input_layer_1=mask", "per time step"]),
+        ("unnamed-mask", "input_layer_2=mask", ["input_layer_2", "input_layer"]),
         ("unnamed-mask", "input_layer=mask", ["nothing to pad"]),
     ],
 )
@@ -427,7 +427,7 @@ def test_padding_side(here, saved):
 
 @with_models
 def test_the_number_of_ids(here, saved):
-    refused(here("verify", "--model", saved("one-hot")), "number of ids", "'input_ids'", "--vocab-size")
+    refused(here("verify", "--model", saved("one-hot")), "'input_ids'", "--vocab-size")
     _, subject = answer_of(here("verify", "--model", saved("one-hot"), "--vocab-size", "20", "--json"), 1)
     assert "mean" in subject["culprit"]
 
@@ -591,7 +591,7 @@ def own_layer(tmp_path):
 @with_models
 def test_custom_layers(here, own_layer):
     model = own_layer("Doubling")
-    refused(here("verify", "--model", model), "Keras does not know 'Doubling'", "--custom-objects FILE.py")
+    refused(here("verify", "--model", model), "'Doubling'", "--custom-objects FILE.py")
     _, subject = answer_of(here("verify", "--model", model, "--custom-objects", "my_layers.py", "--json"), 0)
     assert subject["verdict"] == "ignores"
 
@@ -614,8 +614,8 @@ def test_custom_layer_loses_the_mask(here, own_layer):
     ("content", "words"),
     [
         (None, "no such Python file"),
-        ("class Broken(:", "failed to run: SyntaxError"),
-        ("1 / 0", "failed to run: ZeroDivisionError"),
+        ("class Broken(:", "SyntaxError"),
+        ("1 / 0", "ZeroDivisionError"),
     ],
     ids=["missing", "no-python", "raising"],
 )
@@ -735,23 +735,23 @@ def test_function_of_fixed_length(here, serve, tmp_path):
 
 
 def test_missing_vocab_size_is_explained(here, serve):
-    refused(here("verify", "--predict", f"{serve()}:mean"), "number of ids", "--vocab-size")
+    refused(here("verify", "--predict", f"{serve()}:mean"), "--vocab-size")
 
 
 def test_function_that_raises(here, serve, raw):
     done = here("verify", raw, "--predict", f"{serve()}:raising")
-    refused(done, "raised KeyError: 'no such model'", code=1)
+    refused(done, "KeyError: 'no such model'", code=1)
 
 
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("{}", "--predict must be module:function"),
-        ("{}:", "--predict must be module:function"),
-        (":mean", "--predict must be module:function"),
-        ("{}:median", "has no function 'median'"),
-        ("{}:VOCAB", "has no function 'VOCAB'"),
-        ("{}:service.fit", "has no function 'service.fit'"),
+        ("{}", "module:function"),
+        ("{}:", "module:function"),
+        (":mean", "module:function"),
+        ("{}:median", "'median'"),
+        ("{}:VOCAB", "'VOCAB'"),
+        ("{}:service.fit", "'service.fit'"),
         ("nowhere_at_all:mean", "importing nowhere_at_all failed: ModuleNotFoundError"),
     ],
 )
@@ -774,11 +774,11 @@ def test_module_that_exits(here, serve, raw):
     ("given", "words"),
     [
         ([], "nothing to verify"),
-        (["--model", "a.keras", "--predict", "b:c"], "--model and --predict cannot be used together"),
-        (["--model", "a.keras", "--no-model"], "--no-model cannot be used with --model"),
-        (["--predict", "b:c", "--no-model"], "--no-model cannot be used with --model"),
-        (["--model", "a.keras", "--route", "embedding"], "--route selects reference models"),
-        (["--predict", "b:c", "--route", "embedding"], "--route selects reference models"),
+        (["--model", "a.keras", "--predict", "b:c"], "--model and --predict"),
+        (["--model", "a.keras", "--no-model"], "--no-model"),
+        (["--predict", "b:c", "--no-model"], "--no-model"),
+        (["--model", "a.keras", "--route", "embedding"], "--route"),
+        (["--predict", "b:c", "--route", "embedding"], "--route"),
         (["raw.jsonl", "--input", "a=b"], "--input requires --model"),
         (["--predict", "b:c", "--input", "a=b"], "--input requires --model"),
         (["raw.jsonl", "--explain"], "--explain requires --model"),

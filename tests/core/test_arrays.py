@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import pad_lists
+from raised import raises_error
 
-from padmask import PadmaskError, PadSpec, SpecError, pad, pad_sequences
+from padmask import PadSpec, SpecError, pad, pad_sequences
 from padmask.core import arrays as sequences
+from padmask.errors import DataError
 
 ROWS = [[711, 632, 71], [73, 8, 3215, 55, 927], [], [0]]
 
@@ -87,26 +89,35 @@ def test_vectors():
 
 
 @pytest.mark.parametrize(
-    ("rows", "spec", "said"),
+    ("rows", "spec", "row", "facts"),
     [
-        ([[1, 2**31]], PadSpec(), "Row 0, position 1: 2147483648 does not fit int32; use dtype int64"),
-        ([[1], [0.5]], PadSpec(), "Row 1, position 0: 0.5 does not fit int32; use dtype float32"),
-        ([[1, True]], PadSpec(), "Row 0, position 1: expected a number, not a bool"),
-        ([np.array([True])], PadSpec(), "Row 0, position 0: expected a number, not a bool"),
-        ([[1], None], PadSpec(), "Row 1 is not a sequence"),
-        (pa.array([[1], None]), PadSpec(), "Row 1, the row is null"),
-        (pa.array([[1, None]]), PadSpec(), "Row 0, position 1: the token is null"),
-        (pa.array([1]), PadSpec(), "is not a list"),
-        ([["a"]], PadSpec(dtype="int64"), "a string cannot be converted to int64"),
-        (["a"], PadSpec(), "Row 0 is not a sequence"),
-        ([[1]], PadSpec(value=0.5), "the pad value 0.5 is not of dtype int32"),
-        ([[1]], PadSpec(value=2**40), "does not fit int32"),
-        (7, PadSpec(), "must be a list of sequences"),
+        ([[1, 2**31]], PadSpec(), 0, ["position 1", 2147483648, "int32", "int64"]),
+        ([[1], [0.5]], PadSpec(), 1, ["position 0", 0.5, "int32", "float32"]),
+        ([[1, True]], PadSpec(), 0, ["position 1", "bool"]),
+        ([np.array([True])], PadSpec(), 0, ["position 0", "bool"]),
+        ([[1], None], PadSpec(), 1, [None]),
+        (pa.array([[1], None]), PadSpec(), 1, ["null"]),
+        (pa.array([[1, None]]), PadSpec(), 0, ["position 1", "null"]),
+        ([["a"]], PadSpec(dtype="int64"), 0, ["position 0", "string", "int64"]),
+        (["a"], PadSpec(), 0, ["'a'"]),
     ],
 )
-def test_bad_rows_are_named(rows, spec, said):
-    with pytest.raises(PadmaskError, match=said):
+def test_bad_rows_are_named(rows, spec, row, facts):
+    with raises_error(DataError, *facts, place=f"row {row}"):
         pad(rows, spec)
+
+
+def test_sequences_of_the_wrong_type():
+    with raises_error(DataError, "`sequences`", "int"):
+        pad(7)
+    with raises_error(SpecError, "int64"):
+        pad(pa.array([1]))
+
+
+@pytest.mark.parametrize(("value", "facts"), [(0.5, [0.5, "int32"]), (2**40, [2**40, "int32", "int64"])])
+def test_pad_value_must_fit(value, facts):
+    with raises_error(SpecError, *facts, option="value"):
+        pad([[1]], PadSpec(value=value))
 
 
 def test_two_threads_pad_alike(monkeypatch):
@@ -151,31 +162,50 @@ def test_pad_sequences_of_nothing():
 
 
 @pytest.mark.parametrize(
-    ("rows", "options", "said"),
+    ("rows", "options", "row", "facts"),
     [
-        ([[1.7]], {}, "1.7 does not fit int32"),
-        ([[2**31]], {}, "does not fit int32"),
-        ([np.array([2**31])], {}, "does not fit int32"),
-        ([np.array([300])], {"dtype": "uint8"}, "300 does not fit uint8"),
-        ([[float("nan")]], {}, "nan does not fit int32"),
-        ([[]], {"value": float("nan")}, "`value` nan does not fit"),
-        ([[]], {"value": 0.5}, "`value` 0.5 does not fit"),
-        ([[]], {"padding": "left"}, "`padding` must be one of"),
-        ([[]], {"truncating": "right"}, "`truncating` must be one of"),
-        ([["hello"]], {"dtype": "<U3", "value": ""}, "dtype <U3 would cut off the end of 'hello'"),
-        ([["a"]], {"dtype": "<U1", "value": "pad"}, "would cut off"),
-        ([["a"]], {"value": "pad"}, "is a string, but dtype int32 is not a string dtype"),
-        ([["a"]], {}, "cannot be converted to dtype int32"),
-        ([[1], 2], {}, "Row 1 is not a sequence"),
-        ([[1], "12"], {}, "Row 1 is not a sequence"),
-        ([[1], {1: 2}], {}, "Row 1 is not a sequence"),
-        (iter([[1]]), {}, "must have a length"),
-        ([[1]], {"maxlen": -1}, "at least 0"),
+        ([[1], [1.7]], {}, 1, [1.7, "int32"]),
+        ([[1], [2**31]], {}, 1, [2**31, "int32"]),
+        ([np.array([2**31])], {}, 0, [2**31, "int32"]),
+        ([np.array([300])], {"dtype": "uint8"}, 0, [300, "uint8"]),
+        ([[float("nan")]], {}, 0, ["nan", "int32"]),
+        ([["hello"]], {"dtype": "<U3", "value": ""}, 0, ["<U3", "'hello'"]),
+        ([[1], 2], {}, 1, ["2"]),
+        ([[1], "12"], {}, 1, ["'12'"]),
+        ([[1], {1: 2}], {}, 1, ["{1: 2}"]),
     ],
 )
-def test_pad_sequences_refuses_damage(rows, options, said):
-    with pytest.raises(ValueError, match=said):
+def test_pad_sequences_refuses_damage(rows, options, row, facts):
+    with raises_error(DataError, *facts, place=f"row {row}"):
         pad_sequences(rows, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "fact"),
+    [
+        ({"value": float("nan")}, "nan"),
+        ({"value": 0.5}, "0.5"),
+        ({"value": "pad"}, "int32"),
+        ({"value": "pad", "dtype": "<U1"}, "<U1"),
+        ({"padding": "left"}, "'left'"),
+        ({"truncating": "right"}, "'right'"),
+        ({"maxlen": -1}, "-1"),
+    ],
+    ids=str,
+)
+def test_pad_sequences_checks_options(options, fact):
+    with raises_error(SpecError, f"`{next(iter(options))}`", fact):
+        pad_sequences([["a"]], **options)
+
+
+def test_pad_sequences_of_strings_as_ints():
+    with raises_error(DataError, "int32", "'a'"):
+        pad_sequences([["a"]])
+
+
+def test_pad_sequences_of_an_iterator():
+    with pytest.raises(ValueError, match="must have a length"):  # the message of Keras
+        pad_sequences(iter([[1]]))
 
 
 @pytest.fixture(scope="module")
@@ -221,7 +251,7 @@ def test_pad_sequences_equals_keras(keras_pad_sequences, case, maxlen, padding, 
 
 @pytest.mark.parametrize("rows", [[[0.5, 1700000000.25]], [[[1700000000.25]]]], ids=["floats", "vectors"])
 def test_large_python_floats(rows):
-    with pytest.raises(PadmaskError, match="does not fit float32; use dtype float64"):
+    with raises_error(DataError, "float32", "float64", place="row 0"):
         pad(rows)
     assert pad(rows, PadSpec(dtype="float64")).values.max() == 1700000000.25
     assert pad(rows, PadSpec(dtype="float32")).values.max() == np.float32(1700000000.25)
@@ -229,9 +259,9 @@ def test_large_python_floats(rows):
 
 
 def test_empty_first_vector():
-    with pytest.raises(PadmaskError, match="Row 0, position 0: the vector has 0 values"):
+    with raises_error(DataError, "position 0", "0 values", place="row 0"):
         pad([[[]], [[1, 2]]])
-    with pytest.raises(PadmaskError, match="Row 1, position 0: expected a vector"):
+    with raises_error(DataError, "position 0", None, place="row 1"):
         pad([[[1, 2]], [None]])
 
 
@@ -240,7 +270,7 @@ def test_fields_of_the_spec_are_keywords():
     expected = pad(rows, PadSpec(maxlen=3, padding="pre", keep_last=1, value=9))
     found = pad(rows, PadSpec(padding="pre", value=9), maxlen=3, keep_last=1)
     assert found.values.tolist() == expected.values.tolist() == [[1, 2, 4], [9, 9, 5]]
-    with pytest.raises(SpecError, match="maxlen"):
+    with raises_error(SpecError, "`maxlength`", "'maxlen'"):
         pad(rows, maxlength=3)
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
+from raised import raises_error
 
-from padmask import PadmaskError, PadSpec, pad_table
+from padmask import PadSpec, pad_table
+from padmask.errors import DataError, SpecError
 
 
 def tensors(shape: list[int], rows: int = 2, **options: object) -> pa.Array:
@@ -45,21 +47,21 @@ def test_null_tensor():
     column = pa.ExtensionArray.from_storage(
         tensors([1, 2]).type, pa.array([[1, 2], None], pa.list_(pa.float32(), 2))
     )
-    with pytest.raises(PadmaskError, match="Row 1, column 'x': the row is null"):
+    with raises_error(DataError, "null", place="row 1", column="x"):
         padded(column, 1)
 
 
 @pytest.mark.parametrize(
-    ("column", "said"),
+    ("column", "fact"),
     [
-        (tensors([2, 2, 2]), "'x' cannot be padded"),
-        (pa.ListArray.from_arrays([0, 1], tensors([2, 2], 1)), "'x' cannot be padded"),
+        (tensors([2, 2, 2]), "shape=[2,2,2]"),
+        (pa.ListArray.from_arrays([0, 1], tensors([2, 2], 1)), "shape=[2,2]"),
         (tensors([2, 3], permutation=[1, 0]), "permuted axes"),
         (pa.ListArray.from_arrays([0, 1], tensors([1, 2], 1, permutation=[1, 0])), "permuted axes"),
     ],
 )
-def test_other_tensors_are_refused(column, said):
-    with pytest.raises(PadmaskError, match=said):
+def test_other_tensors_are_refused(column, fact):
+    with raises_error(SpecError, "'x'", fact, option="columns"):
         padded(column, 1)
 
 
@@ -68,7 +70,7 @@ def test_flat_values_of_a_shape(shape):
     said = {"ARROW:extension:name": "ray.data.arrow_tensor", "ARROW:extension:metadata": shape}
     field = pa.field("x", pa.list_(pa.float32()), metadata=said)
     for schema in (pa.schema([field]), pa.schema([pa.field("x", pa.list_(field))])):
-        with pytest.raises(PadmaskError, match=r"'ray.data.arrow_tensor' has the shape \[2, 2\]"):
+        with raises_error(SpecError, "'ray.data.arrow_tensor'", "[2, 2]", option="columns"):
             pad_table(schema.empty_table(), ["x"])
 
 

@@ -9,11 +9,12 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from raised import has_facts, raises_error
 
-from padmask import PadmaskError
 from padmask.core.arrow_lists import kind_of
 from padmask.core.python_rows import flatten
 from padmask.core.ragged import Ragged, find_misfits
+from padmask.errors import DataError, SpecError
 
 ROWS = [[1, 2, 3], [], [4], [5, 6]]
 LIST = pa.list_(pa.int64())
@@ -123,16 +124,10 @@ def test_unequal_vectors_are_faults():
 
 
 @pytest.mark.parametrize(
-    ("type_", "said"),
-    [
-        (pa.int64(), "is not a list"),
-        (pa.list_(pa.date32()), "is not a list of integers, floats, bools or strings"),
-        (pa.list_(pa.list_(pa.list_(pa.int8()))), "is not a list of integers, floats, bools or strings"),
-    ],
-    ids=str,
+    "type_", [pa.int64(), pa.list_(pa.date32()), pa.list_(pa.list_(pa.list_(pa.int8())))], ids=str
 )
-def test_other_types_are_refused(type_, said):
-    with pytest.raises(PadmaskError, match=said):
+def test_other_types_are_refused(type_):
+    with raises_error(SpecError, type_):
         kind_of(type_)
 
 
@@ -143,23 +138,23 @@ def test_python_and_numpy_rows_agree(rows):
 
 
 @pytest.mark.parametrize(
-    ("rows", "said"),
+    ("rows", "facts"),
     [
-        ([[1], None], "Row 1 is not a sequence"),
-        ([[1], "ab"], "Row 1 is not a sequence"),
-        ([[1, 2], [3, None]], "Row 1, position 1: expected numbers, found NoneType"),
-        ([[1], ["a"]], "Row 1, position 0: expected numbers, found str"),
-        ([["a"], ["b", 1]], "Row 1, position 1: expected strings, found int"),
-        ([[1], [[2]]], "Row 1, position 0: expected numbers, found list"),
-        ([[[1, 2]], [[3, 4], [5]]], "Row 1, position 1: the vector has 1 values, but the first vector has 2"),
-        ([[[1, 2]], [[3, 4], 5]], "Row 1, position 1: expected a vector"),
-        ([[2**64]], "Row 0, position 0: 18446744073709551616 does not fit int64"),
-        ([np.ones((1, 2)), np.ones((1, 3))], "Row 1 has vectors of shape"),
+        ([[1], None], [None]),
+        ([[1], "ab"], ["'ab'"]),
+        ([[1, 2], [3, None]], ["position 1", "numbers", "NoneType"]),
+        ([[1], ["a"]], ["position 0", "numbers", "str"]),
+        ([["a"], ["b", 1]], ["position 1", "strings", "int"]),
+        ([[1], [[2]]], ["position 0", "numbers", "list"]),
+        ([[[1, 2]], [[3, 4], [5]]], ["position 1", "1 values", 2]),
+        ([[[1, 2]], [[3, 4], 5]], ["position 1", "vector", 5]),
+        ([[1], [2**64]], ["position 0", 2**64, "int64"]),
+        ([np.ones((1, 2)), np.ones((1, 3))], ["(2,)", "(3,)"]),
     ],
     ids=str,
 )
-def test_bad_python_rows(rows, said):
-    with pytest.raises(PadmaskError, match=said):
+def test_bad_python_rows(rows, facts):
+    with raises_error(DataError, *facts, place="row 1"):
         flatten(rows)
 
 
@@ -168,30 +163,29 @@ def test_numpy_scalars_do_not_overflow():
 
 
 @pytest.mark.parametrize(
-    ("values", "dtype", "said"),
+    ("values", "dtype", "facts"),
     [
-        ([2**31], "int32", "2147483648 does not fit int32; use dtype int64"),
-        ([-(2**31) - 1], "int32", "does not fit int32"),
-        ([-1], "uint16", "-1 does not fit uint16"),
-        ([40_000], "int16", "40000 does not fit int16"),
-        ([1.5], "int32", "1.5 does not fit int32; use dtype float32"),
-        ([float("nan")], "int64", "nan does not fit int64"),
-        ([float("inf")], "int64", "inf does not fit int64"),
-        ([2.0**60], "int64", "does not fit int64"),
-        ([1e300], "float32", "does not fit float32; use dtype float64"),
-        ([2**24 + 1], "float32", "16777217 does not fit float32"),
-        ([2**53 + 1], "float64", "does not fit float64"),
-        (["a"], "int32", "a string cannot be converted to int32"),
-        ([1], "string", "the dtype is string"),
-        ([True], "int32", "expected a number, not a bool"),
+        ([2**31], "int32", [2147483648, "int32", "int64"]),
+        ([-(2**31) - 1], "int32", [-2147483649, "int32", "int64"]),
+        ([-1], "uint16", [-1, "uint16"]),
+        ([40_000], "int16", [40000, "int16"]),
+        ([1.5], "int32", [1.5, "int32", "float32"]),
+        ([float("nan")], "int64", ["nan", "int64"]),
+        ([float("inf")], "int64", ["inf", "int64"]),
+        ([2.0**60], "int64", ["int64"]),
+        ([1e300], "float32", ["float32", "float64"]),
+        ([2**24 + 1], "float32", [16777217, "float32"]),
+        ([2**53 + 1], "float64", [2**53 + 1, "float64"]),
+        (["a"], "int32", ["string", "int32"]),
+        ([1], "string", ["string"]),
+        ([True], "int32", ["bool"]),
     ],
 )
-def test_misfits_are_found(values, dtype, said):
+def test_misfits_are_found(values, dtype, facts):
     ragged = flatten([[], values]) if not isinstance(values[0], bool) else _bools()
     faults = find_misfits(ragged, dtype)
     assert [fault.row for fault in faults] == [1]
-    assert faults[0].reason.startswith("position 0: ")
-    assert said in faults[0].reason
+    assert has_facts(faults[0].reason, "position 0", *facts)
 
 
 def _bools() -> Ragged:

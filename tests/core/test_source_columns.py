@@ -17,12 +17,12 @@ WINDOWS = PadSpec(maxlen=2, windows=WindowSpec())
 
 
 def columns(spec: PadSpec) -> dict[str, list[int]]:
-    found = source_columns(make_segments(LENGTHS, Plan(2, "given", 2), spec), spec, NUMBERS)
+    found = source_columns(make_segments(LENGTHS, Plan(2, "given", 2), spec), spec, NUMBERS, 3)
     return {name: column.to_pylist() for name, column in found.items()}
 
 
 def test_batches():
-    assert columns(BATCHES) == {"source_row": [10, 12]}
+    assert columns(BATCHES) == {"source_row": [10, 12], "batch": [3, 3]}
 
 
 def test_windows():
@@ -30,7 +30,11 @@ def test_windows():
     assert tuple(columns(WINDOWS)) == WINDOW_COLUMNS
 
 
-@pytest.mark.parametrize("spec", [PadSpec(maxlen=2), PadSpec(batches=BatchSpec(tokens=8), source_row=False)])
+def test_buckets():
+    assert columns(PadSpec(maxlen=2, buckets=1)) == {"source_row": [10, 12]}
+
+
+@pytest.mark.parametrize("spec", [PadSpec(maxlen=2), PadSpec(buckets=1, source_row=False)])
 def test_no_source_row(spec):
     assert columns(spec) == {}
 

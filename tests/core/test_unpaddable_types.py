@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pytest
+from raised import raises_error
 
 from padmask import PadSpec
 from padmask.core.columns import choose_columns
@@ -16,11 +17,9 @@ DATA = ("data", pa.struct([("input_ids", IDS)]))
 @pytest.mark.parametrize("asked", ["data.input_ids", "data.input_ids:int64=-1", "data.input_ids=0"])
 @pytest.mark.parametrize("data", [DATA, ("data", pa.struct([]))], ids=["typed", "JSON"])
 def test_field_is_refused(asked: str, data: tuple[str, pa.DataType]) -> None:
-    with pytest.raises(SpecError) as caught:
+    command = "jq -c '.input_ids = .data.input_ids'"
+    with raises_error(SpecError, "'data.input_ids'", "'data'", command, option="columns"):
         choose_columns(pa.schema([data, ("input_ids", IDS)]), [asked], PadSpec())
-    assert "'data.input_ids' is a field of the struct column 'data'" in str(caught.value)
-    assert "jq -c '.input_ids = .data.input_ids'" in str(caught.value)
-    assert caught.value.options == ("columns",)
 
 
 def test_column_with_a_dot() -> None:
@@ -29,12 +28,12 @@ def test_column_with_a_dot() -> None:
 
 
 def test_other_missing_columns() -> None:
-    with pytest.raises(SpecError, match=r"There is no column 'dat\.input_ids'"):
+    with raises_error(SpecError, "'dat.input_ids'", option="columns"):
         choose_columns(pa.schema([DATA]), ["dat.input_ids"], PadSpec())
 
 
 def test_only_structs() -> None:
-    with pytest.raises(SpecError, match=r"no list column.*'data' is a struct.*jq -c"):
+    with raises_error(SpecError, "'data'", "struct", "jq -c"):
         choose_columns(pa.schema([DATA]), None, PadSpec())
 
 
@@ -45,6 +44,5 @@ def test_only_structs() -> None:
 )
 def test_only_deep_lists(type_: pa.DataType) -> None:
     for name in ("input_ids", "x"):
-        with pytest.raises(SpecError) as caught:
+        with raises_error(SpecError, type_):
             choose_columns(pa.schema([(name, type_)]), None, PadSpec())
-        assert str(type_) in str(caught.value)

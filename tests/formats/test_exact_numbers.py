@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pyarrow.parquet as pq
 import pytest
+from raised import raises_error
 
 from padmask import DataError, RowPolicy, pad_file, unpad_file
 from padmask.verify.verify_file import verify_file
@@ -30,9 +31,8 @@ def write(tmp_path):
 @pytest.mark.parametrize("output", ["out.jsonl", "out.parquet"])
 def test_vanishing_token_is_refused(write, tmp_path, small, column, output):
     path = write('{"x": [1.0, 0.0]}', f'{{"x": [2.0, {small}]}}')
-    with pytest.raises(DataError, match=r"position 1: .* does not fit float64") as caught:
+    with raises_error(DataError, "position 1", "float64", place="in.jsonl, line 2", column="x"):
         pad_file(path, tmp_path / output, columns=[column])
-    assert (caught.value.place.number, caught.value.column) == (2, "x")
     skipped = pad_file(path, tmp_path / output, columns=[column], policy=RowPolicy(on_error="skip"))
     assert (skipped.ledger.rows_written, skipped.ledger.rows_rejected) == (1, 1)
     assert [(found.rule.name, found.column) for found in verify_file(path, columns=["x"]).data] == [
@@ -43,7 +43,7 @@ def test_vanishing_token_is_refused(write, tmp_path, small, column, output):
 
 def test_vanishing_number_of_a_vector(write, tmp_path):
     path = write('{"x": [[1.0, 0.0], [0.5, 1e-400]]}')
-    with pytest.raises(DataError, match="position 1: in the vector: 1e-400 does not fit"):
+    with raises_error(DataError, "position 1", "vector", "1e-400", place="in.jsonl, line 1", column="x"):
         pad_file(path, tmp_path / "out.jsonl", columns=["x"])
 
 
@@ -65,7 +65,7 @@ def test_subnormal_numbers_are_rounded(write, tmp_path, dtype, small):
 @pytest.mark.parametrize("value", ["1e-400", '[1.5, {"y": 1E-400}]', "1e400"])
 def test_other_field_must_fit(write, tmp_path, value):
     path = write('{"ids": [1], "x": null}', f'{{"ids": [1], "x": {value}}}')
-    with pytest.raises(DataError, match="line 2, field 'x': a number is too large or too small"):
+    with raises_error(DataError, "in.jsonl, line 2", "field 'x'", "number"):
         pad_file(path, tmp_path / "out.parquet", columns=["ids"])
     pad_file(path, tmp_path / "out.jsonl", columns=["ids"])
     assert f'"x":{value.replace(" ", "")}' in (tmp_path / "out.jsonl").read_text().replace(" ", "")
@@ -80,5 +80,5 @@ def test_unpad_keeps_the_text(write, tmp_path):
     path = write('{"input_ids": [1.5, 1e-400, 0.0], "mask": [1, 1, 0]}')
     unpad_file(path, tmp_path / "out.jsonl")
     assert (tmp_path / "out.jsonl").read_text() == '{"input_ids":[1.5,1e-400]}\n'
-    with pytest.raises(DataError, match="1e-400 does not fit float64"):
+    with raises_error(DataError, "1e-400", "float64", place="in.jsonl, line 1", column="input_ids"):
         unpad_file(path, tmp_path / "out.parquet")

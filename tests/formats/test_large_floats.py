@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from raised import raises_error
 
 from padmask import DataError, PadSpec, RowPolicy, pad_file, unpad_file
 
@@ -61,10 +62,8 @@ def test_float64_on_request_is_float32(tmp_path):
 @pytest.mark.parametrize("format_", ["jsonl", "parquet"])
 def test_large_json_float_is_refused(tmp_path, row, position, format_):
     source = write_json(tmp_path, [row[:1], row] if position == "position 1" else [row])
-    with pytest.raises(DataError, match=position) as refused:
+    with raises_error(DataError, position, ":float64", column="t", option="columns"):
         pad_file(source, tmp_path / f"out.{format_}")
-    assert (refused.value.column, refused.value.options[0]) == ("t", "columns")
-    assert ":float64" in str(refused.value)
     pad_file(source, tmp_path / "wide.jsonl", columns=["t:float64"])
     assert read_json(tmp_path / "wide.jsonl")[-1] == row
     pad_file(source, tmp_path / "narrow.jsonl", columns=["t:float32"])
@@ -100,7 +99,7 @@ def test_number_that_becomes_zero(tmp_path, format_, column, number):
         source.write_text(json.dumps({"t": [0.5, number]}) + "\n")
     else:
         pq.write_table(pa.table({"t": [[0.5, number]]}), source)
-    with pytest.raises(DataError, match=r"position 1: \S+ does not fit float32; use dtype float64\."):
+    with raises_error(DataError, "position 1", "float32", "dtype float64", column="t"):
         pad_file(source, tmp_path / "out.parquet", columns=[column])
     pad_file(source, tmp_path / "out.parquet", columns=["t:float64"])
     assert pq.read_table(tmp_path / "out.parquet")["t"].to_pylist() == [[0.5, number]]
@@ -116,18 +115,17 @@ def test_small_numbers_that_float32_holds(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "remedy"),
     [
-        ("[0.5, 1e39]", "use dtype float64"),
-        ("[0.1, 16777217]", "use dtype float64"),
-        ("[0.5, 9007199254740993]", "use dtype int64 if all numbers in the column are integers"),
-        ("[0.5, 1" + 30 * "0" + "1]", "no dtype can represent the number"),
-        ("[1, 1e39]", "use dtype float64"),
-        ("[1, 1e-50]", "use dtype float64"),
-        ("[1, 1.5]", "use dtype float32"),
+        ("[0.5, 1e39]", "dtype float64"),
+        ("[0.1, 16777217]", "dtype float64"),
+        ("[0.5, 9007199254740993]", "dtype int64"),
+        ("[0.5, 1" + 30 * "0" + "1]", "no dtype"),
+        ("[1, 1e39]", "dtype float64"),
+        ("[1, 1e-50]", "dtype float64"),
+        ("[1, 1.5]", "dtype float32"),
     ],
 )
 def test_remedy_can_hold_the_number(tmp_path, rows, remedy):
     first = rows.partition(",")[0] + "]"
     (tmp_path / "in.jsonl").write_text(f'{{"t": {first}}}\n{{"t": {rows}}}\n')
-    with pytest.raises(DataError) as caught:
+    with raises_error(DataError, "position 1", remedy, place="in.jsonl, line 2", column="t"):
         pad_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl", columns=["t"])
-    assert f"{remedy}. " in str(caught.value)

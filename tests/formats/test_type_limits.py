@@ -7,6 +7,7 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from raised import raises_error
 
 from padmask import OutputError, pad_file
 from padmask.formats import other_formats
@@ -41,7 +42,7 @@ def write(path, column: pa.Array):
 @pytest.mark.parametrize(("column", "format_", "able"), COLUMNS.values(), ids=COLUMNS)
 def test_refused_with_a_way_out(tmp_path, column, format_, able):
     source = write(tmp_path / "in.arrow", column)
-    with pytest.raises(OutputError, match=rf"column 'x'.*Write {able}\b") as refused:
+    with raises_error(OutputError, "column 'x'", able) as refused:
         pad_file(source, tmp_path / f"out.{format_}")
     assert not (tmp_path / f"out.{format_}").exists()
     assert ("Parquet" in str(refused.value).split("Write")[1]) == ("Parquet" in able)

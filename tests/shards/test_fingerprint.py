@@ -47,7 +47,7 @@ OTHER = {
         "kind": "additive",
         "position_ids": "position_ids",
         "labels_from": "input_ids",
-        "if_missing": True,
+        "if_missing": ("labels_from",),
     },
     RowPolicy: {"overlong": "drop", "empty_rows": "drop", "on_error": "skip"},
     FileOptions: {

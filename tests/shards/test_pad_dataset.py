@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from raised import raises_error
 
 from padmask import MaskSpec, PadmaskError, PadSpec, RowPolicy, pad_file
 from padmask.core.length_stats import LengthStats
@@ -286,9 +287,8 @@ def test_mixed_types_name_both_files(team, tmp_path):
     for number, extra in enumerate([1, None, "x"]):
         write(tmp_path / "data" / f"{number}.jsonl", [{"input_ids": [number], "extra": extra}])
     executor, workers = team
-    with pytest.raises(
-        DataError, match=r"2\.jsonl, line 1, .*: found a string, but .*0\.jsonl, line 1 has an int"
-    ):
+    places = ["2.jsonl, line 1", "0.jsonl, line 1"]
+    with raises_error(DataError, *places, "'extra'", "string", "int", option="output_format"):
         pad_dataset(
             tmp_path / "data",
             tmp_path / "padded",
@@ -318,7 +318,7 @@ def test_large_file_is_cut_alike(team, tmp_path):
 def test_row_numbers_count_in_the_file(tmp_path):
     rows = [{"id": i, "input_ids": [2**40 if i in (7, 8) else i]} for i in range(10)]
     source = write(tmp_path / "large.parquet", rows)
-    with pytest.raises(DataError, match=r"large\.parquet, row 7: column 'input_ids'"):
+    with raises_error(DataError, place="large.parquet, row 7", column="input_ids"):
         pad_dataset(source, tmp_path / "padded", shard_bytes=1)
 
     files = FileOptions(rejects=str(tmp_path / "rejects.jsonl"))
@@ -405,7 +405,7 @@ corruptions = pytest.mark.parametrize("corrupt", CORRUPTIONS.values(), ids=CORRU
 def test_corrupt_shard(four, tmp_path, corrupt, which, maxlen):
     corrupt(four / f"{which}.parquet")
     spec = PadSpec(maxlen=maxlen)
-    with threads() as (executor, workers), pytest.raises(UnreadableError, match=rf"{which}\.parquet"):
+    with threads() as (executor, workers), raises_error(UnreadableError, f"{which}.parquet"):
         pad_dataset(four, tmp_path / "padded", spec=spec, executor=executor, workers=workers)
     assert all(name.startswith("_padmask-") for name in names_in(tmp_path / "padded"))
 
@@ -429,7 +429,7 @@ def test_only_corrupt_shards(four, tmp_path, corrupt):
     for path in four.iterdir():
         corrupt(path)
     for spec in (PadSpec(maxlen=4), PadSpec()):
-        with pytest.raises(UnreadableError, match=r"0\.parquet"):
+        with raises_error(UnreadableError, "0.parquet"):
             pad_dataset(four, tmp_path / "padded", spec=spec, policy=RowPolicy(on_error="skip"))
     assert not [name for name in names_in(tmp_path / "padded") if not name.startswith("_padmask-")]
 
@@ -446,7 +446,7 @@ def test_limit_skips_corrupt_shards(four, tmp_path, corrupt):
 
 def test_interrupt_reports_progress(data, tmp_path):
     write(data / "part=1" / "3.jsonl", [{"input_ids": [2**40]}])
-    with pytest.raises(DataError, match=r"3\.jsonl, line 1: .* 4 of 5 shards are done .*--resume keeps"):
+    with raises_error(DataError, "4 of 5 shards", "--resume", place="3.jsonl, line 1"):
         pad_dataset(data, tmp_path / "padded", spec=PadSpec(maxlen=4))
 
 
@@ -457,14 +457,14 @@ def test_foreign_output_is_refused(data, tmp_path):
     write(tmp_path / "padded" / "mine.jsonl", [{"input_ids": [1]}])
     (tmp_path / "padded" / "README.md").write_text("no data")
     before = bytes_in(tmp_path / "padded")
-    with pytest.raises(OutputError, match=r"contains files that padmask did not write: mine\.jsonl"):
+    with raises_error(OutputError, "did not write: mine.jsonl."):
         pad_dataset(data, tmp_path / "padded")
     assert bytes_in(tmp_path / "padded") == before
 
 
 def test_output_over_its_input(tmp_path):
     path = write(tmp_path / "data" / "a.jsonl", [{"input_ids": [1]}])
-    with pytest.raises(OutputError, match="is in the output folder"):
+    with raises_error(OutputError, f"'{path}'", f"'{tmp_path}/data'"):
         pad_dataset(path, tmp_path / "data")
     assert rows_of(path) == [{"input_ids": [1]}]
 
@@ -476,7 +476,7 @@ def test_rejects_among_data(data, tmp_path):
         if fine:
             pad_dataset(data, tmp_path / "padded", files=files)
         else:
-            with pytest.raises(OutputError, match=r"The rejects .* is in the output folder"):
+            with raises_error(OutputError, "rejects", f"'{tmp_path}/padded/{name}'"):
                 pad_dataset(data, tmp_path / "padded", files=files)
 
 
@@ -488,12 +488,12 @@ def test_compressed_rejects(data, tmp_path):
 
 
 def test_stdin_has_no_shards(tmp_path):
-    with pytest.raises(SpecError, match="a stream, which cannot be padded into a folder"):
+    with raises_error(SpecError, "stdin", "folder"):
         pad_dataset("-", tmp_path / "padded")
 
 
 def test_no_input_is_refused(tmp_path):
-    with pytest.raises(SpecError, match="There is no input"):
+    with raises_error(SpecError, "no input"):
         pad_dataset([], tmp_path / "padded")
 
 
@@ -559,7 +559,7 @@ def test_memory_of_many_shards():
 def test_first_bad_row_is_reported(tmp_path):
     write(tmp_path / "data" / "0.jsonl", [{"input_ids": [7]}, {"input_ids": [0, 0, 0, 0]}])
     write(tmp_path / "data" / "1.jsonl", [{"input_ids": None}])
-    with pytest.raises(DataError, match=r"0\.jsonl, line 2: the row has 4 tokens, but maxlen is 3"):
+    with raises_error(DataError, "4 tokens", "maxlen is 3", place="0.jsonl, line 2", option="overlong"):
         pad_dataset(
             tmp_path / "data",
             tmp_path / "padded",

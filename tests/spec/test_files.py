@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from raised import raises_error
 
 from padmask import DataError, ReadOptions, ShowSpec, inspect_file, verify_file
 
@@ -58,7 +59,7 @@ def test_limit_stops_before_a_bad_row(tmp_path: Path, read: Read) -> None:
         [bad] = read(tmp_path / "in.jsonl")["data"]
         assert (bad["rule"], bad["examples"]) == ("bad-row", [f"{tmp_path / 'in.jsonl'}, line 3"])
     else:
-        with pytest.raises(DataError, match="line 3"):
+        with raises_error(DataError, place="in.jsonl, line 3"):
             read(tmp_path / "in.jsonl")
 
 

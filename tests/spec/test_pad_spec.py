@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+from raised import raises_error
 
 from padmask import Column, MaskSpec, PadmaskError, PadSpec, RowPolicy
+from padmask.errors import SpecError
 from padmask.spec.columns import parse_column
 from padmask.spec.maxlen import parse_maxlen
 
@@ -23,23 +25,24 @@ def test_spec_is_frozen():
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("asked", "valid"),
     [
-        ({"padding": "up"}, "`padding` must be one of post, pre"),
-        ({"truncating": "down"}, "`truncating` must be one of"),
-        ({"dtype": "int8"}, "`dtype` must be one of int32"),
+        ({"padding": "up"}, "post, pre"),
+        ({"truncating": "down"}, "post, pre"),
+        ({"dtype": "int8"}, "int32"),
         ({"maxlen": -1}, "at least 0"),
         ({"maxlen": 1.5}, "at least 0"),
         ({"maxlen": True}, "at least 0"),
-        ({"maxlen": "p0"}, "percentile from 'p1'"),
-        ({"maxlen": "p101"}, "percentile"),
+        ({"maxlen": "p0"}, "'p1'"),
+        ({"maxlen": "p101"}, "'p100'"),
         ({"maxlen": "shortest"}, "'longest'"),
         ({"pad_to_multiple_of": 0}, "at least 1"),
-        ({"maxlen": 100, "pad_to_multiple_of": 8}, "Use 104"),
+        ({"maxlen": 100, "pad_to_multiple_of": 8}, 104),
     ],
 )
-def test_errors_list_valid_values(asked, said):
-    with pytest.raises(PadmaskError, match=said):
+def test_errors_list_valid_values(asked, valid):
+    [name, value], *_ = asked.items()
+    with raises_error(SpecError, valid, value, option=name):
         PadSpec(**asked)
 
 
@@ -73,7 +76,7 @@ def test_column_short_form(text, known, column):
 
 
 def test_unknown_column_suggestion():
-    with pytest.raises(PadmaskError, match=r"'lables'\. Did you mean 'labels'\?"):
+    with raises_error(SpecError, "'lables'", "'labels'?", option="columns"):
         parse_column("lables=-100", ["input_ids", "labels"])
 
 
@@ -81,13 +84,13 @@ def test_unknown_column_suggestion():
     "text", ["input_ids,labels", "input_ids labels", "input_ids, labels", "input_ids;labels"]
 )
 def test_list_of_columns_is_split(text):
-    with pytest.raises(PadmaskError, match="repeat the option: -c input_ids -c labels"):
+    with raises_error(SpecError, "-c input_ids -c labels", option="columns"):
         parse_column(text, ["input_ids", "labels"])
     assert parse_column(text, ["input_ids", "labels", text]).name == text
 
 
 def test_unknown_dtype_is_named():
-    with pytest.raises(PadmaskError, match="int31"):
+    with raises_error(SpecError, "'ids'", "int31", option="columns"):
         parse_column("ids:int31", ["ids"])
 
 
@@ -118,12 +121,12 @@ def test_other_specs_refuse_nonsense(wrong):
     ],
 )
 def test_added_columns_have_two_names(names):
-    with pytest.raises(PadmaskError, match="same column name"):
+    with raises_error(SpecError, "same column name"):
         MaskSpec(**names)
 
 
 @pytest.mark.parametrize(("maxlen", "multiple"), [("abc", None), (-1, None), (5, 8)])
 def test_own_length_error_names_the_column(maxlen, multiple):
-    with pytest.raises(PadmaskError, match="Column 'labels' in `own_lengths`: the length") as caught:
+    with raises_error(SpecError, "'labels'", maxlen) as caught:
         PadSpec(own_lengths={"labels": maxlen}, pad_to_multiple_of=multiple)
     assert caught.value.options[0] == "own_lengths"

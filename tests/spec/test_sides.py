@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from raised import raises_error
 
 from padmask import PadSpec, UnpadSpec, pad, sequence_mask
 from padmask.errors import SpecError
@@ -26,5 +27,5 @@ def test_left_padding_and_right_truncation() -> None:
 
 @pytest.mark.parametrize("value", ["Left", "", None, 1, True, np.array(["left"]), ["left"]], ids=repr)
 def test_other_values_are_refused(value: object) -> None:
-    with pytest.raises(SpecError, match="`padding` must be one of post, pre"):
+    with raises_error(SpecError, "post, pre", option="padding"):
         checked_side("padding", value)

@@ -12,6 +12,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from raised import has_facts
 
 from padmask.storage.foreign_formats import foreign_error, recognize
 
@@ -172,5 +173,5 @@ def test_compressed_is_decompressed(path: str, codec: str, data: bytes, command:
 
 @pytest.mark.parametrize("path", ["a.csv", "A.CSV", "a.tsv.gz"])
 def test_csv_by_suffix(path: str) -> None:
-    assert "SV, which" in str(foreign_error(path, path, b"input_ids\n"))
+    assert has_facts(str(foreign_error(path, path, b"input_ids\n")), "CSV")
     assert foreign_error(path, path, LINE) is None

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from raised import raises_error
 
 from padmask.core.plan import Plan
-from padmask.errors import DataError, UnreadableError
+from padmask.errors import AccessError, DataError, UnreadableError
 from padmask.shards.fingerprint import Fingerprint
 from padmask.shards.manifest import Manifest, ShardRecord
 from padmask.storage.inputs import find_inputs, list_inputs
@@ -68,7 +69,7 @@ def test_link_cycles_add_no_files(data: Path, way: str) -> None:
 @ways
 def test_folder_found_twice_is_refused(data: Path, way: str) -> None:
     (data / "latest").symlink_to("in")
-    with pytest.raises(UnreadableError, match="are the same folder, so its rows would be duplicated"):
+    with raises_error(AccessError, f"{data}/in", f"{data}/latest", "same folder"):
         names(data, way)
     assert names(data, "in/*") == ["b.jsonl", "deep/c.jsonl"]
 
@@ -81,7 +82,7 @@ def test_many_links_are_fast(data: Path, way: str) -> None:
         for name in ("x", "y"):
             if below:
                 (folder / name).symlink_to(below)
-    with pytest.raises(UnreadableError, match="are the same folder"):
+    with raises_error(AccessError, "same folder"):
         names(data, way)
 
 
@@ -101,11 +102,11 @@ def test_deep_folders(data: Path) -> None:
 @ways
 def test_pipes_in_folders_are_refused(data: Path, way: str) -> None:
     os.mkfifo(data / "in" / "pipe.jsonl")
-    with pytest.raises(UnreadableError, match=r"pipe\.jsonl' is a pipe or a device"):
+    with raises_error(AccessError, f"'{data}/in/pipe.jsonl'", "pipe or a device"):
         names(data, way)
     (data / "in" / "pipe.jsonl").unlink()
     (data / "in" / "link.jsonl").symlink_to("nowhere")
-    with pytest.raises(UnreadableError, match=r"link\.jsonl' is a broken link"):
+    with raises_error(AccessError, f"'{data}/in/link.jsonl'", "broken link"):
         names(data, way)
 
 
@@ -130,22 +131,22 @@ def test_unreadable_folder_is_named(data: Path, way: str, monkeypatch: pytest.Mo
         return plain(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    with pytest.raises(UnreadableError, match=r"in/deep': Permission denied"):
+    with raises_error(AccessError, f"'{data}/in/deep'", "Permission denied"):
         names(data, way)
 
 
 @ways
 def test_locked_folder_is_named(locked: Path, way: str) -> None:
-    with pytest.raises(UnreadableError, match="Permission denied"):
+    with raises_error(AccessError, f"'{locked}/in'", "Permission denied"):
         names(locked, way)
 
 
 def test_other_files_are_listed(data: Path) -> None:
-    for name in ("notes.md", "in/b.jsonl.bz2", "in/x.npz", ".hidden", "_x/y.txt", "README.md", "in/LICENSE"):
+    for name in ("notes.md", "in/b.jsonl.bz2", "in/x.npy", ".hidden", "_x/y.txt", "README.md", "in/LICENSE"):
         (data / name).write_text("")
     # Nobody expects rows in README.md and LICENSE.
-    assert find_inputs([str(data)]).skipped_files == ["in/b.jsonl.bz2", "in/x.npz", "notes.md"]
-    assert find_inputs([f"{data}/*"]).skipped_files == ["in/b.jsonl.bz2", "in/x.npz", "notes.md"]
+    assert find_inputs([str(data)]).skipped_files == ["in/b.jsonl.bz2", "in/x.npy", "notes.md"]
+    assert find_inputs([f"{data}/*"]).skipped_files == ["in/b.jsonl.bz2", "in/x.npy", "notes.md"]
     # A pattern with a suffix or a name is a choice.
     assert find_inputs([f"{data}/*.md", f"{data}/in/LICENSE", "-"]).skipped_files == []
 
@@ -220,13 +221,13 @@ def test_hive_keys_are_kept(tmp_path: Path, way: str) -> None:
 
 def test_unmatched_pattern_is_an_error(data: Path) -> None:
     for pattern in ("*.x", "no/*", "a.jsonl/*"):
-        with pytest.raises(DataError, match="No file matches"):
+        with raises_error(AccessError, f"{data}/{pattern}"):
             names(data, pattern)
 
 
 def test_half_renamed_folder_is_refused(data: Path) -> None:
     (data / REPLACING).write_text("[]")
-    with pytest.raises(DataError, match="--resume"):
+    with raises_error(DataError, f"'{data}'", "--resume"):
         names(data)
     written(data)
     assert names(data)
@@ -248,10 +249,10 @@ def test_incomplete_folder_is_refused(data: Path) -> None:
     written(data, **{"a": 2, "in/b": 2})
     assert len(names(data)) == 3
     written(data, a=2, gone=2)
-    with pytest.raises(DataError, match=r"does not match its _padmask\.json\. Missing files: gone\.jsonl\. "):
+    with raises_error(DataError, f"'{data}'", "_padmask.json", "Missing files: gone.jsonl."):
         names(data)
     written(data, a=3)
-    with pytest.raises(DataError, match=r"Files with a different size: a\.jsonl\. "):
+    with raises_error(DataError, "different size: a.jsonl."):
         names(data)
     # As the message suggests.
     assert names(data, "*") == ["a.jsonl", "in/b.jsonl", "in/deep/c.jsonl"]
@@ -260,13 +261,11 @@ def test_incomplete_folder_is_refused(data: Path) -> None:
 def test_incomplete_folder_below(data: Path) -> None:
     written(data / "in", gone=2)
     for way in (None, "i*"):
-        with pytest.raises(
-            DataError, match=r"in' does not match its _padmask\.json\. Missing files: gone\.jsonl"
-        ):
+        with raises_error(DataError, f"'{data}/in'", "Missing files: gone.jsonl."):
             names(data, way)
     (data / "in" / MANIFEST).rename(data / "in" / REPLACING)
     for way in (None, "i*"):
-        with pytest.raises(DataError, match="contains incomplete output"):
+        with raises_error(DataError, f"'{data}/in'", "incomplete"):
             names(data, way)
 
 
@@ -282,7 +281,7 @@ def test_manifest_may_list_other_files(data: Path) -> None:
 )
 def test_foreign_manifest_is_refused(data: Path, told: str) -> None:
     (data / MANIFEST).write_text(told)
-    with pytest.raises(DataError, match="is not a manifest"):
+    with raises_error(DataError, f"'{data}/_padmask.json'", "not a manifest"):
         names(data)
     # As the message suggests.
     assert len(names(data, "*")) == 3
@@ -290,11 +289,11 @@ def test_foreign_manifest_is_refused(data: Path, told: str) -> None:
 
 def test_only_other_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl.bz2").write_bytes(bz2.compress(b"{}"))
-    with pytest.raises(UnreadableError, match=r"a\.jsonl\.bz2.*bzip2 -dc"):
+    with raises_error(UnreadableError, "a.jsonl.bz2", "bzip2 -dc"):
         list_inputs([str(tmp_path)])
 
 
 def test_pipe_in_a_folder_does_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.csv")
-    with pytest.raises(UnreadableError, match=r"other files: a\.csv"):
+    with raises_error(UnreadableError, "a.csv"):
         list_inputs([str(tmp_path)])

@@ -8,10 +8,11 @@ import pyarrow as pa
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from raised import raises_error
 
 from padmask.core.columns import PadColumn
 from padmask.core.plan import Plan
-from padmask.errors import PadmaskError
+from padmask.errors import DataError, PadmaskError
 from padmask.formats.contract import Chunk, Wanted
 from padmask.formats.jsonl.tokens import read_items
 from padmask.spec.columns import Column
@@ -283,7 +284,7 @@ def test_real_files_are_read_as_text(tmp_path):
 def test_overlong_row_is_an_error(tmp_path):
     source = tmp_path / "in.jsonl"
     source.write_text('{"input_ids": [1, 2, 3]}\n')
-    with pytest.raises(PadmaskError, match="line 1: the row has 3 tokens, but maxlen is 2"):
+    with raises_error(DataError, "3 tokens", "maxlen is 2", place="in.jsonl, line 1", option="overlong"):
         pad_file(source, tmp_path / "o.jsonl", spec=PadSpec(maxlen=2), policy=RowPolicy(overlong="error"))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from raised import raises_error
 
 from padmask import PadSpec, RowPolicy, pad_dataset, pad_file
 from padmask.errors import DataError
@@ -22,7 +23,7 @@ INPUTS = {
 def test_found_zero_is_refused(tmp_path: Path, run, text: str, spec: PadSpec, says: str) -> None:
     (tmp_path / "in.jsonl").write_text(text)
     out = tmp_path / ("out.jsonl" if run is pad_file else "out")
-    with pytest.raises(DataError, match=says) as caught:
+    with raises_error(DataError, says, place="in.jsonl") as caught:
         run(tmp_path / "in.jsonl", out, spec=spec)
     assert caught.value.options == ("maxlen",)
     assert not out.exists() or not list(out.rglob("*.jsonl"))
@@ -38,5 +39,5 @@ def test_typed_maxlen_is_used(tmp_path: Path, maxlen: int) -> None:
 def test_rejected_rows_have_no_length(tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text('{"input_ids": null}\n')
     policy = RowPolicy(on_error="skip")
-    with pytest.raises(DataError, match="no rows"):
+    with raises_error(DataError, "no rows", place="in.jsonl", option="maxlen"):
         pad_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl", columns="input_ids", policy=policy)

@@ -63,7 +63,10 @@ def _foreign_word(line: str) -> tuple[str, str | None] | None:
 
 
 def _words(line: str) -> Iterator[tuple[str, str | None, int | None]]:
-    """Yield each word without quotes, with its field and its position in a flat list."""
+    """Yield each unquoted word of a line, with the name of its field and its position in a list.
+
+    The name is None before the first field. The position is None if the word is not in a flat list.
+    """
     opened: list[str] = []
     field, last, position = None, "", 0
     for part in _PARTS.findall(line):

@@ -19,6 +19,7 @@ from padmask.errors import SpecError, did_you_mean
 from padmask.formats.dataset import Dataset
 from padmask.spec.checks import check_fields, flag, strings
 from padmask.spec.files import ReadOptions
+from padmask.spec.mask import Dialect
 from padmask.spec.pad import Side
 from padmask.stream.job import Job, PadRequest
 from padmask.stream.late_fields import late_notes
@@ -134,6 +135,8 @@ class AuditRequest:
             most common side.
         files: options for reading files.
         progress: callback that receives progress updates.
+        dialect: dialect of the mask. If None, the dialect in the file metadata is used, else the usual
+            dialect of a mask with this name.
     """
 
     asked: PadRequest
@@ -142,6 +145,7 @@ class AuditRequest:
     declared: Side | None = None
     files: ReadOptions = field(default_factory=ReadOptions)
     progress: ProgressCallback | None = None
+    dialect: Dialect | None = None
 
 
 def audit_and_sample(
@@ -167,7 +171,7 @@ def audit_and_sample(
     if needs_lengths(asked.spec) and asked.spec.maxlen != "longest":
         # A pipe can be read only once, so copy it to a file before the first of the two passes.
         dataset.spool(limit)
-    job = make_audit_job(dataset, asked, request.mask_column, request.declared)
+    job = make_audit_job(dataset, asked, request.mask_column, request.declared, request.dialect)
     audits, columns = open_audits(job), job.pad.columns
     audit = audits[0]
     add_file_findings(audits, dataset, job, limit)

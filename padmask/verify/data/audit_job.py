@@ -17,12 +17,15 @@ import pyarrow as pa
 from padmask.core.columns import name_columns
 from padmask.core.companions import list_names
 from padmask.core.metadata import described_names, read_descriptions
-from padmask.core.padding import Padding
+from padmask.core.padding import Padding, read_groups
+from padmask.core.source_order import has_batches
 from padmask.core.still_padded import is_named_mask
-from padmask.core.unpad_job import groups_with_marks, unsure_columns
+from padmask.core.unpad_job import dialects_of, groups_with_marks, unsure_columns
 from padmask.errors import SpecError, column_flags, quoted
 from padmask.formats.dataset import Dataset
+from padmask.spec.batches import BATCH
 from padmask.spec.columns import Column, Columns
+from padmask.spec.mask import Dialect
 from padmask.spec.pad import Side
 from padmask.stream.choice import unpaddable_notes
 from padmask.stream.first_rows import read_first_rows
@@ -56,6 +59,8 @@ class AuditJob:
         side_from: text that says what specifies the side of the padding, such as `"--padding post"`. The text
             is empty if nothing specifies the side. The most common side is then expected.
         also: jobs for the columns that have other mask or length columns.
+        batched: whether the rows have the lengths of their batches. Otherwise all padded rows have the same
+            length.
     """
 
     pad: Job
@@ -66,6 +71,7 @@ class AuditJob:
     notes: Sequence[str] = ()
     side_from: str = ""
     also: tuple[AuditJob, ...] = ()
+    batched: bool = False
 
     @property
     def groups(self) -> tuple[AuditJob, ...]:
@@ -74,7 +80,11 @@ class AuditJob:
 
 
 def make_audit_job(
-    dataset: Dataset, asked: PadRequest, mask_column: str | None, declared: Side | None
+    dataset: Dataset,
+    asked: PadRequest,
+    mask_column: str | None,
+    declared: Side | None,
+    dialect: Dialect | None = None,
 ) -> AuditJob:
     """Check whether the rows are padded, and choose the columns to check.
 
@@ -87,6 +97,7 @@ def make_audit_job(
             their names.
         declared: side of the padding of padded rows. If None, the side in the metadata is used, else the most
             common side.
+        dialect: requested dialect of the mask. If None, the metadata decide, else the name of the mask.
 
     Raises:
         SpecError: a column is missing or has an unsupported type.
@@ -94,10 +105,12 @@ def make_audit_job(
     """
     groups = [] if mask_column is not None else _requested_groups(dataset, asked.columns)
     first = groups[0] if asked.columns and len(groups) > 1 else asked.columns
-    job = _make_group_job(dataset, replace(asked, columns=first), mask_column, declared)
+    job = _make_group_job(dataset, replace(asked, columns=first), mask_column, declared, dialect)
     checked = {column.name for column in job.pad.columns}
     others = [columns for columns in groups if checked.isdisjoint(column.name for column in columns)]
-    also = [_make_group_job(dataset, replace(asked, columns=other), None, declared) for other in others]
+    also = [
+        _make_group_job(dataset, replace(asked, columns=other), None, declared, dialect) for other in others
+    ]
     taken = {name for other in also if other.padding is not None for name in other.padding.names}
     # A mask that belongs to other columns is not a second mask of the tokens.
     masks = [field for field in job.masks if field.name not in taken]
@@ -129,10 +142,14 @@ def _requested_groups(dataset: Dataset, columns: Columns) -> list[list[Column]]:
 
 
 def _make_group_job(
-    dataset: Dataset, asked: PadRequest, mask_column: str | None, declared: Side | None
+    dataset: Dataset,
+    asked: PadRequest,
+    mask_column: str | None,
+    declared: Side | None,
+    dialect: Dialect | None,
 ) -> AuditJob:
     """Return the job for the requested columns, which have one mask, or for the default columns."""
-    found = find_dataset_padding(dataset, asked.columns, mask_column)
+    found = find_dataset_padding(dataset, asked.columns, mask_column, dialect)
     unmarked = [] if found is None or found.names else _described_files(dataset)
     padding = found if found is not None and found.names else None
     if padding is not None and declared is not None:
@@ -155,7 +172,9 @@ def _make_group_job(
     side_from = ""
     if padding is not None and padding.padding is not None:
         side_from = f"--padding {declared}" if declared is not None else "the file metadata"
-    return AuditJob(job, padding, values, masks, unmarked, notes, side_from)
+    groups = next(iter(read_groups(dataset.schemas()).values()), [])
+    batched = padding is not None and has_batches(dataset.schema(), groups)
+    return AuditJob(job, padding, values, masks, unmarked, notes, side_from, batched=batched)
 
 
 def _without_unsure(
@@ -166,7 +185,8 @@ def _without_unsure(
     if padding is None or padding.values or asked.columns:
         return job, []
     schema = dataset.schema()
-    unsure = unsure_columns(schema, padding, (), read_first_rows(dataset, list_names(schema)))
+    dialects = dialects_of([((), padding)])
+    unsure = unsure_columns(schema, padding, (), read_first_rows(dataset, list_names(schema), dialects))
     columns = [column for column in job.columns if column.name not in unsure]
     notes = [
         f"not checked: {column.name!r} (its mask may be {unsure[column.name]!r}). To check the column: "
@@ -248,7 +268,7 @@ def add_file_findings(audits: Sequence[Audit], dataset: Dataset, job: AuditJob, 
 
 
 def findings_of(audits: Sequence[Audit]) -> list[Finding]:
-    """Return the findings of all groups in the order of the rules, and then of the groups."""
+    """Return the findings of all groups, sorted by rule, and for each rule in the order of the groups."""
     rules = list(RULES)
     found = [finding for audit in audits for finding in audit.findings()]
     return sorted(found, key=lambda finding: rules.index(finding.rule.name))
@@ -277,7 +297,8 @@ def audit_rows(
             an error. A row that is bad in another column is always a finding.
 
     Yields:
-        The rows of each batch. A row with bad tokens, and a bad row that is a finding, has the length 0.
+        The rows of each batch. A row with bad tokens has the length 0. If `report_bad_rows` is True, a row
+        that is bad in another column also has the length 0.
 
     Raises:
         DataError: the tokens of a row cannot be read or padded, and `report_bad_rows` is False.
@@ -299,7 +320,7 @@ def _check_of(
     masks = [field.name for field in job.masks]
     if job.padding is None:
         return lambda rows: audit_raw_rows(rows, job.pad, audit, masks, maxlen, is_cut=is_cut)
-    return PaddedRowAudit(job.pad, audit, job.padding, masks, job.side_from).check
+    return PaddedRowAudit(job.pad, audit, job.padding, masks, job.side_from, batched=job.batched).check
 
 
 def open_audit_rows(
@@ -310,5 +331,8 @@ def open_audit_rows(
     for group in job.groups:
         padding = group.padding
         marks = [] if padding is None else mask_fields(reading.dataset, padding.names)
+        # JSON rows have all fields as text.
+        if group.batched and not reading.dataset.format.is_text:
+            marks.append(reading.dataset.schema().field(BATCH))
         groups.append(GroupToRead(group.pad, [*marks, *group.masks], padding is not None))
     return map_audit_rows(reading, phase, groups, report_bad_rows=report_bad_rows)

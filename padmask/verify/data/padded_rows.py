@@ -14,11 +14,14 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from padmask.core.arrow_lists import to_numpy
+from padmask.core.length_column import read_lengths
 from padmask.core.padding import Padding
 from padmask.core.ragged import Ragged
 from padmask.errors import Fault
 from padmask.formats.contract import Batch
+from padmask.spec.batches import BATCH
 from padmask.spec.pad import Side
+from padmask.stream.column_values import column_values
 from padmask.stream.job import Job
 from padmask.stream.row_sample import BatchRows, copy_row
 from padmask.verify.data.rows_to_check import AuditRows, CheckedRows
@@ -28,8 +31,8 @@ from padmask.verify.data.rules import Audit
 class PaddedRowAudit:
     """Checks the padded rows of one group of columns, and their masks, batch by batch.
 
-    The first rows determine the number of positions. If neither the metadata nor the user specifies the side
-    of the padding, the first rows determine the side too.
+    The first row determines the number of positions of all rows, or of all rows of its batch. If neither the
+    metadata nor the user specifies the side of the padding, the first rows determine the side.
 
     Args:
         job: columns to check.
@@ -37,15 +40,24 @@ class PaddedRowAudit:
         padding: columns that mark the padding.
         masks: names of other mask columns, whose lengths are checked.
         side_from: text that says what specifies the side of the padding, as in `AuditJob`.
+        batched: whether the rows have the lengths of their batches.
     """
 
     def __init__(
-        self, job: Job, audit: Audit, padding: Padding, masks: Sequence[str] = (), side_from: str = ""
+        self,
+        job: Job,
+        audit: Audit,
+        padding: Padding,
+        masks: Sequence[str] = (),
+        side_from: str = "",
+        *,
+        batched: bool = False,
     ) -> None:
         self._first, self._audit, self._padding = job.columns[0].name, audit, padding
         self._masks, self._side_from = masks, side_from
         self._side = padding.padding
         self._width: int | None = None
+        self._widths = BatchWidths() if batched else None
 
     def check(self, rows: AuditRows) -> CheckedRows:
         """Check the next batch, and return its rows. A row with an invalid mask has the length 0."""
@@ -72,7 +84,11 @@ class PaddedRowAudit:
             fits &= possible
         if self._width is None and not bad.all():
             self._width = int(places[int(np.argmin(bad))])
-        self._check_positions(batch, values, mask, fits, stated)
+        widths = np.full(len(places), self._width or 0)
+        if self._widths is not None:
+            numbers, _ = read_lengths(column_values(batch, BATCH), BATCH)
+            widths = self._widths.of(batch.source, numbers, places, bad)
+        self._check_positions(batch, values, mask, fits, stated, widths)
         # Use one int32 array, because allocating large arrays takes more time than computing their values.
         seen = np.zeros(len(mask.values) + 1, dtype=np.int32)
         np.cumsum(mask.values != 0, out=seen[1:], dtype=np.int32)
@@ -93,23 +109,70 @@ class PaddedRowAudit:
         mask: Ragged,
         fits: npt.NDArray[np.bool_],
         stated: npt.NDArray[np.int64] | None,
+        widths: npt.NDArray[np.int64],
     ) -> None:
-        """Check the values and masks of the rows that are as long as the first row. Report other rows."""
-        width = self._width or 0
-        good = fits & (values[self._first].lengths == width)
-        self._audit.add_unequal(fits & ~good, width, batch.place)
-        picked = np.flatnonzero(good)
+        """Check the values and masks of the rows that have the expected length. Report other rows."""
+        good = fits & (values[self._first].lengths == widths)
+        of_batch = "" if self._widths is None else " of the batch"
+        self._audit.add_unequal(fits & ~good, widths, batch.place, of_batch)
+        rows = np.flatnonzero(good)
+        # Consecutive rows of the same length form an array.
+        for picked in np.split(rows, np.flatnonzero(np.diff(widths[rows])) + 1):
+            if len(picked):
+                self._check_array(batch, values, mask, picked, None if stated is None else stated[picked])
+
+    def _check_array(
+        self,
+        batch: Batch,
+        values: Mapping[str, Ragged],
+        mask: Ragged,
+        picked: npt.NDArray[np.int64],
+        stated: npt.NDArray[np.int64] | None,
+    ) -> None:
+        """Check the values and masks of some rows that have the same length."""
+        width = int(values[self._first].lengths[picked[0]])
         marked = _rectangle(mask, picked, width).astype(bool)
         self._side = self._side or side_of(marked)
-        if width and len(picked):
+        if width:
             self._audit.add_padded(
                 {name: _rectangle(ragged, picked, width) for name, ragged in values.items()},
                 marked,
                 self._side or "post",
                 lambda row: batch.place(int(picked[row])),
-                None if stated is None else stated[picked],
+                stated,
                 self._side_from,
             )
+
+
+class BatchWidths:
+    """The number of positions of the first row of each batch."""
+
+    def __init__(self) -> None:
+        self._source = ""
+        self._known: dict[int, int] = {}
+
+    def of(
+        self,
+        source: str,
+        numbers: npt.NDArray[np.int64],
+        places: npt.NDArray[np.int64],
+        bad: npt.NDArray[np.bool_],
+    ) -> npt.NDArray[np.int64]:
+        """Return the number of positions that each row should have: int64, shape (rows,).
+
+        Args:
+            source: name of the file. Batches have numbers from 0 in each file.
+            numbers: number of the batch of each row, shape (rows,).
+            places: number of positions in each row, shape (rows,).
+            bad: flags of the bad rows, which do not determine a length.
+        """
+        if source != self._source:
+            self._source, self._known = source, {}
+        found, firsts = np.unique(numbers[~bad], return_index=True)
+        for number, width in zip(found.tolist(), places[~bad][firsts].tolist(), strict=True):
+            self._known.setdefault(number, width)
+        kinds, which = np.unique(numbers, return_inverse=True)
+        return np.array([self._known.get(number, 0) for number in kinds.tolist()], dtype=np.int64)[which]
 
 
 def _length_faults(
@@ -138,7 +201,7 @@ def _read_mask(
         lengths: values of the length column, shape (rows,); None if there is no such column.
     """
     if padding.mask is not None:
-        mask, faults = Ragged.from_mask(batch.columns.column(padding.mask))
+        mask, faults = Ragged.from_mask(batch.columns.column(padding.mask), padding.dialect)
         fits = mask.lengths == places
         fits[[fault.row for fault in faults]] = False
         return mask, fits

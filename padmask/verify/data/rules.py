@@ -391,11 +391,24 @@ class Audit:
         """Report rows in which the column `mask` is not a valid mask or is not as long as the ids."""
         self._report("mask-shape", bad, place, column=mask)
 
-    def add_unequal(self, bad: Flags, width: int, place: Places) -> None:
-        """Report rows that do not have as many positions as the first row."""
-        means = RULES["rows-unequal"].means
-        detail = f"the first row has {width:,} positions, and this row has more or fewer: {means}"
-        self._report("rows-unequal", bad, place, detail, self._columns[0].name)
+    def add_unequal(
+        self, bad: Flags, widths: npt.NDArray[np.int64], place: Places, of_batch: str = ""
+    ) -> None:
+        """Report rows that do not have as many positions as the first row of the data or of their batch.
+
+        Args:
+            bad: flags of these rows.
+            widths: number of positions that each row should have.
+            place: function that returns the location of a row, given its index.
+            of_batch: text that says which first row determines the number: `" of the batch"`; else empty.
+        """
+        if bad.any():
+            width = int(widths[int(np.argmax(bad))])
+            means = RULES["rows-unequal"].means
+            detail = (
+                f"the first row{of_batch} has {width:,} positions, and this row has more or fewer: {means}"
+            )
+            self._report("rows-unequal", bad, place, detail, self._columns[0].name)
 
     def _padded_column(
         self, column: AuditColumn, values: npt.NDArray[Any], mask: Mask, place: Places

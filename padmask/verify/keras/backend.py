@@ -98,7 +98,7 @@ def start_backend(backend: str | None = None, device: str = "auto") -> Engine:
         )
     found = "cpu" if device == "cpu" or not seen else "gpu"
     if found == "cpu" and chosen == "tensorflow":
-        # Otherwise TensorFlow would reserve the memory of a GPU that it does not use.
+        # If TensorFlow sees a GPU, it reserves the memory of the GPU, even if the models run on the CPU.
         _hide_gpus()
     return Engine(chosen, found, seen)
 

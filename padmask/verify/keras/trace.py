@@ -282,7 +282,10 @@ def _find_mask_source(runs: Runs, event: Event, index: int) -> Event:
 
 
 def _find_sibling_embedding(event: Event) -> Event | None:
-    """Return the first embedding in the same model or layer. Plain operations may connect it to `event`."""
+    """Return the first embedding call in the model or layer that contains `event`; None if there is none.
+
+    The output of the embedding may reach `event` through plain operations, such as `+`.
+    """
     parent = event.parent
     siblings = parent.children if parent is not None else []
     return next((child for child in siblings if "Embedding" in child.kind), None)

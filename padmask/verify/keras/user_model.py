@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from padmask.core.dialects import usual_dialect
 from padmask.errors import SpecError
 from padmask.verify.keras.backend import Engine
 from padmask.verify.keras.float64 import Float64Mode
@@ -121,6 +122,8 @@ class UserModel:
         for slot in self.slots:
             if slot.kind == "mask":
                 mask = batch[slot.mask_of or ""].mask
+                if usual_dialect(slot.name).polarity == "padding":
+                    mask = ~mask
                 arrays.append(_reshape_mask(mask, slot).astype(slot.dtype))
                 continue
             if slot.kind == "lengths":

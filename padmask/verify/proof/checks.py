@@ -175,7 +175,7 @@ def _keep_runnable_rows(subject: Subject, sample: Sample, notes: list[str]) -> S
 
 
 def _cut_to_quarters(sample: Sample, longest: int) -> Sample:
-    """Truncate the rows in turn to 100%, 75%, 50% and 25% of the maximum row length."""
+    """Truncate one quarter of the rows to each of 100%, 75%, 50% and 25% of `longest` tokens."""
     cuts = [sample.select(np.arange(i, len(sample), 4)).cut(max(1, longest * (4 - i) // 4)) for i in range(4)]
     return reduce(Sample.joined, cuts)
 
@@ -200,7 +200,10 @@ def _can_run(subject: Subject, batch: ModelBatch) -> bool:
 
 
 def _rows_interact(setup: CheckSetup) -> bool:
-    """Return whether the outputs of a row depend on other rows in the batch, for rows of the same length."""
+    """Return whether the outputs for a row change if the other rows of the batch have other tokens.
+
+    All rows of the batch have the same length.
+    """
     for row in {0, len(setup.probe) - 1}:
         copies = setup.probe.select([row] * 4)
         first, second = (_replace_other_rows(copies, seed) for seed in (1, 2))
@@ -224,7 +227,10 @@ def _replace_other_rows(sample: Sample, seed: int) -> ModelBatch:
 
 
 def compare_row_alone(setup: CheckSetup, subject: Subject) -> Deviations:
-    """Compare each row of a padded batch with the same row alone, for several padded lengths."""
+    """Compare the outputs for each row in a padded batch and for the same row alone.
+
+    The batch is padded to several lengths.
+    """
     probe = setup.probe
     alone = [subject.predict(probe.alone(row)) for row in range(len(probe))]
     lengths = shared_lengths(probe)
@@ -265,7 +271,7 @@ def _find_wrong_sizes(probe: Sample, alone: Sequence[Outputs], outputs: Outputs,
 
 
 def compare_more_padding(setup: CheckSetup, subject: Subject) -> Deviations:
-    """Compare a padded batch with the same batch that has additional padding.
+    """Compare the outputs for a padded batch and for the same batch with more padding.
 
     The shortest rows also run in a separate batch. In a batch with long rows, short rows already have much
     padding, so more padding may have no effect.
@@ -294,7 +300,7 @@ def _add_padding(subject: Subject, sample: Sample, numbers: Sequence[int]) -> De
 
 
 def compare_other_content(setup: CheckSetup, subject: Subject) -> Deviations:
-    """Compare a padded batch with the same batch after the values in the padding are replaced."""
+    """Compare the outputs for a padded batch and for the same batch with other values in the padding."""
     assert subject.other is not None
     # Add one position if the model supports it, because rows of equal length would have no padding.
     more = min(1, setup.more[-1])

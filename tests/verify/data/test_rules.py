@@ -121,7 +121,7 @@ def test_missing_end_marks():
 
 def test_unequal_rows():
     audit = Audit([AuditColumn("ids", value=0)])
-    audit.add_unequal(np.array([False, True]), 3, "row {}".format)
+    audit.add_unequal(np.array([False, True]), np.array([3, 3]), "row {}".format)
     assert found(audit) == {"rows-unequal": (1, ["row 1"])}
     assert audit.findings()[0].detail.startswith("the first row has 3 positions")
 

@@ -1,0 +1,80 @@
+"""The options of `pad` for batches of a token budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import click
+
+from padmask.cli.config import setting
+from padmask.cli.options import is_typed
+from padmask.errors import SpecError
+from padmask.spec.batches import BatchSpec
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+# Options that have an effect only on batches.
+_DETAILS = ("batch_multiple", "sort_window", "shuffle_batches")
+
+
+def batch_options(command: Command) -> Command:
+    """Add the options for batches to a command."""
+    for option in reversed(
+        (
+            setting(
+                "--batch-tokens",
+                type=click.IntRange(min=1),
+                default=None,
+                metavar="B",
+                help="Sort the rows by length and write them in batches of at most B positions. Each batch "
+                "is padded to its own longest row. The column batch has the number of the batch.",
+            ),
+            setting(
+                "--batch-multiple",
+                type=click.IntRange(min=1),
+                default=None,
+                metavar="M",
+                help="The number of rows of a batch is a multiple of M, except in the last batch of a sort "
+                "window.  [default: 1]",
+            ),
+            setting(
+                "--sort-window",
+                type=click.IntRange(min=1),
+                default=None,
+                metavar="W",
+                help="Number of consecutive rows that are sorted together. A larger number leaves less "
+                "padding and needs more memory.  [default: 100,000, or fewer rows with 2^26 values]",
+            ),
+            setting(
+                "--shuffle-batches",
+                type=click.IntRange(min=0),
+                default=None,
+                metavar="SEED",
+                help="Shuffle the batches of each sort window. The same seed gives the same order.  "
+                "[default: ascending order of length]",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def batches_of(ctx: click.Context, given: Mapping[str, Any]) -> BatchSpec | None:
+    """Return the options of batches; None if the rows are not divided into batches.
+
+    Raises:
+        SpecError: the command line sets an option of batches, but not --batch-tokens.
+    """
+    if given["batch_tokens"] is None:
+        for name in _DETAILS:
+            if given[name] is not None and is_typed(ctx, name):
+                raise SpecError(
+                    f"--{name.replace('_', '-')} has an effect only on batches. Add --batch-tokens, such as "
+                    "--batch-tokens 8192.",
+                    options=[name, "batch_tokens"],
+                )
+        return None
+    named = {"multiple": "batch_multiple", "sort_window": "sort_window", "shuffle": "shuffle_batches"}
+    set_ = {field: given[name] for field, name in named.items() if given[name] is not None}
+    return BatchSpec(tokens=given["batch_tokens"], **set_)

@@ -1,0 +1,153 @@
+"""Divide rows into batches of a token budget, from the lengths of the rows alone."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from padmask.core.masks import index_runs
+from padmask.core.plan import Plan, Positions, Segments
+from padmask.errors import Fault
+from padmask.spec.batches import BatchSpec
+from padmask.spec.pad import PadSpec
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """The rows of each batch, and the length to which a batch is padded.
+
+    Args:
+        order: indices of the rows, one batch after another: int64, shape (rows,).
+        sizes: number of rows of each batch: int64, shape (batches,).
+        widths: padded length of the rows of each batch: int64, shape (batches,).
+        short: whether the last batch in ascending order of length could hold more rows, or has a number of
+            rows that is not a multiple.
+    """
+
+    order: Positions
+    sizes: Positions
+    widths: Positions
+    short: bool
+
+    @property
+    def places(self) -> int:
+        """Number of positions in all batches."""
+        return int((self.sizes * self.widths).sum())
+
+
+def batch_widths(lengths: Positions, multiple: int | None) -> Positions:
+    """Return the padded length of a batch whose longest row has the given length.
+
+    A row without tokens needs one position, so that no batch has the length 0.
+
+    >>> batch_widths(np.array([0, 3, 8, 9]), 4).tolist()
+    [4, 4, 8, 12]
+    """
+    step = multiple or 1
+    widths: Positions = -(-np.maximum(lengths, 1) // step) * step
+    return widths
+
+
+def plan_batches(
+    lengths: Positions, spec: BatchSpec, multiple: int | None = None, window: int = 0
+) -> BatchPlan:
+    """Divide the rows of one sort window into batches.
+
+    The rows are sorted by length. Rows of the same length stay in order. Each batch has as many rows as fit
+    in the budget, rounded down to a multiple of `spec.multiple`. Only the last batch has all remaining rows.
+
+    >>> plan = plan_batches(np.array([5, 1, 2, 1]), BatchSpec(tokens=6))
+    >>> plan.order.tolist(), plan.sizes.tolist(), plan.widths.tolist()
+    ([1, 3, 2, 0], [3, 1], [2, 5])
+
+    Args:
+        lengths: number of tokens in each output row: int64, shape (rows,). `spec.multiple` rows of each
+            length fit in the budget (see `find_wide_rows`).
+        spec: budget, multiple and seed.
+        multiple: the padded length of each batch is rounded up to a multiple of this number.
+        window: number of the sort window. The order of the batches depends on the seed and on this number.
+    """
+    order = np.argsort(lengths, kind="stable")
+    widths = batch_widths(lengths[order], multiple)
+    bounds = np.array(_cut(widths.tolist(), spec))
+    sizes, widths = np.diff(bounds), widths[bounds[1:] - 1]
+    short = bool(len(sizes)) and _is_short(int(sizes[-1]), int(widths[-1]), spec)
+    if spec.shuffle is not None:
+        batches = _shuffled(len(sizes), spec.shuffle, window)
+        order = order[index_runs(bounds[batches], sizes[batches])]
+        sizes, widths = sizes[batches], widths[batches]
+    return BatchPlan(order, sizes, widths, short)
+
+
+def _cut(widths: list[int], spec: BatchSpec) -> list[int]:
+    """Return the index of the first row of each batch, and the number of rows. The widths are ascending."""
+    bounds, start, total = [0], 0, len(widths)
+    while start < total:
+        # The number of positions of a batch grows with each row.
+        most = min(total - start, spec.tokens // widths[start])
+        rows = bisect_right(range(1, most + 1), spec.tokens, key=lambda n: n * widths[start + n - 1])
+        if rows < total - start:
+            rows -= rows % spec.multiple
+        start += max(rows, 1)
+        bounds.append(start)
+    return bounds
+
+
+def _is_short(rows: int, width: int, spec: BatchSpec) -> bool:
+    return rows % spec.multiple > 0 or (rows + spec.multiple) * width <= spec.tokens
+
+
+def _shuffled(batches: int, seed: int, window: int) -> Positions:
+    """Return a random order of batches that is the same in all versions of NumPy."""
+    # NumPy guarantees the raw bits of a bit generator, but not the order of `Generator.permutation`.
+    bits = np.random.PCG64([seed, window]).random_raw(batches)
+    return np.argsort(bits, kind="stable")
+
+
+def find_wide_rows(lengths: Positions, plan: Plan, spec: PadSpec) -> list[Fault]:
+    """Return a `Fault` for each row of which `spec.batches.multiple` rows do not fit in the budget.
+
+    Args:
+        lengths: number of tokens in each source row: int64, shape (rows,).
+        plan: plan of the run.
+        spec: how to pad, with batches.
+    """
+    assert spec.batches is not None
+    budget, rows = spec.batches.tokens, spec.batches.multiple
+    kept = lengths if spec.has_no_maxlen else np.minimum(lengths, plan.maxlen)
+    widths = batch_widths(kept, spec.pad_to_multiple_of)
+    subject = "the row needs" if rows == 1 else f"{rows} rows of this length need"
+    return [
+        Fault(
+            row,
+            f"{subject} {widths[row] * rows:,} positions, but a batch has at most {budget:,}",
+            options=("batch_tokens", "batch_multiple", "maxlen"),
+        )
+        for row in np.flatnonzero(widths > budget // rows).tolist()
+    ]
+
+
+def select_output_rows(segments: Segments, rows: Positions, maxlen: int) -> Segments:
+    """Return the segments of some output rows, in the given order, padded to another length.
+
+    Args:
+        segments: segments with one sequence in each output row.
+        rows: indices of output rows: int64, shape (rows,).
+        maxlen: length of the rows, at least that of the longest row.
+    """
+    slices, sequences = rows, None
+    if segments.sequences is not None:
+        firsts = np.searchsorted(segments.sequences, rows)
+        counts = np.searchsorted(segments.sequences, rows, side="right") - firsts
+        slices, sequences = index_runs(firsts, counts), np.repeat(np.arange(len(rows)), counts)
+    return replace(
+        segments,
+        starts=segments.starts[slices],
+        counts=segments.counts[slices],
+        maxlen=maxlen,
+        sources=slices if segments.sources is None else segments.sources[slices],
+        sequences=sequences,
+        windows=segments.windows and segments.windows.select(rows),
+    )

@@ -1,0 +1,87 @@
+"""Read masks of all dialects: masks of real tokens, masks of padding and additive masks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from padmask.spec.mask import Dialect
+
+# Masks of PyTorch, which are True at padding.
+PADDING_MASK_NAMES = ("key_padding_mask", "src_key_padding_mask")
+
+# An additive mask with at most this number at a position removes the position from attention.
+ADDITIVE_PADDING = -10_000
+
+
+def usual_dialect(name: str) -> Dialect:
+    """Return the dialect of a mask without metadata, according to its name.
+
+    >>> usual_dialect("key_padding_mask").polarity, usual_dialect("padding_mask").polarity
+    ('padding', 'real')
+    """
+    return Dialect(polarity="padding" if name in PADDING_MASK_NAMES else "real")
+
+
+def read_flags(values: npt.NDArray[Any], dialect: Dialect) -> npt.NDArray[Any]:
+    """Return 1 (or True) at real tokens, 0 (or False) at padding, and another number at other values.
+
+    >>> read_flags(np.array([1, 0, 7]), Dialect(polarity="padding")).tolist()
+    [0, 1, 2]
+    >>> read_flags(np.array([0.0, -3.4e38]), Dialect(kind="additive")).tolist()
+    [1, 0]
+
+    Args:
+        values: values of a mask, in any shape. The result has the same shape.
+        dialect: dialect of the mask.
+    """
+    # A comparison with a signalling NaN causes a warning.
+    with np.errstate(invalid="ignore"):
+        if dialect.kind == "additive":
+            return np.select([values == 0, values <= ADDITIVE_PADDING], [1, 0], 2)
+        if dialect.polarity == "padding":
+            return ~values if values.dtype == bool else np.select([values == 0, values == 1], [1, 0], 2)
+        return np.select([values == 0, values == 1], [0, 1], 2) if values.dtype.kind == "f" else values
+
+
+def describe_fault(value: Any, dialect: Dialect) -> str:
+    """Return the reason why a mask of the dialect cannot contain a value.
+
+    >>> describe_fault(7, Dialect())
+    '7 is neither 0 nor 1'
+    """
+    if dialect.kind == "additive":
+        return f"{value} is neither 0 nor a number of at most {ADDITIVE_PADDING}, as in an additive mask"
+    is_additive = np.issubdtype(type(value), np.floating) and value <= ADDITIVE_PADDING
+    hint = "; to read an additive mask, use --mask-kind additive" if is_additive else ""
+    return f"{value} is neither 0 nor 1{hint}"
+
+
+def dialect_options(name: str, dialect: Dialect) -> list[str]:
+    """Return the command-line options with which a mask without metadata is read correctly.
+
+    >>> dialect_options("mask", Dialect(polarity="padding")), dialect_options("mask", Dialect())
+    (['--mask-polarity', 'padding'], [])
+
+    Args:
+        name: name of the mask.
+        dialect: dialect of the mask.
+    """
+    if dialect == usual_dialect(name):
+        return []
+    if dialect.kind == "additive":
+        return ["--mask-kind", "additive"]
+    return ["--mask-polarity", dialect.polarity]
+
+
+def dialect_in_words(dialect: Dialect) -> str:
+    """Return what a mask of a dialect is, for messages.
+
+    >>> dialect_in_words(Dialect(polarity="padding"))
+    'True at padding'
+    """
+    if dialect.kind == "additive":
+        return "additive"
+    return f"True at {'real tokens' if dialect.polarity == 'real' else 'padding'}"

@@ -1,0 +1,31 @@
+"""The part of its source row that each window covers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class WindowPlaces:
+    """For each window, the part of the source row that the window covers, without the kept ends.
+
+    Args:
+        numbers: number of the window in its source row, from 0: int64, shape (windows,).
+        starts: index of the first token in the source row: int64, shape (windows,).
+        stops: index after the last token: int64, shape (windows,).
+        repeats: numbers of tokens at the start and at the end of the window, with its kept ends, that count
+            in another window: int64, shape (windows, 2). None for windows that were read from a file.
+    """
+
+    numbers: npt.NDArray[np.int64]
+    starts: npt.NDArray[np.int64]
+    stops: npt.NDArray[np.int64]
+    repeats: npt.NDArray[np.int64] | None = None
+
+    def select(self, windows: npt.NDArray[np.int64]) -> WindowPlaces:
+        """Return the windows at the given indices."""
+        repeats = None if self.repeats is None else self.repeats[windows]
+        return WindowPlaces(self.numbers[windows], self.starts[windows], self.stops[windows], repeats)

@@ -1,0 +1,94 @@
+"""Choose which columns a file keeps besides the padded ones, and the name of its column of lengths."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+
+import pyarrow as pa
+
+from padmask.core.padding import check_names
+from padmask.errors import Place, SpecError
+from padmask.formats import why_not_kept
+from padmask.formats.dataset import Dataset
+from padmask.spec.formats import FormatTraits
+from padmask.stream.job import Job, PadRequest, make_job
+
+
+def make_output_job(dataset: Dataset, asked: PadRequest, output: FormatTraits) -> Job:
+    """Choose the columns to pad and the other columns to write, for one output format.
+
+    The errors are those of `make_job` and `name_lengths`.
+    """
+    job = make_job(dataset, asked, keep_others=output.keeps is None)
+    return name_lengths(keep_columns(job, dataset, output), dataset, output)
+
+
+def keep_columns(job: Job, dataset: Dataset, output: FormatTraits) -> Job:
+    """Return the job with the columns that the output format can store besides the padded columns.
+
+    In JSON Lines, the types of fields are unknown before all rows are read, so the writer chooses the fields.
+    """
+    if output.keeps is None or dataset.format.is_text:
+        return job
+    schema, read = dataset.schema(), job.wanted.sequences
+    changed = {*(column.name for group in job.groups for column in group.columns), *job.added}
+    replaced = {*job.dropped} - {*job.unwritten}
+    left_out = _left_out(schema, output, {*changed, *replaced})
+    kept = [field for field in schema if field.name not in {*changed, *replaced, *left_out}]
+    fields = [*read, *(field for field in kept if field.name not in read.names)]
+    names = [field.name for field in kept]
+    wanted = replace(
+        job.wanted,
+        sequences=pa.schema(fields, metadata=read.metadata),
+        optional=[*job.wanted.optional, *names],
+    )
+    unwritten = tuple(name for name in job.unwritten if name not in names)
+    return replace(job, wanted=wanted, unwritten=unwritten, left_out=left_out)
+
+
+def _left_out(schema: pa.Schema, output: FormatTraits, without: Collection[str]) -> Mapping[str, str]:
+    """Return the columns that the format cannot store, each with the reason."""
+    reasons = {}
+    for field in schema:
+        if field.name not in without:
+            twice = schema.names.count(field.name) > 1
+            why = "several columns have this name" if twice else why_not_kept(output, field.type)
+            if why is not None:
+                reasons[field.name] = why
+    return reasons
+
+
+def name_lengths(job: Job, dataset: Dataset, output: FormatTraits) -> Job:
+    """Return the job with the name of the column of lengths that all files of the format have.
+
+    Raises:
+        SpecError: the input has a column of this name.
+    """
+    always = output.length_column
+    if always is None or job.mask.length_column is not None:
+        return job
+    if always in dataset.schema().names and not job.mask.overwrite:
+        raise SpecError(
+            f"{output.title} output has an array {always!r} with the number of tokens in each row, but the "
+            "input has a column of this name too",
+            place=Place(dataset.name),
+            remedy="Choose another name for the array, such as --length-column tokens, or rename the column.",
+            options=["length_column"],
+        )
+    job = replace(job, mask=replace(job.mask, length_column=always))
+    with dataset.named_in_errors():
+        check_names(pa.schema([]), [column for group in job.groups for column in group.columns], job.mask)
+    return job
+
+
+def length_copies(job: Job, dataset: Dataset, output: FormatTraits) -> dict[str, str]:
+    """Return the name of the second column of lengths, if all files of the format have one of this name.
+
+    The key is the new name, and the value is the name of the column to copy. If the input has a column of
+    this name, there is no second column.
+    """
+    always, named = output.length_column, job.mask.length_column
+    if always is None or named in (None, always) or always in dataset.schema().names:
+        return {}
+    return {always: str(named)}

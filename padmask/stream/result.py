@@ -1,0 +1,32 @@
+"""The result of padding, for reports and summaries."""
+
+from __future__ import annotations
+
+from padmask.core.plan import Plan
+from padmask.formats import describe_columns
+from padmask.spec.formats import FormatTraits
+from padmask.stream.job import Job
+from padmask.stream.late_fields import late_notes
+from padmask.stream.ledger import PaddedRows, PadResult
+
+
+def make_result(
+    padded: PaddedRows, plan: Plan, job: Job, format_: FormatTraits, notes: tuple[str, ...]
+) -> PadResult:
+    """Return the result of a run, for reports and summaries."""
+    warnings, remarks = describe_columns(format_, {**job.left_out, **padded.column_notes})
+    return PadResult(
+        padded.ledger,
+        plan.maxlen,
+        plan.found,
+        plan.exact,
+        job.spec.padding,
+        tuple(column.name for column in job.columns),
+        dict(job.beside.unpadded),
+        (*notes, *warnings, *(late_notes(padded.late) if job.late is not None and job.late.reported else ())),
+        own={name: its.maxlen for name, its in plan.own.items()},
+        remarks=(*job.beside.remarks, *remarks),
+        shared_end=job.beside.shared.cut_at(job.spec.truncating),
+        truncating=job.spec.truncating,
+        batch_tokens=None if job.spec.batches is None else job.spec.batches.tokens,
+    )

@@ -1,0 +1,123 @@
+"""`--mask-polarity`, `--mask-kind`, `--position-ids`, `--labels-from` and `--preset` on the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from padmask.cli import run
+
+ROWS = [
+    {"input_ids": [7, 8, 9], "attention_mask": [1, 1, 1]},
+    {"input_ids": [5], "attention_mask": [1]},
+]
+LOWEST = -3.4028234663852886e38
+
+Padmask = Callable[..., tuple[int, list[dict[str, Any]], str]]
+
+
+@pytest.fixture
+def padmask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Padmask:
+    """Run `padmask ARGS...` in this process. Return the exit code, the rows on stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    Path("in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+
+    def start(*args: str) -> tuple[int, list[dict[str, Any]], str]:
+        code = run(list(args))
+        out, err = capfd.readouterr()
+        return code, [json.loads(line) for line in out.splitlines() if line.startswith("{")], err
+
+    return start
+
+
+@pytest.mark.parametrize(
+    ("options", "added"),
+    [
+        ("--mask-polarity padding", {"attention_mask": [0, 1, 1]}),
+        ("--mask-kind additive", {"attention_mask": [0.0, LOWEST, LOWEST]}),
+        ("--position-ids", {"attention_mask": [1, 0, 0], "position_ids": [0, 0, 0]}),
+        ("--labels-from input_ids", {"attention_mask": [1, 0, 0], "labels": [5, -100, -100]}),
+        ("--preset hf", {"attention_mask": [1, 0, 0]}),
+        ("--preset hf --no-mask", {}),
+        ("--preset hf --mask-column m", {"m": [1, 0, 0]}),
+        ("--preset hf --mask-dtype bool", {"attention_mask": [True, False, False]}),
+        ("--preset keras", {"mask": [True, False, False]}),
+        ("--preset keras --mask-polarity padding", {"mask": [False, True, True]}),
+        ("--preset torch", {"key_padding_mask": [False, True, True]}),
+        ("--preset torch --mask-polarity real", {"key_padding_mask": [True, False, False]}),
+        ("--preset torch --mask-kind additive", {"key_padding_mask": [0.0, LOWEST, LOWEST]}),
+        ("--preset causal-lm", {"attention_mask": [1, 0, 0], "labels": [5, -100, -100]}),
+    ],
+)
+def test_added_columns(padmask: Padmask, options: str, added: dict[str, Any]) -> None:
+    code, rows, _ = padmask("pad", "in.jsonl", *options.split())
+    assert (code, rows[1]) == (0, {"input_ids": [5, 0, 0], **added})
+
+
+def test_left_padded_causal_lm(padmask: Padmask) -> None:
+    _, rows, _ = padmask("pad", "in.jsonl", "--preset", "causal-lm", "--padding", "left")
+    assert rows[0]["position_ids"] == [0, 1, 2] and rows[1]["position_ids"] == [0, 0, 0]
+    options = ("--preset", "causal-lm", "--padding", "left", "--no-position-ids")
+    assert "position_ids" not in padmask("pad", "in.jsonl", *options)[1][0]
+
+
+def test_project_overrides_the_preset(padmask: Padmask) -> None:
+    Path("pyproject.toml").write_text("[tool.padmask.pad]\npreset = 'hf'\nmask-column = 'm'\n")
+    assert padmask("pad", "in.jsonl")[1][1] == {"input_ids": [5, 0, 0], "m": [1, 0, 0]}
+    assert "key_padding_mask" not in padmask("pad", "in.jsonl", "--preset", "torch")[1][1]
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ("--mask-polarity padding --mask-kind additive", "binary mask"),
+        ("--mask-kind additive --mask-dtype int8", "float32"),
+        ("--no-mask --mask-polarity padding", "--mask-polarity"),
+        ("--no-mask --mask-kind additive", "--mask-kind"),
+        ("--labels-from missing", "'missing'"),
+        ("--labels-from input_ids -c attention_mask", "not padded together"),
+        ("--labels-from input_ids --mask-column labels", "Choose different names"),
+    ],
+)
+def test_contradictions_are_refused(padmask: Padmask, options: str, named: str) -> None:
+    code, rows, error = padmask("pad", "in.jsonl", *options.split())
+    assert (code, rows) == (2, []) and named in error
+
+
+@pytest.mark.parametrize("name", ["labels", "position_ids"])
+def test_existing_columns(padmask: Padmask, name: str) -> None:
+    Path("has.jsonl").write_text(json.dumps({"input_ids": [5, 6], name: [1, 2]}) + "\n")
+    option = ("--labels-from", "input_ids") if name == "labels" else ("--position-ids",)
+    code, _, error = padmask("pad", "has.jsonl", *option)
+    assert code == 2 and option[0] in error
+    preset = ("--preset", "causal-lm", "--padding", "pre")
+    assert padmask("pad", "has.jsonl", *preset)[1][0][name] == [1, 2]
+    assert padmask("pad", "has.jsonl", *preset, *option)[0] == 2
+
+
+@pytest.mark.parametrize("command", ["unpad", "inspect", "verify"])
+def test_readers_accept_the_dialect(padmask: Padmask, command: str) -> None:
+    rest = {"unpad": (), "inspect": ("--json",), "verify": ("--no-model", "--strict")}[command]
+    padmask("pad", "in.jsonl", "--mask-polarity", "padding", "-o", "out.jsonl")
+    assert padmask(command, "out.jsonl", "--mask-polarity", "padding", *rest)[0] == 0
+    padmask("pad", "in.jsonl", "--mask-kind", "additive", "-o", "additive.jsonl")
+    additive = ("--mask-column", "attention_mask", "--mask-kind", "additive")
+    assert padmask(command, "additive.jsonl", *additive, *rest)[0] == 0
+
+
+def test_warning_names_the_option(padmask: Padmask) -> None:
+    options = ("--mask-column", "m", "--mask-polarity", "padding")
+    assert "--mask-polarity padding" in padmask("pad", "in.jsonl", *options, "-o", "out.jsonl")[2]
+    code, _, error = padmask("pad", "out.jsonl", *options)
+    assert code == 1 and "--mask-polarity padding" in error
+
+
+def test_advice_keeps_the_dialect(padmask: Padmask) -> None:
+    padmask("pad", "in.jsonl", "--mask-polarity", "padding", "-o", "out.jsonl", "--maxlen", "9")
+    options = ("--mask-column", "attention_mask", "--mask-polarity", "padding", "--json")
+    [found] = padmask("inspect", "out.jsonl", *options)[1]
+    assert "--mask-polarity padding" in json.dumps(found)
