@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from padmask.core.columns import PadColumn, asked_dtype, choose_columns
+from padmask.core.columns import PadColumn, choose_columns
 from padmask.core.companions import ONES, choose_together, list_names, own_groups
 from padmask.core.first_rows import FirstRows
 from padmask.core.keep_ends import Ends, find_large_ends, read_ends
@@ -29,10 +29,10 @@ from padmask.core.ragged import Ragged, find_misfits
 from padmask.core.table import ColumnGroup, unequal_fault
 from padmask.core.whole_rows import pad_whole_rows
 from padmask.errors import DataError, PaddedError, SpecError, raise_first_fault, row_error
-from padmask.spec.columns import Column, Columns, unknown_column
+from padmask.spec.columns import Columns, unknown_column
 from padmask.spec.cuts import refuse_in_memory
 from padmask.spec.mask import MaskSpec
-from padmask.spec.pad import DEFAULT_DTYPE, PadSpec
+from padmask.spec.pad import PadSpec
 
 
 @dataclass(frozen=True)
@@ -66,15 +66,12 @@ class ColumnPadder:
         spec: how to pad.
         columns: as in `pad_table`.
         mask: mask to add.
-        int_dtype: dtype of integer columns for which no dtype is requested.
 
     Raises:
         SpecError: the options split rows into windows, or divide them into buckets or batches.
     """
 
-    def __init__(
-        self, spec: PadSpec, columns: Columns, mask: MaskSpec, int_dtype: str = DEFAULT_DTYPE
-    ) -> None:
+    def __init__(self, spec: PadSpec, columns: Columns, mask: MaskSpec) -> None:
         refuse_in_memory(spec)
         if spec.windows is not None:
             raise SpecError(
@@ -82,7 +79,7 @@ class ColumnPadder:
                 "rows with `pad_table` or `pad_file`.",
                 options=["windows"],
             )
-        self._spec, self._columns, self._mask, self._int_dtype = spec, columns, mask, int_dtype
+        self._spec, self._columns, self._mask = spec, columns, mask
         self._choices: dict[tuple[Any, ...], _Choice] = {}
 
     def pad(self, values: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
@@ -133,9 +130,9 @@ class ColumnPadder:
         # A batch has few rows, so its lengths decide nothing: companions are found by their names.
         same = FirstRows({name: np.ones(1, dtype=np.int64) for name in names}, {})
         found = choose_together(schema, self._columns, self._spec, self._mask, same, ones=ONES in names)
-        groups = [ColumnGroup(self._resolve(schema, found.columns, self._spec), self._spec, found.mask)]
+        groups = [ColumnGroup(choose_columns(schema, found.columns, self._spec), self._spec, found.mask)]
         for column, alone, mask in own_groups(schema, self._columns, self._spec, self._mask):
-            groups.append(ColumnGroup(self._resolve(schema, [column], alone), alone, mask))
+            groups.append(ColumnGroup(choose_columns(schema, [column], alone), alone, mask))
         columns = [column for group in groups for column in group.columns]
         check_made(schema, groups[0].columns, found.mask)
         check_names(schema, columns, found.mask, found.replaced)
@@ -144,16 +141,6 @@ class ColumnPadder:
             for group in groups
         ]
         return _Choice(groups, found.ones, found.dropped, targets, not self._spec.end_columns)
-
-    def _resolve(self, schema: pa.Schema, columns: Sequence[Column], spec: PadSpec) -> list[PadColumn]:
-        """Return the columns to pad, and find the dtype of each column."""
-        resolved = choose_columns(schema, columns, spec)
-        return [
-            replace(new, dtype=self._int_dtype)
-            if new.dtype == DEFAULT_DTYPE and asked_dtype(old, spec) is None
-            else new
-            for old, new in zip(columns, resolved, strict=True)
-        ]
 
 
 def _as_arrays(rows: Sequence[Any]) -> Sequence[Any]:

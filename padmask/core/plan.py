@@ -74,15 +74,10 @@ def make_plan(spec: PadSpec, lengths: LengthStats | None = None) -> Plan:
         )
     percent = percentile_of(spec.maxlen)
     maxlen = lengths.longest if percent is None else lengths.percentile(percent)
-    found = Plan(round_up(maxlen, spec.pad_to_multiple_of), spec.maxlen, maxlen)
+    found = Plan(spec.round_up(maxlen), spec.maxlen, maxlen)
     if found.maxlen < lengths.longest:
         spec.refuse_large_ends(found.maxlen)
     return found
-
-
-def round_up(maxlen: int, multiple: int | None) -> int:
-    """Round a length up to a multiple; None leaves the length unchanged."""
-    return -(-maxlen // multiple) * multiple if multiple else maxlen
 
 
 @dataclass(frozen=True)

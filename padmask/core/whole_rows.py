@@ -16,7 +16,6 @@ from padmask.core.dtypes import integers_fit
 from padmask.core.kernel import FEW_POSITIONS, fill_mask
 from padmask.core.masks import Mask, mask_of_rows
 from padmask.core.plain_rows import PlainRows
-from padmask.core.plan import round_up
 from padmask.spec.pad import PadSpec
 
 
@@ -60,7 +59,7 @@ def pad_whole_rows(
     if isinstance(maxlen, str):
         if maxlen != "longest":
             return None
-        maxlen = round_up(longest, spec.pad_to_multiple_of)
+        maxlen = spec.round_up(longest)
     if maxlen < longest or maxlen * len(lengths) >= FEW_POSITIONS:
         return None
     for rows, dtype, _ in columns:

@@ -142,7 +142,7 @@ MASKS = st.builds(
     polarity=st.sampled_from(["real", "padding"]),
     position_ids=st.booleans(),
     labels_from=st.sampled_from([None, True]),
-    if_missing=st.just(True),
+    if_missing=st.just(("position_ids", "labels_from")),
 )
 
 
