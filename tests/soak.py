@@ -84,9 +84,9 @@ def soak(folder: Path, source: str, output: str) -> Soaked:
         "--quiet",
     ]
     cost = run([*command, "--maxlen", str(MAXLEN), "--report", str(report), "--max-bytes", "1TB"])
-    told = json.loads(report.read_bytes())
+    counts = json.loads(report.read_bytes())
     out.unlink()
-    return Soaked(cost.wall, cost.peak, told["rows_written"], told["tokens_kept"])
+    return Soaked(cost.wall, cost.peak, counts["rows_written"], counts["tokens_kept"])
 
 
 def soaked(tokens: int, folder: Path) -> dict[tuple[str, str], Soaked]:

@@ -60,6 +60,22 @@ def batch_options(command: Command) -> Command:
     return command
 
 
+def source_row_of(ctx: click.Context, given: Mapping[str, Any]) -> bool:
+    """Return the value of --source. Windows have their own columns, and refuse --no-source.
+
+    Raises:
+        SpecError: the command line sets --no-source, but the rows are not divided into batches or buckets.
+    """
+    shaped = given["batch_tokens"] or given.get("buckets") or given["overlong"] == "window"
+    if not given["source_row"] and not shaped and is_typed(ctx, "source_row"):
+        raise SpecError(
+            "--no-source has an effect only on batches and buckets, because other rows have no column "
+            "source_row. Remove the option, or add --batch-tokens or --buckets.",
+            options=["source_row"],
+        )
+    return bool(given["source_row"]) or (given["overlong"] == "window" and not is_typed(ctx, "source_row"))
+
+
 def batches_of(ctx: click.Context, given: Mapping[str, Any]) -> BatchSpec | None:
     """Return the options of batches; None if the rows are not divided into batches.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -41,6 +42,8 @@ def write_with_report(
         summary: function that converts the result to the lines of the summary.
     """
     _check_streams(to)
+    # The writer of TFRecord imports TensorFlow, which logs hints for its developers.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     result = _work_and_report(to, work) if to.report else work()
     if not to.quiet:
         # The output is complete, so a closed stderr is not an error.

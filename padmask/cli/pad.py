@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from padmask.cli.arguments import Output, Workers
-from padmask.cli.batch_options import batch_options, batches_of
+from padmask.cli.batch_options import batch_options, batches_of, source_row_of
 from padmask.cli.commands import load_runner
 from padmask.cli.config import PASSES_BAD_ROWS, WRITES, ConfiguredCommand, command_line_only, setting
 from padmask.cli.cut_options import cut_options, overlong_of, with_cuts
@@ -270,7 +270,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
                 spec_of(given, given["maxlen"]),
                 own_lengths=_own_lengths(given["own_lengths"]),
                 batches=batches_of(ctx, given),
-                source_row=given["source_row"],
+                source_row=source_row_of(ctx, given),
                 **preset_fields(given["preset"]),
             ),
             ctx,

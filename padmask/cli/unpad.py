@@ -85,6 +85,12 @@ class UnpadArguments:
     default=True,
     help="Join the windows of --overlong window to the original rows.  [default: on]",
 )
+@setting(
+    "--restore-order/--no-restore-order",
+    default=True,
+    help="Write the rows of --batch-tokens and --buckets in the order of the original rows, without the "
+    "columns source_row and batch.  [default: on]",
+)
 @input_format_option
 @limit_option
 @command_line_only(
@@ -143,6 +149,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
             padding=given["padding"],
             keep_mask=given["keep_mask"],
             join_windows=given["join_windows"],
+            restore_order=given["restore_order"],
         ),
         on_error=given["on_error"],
     )

@@ -62,6 +62,7 @@ class Described:
         dialect: how the mask marks real tokens and padding.
         made: names of the columns in `values` that padding added: positions and labels.
         batches: whether rows were divided into batches.
+        buckets: whether rows were divided into buckets.
     """
 
     values: Mapping[str, Any]
@@ -72,6 +73,7 @@ class Described:
     dialect: Dialect = TRUE_AT_TOKENS
     made: tuple[str, ...] = ()
     batches: bool = False
+    buckets: bool = False
 
     def present(self, names: Iterable[str]) -> tuple[str | None, str | None]:
         """Return the names of the mask and length columns.
@@ -130,6 +132,7 @@ def _read(group: Mapping[str, Any]) -> Described:
         dialect,
         tuple(str(name) for name in made if name in values),
         group.get("batches") is not None,
+        group.get("buckets") is not None,
     )
     if not (
         isinstance(found.mask, str | None)

@@ -1,4 +1,4 @@
-"""Find out whether padded rows are in another order than their source rows, from the columns that say so."""
+"""Find the columns that restore the order of the source rows, for padded rows in another order."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import pyarrow as pa
 
 from padmask.core.metadata import Described
 from padmask.spec.batches import BATCH, SOURCE_ROW
+from padmask.spec.windows import WINDOW_COLUMNS
+
+WINDOW = WINDOW_COLUMNS[1]
 
 
 def has_integers(schema: pa.Schema, name: str) -> bool:
@@ -29,3 +32,26 @@ def has_batches(schema: pa.Schema, groups: Sequence[Described]) -> bool:
     """
     shown = any(group.batches for group in groups) if groups else has_integers(schema, SOURCE_ROW)
     return shown and has_integers(schema, BATCH)
+
+
+def is_reordered(schema: pa.Schema, groups: Sequence[Described], in_buckets: bool = False) -> bool:
+    """Return whether padded rows may be in another order than their source rows.
+
+    Args:
+        schema: columns of padded rows.
+        groups: descriptions of the padding in the metadata.
+        in_buckets: whether the rows come from folders of buckets. Used only if there are no descriptions.
+    """
+    if groups:
+        return any(group.batches or group.buckets for group in groups)
+    return has_batches(schema, groups) or (in_buckets and has_integers(schema, SOURCE_ROW))
+
+
+def order_columns(schema: pa.Schema) -> tuple[str, ...]:
+    """Return the columns whose values sort the rows: the source row, and the window in the source row.
+
+    The result is empty if there is no column of source rows.
+    """
+    if not has_integers(schema, SOURCE_ROW):
+        return ()
+    return (SOURCE_ROW, WINDOW) if has_integers(schema, WINDOW) else (SOURCE_ROW,)

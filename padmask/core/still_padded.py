@@ -61,6 +61,8 @@ def find_still_padded(
     groups = _read_groups(files, requested)
     taken = {*job.all_columns, *job.all_dropped, *marks}
     notes = [_left_note(job)] if job.all_left else []
+    if job.unordered:
+        notes.append(f"the rows stay in the order of the input, because {job.unordered}")
     if job.unjoined:
         notes.append(f"windows are not joined, because {job.unjoined}")
     if groups and not requested:

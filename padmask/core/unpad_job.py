@@ -13,7 +13,7 @@ from padmask.core.columns import COMPANIONS, default_column, only_field
 from padmask.core.companions import is_companion
 from padmask.core.first_rows import FirstRows
 from padmask.core.join_windows import has_windows, reason_not_to_join
-from padmask.core.metadata import read_descriptions
+from padmask.core.metadata import Described, read_descriptions
 from padmask.core.padding import (
     FirstRowsOf,
     Padding,
@@ -22,7 +22,9 @@ from padmask.core.padding import (
     may_be_mask,
     read_groups,
 )
+from padmask.core.source_order import is_reordered, order_columns
 from padmask.errors import DataError, PaddedError, SpecError
+from padmask.spec.batches import BATCH, SOURCE_ROW
 from padmask.spec.columns import list_columns
 from padmask.spec.mask import LABELS, TRUE_AT_TOKENS, Dialect
 from padmask.spec.pad import Side
@@ -46,6 +48,9 @@ class UnpadJob:
         windows: whether to join windows.
         unjoined: reason why windows cannot be joined. Empty if the windows are joined, if the user asked to
             keep windows, or if there are no windows.
+        order: names of the columns whose values sort the rows, if the order of the source rows is restored;
+            else empty.
+        unordered: reason why the order of the source rows cannot be restored; else empty.
         dialect: how the mask marks real tokens and padding.
         unsure: columns that are not changed, because a mask other than `mask` may mark their padding. The key
             is the name of the column, and the value is the name of that mask.
@@ -60,6 +65,8 @@ class UnpadJob:
     left: tuple[str, ...] = ()
     windows: bool = False
     unjoined: str = ""
+    order: tuple[str, ...] = ()
+    unordered: str = ""
     unsure: Mapping[str, str] = field(default_factory=dict)
     dialect: Dialect = TRUE_AT_TOKENS
 
@@ -157,16 +164,27 @@ def choose_unpad_jobs(
     groups: Sequence[tuple[Sequence[str], Padding | None]],
     spec: UnpadSpec,
     read_first: ReadFirst | None = None,
+    *,
+    in_buckets: bool = False,
 ) -> UnpadJob:
     """Choose the columns to unpad in each group from `find_padded_groups`, and return them as one job.
+
+    Args:
+        schema, groups, spec, read_first: as in `choose_unpad_job`.
+        in_buckets: whether the rows come from folders of buckets.
 
     Raises:
         SpecError: as in `choose_unpad_job`.
     """
     first, *also = (choose_unpad_job(schema, names, spec, found, read_first) for names, found in groups)
     job = replace(first, also=tuple(also))
-    if not spec.join_windows:
-        return job
+    if spec.join_windows:
+        job = _with_windows(job, schema)
+    return _with_order(job, schema, spec, in_buckets)
+
+
+def _with_windows(job: UnpadJob, schema: pa.Schema) -> UnpadJob:
+    """Return the job with the decision whether windows are joined."""
     windowed = _windowed_columns(schema)
     unjoined = reason_not_to_join(schema, bool(windowed))
     # Joining windows would lose the later windows of columns that stay padded.
@@ -175,13 +193,36 @@ def choose_unpad_jobs(
     return replace(job, windows=has_windows(schema) and not unjoined, unjoined=unjoined)
 
 
+def _with_order(job: UnpadJob, schema: pa.Schema, spec: UnpadSpec, in_buckets: bool) -> UnpadJob:
+    """Return the job with the decision whether the order of the source rows is restored."""
+    if not is_reordered(schema, _descriptions(schema), in_buckets):
+        return job
+    order, unordered = order_columns(schema), ""
+    if not order:
+        unordered = f"the input has no column {SOURCE_ROW!r}"
+    elif job.all_left or job.unsure:
+        unordered = "some columns stay padded"
+    if order and not unordered and spec.restore_order:
+        # The columns that locate windows stay until the windows are joined.
+        added = (BATCH,) if len(order) > 1 else (BATCH, SOURCE_ROW)
+        dropped = [name for name in added if name in schema.names]
+        return replace(job, order=order, dropped=(*job.dropped, *dropped))
+    job = replace(job, unordered=unordered if spec.restore_order else "")
+    if not job.windows:
+        return job
+    return replace(job, windows=False, unjoined="they are not in the order of the source rows")
+
+
+def _descriptions(schema: pa.Schema) -> list[Described]:
+    try:
+        return read_descriptions(schema.metadata)
+    except DataError:
+        return []
+
+
 def _windowed_columns(schema: pa.Schema) -> set[str]:
     """Return the padded columns that are split into windows, according to the metadata."""
-    try:
-        groups = read_descriptions(schema.metadata)
-    except DataError:
-        return set()
-    return {name for group in groups if group.windows for name in group.values}
+    return {name for group in _descriptions(schema) if group.windows for name in group.values}
 
 
 def choose_unpad_job(

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from padmask.core.arrow_lists import cut_lists, list_lengths, to_arrow
+from padmask.core.arrow_lists import cut_lists, join_batches, list_lengths, select_rows, to_arrow
 from padmask.core.columns import asked_names, judged_columns
 from padmask.core.companions import list_names
 from padmask.core.first_rows import FirstRows
@@ -82,7 +82,9 @@ def unpad_table(table: pa.Table, columns: Columns = None, spec: UnpadSpec | None
     for warning in left.warnings(job.columns[0]):
         warnings.warn(warning, stacklevel=2)
     schema = unpadded_schema(table.schema, job)
-    if job.windows:
+    if job.order and batches:
+        batches = [_in_source_order(batches, job.order)]
+    elif job.windows:
         # The windows of a row may be in several batches.
         batches = table.combine_chunks().to_batches()
     cut: list[pa.RecordBatch] = []
@@ -111,6 +113,18 @@ def unpad_table(table: pa.Table, columns: Columns = None, spec: UnpadSpec | None
         cut.append(pa.RecordBatch.from_arrays(whole.columns, schema=schema))
         first += batch.num_rows
     return pa.Table.from_batches(cut, schema=schema)
+
+
+def _in_source_order(batches: Sequence[pa.RecordBatch], order: Sequence[str]) -> pa.RecordBatch:
+    """Return all rows as one batch, sorted by the columns that locate the source rows."""
+    batch, keys = join_batches(batches), []
+    for name in order:
+        numbers, faults = read_lengths(
+            batch.column(name).to_pylist(), name, "restore_order", bits=63, noun="a number of a row or window"
+        )
+        raise_first_fault(faults, 0, RowError)
+        keys.append(numbers)
+    return select_rows(batch, np.lexsort(keys[::-1]))
 
 
 def find_segments(

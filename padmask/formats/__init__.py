@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, BinaryIO
 
 import pyarrow as pa
 
-from padmask.errors import SpecError, join_or
+from padmask.errors import MissingExtraError, SpecError, join_or
 from padmask.formats.contract import Batch, InputColumns, Layout, Reader, Writer, WriterOptions
 from padmask.spec.formats import DEFAULT_FORMAT, FORMATS, FormatTraits, input_formats, output_formats
 from padmask.storage.names import format_of
@@ -59,6 +60,7 @@ def output_format(path: str, asked: str | None) -> FormatTraits:
             options=["output_format"],
         )
     if found is not None:
+        refuse_missing_package(found)
         return found
     if path == "-" or is_written_in_place(path):
         return DEFAULT_FORMAT
@@ -67,6 +69,20 @@ def output_format(path: str, asked: str | None) -> FormatTraits:
         f"The format of the output {display_path(path)!r} is unknown. Use the suffix {suffixes}, or set "
         "--output-format. If the output is a folder, end the path with /."
     )
+
+
+def refuse_missing_package(format_: FormatTraits) -> None:
+    """Raise an error if the writer of a format needs a package that is not installed.
+
+    Raises:
+        MissingExtraError: the package is not installed.
+    """
+    if format_.package is not None and find_spec(format_.package) is None:
+        raise MissingExtraError(
+            f"Writing {format_.title} requires {format_.package}, which is not installed. Install it with: "
+            f"pip install 'padmask[{format_.extra}]'",
+            options=["output_format"],
+        )
 
 
 def open_reader(format_: FormatTraits, source: Source, batch_rows: int | None) -> Reader:

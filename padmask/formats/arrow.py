@@ -466,10 +466,12 @@ class RowGroups:
             column = batch.column(i)
             sizes += np.diff(_offsets(column.cast(_plain(column.type)) if i in self._views else column))
         if self._groups is not None and len(sizes):
-            numbers, padded = (batch.column(name) for name in self._groups)
-            sizes += POSITION_BYTES * list_lengths(padded)[0]
+            numbers, padded = self._groups
+            sizes += POSITION_BYTES * list_lengths(batch.column(padded))[0]
+            if numbers is None:
+                return sizes
             # The last row of a batch has the size of the batch, so a row group ends after this row.
-            lasts = np.append(np.flatnonzero(np.diff(to_numpy(numbers))), len(sizes) - 1)
+            lasts = np.append(np.flatnonzero(np.diff(to_numpy(batch.column(numbers)))), len(sizes) - 1)
             totals = np.diff(np.cumsum(sizes)[lasts], prepend=0)
             sizes = np.zeros_like(sizes)
             sizes[lasts] = totals

@@ -202,8 +202,9 @@ class Layout:
         group_rows: number of rows in a row group or record batch.
         copies: for npz, names of additional columns, each with the name of the column to copy.
         ragged: names of sequence columns whose rows have different lengths.
-        groups: name of a column with the number of the batch of each row, and name of a padded column. If
-            set, each row group has complete batches, and about as many positions as other row groups.
+        groups: name of a column with the number of the batch of each row (None if there are no batches), and
+            name of a sequence column. If set, the positions of this column limit the size of a row group, and
+            each row group has complete batches.
         name: name of the output, for messages.
     """
 
@@ -212,7 +213,7 @@ class Layout:
     group_rows: int
     copies: Mapping[str, str] = field(default_factory=dict)
     ragged: Collection[str] = ()
-    groups: tuple[str, str] | None = None
+    groups: tuple[str | None, str] | None = None
     name: str = "The output"
 
 

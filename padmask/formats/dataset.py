@@ -80,6 +80,11 @@ class Dataset:
         first = self._sources[0].name
         return first if len(self._sources) == 1 else f"{first} and {len(self._sources) - 1} more"
 
+    @property
+    def names(self) -> list[str]:
+        """Names of all inputs, as in `Chunk.source`."""
+        return [source.name for source in self._sources]
+
     @contextmanager
     def named_in_errors(self) -> Iterator[None]:
         """Add the name of the inputs to each SpecError that the `with` block raises."""

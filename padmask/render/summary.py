@@ -37,9 +37,10 @@ def summary(result: PadResult, output: str, rejects: str | None = None) -> list[
         f"{share(ledger.padding_share)} of positions are padding"
     ]
     if ledger.batches_short:
+        one = ledger.batches_short == 1
         lines.append(
-            f"{count(ledger.batches_short, 'batch')} {'is' if ledger.batches_short == 1 else 'are'} smaller "
-            "than the others, because no row is left out"
+            f"{count(ledger.batches_short, 'batch')} {'is' if one else 'are'} not full, because "
+            f"{'its sort window has' if one else 'their sort windows have'} no more rows"
         )
     if ledger.rows_truncated or ledger.tokens_lost:
         lost = ledger.tokens_lost / ledger.tokens_read if ledger.tokens_read else 0.0
@@ -92,7 +93,8 @@ def unpad_summary(result: UnpadResult, output: str, rejects: str | None = None) 
         lines.append(f"{count(ledger.rows_used, 'window')} joined to {count(ledger.rows_written, 'row')}")
     left = StillPadded(result.still_padded, result.notes) if result.columns else StillPadded()
     notes = [*_warn_about_no_rows(ledger), *left.warnings(result.columns[0])]
-    return [*lines, *_describe_omitted_rows(ledger, rejects), *(f"warning: {note}" for note in notes)]
+    omitted = _describe_omitted_rows(ledger, rejects)
+    return [*lines, *omitted, *result.remarks, *(f"warning: {note}" for note in notes)]
 
 
 def _describe_omitted_rows(ledger: Ledger, rejects: str | None) -> list[str]:

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from padmask.core.plan import make_plan, needs_lengths, needs_survey
 from padmask.errors import SpecError, UnreadableError
+from padmask.formats import refuse_missing_package
 from padmask.formats.dataset import Dataset
 from padmask.shards.fingerprint import LEFT_OUT, Fingerprint, fingerprint_job
 from padmask.shards.manifest import ShardRecord
@@ -98,6 +99,7 @@ def _make_job(
     dataset = Dataset(sources, files.input_format, files.batch_rows, notes=found.notes)
     faults = dataset.leave_unreadable() if asked.policy.on_error == "skip" else {}
     format_ = FORMATS[files.output_format] if files.output_format else dataset.format
+    refuse_missing_package(format_)
     if format_.is_folder:
         raise SpecError(
             f"{format_.title} output is one folder for all inputs, not a folder of shards. Write one output, "

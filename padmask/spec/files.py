@@ -41,8 +41,8 @@ class FileOptions(ReadOptions):
     """Options for reading and writing files. The options for reading are those of `ReadOptions`.
 
     Args:
-        output_format: `"jsonl"`, `"parquet"`, `"arrow"`, `"npz"` or `"npy"`; if None, the suffix determines
-            the format. A pipe without a suffix is written as JSON Lines.
+        output_format: `"jsonl"`, `"parquet"`, `"arrow"`, `"npz"`, `"npy"` or `"tfrecord"`; if None, the
+            suffix determines the format. A pipe without a suffix is written as JSON Lines.
         rejects: path of a JSON Lines file for dropped and rejected rows, with the reasons.
         fixed_size_list: whether to write fixed-size lists. Some readers do not support them.
         max_bytes: maximum size of the output in bytes. If None, the limit is 90% of the free disk space, and

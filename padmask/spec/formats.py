@@ -39,6 +39,9 @@ class FormatTraits:
         length_column: every file of this format has a column of this name, which contains the number of
             tokens in each row. None if files of this format have no such column.
         bool_bytes: size of a bool in bytes, before compression.
+        package: Python package that the writer needs and that padmask does not require; None if there is no
+            such package.
+        extra: extra of padmask that installs the package.
         is_folder: whether a dataset of this format is a folder of files with fixed names, not one file.
     """
 
@@ -59,6 +62,8 @@ class FormatTraits:
     is_ragged: bool = True
     length_column: str | None = None
     bool_bytes: float = 1 / 8
+    package: str | None = None
+    extra: str = ""
     is_folder: bool = False
 
     @property
@@ -133,6 +138,18 @@ FORMATS: dict[str, FormatTraits] = {
             length_column="length",
             bool_bytes=1,
             is_folder=True,
+        ),
+        FormatTraits(
+            name="tfrecord",
+            title="TFRecord",
+            suffixes=(".tfrecord", ".tfrecords"),
+            writer="padmask.formats.tfrecord:TFRecordWriter",
+            keeps="padmask.formats.tf_features:why_no_feature",
+            describe="padmask.formats.tf_features:describe_features",
+            has_metadata=False,
+            bool_bytes=1,
+            package="tensorflow",
+            extra="verify",
         ),
     )
 }

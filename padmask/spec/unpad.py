@@ -33,6 +33,8 @@ class UnpadSpec:
             the metadata decide, else `"binary"`.
         join_windows: whether to join windows to their source rows if the input has the columns that locate
             windows.
+        restore_order: whether to write rows of batches and buckets in the order of the source rows, and leave
+            out the columns `source_row` and `batch`. If False, the rows stay in the order of the input.
     """
 
     mask_column: str | None = None
@@ -40,6 +42,7 @@ class UnpadSpec:
     padding: Side | None = None
     keep_mask: bool = False
     join_windows: bool = True
+    restore_order: bool = True
     mask_polarity: Polarity | None = None
     mask_kind: MaskKind | None = None
 
@@ -51,6 +54,7 @@ class UnpadSpec:
             padding=optional(checked_side),
             keep_mask=flag,
             join_windows=flag,
+            restore_order=flag,
         )
         asked_dialect(self.mask_polarity, self.mask_kind)
         if self.mask_column is not None and self.mask_column == self.length_column:

@@ -78,7 +78,7 @@ class TextUnpadder:
         found += faults
         places = {name: tokens.lengths for name, tokens in texts.items()}
         segments, faults = compare_lengths(places, mask, lengths_of(batch, job), found, job)
-        cuts = split_bad_rows(batch, segments, faults, self._on_error, consumed)
+        cuts = split_bad_rows(batch, segments, faults, self._on_error, consumed, job.order)
         kept = [objects[row] for row in cuts.rows.tolist()]
         for name, tokens in texts.items():
             cut = tokens.cut(cuts.rows, cuts.segments.starts, cuts.segments.counts)
@@ -86,7 +86,7 @@ class TextUnpadder:
                 row[name] = text
         for name in job.dropped:
             for row in kept:
-                del row[name]
+                row.pop(name, None)
         return write_objects(kept), cuts
 
 

@@ -173,6 +173,7 @@ class UnpadResult:
         still_padded: columns that are still padded but have the same padded lengths as the unpadded columns,
             each with the command-line options that would unpad the column.
         notes: warnings and other messages for the user.
+        remarks: notes for the summary that require no action, as sentences.
     """
 
     ledger: Ledger
@@ -181,6 +182,7 @@ class UnpadResult:
     length_column: str | None
     still_padded: dict[str, str]
     notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the contents of the `--report` file, as a dict for JSON."""

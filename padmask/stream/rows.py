@@ -159,7 +159,7 @@ def _refuse_wide(rows: Rows, job: Job, plan: Plan) -> Rows:
     if job.spec.batches is None:
         return rows
     smaller = ", a smaller --batch-multiple" if job.spec.batches.multiple > 1 else ""
-    remedy = f"Choose a larger --batch-tokens{smaller}, or a smaller --maxlen"
+    remedy = f"Choose a larger --batch-tokens{smaller}, truncate the row with --maxlen"
     return _refuse_faults(rows, find_wide_rows(rows.lengths, plan, job.spec), job, remedy)
 
 

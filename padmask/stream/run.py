@@ -141,6 +141,10 @@ class RowSink:
     def write(self, encoded: Any, refused: Sequence[RejectedRow]) -> None:
         """Write encoded rows to the output, and refused rows to the `--rejects` file."""
         self.writer.append(encoded)
+        self.refuse(refused)
+
+    def refuse(self, refused: Sequence[RejectedRow]) -> None:
+        """Write refused rows to the `--rejects` file."""
         if self.rejects is None or not refused:
             return
         # Bad rows are refused before overlong rows. Restore the order of the input.

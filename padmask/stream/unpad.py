@@ -6,7 +6,7 @@ Unpadding reads the input once. If the output format needs types, JSON Lines inp
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,8 +22,8 @@ from padmask.core.still_padded import find_still_padded
 from padmask.core.unpad_job import UnpadJob, choose_unpad_jobs, dialects_of, find_padded_groups
 from padmask.core.unpad_table import cut_columns, unpadded_schema
 from padmask.errors import SpecError, join_or
-from padmask.formats import output_format
-from padmask.formats.contract import Chunk, Layout, Wanted, Writer
+from padmask.formats import describe_columns, output_format
+from padmask.formats.contract import Batch, Chunk, Layout, Wanted, Writer
 from padmask.formats.dataset import Dataset
 from padmask.formats.jsonl.types import TypeSurvey
 from padmask.spec.checks import one_of, or_default
@@ -40,6 +40,7 @@ from padmask.stream.inputs import (
     class_name_notes,
     end_notes,
     open_dataset,
+    spool_folder,
     unlisted_notes,
 )
 from padmask.stream.json_masks import MaskTexts
@@ -49,7 +50,17 @@ from padmask.stream.ledger import Ledger, UnpadResult
 from padmask.stream.overlap import ordered_map
 from padmask.stream.padding import known_schemas
 from padmask.stream.progress import ProgressCallback
-from padmask.stream.run import GROUP_POSITIONS, Run, choose_threads, open_pool, open_sink
+from padmask.stream.run import GROUP_POSITIONS, RowSink, Run, choose_threads, open_pool, open_sink
+from padmask.stream.sorted_rows import KeyedRows, RowSorter
+from padmask.stream.unpad_order import (
+    add_joined,
+    as_encoded,
+    collect_rows,
+    is_in_bucket,
+    sorted_windows,
+    source_ranks,
+    split_sources,
+)
 from padmask.stream.unpad_rows import OnError, UnpadRows, find_tokens
 from padmask.stream.unpad_windows import group_windows, join_windows
 
@@ -125,7 +136,7 @@ def unpad_file(
         schema, dialects = dataset.schema(), {} if job.mask is None else {job.mask: job.dialect}
         first_rows = partial(read_first_rows, dataset, list_names(schema), dialects)
         still_padded = find_still_padded(schema, known_schemas(dataset), job, bool(columns), first_rows)
-        written = unpadded_schema(wanted.schema, job) if format_.needs_types else None
+        written = unpadded_schema(wanted.schema, job) if format_.has_metadata else None
         notes = (
             *dataset.notes,
             *end_notes(dataset, files.limit),
@@ -133,8 +144,10 @@ def unpad_file(
             *class_name_notes(dataset, written, format_),
             *still_padded.notes,
         )
-        ledger = _unpad_all(_survey(run) if typed else run, output_path, format_)
-    return UnpadResult(ledger, job.all_columns, job.mask, job.length, dict(still_padded.alike), notes)
+        ledger, column_notes = _unpad_all(_survey(run) if typed else run, output_path, format_)
+    warnings, remarks = describe_columns(format_, column_notes)
+    names, alike = job.all_columns, dict(still_padded.alike)
+    return UnpadResult(ledger, names, job.mask, job.length, alike, (*notes, *warnings), tuple(remarks))
 
 
 def _choose_job(dataset: Dataset, columns: Columns, spec: UnpadSpec) -> UnpadJob:
@@ -148,7 +161,8 @@ def _choose_job(dataset: Dataset, columns: Columns, spec: UnpadSpec) -> UnpadJob
     groups = find_padded_groups(known_schemas(dataset), names, spec, first_rows_of(dataset, judged), judged)
     with dataset.named_in_errors():
         read_first = partial(read_first_rows, dataset, list_names(schema), dialects_of(groups))
-        return choose_unpad_jobs(schema, groups, spec, read_first)
+        in_buckets = any(map(is_in_bucket, dataset.names))
+        return choose_unpad_jobs(schema, groups, spec, read_first, in_buckets=in_buckets)
 
 
 def _columns_to_read(dataset: Dataset, job: UnpadJob, columns: Columns) -> Wanted:
@@ -221,28 +235,34 @@ def _survey(run: _Run) -> _Run:
     return replace(run, wanted=replace(run.wanted, others=types.schema()))
 
 
-def _unpad_all(run: _Run, output_path: str, format_: FormatTraits) -> Ledger:
-    """Remove the padding from all rows and write them."""
+def _unpad_all(run: _Run, output_path: str, format_: FormatTraits) -> tuple[Ledger, Mapping[str, str]]:
+    """Remove the padding from all rows and write them. Return the counts, and the notes of the writer."""
     job, wanted = run.job, run.wanted
     schema = unpadded_schema(wanted.schema, job)
     with run.dataset.unchanged():
         width = _width(run)
-    layout = Layout(schema, {}, max(1, GROUP_POSITIONS // width), ragged=job.all_columns)
+    rows = GROUP_POSITIONS // (1 if job.order else width)
+    groups = None, job.columns[0]
+    layout = Layout(schema, {}, max(1, rows), ragged=job.all_columns, groups=groups)
     ledger = Ledger()
     with open_sink(run, output_path, format_, layout) as sink:
         as_text = run.dataset.format.is_text and format_.is_text
-        if job.windows:
-            results = _join_all(run, sink.writer)
+        if job.order:
+            with RowSorter(spool_folder(output_path)) as sorter:
+                ledger = _unpad_in_order(run, sink, sorter, format_)
         else:
-            encode = _text_encoder(run) if as_text else _encoder(run, sink.writer)
-            results = run.map_chunks("unpadding", wanted, encode)
-        with results as all_results:
-            for result in all_results:
-                sink.write(result.encoded, result.cuts.refused)
-                ledger += result.ledger
+            if job.windows:
+                results = _join_all(run, sink.writer)
+            else:
+                encode = _text_encoder(run) if as_text else _encoder(run, sink.writer)
+                results = run.map_chunks("unpadding", wanted, encode)
+            with results as all_results:
+                for result in all_results:
+                    sink.write(result.encoded, result.cuts.refused)
+                    ledger += result.ledger
     if not ledger.balanced:
         raise AssertionError(f"The row counts of padmask are inconsistent. Please report this: {ledger}")
-    return ledger
+    return ledger, sink.column_notes
 
 
 def _encoder(run: _Run, writer: Writer) -> Callable[[Chunk], _EncodedRows]:
@@ -265,6 +285,57 @@ def _join_all(run: _Run, writer: Writer) -> Iterator[Iterator[_EncodedRows]]:
 
     with run.map_chunks("unpadding", run.wanted, run.find) as parts:
         yield ordered_map(run.pool, encode, group_windows(parts), run.ahead)
+
+
+def _unpad_in_order(run: _Run, sink: RowSink, sorter: RowSorter, format_: FormatTraits) -> Ledger:
+    """Remove the padding from all rows, sort them by their source rows, and write them."""
+    from_text, windows = run.dataset.format.is_text, run.job.windows
+    first = replace(run, job=replace(run.job, windows=False))
+    # Windows are joined after they are sorted, so the columns that locate windows stay until then.
+    if from_text and (windows or format_.is_text):
+        encode = _text_encoder(first)
+    else:
+        encode = _cutter(first) if windows else _encoder(first, sink.writer)
+    ranks = source_ranks(run.dataset.names)
+    with run.map_chunks("unpadding", run.wanted, encode) as results:
+        ledger, lost = collect_rows(results, sorter, sink, ranks)
+    if not windows:
+        for rows in sorter.sorted_rows():
+            sink.write(as_encoded(rows.rows, is_text=format_.is_text), ())
+        return ledger
+    sources = {rank: name for name, rank in reversed(ranks.items())}
+    marks = {name for part in (run.job, *run.job.also) for name in part.dropped}
+    wanted = replace(run.wanted, sequences=_without(run.wanted.sequences, marks))
+
+    def decode(rows: KeyedRows) -> UnpadRows:
+        source, numbers = sources[int(rows.keys[0, 0])], rows.keys[:, -1]
+        batch = Batch(rows.rows, source, numbers, "row")
+        if from_text:
+            batch = run.dataset.decode(Chunk(source, 1, as_encoded(rows.rows, is_text=True), 0), wanted)
+        return sorted_windows(batch, rows.keys, run.job, lost)
+
+    def join(part: UnpadRows) -> _EncodedRows:
+        joined = join_windows(part, run.job, run.on_error)
+        return _EncodedRows(sink.writer.encode(run.dataset.complete(joined.batch, wanted)), joined)
+
+    parts = group_windows(map(decode, split_sources(sorter.sorted_rows())))
+    total = Ledger()
+    for result in ordered_map(run.pool, join, parts, run.ahead):
+        sink.write(result.encoded, result.cuts.refused)
+        total += result.ledger
+    return add_joined(ledger, total)
+
+
+def _without(schema: pa.Schema, names: Collection[str]) -> pa.Schema:
+    return pa.schema([field for field in schema if field.name not in names])
+
+
+def _cutter(run: _Run) -> Callable[[Chunk], _EncodedRows]:
+    def cut(chunk: Chunk) -> _EncodedRows:
+        cuts = run.find(chunk)
+        return _EncodedRows(cut_columns(cuts.batch.columns, [cuts.segments, *cuts.also], run.job), cuts)
+
+    return cut
 
 
 def _text_encoder(run: _Run) -> Callable[[Chunk], _EncodedRows]:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from padmask.core.join_windows import RowWindows, read_windows
+from padmask.core.length_column import read_lengths
 from padmask.core.plan import Positions, Segments
 from padmask.core.unpad_job import UnpadJob
 from padmask.core.unpad_table import find_segments
@@ -39,6 +40,8 @@ class UnpadRows:
         windows: the windows of these rows; None if windows are not joined.
         gaps: places of the refused rows that may be a window of the previous source row. A place is the
             number of entries of `rows` before the refused row. The array has the dtype int64.
+        order: values that sort the rows: int64, shape (rows, columns of `UnpadJob.order`).
+        lost: source row numbers of the refused rows, as far as they are known: int64.
     """
 
     rows: npt.NDArray[np.int64]
@@ -50,6 +53,8 @@ class UnpadRows:
     also: Sequence[Segments] = ()
     windows: RowWindows | None = None
     gaps: Positions = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    order: Positions = field(default_factory=lambda: np.zeros((0, 0), dtype=np.int64))
+    lost: Positions = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
 
 def find_tokens(
@@ -79,7 +84,7 @@ def find_tokens(
         windows, found = read_windows(partial(column_values, batch))
         unread[[fault.row for fault in found]] = True
         faults = [*faults, *found]
-    cuts = split_bad_rows(batch, segments, faults, on_error, consumed)
+    cuts = split_bad_rows(batch, segments, faults, on_error, consumed, job.order)
     cuts = replace(cuts, also=[places.select(cuts.rows) for places in also])
     if windows is None:
         return cuts
@@ -96,7 +101,12 @@ def lengths_of(batch: Batch, job: UnpadJob) -> Sequence[Any] | None:
 
 
 def split_bad_rows(
-    batch: Batch, segments: Segments, faults: Iterable[Fault], on_error: OnError, consumed: int
+    batch: Batch,
+    segments: Segments,
+    faults: Iterable[Fault],
+    on_error: OnError,
+    consumed: int,
+    order: Sequence[str] = (),
 ) -> UnpadRows:
     """Separate the rows that have a fault from the other rows, and count the rows and tokens.
 
@@ -106,10 +116,13 @@ def split_bad_rows(
         faults: other faults, at most one per row.
         on_error: `"fail"` raises an error for a bad row, `"skip"` skips the row.
         consumed: number of input bytes read so far.
+        order: names of the columns whose values sort the rows.
 
     Raises:
         RowError: a row is bad and `on_error` is `"fail"`.
     """
+    keys, found = _read_order(batch, order)
+    faults = [*faults, *found]
     reasons = {fault.row: fault for fault in [*faults, *reversed(batch.faults)]}
     bad = sorted(reasons)
     if bad and on_error == "fail":
@@ -134,4 +147,18 @@ def split_bad_rows(
         places=int(kept.source_lengths.sum()),
     )
     refused = [RejectedRow(batch, row, str(reasons[row])) for row in bad]
-    return UnpadRows(good, batch.select(good) if bad else batch, kept, ledger, refused, consumed)
+    unread = {fault.row for fault in found}
+    lost = keys[[row for row in bad if row not in unread], :1].reshape(-1)
+    rows = batch.select(good) if bad else batch
+    return UnpadRows(good, rows, kept, ledger, refused, consumed, order=keys[good], lost=lost)
+
+
+def _read_order(batch: Batch, names: Sequence[str]) -> tuple[Positions, list[Fault]]:
+    """Return the values that sort the rows, shape (rows, names), and a `Fault` for each invalid value."""
+    keys, faults = np.zeros((len(batch), len(names)), dtype=np.int64), []
+    for i, name in enumerate(names):
+        keys[:, i], found = read_lengths(
+            column_values(batch, name), name, "restore_order", bits=63, noun="a number of a row or window"
+        )
+        faults += found
+    return keys, faults

@@ -132,13 +132,13 @@ def bench_memory(_: Path, load: Load) -> Iterator[Result]:
 
 def bench_startup(folder: Path, load: Load) -> Iterator[Result]:
     """Measure the start-up time."""
-    source, goal = folder / "ten.jsonl", folder / "ten.out.jsonl"
+    source, destination = folder / "ten.jsonl", folder / "ten.out.jsonl"
     answer(python("data.py", "generated", 10, source))
     for job, command, modules in (
         ("`padmask --version`", [*PADMASK, "--version"], "click"),
-        ("`padmask pad` on 10 rows", pad(source, goal), "numpy, pyarrow"),
+        ("`padmask pad` on 10 rows", pad(source, destination), "numpy, pyarrow"),
     ):
-        ours, theirs = writing(command, goal), lambda modules=modules: run(importing(modules))
+        ours, theirs = writing(command, destination), lambda modules=modules: run(importing(modules))
         ours(), theirs()
         pair = by_turns(ours, theirs, SHORT_REPEAT * load.repeat)
         yield Result(job, f"`python -c 'import {modules}'`", pair)

@@ -27,14 +27,14 @@ def answer(command: Sequence[str]) -> dict:
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
 
 
-def pad(source: Path, goal: Path) -> list[str]:
+def pad(source: Path, destination: Path) -> list[str]:
     """Return the command that pads a file."""
-    return [*PADMASK, "pad", str(source), "-o", str(goal), "--maxlen", str(MAXLEN), "--quiet"]
+    return [*PADMASK, "pad", str(source), "-o", str(destination), "--maxlen", str(MAXLEN), "--quiet"]
 
 
-def cat(source: Path, goal: Path) -> list[str]:
+def cat(source: Path, destination: Path) -> list[str]:
     """Return the command that copies a file's bytes."""
-    return ["sh", "-c", 'exec cat "$0" > "$1"', str(source), str(goal)]
+    return ["sh", "-c", 'exec cat "$0" > "$1"', str(source), str(destination)]
 
 
 def importing(modules: str) -> list[str]:
@@ -42,11 +42,11 @@ def importing(modules: str) -> list[str]:
     return [sys.executable, "-c", f"import {modules}"]
 
 
-def writing(command: Sequence[str], goal: Path) -> Callable[[], Cost]:
+def writing(command: Sequence[str], destination: Path) -> Callable[[], Cost]:
     """Return a function that deletes the output file and then runs the command."""
 
     def fresh() -> Cost:
-        goal.unlink(missing_ok=True)
+        destination.unlink(missing_ok=True)
         return run(command)
 
     return fresh

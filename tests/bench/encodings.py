@@ -57,10 +57,10 @@ def lines() -> Iterator[list[str]]:
     import pyarrow.parquet as pq
 
     with tempfile.TemporaryDirectory(prefix="padmask-bench-") as folder:
-        source, goal = Path(folder, "in.parquet"), Path(folder, "out.parquet")
+        source, destination = Path(folder, "in.parquet"), Path(folder, "out.parquet")
         subprocess.run(python("data.py", "generated", ROWS, source), check=True, stdout=subprocess.DEVNULL)
-        subprocess.run(pad(source, goal), check=True)
-        padded = pq.read_table(goal).combine_chunks()
+        subprocess.run(pad(source, destination), check=True)
+        padded = pq.read_table(destination).combine_chunks()
     for name, ways in WAYS.items():
         for way, options in ways.items():
             seconds, size = measured(padded.select([name]), options)

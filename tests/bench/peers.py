@@ -16,21 +16,21 @@ ZSTD_LEVEL = 1
 GROUP_ROWS = 32_768
 
 
-def json_script(source: str, goal: str) -> None:
+def json_script(source: str, destination: str) -> None:
     """Pad JSON Lines with the standard library."""
     import json
 
-    with open(source, encoding="utf-8") as lines, open(goal, "w", encoding="utf-8") as out:
+    with open(source, encoding="utf-8") as lines, open(destination, "w", encoding="utf-8") as out:
         for line in lines:
             row = json.loads(line)
             out.write(json.dumps(_padded(row), separators=(",", ":"), ensure_ascii=False) + "\n")
 
 
-def orjson_script(source: str, goal: str) -> None:
+def orjson_script(source: str, destination: str) -> None:
     """Pad JSON Lines with the fastest JSON library for Python."""
     import orjson
 
-    with open(source, "rb") as lines, open(goal, "wb", buffering=1 << 20) as out:
+    with open(source, "rb") as lines, open(destination, "wb", buffering=1 << 20) as out:
         for line in lines:
             out.write(orjson.dumps(_padded(orjson.loads(line)), option=orjson.OPT_APPEND_NEWLINE))
 
@@ -62,39 +62,39 @@ _DUCKDB = f"""
 """
 
 
-def duckdb_jsonl(source: str, goal: str) -> None:
+def duckdb_jsonl(source: str, destination: str) -> None:
     """Pad JSON Lines in SQL. DuckDB receives the types and does not have to infer them."""
     import duckdb
 
     types = {int: "BIGINT", str: "VARCHAR", list: "INTEGER[]"}
     columns = {name: types[kind] for name, kind in _fields(source).items()}
     read = f"read_json('{source}', format = 'newline_delimited', columns = {columns})"
-    duckdb.connect().execute(_DUCKDB % (read, goal, "FORMAT json"))
+    duckdb.connect().execute(_DUCKDB % (read, destination, "FORMAT json"))
 
 
-def duckdb_parquet(source: str, goal: str) -> None:
+def duckdb_parquet(source: str, destination: str) -> None:
     """Pad Parquet in SQL."""
     import duckdb
 
     options = f"FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL {ZSTD_LEVEL}, ROW_GROUP_SIZE {GROUP_ROWS}"
-    duckdb.connect().execute(_DUCKDB % (f"read_parquet('{source}')", goal, options))
+    duckdb.connect().execute(_DUCKDB % (f"read_parquet('{source}')", destination, options))
 
 
-def polars_jsonl(source: str, goal: str) -> None:
+def polars_jsonl(source: str, destination: str) -> None:
     """Pad JSON Lines in a lazy query. Polars receives the types and does not have to infer them."""
     import polars as pl
 
     types = {int: pl.Int64, str: pl.String, list: pl.List(pl.Int32)}
     schema = {name: types[kind] for name, kind in _fields(source).items()}
-    pl.scan_ndjson(source, schema=schema).with_columns(**_polars_columns()).sink_ndjson(goal)
+    pl.scan_ndjson(source, schema=schema).with_columns(**_polars_columns()).sink_ndjson(destination)
 
 
-def polars_parquet(source: str, goal: str) -> None:
+def polars_parquet(source: str, destination: str) -> None:
     """Pad Parquet in a lazy query."""
     import polars as pl
 
     pl.scan_parquet(source).with_columns(**_polars_columns()).sink_parquet(
-        goal, compression="zstd", compression_level=ZSTD_LEVEL, row_group_size=GROUP_ROWS
+        destination, compression="zstd", compression_level=ZSTD_LEVEL, row_group_size=GROUP_ROWS
     )
 
 
@@ -113,7 +113,7 @@ def _polars_columns() -> dict[str, Any]:
     }
 
 
-def datasets_jsonl(source: str, goal: str) -> None:
+def datasets_jsonl(source: str, destination: str) -> None:
     """Pad JSON Lines with `datasets.map`, which receives the types and does not have to infer them."""
     import tempfile
 
@@ -124,10 +124,10 @@ def datasets_jsonl(source: str, goal: str) -> None:
     # Use a new cache. Otherwise, a second run would reuse the result.
     with tempfile.TemporaryDirectory() as cache:
         rows = Dataset.from_json(source, features=features, cache_dir=cache)
-        _mapped(rows).to_json(goal, force_ascii=False, num_proc=_cores())
+        _mapped(rows).to_json(destination, force_ascii=False, num_proc=_cores())
 
 
-def datasets_parquet(source: str, goal: str) -> None:
+def datasets_parquet(source: str, destination: str) -> None:
     """Pad Parquet with `datasets.map`, which always writes snappy."""
     import tempfile
 
@@ -135,7 +135,7 @@ def datasets_parquet(source: str, goal: str) -> None:
 
     with tempfile.TemporaryDirectory() as cache:
         rows = Dataset.from_parquet(source, cache_dir=cache)
-        _mapped(rows).to_parquet(goal, batch_size=GROUP_ROWS)
+        _mapped(rows).to_parquet(destination, batch_size=GROUP_ROWS)
 
 
 def _mapped(rows: Any) -> Any:
@@ -169,14 +169,16 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def pyarrow_parquet(source: str, goal: str) -> None:
+def pyarrow_parquet(source: str, destination: str) -> None:
     """Do not pad: read the input, then write a padded result that is already in memory."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     padded = pa.ipc.open_file(pa.memory_map(result_of(source))).read_all()
     pq.read_table(source)
-    pq.write_table(padded, goal, compression="zstd", compression_level=ZSTD_LEVEL, row_group_size=GROUP_ROWS)
+    pq.write_table(
+        padded, destination, compression="zstd", compression_level=ZSTD_LEVEL, row_group_size=GROUP_ROWS
+    )
 
 
 def result_of(source: str) -> str:

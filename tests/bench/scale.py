@@ -60,9 +60,9 @@ def _grown(folder: Path, suffix: str, count: int, repeat: int) -> tuple[Pair, in
     """Run padmask alternately on many tokens and on ten rows, which measures the start-up."""
     runs = []
     for name, rows in (("in", count // MEAN_TOKENS), ("ten", 10)):
-        source, goal = folder / f"{name}.{suffix}", folder / f"{name}.out.{suffix}"
+        source, destination = folder / f"{name}.{suffix}", folder / f"{name}.out.{suffix}"
         tokens = answer(python("data.py", "generated", rows, source))[str(source)]
-        runs.append((writing(pad(source, goal), goal), tokens))
+        runs.append((writing(pad(source, destination), destination), tokens))
     (ours, tokens), (start, _) = runs
     ours(), start()
     # If start-up dominates, many runs are needed to measure the rest.

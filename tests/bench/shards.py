@@ -161,26 +161,26 @@ def make(folder: str, suffix: str, shards: int, blocks: int, rows: int) -> int:
 
 
 def made(folder: Path, suffix: str, shards: int, blocks: int = 1, rows: int = 0) -> int:
-    """Do the same in a separate process, so that the measuring process has no data in memory."""
+    """Write shards in a separate process, so that the measuring process has no data in memory."""
     folder.mkdir()
     return int(answer(python("shards.py", "--make", folder, suffix, shards, blocks, rows)))
 
 
-def padded(source: Path, goal: Path, way: str) -> Usage:
+def padded(source: Path, destination: Path, way: str) -> Usage:
     """Pad a folder into a new folder."""
-    shutil.rmtree(goal, ignore_errors=True)
+    shutil.rmtree(destination, ignore_errors=True)
     asked = ["--maxlen", str(MAXLEN), "--threads", "1", "--quiet", *WAYS[way]]
-    return run([*PADMASK, "pad", str(source), "-o", f"{goal}/", *asked])
+    return run([*PADMASK, "pad", str(source), "-o", f"{destination}/", *asked])
 
 
-def compared(source: Path, goal: Path, repeat: int) -> Iterator[tuple[str, Usage]]:
+def compared(source: Path, destination: Path, repeat: int) -> Iterator[tuple[str, Usage]]:
     """Run all executors alternately, and return the medians. Raise an error if the manifests differ."""
     runs: dict[str, list[Usage]] = {way: [] for way in WAYS}
     manifests = set()
     for _ in range(repeat):
         for way, found in runs.items():
-            found.append(padded(source, goal, way))
-            manifests.add((goal / "_padmask.json").read_bytes())
+            found.append(padded(source, destination, way))
+            manifests.add((destination / "_padmask.json").read_bytes())
     if len(manifests) > 1:
         raise SystemExit(f"{source}: the manifests differ.")
     for way, found in runs.items():
@@ -195,10 +195,10 @@ def tokens_table(folder: Path, options: argparse.Namespace) -> Iterator[list[str
     shards = options.shards
     blocks = max(1, round(options.tokens / BLOCK_TOKENS / shards))
     for suffix, job in FORMATS.items():
-        source, goal = folder / f"in-{suffix}", folder / "out"
+        source, destination = folder / f"in-{suffix}", folder / "out"
         tokens = made(source, suffix, shards, blocks)
-        padded(source, goal, "2 processes")
-        for way, took in compared(source, goal, options.repeat):
+        padded(source, destination, "2 processes")
+        for way, took in compared(source, destination, options.repeat):
             speed = (f"{tokens / seconds / 1e6:.1f}" for seconds in (took.wall, took.cpu))
             peaks = (mebibytes([peak] if peak else []) for peak in (took.driver, took.worker))
             yield [
@@ -209,7 +209,7 @@ def tokens_table(folder: Path, options: argparse.Namespace) -> Iterator[list[str
 
 
 def shards_table(folder: Path, options: argparse.Namespace) -> Iterator[list[str]]:
-    """Measure the cost per tiny shard, without the start-up, which a run with few shards measures."""
+    """Measure the cost per tiny shard, without the start-up. A run with few shards measures the start-up."""
     shards = options.tiny
     for suffix, job in FORMATS.items():
         sources = {count: folder / f"tiny-{suffix}-{count}" for count in (FEW, shards)}
@@ -226,7 +226,7 @@ def shards_table(folder: Path, options: argparse.Namespace) -> Iterator[list[str
             ]
 
 
-class Nobody(Executor):
+class FakeWorkers(Executor):
     """Fake workers that write a file of one byte and return realistic results."""
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **more: Any) -> Future[Any]:
@@ -260,14 +260,14 @@ def _lengths() -> bytes:
     return pickle.dumps(LengthStats.of(lengths_of(np.random.default_rng(0), 10_000)))
 
 
-def drive(source: str, goal: str, maxlen: str) -> None:
+def drive(source: str, destination: str, maxlen: str) -> None:
     """List, plan and commit a dataset with fake workers."""
     from padmask import FileOptions, PadSpec, pad_dataset
 
     spec = PadSpec(maxlen=int(maxlen) if maxlen.isdigit() else maxlen)
     # Ignore the free disk space, because almost nothing is written.
     files = FileOptions(max_bytes=1 << 60)
-    pad_dataset(source, goal, spec=spec, files=files, executor=Nobody(), workers=2)
+    pad_dataset(source, destination, spec=spec, files=files, executor=FakeWorkers(), workers=2)
 
 
 def driver_table(folder: Path, options: argparse.Namespace) -> Iterator[list[str]]:
@@ -276,16 +276,16 @@ def driver_table(folder: Path, options: argparse.Namespace) -> Iterator[list[str
         one = folder / f"one-{suffix}"
         made(one, suffix, 1, rows=TINY_ROWS)
         for count in DRIVEN:
-            source, goal = folder / f"driven-{suffix}-{count}", folder / "driven"
+            source, destination = folder / f"driven-{suffix}-{count}", folder / "driven"
             source.mkdir()
             for i in range(count):
                 shutil.copyfile(one / f"00000.{suffix}", source / f"{i:06}.{suffix}")
             for maxlen in (str(MAXLEN), "p95"):
                 runs = []
                 for _ in range(options.repeat):
-                    shutil.rmtree(goal, ignore_errors=True)
-                    runs.append(run(python("shards.py", "--drive", source, goal, maxlen)))
-                took, kept = middle(runs), (goal / "_padmask.json").stat().st_size
+                    shutil.rmtree(destination, ignore_errors=True)
+                    runs.append(run(python("shards.py", "--drive", source, destination, maxlen)))
+                took, kept = middle(runs), (destination / "_padmask.json").stat().st_size
                 yield [
                     *(suffix, maxlen, f"{count:,}", f"{took.wall:.2f}", f"{took.wall / count * 1e3:.2f}"),
                     *(mebibytes([took.driver]), f"{kept / count:.0f}"),

@@ -105,13 +105,19 @@ class Nodes:
         self.workers: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Nodes:
-        told = self._folder / "scheduler.json"
+        contact = self._folder / "scheduler.json"
         scheduler = started(
-            "dask_scheduler", "--port", "0", "--scheduler-file", str(told), cwd=self._folder, env=os.environ
+            "dask_scheduler",
+            "--port",
+            "0",
+            "--scheduler-file",
+            str(contact),
+            cwd=self._folder,
+            env=os.environ,
         )
         self.scheduler = self._stack.enter_context(scheduler)
         self.address = wait_until(
-            lambda: told.exists() and told.read_text() and json.loads(told.read_text())
+            lambda: contact.exists() and contact.read_text() and json.loads(contact.read_text())
         )["address"]
         return self
 

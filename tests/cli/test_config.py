@@ -11,6 +11,7 @@ import click
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from raised import has_facts
 
 from padmask.cli import cli
 
@@ -38,7 +39,8 @@ MAY_SET = {
     | {"mask-polarity", "mask-kind", "position-ids", "no-position-ids", "labels-from", "preset"},
     "unpad": {"column", "mask-column", "length-column", "padding", "keep-mask", "no-keep-mask"}
     | {"input-format", "output-format", "threads", "progress", "no-progress"}
-    | {"join-windows", "no-join-windows", "mask-polarity", "mask-kind"},
+    | {"join-windows", "no-join-windows", "restore-order", "no-restore-order"}
+    | {"mask-polarity", "mask-kind"},
     "inspect": {*READ, "count", "rows", "sample", "seed", "style", "mask-column", "masks", "no-masks"}
     | {"plans", "no-plans", "json", "workers", "progress", "no-progress"}
     | {"overlong", "keep-first", "keep-last", "overlap", "mask-polarity", "mask-kind"},
@@ -102,7 +104,7 @@ def test_refused_settings(here: Run, project: Callable[[str], Path], command: st
     assert done.stderr.startswith(f"Error: {file}: [tool.padmask")
     assert f"{key.replace('-', '_') if way == 'underscores' else key!r}".strip("'") in done.stderr
     assert f"--{key} " in done.stderr
-    assert "only the command line" in done.stderr
+    assert "command line" in done.stderr
     assert done.stderr.count("\n") == 1
 
 
@@ -111,7 +113,7 @@ def test_settings_of_other_commands(here: Run, project: Callable[[str], Path], c
     project("[tool.padmask.verify]\npredict = 'evil:run'\n[tool.padmask.pad]\ndelete = true\n")
     done = here(command, "in.jsonl")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "--delete deletes files" in done.stderr
+    assert has_facts(done.stderr, "--delete")
 
 
 def test_settings_cannot_run_code(padmask: Run, project: Callable[[str], Path], tmp_path: Path) -> None:
@@ -187,7 +189,7 @@ def test_unused_settings_are_silent(here: Run, project: Callable[[str], Path]) -
         ),
         ("maxlen = 3", ("pad", "in.jsonl", "--pad-to-multiple-of", "2"), "multiple", "--maxlen is"),
         ("maxlen = 3\npad-to-multiple-of = 2", ("pad", "in.jsonl"), "multiple", "--maxlen and "),
-        ("maxlen = 'p0'", ("pad", "in.jsonl"), "--maxlen", "--maxlen is"),
+        ("maxlen = 'p0'", ("pad", "in.jsonl"), "'p0'", "--maxlen is"),
         ("value = 'x'", ("pad", "in.jsonl"), "'x'", "--value is"),
         ("dtype = 'string'", ("pad", "in.jsonl"), "string", "--dtype is"),
         ("column = 'input_ids:string'", ("pad", "in.jsonl"), "string", "--column is"),
@@ -236,7 +238,7 @@ def test_unused_settings_are_silent(here: Run, project: Callable[[str], Path]) -
             "'n' is 3",
             "--length-column is",
         ),
-        ("rows = 'x'", ("inspect", "in.jsonl"), "--rows", "--rows is"),
+        ("rows = 'x'", ("inspect", "in.jsonl"), "A:B", "--rows is"),
         (
             "explain = true",
             ("verify", "in.jsonl", "--no-model"),

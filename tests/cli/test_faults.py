@@ -94,7 +94,7 @@ def maxlen_for(verb: str, maxlen: int = 40) -> list[str]:
 
 
 def passes_of(verb: str, passes: tuple[str, ...]) -> tuple[str, ...]:
-    """Only `pad` computes a length."""
+    """Passes over the input to test. Only `pad` computes a length, which needs a second pass."""
     return passes if verb == "pad" else ()
 
 
@@ -625,10 +625,10 @@ def test_removed_folder_is_reported(
 
 @both
 def test_recreated_folder_gets_output(source: dict[str, Path], place: Place, pads: Pads) -> None:
-    (place.folder / "anew").mkdir()
-    fault = 'import os\nfault = lambda: (os.rename("anew", "old"), os.mkdir("anew"))\n' + BETWEEN
-    done = pads(source["jsonl"], "-o", "anew/out.jsonl", fault=fault)
-    assert place.settled("anew/out.jsonl", done, "anew", "old")
+    (place.folder / "new").mkdir()
+    fault = 'import os\nfault = lambda: (os.rename("new", "old"), os.mkdir("new"))\n' + BETWEEN
+    done = pads(source["jsonl"], "-o", "new/out.jsonl", fault=fault)
+    assert place.settled("new/out.jsonl", done, "new", "old")
 
 
 # --- Inputs that change ------------------------------------------------------------------
@@ -1190,7 +1190,7 @@ def test_system_calls_are_in_order(
     output = place.folder / f"out.{suffix}"
     done = runs([*strace, *command], source["jsonl"], "-o", output, "--quiet", cwd=place.folder)
     assert done.returncode == 0, done
-    # Only calls for this folder, after the name was checked.
+    # Only the calls for this folder. The name of the output was checked before these calls.
     here = re.escape(str(place.folder))
     calls = re.findall(rf"(?m)^(?:\[pid +\d+\] )?(\w+)\(.*{here}.*$", done.stderr.decode(errors="replace"))
     calls = [name for i, name in enumerate(calls) if i == 0 or calls[i - 1] != name]

@@ -557,7 +557,7 @@ def test_inspect_reads_stdin_and_files(tmp_path: Path, command: list[str]) -> No
 def test_batch_rows_may_be_huge(here: Run, tmp_path: Path, suffix: str) -> None:
     name = write(tmp_path / f"in{suffix}", input_ids=IDS)
     assert here("pad", name, "--batch-rows", "9" * 20, "--maxlen", "0").returncode == 0
-    assert "Choose a smaller --maxlen" in here("pad", name, "--batch-rows", "9" * 20).stderr
+    assert "--maxlen" in here("pad", name, "--batch-rows", "9" * 20).stderr
 
 
 def test_removed_current_folder(command: list[str], tmp_path: Path) -> None:

@@ -193,9 +193,9 @@ class TestADataset:
             assert not [name for name in bucket.names("out") if not name.startswith("out/_padmask")]
         assert here(*args, "--resume").returncode == 0
         resumed = {name: bucket.read(name) for name in bucket.names("out")}
-        assert here(*args[:3], bucket.url("anew/"), *args[4:]).returncode == 0
-        anew = {name.replace("anew", "out"): bucket.read(name) for name in bucket.names("anew")}
-        assert resumed == anew
+        assert here(*args[:3], bucket.url("again/"), *args[4:]).returncode == 0
+        again = {name.replace("again", "out"): bucket.read(name) for name in bucket.names("again")}
+        assert resumed == again
 
     def test_dataset_replaces_another(self, bucket: Bucket, here: Here, data: str) -> None:
         for inputs in ([data], [bucket.url("data/[13].jsonl")]):

@@ -11,6 +11,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -23,6 +24,7 @@ import pyarrow.parquet as pq
 import pytest
 from pairs import all_pairs
 from processes import default_signals
+from raised import has_facts
 
 Completed = subprocess.CompletedProcess[str]
 Run = Callable[..., Completed]
@@ -43,7 +45,15 @@ REMEDY = re.compile(
     re.IGNORECASE,
 )
 
-as_root = os.geteuid() == 0
+
+def _ignores_permissions() -> bool:
+    """Return whether this process may read a file without permissions, as root may."""
+    with tempfile.NamedTemporaryFile() as file:
+        os.chmod(file.name, 0)
+        return os.access(file.name, os.R_OK)
+
+
+as_root = _ignores_permissions()
 no_full_device = not Path("/dev/full").exists()
 
 
@@ -1032,7 +1042,9 @@ class TestAnInput:
     @pytest.mark.skipif(as_root, reason="root may read anything")
     def test_unreadable_file(self, here: Run, tmp_path: Path) -> None:
         (tmp_path / "in.jsonl").touch(mode=0o222)
-        complaint(here("pad", "in.jsonl"), "'in.jsonl'", "ermission")
+        done = here("pad", "in.jsonl")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert has_facts(done.stderr, "'in.jsonl'", "readable")
 
 
 # --- Refused outputs ---------------------------------------------------------------------
@@ -1091,7 +1103,14 @@ class TestRefusedOutput:
     @pytest.mark.skipif(as_root, reason="root may write anywhere")
     def test_read_only_folder(self, refuses: Run, tmp_path: Path, good: str) -> None:
         (tmp_path / "locked").mkdir(mode=0o555)
-        refuses("pad", good, "-o", "locked/out.jsonl", says=["'locked/out.jsonl'", "'locked'", "ermission"])
+        refuses(
+            "pad",
+            good,
+            "-o",
+            "locked/out.jsonl",
+            says=["'locked/out.jsonl'", "'locked'", "ermission"],
+            code=2,
+        )
 
     @pytest.mark.parametrize("suffix", [".jsonl", ".parquet", ".arrow"])
     def test_output_may_be_the_input(
@@ -1273,9 +1292,9 @@ def test_limit_ends_endless_pipe(
     command: list[str], tmp_path: Path, endless: subprocess.Popen[bytes], passes: tuple[str, ...]
 ) -> None:
     # A copy of the whole pipe would exceed this limit.
-    little_room = ["sh", "-c", 'ulimit -f 50000; exec "$@"', "sh", *command]
+    limited = ["sh", "-c", 'ulimit -f 50000; exec "$@"', "sh", *command]
     done = subprocess.run(
-        [*little_room, "pad", "-", "--limit", "2", *passes],
+        [*limited, "pad", "-", "--limit", "2", *passes],
         stdin=endless.stdout,
         capture_output=True,
         timeout=20,

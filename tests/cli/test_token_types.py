@@ -198,8 +198,8 @@ def test_api_refuses_odd_rows(row):
         padmask.pad(row)
 
 
-def test_the_twin_keeps_large_ints():
-    with raises_error(padmask.DataError, "ints and floats"):
+def test_pad_sequences_rounds_no_ints():
+    with raises_error(padmask.DataError, "ints and floats", 2**53 + 1, place="row 0"):
         padmask.pad_sequences([[2**53 + 1, 1.0]], dtype="int64")
 
 

@@ -426,7 +426,7 @@ def test_padding_side(here, saved):
 
 
 @with_models
-def test_the_number_of_ids(here, saved):
+def test_one_hot_model_needs_vocab_size(here, saved):
     refused(here("verify", "--model", saved("one-hot")), "'input_ids'", "--vocab-size")
     _, subject = answer_of(here("verify", "--model", saved("one-hot"), "--vocab-size", "20", "--json"), 1)
     assert "mean" in subject["culprit"]

@@ -158,10 +158,10 @@ def test_column_that_is_no_second_mask(other):
 
 def test_second_mask_with_the_name_of_a_column():
     types = {"token_type_ids": [[0, 1, 1], [0, 0, 0]]}
-    with pytest.warns(UserWarning, match="may still be padded: 'labels'. To unpad: -c labels"):
+    with pytest.warns(UserWarning, match="'labels'.*-c labels"):
         back = unpad_table(second_mask(OTHER, "labels_mask", **types))
     assert back["token_type_ids"].to_pylist() == [[0, 1, 1], [0]]
-    with pytest.warns(UserWarning, match="may still be padded: 'labels', 'token_type_ids'"):
+    with pytest.warns(UserWarning, match="'labels', 'token_type_ids'"):
         back = unpad_table(second_mask(OTHER, "lm", **types))
     assert back["token_type_ids"].to_pylist() == types["token_type_ids"]
 
@@ -176,7 +176,7 @@ def test_companion_is_no_second_mask():
 
 
 def test_requested_columns_have_one_mask():
-    with pytest.warns(UserWarning, match="still padded: 'lm'"):
+    with pytest.warns(UserWarning, match="'lm'"):
         back = unpad_table(second_mask(OTHER), ["input_ids", "labels"])
     assert back["labels"].to_pylist() == [[9, -100, -100], [9]]
 

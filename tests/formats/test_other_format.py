@@ -32,7 +32,7 @@ def write(path: Path, format_: str) -> Path:
     return path
 
 
-NAMES = [traits.name for traits in input_formats()]
+NAMES = [traits.name for traits in input_formats() if not traits.is_folder]
 
 
 @pytest.mark.parametrize(("real", "read"), [(a, b) for a in NAMES for b in NAMES if a != b])
@@ -40,6 +40,13 @@ def test_wrong_format_is_named(tmp_path: Path, real: str, read: str) -> None:
     source = Source(str(write(tmp_path / "a", real)))
     with raises_error(UnsupportedError, FORMATS[real].title, FORMATS[read].title, option="input_format"):
         open_reader(FORMATS[read], source, None).schema()
+
+
+@pytest.mark.parametrize("real", NAMES)
+def test_file_is_no_folder(tmp_path: Path, real: str) -> None:
+    source = Source(str(write(tmp_path / "a", real)))
+    with pytest.raises(UnsupportedError, match="not a folder"):
+        open_reader(FORMATS["npy"], source, None).schema()
 
 
 @pytest.mark.parametrize("read", ["parquet", "arrow"])
@@ -51,7 +58,7 @@ def test_wrong_format_is_named(tmp_path: Path, real: str, read: str) -> None:
         (b"PARE" + bytes(40), "encrypted Parquet"),
     ],
 )
-def test_no_data_is_named(tmp_path: Path, read: str, data: bytes, title: str) -> None:
+def test_foreign_file_is_named(tmp_path: Path, read: str, data: bytes, title: str) -> None:
     (tmp_path / "a").write_bytes(data)
     with raises_error(UnsupportedError, title, option="input_format"):
         open_reader(FORMATS[read], Source(str(tmp_path / "a")), None).schema()
@@ -64,7 +71,7 @@ def test_empty_file_is_named(tmp_path: Path, read: str) -> None:
         open_reader(FORMATS[read], Source(str(tmp_path / "a")), None).schema()
 
 
-def test_unsupported_type_is_not_called_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unsupported_type_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def read(*_: object, **__: object) -> None:
         raise pa.ArrowNotImplementedError("Integers with more than 64 bits not implemented")
 

@@ -71,7 +71,7 @@ def test_write_only_format_is_no_input(tmp_path, monkeypatch):
 
 
 def test_missing_suffix_lists_suffixes():
-    with raises_error(SpecError, ".jsonl, .parquet, .arrow, .npz or .npy/", "--output-format"):
+    with raises_error(SpecError, ".jsonl, .parquet, .arrow, .npz, .npy/ or .tfrecord", "--output-format"):
         output_format("out", None)
 
 
@@ -136,8 +136,8 @@ def test_commands_take_a_new_format(tmp_path):
     (tmp_path / "rows").write_text(ROWS)
     columns = ["-c", "input_ids", "-c", "labels=-100"]
 
-    assert "[jsonl|parquet|arrow|npz|npy|words]" in run("pad", "--help")
-    assert ".npy/ or .words" in " ".join(run("pad", "--help").split())
+    assert "[jsonl|parquet|arrow|npz|npy|tfrecord|words]" in run("pad", "--help")
+    assert ".tfrecord or .words" in " ".join(run("pad", "--help").split())
     run("pad", "rows", "--input-format", "words", "-o", "out.words", "--maxlen", "2", *columns)
     assert (tmp_path / "out.words").read_text() == PADDED
     assert run("pad", "rows", "--output-format", "words", "--maxlen", "2", *columns) == PADDED

@@ -40,7 +40,7 @@ def folder() -> Iterator[Path]:
         try:
             yield Path(name)
         except DataError as error:
-            if "maxlen would be 0" in str(error):
+            if error.options == ("maxlen",):
                 reject()
             raise
 

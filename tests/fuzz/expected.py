@@ -57,12 +57,12 @@ class Asked:
         return tuple(args)
 
     def wrong_rows(self, given: Mapping[str, bytes], files: Mapping[str, bytes]) -> list[str]:
-        """Say which rows are not what they must be."""
+        """Return the problems of the output rows."""
         return wrong_rows(given, self, files)
 
 
 def wrong_rows(given: Mapping[str, bytes], asked: Asked, files: Mapping[str, bytes]) -> list[str]:
-    """Say which rows are not what they must be."""
+    """Return the problems of the output rows."""
     report = json.loads(files["report.json"])
     rejects = [
         json.loads(line, parse_int=parse_integer) for line in files["rejects.jsonl"].split(b"\n") if line

@@ -60,5 +60,5 @@ def test_invalid_manifest(data):
 def test_incomplete_record(name):
     contents = json.loads(MANIFEST.to_bytes())
     del contents["shards"][0][name]
-    with pytest.raises(ValueError, match=f"^is not a manifest: Object missing required field `{name}`"):
+    with pytest.raises(ValueError, match=f"`{name}`"):
         Manifest.of_bytes(json.dumps(contents).encode())

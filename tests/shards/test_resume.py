@@ -118,7 +118,7 @@ def test_without_resume_a_run_starts_over(staged: str, dataset: str, _: Action) 
     assert decision == Decision(START, padded_again=2)
 
 
-def test_the_docstring_has_the_table() -> None:
+def test_docstring_contains_the_table() -> None:
     assert resume.__doc__ is not None
     lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in resume.__doc__.splitlines()]
     written = {(name, *actions) for name, *actions in filter(None, lines)}
@@ -324,7 +324,7 @@ def test_fixed_length_ignores_stored_plan() -> None:
         ({"other": StagedRun()}, []),
     ],
 )
-def test_a_refusal_has_the_differences(state: dict[str, Any], differences: list[str]) -> None:
+def test_refusal_lists_differences(state: dict[str, Any], differences: list[str]) -> None:
     assert decide(FolderState(**state), request()) == Decision(REFUSE, differences=tuple(differences))
 
 

@@ -445,7 +445,7 @@ MOMENTS = [("remove", 0), ("move", 0), ("move", 2), ("remove", 2), ("sync", 0)]
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("method", "call"), MOMENTS)
-@pytest.mark.parametrize("then", ["go on", "begin anew", "begin another"])
+@pytest.mark.parametrize("then", ["go on", "start again", "start another run"])
 def test_resume_after_any_rename(run, monkeypatch, method, call, then):
     run()
     fewer(run)
@@ -453,7 +453,7 @@ def test_resume_after_any_rename(run, monkeypatch, method, call, then):
     # The old dataset still has its manifest, or there is no manifest.
     assert (MANIFEST in run.seen()) == ((method, call) == ("remove", 0))
 
-    if then == "begin another":
+    if then == "start another run":
         run.asked = {"files": FileOptions(output_format="arrow")}
     run(resume=then == "go on", delete=True)
     if then == "go on":
@@ -704,21 +704,18 @@ def test_too_small_disk_leaves_no_folder(run, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("asked", "error"),
+    ("asked", "facts"),
     [
-        (
-            {"files": FileOptions(max_bytes=1)},
-            r"^The output '.*/padded/0\.jsonl' would be larger than the limit of 1 B",
-        ),
+        ({"files": FileOptions(max_bytes=1)}, ["/padded/0.jsonl'", "1 B"]),
         (
             {"files": FileOptions(output_format="npz"), "mask": MaskSpec(column="../mask")},
-            r"^.*/padded/0\.npz: npz cannot store a column named '\.\./mask'",
+            ["/padded/0.npz", "'../mask'"],
         ),
     ],
     ids=["too large", "unsafe name"],
 )
-def test_write_errors_show_the_shard_name(run, asked, error):
-    with pytest.raises(OutputError, match=error):
+def test_write_errors_show_the_shard_name(run, asked, facts):
+    with raises_error(OutputError, *facts):
         run(spec=PadSpec(maxlen=3), **asked)
 
 

@@ -144,7 +144,7 @@ def test_locked_folder_is_named(locked: Path, way: str) -> None:
 def test_other_files_are_listed(data: Path) -> None:
     for name in ("notes.md", "in/b.jsonl.bz2", "in/x.npy", ".hidden", "_x/y.txt", "README.md", "in/LICENSE"):
         (data / name).write_text("")
-    # Nobody expects rows in README.md and LICENSE.
+    # Users do not expect rows in README.md and LICENSE.
     assert find_inputs([str(data)]).skipped_files == ["in/b.jsonl.bz2", "in/x.npy", "notes.md"]
     assert find_inputs([f"{data}/*"]).skipped_files == ["in/b.jsonl.bz2", "in/x.npy", "notes.md"]
     # A pattern with a suffix or a name is a choice.
@@ -277,10 +277,10 @@ def test_manifest_may_list_other_files(data: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "told", ["", "[]", '{"shards": 1}', '{"shards": [{"name": "a.jsonl"}]}', "[" * 100_000], ids=len
+    "content", ["", "[]", '{"shards": 1}', '{"shards": [{"name": "a.jsonl"}]}', "[" * 100_000], ids=len
 )
-def test_foreign_manifest_is_refused(data: Path, told: str) -> None:
-    (data / MANIFEST).write_text(told)
+def test_foreign_manifest_is_refused(data: Path, content: str) -> None:
+    (data / MANIFEST).write_text(content)
     with raises_error(DataError, f"'{data}/_padmask.json'", "not a manifest"):
         names(data)
     # As the message suggests.

@@ -74,14 +74,14 @@ def test_prediction_equals_output(bomb, tmp_path, suffix, columns, mask):
 
     column = columns[0] if isinstance(columns[0], Column) else Column(columns[0])
     chosen = PadColumn("input_ids", "int", column.dtype or "int32", column.value or 0)
-    told = predict_bytes(
+    predicted = predict_bytes(
         LengthStats.of(BOMB),
         Plan(2000, "longest", 2000),
         PadSpec(),
         bytes_per_position([chosen], mask, FORMATS[suffix]),
     )
     # The prediction does not include other fields, names and offsets.
-    assert told == pytest.approx(output.stat().st_size, rel=0.02)
+    assert predicted == pytest.approx(output.stat().st_size, rel=0.02)
 
 
 def test_huge_maxlen_is_refused(bomb, tmp_path):

@@ -198,10 +198,10 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 def rejected_row(line: bytes) -> Any:
     """Return the original row of a line of the rejects."""
-    told = json.loads(line)
-    if "bytes" in told:
-        return bytes(told["bytes"]).decode("utf-8", "surrogateescape")
-    row = told["text"] if "text" in told else told["row"]
+    rejected = json.loads(line)
+    if "bytes" in rejected:
+        return bytes(rejected["bytes"]).decode("utf-8", "surrogateescape")
+    row = rejected["text"] if "text" in rejected else rejected["row"]
     # Lines that are JSON but not rows are under `row` or `text`.
     return row if isinstance(row, (dict, str)) else json.dumps(row)
 

@@ -144,12 +144,12 @@ def test_rows_survive_every_format(raw, formats, padding, dtype, added, batch_ro
             mask=MaskSpec(column=mask, dtype=dtype, length_column=length),
             files=files,
         )
-        told = UnpadSpec(length_column=length, padding=padding) if between == "jsonl" else UnpadSpec()
+        known = UnpadSpec(length_column=length, padding=padding) if between == "jsonl" else UnpadSpec()
         result = unpad_file(
             here / f"padded.{between}",
             here / f"back.{last}",
             columns=["x", "labels"] if between == "jsonl" else None,
-            spec=told,
+            spec=known,
             files=files,
         )
         back = read(here / f"back.{last}")

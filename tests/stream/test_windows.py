@@ -286,7 +286,7 @@ def test_unusable_windows_are_reported(tmp_path):
     assert note in unpad_file(source, tmp_path / "out.jsonl").notes
     assert unpad_file(source, tmp_path / "out.jsonl", spec=UnpadSpec(join_windows=False)).notes == ()
     table = pad_table(pa.table({"ids": [[1, 2, 3]]}), spec=PadSpec(maxlen=2, windows=WindowSpec()))
-    with pytest.warns(UserWarning, match="has no column 'source_stop'"):
+    with pytest.warns(UserWarning, match="'source_stop'"):
         assert unpad_table(table.drop_columns(["source_stop"]))["ids"].to_pylist() == [[1, 2], [3]]
 
 

@@ -79,8 +79,8 @@ def test_calls_per_row_and_token(tmp_path, source, output, most):
 
 def transferred() -> dict[str, int]:
     """Return the bytes that this process has read and written so far."""
-    told = Path("/proc/self/io").read_text().splitlines()
-    return {name: int(count) for name, count in (line.split(": ") for line in told)}
+    counters = Path("/proc/self/io").read_text().splitlines()
+    return {name: int(count) for name, count in (line.split(": ") for line in counters)}
 
 
 @pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="only Linux counts a process's bytes")

@@ -6,8 +6,10 @@ import warnings
 
 import numpy as np
 import pytest
+from raised import raises_error
 
 from padmask import SpecError
+from padmask.errors import ModelError
 from padmask.verify import assert_ignores_padding, verify_model
 
 try:
@@ -131,7 +133,7 @@ def test_side_can_be_given():
 
 def test_mixed_sides_are_refused():
     mask = [[True, True, False, False], [False, False, True, True], [True] * 4]
-    with pytest.raises(SpecError, match="start of some rows and at the end of other rows"):
+    with raises_error(SpecError, "start", "end", "padding="):
         verify_model(masked_mean, IDS, mask)
     assert verify_model(masked_mean, IDS, mask, padding="pre").verdict == "ignores"
 
@@ -139,12 +141,12 @@ def test_mixed_sides_are_refused():
 def test_hole_in_mask_is_refused():
     mask = MASK.copy()
     mask[0, 1] = False
-    with pytest.raises(SpecError, match="padding between real tokens"):
+    with raises_error(SpecError, "ids", "mask", "between"):
         verify_model(masked_mean, IDS, mask)
 
 
 def test_wrong_mask_shape_is_refused():
-    with pytest.raises(SpecError, match=r"mask has the shape \(3, 2\), but the ids have the shape \(3, 4\)"):
+    with raises_error(SpecError, "(3, 2)", "(3, 4)"):
         verify_model(masked_mean, IDS, MASK[:, :2])
 
 
@@ -168,7 +170,7 @@ def test_pad_value_can_be_given(value):
 
 
 def test_vocab_size_is_needed():
-    with pytest.raises(SpecError, match="number of ids for the input 'ids'"):
+    with raises_error(SpecError, "'ids'", option="vocab_size"):
         verify_model(masked_mean)
 
 
@@ -250,18 +252,18 @@ def test_global_random_state_is_kept():
 
 
 REFUSED = {
-    "raises": (lambda ids, mask: 1 / 0, "raised ZeroDivisionError: division by zero"),
-    "no-rows": (lambda ids, mask: 1.0, "must return numbers, with the rows first"),
-    "other-rows": (lambda ids, mask: np.ones(7), "must return numbers, with the rows first"),
-    "strings": (lambda ids, mask: np.array(["a"] * len(ids)), "must return numbers"),
-    "nothing": (lambda ids, mask: None, "must return numbers"),
-    "no-function": (3, "not callable"),
+    "raises": (lambda ids, mask: 1 / 0, ["ZeroDivisionError: division by zero"]),
+    "no-rows": (lambda ids, mask: 1.0, ["shape ()", "float64"]),
+    "other-rows": (lambda ids, mask: np.ones(7), ["22 rows", "shape (7,)"]),
+    "strings": (lambda ids, mask: np.array(["a"] * len(ids)), ["<U1"]),
+    "nothing": (lambda ids, mask: None, ["object"]),
+    "no-function": (3, ["'int' object"]),
 }
 
 
-@pytest.mark.parametrize(("model", "said"), REFUSED.values(), ids=REFUSED)
-def test_unusable_models(model, said):
-    with pytest.raises(SpecError, match=said):
+@pytest.mark.parametrize(("model", "facts"), REFUSED.values(), ids=REFUSED)
+def test_unusable_models(model, facts):
+    with raises_error(ModelError, *facts):
         verify_model(model, vocab_size=VOCAB)
 
 
@@ -283,7 +285,7 @@ def test_unusable_rows(ids, mask):
 
 
 def test_unknown_side():
-    with pytest.raises(SpecError, match="up"):
+    with raises_error(SpecError, "'up'", option="padding"):
         verify_model(last_real, IDS, MASK, padding="up")
 
 
@@ -423,27 +425,27 @@ def test_dict_of_inputs_and_masks():
 
 @with_models
 def test_two_inputs_need_a_dict():
-    with pytest.raises(SpecError, match="inputs question, answer"):
+    with raises_error(SpecError, "question, answer"):
         verify_model(two_inputs(), IDS, MASK)
 
 
 @with_models
 def test_inputs_need_equal_rows():
     given, masks = {"question": IDS, "answer": IDS[:2]}, {"question": MASK, "answer": MASK[:2]}
-    with pytest.raises(SpecError, match="number of rows differs"):
+    with raises_error(SpecError, "rows differs"):
         verify_model(two_inputs(), given, masks)
 
 
 @with_models
 @pytest.mark.parametrize("names", [("question",), ("question", "reply"), ("question", "answer", "reply")])
 def test_unknown_input_names(names):
-    with pytest.raises(SpecError, match="question, answer"):
+    with raises_error(SpecError, "question, answer"):
         verify_model(two_inputs(), dict.fromkeys(names, IDS), MASK)
 
 
 @with_models
 def test_unknown_mask_names():
-    with pytest.raises(SpecError, match="tokens"):
+    with raises_error(SpecError, "'tokens'"):
         verify_model(averaging(), {"ids": IDS}, {"tokens": MASK})
 
 
@@ -494,7 +496,7 @@ def test_masking_value_pads_features(mask_value):
 
 @with_models
 def test_too_large_id_is_refused():
-    with pytest.raises(SpecError, match=r"id 45, but the embedding of the input 'ids' .* ids 0 to 19"):
+    with raises_error(ModelError, "id 45", "'ids'", "0 to 19"):
         verify_model(averaging(), IDS * 5, MASK)
 
 
@@ -604,7 +606,7 @@ def test_unbuilt_model():
     model = keras.Sequential(
         [keras.layers.Embedding(VOCAB, 3, mask_zero=True), keras.layers.GlobalAveragePooling1D()]
     )
-    with pytest.raises(SpecError, match="built"):
+    with raises_error(SpecError, "built"):
         verify_model(model)
     assert not model.built
 
@@ -689,7 +691,7 @@ def broken_model():
 def test_broken_model_is_unchanged():
     model = broken_model()
     before = traces(model)
-    with pytest.raises(SpecError, match=r"cannot run: .*out of order"):
+    with raises_error(ModelError, "net", "out of order"):
         verify_model(model, explain=True)
     assert traces(model) == before
 

@@ -7,6 +7,7 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from raised import raises_error
 
 from padmask import PadSpec, pad_file
 from padmask.errors import DataError
@@ -217,7 +218,8 @@ def test_places_of_bad_rows(write):
 def test_inspect_refuses_bad_rows(write):
     # `inspect` describes data that can be padded, so a bad row is an error.
     path = write({"input_ids": [5]}, {"input_ids": None})
-    with pytest.raises(ValueError, match="null"):
+    place = f"{path.name}, " + ("line 2" if path.suffix == ".jsonl" else "row 1")
+    with raises_error(DataError, "null", place=place, column="input_ids"):
         inspect_file(path)
 
 

@@ -1,0 +1,153 @@
+"""Write unpadded rows in the order of the source rows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from padmask.core.arrow_lists import list_lengths
+from padmask.core.join_windows import read_windows
+from padmask.core.plan import Positions, plan_unpad
+from padmask.core.unpad_job import UnpadJob
+from padmask.formats.contract import Batch
+from padmask.stream.column_values import column_values
+from padmask.stream.ledger import Ledger
+from padmask.stream.run import RowSink
+from padmask.stream.sorted_rows import KeyedRows, RowSorter
+from padmask.stream.unpad_rows import UnpadRows
+
+# The folder of a bucket in a path.
+_BUCKET = re.compile(r"(^|/)bucket=\d+/")
+
+
+class EncodedRows(Protocol):
+    """Unpadded rows: bytes of JSON Lines or Arrow columns, and the rows before unpadding."""
+
+    @property
+    def encoded(self) -> Any: ...
+
+    @property
+    def cuts(self) -> UnpadRows: ...
+
+
+def is_in_bucket(path: str) -> bool:
+    """Return whether a path has a folder of a bucket.
+
+    >>> is_in_bucket("padded/bucket=00128/a.parquet")
+    True
+    """
+    return _BUCKET.search(path) is not None
+
+
+def source_ranks(names: Sequence[str]) -> dict[str, int]:
+    """Return the place of the source rows of each file among all source rows, keyed by file name.
+
+    Files of different buckets that have the same path otherwise have rows of one source file. The source
+    files are in the order of their paths, because the first bucket may have no rows of some of them.
+
+    >>> source_ranks(["bucket=8/b.arrow", "bucket=9/a.arrow", "bucket=9/b.arrow"])
+    {'bucket=8/b.arrow': 1, 'bucket=9/a.arrow': 0, 'bucket=9/b.arrow': 1}
+    """
+    sources = {name: _BUCKET.sub(r"\1", name, count=1) for name in names}
+    ordered = dict.fromkeys(sources.values())
+    places = sorted(ordered) if any(map(is_in_bucket, names)) else ordered
+    ranks = {source: rank for rank, source in enumerate(places)}
+    return {name: ranks[source] for name, source in sources.items()}
+
+
+def collect_rows(
+    results: Iterable[EncodedRows], sorter: RowSorter, sink: RowSink, ranks: Mapping[str, int]
+) -> tuple[Ledger, set[tuple[int, int]]]:
+    """Add all rows to a sorter, and write the rows that are refused.
+
+    Args:
+        results: the unpadded rows.
+        sorter: sorter of the rows. The keys are the place of the source file, the columns of
+            `UnpadJob.order`, and the number of the row in the input.
+        sink: output of the refused rows.
+        ranks: place of each input among the source files, keyed by name.
+
+    Returns:
+        The counts of the rows, and the source file and source row of each refused row.
+    """
+    ledger, lost = Ledger(), set()
+    for result in results:
+        cuts = result.cuts
+        ledger += cuts.ledger
+        sink.refuse(cuts.refused)
+        rank = ranks[cuts.batch.source]
+        lost |= {(rank, row) for row in cuts.lost.tolist()}
+        numbers = cuts.batch.numbers
+        keys = np.column_stack([np.full(len(numbers), rank), cuts.order, numbers])
+        sorter.add(KeyedRows(keys, _as_batch(result.encoded)))
+    return ledger, lost
+
+
+def _as_batch(encoded: Any) -> pa.RecordBatch:
+    """Return encoded rows as a record batch. Each line of JSON Lines becomes a row."""
+    if isinstance(encoded, pa.RecordBatch):
+        return encoded
+    lines = encoded.split(b"\n")[:-1]
+    return pa.record_batch([pa.array(lines, pa.large_binary())], ["line"])
+
+
+def as_encoded(rows: pa.RecordBatch, *, is_text: bool) -> Any:
+    """Return the rows in the form in which `collect_rows` received them.
+
+    Args:
+        rows: sorted rows.
+        is_text: whether the rows are lines of JSON Lines.
+    """
+    return b"".join(line + b"\n" for line in rows.column(0).to_pylist()) if is_text else rows
+
+
+def split_sources(rows: Iterable[KeyedRows]) -> Iterator[KeyedRows]:
+    """Split sorted rows so that all rows of an object come from one source file."""
+    for part in rows:
+        stops = [*np.flatnonzero(np.diff(part.keys[:, 0])) + 1, len(part.keys)]
+        for start, stop in zip([0, *stops], stops, strict=False):
+            yield part.slice(start, stop)
+
+
+def sorted_windows(batch: Batch, keys: Positions, job: UnpadJob, lost: set[tuple[int, int]]) -> UnpadRows:
+    """Return sorted windows without padding as rows whose windows can be joined.
+
+    Args:
+        batch: the windows, which come from one source file.
+        keys: keys of the windows, as in `collect_rows`: int64, shape (windows, keys).
+        job: the unpadded columns.
+        lost: source file and source row of each refused window. A row without all its windows is not joined.
+    """
+    segments = []
+    for part in (job, *job.also):
+        lengths = list_lengths(batch.columns.column(part.columns[0]))[0]
+        segments.append(plan_unpad(lengths, lengths, "post"))
+    windows, _ = read_windows(lambda name: column_values(batch, name))
+    rows, tokens = len(batch), int(segments[0].counts.sum())
+    rank_and_row = keys[:, :2].tolist()
+    ends = np.append(windows.rows[1:] != windows.rows[:-1], [True] * bool(rows)).astype(bool)
+    gaps = [place + 1 for place in np.flatnonzero(ends).tolist() if tuple(rank_and_row[place]) in lost]
+    return UnpadRows(
+        np.arange(rows),
+        replace(batch, numbers=keys[:, -1]),
+        segments[0],
+        Ledger(rows_used=rows, rows_written=rows, tokens_read=tokens, tokens_kept=tokens),
+        also=segments[1:],
+        windows=windows,
+        gaps=np.array(gaps, dtype=np.int64),
+    )
+
+
+def add_joined(collected: Ledger, joined: Ledger) -> Ledger:
+    """Return the counts of a run that first collected windows and then joined them.
+
+    Args:
+        collected: counts of the windows that were read.
+        joined: sum of the counts of the joined rows.
+    """
+    return joined + replace(collected, rows_used=0, rows_written=0, tokens_read=0, tokens_kept=0)

@@ -1,0 +1,108 @@
+"""The recipes in docs/batches.md yield the batches that `pad --batch-tokens` wrote."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from padmask import BatchSpec, PadSpec, pad_file
+
+DOCUMENT = Path(__file__).parent.parent / "docs" / "batches.md"
+TOKENS = 48
+
+pytestmark = pytest.mark.skipif(not DOCUMENT.exists(), reason="the document is not part of this installation")
+with_keras = pytest.mark.skipif(find_spec("tensorflow") is None, reason="TensorFlow is not installed")
+
+
+def run_recipes(*names: str) -> dict[str, Any]:
+    """Run recipes of the document, and return the names that they define."""
+    known: dict[str, Any] = {}
+    for name in names:
+        found = re.search(rf"<!-- recipe: {name} -->\n```python\n(.*?)```", DOCUMENT.read_text(), re.S)
+        assert found, f"no recipe for {name}"
+        exec(found[1], known)
+    return known
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    rows = [[i + 1] * (i * 5 % 11 + 1) for i in range(60)]
+    lines = [f'{{"input_ids": {row}, "labels": {row}}}\n' for row in rows]
+    (tmp_path / "in.jsonl").write_text("".join(lines))
+    output = tmp_path / "batches.arrow"
+    pad_file(tmp_path / "in.jsonl", output, spec=PadSpec(batches=BatchSpec(tokens=TOKENS, multiple=2)))
+    return output
+
+
+def check(batches: list[dict[str, Any]]) -> None:
+    """Check that the batches have all rows, within the budget, with their masks and labels."""
+    seen = []
+    for batch in batches:
+        ids, mask, labels = (np.asarray(batch[name]) for name in ("input_ids", "mask", "labels"))
+        assert ids.shape == mask.shape == labels.shape
+        assert ids.size <= TOKENS
+        assert (mask == (ids > 0)).all()
+        assert (labels == np.where(mask, ids, -100)).all()
+        assert mask.any(axis=0).all(), "the longest row has no padding"
+        seen += ids[:, 0].tolist()
+    assert sorted(seen) == list(range(1, 61))
+
+
+def test_reader(path):
+    batches = run_recipes("reader")["Batches"](path, ["input_ids", "mask", "labels"])
+    check([batches[i] for i in range(len(batches))])
+
+
+def test_reader_in_a_worker(path, monkeypatch):
+    """The reader is sent to a worker as a path."""
+    known = run_recipes("reader")
+    known["Batches"].__module__ = __name__
+    monkeypatch.setitem(globals(), "Batches", known["Batches"])
+    batches = known["Batches"](path, ["input_ids"])
+    sent = pickle.dumps(batches)
+    assert len(sent) < 1000
+    assert (pickle.loads(sent)[3]["input_ids"] == batches[3]["input_ids"]).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
+def test_torch(path, workers):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    loader = run_recipes("reader", "torch")["make_loader"](path, workers)
+    batches = list(loader)
+    assert all(isinstance(batch["input_ids"], torch.Tensor) for batch in batches)
+    check(batches)
+
+
+@pytest.mark.slow
+@pytest.mark.tf
+@with_keras
+def test_tensorflow(path):
+    dataset = run_recipes("reader", "tensorflow")["make_dataset"](path, seed=1)
+    check(list(dataset.as_numpy_iterator()))
+
+
+@pytest.mark.slow
+@pytest.mark.tf
+@with_keras
+def test_keras(path):
+    known = run_recipes("reader", "keras")
+    keras, data = known["keras"], known["TrainingBatches"](path)
+    rows = 0
+    for i in range(len(data)):
+        ids, labels, weights = data[i]
+        assert (labels == ids).all()
+        assert (weights == (ids > 0)).all()
+        rows += len(ids)
+    assert rows == 60
+    model = keras.Sequential([keras.layers.Embedding(64, 4, mask_zero=True), keras.layers.Dense(64)])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(loss=loss)
+    history = model.fit(data, epochs=2, verbose=0)
+    assert history.history["loss"][1] < history.history["loss"][0]
