@@ -122,9 +122,9 @@ def test_pad_value_must_fit(value, facts):
 
 def test_two_threads_pad_alike(monkeypatch):
     rows = [np.arange(length) for length in range(1, 400)]
-    alone = pad(rows, threads=1)
+    alone = pad(rows, maxlen=300, threads=1)
     monkeypatch.setattr(sequences, "VALUES_FOR_TWO_THREADS", 0)
-    together = pad(rows, threads=2)
+    together = pad(rows, maxlen=300, threads=2)
     assert (alone.values == together.values).all()
     assert (alone.mask == together.mask).all()
 
