@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, ClassVar, Protocol
 
 import numpy as np
 import pyarrow as pa
 
 from padmask.core.metadata import METADATA_KEY
-from padmask.errors import PadmaskError, UnreadableError, UnsupportedError
+from padmask.errors import AccessError, PadmaskError, UnreadableError, UnsupportedError, os_error_remedy
 from padmask.formats.contract import HEAD_ROWS, Batch, Chunk, Wanted
 from padmask.formats.npy_array import ArrayHeader, read_header
 from padmask.storage.source import Source
@@ -50,6 +51,9 @@ class _Rows:
 
 class ArrayReader:
     """Base class of readers for sets of arrays. Each array is a column."""
+
+    # Name of the format, for messages.
+    title: ClassVar[str]
 
     def __init__(self, source: Source, batch_rows: int | None = None) -> None:
         self._source = source
@@ -107,8 +111,14 @@ class ArrayReader:
                 options=["input_format"],
             ) from None
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, KeyError) as error:
+            # A damaged archive can cause a seek to an invalid offset, which is an OSError too.
+            if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+                raise AccessError(
+                    f"{self._source.name} cannot be read: {error.strerror}. {os_error_remedy(error)}"
+                ) from None
             raise UnreadableError(
-                f"{self._source.name}: not a readable npz file: {error}. Check that the file is complete.",
+                f"{self._source.name}: not a readable {self.title} file: {error}. Check that the file is "
+                "complete.",
                 options=["input_format"],
             ) from None
 

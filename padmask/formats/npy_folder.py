@@ -98,6 +98,8 @@ class _Folder:
 class NpyFolderReader(ArrayReader):
     """Reader for a folder with one npy file for each column."""
 
+    title = "npy"
+
     def files(self, stack: ExitStack) -> ArrayFiles:
         source = self._source
         if not source.is_folder:

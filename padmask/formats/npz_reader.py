@@ -65,6 +65,8 @@ class _Archive:
 class NpzReader(ArrayReader):
     """Reader for an npz archive. The arrays may be compressed."""
 
+    title = "npz"
+
     def files(self, stack: ExitStack) -> ArrayFiles:
         # An archive ends with its directory, so a pipe must be copied.
         self._source.spool()

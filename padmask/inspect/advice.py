@@ -8,6 +8,7 @@ from typing import Any
 
 from padmask.core.length_stats import LengthStats
 from padmask.errors import count, share
+from padmask.inspect.batches import batches_cost
 from padmask.inspect.commands import PadCommand
 from padmask.inspect.costs import Cost, CostBasis, windows_cost
 from padmask.spec.pad import PadSpec
@@ -70,6 +71,15 @@ class Advice:
         if self.plan is None:
             return None
         return {"plan": self.plan.name, "maxlen": self.plan.maxlen, "command": self.command or None}
+
+
+def advise_on_batches(command: PadCommand) -> Advice:
+    """Return the advice for rows in batches. `command` has the inputs of the recommended command."""
+    text = (
+        "The rows are in batches, and each batch is padded to its longest row. To pad the rows in another "
+        "way, restore them first."
+    )
+    return Advice(text, command=command.unpad_text())
 
 
 def advise_to_join(command: PadCommand, asked: Sequence[int | str], spec: PadSpec) -> Advice:
@@ -276,7 +286,8 @@ class Adviser:
         return (f"{empty:,} of {count(stats.rows, 'row')} {verb} empty; --empty-rows drop leaves them out.",)
 
     def _alternatives(self, plan: Cost) -> tuple[str, ...]:
-        """Return a line about plans with much less padding and no larger loss that no command makes yet."""
+        """Return lines about plans with much less padding and no larger loss."""
+        batches = self._use_batches(plan)
         candidates = [self.plans[name] for name in ("sorted-32", "packed") if name in self.plans]
         less = [
             cost
@@ -284,7 +295,7 @@ class Adviser:
             if cost.padding_share < plan.padding_share / 2 and cost.tokens_lost <= plan.tokens_lost
         ]
         if plan.padding_share < MUCH_PADDING or not less:
-            return ()
+            return batches
         shares = " and ".join(f"{cost.name} {share(cost.padding_share)}" for cost in less)
         lossless = plan.tokens_lost and not any(cost.tokens_lost for cost in less)
         collator = (
@@ -292,10 +303,24 @@ class Adviser:
             "batch to its longest row"
         )
         return (
+            *batches,
             f"{share(plan.padding_share)} of the positions are padding. Other plans need less padding"
             f"{' and lose no tokens' if lossless else ''}: {shares}. No padmask command supports "
             f"{'this plan' if len(less) == 1 else 'these plans'} yet"
             f"{collator if less[0].name == 'sorted-32' else ''}.",
+        )
+
+    def _use_batches(self, plan: Cost) -> tuple[str, ...]:
+        """Return a line about batches of a token budget, if they need much less padding than `plan`."""
+        if plan.padding_share < MUCH_PADDING or self.basis.cuts.overlong != "truncate":
+            return ()
+        batches = batches_cost(self.basis)
+        if batches.padding_share >= plan.padding_share / 2:
+            return ()
+        tokens = int(batches.name.rpartition("-")[2])
+        return (
+            f"To write batches of at most {tokens:,} positions, each padded to its longest row, use "
+            f"--batch-tokens {tokens} instead: {_padding(batches)}, and no tokens are lost.",
         )
 
     def _rows(self, plan: Cost) -> str:

@@ -56,9 +56,8 @@ class PadCommand:
         if self.unpadded is None:
             inputs = map(_argument, self.inputs)
             return shlex.join(["padmask", "pad", *inputs, "-o", self.output, *self._format(), *options])
-        return (
-            f"{self._unpad()} && {shlex.join(['padmask', 'pad', self.unpadded, '-o', self.output, *options])}"
-        )
+        pad = shlex.join(["padmask", "pad", self.unpadded, "-o", self.output, *options])
+        return f"{self.unpad_text()} && {pad}"
 
     def join_text(self, asked: Sequence[int | str], spec: PadSpec) -> str:
         """Return the commands that join windows and inspect the joined rows.
@@ -69,13 +68,13 @@ class PadCommand:
         """
         assert self.unpadded is not None
         options = self._options(spec, asked)
-        return f"{self._unpad()} && {shlex.join(['padmask', 'inspect', self.unpadded, *options])}"
+        return f"{self.unpad_text()} && {shlex.join(['padmask', 'inspect', self.unpadded, *options])}"
 
     def window_options(self, spec: PadSpec) -> list[str]:
         """Return the options of `spec` for longer rows, as words."""
         return list(self._cut_options(spec, "truncate"))
 
-    def _unpad(self) -> str:
+    def unpad_text(self) -> str:
         """Return the command that removes the padding of padded inputs."""
         inputs = map(_argument, self.inputs)
         mask = ["--mask-column", self.mask_column] if self.mask_column else []

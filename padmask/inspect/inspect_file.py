@@ -24,7 +24,7 @@ from padmask.core.planners import make_segments
 from padmask.core.ragged import Ragged
 from padmask.errors import SpecError, count
 from padmask.formats.dataset import Dataset
-from padmask.inspect.advice import Advice, Adviser, advise_to_join
+from padmask.inspect.advice import Advice, Adviser, advise_on_batches, advise_to_join
 from padmask.inspect.commands import STDIN, PadCommand, has_many_files, new_name
 from padmask.inspect.costs import CostBasis, candidate_costs
 from padmask.inspect.cuts import Cuts
@@ -165,7 +165,10 @@ def inspect_file(  # noqa: PLR0913 - one keyword per option of the command
         [column.name for column in job.pad.columns] if columns else [],
     )
     adviser = Adviser(basis, {cost.name: cost for cost in plans}, command, spec, inspected.width)
-    advice = advise_to_join(command, maxlens, spec) if has_parts else adviser.recommend(maxlens)
+    if job.batched:
+        advice = advise_on_batches(command)
+    else:
+        advice = advise_to_join(command, maxlens, spec) if has_parts else adviser.recommend(maxlens)
     advice = _name_stdin(advice, inputs)
     # The rows are shown as the recommended plan cuts them, or as one of their windows.
     spec = replace(advice.spec or replace(spec, maxlen="longest"), windows=None)

@@ -280,7 +280,9 @@ def how_to_convert(path: str) -> str:
             start = file.read(_START_BYTES)
     complete = start[: start.rfind(b"\n") + 1] or start
     error = foreign_error(display_path(path), path, complete)
-    formats = "Check the names: data files end in .jsonl (or .jsonl.gz, .jsonl.zst), .parquet or .arrow."
+    formats = (
+        "Check the names: data files end in .jsonl (or .jsonl.gz, .jsonl.zst), .parquet, .arrow or .npz."
+    )
     return formats if error is None else f"{error}"
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 import pyarrow as pa
 
 from padmask.core.arrow_lists import is_vectors, kind_of
-from padmask.core.columns import COMPANIONS, MASK_NAMES
+from padmask.core.columns import COMPANIONS, IGNORED_LABEL, MASK_NAMES
 from padmask.core.companions import ONES, ColumnChoice, choose_together, list_names, own_groups
 from padmask.core.first_rows import FirstRows
 from padmask.core.metadata import described_names
@@ -183,6 +183,9 @@ def _describe(schema: pa.Schema, choice: ColumnChoice, asked: Columns, before: C
     if choice.dropped:
         new = f"the new mask is {choice.mask.column!r}" if choice.mask.column else "no mask is added"
         remarks.append(f"the input mask {quoted(choice.dropped)} is not copied to the output; {new}")
+    if made := choice.mask.made:
+        copied = f" (a copy of {choice.mask.labels_from!r}, with {IGNORED_LABEL} at padding)"
+        remarks.append(f"added: {quoted(made)}{copied if choice.mask.labels_from else ''}")
     if asked:
         if alike:
             remarks.append(f"unchanged: {quoted(alike)} (same lengths as {first!r})")

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from padmask.core.columns import IGNORED_LABEL, PadColumn, is_label
+from padmask.core.made_columns import made_columns
 from padmask.core.plan import Plan, Positions, Segments
 from padmask.core.planners import make_segments
 from padmask.errors import Place
@@ -190,14 +191,8 @@ class TextRows:
         job = target.job
         segments = make_segments(self.lengths, target.plan, job.spec)
         for column in job.columns:
-            _pad_column(self, column, segments)
-        kept = segments.lengths.tolist()
-        if job.mask.column is not None:
-            for row, length in zip(self.objects, kept, strict=True):
-                row[job.mask.column] = target.cache.get(length) or _mask_text(length, target)
-        if job.mask.length_column is not None:
-            for row, length in zip(self.objects, kept, strict=True):
-                row[job.mask.length_column] = length
+            _pad_column(self, column, segments, self.ids[column.name])
+        self._add_columns(target, segments)
         for row in self.objects if job.dropped else ():
             for name in job.dropped:
                 row.pop(name, None)
@@ -205,6 +200,24 @@ class TextRows:
         counts = count_written(segments, lost) + self._count_lost_ends(job, segments)
         done = replace(self, ledger=self.ledger + counts)
         return write_objects(self.objects), done
+
+    def _add_columns(self, target: PadTarget, segments: Segments) -> None:
+        """Add the mask, the lengths, the positions and the labels to the rows."""
+        job = target.job
+        kept = segments.lengths.tolist()
+        if job.mask.column is not None:
+            for row, length in zip(self.objects, kept, strict=True):
+                row[job.mask.column] = target.cache.get(length) or _mask_text(length, target)
+        if job.mask.length_column is not None:
+            for row, length in zip(self.objects, kept, strict=True):
+                row[job.mask.length_column] = length
+        for column in made_columns(job.columns, job.mask, segments.maxlen or 0):
+            if column.name == job.mask.position_ids:
+                texts = {length: _position_text(length, segments) for length in set(kept)}
+                for row, length in zip(self.objects, kept, strict=True):
+                    row[column.name] = texts[length]
+            else:
+                _pad_column(self, column, segments, self.ids[str(job.mask.labels_from)])
 
     def _count_lost_ends(self, job: Job, segments: Segments) -> Ledger:
         """Return a ledger that counts the rows whose shared last (or first) token was truncated."""
@@ -227,7 +240,6 @@ def can_pad_as_text(job: Job) -> bool:
     """Return whether all columns to pad contain integers, get an integer dtype and have the same lengths."""
     return (
         not job.own
-        and not job.mask.made
         and job.mask.kind == "binary"
         and not job.spec.added_columns
         and not job.spec.end_columns
@@ -262,8 +274,8 @@ def read_text_rows(chunk: Chunk, job: Job, longest: int | None = None) -> TextRo
         return None
     if longest is not None and int(lengths.max()) > longest:
         return None
-    added = [name for name in job.mask.names if name != job.replaced]
-    if not job.mask.overwrite and any(_any_has(objects, name) for name in added):
+    added = job.mask.made if job.mask.overwrite else job.mask.names
+    if any(_any_has(objects, name) for name in added if name != job.replaced):
         return None
     if not _are_without_padding(objects, job, lengths):
         return None
@@ -273,7 +285,7 @@ def read_text_rows(chunk: Chunk, job: Job, longest: int | None = None) -> TextRo
 
 
 def _are_without_padding(objects: Sequence[dict[str, Any]], job: Job, lengths: Positions) -> bool:
-    """Return False if a mask of the input contains a 0. `rows.py` then reads the rows."""
+    """Return False if a mask of the input marks padding. `rows.py` then reads the rows."""
     if job.ones is not None and not _are_ones([row.get(job.ones) for row in objects], lengths):
         return False
     return not any(
@@ -297,10 +309,18 @@ def _any_has(objects: Sequence[dict[str, Any]], name: str) -> bool:
     return any(map(dict.__contains__, objects, repeat(name)))
 
 
-def _pad_column(rows: TextRows, column: PadColumn, segments: Segments) -> None:
-    """Replace the values of a column in `rows.objects` with padded text."""
+def _position_text(kept: int, segments: Segments) -> msgspec.Raw:
+    """Return the positions of a row with `kept` tokens as text."""
+    places, others = list(range(kept)), [0] * ((segments.maxlen or 0) - kept)
+    return msgspec.Raw(
+        msgspec.json.encode(places + others if segments.padding == "post" else others + places)
+    )
+
+
+def _pad_column(rows: TextRows, column: PadColumn, segments: Segments, ids: IdTexts) -> None:
+    """Set the values of a column in `rows.objects` to the padded text of `ids`."""
     name, maxlen = column.name, segments.maxlen or 0
-    texts, kept = rows.ids[column.name].join(segments), segments.lengths
+    texts, kept = ids.join(segments), segments.lengths
     value = str(column.value).encode()
     width, raw = len(value) + 1, msgspec.Raw
     if segments.padding == "post":

@@ -113,7 +113,7 @@ def _is_list(objects: Objects, name: str) -> bool:
 
 
 def later_zeros(batch: Batch, name: str, lengths: Positions) -> list[int]:
-    """Return the rows in which a mask contains a 0 and is as long as the row.
+    """Return the rows in which a mask marks padding and is as long as the row.
 
     Args:
         batch: the rows.

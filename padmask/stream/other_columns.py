@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pyarrow as pa
 
+from padmask.core.metadata import read_descriptions
 from padmask.core.padding import check_names
 from padmask.errors import Place, SpecError
 from padmask.formats import why_not_kept
@@ -68,7 +69,8 @@ def name_lengths(job: Job, dataset: Dataset, output: FormatTraits) -> Job:
     always = output.length_column
     if always is None or job.mask.length_column is not None:
         return job
-    if always in dataset.schema().names and not job.mask.overwrite:
+    replaced = job.mask.overwrite or (job.mask.allow_padded and _is_described(dataset, always))
+    if always in dataset.schema().names and not replaced:
         raise SpecError(
             f"{output.title} output has an array {always!r} with the number of tokens in each row, but the "
             "input has a column of this name too",
@@ -80,6 +82,12 @@ def name_lengths(job: Job, dataset: Dataset, output: FormatTraits) -> Job:
     with dataset.named_in_errors():
         check_names(pa.schema([]), [column for group in job.groups for column in group.columns], job.mask)
     return job
+
+
+def _is_described(dataset: Dataset, name: str) -> bool:
+    """Return whether the metadata of all files describe a column as the lengths of padded rows."""
+    described = (read_descriptions(schema.metadata) for schema in dataset.schemas().values())
+    return all(any(group.length == name for group in groups) for groups in described)
 
 
 def length_copies(job: Job, dataset: Dataset, output: FormatTraits) -> dict[str, str]:

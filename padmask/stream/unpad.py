@@ -54,7 +54,7 @@ from padmask.stream.run import GROUP_POSITIONS, RowSink, Run, choose_threads, op
 from padmask.stream.sorted_rows import KeyedRows, RowSorter
 from padmask.stream.unpad_order import (
     add_joined,
-    as_encoded,
+    as_lines,
     collect_rows,
     is_in_bucket,
     sorted_windows,
@@ -267,12 +267,17 @@ def _unpad_all(run: _Run, output_path: str, format_: FormatTraits) -> tuple[Ledg
 
 def _encoder(run: _Run, writer: Writer) -> Callable[[Chunk], _EncodedRows]:
     def encode(chunk: Chunk) -> _EncodedRows:
-        cuts = run.find(chunk)
-        columns = cut_columns(cuts.batch.columns, [cuts.segments, *cuts.also], run.job)
-        batch = run.dataset.complete(replace(cuts.batch, columns=columns), run.wanted)
+        batch, cuts = _cut(run, chunk)
         return _EncodedRows(writer.encode(batch), cuts)
 
     return encode
+
+
+def _cut(run: _Run, chunk: Chunk) -> tuple[Batch, UnpadRows]:
+    """Return the unpadded rows of a chunk, and the rows before unpadding."""
+    cuts = run.find(chunk)
+    columns = cut_columns(cuts.batch.columns, [cuts.segments, *cuts.also], run.job)
+    return run.dataset.complete(replace(cuts.batch, columns=columns), run.wanted), cuts
 
 
 @contextmanager
@@ -289,36 +294,38 @@ def _join_all(run: _Run, writer: Writer) -> Iterator[Iterator[_EncodedRows]]:
 
 def _unpad_in_order(run: _Run, sink: RowSink, sorter: RowSorter, format_: FormatTraits) -> Ledger:
     """Remove the padding from all rows, sort them by their source rows, and write them."""
-    from_text, windows = run.dataset.format.is_text, run.job.windows
-    first = replace(run, job=replace(run.job, windows=False))
+    windows = run.job.windows
+    # JSON rows stay text, unless they become typed columns.
+    as_text = run.dataset.format.is_text and (windows or format_.is_text)
     # Windows are joined after they are sorted, so the columns that locate windows stay until then.
-    if from_text and (windows or format_.is_text):
-        encode = _text_encoder(first)
-    else:
-        encode = _cutter(first) if windows else _encoder(first, sink.writer)
+    first = replace(run, job=replace(run.job, windows=False))
     ranks = source_ranks(run.dataset.names)
-    with run.map_chunks("unpadding", run.wanted, encode) as results:
+    with run.map_chunks("unpadding", run.wanted, (_text_encoder if as_text else _cutter)(first)) as results:
         ledger, lost = collect_rows(results, sorter, sink, ranks)
-    if not windows:
-        for rows in sorter.sorted_rows():
-            sink.write(as_encoded(rows.rows, is_text=format_.is_text), ())
-        return ledger
     sources = {rank: name for name, rank in reversed(ranks.items())}
     marks = {name for part in (run.job, *run.job.also) for name in part.dropped}
     wanted = replace(run.wanted, sequences=_without(run.wanted.sequences, marks))
 
-    def decode(rows: KeyedRows) -> UnpadRows:
+    def batch_of(rows: KeyedRows) -> Batch:
         source, numbers = sources[int(rows.keys[0, 0])], rows.keys[:, -1]
-        batch = Batch(rows.rows, source, numbers, "row")
-        if from_text:
-            batch = run.dataset.decode(Chunk(source, 1, as_encoded(rows.rows, is_text=True), 0), wanted)
-        return sorted_windows(batch, rows.keys, run.job, lost)
+        if as_text:
+            lines = as_lines(rows.rows)
+            return replace(run.dataset.decode(Chunk(source, 1, lines, 0), wanted), numbers=numbers)
+        return Batch(rows.rows, source, numbers, "row")
+
+    def encode(rows: KeyedRows) -> Any:
+        return as_lines(rows.rows) if as_text else sink.writer.encode(batch_of(rows))
 
     def join(part: UnpadRows) -> _EncodedRows:
         joined = join_windows(part, run.job, run.on_error)
         return _EncodedRows(sink.writer.encode(run.dataset.complete(joined.batch, wanted)), joined)
 
-    parts = group_windows(map(decode, split_sources(sorter.sorted_rows())))
+    ordered = split_sources(sorter.sorted_rows())
+    if not windows:
+        for encoded in ordered_map(run.pool, encode, ordered, run.ahead):
+            sink.write(encoded, ())
+        return ledger
+    parts = group_windows(sorted_windows(batch_of(rows), rows.keys, run.job, lost) for rows in ordered)
     total = Ledger()
     for result in ordered_map(run.pool, join, parts, run.ahead):
         sink.write(result.encoded, result.cuts.refused)
@@ -331,9 +338,11 @@ def _without(schema: pa.Schema, names: Collection[str]) -> pa.Schema:
 
 
 def _cutter(run: _Run) -> Callable[[Chunk], _EncodedRows]:
+    """Return a function that returns the unpadded columns of a chunk, before the writer encodes them."""
+
     def cut(chunk: Chunk) -> _EncodedRows:
-        cuts = run.find(chunk)
-        return _EncodedRows(cut_columns(cuts.batch.columns, [cuts.segments, *cuts.also], run.job), cuts)
+        batch, cuts = _cut(run, chunk)
+        return _EncodedRows(batch.columns, cuts)
 
     return cut
 

@@ -96,14 +96,9 @@ def _as_batch(encoded: Any) -> pa.RecordBatch:
     return pa.record_batch([pa.array(lines, pa.large_binary())], ["line"])
 
 
-def as_encoded(rows: pa.RecordBatch, *, is_text: bool) -> Any:
-    """Return the rows in the form in which `collect_rows` received them.
-
-    Args:
-        rows: sorted rows.
-        is_text: whether the rows are lines of JSON Lines.
-    """
-    return b"".join(line + b"\n" for line in rows.column(0).to_pylist()) if is_text else rows
+def as_lines(rows: pa.RecordBatch) -> bytes:
+    """Return sorted lines of JSON Lines in the form in which `collect_rows` received them."""
+    return b"".join(line + b"\n" for line in rows.column(0).to_pylist())
 
 
 def split_sources(rows: Iterable[KeyedRows]) -> Iterator[KeyedRows]:

@@ -169,6 +169,14 @@ def test_column_named_length(here: Run, tmp_path: Path) -> None:
     assert (arrays["length"].tolist(), arrays["tokens"].tolist()) == ([7], [2])
 
 
+def test_lengths_are_replaced_with_the_mask(here: Run, tmp_path: Path) -> None:
+    jsonl(tmp_path / "in.jsonl", [{"input_ids": [1, 2]}, {"input_ids": [3]}])
+    assert here("pad", "in.jsonl", "-o", "once.npz").returncode == 0
+    assert here("pad", "once.npz", "-o", "twice.npz").returncode == 1
+    assert here("pad", "once.npz", "-o", "twice.npz", "--allow-padded", "--maxlen", "3").returncode == 0
+    assert load(tmp_path / "twice.npz")["length"].tolist() == [2, 2]
+
+
 # --- Reading ------------------------------------------------------------------------------------
 
 row_lists = st.lists(st.lists(st.integers(-9, 9), max_size=4), max_size=6)

@@ -113,7 +113,7 @@ def test_foreign_files_are_kept(data: Path, out: Path) -> None:
     hidden = write(data / "_b.jsonl", [1])
     for inputs, name, files in (
         (data, "a.npz", FileOptions(output_format="npz")),
-        ([hidden], "_b.jsonl", FileOptions()),
+        ([hidden], "_b.jsonl, a.npz", FileOptions()),
     ):
         with raises_error(OutputError, f"did not write: {name}."):
             pad_dataset(inputs, out, files=files)

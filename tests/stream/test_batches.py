@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.ipc as ipc
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from oracle import batch_lists, pad_lists
+from row_files import read_rows as read
+from row_files import write_rows
 
 from padmask import BatchSpec, DataError, FileOptions, MaskSpec, PadSpec, RowPolicy, SpecError, pad_file
 from padmask.formats import arrow
@@ -27,24 +28,8 @@ COLUMNS = ["ids", "labels=-100"]
 Row = dict[str, Any]
 
 
-def write(path: Path, rows: list[Row]) -> Path:
-    table = pa.Table.from_pylist(rows, SCHEMA)
-    if path.suffix == ".jsonl":
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    elif path.suffix == ".parquet":
-        pq.write_table(table, path, row_group_size=3)
-    else:
-        with ipc.new_file(path, SCHEMA) as out:
-            out.write_table(table, max_chunksize=2)
-    return path
-
-
-def read(path: Path) -> list[Row]:
-    if path.suffix == ".jsonl":
-        return [json.loads(line) for line in path.read_text().splitlines()]
-    table = pq.read_table(path) if path.suffix == ".parquet" else ipc.open_file(path).read_all()
-    rows: list[Row] = table.to_pylist()
-    return rows
+def write(path: Path, rows: list[dict[str, Any]]) -> Path:
+    return write_rows(path, rows, SCHEMA)
 
 
 def rows_of(lengths: list[int]) -> list[Row]:

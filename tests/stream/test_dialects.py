@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,12 +92,20 @@ def test_unpad_reads_dialects(format_: str, mask: MaskSpec, padding: Any) -> Non
         assert all(bool(value) != is_zero for value in row["mask"])
 
 
+@masks
+@pytest.mark.parametrize("output", ["out.npz", "out.npy/"])
+def test_arrays_keep_their_dialect(output: str, mask: MaskSpec) -> None:
+    mask = replace(mask, position_ids=True, labels_from=True)
+    pad_file(write("in.jsonl", ROWS), output, mask=mask)
+    assert not [finding for finding in verify_file(output).data if finding.rule.severity == "error"]
+    unpad_file(output, "back.jsonl")
+    assert read("back.jsonl") == [{"input_ids": row["input_ids"]} for row in ROWS]
+
+
 @formats
 @masks
 def test_rules_read_dialects(format_: str, mask: MaskSpec) -> None:
-    mask = MaskSpec(
-        polarity=mask.polarity, kind=mask.kind, dtype=mask.dtype, position_ids=True, labels_from=True
-    )
+    mask = replace(mask, position_ids=True, labels_from=True)
     pad_file(write("in.jsonl", [ROWS[0], ROWS[2]]), f"out.{format_}", mask=mask)
     options = asked(format_, mask)
     report = verify_file(f"out.{format_}", **options)
@@ -111,15 +120,22 @@ def test_wrong_polarity_is_found(format_: str) -> None:
     assert "padding-not-pad-value" in {finding.rule.name for finding in report.data}
 
 
-def test_text_and_columns_agree() -> None:
-    """JSON Lines are padded as text; with a float column, they are padded as Arrow columns."""
+@pytest.mark.parametrize("padding", ["post", "pre"])
+def test_text_and_columns_agree(padding: Any) -> None:
+    """JSON Lines are padded as text; with a column of floats, they are padded as Arrow columns."""
     rows = [{**row, "x": [0.5] * len(row["input_ids"])} for row in ROWS]
-    for mask in (*MASKS.values(), MaskSpec(labels_from=True, position_ids=True)):
-        pad_file(write("in.jsonl", ROWS), "text.jsonl", mask=mask)
-        pad_file(write("in.jsonl", rows), "columns.jsonl", columns=["input_ids", "x"], mask=mask)
-        assert read("text.jsonl") == [
-            {k: v for k, v in row.items() if k != "x"} for row in read("columns.jsonl")
-        ]
+    spec = PadSpec(maxlen=2, padding=padding)
+    made = MaskSpec(labels_from=True, position_ids=True, length_column="n", dtype="float32")
+    for mask in (*MASKS.values(), made):
+        pad_file(write("in.jsonl", ROWS), "text.jsonl", spec=spec, mask=mask)
+        pad_file(write("in.jsonl", rows), "columns.jsonl", columns=["input_ids", "x"], spec=spec, mask=mask)
+        both = zip(read("text.jsonl"), read("columns.jsonl"), strict=True)
+        assert all([*one.items()] == [(k, v) for k, v in other.items() if k != "x"] for one, other in both)
+
+
+def test_copied_labels_are_in_the_summary() -> None:
+    [remark] = pad_file(write("in.jsonl", ROWS), "out.jsonl", mask=MaskSpec(labels_from=True)).remarks
+    assert "'labels'" in remark and "'input_ids'" in remark
 
 
 def test_text_output_warns_about_its_dialect() -> None:

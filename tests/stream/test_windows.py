@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.ipc as ipc
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from oracle import cut_between_ends, pad_lists, split_row
 from raised import raises_error
+from row_files import read_rows as read
+from row_files import write_rows
 
 from padmask import (
     DataError,
@@ -45,23 +46,7 @@ FORMATS = st.sampled_from(["jsonl", "parquet", "arrow"])
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> Path:
-    table = pa.Table.from_pylist(rows, SCHEMA)
-    if path.suffix == ".jsonl":
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    elif path.suffix == ".parquet":
-        pq.write_table(table, path, row_group_size=3)
-    else:
-        with ipc.new_file(path, SCHEMA) as out:
-            out.write_table(table, max_chunksize=2)
-    return path
-
-
-def read(path: Path) -> list[dict[str, Any]]:
-    if path.suffix == ".jsonl":
-        return [json.loads(line) for line in path.read_text().splitlines()]
-    table = pq.read_table(path) if path.suffix == ".parquet" else ipc.open_file(path).read_all()
-    rows: list[dict[str, Any]] = table.to_pylist()
-    return rows
+    return write_rows(path, rows, SCHEMA)
 
 
 @st.composite
@@ -304,7 +289,12 @@ def test_windows_of_one_of_two_masks(tmp_path):
 def test_windows_can_stay(tmp_path):
     (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in WINDOWS))
     unpad_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl", spec=UnpadSpec(join_windows=False))
-    assert [row["ids"] for row in read(tmp_path / "out.jsonl")] == [[1, 2], [3, 4, 9], [4, 5, 9], [5, 6, 9]]
+    assert [row["ids"] for row in read(tmp_path / "out.jsonl")] == [
+        [1, 2],
+        [3, 4, 9],
+        [4, 5, 9],
+        [5, 6, 9],
+    ]
 
 
 def test_source_row_counts_bad_rows(tmp_path):
@@ -340,7 +330,10 @@ def test_large_ends_are_bad_rows(tmp_path, suffix):
     assert caught.value.place.number == (3 if suffix == "jsonl" else 2)
     policy = RowPolicy(on_error="skip")
     ledger = pad_file(write(source, rows), output, columns="ids", spec=spec, policy=policy).ledger
-    assert [(row["name"], row["ids"]) for row in read(output)] == [("short", [1, 2, 0]), ("good", [1, 3, 4])]
+    assert [(row["name"], row["ids"]) for row in read(output)] == [
+        ("short", [1, 2, 0]),
+        ("good", [1, 3, 4]),
+    ]
     assert (ledger.rows_rejected, ledger.tokens_read, ledger.tokens_kept) == (2, 6, 5)
 
 

@@ -740,3 +740,13 @@ def test_stateful_model_keeps_its_state():
     assert verify_model(model).verdict == "ignores"
     [after] = [np.asarray(state.value) for state in gru.states]
     assert after.tobytes() == before.tobytes()
+
+
+@with_models
+@pytest.mark.parametrize(("name", "verdict"), [("key_padding_mask", "ignores"), ("mask", "leaks")])
+def test_key_padding_mask_is_true_at_padding(name, verdict):
+    ids, padding = keras.Input((None,), dtype="int32"), keras.Input((None,), dtype="bool", name=name)
+    real = keras.ops.cast(keras.ops.logical_not(padding), "float32")[..., None]
+    values = keras.layers.Embedding(VOCAB, 4)(ids) * real
+    model = keras.Model([ids, padding], keras.ops.sum(values, axis=1))
+    assert subject_of(model, IDS, MASK).verdict == verdict

@@ -81,10 +81,10 @@ class AuditRows:
         return np.asarray(wrong & ~self.bad)
 
     def later_padding(self, job: Job) -> list[Fault]:
-        """Return a fault for each good row whose mask contains a 0, if the first rows contain only ones."""
+        """Return a fault for each good row whose mask marks padding, if the first rows have no padding."""
         lengths, good = next(iter(self.ragged.values())).lengths, ~self.bad
         return [
-            Fault(row, "the mask contains a 0, but the first rows have no padding", column=name)
+            Fault(row, "the mask marks padding, but the first rows have no padding", column=name)
             for name in job.watched
             for row in later_zeros(self.batch, name, lengths)
             if good[row]
