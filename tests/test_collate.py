@@ -110,8 +110,9 @@ def test_numbers_become_arrays():
         [{"input_ids": [1, 2**40]}],
         [{"input_ids": [1, True]}],
         [{"input_ids": [1], "attention_mask": [1, 1]}],
+        [{"input_ids": [True, 5]}],
     ],
-    ids=["empty", "keys", "types", "null", "too large", "bool", "mask"],
+    ids=["empty", "keys", "types", "null", "too large", "bool", "mask", "int among bools"],
 )
 def test_bad_rows_are_refused(rows):
     with pytest.raises(DataError):
@@ -175,6 +176,27 @@ def test_preset_and_spec():
     assert caught.value.options == ("preset", "spec")
     with pytest.raises(SpecError):
         Collator(preset="pytorch")
+
+
+class Scalar:
+    """A tensor without axes, as in TensorFlow and torch."""
+
+    dtype = np.dtype("int64")
+
+    def __init__(self, number):
+        self.number = number
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.number)
+
+    def __len__(self):
+        raise TypeError("scalar tensor")
+
+
+@pytest.mark.parametrize("convert", [np.int64, np.array, Scalar], ids=["numbers", "arrays", "tensors"])
+def test_labels_without_axes(convert):
+    rows = [{"input_ids": [1, 2], "label": convert(3)}, {"input_ids": [3], "label": convert(4)}]
+    assert np.asarray(Collator()(rows)["label"]).tolist() == [3, 4]
 
 
 def test_keep_ends_and_multiples():

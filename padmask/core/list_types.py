@@ -66,7 +66,13 @@ def arrow_type(type_: ListType) -> pa.DataType:
 def _has_tokens(row: Any) -> bool:
     if type(row) is list:
         return bool(row)
-    return hasattr(row, "__len__") and not isinstance(row, (str, bytes, Mapping)) and len(row) > 0
+    if not hasattr(row, "__len__") or isinstance(row, (str, bytes, Mapping)):
+        return False
+    try:
+        return len(row) > 0
+    except TypeError:
+        # A tensor without axes has no length.
+        return False
 
 
 def _kind(token: Any) -> str:

@@ -24,7 +24,7 @@ from padmask.core.padding import check_names
 from padmask.core.plain_rows import PlainRows, read_plain_rows
 from padmask.core.plan import make_plan, plan_pad
 from padmask.core.planners import make_segments
-from padmask.core.python_rows import flatten
+from padmask.core.python_rows import flatten, refuse_other_than_bools
 from padmask.core.ragged import Ragged, find_misfits
 from padmask.core.table import ColumnGroup, unequal_fault
 from padmask.core.whole_rows import pad_whole_rows
@@ -209,7 +209,9 @@ def _numbers_of(values: Mapping[str, Sequence[Any]], spec: PadSpec, name: str) -
 
 def _plain(value: Any) -> Any:
     """Return the Python number of a NumPy number or a tensor; return other values unchanged."""
-    return value.item() if hasattr(value, "item") else value
+    if hasattr(value, "item"):
+        return value.item()
+    return np.asarray(value).item() if hasattr(value, "__array__") else value
 
 
 def _flatten(rows: Sequence[Any], plain: PlainRows | None, column: PadColumn) -> Ragged:
@@ -219,7 +221,8 @@ def _flatten(rows: Sequence[Any], plain: PlainRows | None, column: PadColumn) ->
             ragged = flatten(_as_arrays(rows), column.kind, bools=column.kind == "bool")
         else:
             ragged = plain.ragged()
-        if column.kind == "bool":
+        if column.kind == "bool" and ragged.values.dtype.kind != "b":
+            refuse_other_than_bools(rows)
             ragged = Ragged(ragged.values.astype(bool), ragged.starts, ragged.lengths)
     except DataError as error:
         named = error.reworded(f"Column {column.name!r}: {error}")

@@ -290,6 +290,13 @@ def _refuse_bools(sequences: Sequence[Any], values: npt.NDArray[Any]) -> None:
             )
 
 
+def refuse_other_than_bools(sequences: Sequence[Any]) -> None:
+    """Raise an error for a token that is not a bool, in a column of bools."""
+    bools = (bool, np.bool_)
+    if not all(issubclass(kind, bools) for kind in set(map(type, chain.from_iterable(sequences)))):
+        _refuse_first_other(sequences, bools, "bools")
+
+
 def _may_have_bools(sequences: Sequence[Any]) -> bool:
     """Return False if the rows certainly contain no bools. This is much faster than looking at each token."""
     kinds = set(map(type, sequences))
