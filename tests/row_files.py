@@ -29,6 +29,8 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     """Return the rows of a file."""
     if path.suffix == ".jsonl":
         return [json.loads(line) for line in path.read_text().splitlines()]
-    table = pq.read_table(path) if path.suffix == ".parquet" else ipc.open_file(path).read_all()
+    # Without `partitioning=None`, the folder of a bucket adds a column.
+    is_parquet = path.suffix == ".parquet"
+    table = pq.read_table(path, partitioning=None) if is_parquet else ipc.open_file(path).read_all()
     rows: list[dict[str, Any]] = table.to_pylist()
     return rows

@@ -34,6 +34,7 @@ from padmask.cli.options import (
     workers_option,
 )
 from padmask.errors import SpecError
+from padmask.spec.buckets import parse_buckets
 from padmask.spec.formats import names_of, output_formats
 from padmask.spec.mask import MASK_DTYPES, MASK_KINDS, POLARITIES, MaskSpec
 from padmask.spec.maxlen import parse_maxlen
@@ -181,6 +182,14 @@ class PadArguments:
 )
 @batch_options
 @setting(
+    "--buckets",
+    default=None,
+    metavar="N|E1,E2,...",
+    help="Pad each row to the smallest edge that holds the row, and write one folder per edge. N: find the N "
+    "edges with the least padding. --maxlen then limits the last edge. E1,E2,...: use these edges. The last "
+    "edge is the maxlen. Requires an output folder.",
+)
+@setting(
     "--source/--no-source",
     "source_row",
     default=True,
@@ -257,6 +266,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
       padmask pad books.jsonl -o windows.parquet --maxlen 512 --overlong window --overlap 128
       padmask pad train.jsonl -o batches.parquet --batch-tokens 8192 --shuffle-batches 1
       padmask pad data/ -o padded/ --maxlen p99 --workers 8
+      padmask pad data/ -o padded/ --buckets 8
       padmask pad s3://bucket/train/ -o s3://bucket/padded/ --cluster tcp://scheduler:8786
     """
     help_without_input(ctx, given)
@@ -267,7 +277,8 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         columns=given["columns"],
         spec=with_cuts(
             replace(
-                spec_of(given, given["maxlen"]),
+                spec_of(given, _maxlen(ctx, given)),
+                buckets=given["buckets"],
                 own_lengths=_own_lengths(given["own_lengths"]),
                 batches=batches_of(ctx, given),
                 source_row=source_row_of(ctx, given),
@@ -291,6 +302,27 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         folder_options=[name for name in FOR_FOLDERS if given[name] and is_typed(ctx, name)],
     )
     load_runner("pad")(arguments)
+
+
+def _maxlen(ctx: click.Context, given: Mapping[str, Any]) -> str:
+    """Return the value of --maxlen. Edges in --buckets override `maxlen` in pyproject.toml.
+
+    Raises:
+        SpecError: both the edges and --maxlen are typed, or are in pyproject.toml.
+    """
+    maxlen: str = given["maxlen"]
+    if given["buckets"] is None or isinstance(parse_buckets(given["buckets"]), int):
+        return maxlen
+    source = ctx.get_parameter_source("maxlen")
+    if source is click.core.ParameterSource.DEFAULT or (
+        is_typed(ctx, "buckets") and not is_typed(ctx, "maxlen")
+    ):
+        return "longest"
+    raise SpecError(
+        f"The last edge of --buckets {given['buckets']} is the maxlen, so --maxlen {maxlen} cannot be used. "
+        "Remove --maxlen, or set --buckets to a number of buckets.",
+        options=["maxlen", "buckets"],
+    )
 
 
 def _mask_of(given: Mapping[str, Any]) -> MaskSpec:

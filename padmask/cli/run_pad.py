@@ -9,7 +9,7 @@ from padmask.cli.progress import open_progress
 from padmask.errors import SpecError
 from padmask.render.summary import summary
 from padmask.storage.conflicts import refuse_among_data
-from padmask.storage.output_places import names_a_folder
+from padmask.storage.output_places import buckets_need_folder, names_a_folder
 from padmask.storage.urls import display_path, local_path
 from padmask.stream.ledger import PadResult
 from padmask.stream.pad import pad_file
@@ -49,6 +49,8 @@ def _pad(arguments: PadArguments) -> PadResult:
 
 
 def _refuse_folder_options(arguments: PadArguments) -> None:
+    if arguments.spec.buckets is not None:
+        raise buckets_need_folder(arguments.to.output)
     if arguments.folder_options:
         option = arguments.folder_options[0].replace("_", "-")
         raise SpecError(

@@ -145,8 +145,7 @@ def _numpy_dtype(dtype: str) -> np.dtype[Any]:
 
 def _check_spec(spec: PadSpec) -> None:
     """Raise an error if the options need a table or files, or have no effect."""
-    if spec.buckets is not None or spec.batches is not None:
-        refuse_in_memory(spec)
+    refuse_in_memory(spec)
     if not (spec.keep_first or spec.keep_last or spec.windows):
         return
     if spec.end_columns:

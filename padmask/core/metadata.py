@@ -38,6 +38,7 @@ def describe(columns: Sequence[PadColumn], plan: Plan, spec: PadSpec, mask: Mask
         "keep_first": spec.keep_first,
         "keep_last": spec.keep_last,
         "windows": None if spec.windows is None else asdict(spec.windows),
+        "buckets": list(plan.edges) or None,
         "batches": None if spec.batches is None else asdict(spec.batches),
         "mask_column": mask.column,
         "mask_dtype": mask.written_dtype,

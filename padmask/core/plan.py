@@ -31,12 +31,14 @@ class Plan:
             `"batches"` means that each batch has a length of its own, and `maxlen` is the limit.
         exact: the length before rounding up to a multiple.
         own: plan of each column that has its own maxlen, keyed by column name.
+        edges: maxlen of each bucket, ascending; empty without buckets. The last edge is `maxlen`.
     """
 
     maxlen: int
     found: str
     exact: int
     own: Mapping[str, Plan] = field(default_factory=dict)
+    edges: tuple[int, ...] = ()
 
 
 def needs_lengths(spec: PadSpec) -> bool:
@@ -45,15 +47,16 @@ def needs_lengths(spec: PadSpec) -> bool:
 
 
 def needs_survey(spec: PadSpec) -> bool:
-    """Return whether the maxlen of `spec`, or of a single column, depends on the row lengths of the data."""
-    return needs_lengths(spec) or any(isinstance(maxlen, str) for _, maxlen in spec.own_lengths)
+    """Return whether maxlen, the maxlen of a column, or the edges of buckets depend on the row lengths."""
+    own = any(isinstance(maxlen, str) for _, maxlen in spec.own_lengths)
+    return needs_lengths(spec) or own or isinstance(spec.buckets, int)
 
 
 def make_plan(spec: PadSpec, lengths: LengthStats | None = None) -> Plan:
     """Return the plan with the numeric maxlen of all rows.
 
     >>> make_plan(PadSpec(maxlen="longest", pad_to_multiple_of=8), LengthStats.of([3, 9]))
-    Plan(maxlen=16, found='longest', exact=9, own={})
+    Plan(maxlen=16, found='longest', exact=9, own={}, edges=())
 
     Args:
         spec: how to pad.

@@ -48,7 +48,7 @@ class Ragged:
     lengths: Positions
     first: Any = None
 
-    def select(self, rows: Flags | slice) -> Ragged:
+    def select(self, rows: Flags | npt.NDArray[np.int64] | slice) -> Ragged:
         """Return the selected rows. They share `values` with this object."""
         return Ragged(self.values, self.starts[rows], self.lengths[rows])
 

@@ -9,8 +9,8 @@ from typing import Any
 from padmask.core.length_stats import LengthStats
 from padmask.errors import count, share
 from padmask.inspect.batches import batches_cost
-from padmask.inspect.commands import PadCommand
-from padmask.inspect.costs import Cost, CostBasis, windows_cost
+from padmask.inspect.commands import PadCommand, new_name
+from padmask.inspect.costs import BUCKETS, Cost, CostBasis, windows_cost
 from padmask.spec.pad import PadSpec
 from padmask.spec.windows import WindowSpec, needed_positions
 
@@ -287,15 +287,13 @@ class Adviser:
 
     def _alternatives(self, plan: Cost) -> tuple[str, ...]:
         """Return lines about plans with much less padding and no larger loss."""
-        batches = self._use_batches(plan)
-        candidates = [self.plans[name] for name in ("sorted-32", "packed") if name in self.plans]
-        less = [
-            cost
-            for cost in candidates
-            if cost.padding_share < plan.padding_share / 2 and cost.tokens_lost <= plan.tokens_lost
-        ]
-        if plan.padding_share < MUCH_PADDING or not less:
-            return batches
+        if plan.padding_share < MUCH_PADDING:
+            return ()
+        buckets = self._with_less_padding(plan, f"buckets-{BUCKETS[-1]}")
+        shapes = (*map(self._use_buckets, buckets), *self._use_batches(plan))
+        less = self._with_less_padding(plan, "sorted-32", "packed")
+        if not less:
+            return shapes
         shares = " and ".join(f"{cost.name} {share(cost.padding_share)}" for cost in less)
         lossless = plan.tokens_lost and not any(cost.tokens_lost for cost in less)
         collator = (
@@ -303,16 +301,34 @@ class Adviser:
             "batch to its longest row"
         )
         return (
-            *batches,
+            *shapes,
             f"{share(plan.padding_share)} of the positions are padding. Other plans need less padding"
             f"{' and lose no tokens' if lossless else ''}: {shares}. No padmask command supports "
             f"{'this plan' if len(less) == 1 else 'these plans'} yet"
             f"{collator if less[0].name == 'sorted-32' else ''}.",
         )
 
+    def _with_less_padding(self, plan: Cost, *names: str) -> list[Cost]:
+        """Return the plans with much less padding than `plan` and no larger loss."""
+        return [
+            cost
+            for cost in (self.plans[name] for name in names if name in self.plans)
+            if cost.padding_share < plan.padding_share / 2 and cost.tokens_lost <= plan.tokens_lost
+        ]
+
+    def _use_buckets(self, buckets: Cost) -> str:
+        """Return the options of a plan with buckets, and its padding."""
+        limit = f" --maxlen {buckets.maxlen}" if buckets.maxlen < self.plans["longest"].maxlen else ""
+        lost = "" if buckets.tokens_lost else ", and no tokens are lost"
+        number, folder = len(buckets.edges), new_name("padded", "/")
+        return (
+            f"To pad each row to one of {number} lengths, use --buckets {number}{limit} -o {folder} instead: "
+            f"{_padding(buckets)}{lost}."
+        )
+
     def _use_batches(self, plan: Cost) -> tuple[str, ...]:
         """Return a line about batches of a token budget, if they need much less padding than `plan`."""
-        if plan.padding_share < MUCH_PADDING or self.basis.cuts.overlong != "truncate":
+        if self.basis.cuts.overlong != "truncate":
             return ()
         batches = batches_cost(self.basis)
         if batches.padding_share >= plan.padding_share / 2:

@@ -10,16 +10,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from padmask.core.buckets import output_size, with_edges
 from padmask.core.keep_ends import Ends
 from padmask.core.length_stats import LengthStats
-from padmask.core.plan import make_plan
+from padmask.core.plan import Plan, make_plan
 from padmask.core.windows import count_windows
 from padmask.inspect.cuts import Cuts, Overlong
 from padmask.inspect.dynamic import BATCH_ROWS, WINDOW_BATCHES, expected_padding
 from padmask.inspect.shared_end import SharedEnd
 from padmask.spec.pad import PadSpec
+from padmask.spec.windows import WindowSpec
 
 BUCKETS = (2, 8)
 
@@ -108,8 +109,8 @@ class CostBasis:
 
     Args:
         stats: number of rows of each length.
-        multiple: value of `pad_to_multiple_of`. If None, `longest` and percentiles are exact, and the other
-            proposed lengths are multiples of 8.
+        multiple: value of `pad_to_multiple_of`. If None, `longest`, percentiles and the edges of buckets are
+            exact, and the other proposed lengths are multiples of 8.
         token_bytes: size of a token in the output, in bytes.
         shared: token that most rows share at the truncated end; None if there is none, or if the user keeps
             this end.
@@ -150,8 +151,8 @@ def candidate_costs(basis: CostBasis, asked: Sequence[int | str] = ()) -> list[C
 
     >>> [(cost.name, cost.edges) for cost in candidate_costs(CostBasis(LengthStats({2: 9, 10: 1})), [9])]
     ... # doctest: +NORMALIZE_WHITESPACE
-    [('longest', (10,)), ('p99', (10,)), ('p95', (10,)), ('9', (9,)), ('buckets-2', (8, 9)),
-     ('buckets-8', (8, 9)), ('random-32', (9,)), ('sorted-32', (9,)), ('packed', (9,))]
+    [('longest', (10,)), ('p99', (10,)), ('p95', (10,)), ('9', (9,)), ('buckets-2', (2, 9)),
+     ('buckets-8', (2, 9)), ('random-32', (9,)), ('sorted-32', (9,)), ('packed', (9,))]
 
     Args:
         basis: data from which the costs are computed.
@@ -242,7 +243,7 @@ def windows_cost(basis: CostBasis, maxlen: int, name: str = "") -> Cost:
 
 def _dropping_cost(basis: CostBasis, maxlen: int, name: str) -> Cost:
     """Return the cost of dropping rows longer than `maxlen`."""
-    dropped = LengthStats({n: rows for n, rows in basis.stats.counts.items() if n > maxlen})
+    dropped = _longer(basis.stats, maxlen)
     rows = basis.stats.rows - dropped.rows
     return Cost(
         name,
@@ -258,6 +259,11 @@ def _dropping_cost(basis: CostBasis, maxlen: int, name: str) -> Cost:
     )
 
 
+def _longer(stats: LengthStats, limit: int) -> LengthStats:
+    """Return the lengths of the rows that are longer than `limit`."""
+    return LengthStats({n: rows for n, rows in stats.counts.items() if n > limit})
+
+
 def _clipped(stats: LengthStats, limit: int | None) -> dict[int, int]:
     """Return the number of rows of each length if rows are truncated to `limit` tokens."""
     clipped: dict[int, int] = {}
@@ -268,15 +274,37 @@ def _clipped(stats: LengthStats, limit: int | None) -> dict[int, int]:
 
 
 def _bucketed(basis: CostBasis, count: int, limit: int | None) -> Cost:
-    rounded: dict[int, int] = {}
-    for length, rows in sorted(_clipped(basis.stats, limit).items()):
-        up = basis.round_up(length)
-        up = up if limit is None else min(up, limit)
-        rounded[up] = rounded.get(up, 0) + rows
-    edges = best_edges(rounded, count)
-    lengths, rows_of = np.array(list(rounded)), np.array(list(rounded.values()))
-    places = int((np.array(edges)[np.searchsorted(edges, lengths)] * rows_of).sum())
-    return basis.cost(f"buckets-{count}", edges, places, len(edges), limit)
+    """Return the cost of the best buckets, as `pad --buckets` makes them."""
+    stats, cuts, top = basis.stats, basis.cuts, max(basis.stats.longest, 1)
+    if limit is None:
+        multiple = basis.multiple or 1
+        top = -(-top // multiple) * multiple
+    else:
+        top = limit
+    spec = PadSpec(buckets=count, pad_to_multiple_of=basis.multiple)
+    if cuts.overlong == "window" and top < stats.longest:
+        size = cuts.window_size(top)
+        windows = WindowSpec(overlap=size.overlap)
+        spec = replace(spec, windows=windows, keep_first=size.first, keep_last=size.last)
+    drops, name = cuts.overlong == "drop", f"buckets-{count}"
+    plan = with_edges(Plan(top, "given", top), spec, stats, drops=drops)
+    dropped = _longer(stats, top) if drops else LengthStats()
+    kept = LengthStats({n: rows for n, rows in stats.counts.items() if n not in dropped.counts})
+    output = output_size(kept, plan, spec)
+    if cuts.overlong not in ("window", "drop"):
+        return basis.cost(name, plan.edges, output.places, len(plan.edges), limit)
+    return Cost(
+        name,
+        plan.edges,
+        output.rows,
+        output.places,
+        output.tokens,
+        dropped.rows,
+        dropped.tokens,
+        bytes=output.places * basis.token_bytes,
+        shapes=len(plan.edges),
+        overlong=cuts.overlong,
+    )
 
 
 def _dynamic(basis: CostBasis, name: str, limit: int | None) -> Cost:
@@ -287,67 +315,6 @@ def _dynamic(basis: CostBasis, name: str, limit: int | None) -> Cost:
         rounded[up] = rounded.get(up, 0) + rows
     expected = expected_padding(rounded, DYNAMIC[name])
     return basis.cost(name, (max(rounded),), round(expected.places), max(1, round(expected.shapes)), limit)
-
-
-def best_edges(rows: dict[int, int], count: int) -> tuple[int, ...]:
-    """Choose the maxlen of each bucket so that the output has the fewest positions.
-
-    >>> best_edges({1: 10, 2: 1, 9: 5, 10: 5}, 2)
-    (1, 10)
-
-    Args:
-        rows: number of rows of each length. The result contains only these lengths.
-        count: maximum number of buckets.
-
-    Returns:
-        The maxlen of each bucket, in ascending order.
-
-    The function uses dynamic programming over the distinct lengths. The cost satisfies the quadrangle
-    inequality, so the best start of the last bucket never decreases when more lengths are added. Therefore,
-    divide and conquer needs n log n steps per bucket instead of n squared.
-    """
-    lengths = np.array(sorted(rows), dtype=np.int64)
-    before = np.concatenate([[0], np.cumsum([rows[int(length)] for length in lengths])])
-    size = len(lengths)
-    # best[j] is the number of positions for the first j lengths. Start with the result for one bucket.
-    best = np.concatenate([[0], lengths * before[1:]])
-    splits: list[npt.NDArray[np.int64]] = []
-    for _ in range(min(count, size) - 1):
-        best, split = _add_bucket(best, lengths, before)
-        splits.append(split)
-    edges, end = [int(lengths[-1])], size
-    for split in reversed(splits):
-        end = int(split[end])
-        if end == 0:
-            break
-        edges.append(int(lengths[end - 1]))
-    return tuple(reversed(edges))
-
-
-def _add_bucket(
-    best: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64], before: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """For each n, split the first n lengths into one bucket more than in `best`, with the fewest positions.
-
-    Returns:
-        For each n: the smallest number of output positions for the first n lengths, and the index of the
-            first length in the last bucket.
-    """
-    size = len(lengths)
-    result, split = np.zeros_like(best), np.zeros(size + 1, dtype=np.int64)
-    # Each task is a range of bucket ends, and the range of bucket starts that contains the best ones.
-    tasks = [(1, size, 0, size - 1)]
-    while tasks:
-        first, last, low, high = tasks.pop()
-        if first > last:
-            continue
-        end = (first + last) // 2
-        starts = np.arange(low, min(end - 1, high) + 1)
-        places = best[starts] + lengths[end - 1] * (before[end] - before[starts])
-        found = int(places.argmin())
-        result[end], split[end] = places[found], starts[found]
-        tasks += [(first, end - 1, low, int(starts[found])), (end + 1, last, int(starts[found]), high)]
-    return result, split
 
 
 def _packed(basis: CostBasis, limit: int | None) -> Cost:

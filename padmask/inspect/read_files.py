@@ -111,7 +111,8 @@ def inspect_rows(
     ):
         for batch in batches:
             counter.add(batch.tokens[column])
-            width, padding = batch.width, batch.padding
+            # Buckets have several widths.
+            width, padding = batch.width if width in (None, batch.width) else 0, batch.padding
             sampler.take(batch.lengths, batch.row_at, lengths.rows)
             lengths.add(batch.lengths)
     return InspectedRows(lengths.stats(), audits, sampler.kept[0], *counter.found(), width, padding)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from padmask.core.still_padded import StillPadded
 from padmask.errors import count, quoted, share
-from padmask.stream.ledger import Ledger, PadResult, UnpadResult
+from padmask.stream.ledger import BucketRows, Ledger, PadResult, UnpadResult
 
 
 def summary(result: PadResult, output: str, rejects: str | None = None) -> list[str]:
@@ -31,10 +33,13 @@ def summary(result: PadResult, output: str, rejects: str | None = None) -> list[
         most = count(result.batch_tokens, "position")
         cut = "" if result.maxlen_found == "batches" else f", {lengths}"
         lengths = f"{count(ledger.batches, 'batch')} of at most {most}{cut}"
+    if result.buckets:
+        lengths = f"{count(len(result.buckets), 'bucket')} up to maxlen {result.maxlen}"
     lines = [
         f"{count(ledger.rows_written, 'row')} -> {where}: "
         f"{lengths}, padding {result.padding}, "
-        f"{share(ledger.padding_share)} of positions are padding"
+        f"{share(ledger.padding_share)} of positions are padding",
+        *_describe_buckets(result.buckets),
     ]
     if ledger.batches_short:
         one = ledger.batches_short == 1
@@ -69,6 +74,19 @@ def summary(result: PadResult, output: str, rejects: str | None = None) -> list[
         *result.remarks,
         *(f"warning: {w}" for w in warnings(result)),
     ]
+
+
+def _describe_buckets(buckets: Sequence[BucketRows]) -> list[str]:
+    """Return a table with the rows and the share of padding of each bucket."""
+    if not buckets:
+        return []
+    cells = [("maxlen", "rows", "padding")]
+    cells += [
+        (f"{bucket.maxlen:,}", f"{bucket.rows:,}", share(bucket.padding_share) if bucket.rows else "-")
+        for bucket in buckets
+    ]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return ["  " + "  ".join(map(str.rjust, row, widths)) for row in cells]
 
 
 def unpad_summary(result: UnpadResult, output: str, rejects: str | None = None) -> list[str]:

@@ -18,6 +18,7 @@ from padmask.shards.split import (
     Shard,
     absolute,
     find_shards,
+    refuse_bucket_names,
     refuse_no_shards,
     refuse_own_files,
     refuse_too_many,
@@ -110,12 +111,15 @@ def _make_job(
     readable = [file for file in found.files if file.path not in faults]
     shards = find_shards(readable, dataset.format, format_, shard_bytes)
     refuse_own_files(output, shards)
-    refuse_too_many(shards)
+    buckets = asked.spec.buckets
+    refuse_too_many(shards, buckets if isinstance(buckets, int) else len(buckets or ()))
     job = make_output_job(dataset, asked, format_)
     job = replace(job, fixed_size=files.fixed_size_list)
     typed = dataset.format.is_text and format_.needs_types
     measured = needs_survey(asked.spec) or typed
     schema = dataset.schema()
+    if buckets is not None:
+        refuse_bucket_names([*schema.names, *job.added], shards)
     # The rows of JSON Lines have all fields, so other fields than the chosen ones do not change the output.
     decides = pa.schema([]) if dataset.format.is_text else schema
     identity = fingerprint_job(

@@ -16,7 +16,7 @@ from padmask.shards.dataset_job import DatasetJob, suggesting_skip
 from padmask.shards.manifest import ShardRecord
 from padmask.shards.pool import WorkerPool
 from padmask.shards.resume import Action, DatasetPlan, Decision, ResumePolicy, ResumeRequest
-from padmask.shards.split import Shard
+from padmask.shards.split import Shard, output_names
 from padmask.shards.worker import measure_shard, pad_shard
 from padmask.storage.system import cores
 from padmask.storage.urls import display_path
@@ -67,8 +67,12 @@ class Driver:
         """
         job, staging, rejects = self.job, self.job.work.staging, self.job.work.files.rejects
         policy = ResumePolicy(resume=resume, delete=delete, rejects=rejects is not None, skip=job.skips)
-        given = None if needs_survey(job.work.job.spec) else plan_job(job.work.job, None)
-        decision = staging.prepare(ResumeRequest(job.identity, job.shards, policy, given, job.typed), rejects)
+        spec = job.work.job.spec
+        given = None if needs_survey(spec) else plan_job(job.work.job, None)
+        finds_edges = isinstance(spec.buckets, int)
+        names = None if finds_edges else output_names(job.shards, given.edges if given is not None else ())
+        request = ResumeRequest(job.identity, job.shards, policy, given, job.typed)
+        decision = staging.prepare(request, rejects, names)
         found = decision.found
         if decision.action is Action.FINISH and found is not None:
             staging.finish(rejects)
@@ -76,6 +80,8 @@ class Driver:
         driver = self._with_max_bytes(decision.records)
         if found is None:
             found = driver._measure()
+        if finds_edges:
+            staging.refuse_conflicts(output_names(job.shards, found.plan.edges), delete=delete)
         if decision.action is not Action.CONTINUE:
             staging.write_plan(found, job.identity)
         padded, left_out = driver._pad(found, decision.records)

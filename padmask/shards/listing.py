@@ -41,7 +41,7 @@ class FolderListing:
     def owned(self) -> frozenset[str]:
         """Names of the data files that earlier runs wrote."""
         records = self.manifest.records if self.manifest is not None else ()
-        return self.replacing | {record.name for record in records if record.name}
+        return self.replacing | {file.name for record in records for file in record.files}
 
     @cached_property
     def staging_folders(self) -> frozenset[str]:

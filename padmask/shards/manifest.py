@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import reduce
 from typing import Any
 
@@ -21,7 +22,7 @@ from padmask.storage.folder import OutputFolder
 from padmask.storage.manifest_file import parse_manifest, read_manifest
 from padmask.storage.names import MANIFEST
 from padmask.storage.urls import is_url
-from padmask.stream.ledger import Ledger, PaddedRows
+from padmask.stream.ledger import BucketRows, Ledger, PaddedRows
 
 _READ_BYTES = 1 << 20
 
@@ -45,6 +46,44 @@ def file_digest(path: str) -> tuple[str, int]:
 
 
 @dataclass(frozen=True)
+class BucketFile:
+    """The file with those rows of a shard that are in one bucket.
+
+    Args:
+        maxlen: length of every row of the file.
+        name: path of the file, relative to the output folder.
+        rows: number of rows in the file.
+        tokens: number of tokens in the file.
+        size: size of the file in bytes.
+        sha256: SHA-256 of the file, in hexadecimal.
+    """
+
+    maxlen: int
+    name: str
+    rows: int
+    tokens: int
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class OutputFile:
+    """An output file of a shard. A shard has several files if its rows are divided into buckets.
+
+    Args:
+        name: path of the file, relative to the output folder.
+        size: size of the file in bytes.
+        sha256: SHA-256 of the file, in hexadecimal.
+        maxlen: maxlen of the bucket; None without buckets.
+    """
+
+    name: str
+    size: int
+    sha256: str
+    maxlen: int | None = None
+
+
+@dataclass(frozen=True)
 class ShardRecord:
     """A shard that was padded or skipped, with the counts of its rows and tokens.
 
@@ -55,16 +94,17 @@ class ShardRecord:
 
     Args:
         index: number of the shard in the dataset, starting at 0.
-        name: file name of the shard in the output folder.
+        name: file name of the shard in the output folder. With buckets, the file name in each bucket folder.
         source: name of the input, for messages.
         ledger: counts of rows and tokens of the shard.
-        size: size of the file in bytes.
-        sha256: SHA-256 of the file, in hexadecimal.
+        size: size of the file, or of the files of all buckets, in bytes.
+        sha256: SHA-256 of the file, in hexadecimal; empty with buckets.
         version: version of the input, a text that changes if the input changes.
         fault: reason why the shard was skipped and has no file; empty for a padded shard.
         late: names of columns that have no values in the first rows of the dataset, but one value per token
             in later rows.
         column_notes: notes of the writer on columns, as in `PaddedRows`.
+        buckets: files of the buckets that have rows, in ascending order of maxlen; empty without buckets.
     """
 
     index: int
@@ -77,6 +117,21 @@ class ShardRecord:
     fault: str = ""
     late: tuple[str, ...] = ()
     column_notes: dict[str, str] = field(default_factory=dict)
+    buckets: tuple[BucketFile, ...] = ()
+
+    @property
+    def files(self) -> tuple[OutputFile, ...]:
+        """The files of the shard. A shard that was skipped has none."""
+        if self.fault:
+            return ()
+        return tuple(
+            OutputFile(bucket.name, bucket.size, bucket.sha256, bucket.maxlen) for bucket in self.buckets
+        ) or (OutputFile(self.name, self.size, self.sha256),)
+
+    def with_rows(self, padded: PaddedRows) -> ShardRecord:
+        """Return the record with the counts and notes of the padded rows."""
+        notes = dict(padded.column_notes)
+        return replace(self, ledger=padded.ledger, late=padded.late, column_notes=notes)
 
     @property
     def rows_refused(self) -> int:
@@ -85,7 +140,10 @@ class ShardRecord:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the record as a dict for JSON."""
-        return asdict(self) | {"ledger": asdict(self.ledger)}
+        contents = asdict(self)
+        if not self.buckets:
+            del contents["buckets"]
+        return contents
 
     @classmethod
     def of(cls, known: Mapping[str, Any]) -> ShardRecord:
@@ -94,11 +152,15 @@ class ShardRecord:
         Raises:
             ValueError, KeyError, TypeError: the object is not a valid `ShardRecord`.
         """
-        own = {name: known[name] for name in (own_field.name for own_field in fields(cls))}
-        record = cls(**own | {"ledger": Ledger(**known["ledger"]), "late": tuple(known["late"])})
-        texts = (record.name, record.source, record.sha256, record.version, record.fault, *record.late)
-        texts += tuple(record.column_notes.values())
-        counts = (record.index, record.size, *asdict(record.ledger).values())
+        own = {name: known[name] for name in (one.name for one in fields(cls)) if name != "buckets"}
+        buckets = tuple(BucketFile(**bucket) for bucket in known.get("buckets", ()))
+        late = tuple(known["late"])
+        record = cls(**own | {"ledger": Ledger(**known["ledger"]), "late": late, "buckets": buckets})
+        texts = [record.name, record.source, record.sha256, record.version, record.fault, *record.late]
+        texts += [*record.column_notes.values()]
+        texts += [text for bucket in buckets for text in (bucket.name, bucket.sha256)]
+        counts = [record.index, record.size, *asdict(record.ledger).values()]
+        counts += [n for bucket in buckets for n in (bucket.maxlen, bucket.rows, bucket.tokens, bucket.size)]
         if not (all(map(_is_text, texts)) and all(map(_is_count, counts)) and record.ledger.balanced):
             raise ValueError("the JSON object is not a shard record")
         return record
@@ -119,8 +181,8 @@ def plan_of(known: Mapping[str, Any]) -> Plan:
         ValueError, KeyError, TypeError: the object is not a valid `Plan`.
     """
     own = {name: plan_of(plan) for name, plan in known.get("own", {}).items()}
-    plan = Plan(**{**known, "own": own})
-    if not (_is_text(plan.found) and _is_count(plan.maxlen) and _is_count(plan.exact)):
+    plan = Plan(**{**known, "own": own, "edges": tuple(known.get("edges", ()))})
+    if not (_is_text(plan.found) and all(map(_is_count, (plan.maxlen, plan.exact, *plan.edges)))):
         raise ValueError("the JSON object is not a plan of row lengths")
     return plan
 
@@ -129,6 +191,20 @@ def total(records: Sequence[ShardRecord]) -> PaddedRows:
     """Add up the rows of all shards."""
     rows = (PaddedRows(record.ledger, record.late, record.column_notes) for record in records)
     return reduce(PaddedRows.__add__, rows, PaddedRows())
+
+
+def sum_buckets(records: Sequence[ShardRecord], edges: Sequence[int]) -> tuple[BucketRows, ...]:
+    """Add up the rows of each bucket over all shards.
+
+    Args:
+        records: records of all shards.
+        edges: maxlen of each bucket; empty without buckets.
+    """
+    rows, tokens = Counter[int](), Counter[int]()
+    for bucket in (bucket for record in records for bucket in record.buckets):
+        rows[bucket.maxlen] += bucket.rows
+        tokens[bucket.maxlen] += bucket.tokens
+    return tuple(BucketRows(edge, rows[edge], tokens[edge]) for edge in edges)
 
 
 @dataclass(frozen=True)
@@ -181,6 +257,7 @@ class Manifest:
                 one.fault,
                 one.late,
                 one.column_notes,
+                tuple(BucketFile(**asdict_of(bucket)) for bucket in one.buckets),
             )
             for one in found.shards
         ]
@@ -202,12 +279,13 @@ def refuse_changed_shards(paths: Iterable[str]) -> None:
             continue
         output = OutputFolder(folder)
         there, manifest = output.names(), output.path_of(MANIFEST)
-        for shard in read_manifest(manifest).shards if os.path.lexists(manifest) else ():
-            if shard.name not in there or not output.is_plain(shard.name):
+        shards = read_manifest(manifest).shards if os.path.lexists(manifest) else ()
+        for file in (file for shard in shards for file in shard.files):
+            if file.name not in there or not output.is_plain(file.name):
                 continue
-            if file_digest(output.path_of(shard.name)) != (shard.sha256, shard.size):
+            if file_digest(output.path_of(file.name)) != (file.sha256, file.size):
                 raise DataError(
-                    f"{output.path_of(shard.name)!r} was changed after padmask wrote it: its SHA-256 differs "
+                    f"{output.path_of(file.name)!r} was changed after padmask wrote it: its SHA-256 differs "
                     f"from {MANIFEST}. Pad the data again. To skip this check, use a "
                     "pattern such as 'FOLDER/*' as the input."
                 )

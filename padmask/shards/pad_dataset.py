@@ -10,7 +10,7 @@ from dataclasses import replace
 from padmask.errors import join_few
 from padmask.shards.dataset_job import make_dataset_job
 from padmask.shards.driver import Driver, FinishedDataset
-from padmask.shards.manifest import total
+from padmask.shards.manifest import sum_buckets, total
 from padmask.shards.pool import WorkerPool
 from padmask.shards.split import SHARD_BYTES
 from padmask.spec.checks import at_least, flag, optional, or_default
@@ -66,8 +66,10 @@ def pad_dataset(  # noqa: PLR0913 - one keyword for each group of options
     Args:
         inputs: paths, URLs or patterns. A folder means all data files in the folder.
         folder: path or URL of the output folder. padmask writes one file (shard) for each input file, and
-            finally the manifest `_padmask.json`, which lists these files.
-        columns, spec, mask, policy: as in `pad_file`. The rows of all shards have the same length.
+            finally the manifest `_padmask.json`, which lists these files. With `spec.buckets`, each shard has
+            one file in each of the folders `bucket=00064/`, `bucket=00128/`, and so on.
+        columns, spec, mask, policy: as in `pad_file`. The rows of all shards have the same length, or the
+            rows of each bucket.
         files: formats and limits. The default output format is that of the input. If `policy.on_error` is
             `"skip"`, shards that cannot be read are skipped and reported.
         executor: executor that pads the shards: threads, processes or a cluster. If None, this process pads
@@ -124,7 +126,8 @@ def pad_dataset(  # noqa: PLR0913 - one keyword for each group of options
     result = make_result(padded, finished.plan, work.job, work.output_format, notes)
     faults = tuple(sorted(record.fault for record in finished.records if record.fault))
     shards, resumed = len(finished.records) - len(faults), len(finished.decision.kept)
-    return replace(result, shards=shards, resumed=resumed, faults=faults)
+    buckets = sum_buckets(finished.records, finished.plan.edges)
+    return replace(result, shards=shards, resumed=resumed, faults=faults, buckets=buckets)
 
 
 def _notes_on(finished: FinishedDataset) -> list[str]:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from padmask.errors import OutputError, SpecError, size
 from padmask.formats import row_group_sizes
+from padmask.spec.buckets import BUCKET, bucket_file
 from padmask.spec.formats import FormatTraits
 from padmask.storage.folder import OutputFolder
 from padmask.storage.inputs import InputFile, refuse_same_output_names
@@ -23,6 +24,9 @@ from padmask.storage.urls import display_path, is_url
 
 # Maximum size of a shard record in the manifest in bytes, without its names and version.
 RECORD_BYTES = 900
+
+# Maximum size of the file of a bucket in the manifest in bytes, without its name.
+BUCKET_BYTES = 250
 
 # Larger Parquet files are split between row groups, so that several workers can share a file.
 SHARD_BYTES = 256 << 20
@@ -145,6 +149,42 @@ def output_name(name: str, source: FormatTraits, output: FormatTraits) -> str:
     return (stem if format_of(name) == source else name) + output.suffixes[0]
 
 
+def output_names(shards: Sequence[Shard], edges: Sequence[int]) -> set[str]:
+    """Return the names of the files that a run may write, relative to the output folder.
+
+    Args:
+        shards: shards of the dataset.
+        edges: maxlen of each bucket; empty without buckets.
+    """
+    names = {shard.name for shard in shards}
+    return {bucket_file(edge, name) for edge in edges for name in names} if edges else names
+
+
+def refuse_bucket_names(names: Iterable[str], shards: Sequence[Shard]) -> None:
+    """Raise an error if hive-style readers would find two columns `bucket`.
+
+    Args:
+        names: names of all columns of the output that are known.
+        shards: shards of the dataset.
+
+    Raises:
+        SpecError: a column is called `bucket`, or an input is in a folder such as `bucket=00128`.
+    """
+    reason = f"readers of the output folder take the column {BUCKET!r} from the folder names"
+    if BUCKET in names:
+        raise SpecError(
+            f"The output would have a column {BUCKET!r}, but {reason}. Rename the column.",
+            options=["buckets"],
+        )
+    for shard in shards:
+        if f"/{shard.name}".find(f"/{BUCKET}=") >= 0:
+            raise SpecError(
+                f"The input {shard.source.name!r} is in a folder of a bucket, but {reason}. If the input has "
+                "buckets already, first restore its rows with padmask unpad. Otherwise rename the folder.",
+                options=["buckets"],
+            )
+
+
 def _split_file(
     source: Source, name: str, sizes: Sequence[int], shard_bytes: int
 ) -> list[tuple[Source, str, int]]:
@@ -191,15 +231,21 @@ def _true_path(path: str) -> str:
     return path if is_url(path) else os.path.realpath(path)
 
 
-def refuse_too_many(shards: Sequence[Shard]) -> None:
+def refuse_too_many(shards: Sequence[Shard], buckets: int = 0) -> None:
     """Raise an error if the manifest of the dataset would be too large to read.
+
+    Args:
+        shards: shards of the dataset.
+        buckets: number of buckets; 0 without buckets.
 
     Raises:
         SpecError: the dataset has too many shards.
     """
     texts = (json.dumps([shard.name, shard.address, shard.stamp]) for shard in shards)
-    if sum(RECORD_BYTES + len(text) for text in texts) > MOST_MANIFEST_BYTES:
+    files = sum(buckets * (BUCKET_BYTES + len(shard.name)) for shard in shards)
+    if files + sum(RECORD_BYTES + len(text) for text in texts) > MOST_MANIFEST_BYTES:
+        with_buckets = f" with {buckets:,} buckets" if buckets else ""
         raise SpecError(
-            f"{len(shards):,} shards are too many for one dataset: {MANIFEST} would be larger than "
-            f"{size(MOST_MANIFEST_BYTES)}. Join small files first, or pad the folders separately."
+            f"{len(shards):,} shards{with_buckets} are too many for one dataset: {MANIFEST} would be larger "
+            f"than {size(MOST_MANIFEST_BYTES)}. Join small files first, or pad the folders separately."
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -23,7 +23,7 @@ from padmask.core.plan import Plan
 from padmask.errors import OutputError
 from padmask.shards.fingerprint import Fingerprint
 from padmask.shards.listing import FolderListing, list_output
-from padmask.shards.manifest import Manifest, ShardRecord, file_digest, plan_of
+from padmask.shards.manifest import Manifest, OutputFile, ShardRecord, file_digest, plan_of
 from padmask.shards.resume import (
     Action,
     DatasetPlan,
@@ -83,27 +83,32 @@ class Staging:
         """
         return f"{self.name}/{index:06}{suffix}"
 
-    def shard_file(self, record: ShardRecord) -> str:
-        """Return the path of a shard in the staging folder, relative to the output folder."""
-        return self.file(record.index, Path(record.name).suffix)
+    def shard_file(self, record: ShardRecord, file: OutputFile) -> str:
+        """Return the path of a file of a shard in the staging folder, relative to the output folder."""
+        bucket = "" if file.maxlen is None else f"-{file.maxlen:05}"
+        return self.file(record.index, bucket + Path(file.name).suffix)
 
-    def prepare(self, request: ResumeRequest, rejects: str | None) -> Decision:
+    def prepare(
+        self, request: ResumeRequest, rejects: str | None, names: Collection[str] | None = None
+    ) -> Decision:
         """Read the output folder, decide which shards to keep, and remove other files of interrupted runs.
 
         Args:
             request: the current job.
             rejects: path of the `--rejects` file; None if there is no such file.
+            names: names of the files that the run may write; None if they depend on the row lengths. The
+                caller then calls `refuse_conflicts` when the names are known.
 
         Raises:
             OutputError: the folder contains other data, files that the run would delete, or files of
                 another job.
         """
-        names = {shard.name for shard in request.shards}
-        self.folder.refuse_unfit(names | {MANIFEST, REPLACING, self.file(0, _RECORD)})
-        listing = list_output(self.folder)
-        listing.refuse_foreign_data(names)
-        if not request.policy.delete:
-            listing.refuse_lost_files(names)
+        if names is None:
+            self.folder.refuse_unfit({MANIFEST, REPLACING, self.file(0, _RECORD)})
+            listing = list_output(self.folder)
+            listing.refuse_foreign_data(())
+        else:
+            listing = self.refuse_conflicts(names, delete=request.policy.delete)
         decision = decide(self._read_state(listing, request, rejects), request)
         if decision.action is Action.REFUSE:
             differences = "; ".join(decision.differences) or "the options or the inputs differ"
@@ -113,6 +118,23 @@ class Staging:
             )
         self._remove_staged(listing, decision)
         return decision
+
+    def refuse_conflicts(self, names: Collection[str], *, delete: bool) -> FolderListing:
+        """Check that a run may write files, and return the files of the folder.
+
+        Args:
+            names: names of the files that the run may write.
+            delete: whether the run may delete other files of an earlier dataset.
+
+        Raises:
+            OutputError: the folder contains other data, or files that the run would delete.
+        """
+        self.folder.refuse_unfit({*names, MANIFEST, REPLACING, self.file(0, _RECORD)})
+        listing = list_output(self.folder)
+        listing.refuse_foreign_data(names)
+        if not delete:
+            listing.refuse_lost_files(names)
+        return listing
 
     def _read_state(self, listing: FolderListing, request: ResumeRequest, rejects: str | None) -> FolderState:
         """Read the state of the output folder. `decide` chooses the shards to keep from this state.
@@ -158,18 +180,24 @@ class Staging:
         return replace(run, shards=shards)
 
     def _find(self, record: ShardRecord, listing: FolderListing, locations: Sequence[FileState]) -> FileState:
-        """Return the first of `locations` with an intact file of the shard; MISSING if there is none."""
-        names = {FileState.STAGED: self.shard_file(record), FileState.COMMITTED: record.name}
-        intact = (location for location in locations if self._is_intact(names[location], record, listing))
-        return next(intact, FileState.MISSING)
+        """Return the first of `locations` with an intact file of the shard; MISSING if a file has none.
 
-    def _is_intact(self, name: str, record: ShardRecord, listing: FolderListing) -> bool:
-        """Return whether a file matches its shard record. In remote storage, only the size is compared."""
-        if listing.files.get(name) != record.size or not self.folder.is_plain(name):
+        With buckets, each file of a shard may have another location. The result is then STAGED.
+        """
+        found = []
+        for file in record.files:
+            names = {FileState.STAGED: self.shard_file(record, file), FileState.COMMITTED: file.name}
+            intact = (location for location in locations if self._is_intact(names[location], file, listing))
+            found.append(next(intact, FileState.MISSING))
+        return next((state for state in (FileState.MISSING, *locations) if state in found), FileState.MISSING)
+
+    def _is_intact(self, name: str, file: OutputFile, listing: FolderListing) -> bool:
+        """Return whether a file matches its record. In remote storage, only the size is compared."""
+        if listing.files.get(name) != file.size or not self.folder.is_plain(name):
             return False
         if self.folder.url is not None:
             return True
-        return file_digest(self.folder.path_of(name)) == (record.sha256, record.size)
+        return file_digest(self.folder.path_of(name)) == (file.sha256, file.size)
 
     def _has_rejects(self, record: ShardRecord, listing: FolderListing) -> bool:
         """Return whether all rejected rows of a shard are in the staging folder."""
@@ -188,7 +216,8 @@ class Staging:
         kept = {f"{self.name}/{_PLAN}"}
         for shard in decision.kept:
             kept |= {self.file(shard.record.index, suffix) for suffix in (_RECORD, REJECTS)}
-            kept |= {self.shard_file(shard.record)} if shard.file is FileState.STAGED else set()
+            if shard.file is FileState.STAGED:
+                kept |= {self.shard_file(shard.record, file) for file in shard.record.files}
         for name in listing.files:
             if name.split("/")[0] in continued and not (name in kept and self.folder.is_plain(name)):
                 self.folder.remove(name)
@@ -246,17 +275,19 @@ class Staging:
         if rejects is not None:
             self._join_rejects(records, rejects)
         manifest = Manifest(identity, plan, records, _digest_if_there(rejects))
-        written = [record for record in records if not record.fault]
-        names = {record.name for record in written}
+        moves = {
+            file.name: (self.shard_file(record, file), file) for record in records for file in record.files
+        }
+        names = moves.keys()
         # The folder may have changed since the run began.
         listing = list_output(self.folder)
         listing.refuse_foreign_data(names)
-        for record in written:
-            # Shards that are not in the staging folder were moved by an earlier run.
-            moved = listing.files.get(record.name) if record.name in listing.owned else None
-            if listing.files.get(self.shard_file(record), moved) != record.size:
-                raise self._disappeared(record.name)
-        staged = [record for record in written if self.shard_file(record) in listing.files]
+        for name, (staged, file) in moves.items():
+            # Files that are not in the staging folder were moved by an earlier run.
+            moved = listing.files.get(name) if name in listing.owned else None
+            if listing.files.get(staged, moved) != file.size:
+                raise self._disappeared(name)
+        waiting = [(staged, name) for name, (staged, _) in moves.items() if staged in listing.files]
         stale = (listing.owned - names) & listing.files.keys()
         # A signal must not interrupt the commit, because an incomplete dataset would look complete.
         with signals_deferred():
@@ -265,9 +296,9 @@ class Staging:
             # Without a manifest, padmask refuses to read the folder.
             self.folder.remove(MANIFEST)
             with ThreadPoolExecutor(MOVES_AT_ONCE, "padmask-commit") as pool:
-                list(pool.map(lambda record: self.folder.move(self.shard_file(record), record.name), staged))
+                list(pool.map(lambda move: self.folder.move(*move), waiting))
                 list(pool.map(self.folder.remove, stale))
-            self.folder.sync(record.name for record in written)
+            self.folder.sync(iter(names))
             self.folder.write(MANIFEST, manifest.to_bytes())
             self._clear()
         return len(stale)

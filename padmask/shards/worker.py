@@ -15,12 +15,14 @@ from padmask._version import __version__
 from padmask.core.plan import Plan
 from padmask.errors import ChangedError, PadmaskError
 from padmask.formats.dataset import Dataset
-from padmask.shards.manifest import ShardRecord, digest
+from padmask.shards.manifest import BucketFile, OutputFile, ShardRecord, digest
 from padmask.shards.split import Shard
 from padmask.shards.staging import REJECTS, Staging
+from padmask.spec.buckets import bucket_file
 from padmask.spec.files import FileOptions
 from padmask.spec.formats import FormatTraits
 from padmask.storage.folder import OutputFolder
+from padmask.stream.buckets import BucketPlace, pad_rows_to_buckets
 from padmask.stream.job import Job
 from padmask.stream.json_text import can_pad_as_text
 from padmask.stream.pad import pad_rows_to_file
@@ -69,23 +71,54 @@ def pad_shard(work: ShardWork, shard: Shard, plan: Plan) -> ShardRecord:
     _refuse_other_version(work)
     staging = work.staging
     record = ShardRecord(shard.index, shard.name, shard.address, version=shard.stamp)
-    name, sums = staging.shard_file(record), []
-    staging.folder.make_parent(name)
     with closing(_dataset(work, shard)) as dataset, open_pool(work.files) as pool:
         run = _run(work, shard, dataset, pool)
         if run.files.rejects is not None:
             rejects = staging.folder.path_of(staging.file(shard.index, REJECTS))
             run = replace(run, files=replace(run.files, rejects=rejects))
-        # Errors show the final path, not the path in the staging folder.
-        staged, final_path = staging.folder.path_of(name), staging.folder.path_of(shard.name)
-        padded = pad_rows_to_file(
-            run, plan, staged, work.output_format, lambda file: sums.append(digest(file)), final_path
-        )
-    [(sha256, size)] = sums
-    record = replace(record, ledger=padded.ledger, late=padded.late, size=size, sha256=sha256)
-    record = replace(record, column_notes=dict(padded.column_notes))
+        record = (_pad_to_buckets if plan.edges else _pad_to_file)(run, record, plan, work)
     staging.write_record(record)
     return record
+
+
+def _pad_to_file(run: PadRun, record: ShardRecord, plan: Plan, work: ShardWork) -> ShardRecord:
+    """Pad the rows of a shard to one file, and return the record of the shard."""
+    sums: list[tuple[str, int]] = []
+    place = _place_of(work.staging, record, record.name, None, sums)
+    padded = pad_rows_to_file(
+        run, plan, place.path, work.output_format, place.sealed, final_path=place.final_path
+    )
+    [(sha256, size)] = sums
+    return replace(record.with_rows(padded), size=size, sha256=sha256)
+
+
+def _pad_to_buckets(run: PadRun, record: ShardRecord, plan: Plan, work: ShardWork) -> ShardRecord:
+    """Pad the rows of a shard to one file for each bucket that has rows, and return the record."""
+    sums: dict[int, list[tuple[str, int]]] = {edge: [] for edge in plan.edges}
+
+    def place_of(edge: int) -> BucketPlace:
+        return _place_of(work.staging, record, bucket_file(edge, record.name), edge, sums[edge])
+
+    padded, ledgers = pad_rows_to_buckets(run, plan, work.output_format, place_of)
+    files = []
+    for edge, ledger in ledgers.items():
+        [(sha256, size)] = sums[edge]
+        tokens = ledger.tokens_kept + ledger.tokens_repeated
+        name = bucket_file(edge, record.name)
+        files.append(BucketFile(edge, name, ledger.rows_written, tokens, size, sha256))
+    size = sum(file.size for file in files)
+    return replace(record.with_rows(padded), size=size, buckets=tuple(files))
+
+
+def _place_of(
+    staging: Staging, record: ShardRecord, name: str, maxlen: int | None, sums: list[tuple[str, int]]
+) -> BucketPlace:
+    """Return the place of an output file in the staging folder. `sums` gets the checksum and the size."""
+    staged = staging.shard_file(record, OutputFile(name, 0, "", maxlen))
+    staging.folder.make_parent(staged)
+    # Errors show the final path, not the path in the staging folder.
+    path_of = staging.folder.path_of
+    return BucketPlace(path_of(staged), path_of(name), lambda file: sums.append(digest(file)))
 
 
 def _dataset(work: ShardWork, shard: Shard) -> Dataset:

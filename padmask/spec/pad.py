@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from padmask.errors import SpecError
 from padmask.spec.batches import BATCH, SHAPE_OPTIONS, SOURCE_ROW, BatchSpec
+from padmask.spec.buckets import Buckets, checked_buckets, maxlen_with_buckets
 from padmask.spec.checks import (
     as_int,
     at_least,
@@ -77,7 +78,8 @@ class PadSpec:
             `maxlen`, such as `[CLS]` and `[SEP]`; or the name of a column that has this number for each row.
             The other tokens of such a row are truncated on the side `truncating`.
         windows: how to split rows longer than `maxlen` into several rows. If None, these rows are truncated.
-        buckets: how to divide the rows into files of different maxlen. If None, all rows have one maxlen.
+        buckets: number of buckets, or the maxlen of each bucket (the edges) in ascending order. Each row is
+            in the bucket with the smallest edge that holds the row. If None, all rows have one maxlen.
         batches: how to divide the rows into batches of a token budget, each with a maxlen of its own.
         source_row: whether buckets and batches have a column `source_row` with the number of the source row.
         int_dtype: dtype of integers for which neither `dtype` nor a column sets a dtype.
@@ -102,7 +104,7 @@ class PadSpec:
     keep_first: int | str = 0
     keep_last: int | str = 0
     windows: WindowSpec | None = None
-    buckets: Any = None
+    buckets: Buckets | None = None
     batches: BatchSpec | None = None
     source_row: bool = True
     int_dtype: str = DEFAULT_DTYPE
@@ -110,11 +112,6 @@ class PadSpec:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "own_lengths", pairs_of("own_lengths", self.own_lengths))
-        for name, own in self.own_lengths:
-            try:
-                self.with_maxlen(own)
-            except SpecError as error:
-                raise own_length_error(name, error) from None
         check_fields(
             self,
             padding=checked_side,
@@ -126,10 +123,19 @@ class PadSpec:
             keep_last=checked_end,
             windows=optional(instance(WindowSpec)),
             batches=optional(instance(BatchSpec)),
+            buckets=optional(checked_buckets),
             source_row=flag,
             int_dtype=choice(INTEGER_DTYPES),
             label_value=optional(integer),
         )
+        has_own = bool(self.own_lengths)
+        length = maxlen_with_buckets(self.buckets, self.maxlen, self.pad_to_multiple_of, has_own=has_own)
+        object.__setattr__(self, "maxlen", length)
+        for name, own in self.own_lengths:
+            try:
+                self.with_maxlen(own)
+            except SpecError as error:
+                raise own_length_error(name, error) from None
         if self.windows is not None and not self.source_row:
             raise window_source_error()
         if self.own_lengths:

@@ -6,7 +6,7 @@ import json
 import os
 import posixpath
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Annotated, Any
 
@@ -49,8 +49,22 @@ class ManifestCounts(msgspec.Struct):
     batches_short: Count = 0
 
 
+class ManifestBucket(msgspec.Struct):
+    """The file of a bucket in the manifest, with the fields of `BucketFile`."""
+
+    maxlen: Count
+    name: str
+    rows: Count
+    tokens: Count
+    size: Count
+    sha256: str
+
+
 class ManifestEntry(msgspec.Struct):
-    """A shard in the manifest. A skipped shard has no name, and `fault` is the reason why it was skipped."""
+    """A shard in the manifest. A skipped shard has no name, and `fault` is the reason why it was skipped.
+
+    A shard without buckets has one file, and its name, size and checksum are those of the shard.
+    """
 
     index: Count
     name: str
@@ -62,6 +76,12 @@ class ManifestEntry(msgspec.Struct):
     fault: str
     late: tuple[str, ...] = ()
     column_notes: dict[str, str] = {}
+    buckets: tuple[ManifestBucket, ...] = ()
+
+    @property
+    def files(self) -> Sequence[ManifestBucket | ManifestEntry]:
+        """The files of the shard, each with a name, a size and a checksum."""
+        return self.buckets or ((self,) if self.name else ())
 
 
 class ManifestLength(msgspec.Struct):
@@ -71,6 +91,7 @@ class ManifestLength(msgspec.Struct):
     found: str
     exact: Count
     own: dict[str, ManifestLength] = {}
+    edges: tuple[Count, ...] = ()
 
 
 class ManifestContents(msgspec.Struct):
@@ -141,8 +162,7 @@ def _sizes_once(path: str, version: tuple[int, ...]) -> Mapping[str, int]:
 
 
 def _sizes(contents: ManifestContents) -> Mapping[str, int]:
-    # A skipped shard has no name.
-    return {shard.name: shard.size for shard in contents.shards if shard.name}
+    return {file.name: file.size for shard in contents.shards for file in shard.files}
 
 
 def _bytes_of(path: str) -> bytes:
@@ -168,14 +188,14 @@ def _faults(contents: ManifestContents) -> Iterator[str]:
     yield from _faults_of_names(contents)
     yield from _faults_of_numbers(contents)
     for shard in contents.shards:
-        if not _adds_up(shard, contents.plan.maxlen):
+        if not _adds_up(shard, contents.plan):
             yield f"has inconsistent counts for the shard {shard.name or shard.source!r}"
     yield from _faults_of_length(contents)
     yield from _faults_of_total(contents)
 
 
 def _faults_of_names(contents: ManifestContents) -> Iterator[str]:
-    names = Counter(shard.name for shard in contents.shards if shard.name)
+    names = Counter(file.name for shard in contents.shards for file in shard.files)
     for name, times in names.items():
         if times > 1:
             yield f"lists the shard {name!r} {times} times"
@@ -204,13 +224,23 @@ def _faults_of_numbers(contents: ManifestContents) -> Iterator[str]:
             yield f"does not list shard {missing}"
 
 
-def _adds_up(shard: ManifestEntry, maxlen: int) -> bool:
-    rows = shard.ledger
-    most = rows.rows_written * maxlen
+def _adds_up(shard: ManifestEntry, plan: ManifestLength) -> bool:
+    rows, buckets = shard.ledger, shard.buckets
+    # Without buckets, all rows have one length.
+    lengths = [(bucket.maxlen, bucket.rows) for bucket in buckets] or [(plan.maxlen, rows.rows_written)]
+    if buckets and not (
+        {bucket.maxlen for bucket in buckets} <= set(plan.edges)
+        and sum(bucket.size for bucket in buckets) == shard.size
+        and sum(bucket.tokens for bucket in buckets) == rows.tokens_kept + rows.tokens_repeated
+        and all(bucket.tokens <= bucket.rows * bucket.maxlen for bucket in buckets)
+    ):
+        return False
+    most = sum(maxlen * number for maxlen, number in lengths)
     # Batches are padded to their own longest rows.
     least = rows.rows_written if rows.batches else most
     return (
         rows.rows_read == rows.rows_used + rows.rows_dropped + rows.rows_rejected
+        and sum(number for _, number in lengths) == rows.rows_written
         and least <= rows.places <= most
         and rows.batches_short <= rows.batches <= rows.rows_written
         and rows.tokens_kept <= rows.tokens_read
@@ -225,6 +255,8 @@ def _faults_of_length(contents: ManifestContents) -> Iterator[str]:
     plan, written = contents.plan, any(shard.ledger.rows_written for shard in contents.shards)
     if plan.exact > plan.maxlen or (written and plan.maxlen > MOST_PLACES):
         yield f"has an impossible maxlen of {plan.maxlen}"
+    if plan.edges and (plan.edges[-1] != plan.maxlen or sorted(set(plan.edges)) != [*plan.edges]):
+        yield f"has impossible edges of buckets: {','.join(map(str, plan.edges))}"
 
 
 def _faults_of_total(contents: ManifestContents) -> Iterator[str]:

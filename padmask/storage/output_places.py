@@ -6,9 +6,11 @@ import os
 import re
 import stat
 
-from padmask.storage.names import is_folder_format
+from padmask.errors import SpecError
+from padmask.spec.formats import RECOMMENDED_FORMAT
+from padmask.storage.names import format_of, is_folder_format
 from padmask.storage.remote import is_remote_folder
-from padmask.storage.urls import is_url, local_path, parse_url
+from padmask.storage.urls import display_path, is_url, local_path, parse_url
 
 _DESCRIPTOR_FOLDER = re.compile(r"/dev/fd|/proc/(\d+)(?:/task/\d+)?/fd")
 
@@ -53,6 +55,34 @@ def names_a_folder(path: str) -> bool:
         url = parse_url(path)
         return url.path.endswith("/") or not url.path or is_remote_folder(url)
     return path.endswith("/") or os.path.isdir(local_path(path))
+
+
+def buckets_need_folder(output: str) -> SpecError:
+    """Return the error for buckets whose output is a file or a pipe.
+
+    >>> print(buckets_need_folder("padded.parquet"))  # doctest: +NORMALIZE_WHITESPACE
+    Buckets need an output folder, because each bucket has files of its own. Use -o padded/ instead of
+    -o padded.parquet, with --output-format parquet if the input has another format.
+
+    Args:
+        output: path or URL of the output; `-` for standard output.
+    """
+    name, instead, format_ = output.rstrip("/"), f" instead of -o {display_path(output)}", ""
+    known = format_of(name)
+    if output == "-":
+        folder, instead = "padded", ""
+    elif known is None:
+        folder = name
+    else:
+        folder = name.removesuffix(".gz").removesuffix(".zst").rsplit(".", 1)[0]
+        # A folder with one file for each column cannot have buckets.
+        other = (RECOMMENDED_FORMAT if known.is_folder else known).name
+        format_ = f", with --output-format {other} if the input has another format"
+    return SpecError(
+        "Buckets need an output folder, because each bucket has files of its own. Use "
+        f"-o {display_path(folder)}/{instead}{format_}.",
+        options=["buckets", "output"],
+    )
 
 
 def mode_of(path: str) -> int:

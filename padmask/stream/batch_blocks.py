@@ -59,7 +59,7 @@ class BatchBlock:
             parts.append(padded_arrays(rows.ragged, [(job.groups[0], its)], False, rows.numbers, number))
         arrays = {name: pa.concat_arrays([part[name] for part in parts]) for name in parts[0]}
         sources = self.segments.row_sources[self.order]
-        batch = rows.batch.repeat(sources, (*rows.ragged, *job.added, *job.dropped)).without(job.dropped)
+        batch = rows.batch.repeat(sources, job.changed).without(job.dropped)
         columns = replace_columns(batch.columns, arrays, job.dropped)
         return target.writer.encode(replace(batch, columns=columns)), self
 

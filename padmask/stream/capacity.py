@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from padmask.core.buckets import output_size, with_edges
 from padmask.core.columns import PadColumn
 from padmask.core.length_stats import LengthStats
 from padmask.core.made_columns import made_columns
 from padmask.core.plan import Plan, make_plan
-from padmask.core.planners import make_segments
 from padmask.errors import DataError, Place, SpecError, size
 from padmask.spec.formats import FormatTraits
 from padmask.spec.mask import MaskSpec
@@ -89,14 +89,10 @@ def predict_bytes(lengths: LengthStats, plan: Plan, spec: PadSpec, widths: Posit
     >>> predict_bytes(LengthStats.of([2, 1]), Plan(3, "given", 3), PadSpec(), PositionBytes(4.0, 1.0))
     15
     """
-    # One row of each length shows how many output rows and tokens all rows of this length have.
-    segments = make_segments(np.array(list(lengths.counts), dtype=np.int64), plan, spec)
-    rows = np.array(list(lengths.counts.values()), dtype=np.int64)[segments.row_sources]
-    kept, places = int((segments.row_lengths * rows).sum()), int(rows.sum()) * plan.maxlen
-    if spec.batches is not None:
-        # Batches have so little padding that the tokens determine the size.
-        places = kept
-    return int(kept * widths.real + (places - kept) * widths.padding)
+    size = output_size(lengths, plan, spec)
+    # Batches have so little padding that the tokens determine the size.
+    padding = 0 if spec.batches is not None else size.places - size.tokens
+    return int(size.tokens * widths.real + padding * widths.padding)
 
 
 def available_bytes(output: str, max_bytes: int | None) -> int | None:
@@ -133,19 +129,24 @@ def refuse_large_output(
     if limit is None or total <= limit:
         return
     cause = f"{longest}: the row has {lengths.longest:,} tokens" if plan.found == "longest" else ""
+    to = f"{plan.maxlen:,} positions"
+    if len(plan.edges) > 1:
+        to = f"between {plan.edges[0]:,} and {to} ({len(plan.edges)} buckets)"
     raise SpecError(
         f"{cause or f'maxlen is {plan.maxlen:,} ({plan.found})'}. Padding all {lengths.rows:,} rows to "
-        f"{plan.maxlen:,} positions needs {size(total)} before compression, but the limit is {size(limit)}. "
+        f"{to} needs {size(total)} before compression, but the limit is {size(limit)}. "
         f"{_suggestion(lengths, spec, widths, limit)}",
-        options=["maxlen", "pad_to_multiple_of"],
+        options=["buckets"] if isinstance(spec.buckets, tuple) else ["maxlen", "pad_to_multiple_of"],
     )
 
 
 def _suggestion(lengths: LengthStats, spec: PadSpec, widths: PositionBytes, limit: int) -> str:
     """Return a sentence that suggests how to make the output smaller."""
+    if isinstance(spec.buckets, tuple):
+        return "Choose a smaller last edge for --buckets, or raise the limit with --max-bytes."
     for name in SUGGESTED_MAXLENS:
         try:
-            plan = make_plan(replace(spec, maxlen=name), lengths)
+            plan = with_edges(make_plan(replace(spec, maxlen=name), lengths), spec, lengths)
         except SpecError:
             # The kept ends or the overlap do not fit in this length.
             continue

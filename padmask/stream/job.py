@@ -168,6 +168,12 @@ class Job:
         return (*self.mask.names, *self.spec.added_columns)
 
     @property
+    def changed(self) -> tuple[str, ...]:
+        """Names of the columns that are not copied from the input: padded, added or left out."""
+        padded = (column.name for group in self.groups for column in group.columns)
+        return (*padded, *self.added, *self.dropped)
+
+    @property
     def groups(self) -> tuple[ColumnGroup, ...]:
         """The groups of columns to pad together: the main columns, then each column with its own maxlen."""
         return (ColumnGroup(self.columns, self.spec, replace(self.mask, own=())), *self.own)

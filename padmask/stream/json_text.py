@@ -242,6 +242,7 @@ def can_pad_as_text(job: Job) -> bool:
         not job.own
         and job.mask.kind == "binary"
         and not job.spec.added_columns
+        and not job.spec.reorders
         and not job.spec.end_columns
         and all(
             column.kind == "int" and column.inner is None and column.dtype in INTEGER_DTYPES

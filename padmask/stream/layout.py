@@ -10,6 +10,18 @@ from padmask.spec.batches import BATCH
 from padmask.stream.job import Job
 from padmask.stream.run import GROUP_POSITIONS
 
+# Smallest row group of a bucket, in positions. The rows of all buckets wait in memory at the same time.
+BUCKET_POSITIONS = 1 << 18
+
+
+def group_positions(plan: Plan) -> int:
+    """Return the number of positions in a row group of one output file.
+
+    >>> group_positions(Plan(8, "given", 8)) // group_positions(Plan(8, "given", 8, edges=(4, 8)))
+    2
+    """
+    return max(BUCKET_POSITIONS, GROUP_POSITIONS // max(1, len(plan.edges)))
+
 
 def make_layout(job: Job, plan: Plan) -> Layout:
     """Return the schema and the row sizes of the padded output.
@@ -34,4 +46,4 @@ def make_layout(job: Job, plan: Plan) -> Layout:
         shapes = {name: shape for name, shape in shapes.items() if not shape}
         return Layout(schema, shapes, GROUP_POSITIONS, ragged=ragged, groups=(BATCH, job.columns[0].name))
     widest = max(its.maxlen for _, its in groups)
-    return Layout(schema, shapes, max(1, GROUP_POSITIONS // max(1, widest)))
+    return Layout(schema, shapes, max(1, group_positions(plan) // max(1, widest)))

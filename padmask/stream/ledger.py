@@ -112,6 +112,31 @@ class PaddedRows:
 
 
 @dataclass(frozen=True)
+class BucketRows:
+    """The rows of a bucket, in all files.
+
+    Args:
+        maxlen: length of every row of the bucket (the edge).
+        rows: number of rows.
+        tokens: number of tokens.
+    """
+
+    maxlen: int
+    rows: int
+    tokens: int
+
+    @property
+    def padding_share(self) -> float:
+        """Share of the positions that are padding, from 0 to 1."""
+        places = self.rows * self.maxlen
+        return 1 - self.tokens / places if places else 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the counts and the share of padding as a dict for JSON."""
+        return asdict(self) | {"padding_share": self.padding_share}
+
+
+@dataclass(frozen=True)
 class PadResult:
     """The result of `pad_file` and `pad_dataset`.
 
@@ -126,14 +151,16 @@ class PadResult:
         unpadded: columns that were not padded but have the same lengths as the padded columns, each with the
             command-line options that would pad the column.
         notes: warnings and other messages for the user.
-        shards: number of output files, if the output is a folder.
-        resumed: number of output files from an earlier run that `resume` kept.
+        shards: number of shards, if the output is a folder. A shard is one output file or, with buckets, one
+            output file for each bucket that has rows.
+        resumed: number of shards from an earlier run that `resume` kept.
         faults: message for each unreadable file that was skipped.
         own: maxlen of each column that has its own maxlen, keyed by column name.
         remarks: notes for the summary that require no action, as sentences.
         shared_end: token that most rows share at the truncated end; None if there is none. `Ledger.ends_lost`
             counts the rows that lost this token.
         truncating: side on which rows are truncated.
+        buckets: rows of each bucket, in ascending order of maxlen; empty without buckets.
         batch_tokens: maximum number of positions in a batch; None if the rows are not divided into batches.
     """
 
@@ -152,11 +179,12 @@ class PadResult:
     remarks: tuple[str, ...] = ()
     shared_end: int | None = None
     truncating: str = "post"
+    buckets: tuple[BucketRows, ...] = ()
     batch_tokens: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the contents of the `--report` file, as a dict for JSON."""
-        rest = asdict(self)
+        rest = asdict(self) | {"buckets": [bucket.as_dict() for bucket in self.buckets]}
         del rest["ledger"]
         return self.ledger.as_dict() | rest
 

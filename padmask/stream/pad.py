@@ -20,6 +20,7 @@ from padmask.spec.files import FileOptions
 from padmask.spec.formats import FormatTraits
 from padmask.spec.mask import MaskSpec
 from padmask.spec.pad import PadSpec, RowPolicy
+from padmask.storage.output_places import buckets_need_folder
 from padmask.stream.batch_blocks import batch_blocks
 from padmask.stream.capacity import available_bytes, refuse_zero_maxlen
 from padmask.stream.inputs import Paths, check_paths, data_notes, open_dataset
@@ -81,6 +82,8 @@ def pad_file(
     mask, policy = or_default("mask", mask, MaskSpec), or_default("policy", policy, RowPolicy)
     columns = as_list(columns)
     paths, output = check_paths(inputs, output, files.rejects)
+    if spec.buckets is not None:
+        raise buckets_need_folder(output)
     format_ = output_format(output, files.output_format)
     refuse_fixed_shapes(spec, format_, files.fixed_size_list)
     with ExitStack() as stack:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from padmask.core.buckets import with_edges
 from padmask.core.length_stats import LengthStats
 from padmask.core.plan import Plan, make_plan
 from padmask.formats.contract import Chunk
@@ -139,6 +140,8 @@ def plan_job(job: Job, seen: Survey | None) -> Plan:
     plans = [make_plan(group.spec, lengths) for group, lengths in zip(job.groups, stats, strict=True)]
     if seen is not None and seen.together:
         plans = plan_written(plans, job, seen.together)
+    lengths, drops = None if seen is None else seen.lengths, job.policy.overlong == "drop"
+    plans[0] = with_edges(plans[0], job.spec, lengths, drops=drops)
     names = [group.columns[0].name for group in job.own]
     return replace(plans[0], own=dict(zip(names, plans[1:], strict=True)))
 

@@ -14,8 +14,8 @@ from padmask.stream.capacity import (
     refuse_more_than_memory,
 )
 from padmask.stream.job import Job
+from padmask.stream.layout import group_positions
 from padmask.stream.passes import Survey, plan_job
-from padmask.stream.run import GROUP_POSITIONS
 
 # Number of positions that are padded at a time. The ids, the mask and their text fit in the CPU cache.
 BATCH_POSITIONS = 1 << 18
@@ -60,10 +60,13 @@ def rows_at_a_time(plan: Plan, files: FileOptions) -> int:
 def positions_in_memory(files: FileOptions, ahead: int) -> Callable[[Plan], int]:
     """Return a function that computes how many positions a plan needs in memory at the same time.
 
-    These are the positions of all blocks of rows, and of one row group.
+    These are the positions of all blocks of rows, and of one row group of each bucket.
 
     Args:
         files: formats and limits.
         ahead: number of blocks of rows that may be in memory at the same time.
     """
-    return lambda plan: rows_at_a_time(plan, files) * plan.maxlen * ahead + max(GROUP_POSITIONS, plan.maxlen)
+    return lambda plan: (
+        rows_at_a_time(plan, files) * plan.maxlen * ahead
+        + sum(max(group_positions(plan), edge) for edge in plan.edges or (plan.maxlen,))
+    )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
 from padmask.core.plan import Plan
 from padmask.formats import describe_columns
 from padmask.spec.formats import FormatTraits
@@ -15,6 +18,7 @@ def make_result(
 ) -> PadResult:
     """Return the result of a run, for reports and summaries."""
     warnings, remarks = describe_columns(format_, {**job.left_out, **padded.column_notes})
+    remarks = _of_all_buckets(remarks, plan.edges)
     return PadResult(
         padded.ledger,
         plan.maxlen,
@@ -30,3 +34,16 @@ def make_result(
         truncating=job.spec.truncating,
         batch_tokens=None if job.spec.batches is None else job.spec.batches.tokens,
     )
+
+
+def _of_all_buckets(remarks: Sequence[str], edges: Sequence[int]) -> Sequence[str]:
+    """Return remarks about the shape of rows that are valid for the files of all buckets.
+
+    >>> _of_all_buckets(["'ids': FixedLenFeature([64], int64)"], (64, 128))
+    ["'ids': FixedLenFeature([MAXLEN], int64)", 'MAXLEN is the edge of the bucket, such as 64']
+    """
+    shapes = "|".join(map(str, edges))
+    general = [re.sub(rf"\[(?:{shapes})(?=[],])", "[MAXLEN", remark) for remark in remarks if edges]
+    if not edges or general == [*remarks]:
+        return remarks
+    return [*general, f"MAXLEN is the edge of the bucket, such as {edges[0]}"]

@@ -11,6 +11,7 @@ from padmask.core.made_columns import made_remedy
 from padmask.errors import Fault, PaddedError, SpecError
 from padmask.formats.contract import Batch
 from padmask.spec.batches import SHAPE_OPTIONS
+from padmask.spec.buckets import BUCKET
 from padmask.stream.job import Job
 from padmask.stream.late_fields import later_zeros
 
@@ -27,7 +28,9 @@ def check_added_fields(batch: Batch, job: Job) -> None:
     mask = job.mask
     if batch.objects is None:
         return
-    for name in job.added:
+    # Readers of hive-style folders add a column `bucket`.
+    names = (*job.added, BUCKET) if job.spec.buckets is not None else job.added
+    for name in names:
         is_mark = name in mask.names and name not in mask.made
         if name == job.replaced or (mask.overwrite and is_mark):
             continue
@@ -35,11 +38,12 @@ def check_added_fields(batch: Batch, job: Job) -> None:
             if name not in fields:
                 continue
             if name not in mask.names:
+                shape = "buckets" if name == BUCKET else job.spec.shape
                 raise SpecError(
-                    f"the row already has a field {name!r}, which {job.spec.shape} add",
+                    f"the row already has a field {name!r}, which {shape} add",
                     place=batch.place(row),
                     remedy="Rename the field.",
-                    options=[SHAPE_OPTIONS[job.spec.shape]],
+                    options=[SHAPE_OPTIONS[shape]],
                 )
             if not is_mark:
                 raise SpecError(

@@ -5,7 +5,7 @@ All functions are pure: they receive a batch, and return a batch and a ledger. T
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -63,6 +63,16 @@ class Rows:
     def place(self, row: int) -> Place:
         """Return the location of a row in the input."""
         return self.batch.place(row)
+
+    def select(self, rows: Positions, without: Collection[str] = ()) -> Rows:
+        """Return the rows at the given indices. `without` is as in `Batch.select`."""
+        return replace(
+            self,
+            batch=self.batch.select(rows, without),
+            ragged={name: ragged.select(rows) for name, ragged in self.ragged.items()},
+            numbers=self.numbers[rows],
+            ends=self.ends and self.ends.select(rows),
+        )
 
     def split(self, job: Job, plan: Plan, size: int, first: int) -> Iterator[Rows]:
         """Split the rows into blocks of at most `size` output rows, without the rows that are not written."""
@@ -184,16 +194,8 @@ def _refuse(rows: Rows, refuse: Flags, reason: Callable[[int], str]) -> Rows:
     """Move the rows for which `refuse` is True to `Rows.refused`."""
     if not refuse.any():
         return rows
-    kept = np.flatnonzero(~refuse)
     refused = [RejectedRow(rows.batch, row, reason(row)) for row in np.flatnonzero(refuse).tolist()]
-    return replace(
-        rows,
-        batch=rows.batch.select(kept),
-        ragged={name: ragged.select(~refuse) for name, ragged in rows.ragged.items()},
-        numbers=rows.numbers[kept],
-        ends=rows.ends and rows.ends.select(kept),
-        refused=[*rows.refused, *refused],
-    )
+    return replace(rows.select(np.flatnonzero(~refuse)), refused=[*rows.refused, *refused])
 
 
 def _drop(rows: Rows, drop: Flags, reason: str, own: Iterable[str]) -> Rows:
@@ -270,8 +272,7 @@ def pad_prepared_rows(rows: Rows, job: Job, plan: Plan) -> Rows:
         for group, its, ends in zip(job.groups, plans, (rows.ends, *[None] * len(job.own)), strict=True)
     ]
     segments = shaped[0][1]
-    replaced = (*rows.ragged, *job.added, *job.dropped)
-    batch = rows.batch.repeat(segments.row_sources, replaced) if segments.moves_rows else rows.batch
+    batch = rows.batch.repeat(segments.row_sources, job.changed) if segments.moves_rows else rows.batch
     columns = pad_rows(batch.columns, rows.ragged, shaped, job.fixed_size, job.dropped, rows.numbers)
     ledger = rows.ledger + count_padded(rows.ragged, shaped, job.beside.shared)
     return replace(rows, batch=replace(batch.without(job.dropped), columns=columns), ledger=ledger)

@@ -145,11 +145,16 @@ class RowSink:
 
     def refuse(self, refused: Sequence[RejectedRow]) -> None:
         """Write refused rows to the `--rejects` file."""
-        if self.rejects is None or not refused:
-            return
-        # Bad rows are refused before overlong rows. Restore the order of the input.
-        for rejected in sorted(refused, key=lambda rejected: int(rejected.batch.numbers[rejected.row])):
-            self.rejects.write(format_reject(rejected.batch, rejected.row, rejected.reason))
+        write_refused(self.rejects, refused)
+
+
+def write_refused(rejects: SideFile | None, refused: Sequence[RejectedRow]) -> None:
+    """Write refused rows to the `--rejects` file, in the order of the input."""
+    if rejects is None or not refused:
+        return
+    # Bad rows are refused before overlong rows. Restore the order of the input.
+    for rejected in sorted(refused, key=lambda rejected: int(rejected.batch.numbers[rejected.row])):
+        rejects.write(format_reject(rejected.batch, rejected.row, rejected.reason))
 
 
 def _name_of(output: str) -> str:

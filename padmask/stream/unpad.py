@@ -26,6 +26,7 @@ from padmask.formats import describe_columns, output_format
 from padmask.formats.contract import Batch, Chunk, Layout, Wanted, Writer
 from padmask.formats.dataset import Dataset
 from padmask.formats.jsonl.types import TypeSurvey
+from padmask.spec.buckets import bucket_folder_of
 from padmask.spec.checks import one_of, or_default
 from padmask.spec.columns import Columns, as_list
 from padmask.spec.files import FileOptions
@@ -56,7 +57,6 @@ from padmask.stream.unpad_order import (
     add_joined,
     as_lines,
     collect_rows,
-    is_in_bucket,
     sorted_windows,
     source_ranks,
     split_sources,
@@ -161,7 +161,7 @@ def _choose_job(dataset: Dataset, columns: Columns, spec: UnpadSpec) -> UnpadJob
     groups = find_padded_groups(known_schemas(dataset), names, spec, first_rows_of(dataset, judged), judged)
     with dataset.named_in_errors():
         read_first = partial(read_first_rows, dataset, list_names(schema), dialects_of(groups))
-        in_buckets = any(map(is_in_bucket, dataset.names))
+        in_buckets = any(map(bucket_folder_of, dataset.names))
         return choose_unpad_jobs(schema, groups, spec, read_first, in_buckets=in_buckets)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
@@ -15,14 +14,12 @@ from padmask.core.join_windows import read_windows
 from padmask.core.plan import Positions, plan_unpad
 from padmask.core.unpad_job import UnpadJob
 from padmask.formats.contract import Batch
+from padmask.spec.buckets import BUCKET_FOLDER, bucket_folder_of
 from padmask.stream.column_values import column_values
 from padmask.stream.ledger import Ledger
 from padmask.stream.run import RowSink
 from padmask.stream.sorted_rows import KeyedRows, RowSorter
 from padmask.stream.unpad_rows import UnpadRows
-
-# The folder of a bucket in a path.
-_BUCKET = re.compile(r"(^|/)bucket=\d+/")
 
 
 class EncodedRows(Protocol):
@@ -35,15 +32,6 @@ class EncodedRows(Protocol):
     def cuts(self) -> UnpadRows: ...
 
 
-def is_in_bucket(path: str) -> bool:
-    """Return whether a path has a folder of a bucket.
-
-    >>> is_in_bucket("padded/bucket=00128/a.parquet")
-    True
-    """
-    return _BUCKET.search(path) is not None
-
-
 def source_ranks(names: Sequence[str]) -> dict[str, int]:
     """Return the place of the source rows of each file among all source rows, keyed by file name.
 
@@ -53,9 +41,9 @@ def source_ranks(names: Sequence[str]) -> dict[str, int]:
     >>> source_ranks(["bucket=8/b.arrow", "bucket=9/a.arrow", "bucket=9/b.arrow"])
     {'bucket=8/b.arrow': 1, 'bucket=9/a.arrow': 0, 'bucket=9/b.arrow': 1}
     """
-    sources = {name: _BUCKET.sub(r"\1", name, count=1) for name in names}
+    sources = {name: BUCKET_FOLDER.sub(r"\1", name, count=1) for name in names}
     ordered = dict.fromkeys(sources.values())
-    places = sorted(ordered) if any(map(is_in_bucket, names)) else ordered
+    places = sorted(ordered) if any(map(bucket_folder_of, names)) else ordered
     ranks = {source: rank for rank, source in enumerate(places)}
     return {name: ranks[source] for name, source in sources.items()}
 

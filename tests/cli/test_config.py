@@ -34,7 +34,7 @@ MAY_SET = {
     }
     | {"overlong", "empty-rows", "fixed-size-list", "no-fixed-size-list", "batch-rows", "threads", "workers"}
     | {"shard-bytes", "progress", "no-progress"}
-    | {"keep-first", "keep-last", "overlap", "window-labels", "source", "no-source"}
+    | {"keep-first", "keep-last", "overlap", "window-labels", "source", "no-source", "buckets"}
     | {"batch-tokens", "batch-multiple", "sort-window", "shuffle-batches"}
     | {"mask-polarity", "mask-kind", "position-ids", "no-position-ids", "labels-from", "preset"},
     "unpad": {"column", "mask-column", "length-column", "padding", "keep-mask", "no-keep-mask"}

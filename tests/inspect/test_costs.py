@@ -2,43 +2,20 @@
 
 from __future__ import annotations
 
-from itertools import combinations
-
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from padmask import PadSpec, WindowSpec, pad, pad_table
+from padmask import PadSpec, RowPolicy, WindowSpec, pad, pad_dataset, pad_table
 from padmask.core.length_stats import LengthStats
 from padmask.core.shared_ends import SharedEnds
-from padmask.inspect.costs import CostBasis, best_edges, candidate_costs, cost_of, count_bins, windows_cost
+from padmask.inspect.costs import CostBasis, candidate_costs, cost_of, count_bins, windows_cost
 from padmask.inspect.cuts import Cuts
 from padmask.inspect.shared_end import SharedEnd
 
 LENGTHS = st.lists(st.integers(0, 20), min_size=1, max_size=40)
-
-
-def places(rows: dict[int, int], edges: tuple[int, ...]) -> int:
-    return sum(min(edge for edge in edges if edge >= length) * count for length, count in rows.items())
-
-
-@given(
-    rows=st.dictionaries(st.integers(1, 40), st.integers(1, 9), min_size=1, max_size=9),
-    count=st.integers(1, 5),
-)
-def test_best_edges_are_optimal(rows, count):
-    edges = best_edges(rows, count)
-    fewest = min(
-        places(rows, (*chosen, max(rows)))
-        for size in range(min(count, len(rows)))
-        for chosen in combinations(sorted(rows)[:-1], size)
-    )
-    assert places(rows, edges) == fewest
-    assert len(edges) <= count
-    assert list(edges) == sorted(set(edges))
-    assert edges[-1] == max(rows)
 
 
 def first_fit_decreasing(lengths: list[int], size: int) -> int:
@@ -90,7 +67,7 @@ def test_default_plans_lose_nothing():
     ]
     for name in ("longest", "buckets-2", "buckets-8", "random-32", "sorted-32", "packed"):
         assert (costs[name].rows_cut, costs[name].tokens_lost) == (0, 0)
-    assert costs["buckets-8"].edges == (8, 104)
+    assert costs["buckets-8"].edges == (1, 3, 100)
     assert costs["packed"].as_dict()["maxlen"] == 104
     # One window: the batch with the longest row has 32 rows, the other batch 24.
     assert costs["sorted-32"].places == 32 * 100 + 24 * 1
@@ -126,7 +103,7 @@ def test_largest_maxlen_limits_other_plans(asked):
 def test_packed_rows_can_be_longer_than_all():
     costs = costs_of({30: 10}, [100])
     assert (costs["packed"].maxlen, costs["packed"].places) == (100, 400)
-    assert costs["buckets-8"].edges == (32,)
+    assert costs["buckets-8"].edges == (30,)
 
 
 def test_longest_is_no_limit():
@@ -144,9 +121,10 @@ def test_maxlen_0_limits_nothing():
 )
 def test_proposed_lengths_are_multiples(counts, multiple):
     costs = costs_of(counts, multiple=multiple)
-    for name in ("buckets-2", "buckets-8", "packed"):
-        assert all(edge % (multiple or 8) == 0 for edge in costs[name].edges)
-        assert costs[name].maxlen >= max(counts)
+    assert costs["packed"].maxlen % (multiple or 8) == 0
+    assert costs["packed"].maxlen >= max(counts)
+    for name in ("buckets-2", "buckets-8"):
+        assert all(edge % (multiple or 1) == 0 for edge in costs[name].edges)
     exact = -(-max(counts) // multiple) * multiple if multiple else max(counts)
     assert costs["longest"].edges == costs["random-32"].edges == (exact,)
 
@@ -188,6 +166,32 @@ def test_windows_equal_those_of_pad(lengths, maxlen, overlap, first, last):
     cost = cost_of(CostBasis(LengthStats.of(lengths), cuts=Cuts.of(spec, "truncate", SharedEnds())), maxlen)
     tokens = sum(map(sum, padded["mask"].to_pylist()))
     assert (cost.rows, cost.tokens, cost.places) == (len(padded), tokens, len(padded) * maxlen)
+
+
+@given(
+    lengths=LENGTHS.filter(any),
+    limit=st.none() | st.integers(4, 25),
+    multiple=st.none() | st.just(2),
+    overlong=st.sampled_from(["truncate", "window", "drop"]),
+)
+@settings(max_examples=15, deadline=None)
+def test_buckets_equal_those_of_pad(tmp_path_factory, lengths, limit, multiple, overlong):
+    folder, limit = tmp_path_factory.mktemp("buckets"), limit and limit * (multiple or 1)
+    rows = "".join(f'{{"input_ids": {[1] * length}}}\n' for length in lengths)
+    (folder / "in.jsonl").write_text(rows)
+    windows = WindowSpec(overlap=1) if overlong == "window" and limit is not None else None
+    spec = PadSpec(maxlen=limit or "longest", buckets=2, pad_to_multiple_of=multiple, windows=windows)
+    policy = RowPolicy(overlong="truncate" if overlong == "window" else overlong)
+    if overlong == "drop" and limit is not None and min(lengths) > limit:
+        return
+    done = pad_dataset(folder / "in.jsonl", folder / "out", spec=spec, policy=policy)
+    cuts = Cuts.of(spec, policy.overlong, SharedEnds())
+    costs = candidate_costs(CostBasis(LengthStats.of(lengths), multiple, cuts=cuts), [limit] if limit else [])
+    [cost] = [cost for cost in costs if cost.name == "buckets-2"]
+    assert cost.edges == tuple(bucket.maxlen for bucket in done.buckets)
+    assert (cost.rows, cost.places) == (done.ledger.rows_written, done.ledger.places)
+    assert cost.tokens == done.ledger.tokens_kept + done.ledger.tokens_repeated
+    assert cost.tokens_lost == done.ledger.tokens_lost
 
 
 @given(lengths=LENGTHS, maxlen=st.integers(0, 25))

@@ -20,6 +20,7 @@ from padmask.core.ragged import Ragged
 from padmask.errors import Fault
 from padmask.formats.contract import Batch
 from padmask.spec.batches import BATCH
+from padmask.spec.buckets import bucket_folder_of
 from padmask.spec.pad import Side
 from padmask.stream.column_values import column_values
 from padmask.stream.job import Job
@@ -31,8 +32,8 @@ from padmask.verify.data.rules import Audit
 class PaddedRowAudit:
     """Checks the padded rows of one group of columns, and their masks, batch by batch.
 
-    The first row determines the number of positions of all rows, or of all rows of its batch. If neither the
-    metadata nor the user specifies the side of the padding, the first rows determine the side.
+    The first row determines the number of positions of all rows, or of all rows of its batch or bucket. If
+    neither the metadata nor the user specifies the side of the padding, the first rows determine the side.
 
     Args:
         job: columns to check.
@@ -56,8 +57,9 @@ class PaddedRowAudit:
         self._first, self._audit, self._padding = job.columns[0].name, audit, padding
         self._masks, self._side_from = masks, side_from
         self._side = padding.padding
-        self._width: int | None = None
-        self._widths = BatchWidths() if batched else None
+        # Number of positions in the rows of each folder of a bucket; None means files outside such folders.
+        self._widths: dict[str | None, int] = {}
+        self._batch_widths = BatchWidths() if batched else None
 
     def check(self, rows: AuditRows) -> CheckedRows:
         """Check the next batch, and return its rows. A row with an invalid mask has the length 0."""
@@ -82,12 +84,14 @@ class PaddedRowAudit:
             possible = _are_valid_lengths(stated, places) | bad
             audit.add_invalid_lengths(~possible, batch.place)
             fits &= possible
-        if self._width is None and not bad.all():
-            self._width = int(places[int(np.argmin(bad))])
-        widths = np.full(len(places), self._width or 0)
-        if self._widths is not None:
+        bucket = bucket_folder_of(batch.source)
+        if bucket not in self._widths and not bad.all():
+            self._widths[bucket] = int(places[int(np.argmin(bad))])
+        width = self._widths.get(bucket)
+        widths = np.full(len(places), width or 0)
+        if self._batch_widths is not None:
             numbers, _ = read_lengths(column_values(batch, BATCH), BATCH)
-            widths = self._widths.of(batch.source, numbers, places, bad)
+            widths = self._batch_widths.of(batch.source, numbers, places, bad)
         self._check_positions(batch, values, mask, fits, stated, widths)
         # Use one int32 array, because allocating large arrays takes more time than computing their values.
         seen = np.zeros(len(mask.values) + 1, dtype=np.int32)
@@ -97,7 +101,7 @@ class PaddedRowAudit:
             lengths,
             lambda place, number: copy_row(number, values, place, mask),
             {self._first: _real_tokens(values[self._first], mask, lengths, seen)},
-            self._width,
+            width,
             self._side,
         )
         return CheckedRows(found, fits)
@@ -113,8 +117,10 @@ class PaddedRowAudit:
     ) -> None:
         """Check the values and masks of the rows that have the expected length. Report other rows."""
         good = fits & (values[self._first].lengths == widths)
-        of_batch = "" if self._widths is None else " of the batch"
-        self._audit.add_unequal(fits & ~good, widths, batch.place, of_batch)
+        group = "" if bucket_folder_of(batch.source) is None else " of the bucket"
+        if self._batch_widths is not None:
+            group = " of the batch"
+        self._audit.add_unequal(fits & ~good, widths, batch.place, group)
         rows = np.flatnonzero(good)
         # Consecutive rows of the same length form an array.
         for picked in np.split(rows, np.flatnonzero(np.diff(widths[rows])) + 1):

@@ -392,21 +392,22 @@ class Audit:
         self._report("mask-shape", bad, place, column=mask)
 
     def add_unequal(
-        self, bad: Flags, widths: npt.NDArray[np.int64], place: Places, of_batch: str = ""
+        self, bad: Flags, widths: npt.NDArray[np.int64], place: Places, of_group: str = ""
     ) -> None:
-        """Report rows that do not have as many positions as the first row of the data or of their batch.
+        """Report rows that are not as long as the first row of the data, or of their batch or bucket.
 
         Args:
             bad: flags of these rows.
             widths: number of positions that each row should have.
             place: function that returns the location of a row, given its index.
-            of_batch: text that says which first row determines the number: `" of the batch"`; else empty.
+            of_group: `" of the batch"` or `" of the bucket"`, if its first row determines the number; else
+                empty.
         """
         if bad.any():
             width = int(widths[int(np.argmax(bad))])
             means = RULES["rows-unequal"].means
             detail = (
-                f"the first row{of_batch} has {width:,} positions, and this row has more or fewer: {means}"
+                f"the first row{of_group} has {width:,} positions, and this row has more or fewer: {means}"
             )
             self._report("rows-unequal", bad, place, detail, self._columns[0].name)
 
