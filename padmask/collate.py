@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from importlib import import_module
+from operator import itemgetter
 from typing import Any, Literal
 
 import numpy as np
 
 from padmask.core.pad_columns import ColumnPadder
-from padmask.errors import DataError, MissingExtraError, row_error
+from padmask.errors import DataError, MissingExtraError, SpecError, row_error
 from padmask.spec.checks import choice, or_default
 from padmask.spec.columns import Columns, as_list
 from padmask.spec.keywords import spec_with
 from padmask.spec.mask import MaskSpec
 from padmask.spec.pad import DEFAULT_DTYPE, PadSpec
+from padmask.spec.presets import preset as make_preset
 
 Framework = Literal["numpy", "torch", "tensorflow", "jax"]
 
@@ -37,9 +41,11 @@ class Collator:
 
     Args:
         spec: how to pad; default `PadSpec()`, which pads each batch to its longest row.
+        preset: `"hf"`, `"keras"`, `"torch"` or `"causal-lm"`: the options that a framework expects, as in
+            `padmask.preset`. A preset takes the place of `spec`.
         columns: as in `pad_table`. By default, companions such as `labels` are padded together with the ids.
-        mask: mask to add; default `MaskSpec()`. The mask replaces an `attention_mask` that contains only
-            ones.
+        mask: mask to add; default that of the preset, else `MaskSpec()`. The mask replaces an
+            `attention_mask` that contains only ones.
         framework: `"numpy"`, `"torch"`, `"tensorflow"` or `"jax"`: the type of the arrays. For torch, ids are
             int64 unless a dtype is set.
         options: fields of `PadSpec`, such as `maxlen`, which replace those of `spec`.
@@ -55,21 +61,30 @@ class Collator:
         self,
         spec: PadSpec | None = None,
         *,
+        preset: str | None = None,
         columns: Columns = None,
         mask: MaskSpec | None = None,
         framework: Framework = "numpy",
         **options: Any,
     ) -> None:
         self._framework = choice(("numpy", *_CONVERTERS))("framework", framework)
-        _to_framework(np.zeros(0), self._framework)
+        if framework != "numpy":
+            _to_framework(np.zeros(0), self._framework)
         self._columns = as_list(columns)
-        self._padder = ColumnPadder(
-            spec_with(spec, options),
-            self._columns,
-            or_default("mask", mask, MaskSpec),
+        given, spec = spec, spec_with(spec, options)
+        if preset is not None:
+            if given is not None:
+                raise SpecError(
+                    "`preset` and `spec` cannot be combined. Pass the fields of the spec as keywords, such "
+                    "as `maxlen`.",
+                    options=["preset", "spec"],
+                )
+            spec, its_mask = make_preset(preset, **options)
+            mask = its_mask if mask is None else mask
+        elif framework == "torch" and spec.int_dtype == DEFAULT_DTYPE and "int_dtype" not in options:
             # Embeddings and losses of torch need int64.
-            int_dtype="int64" if framework == "torch" else DEFAULT_DTYPE,
-        )
+            spec = replace(spec, int_dtype="int64")
+        self._padder = ColumnPadder(spec, self._columns, or_default("mask", mask, MaskSpec))
 
     def __call__(self, rows: Iterable[Any]) -> dict[str, Any]:
         """Pad a batch.
@@ -88,6 +103,8 @@ class Collator:
             SpecError: the rows do not have a requested column.
         """
         batch = self._padder.pad(_columns_of(list(rows), self._columns))
+        if self._framework == "numpy":
+            return batch
         return {name: _to_framework(its, self._framework) for name, its in batch.items()}
 
 
@@ -99,9 +116,12 @@ def _columns_of(rows: list[Any], columns: Columns) -> dict[str, list[Any]]:
         names = [column if isinstance(column, str) else column.name for column in columns or ["input_ids"]]
         return {names[0]: rows}
     keys = rows[0].keys()
+    if set(map(type, rows)) == {dict} and set(map(len, rows)) == {len(keys)}:
+        # If a key is missing, the code below names the row.
+        with suppress(KeyError):
+            return {name: list(map(itemgetter(name), rows)) for name in keys}
     for number, row in enumerate(rows):
-        # isinstance is slow for abstract classes.
-        if not (type(row) is dict or isinstance(row, Mapping)) or row.keys() != keys:
+        if not isinstance(row, Mapping) or row.keys() != keys:
             odd = sorted(map(str, keys ^ row.keys())) if isinstance(row, Mapping) else []
             raise row_error(
                 number,
@@ -113,7 +133,7 @@ def _columns_of(rows: list[Any], columns: Columns) -> dict[str, list[Any]]:
 
 def _to_framework(array: Any, framework: str) -> Any:
     """Convert an array of numbers to the array type of `framework`. Other values stay unchanged."""
-    if framework == "numpy" or not isinstance(array, np.ndarray) or array.dtype.kind == "O":
+    if not isinstance(array, np.ndarray) or array.dtype.kind == "O":
         return array
     module, function = _CONVERTERS[framework]
     try:

@@ -110,8 +110,9 @@ def test_numbers_become_arrays():
         [{"input_ids": [1, 2**40]}],
         [{"input_ids": [1, True]}],
         [{"input_ids": [1], "attention_mask": [1, 1]}],
+        [{"input_ids": [True, 5]}],
     ],
-    ids=["empty", "keys", "types", "null", "too large", "bool", "mask"],
+    ids=["empty", "keys", "types", "null", "too large", "bool", "mask", "int among bools"],
 )
 def test_bad_rows_are_refused(rows):
     with pytest.raises(DataError):
@@ -125,6 +126,83 @@ def test_bad_rows_are_refused(rows):
 def test_options_are_checked(options):
     with pytest.raises(SpecError):
         Collator(**options)
+
+
+BATCH = [{"input_ids": [7, 8]}, {"input_ids": [9]}]
+
+
+@pytest.mark.parametrize(
+    ("mask", "expected"),
+    [
+        (MaskSpec(polarity="padding"), {"mask": [[False, False], [False, True]]}),
+        (MaskSpec(kind="additive"), {"mask": [[0, 0], [0, np.finfo("float32").min]]}),
+        (MaskSpec(column=None, position_ids=True), {"position_ids": [[0, 1], [0, 0]]}),
+        (MaskSpec(column=None, labels_from=True), {"labels": [[7, 8], [9, -100]]}),
+        (MaskSpec(column=None, length_column="n"), {"n": [2, 1]}),
+    ],
+    ids=["polarity", "additive", "positions", "labels", "lengths"],
+)
+@pytest.mark.parametrize("convert", [list, tuple], ids=["lists", "tuples"])
+def test_dialects(mask, expected, convert):
+    batch = Collator(mask=mask)([{"input_ids": convert(row["input_ids"])} for row in BATCH])
+    assert batch.pop("input_ids").tolist() == [[7, 8], [9, 0]]
+    assert {name: its.tolist() for name, its in batch.items()} == expected
+
+
+@pytest.mark.parametrize(
+    ("preset", "added", "dtypes"),
+    [
+        ("hf", {"attention_mask": [[1, 1], [1, 0]]}, ["int64", "int64"]),
+        ("keras", {"mask": [[True, True], [True, False]]}, ["int32", "bool"]),
+        ("torch", {"key_padding_mask": [[False, False], [False, True]]}, ["int64", "bool"]),
+        (
+            "causal-lm",
+            {"attention_mask": [[1, 1], [1, 0]], "labels": [[7, 8], [9, -100]]},
+            ["int64", "int64", "int64"],
+        ),
+    ],
+    ids=["hf", "keras", "torch", "causal-lm"],
+)
+def test_presets(preset, added, dtypes):
+    batch = Collator(preset=preset, maxlen=2)(BATCH)
+    assert [its.dtype.name for its in batch.values()] == dtypes
+    del batch["input_ids"]
+    assert {name: its.tolist() for name, its in batch.items()} == added
+
+
+def test_preset_and_spec():
+    with pytest.raises(SpecError) as caught:
+        Collator(PadSpec(maxlen=3), preset="hf")
+    assert caught.value.options == ("preset", "spec")
+    with pytest.raises(SpecError):
+        Collator(preset="pytorch")
+
+
+class Scalar:
+    """A tensor without axes, as in TensorFlow and torch."""
+
+    dtype = np.dtype("int64")
+
+    def __init__(self, number):
+        self.number = number
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.number)
+
+    def __len__(self):
+        raise TypeError("scalar tensor")
+
+
+@pytest.mark.parametrize("convert", [np.int64, np.array, Scalar], ids=["numbers", "arrays", "tensors"])
+def test_labels_without_axes(convert):
+    rows = [{"input_ids": [1, 2], "label": convert(3)}, {"input_ids": [3], "label": convert(4)}]
+    assert np.asarray(Collator()(rows)["label"]).tolist() == [3, 4]
+
+
+def test_keep_ends_and_multiples():
+    rows = [[1, 2, 3, 4, 5], [6]]
+    assert Collator(maxlen=3, keep_first=1, keep_last=1)(rows)["input_ids"].tolist() == [[1, 2, 5], [6, 0, 0]]
+    assert Collator(pad_to_multiple_of=4)(rows)["input_ids"].shape == (2, 8)
 
 
 def test_can_be_sent_to_workers():

@@ -19,17 +19,22 @@ from padmask.core.length_stats import LengthStats
 from padmask.core.masks import Mask, make_mask
 from padmask.core.pad_columns import ColumnPadder
 from padmask.core.pad_values import fill_value
+from padmask.core.plain_rows import PlainRows, read_plain_rows
 from padmask.core.plan import make_plan, needs_lengths, plan_pad
 from padmask.core.planners import make_segments
-from padmask.core.python_rows import flatten, flatten_objects, refuse_bools
+from padmask.core.python_rows import flatten, flatten_objects
 from padmask.core.ragged import Ragged, find_misfits
+from padmask.core.whole_rows import pad_whole_rows
 from padmask.errors import DataError, SpecError, raise_first_fault
-from padmask.spec.checks import at_least, one_of, optional
+from padmask.spec.checks import at_least, one_of, optional, or_default
+from padmask.spec.columns import Columns, as_list
 from padmask.spec.cuts import refuse_in_memory, refuse_unused_cuts
 from padmask.spec.keywords import spec_with
 from padmask.spec.mask import MaskSpec
-from padmask.spec.pad import DEFAULT_DTYPE, PadSpec, RowPolicy, Side
+from padmask.spec.pad import PadSpec, RowPolicy, Side
 from padmask.spec.sides import checked_side
+
+_check_threads = at_least(1)
 
 # With fewer values, a second thread costs more time than it saves.
 VALUES_FOR_TWO_THREADS = 1 << 20
@@ -37,16 +42,36 @@ VALUES_FOR_TWO_THREADS = 1 << 20
 
 @overload
 def pad(
-    sequences: Mapping[str, Sequence[Any]], spec: PadSpec | None = None, *, threads: int = 2, **options: Any
+    sequences: Mapping[str, Sequence[Any]],
+    spec: PadSpec | None = None,
+    *,
+    columns: Columns = None,
+    mask: MaskSpec | None = None,
+    threads: int = 2,
+    **options: Any,
 ) -> dict[str, Any]: ...
 
 
 @overload
-def pad(sequences: Any, spec: PadSpec | None = None, *, threads: int = 2, **options: Any) -> Padded: ...
+def pad(
+    sequences: Any,
+    spec: PadSpec | None = None,
+    *,
+    columns: None = None,
+    mask: None = None,
+    threads: int = 2,
+    **options: Any,
+) -> Padded: ...
 
 
 def pad(
-    sequences: Any, spec: PadSpec | None = None, *, threads: int = 2, **options: Any
+    sequences: Any,
+    spec: PadSpec | None = None,
+    *,
+    columns: Columns = None,
+    mask: MaskSpec | None = None,
+    threads: int = 2,
+    **options: Any,
 ) -> Padded | dict[str, Any]:
     """Pad sequences, or a dict of columns, to one length and return the values with their mask.
 
@@ -62,6 +87,7 @@ def pad(
             Arrow list array or chunked array of any layout. Instead of rows, a dict of columns, which are
             padded as in `pad_table`.
         spec: how to pad. The default `PadSpec()` pads after the tokens, to the length of the longest row.
+        columns, mask: for a dict of columns, the columns to pad and the mask to add, as in `pad_table`.
         threads: number of blocks of rows to pad at the same time. The result does not depend on this number.
         options: fields of `PadSpec`, such as `maxlen`, which replace those of `spec`.
 
@@ -84,43 +110,71 @@ def pad(
     value.
     """
     spec = spec_with(spec, options)
-    threads = at_least(1)("threads", threads)
-    if isinstance(sequences, Mapping):
-        return ColumnPadder(spec, None, MaskSpec()).pad(sequences)
-    if spec.end_columns:
+    threads = _check_threads("threads", threads)
+    if type(sequences) is not list and isinstance(sequences, Mapping):
+        return ColumnPadder(spec, as_list(columns), or_default("mask", mask, MaskSpec)).pad(sequences)
+    if columns is not None or mask is not None:
         raise SpecError(
-            f"`pad` takes no table, so no column {spec.end_columns[0]!r} can contain the number of tokens to "
-            "keep. Use a number, or `pad_table`.",
-            options=["keep_first", "keep_last"],
+            "`columns` and `mask` require a dict of columns. Pass {'input_ids': rows}, or remove both.",
+            options=["columns", "mask"],
         )
-    refuse_in_memory(spec)
-    refuse_unused_cuts(spec, RowPolicy())
+    _check_spec(spec)
     asked = asked_dtype(None, spec)
-    ragged = _to_ragged(sequences, None if asked is None else kind_of_dtype(asked))
-    dtype = asked or _default_dtype(ragged)
+    ragged = _read_rows(sequences, None if asked is None else kind_of_dtype(asked))
+    dtype = asked or _default_dtype(ragged.values, ragged.first, spec)
     value = fill_value(spec.value, dtype, "PadSpec")
+    if isinstance(ragged, PlainRows):
+        whole = pad_whole_rows([(ragged, _numpy_dtype(dtype), value)], spec)
+        if whole is not None:
+            return Padded(whole.values[0], whole.mask, whole.lengths)
+        ragged = ragged.ragged()
     raise_first_fault(find_misfits(ragged, dtype, rounds=asked is not None))
     plan = make_plan(spec, LengthStats.of(ragged.lengths) if needs_lengths(spec) else None)
     return pad_batch(
         ragged,
         make_segments(ragged.lengths, plan, spec),
         value=value,
-        dtype=object if dtype == "string" else dtype,
+        dtype=_numpy_dtype(dtype),
         threads=threads if len(ragged.lengths) * plan.maxlen >= VALUES_FOR_TWO_THREADS else 1,
     )
 
 
-def _default_dtype(ragged: Ragged) -> str:
-    """Return the default dtype for the tokens: the same dtype as for a table column with these tokens."""
-    if ragged.values.size == 0:
-        return DEFAULT_DTYPE
+def _numpy_dtype(dtype: str) -> np.dtype[Any]:
+    return np.dtype(object if dtype == "string" else dtype)
+
+
+def _check_spec(spec: PadSpec) -> None:
+    """Raise an error if the options need a table or files, or have no effect."""
+    refuse_in_memory(spec)
+    if not (spec.keep_first or spec.keep_last or spec.windows):
+        return
+    if spec.end_columns:
+        raise SpecError(
+            f"`pad` takes no table, so no column {spec.end_columns[0]!r} can contain the number of tokens to "
+            "keep. Use a number, or `pad_table`.",
+            options=["keep_first", "keep_last"],
+        )
+    refuse_unused_cuts(spec, RowPolicy())
+
+
+def _default_dtype(values: npt.NDArray[Any], first: Any, spec: PadSpec) -> str:
+    """Return the default dtype for the tokens: the same dtype as for a table column with these tokens.
+
+    Args:
+        values: the tokens.
+        first: as in `Ragged`.
+        spec: how to pad.
+    """
+    if values.size == 0 or values.dtype.kind in "iu":
+        return spec.int_dtype
+    kind = values.dtype.kind if first is None else np.asarray(first).dtype.kind
     # Arrays keep the width of their floats. Python floats have no width.
-    is_wide = ragged.first is None and ragged.values.dtype == np.float64
-    return {"f": "float64" if is_wide else "float32", "O": "string"}.get(ragged.kind, DEFAULT_DTYPE)
+    is_wide = first is None and values.dtype == np.float64
+    return {"f": "float64" if is_wide else "float32", "O": "string"}.get(kind, spec.int_dtype)
 
 
-def _to_ragged(sequences: Any, kind: Kind | None) -> Ragged:
-    if isinstance(sequences, (pa.Array, pa.ChunkedArray)):
+def _read_rows(sequences: Any, kind: Kind | None) -> PlainRows | Ragged:
+    if type(sequences) is not list and isinstance(sequences, (pa.Array, pa.ChunkedArray)):
         try:
             ragged, faults = Ragged.from_arrow(sequences)
         except SpecError as error:
@@ -128,9 +182,7 @@ def _to_ragged(sequences: Any, kind: Kind | None) -> Ragged:
         raise_first_fault(faults)
         return ragged
     rows = _as_list(sequences)
-    ragged = flatten(rows, kind)
-    refuse_bools(rows, ragged.values)
-    return ragged
+    return read_plain_rows(rows) or flatten(rows, kind, bools=False)
 
 
 def _as_list(sequences: Any) -> Sequence[Any]:

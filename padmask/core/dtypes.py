@@ -1,10 +1,37 @@
-"""Suggest a dtype for a number that the requested dtype cannot represent."""
+"""Whether a dtype can represent numbers, and which dtype to suggest if not."""
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+
+
+@lru_cache
+def integer_limits(dtype: str | np.dtype[Any]) -> tuple[int, int]:
+    """Return the smallest and the largest number of an integer dtype.
+
+    >>> integer_limits("int16")
+    (-32768, 32767)
+    """
+    limits = np.iinfo(np.dtype(dtype))
+    return int(limits.min), int(limits.max)
+
+
+def integers_fit(values: npt.NDArray[Any], dtype: str | np.dtype[Any]) -> bool:
+    """Return whether an integer dtype can represent all numbers in an array of integers that is not empty.
+
+    >>> integers_fit(np.array([7, 2**31]), "int32"), integers_fit(np.array([-100]), "int32")
+    (False, True)
+    """
+    low, high = integer_limits(dtype)
+    # The largest number of each dtype consists of ones only. If no number is negative, the union of all bits
+    # shows in one pass whether a number is larger.
+    if 0 <= int(np.bitwise_or.reduce(values, axis=None)) <= high:
+        return True
+    return low <= int(values.min()) and int(values.max()) <= high
 
 
 def suggest_dtype(number: Any, dtype: str) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
-from padmask.core.masks import Mask, empty_array, index_runs, make_mask, mask_of_rows
+from padmask.core.masks import Mask, empty_array, filled_array, index_runs, make_mask, mask_of_rows
 from padmask.core.plan import Segments
 from padmask.core.ragged import Ragged
 from padmask.spec.pad import Side
@@ -92,14 +92,30 @@ def slice_rows(ragged: Ragged, segments: Segments) -> Ragged:
 
 def _pad_tokens(ragged: Ragged, segments: Segments, value: Any, dtype: np.dtype[Any], mask: Mask) -> Padded:
     """Pad rows of any number of slices. The tokens fill the True positions of the mask in order."""
-    inner = ragged.values.shape[1:]
-    values = empty_array((*mask.shape, *inner), dtype)
-    values[...] = np.asarray(value, dtype=dtype)
     starts = ragged.starts if segments.sources is None else ragged.starts[segments.sources]
-    with np.errstate(invalid="ignore"):
-        tokens = take_runs(ragged.values, starts + segments.starts, segments.counts)
-        values[mask] = tokens.astype(dtype, casting="unsafe", copy=False)
-    return Padded(values, mask, segments.row_lengths)
+    tokens = take_runs(ragged.values, starts + segments.starts, segments.counts)
+    return Padded(fill_mask(mask, tokens, value, dtype), mask, segments.row_lengths)
+
+
+def fill_mask(mask: Mask, tokens: npt.NDArray[Any], value: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Return an array with the tokens at the True positions of a mask, and the pad value elsewhere.
+
+    Args:
+        mask: bool array, shape (rows, maxlen).
+        tokens: one token per True position, in order: shape (tokens, ...). The tokens fit `dtype`.
+        value: pad value, a scalar or a vector.
+        dtype: dtype of the result.
+
+    Returns:
+        Array of shape (rows, maxlen, ...).
+    """
+    values = filled_array(mask.shape + tokens.shape[1:], dtype, value)
+    if tokens.dtype.kind == "f":
+        # A signaling NaN raises "invalid", but is a valid float.
+        with np.errstate(invalid="ignore"):
+            tokens = tokens.astype(dtype, casting="unsafe", copy=False)
+    values[mask] = tokens
+    return values
 
 
 def take_runs(

@@ -139,11 +139,7 @@ def made_values(
         The lengths have the shape (rows,) and the dtype int32. All other columns have the shape
         (rows, maxlen).
     """
-    values: dict[str, npt.NDArray[Any]] = {}
-    if mask.column is not None:
-        values[mask.column] = as_dialect(real, mask)
-    if mask.length_column is not None:
-        values[mask.length_column] = segments.row_lengths.astype(np.int32)
+    values = mark_values(mask, real, segments.row_lengths)
     for column in made_columns(columns, mask, real.shape[1]):
         dtype = column.numpy_dtype
         if column.name == mask.position_ids:
@@ -154,4 +150,20 @@ def made_values(
         if repeated is not None:
             labels[repeated] = column.value
         values[column.name] = labels
+    return values
+
+
+def mark_values(mask: MaskSpec, real: Mask, lengths: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[Any]]:
+    """Return the values of the mask column and the length column, keyed by column name.
+
+    Args:
+        mask: the columns to add.
+        real: bool mask, shape (rows, maxlen), True at real tokens.
+        lengths: number of tokens in each row: int64, shape (rows,).
+    """
+    values: dict[str, npt.NDArray[Any]] = {}
+    if mask.column is not None:
+        values[mask.column] = as_dialect(real, mask)
+    if mask.length_column is not None:
+        values[mask.length_column] = lengths.astype(np.int32)
     return values

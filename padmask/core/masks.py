@@ -5,6 +5,7 @@ All masks are created here. Masks depend on lengths, not on values, because a to
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,11 @@ from padmask.spec.mask import MaskSpec
 from padmask.spec.pad import Side
 
 Mask = npt.NDArray[np.bool_]
+
+# Longest rows whose masks are copied from `_RUN`. This is faster than comparing positions with lengths.
+_LONGEST_RUN = 1 << 15
+_RUN = np.zeros(3 * _LONGEST_RUN, dtype=bool)
+_RUN[_LONGEST_RUN : 2 * _LONGEST_RUN] = True
 
 
 def make_mask(segments: Segments) -> Mask:
@@ -42,6 +48,8 @@ def as_dialect(mask: Mask, spec: MaskSpec) -> npt.NDArray[Any]:
         mask: bool array, True at real tokens.
         spec: the mask to create.
     """
+    if spec.dtype in (None, "bool") and spec.kind == "binary" and spec.polarity == "real":
+        return mask
     dtype = np.dtype(spec.written_dtype)
     if spec.kind == "additive":
         values: npt.NDArray[Any] = np.where(mask, dtype.type(0), dtype.type(np.finfo(dtype).min))
@@ -106,15 +114,49 @@ def mask_of_rows(kept: npt.NDArray[np.int64], maxlen: int, padding: Side, out: M
         padding: side of the padding.
         out: array to write to; if None, the mask is a new array.
     """
-    # The CPU compares more narrow integers per instruction.
-    lane = np.int16 if maxlen < 1 << 15 else np.int64
-    mask = empty_array((len(kept), maxlen), bool) if out is None else out
-    places = np.arange(maxlen, dtype=lane)
+    if maxlen > _LONGEST_RUN:
+        mask = empty_array((len(kept), maxlen), bool) if out is None else out
+        places = np.arange(maxlen)
+        if padding == "post":
+            return np.less(places, kept[:, None], out=mask)
+        return np.greater_equal(places, (maxlen - kept)[:, None], out=mask)
+    rows = _rows_of_mask(maxlen, padding)
+    if out is not None:
+        out[...] = rows[kept]
+        return out
+    try:
+        return rows[kept]
+    except MemoryError:
+        raise _too_large((len(kept), maxlen)) from None
+
+
+@lru_cache(maxsize=256)
+def _rows_of_mask(maxlen: int, padding: Side) -> Mask:
+    """Return a view in which row i is the mask of a row with i tokens: bool, shape (maxlen + 1, maxlen).
+
+    >>> _rows_of_mask(2, "post").tolist()
+    [[False, False], [True, False], [True, True]]
+    """
     if padding == "post":
-        np.less(places, kept.astype(lane)[:, None], out=mask)
-    else:
-        np.greater_equal(places, (maxlen - kept).astype(lane)[:, None], out=mask)
-    return mask
+        return np.ndarray((maxlen + 1, maxlen), bool, _RUN.data, 2 * _LONGEST_RUN, (-1, 1))
+    return np.ndarray((maxlen + 1, maxlen), bool, _RUN.data, _LONGEST_RUN - maxlen, (1, 1))
+
+
+def filled_array(shape: tuple[int, ...], dtype: npt.DTypeLike, value: Any) -> npt.NDArray[Any]:
+    """Return an array filled with a scalar, or with a vector that is broadcast over the last axes.
+
+    Raises:
+        SpecError: the array does not fit in memory.
+    """
+    if type(value) is int and value == 0:
+        # Zeros take half the time.
+        try:
+            return np.zeros(shape, dtype=dtype)
+        except (ValueError, OverflowError, MemoryError):
+            raise _too_large(shape) from None
+    values = empty_array(shape, dtype)
+    values[...] = value if type(value) is int else np.asarray(value, dtype=dtype)
+    return values
 
 
 def empty_array(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
@@ -122,10 +164,14 @@ def empty_array(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any
     try:
         return np.empty(shape, dtype=dtype)
     except (ValueError, OverflowError, MemoryError):
-        raise SpecError(
-            f"{shape[0]} rows of `maxlen` {shape[1]} do not fit in memory. Choose a smaller maxlen, or pass "
-            "fewer rows at a time."
-        ) from None
+        raise _too_large(shape) from None
+
+
+def _too_large(shape: tuple[int, ...]) -> SpecError:
+    return SpecError(
+        f"{shape[0]} rows of `maxlen` {shape[1]} do not fit in memory. Choose a smaller maxlen, or pass "
+        "fewer rows at a time."
+    )
 
 
 def first_flat_indices(segments: Segments) -> npt.NDArray[np.int64]:

@@ -11,28 +11,28 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from padmask.core.columns import PadColumn, asked_dtype, choose_columns
+from padmask.core.columns import PadColumn, choose_columns
 from padmask.core.companions import ONES, choose_together, list_names, own_groups
 from padmask.core.first_rows import FirstRows
 from padmask.core.keep_ends import Ends, find_large_ends, read_ends
 from padmask.core.kernel import pad_batch
 from padmask.core.length_stats import LengthStats
-from padmask.core.made_columns import check_made, made_values
+from padmask.core.list_types import ListType, arrow_type, list_type
+from padmask.core.made_columns import check_made, made_values, mark_values
 from padmask.core.masks import make_mask
 from padmask.core.padding import check_names
-from padmask.core.plan import make_plan
+from padmask.core.plain_rows import PlainRows, read_plain_rows
+from padmask.core.plan import make_plan, plan_pad
 from padmask.core.planners import make_segments
-from padmask.core.python_rows import flatten, refuse_bools
+from padmask.core.python_rows import flatten, refuse_other_than_bools
 from padmask.core.ragged import Ragged, find_misfits
 from padmask.core.table import ColumnGroup, unequal_fault
+from padmask.core.whole_rows import pad_whole_rows
 from padmask.errors import DataError, PaddedError, SpecError, raise_first_fault, row_error
-from padmask.spec.columns import Column, Columns, unknown_column
+from padmask.spec.columns import Columns, unknown_column
 from padmask.spec.cuts import refuse_in_memory
 from padmask.spec.mask import MaskSpec
-from padmask.spec.pad import DEFAULT_DTYPE, PadSpec
-
-# Arrow types of tokens, by kind. Python floats have no width, so they become float32.
-_TYPES = {"int": pa.int64(), "float": pa.float32(), "string": pa.string(), "bool": pa.bool_()}
+from padmask.spec.pad import PadSpec
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,16 @@ class _Choice:
         groups: groups of columns that are padded together. The first group contains the ids.
         ones: name of the input mask that must contain only ones; None if there is no such mask.
         dropped: names of the input columns that are not in the padded batch.
+        targets: name, dtype and pad value of each column of each group.
+        may_be_whole: whether no column says how many tokens to keep, so that rows may be padded as
+            `pad_whole_rows` does.
     """
 
     groups: Sequence[ColumnGroup]
     ones: str | None
     dropped: Sequence[str]
+    targets: Sequence[Sequence[tuple[str, np.dtype[Any], Any]]]
+    may_be_whole: bool
 
 
 class ColumnPadder:
@@ -61,15 +66,12 @@ class ColumnPadder:
         spec: how to pad.
         columns: as in `pad_table`.
         mask: mask to add.
-        int_dtype: dtype of integer columns for which no dtype is requested.
 
     Raises:
         SpecError: the options split rows into windows, or divide them into buckets or batches.
     """
 
-    def __init__(
-        self, spec: PadSpec, columns: Columns, mask: MaskSpec, int_dtype: str = DEFAULT_DTYPE
-    ) -> None:
+    def __init__(self, spec: PadSpec, columns: Columns, mask: MaskSpec) -> None:
         refuse_in_memory(spec)
         if spec.windows is not None:
             raise SpecError(
@@ -77,7 +79,7 @@ class ColumnPadder:
                 "rows with `pad_table` or `pad_file`.",
                 options=["windows"],
             )
-        self._spec, self._columns, self._mask, self._int_dtype = spec, columns, mask, int_dtype
+        self._spec, self._columns, self._mask = spec, columns, mask
         self._choices: dict[tuple[Any, ...], _Choice] = {}
 
     def pad(self, values: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
@@ -94,77 +96,51 @@ class ColumnPadder:
             DataError: a row cannot be padded.
             SpecError: a requested column is missing.
         """
-        fields = [(name, _list_type(its)) for name, its in values.items()]
-        lists = {name: _as_arrays(values[name]) for name, type_ in fields if type_ is not None}
-        chosen = self._choose(tuple((name, type_) for name, type_ in fields if type_ is not None))
+        plain = {name: read_plain_rows(its) for name, its in values.items()}
+        types = tuple(
+            [
+                (name, list_type(values[name]) if rows is None else rows.values.dtype)
+                for name, rows in plain.items()
+            ]
+        )
+        chosen = self._choose(types)
         arrays: dict[str, Any] = {}
-        for group in chosen.groups:
-            arrays |= _pad_group(group, lists, values)
+        for group, targets in zip(chosen.groups, chosen.targets, strict=True):
+            padded = _pad_whole(group, targets, plain) if chosen.may_be_whole else None
+            arrays |= padded or _pad_group(group, values, plain)
         if chosen.ones is not None:
-            _check_ones(chosen.ones, lists[chosen.ones], lists[chosen.groups[0].columns[0].name])
+            first = chosen.groups[0].columns[0].name
+            _check_ones(chosen.ones, values[chosen.ones], plain[chosen.ones], values[first])
         result = {}
-        for name, its in values.items():
+        for name, type_ in types:
             if name not in chosen.dropped:
-                result[name] = arrays[name] if name in arrays else its if name in lists else _stack(its)
+                its = values[name]
+                result[name] = arrays[name] if name in arrays else _stack(its) if type_ is None else its
         return result | arrays
 
-    def _choose(self, fields: tuple[tuple[str, pa.DataType], ...]) -> _Choice:
-        """Choose the columns to pad from the names and types of the sequences. The choice is stored."""
-        if fields not in self._choices:
-            self._choices[fields] = self._new_choice(pa.schema(list(fields)))
-        return self._choices[fields]
+    def _choose(self, types: tuple[tuple[str, ListType | None], ...]) -> _Choice:
+        """Choose the columns to pad from the names and types of the columns. The choice is stored."""
+        if types not in self._choices:
+            lists = [(name, arrow_type(type_)) for name, type_ in types if type_ is not None]
+            self._choices[types] = self._new_choice(pa.schema(lists))
+        return self._choices[types]
 
     def _new_choice(self, schema: pa.Schema) -> _Choice:
         names = list_names(schema)
         # A batch has few rows, so its lengths decide nothing: companions are found by their names.
         same = FirstRows({name: np.ones(1, dtype=np.int64) for name in names}, {})
         found = choose_together(schema, self._columns, self._spec, self._mask, same, ones=ONES in names)
-        groups = [ColumnGroup(self._resolve(schema, found.columns, self._spec), self._spec, found.mask)]
+        groups = [ColumnGroup(choose_columns(schema, found.columns, self._spec), self._spec, found.mask)]
         for column, alone, mask in own_groups(schema, self._columns, self._spec, self._mask):
-            groups.append(ColumnGroup(self._resolve(schema, [column], alone), alone, mask))
+            groups.append(ColumnGroup(choose_columns(schema, [column], alone), alone, mask))
         columns = [column for group in groups for column in group.columns]
         check_made(schema, groups[0].columns, found.mask)
         check_names(schema, columns, found.mask, found.replaced)
-        return _Choice(groups, found.ones, found.dropped)
-
-    def _resolve(self, schema: pa.Schema, columns: Sequence[Column], spec: PadSpec) -> list[PadColumn]:
-        """Return the columns to pad, and find the dtype of each column."""
-        resolved = choose_columns(schema, columns, spec)
-        return [
-            replace(new, dtype=self._int_dtype)
-            if new.dtype == DEFAULT_DTYPE and asked_dtype(old, spec) is None
-            else new
-            for old, new in zip(columns, resolved, strict=True)
+        targets = [
+            [(column.name, np.dtype(column.numpy_dtype), column.value) for column in group.columns]
+            for group in groups
         ]
-
-
-def _list_type(values: Sequence[Any]) -> pa.DataType | None:
-    """Return the Arrow type of a column of sequences, from the first row with tokens; else None."""
-    first = values[0] if _has_tokens(values[0]) else next(filter(_has_tokens, values), values[0])
-    if isinstance(first, (str, bytes, Mapping)) or not hasattr(first, "__len__"):
-        return None
-    if hasattr(first, "dtype"):
-        array = np.asarray(first)
-        if array.ndim == 0:
-            return None
-        kind = {"i": "int", "u": "int", "f": "float", "b": "bool"}.get(array.dtype.kind, "string")
-        type_ = pa.from_numpy_dtype(array.dtype) if kind == "float" else _TYPES[kind]
-        return pa.list_(type_) if array.ndim == 1 else pa.list_(pa.list_(type_))
-    if not len(first):
-        return pa.list_(pa.null())
-    inner = _list_type([first[0]])
-    return pa.list_(_TYPES[_kind(first[0])] if inner is None else inner)
-
-
-def _has_tokens(row: Any) -> bool:
-    if type(row) is list:
-        return bool(row)
-    return hasattr(row, "__len__") and not isinstance(row, (str, bytes, Mapping)) and len(row) > 0
-
-
-def _kind(token: Any) -> str:
-    kinds = (("bool", (bool, np.bool_)), ("string", str), ("float", (float, np.floating)))
-    return next((kind for kind, types in kinds if isinstance(token, types)), "int")
+        return _Choice(groups, found.ones, found.dropped, targets, not self._spec.end_columns)
 
 
 def _as_arrays(rows: Sequence[Any]) -> Sequence[Any]:
@@ -175,11 +151,13 @@ def _as_arrays(rows: Sequence[Any]) -> Sequence[Any]:
 
 
 def _pad_group(
-    group: ColumnGroup, lists: Mapping[str, Sequence[Any]], values: Mapping[str, Sequence[Any]]
+    group: ColumnGroup, values: Mapping[str, Sequence[Any]], plain: Mapping[str, PlainRows | None]
 ) -> dict[str, npt.NDArray[Any]]:
-    """Return the padded columns of a group, the mask and the lengths of the group, keyed by name."""
+    """Return the padded columns of a group and the columns that padding adds, keyed by name."""
     first = group.columns[0].name
-    ragged = {column.name: _flatten(lists[column.name], column) for column in group.columns}
+    ragged = {
+        column.name: _flatten(values[column.name], plain[column.name], column) for column in group.columns
+    }
     lengths = ragged[first].lengths
     for name, its in ragged.items():
         if name != first and not np.array_equal(its.lengths, lengths):
@@ -201,6 +179,27 @@ def _pad_group(
     return arrays | made_values(group.columns, group.mask, segments, ragged, real)
 
 
+def _pad_whole(
+    group: ColumnGroup,
+    targets: Sequence[tuple[str, np.dtype[Any], Any]],
+    plain: Mapping[str, PlainRows | None],
+) -> dict[str, npt.NDArray[Any]] | None:
+    """Do the same as `_pad_group` for plain rows without a table of segments, or return None."""
+    columns = [(rows, dtype, value) for name, dtype, value in targets if (rows := plain[name]) is not None]
+    if len(columns) < len(targets):
+        return None
+    whole = pad_whole_rows(columns, group.spec)
+    if whole is None:
+        return None
+    arrays = {target[0]: its for target, its in zip(targets, whole.values, strict=True)}
+    if group.mask.position_ids is None and group.mask.labels_from is None:
+        return arrays | mark_values(group.mask, whole.mask, whole.lengths)
+    sides = {"padding": group.spec.padding, "truncating": group.spec.truncating}
+    segments = plan_pad(whole.lengths, whole.mask.shape[1], **sides)
+    ragged = {name: rows.ragged() for (name, *_), (rows, *_) in zip(targets, columns, strict=True)}
+    return arrays | made_values(group.columns, group.mask, segments, ragged, whole.mask)
+
+
 def _numbers_of(values: Mapping[str, Sequence[Any]], spec: PadSpec, name: str) -> list[Any]:
     """Return the values of a column, with NumPy numbers and tensors as Python numbers."""
     if name not in values:
@@ -210,17 +209,21 @@ def _numbers_of(values: Mapping[str, Sequence[Any]], spec: PadSpec, name: str) -
 
 def _plain(value: Any) -> Any:
     """Return the Python number of a NumPy number or a tensor; return other values unchanged."""
-    return value.item() if hasattr(value, "item") else value
+    if hasattr(value, "item"):
+        return value.item()
+    return np.asarray(value).item() if hasattr(value, "__array__") else value
 
 
-def _flatten(rows: Sequence[Any], column: PadColumn) -> Ragged:
+def _flatten(rows: Sequence[Any], plain: PlainRows | None, column: PadColumn) -> Ragged:
     """Return the tokens of a column, and check that the tokens fit the dtype of the column."""
     try:
-        ragged = flatten(rows, column.kind)
-        if column.kind == "bool":
-            ragged = Ragged(ragged.values.astype(bool), ragged.starts, ragged.lengths)
+        if plain is None:
+            ragged = flatten(_as_arrays(rows), column.kind, bools=column.kind == "bool")
         else:
-            refuse_bools(rows, ragged.values)
+            ragged = plain.ragged()
+        if column.kind == "bool" and ragged.values.dtype.kind != "b":
+            refuse_other_than_bools(rows)
+            ragged = Ragged(ragged.values.astype(bool), ragged.starts, ragged.lengths)
     except DataError as error:
         named = error.reworded(f"Column {column.name!r}: {error}")
         named.column = column.name
@@ -229,8 +232,11 @@ def _flatten(rows: Sequence[Any], column: PadColumn) -> Ragged:
     return ragged
 
 
-def _check_ones(name: str, mask: Sequence[Any], tokens: Sequence[Any]) -> None:
+def _check_ones(name: str, mask: Sequence[Any], plain: PlainRows | None, tokens: Sequence[Any]) -> None:
     """Raise an error if the lengths of a mask and the tokens differ, or if the mask marks padding."""
+    if plain is not None and plain.lengths == list(map(len, tokens)) and (plain.values == 1).all():
+        return
+    mask = _as_arrays(mask)
     ones, ids = flatten(mask), list(map(len, tokens))
     if ones.lengths.tolist() != ids:
         row = next(i for i, (one, other) in enumerate(zip(ones.lengths, ids, strict=True)) if one != other)
@@ -253,6 +259,8 @@ def _check_ones(name: str, mask: Sequence[Any], tokens: Sequence[Any]) -> None:
 
 def _stack(values: Sequence[Any]) -> Any:
     """Return numbers and bools as an array of shape (rows,), and other values as a list."""
+    if set(map(type, values)) == {int}:
+        return np.array(values)
     if all(isinstance(value, (bool, np.bool_)) for value in values):
         return np.array(values, dtype=bool)
     if not all(_is_number(value) for value in values):

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from padmask.core.dtypes import integer_dtype
+from padmask.core.dtypes import integer_dtype, integer_limits
 from padmask.errors import SpecError
-from padmask.spec.pad import FLOAT_DTYPES
+from padmask.spec.pad import FLOAT_DTYPES, INTEGER_DTYPES
 
 
 def fill_value(value: Any, dtype: str, where: str, option: str = "value") -> int | float | str:
@@ -21,6 +21,9 @@ def fill_value(value: Any, dtype: str, where: str, option: str = "value") -> int
         SpecError: the value does not fit the dtype. The message starts with `where`, and the error lists
             `option` as the cause.
     """
+    if type(value) is int and dtype in INTEGER_DTYPES and _fits(value, dtype):
+        # The usual case, which small batches check again and again.
+        return value
     if dtype == "string":
         return _fill_string(value, where, option)
     number = value.item() if isinstance(value, np.generic) else value
@@ -35,12 +38,12 @@ def fill_value(value: Any, dtype: str, where: str, option: str = "value") -> int
     if isinstance(number, (int, float)) and not isinstance(number, bool):
         if dtype in FLOAT_DTYPES:
             return _fill_float(number, value, dtype, where, option)
-        limits = np.iinfo(dtype)
         if number == number and abs(number) < 2**63 and number == int(number):
-            if limits.min <= number <= limits.max:
+            if _fits(number, dtype):
                 return int(number)
+            low, high = integer_limits(dtype)
             raise SpecError(
-                f"{where}: the pad value {value} does not fit {dtype} ({limits.min} to {limits.max}). "
+                f"{where}: the pad value {value} does not fit {dtype} ({low} to {high}). "
                 f"Choose another value, or a dtype that it fits, such as {integer_dtype(int(number))}.",
                 options=[option],
             )
@@ -48,6 +51,11 @@ def fill_value(value: Any, dtype: str, where: str, option: str = "value") -> int
         f"{where}: the pad value {value!r} is not of dtype {dtype}. Choose another value or another dtype.",
         options=[option],
     )
+
+
+def _fits(number: int | float, dtype: str) -> bool:
+    low, high = integer_limits(dtype)
+    return low <= number <= high
 
 
 def _fill_string(value: Any, where: str, option: str) -> str:

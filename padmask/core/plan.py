@@ -77,8 +77,7 @@ def make_plan(spec: PadSpec, lengths: LengthStats | None = None) -> Plan:
         )
     percent = percentile_of(spec.maxlen)
     maxlen = lengths.longest if percent is None else lengths.percentile(percent)
-    multiple = spec.pad_to_multiple_of or 1
-    found = Plan(-(-maxlen // multiple) * multiple, spec.maxlen, maxlen)
+    found = Plan(spec.round_up(maxlen), spec.maxlen, maxlen)
     if found.maxlen < lengths.longest:
         spec.refuse_large_ends(found.maxlen)
     return found

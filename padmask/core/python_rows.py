@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from itertools import chain
-from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -19,21 +18,33 @@ import numpy.typing as npt
 import orjson
 
 from padmask.core.arrow_lists import Kind
+from padmask.core.plain_rows import read_arrays
 from padmask.core.plan import Positions
 from padmask.core.ragged import Ragged
 from padmask.errors import DataError, row_error
 
 
-def flatten(sequences: Sequence[Any], kind: Kind | None = None) -> Ragged:
+def flatten(sequences: Sequence[Any], kind: Kind | None = None, *, bools: bool = True) -> Ragged:
     """Flatten Python sequences or NumPy arrays of numbers, strings or vectors.
 
     Args:
         sequences: rows of tokens.
         kind: expected kind of token. If None, the kind of the first row.
+        bools: whether bools among integers count as 0 and 1.
 
     Raises:
         DataError: a row is not a sequence, or tokens have different kinds.
     """
+    ragged = _flatten(sequences, kind)
+    if not bools:
+        _refuse_bools(sequences, ragged.values)
+    return ragged
+
+
+def _flatten(sequences: Sequence[Any], kind: Kind | None) -> Ragged:
+    plain = read_arrays(sequences)
+    if plain is not None:
+        return plain.ragged()
     lengths = _row_lengths(sequences)
     _refuse_masked(sequences)
     starts = np.cumsum(lengths) - lengths
@@ -53,7 +64,7 @@ def _values(sequences: Sequence[Any], total: int, kind: Kind | None) -> tuple[np
 
     The sample token comes from the first row that is not empty. It is a float if this row contains a float.
     """
-    if set(map(type, sequences)) == {np.ndarray} or all(isinstance(row, np.ndarray) for row in sequences):
+    if all(isinstance(row, np.ndarray) for row in sequences):
         return _concatenate(sequences), None
     row = next(row for row in sequences if len(row))
     if isinstance(row[0], str):
@@ -167,14 +178,6 @@ def _objects(sequences: Sequence[Any], total: int) -> npt.NDArray[Any]:
 
 def _concatenate(sequences: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
     """Concatenate NumPy rows with the same inner shape."""
-    dtypes = set(map(attrgetter("dtype"), sequences))
-    if len(dtypes) == 1 and next(iter(dtypes)).kind in "iufb":
-        # If this fails, the code below finds the reason.
-        with suppress(ValueError):
-            joined = np.concatenate(sequences)
-            if joined.ndim == 1:
-                # The common case: one dtype, no vectors.
-                return joined
     rows = [row for row in sequences if len(row)]
     inner = rows[0].shape[1:]
     if any(row.shape[1:] != inner for row in rows):
@@ -271,7 +274,7 @@ def _shorten(number: Any) -> str:
     return str(number) if int(number).bit_length() <= 128 else f"an int of {int(number).bit_length()} bits"
 
 
-def refuse_bools(sequences: Sequence[Any], values: npt.NDArray[Any]) -> None:
+def _refuse_bools(sequences: Sequence[Any], values: npt.NDArray[Any]) -> None:
     """Raise an error for a Python bool in rows of numbers. A bool is not a token id.
 
     Bools are 0 or 1 in `values`, so the tokens are checked only if `values` contains a 0 or 1.
@@ -285,6 +288,13 @@ def refuse_bools(sequences: Sequence[Any], values: npt.NDArray[Any]) -> None:
             raise row_error(
                 row, f"Row {row}, position {position}: expected a number, not a bool. Write 0 and 1 instead."
             )
+
+
+def refuse_other_than_bools(sequences: Sequence[Any]) -> None:
+    """Raise an error for a token that is not a bool, in a column of bools."""
+    bools = (bool, np.bool_)
+    if not all(issubclass(kind, bools) for kind in set(map(type, chain.from_iterable(sequences)))):
+        _refuse_first_other(sequences, bools, "bools")
 
 
 def _may_have_bools(sequences: Sequence[Any]) -> bool:

@@ -22,7 +22,7 @@ from padmask.core.arrow_lists import (
     without_wrappers,
 )
 from padmask.core.dialects import describe_fault, read_flags
-from padmask.core.dtypes import suggest_dtype
+from padmask.core.dtypes import integer_limits, integers_fit, suggest_dtype
 from padmask.core.plan import Positions
 from padmask.errors import Fault
 from padmask.spec.mask import TRUE_AT_TOKENS, Dialect
@@ -47,11 +47,6 @@ class Ragged:
     starts: Positions
     lengths: Positions
     first: Any = None
-
-    @property
-    def kind(self) -> str:
-        """One-letter NumPy kind of `first`, or of `values` if `first` is None."""
-        return self.values.dtype.kind if self.first is None else np.asarray(self.first).dtype.kind
 
     def select(self, rows: Flags | npt.NDArray[np.int64] | slice) -> Ragged:
         """Return the selected rows. They share `values` with this object."""
@@ -184,21 +179,18 @@ def _misfits(values: npt.NDArray[Any], target: np.dtype[Any], rounds: bool) -> F
     """Return flags of the numbers that a cast to `target` does not merely round; None if there are none."""
     if (values.dtype.kind == "f") == (target.kind == "f") and np.can_cast(values.dtype, target):
         return None
-    low, high = values.min(), values.max()
     if target.kind in "iu":
-        limits = np.iinfo(target)
+        least, most = integer_limits(target)
         if values.dtype.kind in "iu":
-            if int(low) >= limits.min and int(high) <= limits.max:
-                return None
-            return (values < limits.min) | (values > limits.max)
+            return None if integers_fit(values, target) else (values < least) | (values > most)
         # Above 2**53, several integers have the same float64. The bounds are float64, because a narrower
         # dtype could round a bound up to a number that does not fit, or to infinity.
-        lowest, highest = np.float64(limits.min), np.float64(min(limits.max, 2**53))
+        lowest, highest = np.float64(least), np.float64(min(most, 2**53))
         with np.errstate(invalid="ignore"):
             flagged = ~((values == np.floor(values)) & (values >= lowest) & (values <= highest))
     elif values.dtype.kind in "iu":
         exact = 1 << (np.finfo(target).nmant + 1)
-        if -exact <= int(low) and int(high) <= exact:
+        if -exact <= int(values.min()) and int(values.max()) <= exact:
             return None
         with np.errstate(invalid="ignore"):
             flagged = values.astype(target).astype(object) != values.astype(object)

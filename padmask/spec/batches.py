@@ -76,9 +76,8 @@ class BatchSpec:
             SpecError: no row fits in a batch, `maxlen` is 0, or `other` is set.
         """
         if not self.widest(multiple):
-            parts = [f"{self.multiple} rows"] * (self.multiple > 1) + [f"{multiple} positions"] * bool(
-                multiple
-            )
+            parts = [f"{self.multiple} rows"] * (self.multiple > 1)
+            parts += [f"{multiple} positions"] * bool(multiple)
             options = ["batch_multiple"] * (self.multiple > 1) + ["pad_to_multiple_of"] * bool(multiple)
             raise SpecError(
                 f"A batch of {self.tokens:,} positions cannot have multiples of {' and of '.join(parts)}. "
@@ -86,14 +85,12 @@ class BatchSpec:
                 options=["batch_tokens", *options],
             )
         if other:
-            nouns = {"buckets": "`buckets`", "own_lengths": "`own_lengths`"}
             reasons = {
                 "buckets": "sets the length of the rows in each file",
                 "own_lengths": "sets a length of its own for a column",
             }
             raise SpecError(
-                f"Each batch has a length of its own, and {nouns[other]} {reasons[other]}. Remove one of the "
-                "two.",
+                f"Each batch has a length of its own, and `{other}` {reasons[other]}. Remove one of the two.",
                 options=["batch_tokens", other],
             )
         if maxlen == 0:

@@ -84,7 +84,7 @@ class PadSpec:
         batches: how to divide the rows into batches of a token budget, each with a maxlen of its own.
         packing: how to pack several rows into one output row. If None, rows are not packed.
         source_row: whether buckets and batches have a column `source_row` with the number of the source row.
-        int_dtype: dtype of integer columns of tables for which neither `dtype` nor the column sets a dtype.
+        int_dtype: dtype of integers for which neither `dtype` nor a column sets a dtype.
         label_value: pad value of the columns `labels` and `label_ids`, if the column sets no value. If None,
             -100 for labels that are padded by default, and `value` for labels that are requested by name.
 
@@ -171,7 +171,7 @@ class PadSpec:
         if multiple and maxlen % multiple:
             raise SpecError(
                 f"`maxlen` {maxlen} is not a multiple of `pad_to_multiple_of` {multiple}. "
-                f"Use {-(-maxlen // multiple) * multiple}, or remove one of the two.",
+                f"Use {self.round_up(maxlen)}, or remove one of the two.",
                 options=["maxlen", "pad_to_multiple_of"],
             )
 
@@ -193,6 +193,11 @@ class PadSpec:
     def with_maxlen(self, maxlen: int | str) -> PadSpec:
         """Return the same options with another maxlen, for a column that has its own maxlen."""
         return replace(self, maxlen=maxlen, own_lengths=())
+
+    def round_up(self, maxlen: int) -> int:
+        """Return a length rounded up to a multiple of `pad_to_multiple_of`."""
+        multiple = self.pad_to_multiple_of or 1
+        return -(-maxlen // multiple) * multiple
 
     @property
     def end_columns(self) -> tuple[str, ...]:
@@ -253,6 +258,11 @@ class RowPolicy:
     on_error: Literal["fail", "skip"] = "fail"
 
     def __post_init__(self) -> None:
+        if str(self.overlong) == "window":
+            raise SpecError(
+                "`overlong` cannot be 'window'. To split long rows, use PadSpec(windows=WindowSpec(...)).",
+                options=["overlong"],
+            )
         one_of("overlong", self.overlong, ("truncate", "drop", "error"))
         one_of("empty_rows", self.empty_rows, ("keep", "drop", "error"))
         one_of("on_error", self.on_error, ("fail", "skip"))

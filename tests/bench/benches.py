@@ -17,6 +17,8 @@ from targets import JSON_LINES, PARQUET, TARGETS, Target, verdict
 # Short runs are repeated more often.
 SHORT_REPEAT = 4
 IN_MEMORY = ("keras", "torch", "tensorflow", "copy")
+SMALL = ("loop", "transformers")
+SMALL_TURNS = 20
 VERIFIED_ROWS = 2_000
 
 
@@ -56,8 +58,8 @@ class Result:
         return [
             self.job,
             self.against,
-            f"{pair.ours.wall:.3f}",
-            f"{pair.theirs.wall:.3f}",
+            _seconds(pair.ours.wall),
+            _seconds(pair.theirs.wall),
             f"{pair.wall_ratio:.2f}",
             verdict(pair.wall_ratio, target.wall),
             f"{pair.cpu_ratio:.2f}",
@@ -65,6 +67,10 @@ class Result:
             mebibytes(peaks),
             mebibytes(self.sizes),
         ]
+
+
+def _seconds(wall: float) -> str:
+    return f"{wall:.3f}" if wall >= 0.01 else f"{wall:.6f}"
 
 
 COLUMNS = [
@@ -122,12 +128,23 @@ def _present(job: str, suffix: str) -> Iterator[str]:
 def bench_memory(_: Path, load: Load) -> Iterator[Result]:
     """Run `pad_sequences` and `pad` against each peer, in a separate process for each peer."""
     for peer in IN_MEMORY:
-        found = answer(python("memory.py", peer, load.data, load.rows, SHORT_REPEAT * load.repeat))
-        if found["missing"]:
-            _skipped("in memory", peer, found["missing"])
-        for one in found["results"]:
-            pair = one["pair"] | {side: Cost(**one["pair"][side]) for side in ("ours", "theirs")}
-            yield Result(one["job"], one["against"], Pair(**pair))
+        yield from _results(peer, python("memory.py", peer, load.data, load.rows, SHORT_REPEAT * load.repeat))
+
+
+def bench_small(_: Path, load: Load) -> Iterator[Result]:
+    """Run `Collator` and `pad` on 32 rows."""
+    for peer in SMALL:
+        yield from _results(peer, python("small.py", peer, SMALL_TURNS * load.repeat))
+
+
+def _results(peer: str, command: list[str]) -> Iterator[Result]:
+    """Run a module that prints its results as JSON."""
+    found = answer(command)
+    if found["missing"]:
+        _skipped("in memory", peer, found["missing"])
+    for one in found["results"]:
+        pair = one["pair"] | {side: Cost(**one["pair"][side]) for side in ("ours", "theirs")}
+        yield Result(one["job"], one["against"], Pair(**pair))
 
 
 def bench_startup(folder: Path, load: Load) -> Iterator[Result]:
@@ -165,5 +182,5 @@ def _skipped(job: str, against: str, reason: str) -> None:
 
 # Benches that depend on the number of rows, and benches that run once.
 SIZED = {"jsonl": bench_jsonl, "parquet": bench_parquet, "memory": bench_memory}
-ONCE = {"startup": bench_startup, "verify": bench_verify}
+ONCE = {"small": bench_small, "startup": bench_startup, "verify": bench_verify}
 BENCHES = SIZED | ONCE

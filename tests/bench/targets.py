@@ -33,6 +33,20 @@ TARGETS = {
     ("`pad_sequences`, NumPy rows", "Keras"): Target(wall=0.3),
     ("`pad` with its mask, Arrow rows", "Keras, NumPy rows, no mask"): Target(wall=0.12),
     ("`pad` with its mask, Arrow rows", "a copy of the result"): Target(wall=2.0),
+    # The loops check nothing.
+    ("`Collator`, lists, mean 70", "NumPy loop"): Target(wall=1.2),
+    ("`Collator`, lists, mean 700", "NumPy loop"): Target(wall=1.2),
+    ("`Collator`, arrays, mean 70", "NumPy loop"): Target(wall=1.2),
+    ("`Collator`, arrays, mean 700", "NumPy loop"): Target(wall=1.2),
+    **{
+        (f"`Collator`, {kind} of ids, mean {mean}", "`DataCollatorWithPadding`"): Target(wall=0.02)
+        for kind in ("lists", "arrays")
+        for mean in (70, 700)
+    },
+    ("`pad`, lists, mean 70", "NumPy loop"): Target(wall=1.2),
+    ("`pad`, lists, mean 700", "NumPy loop"): Target(wall=1.2),
+    ("`pad`, arrays, mean 70", "NumPy loop"): Target(wall=1.0),
+    ("`pad`, arrays, mean 700", "NumPy loop"): Target(wall=1.0),
     ("`padmask --version`", "`python -c 'import click'`"): Target(wall=1.5),
     ("`padmask pad` on 10 rows", "`python -c 'import numpy, pyarrow'`"): Target(wall=1.5),
     ("`padmask verify` on 2,000 rows", "`python -c 'import tensorflow'`"): Target(wall=2.5),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from oracle import pad_lists
 from raised import raises_error
 
-from padmask import PadSpec, SpecError, pad, pad_sequences
+from padmask import BatchSpec, MaskSpec, PadSpec, SpecError, pad, pad_sequences
 from padmask.core import arrays as sequences
 from padmask.errors import DataError
 
@@ -122,9 +122,9 @@ def test_pad_value_must_fit(value, facts):
 
 def test_two_threads_pad_alike(monkeypatch):
     rows = [np.arange(length) for length in range(1, 400)]
-    alone = pad(rows, threads=1)
+    alone = pad(rows, maxlen=300, threads=1)
     monkeypatch.setattr(sequences, "VALUES_FOR_TWO_THREADS", 0)
-    together = pad(rows, threads=2)
+    together = pad(rows, maxlen=300, threads=2)
     assert (alone.values == together.values).all()
     assert (alone.mask == together.mask).all()
 
@@ -279,3 +279,27 @@ def test_dict_of_columns_is_padded():
     assert batch["labels"].tolist() == [[5, 6, -100], [7, -100, -100]]
     assert batch["mask"].tolist() == [[True, True, False], [True, False, False]]
     assert batch["name"] == ["a", "b"]
+
+
+def test_dict_takes_columns_and_mask():
+    columns = {"ids": [[1, 2], [3]], "other": [[1], [2]]}
+    batch = pad(columns, columns=["ids"], mask=MaskSpec(polarity="padding"))
+    assert batch["mask"].tolist() == [[False, False], [False, True]]
+    assert batch["other"] == [[1], [2]]
+    with pytest.raises(SpecError) as caught:
+        pad([[1]], mask=MaskSpec())
+    assert caught.value.options == ("columns", "mask")
+
+
+def test_int_dtype():
+    assert pad([[1], [2, 3]], int_dtype="int64").values.dtype == "int64"
+    assert pad([[0.5]], int_dtype="int64").values.dtype == "float32"
+
+
+@pytest.mark.parametrize(
+    "options", [{"buckets": 2}, {"batches": BatchSpec(tokens=8)}], ids=["buckets", "batches"]
+)
+def test_options_for_files(options):
+    with pytest.raises(SpecError) as caught:
+        pad([[1]], **options)
+    assert caught.value.options == tuple(options)

@@ -110,6 +110,11 @@ def test_other_specs_refuse_nonsense(wrong):
         wrong()
 
 
+def test_windows_are_part_of_pad_spec():
+    with raises_error(SpecError, "WindowSpec", option="overlong"):
+        RowPolicy(overlong="window")
+
+
 @pytest.mark.parametrize(
     "names",
     [

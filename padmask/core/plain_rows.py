@@ -1,0 +1,124 @@
+"""Read plain rows: lists of ints, or one-dimensional NumPy arrays of one dtype.
+
+These are the usual rows in memory. They are read without a look at single tokens in Python, so a small batch
+costs little.
+"""
+
+from __future__ import annotations
+
+import marshal
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from padmask.core.ragged import Ragged
+
+# An int32 in marshal's format: one byte for the type, then the number. A list is written like an int, with
+# its length as the number, before its elements.
+_RECORD = np.dtype({"names": ["type", "number"], "formats": ["u1", "<i4"], "offsets": [0, 1], "itemsize": 5})
+_INT, _LIST = b"i", b"["
+
+# Version 2 of the format has no references to earlier objects.
+_VERSION = 2
+
+# Number of rows to read at a time. The records of these rows usually fit in the processor's cache.
+_BLOCK_ROWS = 1 << 10
+
+
+class PlainRows(NamedTuple):
+    """Rows of ints, floats or bools of one type, with at least one token.
+
+    Args:
+        values: the tokens of all rows in order: shape (tokens,).
+        lengths: number of tokens of each row.
+    """
+
+    values: npt.NDArray[Any]
+    lengths: list[int]
+
+    @property
+    def first(self) -> None:
+        """None, as in `Ragged`: the dtype of `values` is that of the tokens."""
+        return None
+
+    def ragged(self) -> Ragged:
+        """Return the same rows with the start of each row."""
+        lengths = np.array(self.lengths, dtype=np.int64)
+        return Ragged(self.values, np.cumsum(lengths) - lengths, lengths)
+
+
+def read_plain_rows(rows: Sequence[Any]) -> PlainRows | None:
+    """Read rows if all rows are lists of ints of at most 32 bits, or arrays of one dtype; else return None.
+
+    >>> read_plain_rows([[7, 8], [], [9]])
+    PlainRows(values=array([7, 8, 9], dtype=int32), lengths=[2, 0, 1])
+    >>> read_plain_rows([[7, True]]), read_plain_rows([[7, 0.5]]), read_plain_rows([[7], None])
+    (None, None, None)
+
+    No token of the result is null, and a bool is never read as an int.
+    """
+    kinds = set(map(type, rows))
+    if kinds == {np.ndarray}:
+        return _read_arrays(rows)
+    return _read_lists(list(rows)) if kinds == {list} else None
+
+
+def read_arrays(rows: Sequence[Any]) -> PlainRows | None:
+    """Read rows if all rows are one-dimensional arrays of one dtype of numbers or bools; else return None.
+
+    >>> read_arrays([np.array([7, 8]), np.array([9])]).values
+    array([7, 8, 9])
+    >>> read_arrays([np.array([7, 8]), np.array([0.5])]), read_arrays([[7, 8]])
+    (None, None)
+    """
+    return _read_arrays(rows) if set(map(type, rows)) == {np.ndarray} else None
+
+
+def _read_arrays(rows: Sequence[Any]) -> PlainRows | None:
+    dtype = rows[0].dtype
+    if dtype.kind not in "iufb" or not dtype.isnative:
+        return None
+    try:
+        # "no" refuses rows of another dtype.
+        values = np.concatenate(rows, dtype=dtype, casting="no")
+    except (TypeError, ValueError):
+        return None
+    return PlainRows(values, list(map(len, rows))) if values.ndim == 1 and values.size else None
+
+
+def _read_lists(rows: list[Any]) -> PlainRows | None:
+    lengths = list(map(len, rows))
+    first = next(filter(None, rows), None)
+    # Without this check, long lists of strings or floats would be serialized in vain.
+    if first is None or type(first[0]) is not int:
+        return None
+    if len(rows) <= _BLOCK_ROWS:
+        values = _read_ints(rows, lengths)
+        return None if values is None else PlainRows(values, lengths)
+    parts = []
+    for start in range(0, len(rows), _BLOCK_ROWS):
+        block = slice(start, start + _BLOCK_ROWS)
+        part = _read_ints(rows[block], lengths[block])
+        if part is None:
+            return None
+        parts.append(part)
+    return PlainRows(np.concatenate(parts), lengths)
+
+
+def _read_ints(rows: list[Any], lengths: list[int]) -> npt.NDArray[Any] | None:
+    """Return the tokens of lists; None if a token is not an int, or needs more than 32 bits.
+
+    All records have the same size as long as only lists and such ints were written. So the first token of
+    another type starts where a record starts, and its type is compared with that of an int.
+    """
+    with suppress(ValueError):
+        records = np.frombuffer(marshal.dumps(rows, _VERSION), dtype=_RECORD)
+        types = records["type"]
+        expected = _LIST + _LIST + _LIST.join([_INT * length for length in lengths])
+        if types.tobytes() == expected:
+            numbers: npt.NDArray[Any] = records["number"][types == _INT[0]]
+            return numbers
+    return None

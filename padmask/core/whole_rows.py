@@ -1,0 +1,79 @@
+"""Pad plain rows, none of which is longer than maxlen.
+
+Such rows need no table of segments. For few rows, the tables and their checks would take longer than the
+padding itself. For many rows, writing the tokens in order takes less time than gathering windows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from padmask.core.dtypes import integers_fit
+from padmask.core.kernel import fill_mask
+from padmask.core.masks import Mask, mask_of_rows
+from padmask.core.plain_rows import PlainRows
+from padmask.spec.pad import PadSpec
+
+
+class WholeRows(NamedTuple):
+    """Padded columns of the same lengths.
+
+    Args:
+        values: padded values of each column: shape (rows, maxlen).
+        mask: mask of all columns: bool, shape (rows, maxlen).
+        lengths: number of tokens in each row: int64, shape (rows,).
+    """
+
+    values: list[npt.NDArray[Any]]
+    mask: Mask
+    lengths: npt.NDArray[np.int64]
+
+
+def pad_whole_rows(
+    columns: Sequence[tuple[PlainRows, np.dtype[Any], Any]], spec: PadSpec
+) -> WholeRows | None:
+    """Pad columns together if this function can; else return None.
+
+    >>> rows = PlainRows(np.array([7, 8, 9]), [2, 1])
+    >>> pad_whole_rows([(rows, np.dtype("int32"), 0)], PadSpec()).values
+    [array([[7, 8],
+           [9, 0]], dtype=int32)]
+    >>> pad_whole_rows([(rows, np.dtype("int32"), 0)], PadSpec(maxlen=1))
+
+    Args:
+        columns: rows, dtype and pad value of each column. There is at least one column, and the pad values
+            fit the dtypes.
+        spec: how to pad.
+
+    Returns:
+        The padded columns. None if a row would be truncated, the columns have different lengths, or a value
+        may not fit the dtype.
+    """
+    lengths = columns[0][0].lengths
+    longest = max(lengths)
+    maxlen = spec.maxlen
+    if isinstance(maxlen, str):
+        if maxlen != "longest":
+            return None
+        maxlen = spec.round_up(longest)
+    if maxlen < longest:
+        return None
+    for rows, dtype, _ in columns:
+        if rows.lengths != lengths or not _fits(rows.values, dtype):
+            return None
+    kept = np.array(lengths)
+    mask = mask_of_rows(kept, maxlen, spec.padding)
+    return WholeRows(
+        [fill_mask(mask, rows.values, value, dtype) for rows, dtype, value in columns], mask, kept
+    )
+
+
+def _fits(values: npt.NDArray[Any], dtype: np.dtype[Any]) -> bool:
+    """Return whether all values certainly fit a dtype."""
+    if values.dtype == dtype:
+        return True
+    return values.dtype.kind in "iu" and dtype.kind in "iu" and integers_fit(values, dtype)
