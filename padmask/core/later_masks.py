@@ -31,7 +31,7 @@ def watched_masks(
 
     >>> rows = FirstRows.of([pa.record_batch({"ids": [[7]], "mask": [[1]], "padding_mask": [[1, 0]]})])
     >>> watched_masks(pa.schema([]), rows, MaskSpec(), ["ids"])
-    ('mask', 'attention_mask')
+    ('mask', 'attention_mask', 'key_padding_mask', 'src_key_padding_mask')
 
     Args:
         schema: columns of the input, with metadata.

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from padmask.core.columns import IGNORED_LABEL, PadColumn, is_label
+from padmask.core.end_tokens import check_end_token
 from padmask.core.keep_ends import Ends, check_end_columns, join_pieces
 from padmask.core.masks import Mask, fill_runs
 from padmask.core.plan import Positions, Segments
@@ -130,9 +131,11 @@ def check_cuts(schema: pa.Schema, columns: Sequence[PadColumn], spec: PadSpec, m
     Raises:
         SpecError: a column that says how many tokens to keep is missing or has the wrong type; or the input
             or the mask has the name of a column that windows add; or only new tokens should keep their
-            labels, but no column contains labels.
+            labels, but no column contains labels; or the end token cannot be added.
     """
     check_end_columns(schema, spec)
+    if spec.packing is not None and spec.packing.eos is not None:
+        check_end_token(columns, spec.packing.eos)
     if (
         spec.windows is not None
         and spec.windows.labels == "new"
