@@ -126,7 +126,7 @@ def pack_blocks(all_rows: Iterable[Any], job: Job, plan: Plan) -> Iterator[PackB
 
 
 def _with_end_tokens(rows: Rows, job: Job) -> tuple[Rows, Positions]:
-    """Add the end token to the rows that lack it. Return all rows, and the numbers of these rows."""
+    """Add the end token to the rows that lack it. Return all rows, and the numbers of the changed rows."""
     token = None if job.spec.packing is None else job.spec.packing.eos
     if token is None:
         return rows, np.zeros(0, np.int64)

@@ -1,4 +1,4 @@
-"""Collect rows to sort windows: consecutive rows that are sorted and divided into batches together.
+"""Divide the input rows into sort windows: consecutive rows that are sorted, or packed, together.
 
 Only the lengths of the rows determine where a sort window ends. Therefore the batches do not depend on the
 threads, the format or the number of rows that are read at a time.
@@ -26,7 +26,7 @@ from padmask.stream.rows import Rows
 
 
 class SortWindows:
-    """Collects rows, and returns each complete window. The windows have no counts and no refused rows.
+    """Collects rows, and returns complete sort windows. These have no counts and no refused rows.
 
     Args:
         job: columns and options of the run, with batches or packing.
@@ -50,7 +50,7 @@ class SortWindows:
                 int(np.searchsorted(its, limit, "right"))
                 for its, limit in zip(ends, self._limits, strict=True)
             )
-            # A single row that exceeds a limit is a sort window.
+            # A row that alone exceeds a limit is a sort window.
             rows = rows or int(not self._held)
             if rows:
                 self._held.append(copy_rows(part, np.arange(start, start + rows), self._job))

@@ -217,7 +217,7 @@ class Audit:
         self._late |= set(names)
 
     def join(self, later: Audit) -> None:
-        """Add the findings of another audit of the same columns, which checked later raw rows.
+        """Add the findings of an audit of the raw rows that follow the rows of this audit.
 
         >>> audits = [Audit([AuditColumn("ids", value=0)]) for _ in range(2)]
         >>> for number, audit in enumerate(audits):
