@@ -308,7 +308,7 @@ def _place_sequences(lengths: Ragged, align: int) -> Segments:
 
     Args:
         lengths: lengths of the sequences of each row.
-        align: each sequence starts at a multiple of this position.
+        align: each sequence starts at a position that is a multiple of this number.
     """
     counts = lengths.lengths
     rows = np.repeat(np.arange(len(counts)), counts)
