@@ -71,6 +71,7 @@ class InspectedRows:
         ends: lengths of the rows that have the shared token at the truncated end.
         width: number of positions in a row of padded input; None for raw input.
         padding: side of the padding of padded input; None if it is unknown.
+        places: number of positions in all rows of padded input; 0 for raw input.
     """
 
     stats: LengthStats
@@ -80,6 +81,7 @@ class InspectedRows:
     ends: LengthStats = field(default_factory=LengthStats)
     width: int | None = None
     padding: Side | None = None
+    places: int = 0
 
     def __add__(self, later: InspectedRows) -> InspectedRows:
         before = self.stats.rows
@@ -100,7 +102,7 @@ def inspect_rows(
 ) -> InspectedRows:
     """Read a dataset, check its rows against the rules, and sample the rows to show."""
     job, lengths, audits = request.job, LengthCounter(), open_audits(request.job)
-    column, width, padding = job.pad.columns[0].name, None, None
+    column, width, padding, places = job.pad.columns[0].name, None, None, 0
     # The first rows of padded input show the padding, so the shared tokens are found in the real tokens.
     shared = job.pad.beside.shared if job.padding is None else None
     counter = EndCounter(job.pad.spec.truncating, shared)
@@ -113,9 +115,10 @@ def inspect_rows(
             counter.add(batch.tokens[column])
             # Buckets have several widths.
             width, padding = batch.width if width in (None, batch.width) else 0, batch.padding
+            places += batch.places
             sampler.take(batch.lengths, batch.row_at, lengths.rows)
             lengths.add(batch.lengths)
-    return InspectedRows(lengths.stats(), audits, sampler.kept[0], *counter.found(), width, padding)
+    return InspectedRows(lengths.stats(), audits, sampler.kept[0], *counter.found(), width, padding, places)
 
 
 def _pick_shown(show: ShowSpec) -> Pick:

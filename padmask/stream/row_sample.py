@@ -52,6 +52,7 @@ class BatchRows:
             padding is not at one end.
         width: number of positions in a padded row; None for raw rows.
         padding: side of the padding of most rows; None for raw rows, and if no row shows the side.
+        places: number of positions in all padded rows together; 0 for raw rows.
     """
 
     lengths: Lengths
@@ -59,6 +60,7 @@ class BatchRows:
     tokens: Mapping[str, Ragged] = field(default_factory=dict)
     width: int | None = None
     padding: Side | None = None
+    places: int = 0
 
 
 def copy_row(number: int, columns: Mapping[str, Ragged], place: int, mask: Ragged | None = None) -> Row:

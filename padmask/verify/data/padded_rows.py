@@ -115,6 +115,7 @@ class PaddedRowAudit:
             {self._first: _real_tokens(values[self._first], mask, lengths, seen)},
             width,
             self._side,
+            int(places[known].sum()),
         )
         return CheckedRows(found, fits)
 
