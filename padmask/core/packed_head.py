@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from padmask.core.arrow_lists import is_list, list_lengths
+from padmask.core.arrow_lists import Flags, is_list, list_lengths
 from padmask.core.columns import COMPANIONS
 from padmask.core.first_rows import FIRST_ROWS
 from padmask.core.plan import Positions
@@ -42,39 +43,37 @@ class PackedHead:
 
     @classmethod
     def of(cls, sequences: Sequence[object], lengths: Mapping[str, Sequence[int]]) -> PackedHead | None:
-        """Return the lengths of rows. Return None if a value is not a list of lengths, or there is no token.
+        """Return the lengths of rows. Return None if they are not lists of lengths, or have no token.
 
         Args:
-            sequences: lengths of the sequences in each row, as read. Null rows are left out.
+            sequences: lengths of the sequences in each row, as read. Bad rows are left out. At most half of
+                the rows may be bad.
             lengths: lengths of the values in each row, keyed by column name.
         """
-        known = np.array([row is not None for row in sequences], dtype=bool)
-        rows = [row for row in sequences if row is not None]
-        lists = [row for row in rows if isinstance(row, list)]
-        if len(lists) < len(rows) or not all(type(n) is int and n >= 0 for row in lists for n in row):
+        valid = np.array(list(map(_are_lengths, sequences)), dtype=bool)
+        lists: list[Any] = [row for row, fine in zip(sequences, valid.tolist(), strict=True) if fine]
+        if not _most(valid) or not any(map(sum, lists)):
             return None
-        if not any(map(sum, lists)):
-            return None
-        arrays = {name: np.array(values, dtype=np.int64)[known] for name, values in lengths.items()}
+        arrays = {name: np.array(values, dtype=np.int64)[valid] for name, values in lengths.items()}
         return cls(np.array(list(map(sum, lists))), np.array(list(map(len, lists))), arrays)
 
     def are_packed(self, name: str) -> bool:
-        """Return whether each row of a column may have one value for each position."""
+        """Return whether most rows of a column have as many values as the sequences have tokens, or more."""
         lengths = self.lengths[name]
-        known = lengths != ABSENT
-        if not known.any() or (lengths < self.totals)[known].any():
+        if not _most((lengths >= self.totals)[lengths != ABSENT]):
             return False
-        return name in COMPANIONS or name in USUAL_TOKENS or not self.are_fields(name)
+        is_field = bool(((lengths == self.sizes) | (lengths == ABSENT)).all())
+        return name in COMPANIONS or name in USUAL_TOKENS or not is_field
 
     def are_fields(self, name: str) -> bool:
-        """Return whether each row of a column has one value for each sequence."""
+        """Return whether most rows of a column have one value for each sequence."""
         lengths = self.lengths[name]
-        return bool(((lengths == self.sizes) | (lengths == ABSENT)).all())
+        return _most((lengths == self.sizes)[lengths != ABSENT])
 
     def are_alike(self, one: str, other: str) -> bool:
-        """Return whether two columns have the same length in each row."""
+        """Return whether two columns have the same length in most rows."""
         ones, others = self.lengths[one], self.lengths[other]
-        return bool(((ones == others) | (ones == ABSENT) | (others == ABSENT)).all())
+        return _most((ones == others)[(ones != ABSENT) & (others != ABSENT)])
 
     @classmethod
     def of_table(cls, batches: Iterable[pa.RecordBatch]) -> PackedHead | None:
@@ -89,6 +88,18 @@ class PackedHead:
             if len(sequences) >= FIRST_ROWS:
                 break
         return cls.of(sequences, lengths)
+
+
+def _are_lengths(row: object) -> bool:
+    return isinstance(row, list) and all(type(length) is int and length >= 0 for length in row)
+
+
+def _most(flags: Flags) -> bool:
+    """Return whether at least half of the rows, and at least one row, have a property.
+
+    A few bad rows do not change how the other rows are read. They are reported later.
+    """
+    return bool(flags.any()) and 2 * int(flags.sum()) >= len(flags)
 
 
 def value_lengths(column: pa.Array) -> list[int]:

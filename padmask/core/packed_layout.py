@@ -91,7 +91,7 @@ def find_packing(
     """Return the layout of packed rows; None if the rows are not packed.
 
     The metadata decide, and without metadata the first rows: rows are packed if the sums of `seq_lengths` are
-    at most the lengths of a list column.
+    at most the lengths of a list column in most rows.
 
     >>> lists = pa.list_(pa.int64())
     >>> schema = pa.schema([("input_ids", lists), ("seq_lengths", lists)])
@@ -239,7 +239,7 @@ def _separators(head: PackedHead, packed: Collection[str]) -> list[str]:
 
 
 def _are_counts(head: PackedHead, name: str, more: int) -> bool:
-    return bool((head.lengths[name] == head.sizes + more).all())
+    return bool((head.lengths[name] == head.sizes + more).any())
 
 
 def refuse_packed(

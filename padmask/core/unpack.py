@@ -79,7 +79,7 @@ def read_packed(  # noqa: C901 - one check after another
         The sequences, the faults, and the source rows of bad rows, as far as they are known: int64.
     """
     rows = batch.num_rows
-    faults = {fault.row: fault for fault in found}
+    faults = {fault.row: fault for fault in reversed([*found])}
 
     def blame(flags: Flags, reason: str | Callable[[int], str], name: str, option: str = "columns") -> None:
         for row in np.flatnonzero(flags).tolist():

@@ -59,8 +59,9 @@ def unpad_table(table: pa.Table, columns: Columns = None, spec: UnpadSpec | None
         spec: how the input marks its padding. Default: `UnpadSpec()`.
 
     Returns:
-        A table with the same rows. Each unpadded column is a `list` of the real tokens, in the dtype of the
-        padded column. The table has no mask and no length column, unless `spec.keep_mask` is True.
+        A table with the same rows; for packed rows, a table with the rows that were packed. Each unpadded
+        column is a `list` of the real tokens, in the dtype of the padded column. The table has no mask
+        and no length column, unless `spec.keep_mask` is True.
 
     Raises:
         SpecError: a column is missing, or no column marks the padding.

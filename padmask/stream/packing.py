@@ -45,6 +45,17 @@ def find_dataset_packing(
     return find_packing(schemas, names, partial(_read_head, dataset), mask, dialect)
 
 
+def not_packed_notes(dataset: Dataset) -> tuple[str, ...]:
+    """Return a note if input that is not packed has a column with the name and type of sequence lengths."""
+    if not has_integer_lists(dataset.schema(), SEQUENCE_LENGTHS):
+        return ()
+    note = (
+        f"the rows are not unpacked, because the sums of {SEQUENCE_LENGTHS!r} do not fit in the lengths of "
+        "their columns"
+    )
+    return (note,)
+
+
 def _read_head(dataset: Dataset) -> PackedHead | None:
     """Return the lengths in the first rows; None if the rows are not packed."""
     schema = dataset.schema()

@@ -30,7 +30,7 @@ from padmask.stream.ledger import Ledger, UnpadResult
 from padmask.stream.overlap import ordered_map
 from padmask.stream.run import GROUP_POSITIONS, RowSink, Run, open_sink
 from padmask.stream.sorted_rows import KeyedRows, RowSorter
-from padmask.stream.unpack_order import add_joined, are_whole, join_sequences, whole_rows
+from padmask.stream.unpack_order import are_whole, count_joined, join_sequences, whole_rows
 from padmask.stream.unpack_rows import Unpacker
 from padmask.stream.unpad_order import as_lines, collect_rows, source_ranks
 from padmask.stream.unpad_rows import EncodedRows, OnError, UnpadRows
@@ -243,4 +243,4 @@ def _unpack_in_order(
             encoded, keys = result
             sink.write(encoded, ())
             total += Ledger(rows_written=len(keys), tokens_kept=int(keys[:, 3].sum()))
-    return add_joined(ledger, total)
+    return count_joined(ledger, total)

@@ -104,7 +104,7 @@ def join_sequences(
     return join_planned(part, job, on_error, found, piece_remedy)
 
 
-def add_joined(collected: Ledger, joined: Ledger) -> Ledger:
+def count_joined(collected: Ledger, joined: Ledger) -> Ledger:
     """Return the counts of a run that first collected sequences and then joined them.
 
     Args:
