@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from padmask.core.arrays import sequence_mask as sequence_mask
     from padmask.core.kernel import Padded as Padded
     from padmask.core.masks import block_mask as block_mask
+    from padmask.core.pack_arrays import Packed as Packed
+    from padmask.core.pack_arrays import pack as pack
+    from padmask.core.pack_table import pack_table as pack_table
     from padmask.core.pad_table import pad_table as pad_table
     from padmask.core.unpad_table import unpad_table as unpad_table
     from padmask.errors import DataError as DataError
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from padmask.errors import UnreadableError as UnreadableError
     from padmask.inspect.inspect_file import inspect_file as inspect_file
     from padmask.inspect.inspection import Inspection as Inspection
+    from padmask.shards.pack_dataset import pack_dataset as pack_dataset
     from padmask.shards.pad_dataset import pad_dataset as pad_dataset
     from padmask.shards.processes import Processes as Processes
     from padmask.spec.batches import BatchSpec as BatchSpec
@@ -79,7 +83,11 @@ _MODULES = {
     "ReadOptions": "spec.files",
     "Padded": "core.kernel",
     "sequence_mask": "core.arrays",
+    "Packed": "core.pack_arrays",
+    "pack": "core.pack_arrays",
+    "pack_table": "core.pack_table",
     "pack_file": "stream.pack",
+    "pack_dataset": "shards.pack_dataset",
     "pad_file": "stream.pad",
     "pad_dataset": "shards.pad_dataset",
     "Processes": "shards.processes",

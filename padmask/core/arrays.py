@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from padmask.core.arrow_lists import Kind
-from padmask.core.columns import asked_dtype, kind_of_dtype
+from padmask.core.columns import PadColumn, asked_dtype, kind_of_dtype
 from padmask.core.kernel import Padded, pad_batch
 from padmask.core.length_stats import LengthStats
 from padmask.core.masks import Mask, make_mask
@@ -118,17 +118,14 @@ def pad(
             "`columns` and `mask` require a dict of columns. Pass {'input_ids': rows}, or remove both.",
             options=["columns", "mask"],
         )
-    _check_spec(spec)
-    asked = asked_dtype(None, spec)
-    ragged = _read_rows(sequences, None if asked is None else kind_of_dtype(asked))
-    dtype = asked or _default_dtype(ragged.values, ragged.first, spec)
-    value = fill_value(spec.value, dtype, "PadSpec")
-    if isinstance(ragged, PlainRows):
-        whole = pad_whole_rows([(ragged, _numpy_dtype(dtype), value)], spec)
+    refuse_in_memory(spec)
+    check_array_cuts(spec, RowPolicy(), "pad")
+    read, dtype, value = _read_tokens(sequences, spec)
+    if isinstance(read, PlainRows):
+        whole = pad_whole_rows([(read, _numpy_dtype(dtype), value)], spec)
         if whole is not None:
             return Padded(whole.values[0], whole.mask, whole.lengths)
-        ragged = ragged.ragged()
-    raise_first_fault(find_misfits(ragged, dtype, rounds=asked is not None))
+    ragged = _checked(read, dtype, spec)
     plan = make_plan(spec, LengthStats.of(ragged.lengths) if needs_lengths(spec) else None)
     return pad_batch(
         ragged,
@@ -143,18 +140,58 @@ def _numpy_dtype(dtype: str) -> np.dtype[Any]:
     return np.dtype(object if dtype == "string" else dtype)
 
 
-def _check_spec(spec: PadSpec) -> None:
-    """Raise an error if the options need a table or files, or have no effect."""
-    refuse_in_memory(spec)
+def read_array_rows(sequences: Any, spec: PadSpec) -> tuple[Ragged, PadColumn]:
+    """Return the tokens of rows, with their dtype and pad value.
+
+    Args:
+        sequences: rows of tokens, as in `pad`.
+        spec: how to pad.
+
+    Raises:
+        SpecError: the pad value does not fit the dtype.
+        DataError: a row cannot be padded.
+    """
+    read, dtype, value = _read_tokens(sequences, spec)
+    ragged = _checked(read, dtype, spec)
+    inner = ragged.values.shape[1] if ragged.values.ndim > 1 else None
+    return ragged, PadColumn("sequences", kind_of_dtype(dtype), dtype, value, inner)
+
+
+def _read_tokens(sequences: Any, spec: PadSpec) -> tuple[PlainRows | Ragged, str, int | float | str]:
+    """Return the tokens of rows, which may not fit the dtype yet, the dtype and the pad value."""
+    asked = asked_dtype(None, spec)
+    read = _read_rows(sequences, None if asked is None else kind_of_dtype(asked))
+    dtype = asked or _default_dtype(read.values, read.first, spec)
+    return read, dtype, fill_value(spec.value, dtype, "PadSpec")
+
+
+def _checked(read: PlainRows | Ragged, dtype: str, spec: PadSpec) -> Ragged:
+    """Return the rows. Raise an error if a token does not fit the dtype."""
+    ragged = read.ragged() if isinstance(read, PlainRows) else read
+    raise_first_fault(find_misfits(ragged, dtype, rounds=asked_dtype(None, spec) is not None))
+    return ragged
+
+
+def check_array_cuts(spec: PadSpec, policy: RowPolicy, function: str) -> None:
+    """Raise an error if options for long rows need a table, or have no effect.
+
+    Args:
+        spec: how to pad.
+        policy: what to do with overlong rows.
+        function: name of the function that pads, for the error.
+
+    Raises:
+        SpecError: a column has the number of tokens to keep, or the options have no effect.
+    """
     if not (spec.keep_first or spec.keep_last or spec.windows):
         return
     if spec.end_columns:
         raise SpecError(
-            f"`pad` takes no table, so no column {spec.end_columns[0]!r} can contain the number of tokens to "
-            "keep. Use a number, or `pad_table`.",
+            f"`{function}` takes no table, so no column {spec.end_columns[0]!r} can contain the number of "
+            f"tokens to keep. Use a number, or `{function}_table`.",
             options=["keep_first", "keep_last"],
         )
-    refuse_unused_cuts(spec, RowPolicy())
+    refuse_unused_cuts(spec, policy)
 
 
 def _default_dtype(values: npt.NDArray[Any], first: Any, spec: PadSpec) -> str:

@@ -9,9 +9,44 @@ import numpy as np
 import numpy.typing as npt
 
 from padmask.core.columns import IGNORED_LABEL, PadColumn, is_label
+from padmask.core.dtypes import integer_dtype, integer_limits
 from padmask.core.kernel import take_runs
 from padmask.core.plan import Positions
 from padmask.core.ragged import Ragged
+from padmask.errors import SpecError
+from padmask.spec.pad import INTEGER_DTYPES
+
+
+def check_end_token(columns: Sequence[PadColumn], token: int) -> None:
+    """Raise an error if an end token cannot be added to the rows of these columns.
+
+    >>> try:
+    ...     check_end_token([PadColumn("ids", "int", "int16", 0)], 40_000)
+    ... except SpecError as error:
+    ...     error.options
+    ('eos', 'dtype')
+
+    Args:
+        columns: columns that are packed together. The first column contains the tokens.
+        token: the end token.
+
+    Raises:
+        SpecError: the tokens are not integers, or the token does not fit the dtype of the tokens or labels.
+    """
+    ids = columns[0]
+    if ids.dtype not in INTEGER_DTYPES or ids.inner is not None:
+        tokens = "vectors" if ids.inner is not None else f"tokens of dtype {ids.dtype}"
+        raise SpecError(
+            f"An end token is an integer, but column {ids.name!r} contains {tokens}. Remove the end token.",
+            options=["eos"],
+        )
+    for column in columns:
+        if (column is ids or is_label(column)) and token > integer_limits(column.dtype)[1]:
+            raise SpecError(
+                f"The end token {token} does not fit {column.dtype}, the dtype of column {column.name!r}. "
+                f"Use another token, or the dtype {integer_dtype(token)}.",
+                options=["eos", "dtype"],
+            )
 
 
 def add_end_tokens(
@@ -75,7 +110,7 @@ def _type_with(dtype: np.dtype[Any], token: int) -> np.dtype[Any]:
 
 
 def _extend(rows: Ragged, lacking: npt.NDArray[np.bool_], end_value: _EndValue) -> Ragged:
-    """Return rows with one more value where `lacking` is True."""
+    """Append a value to each row for which `lacking` is True."""
     lengths: Positions = rows.lengths + lacking
     starts = np.cumsum(lengths) - lengths
     ends = (starts + lengths - 1)[lacking]

@@ -34,10 +34,13 @@ class PackedRows:
     Args:
         segments: positions of the sequences in the packed rows.
         packing: how to pack.
+        known_widths: number of positions in each row of existing packed rows: int64, shape (rows,). None for
+            new rows.
     """
 
     segments: Segments
     packing: PackSpec
+    known_widths: Positions | None = None
 
     @cached_property
     def sequence_rows(self) -> Positions:
@@ -53,6 +56,8 @@ class PackedRows:
     @cached_property
     def widths(self) -> Positions:
         """Number of positions in each row: int64, shape (rows,)."""
+        if self.known_widths is not None:
+            return self.known_widths
         if self.packing.pad:
             return np.full(len(self.sizes), self.segments.maxlen or 0)
         spaces = round_up(self.segments.lengths, self.packing.align)
@@ -205,12 +210,18 @@ def _derived_columns(
         arrays[rows] = list_rows(to_arrow(numbers[packed.sources]), sizes)
         arrays[starts] = list_rows(to_arrow(packed.source_starts.astype(np.int32)), sizes)
     for name in packed.packing.emit:
-        arrays[name] = _derived_column(name, packed, labels)
+        arrays[name] = derived_column(name, packed, labels)
     return arrays
 
 
-def _derived_column(name: str, packed: PackedRows, labels: npt.NDArray[Any] | None) -> pa.Array:
-    """Return a column of `DERIVED`, which is computed from the lengths of the sequences."""
+def derived_column(name: str, packed: PackedRows, labels: npt.NDArray[Any] | None) -> pa.Array:
+    """Return a column of `DERIVED`, which is computed from the lengths of the sequences.
+
+    Args:
+        name: name of the column.
+        packed: positions of the sequences in the packed rows.
+        labels: labels at all positions, of shape (positions,); None if there are no labels.
+    """
     segments, sizes, widths = packed.segments, packed.sizes, packed.widths
     index = packed.packing.index_dtype
     match name:

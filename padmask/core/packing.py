@@ -192,7 +192,7 @@ def pack_in_order(lengths: Positions, maxlen: int, most: int | None = None) -> P
 
 
 def count_at_least(stats: LengthStats, maxlen: int) -> int:
-    """Return a lower bound of the number of packed rows, which no algorithm can undercut.
+    """Return a lower bound of the number of packed rows: no algorithm needs fewer rows.
 
     >>> count_at_least(LengthStats({5: 4}), 8), count_at_least(LengthStats({4: 4}), 8)
     (4, 2)

@@ -38,6 +38,7 @@ class ArraySpool:
     >>> _ = out.seek(0)
     >>> np.load(out).tolist()
     [1, 2, 3]
+    >>> spool.close()
 
     Args:
         folder: folder for the temporary file.
@@ -98,6 +99,7 @@ class ArraySpool:
             yield data
 
     def close(self) -> None:
+        """Delete the temporary file."""
         self._file.close()
 
 

@@ -327,7 +327,7 @@ class Adviser:
         )
 
     def _use_batches(self, plan: Cost) -> tuple[str, ...]:
-        """Return a line about batches of a token budget, if they need much less padding than `plan`."""
+        """Return a line about batches with a token budget, if they need much less padding than `plan`."""
         if self.basis.cuts.overlong != "truncate":
             return ()
         batches = batches_cost(self.basis)

@@ -71,7 +71,7 @@ class PadCommand:
         return f"{self.unpad_text()} && {shlex.join(['padmask', 'inspect', self.unpadded, *options])}"
 
     def window_options(self, spec: PadSpec) -> list[str]:
-        """Return the options of `spec` for longer rows, as words."""
+        """Return the options of `spec` for rows longer than maxlen, as command-line arguments."""
         return list(self._cut_options(spec, "truncate"))
 
     def unpad_text(self) -> str:

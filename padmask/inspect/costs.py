@@ -124,7 +124,9 @@ class CostBasis:
     cuts: Cuts = field(default_factory=Cuts)
 
     def round_up(self, length: int) -> int:
-        """Round a proposed length up to a multiple, at least to one multiple.
+        """Round a proposed length up to a multiple of `self.multiple`, or of 8 if that is None.
+
+        The result is at least 1 times the multiple.
 
         >>> CostBasis(LengthStats()).round_up(9), CostBasis(LengthStats(), multiple=5).round_up(0)
         (16, 5)
@@ -173,7 +175,7 @@ def candidate_costs(basis: CostBasis, asked: Sequence[int | str] = ()) -> list[C
 
 
 def cost_of(basis: CostBasis, maxlen: int | str) -> Cost:
-    """Return the cost of one maxlen for all rows. Longer rows are cut as in `basis.cuts`.
+    """Return the cost of one maxlen for all rows. `basis.cuts` determines what happens to longer rows.
 
     Args:
         basis: data from which the cost is computed.

@@ -60,11 +60,16 @@ def refuse_fixed_shapes(spec: PadSpec, format_: FormatTraits, fixed_size: bool) 
 
 
 def refuse_in_memory(spec: PadSpec) -> None:
-    """Raise an error if the options divide rows into buckets or batches, which only files can have.
+    """Raise an error if the options have buckets or batches, which only files can have, or packing.
 
     Raises:
-        SpecError: the options have buckets or batches.
+        SpecError: the options have buckets, batches or packing.
     """
+    if spec.packing is not None:
+        raise SpecError(
+            "This function does not pack rows. Use `pack` or `pack_table`, or remove `packing`.",
+            options=["packing"],
+        )
     for name, noun in (("buckets", "Buckets"), ("batches", "Batches")):
         if getattr(spec, name) is not None:
             raise SpecError(

@@ -98,6 +98,11 @@ class PackSpec:
             )
 
     @property
+    def has_padding(self) -> bool:
+        """Whether a packed row may have padding."""
+        return self.pad or self.align > 1
+
+    @property
     def added_columns(self) -> tuple[str, ...]:
         """Names of the columns that packing adds, without the mask."""
         emitted = tuple(name for name in DERIVED if name in self.emit)

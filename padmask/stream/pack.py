@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 
-from padmask.spec.checks import or_default
 from padmask.spec.columns import Columns
 from padmask.spec.files import FileOptions
 from padmask.spec.mask import MaskSpec
 from padmask.spec.pack import PackSpec
+from padmask.spec.pack_defaults import pack_mask, pack_policy, packed_spec
 from padmask.spec.pad import PadSpec, RowPolicy
 from padmask.stream.inputs import Paths
 from padmask.stream.ledger import PadResult
 from padmask.stream.pad import pad_file
 from padmask.stream.progress import ProgressCallback
-
-# Packing loses no token unless the user asks for it.
-PACK_POLICY = RowPolicy(overlong="error", empty_rows="drop")
-
-# An `attention_mask` of ones and zeros does not separate sequences, so the mask gets another name.
-PACK_MASK = MaskSpec(named=True)
 
 
 def pack_file(  # noqa: PLR0913 - one keyword for each group of options
@@ -53,10 +46,10 @@ def pack_file(  # noqa: PLR0913 - one keyword for each group of options
         output: path of the output file, or `-` for standard output. If the run fails, no file is written.
         columns: as in `pad_table`.
         spec: maxlen of the packed rows, and how to truncate or split longer rows; default `PadSpec()`.
-        packing: how to pack; default `PackSpec()`.
-        mask: mask to add; default a bool column `mask`.
-        policy: what to do with overlong, empty and bad rows. By default, an overlong row is an error, and
-            empty rows are dropped.
+        packing: how to pack; default `spec.packing`, or `PackSpec()`.
+        mask: mask to add; default a bool column `mask`, or no mask if packed rows have no padding.
+        policy: what to do with overlong, empty and bad rows. By default, an overlong row is an error unless
+            `spec.windows` splits it, and empty rows are dropped.
         files: formats, limits and tuning; default `FileOptions()`.
         progress: function that is called regularly with a `Progress`.
 
@@ -71,13 +64,14 @@ def pack_file(  # noqa: PLR0913 - one keyword for each group of options
     Source: "Efficient Sequence Packing without Cross-contamination" (arXiv 2107.02027). `seq_lengths` is the
     name in TRL.
     """
+    spec = packed_spec(spec, packing)
     return pad_file(
         inputs,
         output,
         columns=columns,
-        spec=replace(or_default("spec", spec, PadSpec), packing=or_default("packing", packing, PackSpec)),
-        mask=PACK_MASK if mask is None else mask,
-        policy=PACK_POLICY if policy is None else policy,
+        spec=spec,
+        mask=pack_mask(mask, spec),
+        policy=pack_policy(policy, spec),
         files=files,
         progress=progress,
     )

@@ -1546,7 +1546,7 @@ def test_completion_for_every_shell(shell: str) -> None:
 @pytest.mark.parametrize(
     ("words", "position", "offered"),
     [
-        ("padmask p", 1, {"plain,pad"}),
+        ("padmask p", 1, {"plain,pad", "plain,pack"}),
         (
             "padmask pad --ma",
             2,

@@ -1,0 +1,111 @@
+"""Add end tokens to rows in memory, and leave out the rows that are not packed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from padmask.core.columns import PadColumn
+from padmask.core.end_tokens import add_end_tokens
+from padmask.core.keep_ends import Ends, find_large_ends
+from padmask.core.pack_planner import plan_pack
+from padmask.core.plan import Plan, Positions, Segments
+from padmask.core.ragged import Ragged
+from padmask.errors import Fault, raise_first_fault
+from padmask.spec.pad import PadSpec, RowPolicy
+
+
+@dataclass(frozen=True)
+class PackableRows:
+    """Rows that can be packed. No row is longer than the policy allows.
+
+    Args:
+        rows: rows of each column to pack.
+        numbers: number of each row in the input: int64, shape (rows,).
+        ends: numbers of tokens to keep in each row; None if no column has these numbers.
+    """
+
+    rows: Mapping[str, Ragged]
+    numbers: Positions
+    ends: Ends | None = None
+
+    @property
+    def lengths(self) -> Positions:
+        """Number of tokens in each row: int64, shape (rows,)."""
+        return next(iter(self.rows.values())).lengths
+
+    def select(self, rows: Positions) -> PackableRows:
+        """Return the rows at the given indices."""
+        return PackableRows(
+            {name: its.select(rows) for name, its in self.rows.items()},
+            self.numbers[rows],
+            self.ends and self.ends.select(rows),
+        )
+
+    def arrange(self, columns: Sequence[PadColumn], plan: Plan, spec: PadSpec) -> Segments:
+        """Return the segments of the packed rows, which are those of a file with the same rows."""
+        width = sum(max(1, column.inner or 1) for column in columns)
+        return plan_pack(self.lengths, plan, spec, width, self.ends)
+
+
+def packable_rows(
+    rows: Mapping[str, Ragged],
+    columns: Sequence[PadColumn],
+    plan: Plan,
+    spec: PadSpec,
+    policy: RowPolicy,
+    ends: Ends | None = None,
+) -> PackableRows:
+    """Return the rows to pack, with end tokens.
+
+    >>> from padmask.spec.pack import PackSpec
+    >>> ids = Ragged(np.array([5, 6, 7]), np.array([0, 2]), np.array([2, 1]))
+    >>> columns, spec = [PadColumn("ids", "int", "int32", 0)], PadSpec(maxlen=2, packing=PackSpec(eos=6))
+    >>> kept = packable_rows({"ids": ids}, columns, Plan(2, "given", 2), spec, RowPolicy())
+    >>> kept.lengths.tolist()
+    [2, 2]
+
+    Args:
+        rows: all rows of each column. All columns have the same lengths.
+        columns: columns to pack.
+        plan: plan with the maxlen of the packed rows.
+        spec: options with packing.
+        policy: what to do with empty and overlong rows.
+        ends: numbers of tokens to keep in each row, read from columns.
+
+    Raises:
+        DataError: a row is empty or longer than maxlen, and the policy does not allow this; or the kept ends
+            of a row do not fit in maxlen.
+    """
+    assert spec.packing is not None
+    kept = PackableRows(rows, np.arange(len(next(iter(rows.values())).lengths)), ends)
+    empty = kept.lengths == 0
+    if policy.empty_rows == "error":
+        _refuse(kept, empty, "has no tokens; fix the row, or set `empty_rows` to 'drop'", "empty_rows")
+    elif policy.empty_rows == "drop":
+        kept = kept.select(np.flatnonzero(~empty))
+    if spec.packing.eos is not None:
+        kept = replace(kept, rows=add_end_tokens(kept.rows, columns, spec.packing.eos)[0])
+    faults = find_large_ends(kept.lengths, kept.ends, plan, spec)
+    raise_first_fault(replace(fault, row=int(kept.numbers[fault.row])) for fault in faults)
+    if policy.overlong == "truncate" or not spec.has_overlong_rows:
+        return kept
+    overlong = kept.lengths > plan.maxlen
+    if policy.overlong == "error":
+        remedy = (
+            "choose a larger maxlen, set `overlong` to 'truncate' or 'drop', or split rows with `windows`"
+        )
+        reason = f"is longer than maxlen {plan.maxlen}; {remedy}"
+        _refuse(kept, overlong, reason, "maxlen", "overlong")
+    return kept.select(np.flatnonzero(~overlong))
+
+
+def _refuse(rows: PackableRows, bad: np.ndarray, reason: str, *options: str) -> None:
+    """Raise an error for the first bad row, if there is one."""
+    for row in np.flatnonzero(bad)[:1]:
+        number = rows.lengths[row]
+        raise_first_fault(
+            [Fault(int(rows.numbers[row]), f"the row of {number} tokens {reason}", options=options)]
+        )

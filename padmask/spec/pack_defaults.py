@@ -1,0 +1,60 @@
+"""Defaults of packing that differ from those of padding: the mask, and what to do with overlong rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from padmask.spec.checks import or_default
+from padmask.spec.mask import MaskSpec
+from padmask.spec.pack import PackSpec
+from padmask.spec.pad import PadSpec, RowPolicy
+
+
+def packed_spec(spec: PadSpec | None, packing: PackSpec | None) -> PadSpec:
+    """Return padding options with packing.
+
+    >>> packed_spec(PadSpec(packing=PackSpec(align=8)), None).packing.align
+    8
+
+    Args:
+        spec: padding options; None for the defaults.
+        packing: how to pack. If None, `spec.packing` is used, or the default `PackSpec()`.
+    """
+    spec = or_default("spec", spec, PadSpec)
+    return replace(spec, packing=or_default("packing", packing or spec.packing, PackSpec))
+
+
+def pack_policy(policy: RowPolicy | None, spec: PadSpec) -> RowPolicy:
+    """Return what to do with overlong and empty rows. By default, packing loses no token.
+
+    >>> pack_policy(None, PadSpec()).overlong
+    'error'
+
+    Args:
+        policy: the requested policy. If None, empty rows are dropped, and an overlong row is an error unless
+            windows split it.
+        spec: options with packing.
+    """
+    if policy is not None:
+        return or_default("policy", policy, RowPolicy)
+    return RowPolicy(overlong="error" if spec.windows is None else "truncate", empty_rows="drop")
+
+
+def pack_mask(mask: MaskSpec | None, spec: PadSpec) -> MaskSpec:
+    """Return the mask to add: the requested mask, or by default a bool column `mask`.
+
+    Without padding, a mask would contain only True, so there is none by default. An `attention_mask` of ones
+    and zeros does not separate sequences, so the default mask has another name than this input column.
+
+    >>> pack_mask(None, PadSpec(maxlen=8, packing=PackSpec(pad=False))).column is None
+    True
+
+    Args:
+        mask: the requested mask; None for the default.
+        spec: options with packing.
+    """
+    if mask is not None:
+        return or_default("mask", mask, MaskSpec)
+    return MaskSpec(
+        column="mask" if spec.packing is not None and spec.packing.has_padding else None, named=True
+    )
