@@ -354,7 +354,7 @@ class Adviser:
         return f"{plan.rows_cut:,} of {count(self.basis.stats.rows, 'row')}"
 
     def _loses(self, plan: Cost) -> str:
-        """Return a predicate: what a plan does with longer rows, and what is lost."""
+        """Return the end of a sentence: what a plan does with longer rows, and what is lost."""
         verb = "drops" if plan.overlong == "drop" else "truncates"
         return f"{verb} {self._rows(plan)} and loses {share(plan.lost_share)} of the tokens"
 
