@@ -1,4 +1,4 @@
-"""Check options of `PadSpec` that depend on other options, or on the place of the rows."""
+"""Check options of `PadSpec` that depend on other options, or on whether the rows are in memory."""
 
 from __future__ import annotations
 

@@ -173,7 +173,7 @@ def _count(rows: Rows, sequences: Segments, added: Flags, job: Job) -> Ledger:
 
 
 class _Packer:
-    """Packs windows of rows. The sequences of rows that are not full are packed with the next window.
+    """Packs windows of rows. The sequences of packed rows that are not full go to the next window.
 
     Args:
         job: columns and options of the run, with packing.

@@ -44,13 +44,13 @@ class _Good:
     labels: npt.NDArray[np.int64] | None
 
     def flags(self, bad: Flags) -> Flags:
-        """Return flags of the rows of the batch, given flags of the valid rows."""
+        """Convert flags of the valid rows to flags of all rows of the batch."""
         found = np.zeros(len(self.batch), dtype=bool)
         found[self.rows[bad]] = True
         return found
 
     def rows_with(self, positions: Flags) -> Flags:
-        """Return, for each valid row, whether any of its positions has a flag."""
+        """Return, for each valid row, whether any of its positions is flagged."""
         return _any_by_row(positions, self.packed.widths)
 
 
@@ -127,13 +127,13 @@ class PackedRowAudit:
             self._check_good(rows, good, segments, places)
 
     def finish(self) -> None:
-        """Check what depends on all rows."""
+        """Run the checks that need all rows."""
         self._sources.finish()
 
     def _compare_with_rows(
         self, lengths: Ragged, places: Positions, mask: Ragged, fits: Flags
     ) -> tuple[Segments, Flags]:
-        """Return the positions of the sequences, and flags of the rows that have other tokens."""
+        """Return the positions of the sequences, and flags of the rows whose length or mask differs."""
         segments = _place_sequences(lengths, self._layout.align)
         spaces = _sums(round_up(segments.lengths, self._layout.align), lengths.lengths)
         packing = self._layout.packing
@@ -183,7 +183,7 @@ class PackedRowAudit:
             self._sources.add(batch, chosen, packed, sources, starts)
 
     def _check_derived(self, name: str, found: _Good) -> None:
-        """Compare a derived column with the values that the lengths of the sequences give."""
+        """Compare a derived column with the values computed from the lengths of the sequences."""
         packing, packed = self._layout.packing, found.packed
         if name == "loss_mask" and (packing is None or not self._has_all_labels):
             return
@@ -288,7 +288,7 @@ def _sums(values: Positions, counts: Positions) -> Positions:
 
 
 def _any_by_row(flags: Flags, counts: Positions) -> Flags:
-    """Return, for each row, whether any of its values has a flag."""
+    """Return, for each row, whether any of its values is flagged."""
     found: Flags = _sums(flags.astype(np.int64), counts) > 0
     return found
 

@@ -166,7 +166,7 @@ class PaddedRowAudit:
             )
 
     def finish(self) -> None:
-        """Check what depends on all rows."""
+        """Run the checks that need all rows."""
         if self._packed is not None:
             self._packed.finish()
 
