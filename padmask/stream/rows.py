@@ -221,7 +221,8 @@ def apply_overlong(rows: Rows, plan: Plan, policy: RowPolicy) -> Rows:
                 f"the row has {lengths[row]} tokens, but maxlen is {its.maxlen} and --overlong is error",
                 place=rows.batch.place(row),
                 column=name if plan.own else None,
-                remedy="Choose a larger --maxlen, or set --overlong to truncate or drop.",
+                remedy="Choose a larger --maxlen, or set --overlong to window (which keeps all tokens), "
+                "truncate or drop.",
                 options=["maxlen", "overlong"],
             )
         rows = _drop(rows, overlong, f"longer than maxlen {its.maxlen}", plan.own)

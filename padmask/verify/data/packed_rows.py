@@ -19,6 +19,7 @@ from padmask.core.plan import Positions, Segments
 from padmask.core.ragged import Ragged
 from padmask.formats.contract import Batch
 from padmask.spec.pack import DERIVED, SEQUENCE_LENGTHS, SOURCE_COLUMNS, PackSpec
+from padmask.stream.row_sample import Row
 from padmask.verify.data.rows_to_check import AuditRows
 from padmask.verify.data.rules import Audit
 from padmask.verify.data.source_rows import SourceRows
@@ -101,6 +102,16 @@ class PackedRowAudit:
         segments = _place_sequences(_without(lengths, bad), self._layout.align)
         starts = np.cumsum(places) - places
         return Ragged(make_row_mask(segments, places), starts, places), ~bad
+
+    def sequences_of(self, batch: Batch, bad: Flags) -> Ragged | None:
+        """Return the lengths of the sequences of each row; None if no column contains these lengths.
+
+        A row in `bad`, or with an invalid length, has no sequences.
+        """
+        if not self._layout.has_lengths:
+            return None
+        lengths, invalid = _read_lengths(batch)
+        return _without(lengths, invalid | bad)
 
     def check(self, rows: AuditRows, places: Positions, mask: Ragged, fits: Flags) -> None:
         """Check the next batch.
@@ -245,6 +256,27 @@ class PackedRowAudit:
         self._audit.add_rows(
             "ignored-positions", found.flags(ones & (found.packed.sizes > 1)), batch.place, name
         )
+
+
+def with_segments(row: Row, sequences: Ragged | None, place: int) -> Row:
+    """Return a packed row with the number of the sequence at each position.
+
+    Args:
+        row: the row.
+        sequences: lengths of the sequences of each row; None if the rows are not packed.
+        place: index of the row in `sequences`.
+
+    If the lengths do not agree with the mask, the row has no numbers.
+    """
+    if sequences is None or row.mask is None:
+        return row
+    first = sequences.starts[place]
+    lengths = sequences.values[first : first + sequences.lengths[place]]
+    if lengths.sum() != row.mask.sum():
+        return row
+    segments = np.zeros(len(row.mask), dtype=np.int64)
+    segments[row.mask] = np.repeat(np.arange(1, len(lengths) + 1), lengths)
+    return replace(row, segments=segments)
 
 
 def _read(batch: Batch, name: str) -> Ragged:
