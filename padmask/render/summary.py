@@ -68,7 +68,7 @@ def _pack_summary(result: PadResult, output: str, rejects: str | None) -> list[s
     lines = [
         f"{count(ledger.sequences, 'sequence')} in {count(ledger.rows_written, 'row')} -> "
         f"{_describe_output(result, output)}: maxlen {result.maxlen}, "
-        f"{share(1 - ledger.padding_share)} of positions are tokens",
+        f"{_small_share(ledger.padding_share)} of positions are padding",
         f"rows: {bound}; at most {count(ledger.most_sequences, 'sequence')} in a row",
     ]
     if ledger.tokens_added:
@@ -77,6 +77,15 @@ def _pack_summary(result: PadResult, output: str, rejects: str | None) -> list[s
         repeated = f"; {count(ledger.tokens_repeated, 'token')} repeated" if ledger.tokens_repeated else ""
         lines.append(f"{count(ledger.rows_split, 'row')} split{repeated}")
     return [*lines, *_describe_losses(ledger), *_describe_rest(result, rejects)]
+
+
+def _small_share(fraction: float) -> str:
+    """Format a fraction that may be very small as a percentage.
+
+    >>> _small_share(0.000026), _small_share(0.0)
+    ('0.003%', '0%')
+    """
+    return share(fraction) if fraction >= 0.001 or not fraction else f"{fraction:.3%}"
 
 
 def _describe_output(result: PadResult, output: str) -> str:
@@ -140,8 +149,20 @@ def unpad_summary(result: UnpadResult, output: str, rejects: str | None = None) 
         f"{count(ledger.tokens_kept, 'token')}; {share(ledger.padding_share)} of "
         f"{count(ledger.places, 'position')} were padding"
     )
+    if result.packed:
+        line = f"{count(ledger.sequences, 'sequence')} in {count(ledger.rows_used, 'packed row')} -> {line}"
     lines = [line]
-    if ledger.rows_used > ledger.rows_written:
+    if result.packed:
+        kept = ledger.sequences - ledger.sequences_rejected
+        if kept > ledger.rows_written:
+            repeated = ledger.tokens_repeated
+            lines.append(
+                f"{count(kept, 'sequence')} joined into {count(ledger.rows_written, 'row')}"
+                + (f"; {count(repeated, 'token')} repeated in the packed rows" if repeated else "")
+            )
+        if ledger.sequences_rejected:
+            lines.append(f"{count(ledger.sequences_rejected, 'sequence')} rejected, which cannot be joined")
+    elif ledger.rows_used > ledger.rows_written:
         lines.append(f"{count(ledger.rows_used, 'window')} joined into {count(ledger.rows_written, 'row')}")
     left = StillPadded(result.still_padded, result.notes) if result.columns else StillPadded()
     notes = [*_warn_about_no_rows(ledger), *left.warnings(result.columns[0])]
