@@ -32,7 +32,8 @@ def row_numbers(name: str, values: Any) -> Any:
     Raises:
         DataError: no 64-bit dtype can represent all numbers.
     """
-    if set(map(type, values)) == {int}:
+    types = set(map(type, values))
+    if types == {int}:
         array = np.array(values)
         if array.dtype == np.int64:
             return array
@@ -41,8 +42,8 @@ def row_numbers(name: str, values: Any) -> Any:
         if values.dtype.kind in "biuf" and not np.ma.is_masked(values):
             return np.array(values)
         values = values.tolist() if values.dtype.kind in "biuf" else values
-    numbers = [number_of(value) for value in values]
-    kinds = frozenset(type(number).__name__ for number in numbers)
+    numbers = list(values) if types <= {bool, int, float} else [number_of(value) for value in values]
+    kinds = frozenset(kind.__name__ for kind in set(map(type, numbers)))
     if "NoneType" in kinds or (len(kinds) > 1 and "bool" in kinds):
         return list(values)
     return _as_array(name, numbers, kinds) if kinds <= {"bool", "int", "float"} else np.array(numbers)
