@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from padmask.errors import SpecError, join_or
 from padmask.spec.formats import FormatTraits, ragged_formats
+from padmask.spec.pack import SEQUENCE_LENGTHS
 from padmask.spec.pad import PadSpec, RowPolicy
 
 
@@ -35,7 +36,7 @@ def refuse_unused_cuts(spec: PadSpec, policy: RowPolicy) -> None:
 
 
 def refuse_fixed_shapes(spec: PadSpec, format_: FormatTraits, fixed_size: bool) -> None:
-    """Raise an error if the output cannot store batches, whose rows have different lengths.
+    """Raise an error if the output cannot store batches or packed rows, whose lists differ in length.
 
     Args:
         spec: how to pad.
@@ -43,19 +44,25 @@ def refuse_fixed_shapes(spec: PadSpec, format_: FormatTraits, fixed_size: bool) 
         fixed_size: whether to write fixed-size lists.
 
     Raises:
-        SpecError: the output is an npz file, or has fixed-size lists.
+        SpecError: the output is an npz file or a folder of npy files, or has fixed-size lists.
     """
-    if spec.batches is None or (format_.is_ragged and not fixed_size):
+    if spec.batches is not None:
+        subject, option = "Batches have different lengths", "batch_tokens"
+    elif spec.packing is not None:
+        subject, option = f"Packed rows have a column {SEQUENCE_LENGTHS} of different lengths", "packing"
+    else:
         return
-    writable = join_or([traits.title for traits in ragged_formats()])
+    if format_.is_ragged and not fixed_size:
+        return
     if format_.is_ragged:
         raise SpecError(
-            "Batches have different lengths, which fixed-size lists cannot store. Remove --fixed-size-list.",
-            options=["batch_tokens", "fixed_size_list"],
+            f"{subject}, which fixed-size lists cannot store. Remove --fixed-size-list.",
+            options=[option, "fixed_size_list"],
         )
+    writable = join_or([traits.title for traits in ragged_formats()])
     raise SpecError(
-        f"Batches have different lengths, which {format_.title} files cannot store. Write {writable}.",
-        options=["batch_tokens", "output_format"],
+        f"{subject}, which {format_.title} files cannot store. Write {writable}.",
+        options=[option, "output_format"],
     )
 
 

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from raised import raises_error
 
 from padmask import DataError, FileOptions, PadSpec, RowPolicy, SpecError, WindowSpec
 from padmask.core import pack_windows
@@ -224,3 +225,11 @@ def test_few_rows_wait_for_the_next_window(tmp_path, monkeypatch):
     source = write(tmp_path / "in.parquet", rows_of([6] * 50))
     result = pack(source, tmp_path / "out.parquet")
     assert result.ledger.rows_written == 50
+
+
+@pytest.mark.parametrize(("name", "fixed"), [("out.npz", False), ("out.arrow", True)])
+def test_shapes_that_outputs_lack(tmp_path, name, fixed):
+    source = write(tmp_path / "in.jsonl", rows_of([3, 2]))
+    with raises_error(SpecError, option="packing"):
+        pack(source, tmp_path / name, files=FileOptions(fixed_size_list=fixed))
+    assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
