@@ -34,10 +34,13 @@ class PackedRows:
     Args:
         segments: positions of the sequences in the packed rows.
         packing: how to pack.
+        known_widths: number of positions in each row of existing packed rows: int64, shape (rows,). None for
+            new rows.
     """
 
     segments: Segments
     packing: PackSpec
+    known_widths: Positions | None = None
 
     @cached_property
     def sequence_rows(self) -> Positions:
@@ -53,6 +56,8 @@ class PackedRows:
     @cached_property
     def widths(self) -> Positions:
         """Number of positions in each row: int64, shape (rows,)."""
+        if self.known_widths is not None:
+            return self.known_widths
         if self.packing.pad:
             return np.full(len(self.sizes), self.segments.maxlen or 0)
         spaces = round_up(self.segments.lengths, self.packing.align)
@@ -141,6 +146,7 @@ def pack_columns(
         without: names of columns to leave out.
     """
     packing, widths = packed.packing, packed.widths
+    packed_names = [column.name for column in columns]
     columns, rows = _with_labels(columns, rows, mask, packed.segments.maxlen or 0)
     values = {column.name: _values(rows[column.name], column, packed) for column in columns}
     arrays = {
@@ -149,7 +155,7 @@ def pack_columns(
     if mask.column is not None:
         arrays[mask.column] = list_rows(to_lists(as_dialect(packed.mask, mask), mask.written_dtype), widths)
     labels = next((values[column.name] for column in columns if is_label(column)), None)
-    arrays |= _derived_columns(packed, numbers, labels, list(rows))
+    arrays |= _derived_columns(packed, numbers, labels, packed_names)
     names = batch.schema.names
     if packing.fields == "list":
         others = batch.select([name for name in names if name not in {*rows, *arrays, *without}])
@@ -218,12 +224,18 @@ def _derived_columns(
         arrays[rows] = list_rows(to_arrow(numbers[packed.sources]), sizes)
         arrays[starts] = list_rows(to_arrow(packed.source_starts.astype(np.int32)), sizes)
     for derived, names in packed.packing.derived_for(columns).items():
-        arrays |= dict.fromkeys(names, _derived_column(derived, packed, labels))
+        arrays |= dict.fromkeys(names, derived_column(derived, packed, labels))
     return arrays
 
 
-def _derived_column(name: str, packed: PackedRows, labels: npt.NDArray[Any] | None) -> pa.Array:
-    """Return a column of `DERIVED`, which is computed from the lengths of the sequences."""
+def derived_column(name: str, packed: PackedRows, labels: npt.NDArray[Any] | None) -> pa.Array:
+    """Return a column of `DERIVED`, which is computed from the lengths of the sequences.
+
+    Args:
+        name: name of the column.
+        packed: positions of the sequences in the packed rows.
+        labels: labels at all positions, of shape (positions,); None if there are no labels.
+    """
     segments, sizes, widths = packed.segments, packed.sizes, packed.widths
     index = packed.packing.index_dtype
     match name:
@@ -254,8 +266,7 @@ def _position_ids(packed: PackedRows) -> npt.NDArray[np.int32]:
     elif packed.packing.position_padding == "continue":
         places = np.arange(len(positions))
         before = np.maximum.accumulate(np.where(padding, 0, places))[padding]
-        counted = positions[before] + (places[padding] - before)
-        positions[padding] = np.minimum(counted, (packed.segments.maxlen or 1) - 1)
+        positions[padding] = positions[before] + (places[padding] - before)
     return positions
 
 

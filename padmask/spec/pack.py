@@ -97,7 +97,7 @@ class PackSpec:
         first_segment: number of the first sequence of a row in `segment_ids`, 1 or 0. Padding has the number
             before: 0 or -1.
         position_padding: `position_ids` at padding. `"restart"` counts each run of padding from 0, `"zero"`
-            has 0, and `"continue"` counts on from the sequence before, up to `maxlen` - 1.
+            has 0, and `"continue"` counts on from the sequence before.
         boundary_labels: `"mask"` replaces the first label of each sequence with -100, so that no token
             predicts the next sequence. `"keep"` leaves the label unchanged. `"shift"` moves each label to the
             token before, for trainers that do not shift labels. The last label of a sequence is -100.

@@ -17,6 +17,8 @@ import pytest
 from raised import has_facts
 
 from padmask import MaskSpec, PadSpec, pad_dataset, pad_file
+from padmask.spec.pack import PackSpec
+from padmask.stream.pack import pack_file
 from padmask.verify.data.rules import RULES
 
 RAW = '{"input_ids": [5, 6, 7]}\n{"input_ids": [8]}\n{"input_ids": [9, 9, 2, 9, 4]}\n'
@@ -124,6 +126,48 @@ def write_stranger(folder):
     return ["padded"]
 
 
+PACKED = [[5, 6, 7], [8], [9, 9, 2, 9, 4], [3, 3]]
+
+
+def packed(column, value, *, row=0, **options):
+    """Pack rows, and change the list of one column in one packed row."""
+
+    def write(folder):
+        rows = [{"input_ids": ids, "labels": ids} for ids in PACKED]
+        lines(*rows)(folder)
+        packing = PackSpec(**{"emit": ["position_ids", "segment_ids"], **options})
+        pack_file(folder / "in.jsonl", folder / "in.parquet", spec=PadSpec(maxlen=6), packing=packing)
+        table = pq.read_table(folder / "in.parquet")
+        place, field = table.schema.get_field_index(column), table.schema.field(column)
+        values = table.column(column).to_pylist()
+        values[row] = value
+        pq.write_table(table.set_column(place, field, pa.array(values, field.type)), folder / "in.parquet")
+        return ["in.parquet"]
+
+    return write
+
+
+def with_maximum(folder):
+    """Pack rows with at most three sequences, and set the maximum in the metadata to 2."""
+    [name] = packed("seq_lengths", [3, 1, 2], max_segments=3)(folder)
+    table = pq.read_table(folder / name)
+    metadata = table.schema.metadata
+    text = metadata[b"padmask"].replace(b'"max_segments": 3', b'"max_segments": 2')
+    pq.write_table(table.replace_schema_metadata({**metadata, b"padmask": text}), folder / name)
+    return [name]
+
+
+def with_long_rows(folder):
+    """Pack rows of 6 tokens, and set maxlen in the metadata to 5."""
+    [name] = packed("seq_lengths", [3, 1, 2], pad=False)(folder)
+    table = pq.read_table(folder / name)
+    metadata = table.schema.metadata
+    text = metadata[b"padmask"].replace(b'"maxlen": 6', b'"maxlen": 5')
+    pq.write_table(table.replace_schema_metadata({**metadata, b"padmask": text}), folder / name)
+    return [name]
+
+
+SEQUENCES = {"input_ids": [5, 6, 7, 0], "mask": [1, 1, 1, 0], "seq_lengths": [1, 2]}
 GOOD = {"input_ids": [5, 6, 0], "mask": [1, 1, 0]}
 BROKEN = {
     "bad-row": lines({"input_ids": [5, 6]}, {"input_ids": None}),
@@ -144,6 +188,17 @@ BROKEN = {
         *("--padding", "pre"),
     ],
     "mixed-dtypes": write_two_types,
+    "row-too-long": with_long_rows,
+    "seq-length-range": packed("seq_lengths", [3, 1, 2, 0]),
+    "seq-lengths-sum": packed("seq_lengths", [4], row=1),
+    "max-segments": with_maximum,
+    "derived-column": packed("position_ids", [0, 1, 2, 0, 1, 2]),
+    "boundary-labels": packed("labels", [-100, 6, 7, 8, -100, 3]),
+    "source-rows": packed("source_rows", [1], row=1),
+    "token-type-segments": lines({**SEQUENCES, "segment_ids": [0, 1, 1, 0]}),
+    "ignored-positions": lines(
+        {**SEQUENCES, "position_ids": [0, 0, 1, 0], "attention_mask": [1, 1, 1, 0]},
+    ),
     "length-range": write_impossible_length,
     "mixed-sides": write_two_sides,
     "stranger-file": write_stranger,

@@ -9,7 +9,6 @@ import shlex
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from itertools import repeat
 from typing import Any
 
 import pyarrow as pa
@@ -17,6 +16,7 @@ import pyarrow as pa
 from padmask.core.columns import name_columns
 from padmask.core.companions import list_names
 from padmask.core.metadata import described_names, read_descriptions
+from padmask.core.packed_sequences import SequenceColumns, find_sequence_columns
 from padmask.core.padding import Padding, read_groups
 from padmask.core.source_order import has_batches
 from padmask.core.still_padded import is_named_mask
@@ -30,7 +30,7 @@ from padmask.spec.pad import Side
 from padmask.stream.choice import unpaddable_notes
 from padmask.stream.first_rows import read_first_rows
 from padmask.stream.job import Job, PadRequest, make_job
-from padmask.stream.padding import find_dataset_padding, unmarked_padding_notes
+from padmask.stream.padding import find_dataset_padding, known_schemas, unmarked_padding_notes
 from padmask.stream.row_sample import BatchRows
 from padmask.stream.run import Reading
 from padmask.verify.data.columns import (
@@ -39,6 +39,7 @@ from padmask.verify.data.columns import (
     mask_fields,
     other_mask_columns,
 )
+from padmask.verify.data.packed_rows import PackedRowAudit
 from padmask.verify.data.padded_rows import PaddedRowAudit
 from padmask.verify.data.raw_rows import audit_raw_rows
 from padmask.verify.data.rows_to_check import AuditBatch, AuditRows, CheckedRows, GroupToRead, map_audit_rows
@@ -61,6 +62,7 @@ class AuditJob:
         also: jobs for the columns that have other mask or length columns.
         batched: whether the rows have the lengths of their batches. Otherwise all padded rows have the same
             length.
+        packed: how the rows are packed; None if they are not packed.
     """
 
     pad: Job
@@ -72,6 +74,7 @@ class AuditJob:
     side_from: str = ""
     also: tuple[AuditJob, ...] = ()
     batched: bool = False
+    packed: SequenceColumns | None = None
 
     @property
     def groups(self) -> tuple[AuditJob, ...]:
@@ -150,8 +153,15 @@ def _make_group_job(
 ) -> AuditJob:
     """Return the job for the requested columns, which have one mask, or for the default columns."""
     found = find_dataset_padding(dataset, asked.columns, mask_column, dialect)
-    unmarked = [] if found is None or found.names else _described_files(dataset)
-    padding = found if found is not None and found.names else None
+    packed = find_sequence_columns(known_schemas(dataset).values())
+    if packed is not None and packed.has_lengths:
+        found = _packed_padding(found, packed, mask_column)
+    elif packed is not None and packed.packing is not None and not packed.packing.pad:
+        # Rows without padding need no mask.
+        found = found if found is not None and found.names else None
+    has_marks = found is not None and (found.names or (packed is not None and packed.has_lengths))
+    unmarked = [] if found is None or has_marks else _described_files(dataset)
+    padding = found if has_marks else None
     if padding is not None and declared is not None:
         padding = replace(padding, padding=declared)
     columns = asked.columns or (list(padding.values) if padding is not None else None)
@@ -162,8 +172,12 @@ def _make_group_job(
             "Choose another column with -c or --mask-column.",
             options=["columns", "mask_column"],
         )
+    if packed is not None and not asked.columns:
+        job = replace(job, columns=[column for column in job.columns if column.name not in packed.columns])
     job, unsure_notes = _without_unsure(dataset, job, padding, asked)
     masks = mask_fields(dataset, other_mask_columns(dataset, job.columns, padding))
+    if packed is not None:
+        masks = [field for field in masks if field.name not in packed.columns]
     values = known_pad_values(job.columns, padding, requested=bool(asked.columns))
     suspicions = job.beside.suspicions if padding is None else ()
     notes = [*suspicions, *job.beside.notes, *unsure_notes]
@@ -174,7 +188,19 @@ def _make_group_job(
         side_from = f"--padding {declared}" if declared is not None else "the file metadata"
     groups = next(iter(read_groups(dataset.schemas()).values()), [])
     batched = padding is not None and has_batches(dataset.schema(), groups)
-    return AuditJob(job, padding, values, masks, unmarked, notes, side_from, batched=batched)
+    names = {column.name for column in job.columns}
+    if padding is None or (packed is not None and packed.packed and names.isdisjoint(packed.packed)):
+        packed = None
+    return AuditJob(job, padding, values, masks, unmarked, notes, side_from, batched=batched, packed=packed)
+
+
+def _packed_padding(found: Padding | None, packed: SequenceColumns, mask_column: str | None) -> Padding:
+    """Return the columns that mark the padding of packed rows with a column of sequence lengths."""
+    if found is None:
+        return Padding(None, None, padding="post")
+    # An attention mask may have the numbers of the sequences.
+    is_sure = mask_column is not None or found.mask not in packed.derived
+    return found if is_sure else replace(found, mask=None, padding="post")
 
 
 def _without_unsure(
@@ -303,24 +329,37 @@ def audit_rows(
     Raises:
         DataError: the tokens of a row cannot be read or padded, and `report_bad_rows` is False.
     """
-    main, *also = map(_check_of, job.groups, audits, repeat(maxlen), repeat(is_cut))
+    whole = reading.files.limit is None
+    checks = [
+        _check_of(group, audit, maxlen, is_cut=is_cut, whole=whole)
+        for group, audit in zip(job.groups, audits, strict=True)
+    ]
+    (main, _), *also = checks
     with open_audit_rows(reading, phase, job, report_bad_rows=report_bad_rows) as batches:
         for batch in batches:
-            for check, rows in zip(also, batch.groups[1:], strict=True):
+            for (check, _), rows in zip(also, batch.groups[1:], strict=True):
                 check(rows)
             checked = main(batch.groups[0])
             # Only rows without faults are sampled for models.
             yield checked.without_bad_rows() if report_bad_rows else checked.rows
+    for _, finish in checks:
+        finish()
 
 
 def _check_of(
-    job: AuditJob, audit: Audit, maxlen: int | None, is_cut: bool
-) -> Callable[[AuditRows], CheckedRows]:
-    """Return the function that checks a batch of rows of one group."""
+    job: AuditJob, audit: Audit, maxlen: int | None, *, is_cut: bool, whole: bool
+) -> tuple[Callable[[AuditRows], CheckedRows], Callable[[], None]]:
+    """Return the function that checks a batch of rows of one group, and the function to call at the end."""
     masks = [field.name for field in job.masks]
     if job.padding is None:
-        return lambda rows: audit_raw_rows(rows, job.pad, audit, masks, maxlen, is_cut=is_cut)
-    return PaddedRowAudit(job.pad, audit, job.padding, masks, job.side_from, batched=job.batched).check
+        return lambda rows: audit_raw_rows(rows, job.pad, audit, masks, maxlen, is_cut=is_cut), lambda: None
+    packed = None
+    if job.packed is not None:
+        packed = PackedRowAudit(job.packed, audit, job.pad.columns, job.padding.mask, whole=whole)
+    check = PaddedRowAudit(
+        job.pad, audit, job.padding, masks, job.side_from, batched=job.batched, packed=packed
+    )
+    return check.check, check.finish
 
 
 def open_audit_rows(
@@ -334,5 +373,9 @@ def open_audit_rows(
         # JSON rows have all fields as text.
         if group.batched and not reading.dataset.format.is_text:
             marks.append(reading.dataset.schema().field(BATCH))
+        if group.packed is not None:
+            taken = {field.name for field in (*marks, *group.masks)}
+            names = [name for name in group.packed.columns if name not in taken]
+            marks += [reading.dataset.schema().field(name) for name in names]
         groups.append(GroupToRead(group.pad, [*marks, *group.masks], padding is not None))
     return map_audit_rows(reading, phase, groups, report_bad_rows=report_bad_rows)

@@ -25,6 +25,7 @@ from padmask.spec.pad import Side
 from padmask.stream.column_values import column_values
 from padmask.stream.job import Job
 from padmask.stream.row_sample import BatchRows, copy_row
+from padmask.verify.data.packed_rows import PackedRowAudit
 from padmask.verify.data.rows_to_check import AuditRows, CheckedRows
 from padmask.verify.data.rules import Audit
 
@@ -42,6 +43,7 @@ class PaddedRowAudit:
         masks: names of other mask columns, whose lengths are checked.
         side_from: text that says what specifies the side of the padding, as in `AuditJob`.
         batched: whether the rows have the lengths of their batches.
+        packed: object that checks the sequences of packed rows; None if the rows are not packed.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class PaddedRowAudit:
         side_from: str = "",
         *,
         batched: bool = False,
+        packed: PackedRowAudit | None = None,
     ) -> None:
         self._first, self._audit, self._padding = job.columns[0].name, audit, padding
         self._masks, self._side_from = masks, side_from
@@ -60,6 +63,7 @@ class PaddedRowAudit:
         # Number of positions in the rows of each folder of a bucket; None means files outside such folders.
         self._widths: dict[str | None, int] = {}
         self._batch_widths = BatchWidths() if batched else None
+        self._packed = packed
 
     def check(self, rows: AuditRows) -> CheckedRows:
         """Check the next batch, and return its rows. A row with an invalid mask has the length 0."""
@@ -69,9 +73,13 @@ class PaddedRowAudit:
         places = values[self._first].lengths
         length = self._padding.length
         stated = None if length is None else _read_lengths(batch, length)
-        mask, fits = _read_mask(batch, self._padding, places, stated)
+        if self._packed is not None and not self._padding.names:
+            mask, fits = self._packed.read_mask(batch, places)
+        else:
+            mask, fits = _read_mask(batch, self._padding, places, stated)
         known = fits & ~rows.bad_tokens
-        audit.add_invalid_masks(~fits & ~bad, batch.place, self._padding.mask)
+        if self._padding.names:
+            audit.add_invalid_masks(~fits & ~bad, batch.place, self._padding.mask)
         fits = fits & ~bad
         for name, ragged in values.items():
             unequal = (ragged.lengths != places) & ~bad
@@ -84,6 +92,8 @@ class PaddedRowAudit:
             possible = _are_valid_lengths(stated, places) | bad
             audit.add_invalid_lengths(~possible, batch.place)
             fits &= possible
+        if self._packed is not None:
+            self._packed.check(rows, places, mask, fits)
         bucket = bucket_folder_of(batch.source)
         if bucket not in self._widths and not bad.all():
             self._widths[bucket] = int(places[int(np.argmin(bad))])
@@ -92,6 +102,8 @@ class PaddedRowAudit:
         if self._batch_widths is not None:
             numbers, _ = read_lengths(column_values(batch, BATCH), BATCH)
             widths = self._batch_widths.of(batch.source, numbers, places, bad)
+        if self._packed is not None and not self._packed.is_padded:
+            width, widths = int(places.max(initial=0)), places
         self._check_positions(batch, values, mask, fits, stated, widths)
         # Use one int32 array, because allocating large arrays takes more time than computing their values.
         seen = np.zeros(len(mask.values) + 1, dtype=np.int32)
@@ -122,6 +134,9 @@ class PaddedRowAudit:
             group = " of the batch"
         self._audit.add_unequal(fits & ~good, widths, batch.place, group)
         rows = np.flatnonzero(good)
+        if self._packed is not None:
+            # Packed rows without padding often have different lengths, so arrange them by length.
+            rows = rows[np.argsort(widths[rows], kind="stable")]
         # Consecutive rows of the same length form an array.
         for picked in np.split(rows, np.flatnonzero(np.diff(widths[rows])) + 1):
             if len(picked):
@@ -147,7 +162,13 @@ class PaddedRowAudit:
                 lambda row: batch.place(int(picked[row])),
                 stated,
                 self._side_from,
+                packed=self._packed is not None,
             )
+
+    def finish(self) -> None:
+        """Check what depends on all rows."""
+        if self._packed is not None:
+            self._packed.finish()
 
 
 class BatchWidths:

@@ -57,6 +57,13 @@ RULES = {
         Rule("mask-length", "error", "the mask and the length column disagree"),
         Rule("length-range", "error", "the length is null, negative or larger than the row"),
         Rule("mixed-sides", "error", "some files are padded at the end, others at the start", "file"),
+        Rule("row-too-long", "error", "the row is longer than the maxlen in the file metadata"),
+        Rule("seq-length-range", "error", "a length in seq_lengths is null or less than 1"),
+        Rule("seq-lengths-sum", "error", "the row has other tokens than the sequences in seq_lengths"),
+        Rule("max-segments", "error", "the row has more sequences than the maximum in the file metadata"),
+        Rule("derived-column", "error", "the column disagrees with seq_lengths"),
+        Rule("boundary-labels", "error", "the first label of a sequence is not -100"),
+        Rule("source-rows", "error", "a part of a source row occurs twice, or the part before it is missing"),
         Rule("padding-not-pad-value", "error", "a padded position does not have the pad value"),
         Rule("pad-value-in-tokens", "warning", "mask_zero=True or a Masking layer would mask real tokens"),
         Rule("non-finite", "warning", "real tokens are NaN or infinite, so outputs and gradients become NaN"),
@@ -78,6 +85,17 @@ RULES = {
             "file",
         ),
         Rule("mixed-dtypes", "warning", "the column has different types in different files", "file"),
+        Rule(
+            "token-type-segments",
+            "warning",
+            "the column looks like token types, but trainers use it to separate sequences",
+        ),
+        Rule(
+            "ignored-positions",
+            "warning",
+            "Hugging Face models ignore position_ids that restart if a mask of ones is beside them, so the "
+            "sequences see each other",
+        ),
         Rule(
             "labels-on-padding", "warning", "labels on padding are not -100, so they are included in the loss"
         ),
@@ -315,6 +333,8 @@ class Audit:
         place: Places,
         lengths: npt.NDArray[np.int64] | None = None,
         side_from: str = "",
+        *,
+        packed: bool = False,
     ) -> None:
         """Check padded rows.
 
@@ -326,9 +346,12 @@ class Audit:
             lengths: values of the length column, shape (rows,); None if there is no such column.
             side_from: text that says what specifies `padding`, such as `"--padding post"`. Empty if `padding`
                 is the most common side of the rows.
+            packed: whether the rows have several sequences. There may be padding between the sequences.
         """
         kept = mask.sum(axis=1)
         holes, marks = find_holes(mask), self._mask or self._length
+        if packed:
+            holes = np.zeros_like(holes)
         self._report("mask-not-contiguous", holes, place, column=marks)
         edge = mask[:, 0] if padding == "post" else mask[:, -1]
         detail = f"the padding is not on the side that {side_from} specifies" if side_from else ""
@@ -339,6 +362,26 @@ class Audit:
             self._padded_column(column, values[column.name], mask, place)
         self._report("row-fully-masked", kept == 0, place, column=marks)
         self._report("cudnn-fallback", (kept == 0) | holes | ~mask[:, 0], place, column=marks)
+
+    def add_rows(
+        self, rule: str, bad: Flags, place: Places, column: str | None = None, detail: str = ""
+    ) -> None:
+        """Report rows that violate a rule.
+
+        Args:
+            rule: name of the rule.
+            bad: flags of the rows that violate the rule.
+            place: function that returns the location of a row, given its index.
+            column: column that violates the rule; None if the violation is not in one column.
+            detail: description of the violation. If empty, the description of the rule is used.
+        """
+        self._report(rule, bad, place, detail, column)
+
+    def add_count(self, rule: str, count: int, examples: Sequence[Place], column: str | None = None) -> None:
+        """Report rows that violate a rule, by their number and the locations of the first rows."""
+        if count:
+            new = Finding(RULES[rule], detail=RULES[rule].means, column=column)
+            self._found.setdefault((rule, column), new).extend(count, examples)
 
     def add_types(self, column: str, types: Mapping[str, str]) -> None:
         """Report files in which a column has a different type than in the first file.

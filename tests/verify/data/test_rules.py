@@ -306,6 +306,16 @@ def test_every_rule_is_tested():
         "bad-row",
         "non-finite",
         "unmarked-padding",
+        # In test_packed_rows.py and tests/cli/test_verify.py.
+        "row-too-long",
+        "seq-length-range",
+        "seq-lengths-sum",
+        "max-segments",
+        "derived-column",
+        "boundary-labels",
+        "source-rows",
+        "token-type-segments",
+        "ignored-positions",
     }
     assert tested == set(RULES)
 

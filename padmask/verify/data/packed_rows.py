@@ -1,0 +1,356 @@
+"""Check the columns that describe the sequences of packed rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from padmask.core.arrow_lists import Flags
+from padmask.core.columns import IGNORED_LABEL, LABEL_NAMES, PadColumn, is_label
+from padmask.core.kernel import take_runs
+from padmask.core.masks import make_row_mask, number_sequences
+from padmask.core.packed_columns import PackedRows, derived_column
+from padmask.core.packed_segments import round_up
+from padmask.core.packed_sequences import SequenceColumns
+from padmask.core.plan import Positions, Segments
+from padmask.core.ragged import Ragged
+from padmask.formats.contract import Batch
+from padmask.spec.pack import SEQUENCE_LENGTHS, SOURCE_COLUMNS, PackSpec
+from padmask.verify.data.rows_to_check import AuditRows
+from padmask.verify.data.rules import Audit
+from padmask.verify.data.source_rows import SourceRows
+
+# Derived columns with one value per position.
+_WIDE = {"segment_ids", "position_ids", "loss_mask", "attention_mask"}
+
+
+@dataclass(frozen=True)
+class _Good:
+    """The rows of a batch whose sequences are valid.
+
+    Args:
+        batch: all rows of the batch.
+        rows: indices of the valid rows: int64, shape (valid rows,).
+        packed: positions of the sequences in the valid rows.
+        labels: labels at all positions, of shape (positions,); None if no label column is checked.
+    """
+
+    batch: Batch
+    rows: Positions
+    packed: PackedRows
+    labels: npt.NDArray[np.int64] | None
+
+    def flags(self, bad: Flags) -> Flags:
+        """Return flags of the rows of the batch, given flags of the valid rows."""
+        found = np.zeros(len(self.batch), dtype=bool)
+        found[self.rows[bad]] = True
+        return found
+
+    def rows_with(self, positions: Flags) -> Flags:
+        """Return, for each valid row, whether any of its positions has a flag."""
+        return _any_by_row(positions, self.packed.widths)
+
+
+class PackedRowAudit:
+    """Checks the sequences of packed rows against the mask, the other columns and the metadata.
+
+    Args:
+        layout: how the rows are packed.
+        audit: object that collects the findings.
+        columns: packed columns that are checked.
+        mask: name of the mask column; None if the lengths of the sequences mark the tokens.
+        whole: whether all rows are read. Otherwise some parts of a source row may be missing.
+    """
+
+    def __init__(
+        self,
+        layout: SequenceColumns,
+        audit: Audit,
+        columns: Sequence[PadColumn],
+        mask: str | None,
+        *,
+        whole: bool,
+    ) -> None:
+        self._layout, self._audit, self._mask = layout, audit, mask
+        self._labels = [column.name for column in columns if is_label(column)]
+        names = {column.name for column in columns}
+        # The loss mask depends on the labels, so it is checked only if all labels are.
+        self._has_all_labels = not [
+            name for name in layout.packed if name not in names and name in LABEL_NAMES
+        ]
+        self._sources = SourceRows(layout.spec, audit, whole=whole)
+
+    @property
+    def is_padded(self) -> bool:
+        """Whether all rows should have the same length, according to the metadata."""
+        packing = self._layout.packing
+        return packing is not None and packing.pad
+
+    def read_mask(self, batch: Batch, places: Positions) -> tuple[Ragged, Flags]:
+        """Return the mask of each row from the lengths of the sequences, and whether the lengths fit the row.
+
+        Args:
+            batch: the rows.
+            places: number of positions in each row: int64, shape (rows,).
+        """
+        lengths, bad = _read_lengths(batch)
+        bad |= _sums(_spaces(lengths, self._layout.align), lengths.lengths) > places
+        segments = _place_sequences(_without(lengths, bad), self._layout.align)
+        starts = np.cumsum(places) - places
+        return Ragged(make_row_mask(segments, places), starts, places), ~bad
+
+    def check(self, rows: AuditRows, places: Positions, mask: Ragged, fits: Flags) -> None:
+        """Check the next batch.
+
+        Args:
+            rows: rows of the batch.
+            places: number of positions in each row: int64, shape (rows,).
+            mask: mask of each row.
+            fits: flags of the rows without a fault and with a valid mask. Other rows are not checked.
+        """
+        batch, spec = rows.batch, self._layout.spec
+        if spec is not None and isinstance(spec.maxlen, int):
+            self._audit.add_rows("row-too-long", fits & (places > spec.maxlen), batch.place)
+        if not self._layout.has_lengths:
+            return
+        lengths, bad = _read_lengths(batch)
+        known = ~rows.bad
+        self._audit.add_rows("seq-length-range", bad & known, batch.place, SEQUENCE_LENGTHS)
+        segments, wrong = self._compare_with_rows(_without(lengths, bad), places, mask, fits & ~bad)
+        fits = fits if self._mask is not None else known
+        self._audit.add_rows("seq-lengths-sum", wrong & fits & ~bad, batch.place, SEQUENCE_LENGTHS)
+        good = fits & ~bad & ~wrong & (lengths.lengths > 0)
+        if good.any():
+            self._check_good(rows, good, segments, places)
+
+    def finish(self) -> None:
+        """Check what depends on all rows."""
+        self._sources.finish()
+
+    def _compare_with_rows(
+        self, lengths: Ragged, places: Positions, mask: Ragged, fits: Flags
+    ) -> tuple[Segments, Flags]:
+        """Return the positions of the sequences, and flags of the rows that have other tokens."""
+        segments = _place_sequences(lengths, self._layout.align)
+        spaces = _sums(round_up(segments.lengths, self._layout.align), lengths.lengths)
+        packing = self._layout.packing
+        is_full = packing is not None and not packing.pad
+        wrong = spaces != places if is_full else spaces > places
+        if self._mask is None:
+            return segments, wrong
+        if self._layout.spec is None:
+            # Padding between sequences is not known, so the mask determines the positions.
+            firsts, differs = _find_in_mask(lengths, mask, fits)
+            if firsts is not None:
+                wrong = differs
+                segments = replace(segments, firsts=firsts)
+            return segments, wrong
+        chosen = np.flatnonzero(fits & ~wrong)
+        expected = make_row_mask(_place_sequences(lengths.select(chosen), self._layout.align), places[chosen])
+        actual = take_runs(mask.values, mask.starts[chosen], places[chosen]) != 0
+        wrong[chosen] |= _any_by_row(expected != actual, places[chosen])
+        return segments, wrong
+
+    def _check_good(self, rows: AuditRows, good: Flags, segments: Segments, places: Positions) -> None:
+        batch, packing, audit = rows.batch, self._layout.packing, self._audit
+        chosen, at = np.flatnonzero(good), segments.rows
+        assert at is not None and segments.firsts is not None
+        kept = good[at]
+        number = np.cumsum(good) - 1
+        its = _segments(segments.lengths[kept], number[at[kept]], segments.firsts[kept])
+        packed = PackedRows(its, packing or PackSpec(), places[chosen])
+        labels = None
+        for name in self._labels:
+            values = _flatten(rows.ragged[name], chosen).reshape(int(places[chosen].sum()), -1)[:, 0]
+            labels = values if labels is None else labels
+            if packing is not None and packing.boundary_labels == "mask":
+                wrong = np.zeros(len(chosen), dtype=bool)
+                wrong[packed.sequence_rows[values[packed.firsts] != IGNORED_LABEL]] = True
+                audit.add_rows("boundary-labels", _spread(wrong, chosen, len(batch)), batch.place, name)
+        found = _Good(batch, chosen, packed, labels)
+        if packing is not None and packing.max_segments is not None:
+            audit.add_rows("max-segments", found.flags(packed.sizes > packing.max_segments), batch.place)
+        for name, derived in self._layout.derived.items():
+            if name != self._mask:
+                self._check_derived(name, derived, found)
+        self._check_segment_ids(rows, found)
+        self._check_positions(rows, found)
+        if self._layout.has_sources:
+            sources, starts = (_read(batch, name).select(chosen) for name in SOURCE_COLUMNS)
+            self._sources.add(batch, chosen, packed, sources, starts)
+
+    def _check_derived(self, column: str, name: str, found: _Good) -> None:
+        """Compare a derived column with the values that the lengths of the sequences give.
+
+        Args:
+            column: name of the column.
+            name: name of this derived column in `DERIVED`.
+            found: the valid rows.
+        """
+        packing, packed = self._layout.packing, found.packed
+        if name == "loss_mask" and (packing is None or not self._has_all_labels):
+            return
+        if packing is None and name == "segment_ids":
+            return
+        actual = _read(found.batch, column).select(found.rows)
+        expected, _ = Ragged.from_arrow(derived_column(name, packed, found.labels))
+        if packing is None and name == "attention_mask" and (_flatten_all(actual) <= 1).all():
+            expected = Ragged(packed.mask, expected.starts, expected.lengths)
+        if packing is None and name == "cu_seqlens":
+            # The end of the last sequence may include padding, and some tools add the end of the row.
+            expected = replace(expected, lengths=packed.sizes)
+            enough = actual.lengths > packed.sizes
+            actual = replace(actual, lengths=np.where(enough, packed.sizes, 0))
+        bad = actual.lengths != expected.lengths
+        same = np.flatnonzero(~bad)
+        differ = _flatten(actual, same) != _flatten(expected, same)
+        if packing is None and name in _WIDE:
+            # Other tools have other values at padding.
+            differ &= _flatten(Ragged(packed.mask, expected.starts, expected.lengths), same)
+        bad[same] = _any_by_row(differ, expected.lengths[same])
+        self._audit.add_rows("derived-column", found.flags(bad), found.batch.place, column)
+
+    def _check_segment_ids(self, rows: AuditRows, found: _Good) -> None:
+        """Check segment ids that padmask did not compute. They may be token types."""
+        name, packing, packed = "segment_ids", self._layout.packing, found.packed
+        is_packed = name in rows.ragged
+        if packing is not None and (name in packing.emit or not is_packed):
+            return
+        if not is_packed and name not in self._layout.columns:
+            return
+        ids = (rows.ragged[name] if is_packed else _read(found.batch, name)).select(found.rows)
+        fits = ids.lengths == packed.widths
+        wrong = np.zeros(len(fits), dtype=bool)
+        if fits.all():
+            values, mask = _flatten_all(ids), packed.mask
+            from_zero = values[np.cumsum(packed.widths) - packed.widths] == 0
+            shifted = values + np.repeat(from_zero, packed.widths)
+            differ = found.rows_with((shifted != number_sequences(packed.segments, mask)) & mask)
+            zeros = found.rows_with((values == 0) & ~mask)
+            types = from_zero & (differ | zeros)
+            self._audit.add_rows("token-type-segments", found.flags(types), found.batch.place, name)
+            wrong = differ & ~from_zero
+        if packing is None:
+            self._audit.add_rows("derived-column", found.flags(wrong | ~fits), found.batch.place, name)
+
+    def _check_positions(self, rows: AuditRows, found: _Good) -> None:
+        """Check for an attention mask of ones, because models then ignore positions that restart."""
+        name, batch = "attention_mask", found.batch
+        if "position_ids" not in (*self._layout.columns, *rows.ragged):
+            return
+        if name != self._mask and name not in self._layout.columns:
+            return
+        if name == self._mask:
+            ones = np.ones(len(found.rows), dtype=bool)
+        else:
+            ids = _read(batch, name).select(found.rows)
+            ones = ~_any_by_row(_flatten_all(ids) > 1, ids.lengths)
+        self._audit.add_rows(
+            "ignored-positions", found.flags(ones & (found.packed.sizes > 1)), batch.place, name
+        )
+
+
+def _read(batch: Batch, name: str) -> Ragged:
+    """Read a column of lists of integers. A row that is null or contains a null has the length 0."""
+    return Ragged.from_arrow(batch.columns.column(name))[0]
+
+
+def _read_lengths(batch: Batch) -> tuple[Ragged, Flags]:
+    """Return the lengths of the sequences, and flags of the rows with an invalid length."""
+    lengths, faults = Ragged.from_arrow(batch.columns.column(SEQUENCE_LENGTHS))
+    bad = np.zeros(len(batch), dtype=bool)
+    bad[[fault.row for fault in faults]] = True
+    flat = _flatten_all(lengths)
+    return lengths, bad | _any_by_row((flat < 1) | (flat >= 1 << 31), lengths.lengths)
+
+
+def _without(lengths: Ragged, bad: Flags) -> Ragged:
+    return Ragged(lengths.values, lengths.starts, np.where(bad, 0, lengths.lengths))
+
+
+def _flatten(rows: Ragged, chosen: Positions) -> npt.NDArray[np.int64]:
+    """Return the values of some rows, one row after another."""
+    return np.asarray(take_runs(rows.values, rows.starts[chosen], rows.lengths[chosen]))
+
+
+def _flatten_all(rows: Ragged) -> npt.NDArray[np.int64]:
+    return _flatten(rows, np.arange(len(rows.lengths)))
+
+
+def _spaces(lengths: Ragged, align: int) -> Positions:
+    """Return the number of positions of each sequence of all rows."""
+    return round_up(_flatten_all(lengths).astype(np.int64), align)
+
+
+def _sums(values: Positions, counts: Positions) -> Positions:
+    """Return the sum of the values of each row. `counts` is the number of values of each row."""
+    total = np.concatenate([[0], np.cumsum(values)])
+    ends = np.cumsum(counts)
+    sums: Positions = total[ends] - total[ends - counts]
+    return sums
+
+
+def _any_by_row(flags: Flags, counts: Positions) -> Flags:
+    """Return, for each row, whether any of its values has a flag."""
+    found: Flags = _sums(flags.astype(np.int64), counts) > 0
+    return found
+
+
+def _spread(bad: Flags, chosen: Positions, count: int) -> Flags:
+    flags = np.zeros(count, dtype=bool)
+    flags[chosen[bad]] = True
+    return flags
+
+
+def _place_sequences(lengths: Ragged, align: int) -> Segments:
+    """Return the positions of sequences that follow each other in their rows.
+
+    >>> lengths = Ragged(np.array([3, 2, 4]), np.array([0, 2]), np.array([2, 1]))
+    >>> _place_sequences(lengths, 4).firsts.tolist()
+    [0, 4, 0]
+
+    Args:
+        lengths: lengths of the sequences of each row.
+        align: each sequence starts at a multiple of this position.
+    """
+    counts = lengths.lengths
+    rows = np.repeat(np.arange(len(counts)), counts)
+    flat = _flatten_all(lengths).astype(np.int64)
+    ends = np.cumsum(round_up(flat, align))
+    before = np.concatenate([[0], ends])
+    firsts = before[:-1] - before[(np.cumsum(counts) - counts)[rows]]
+    return _segments(flat, rows, firsts)
+
+
+def _segments(lengths: Positions, rows: Positions, firsts: Positions) -> Segments:
+    sources = np.arange(len(lengths))
+    return Segments(lengths, np.zeros_like(lengths), lengths, None, sources=sources, rows=rows, firsts=firsts)
+
+
+def _find_in_mask(lengths: Ragged, mask: Ragged, fits: Flags) -> tuple[Positions | None, Flags]:
+    """Divide the real tokens of each row into its sequences.
+
+    Returns:
+        The position of the first token of each sequence (None if no row fits), and flags of the rows in which
+        the real tokens are more or fewer than those of the sequences, or a sequence contains padding.
+    """
+    rows = np.repeat(np.arange(len(fits)), lengths.lengths)
+    flat = _flatten_all(lengths).astype(np.int64)
+    places = np.where(fits, mask.lengths, 0)
+    real = take_runs(mask.values, mask.starts, places) != 0
+    differs = _sums(real.astype(np.int64), places) != _sums(flat, lengths.lengths)
+    fine = fits & ~differs
+    if not fine.any():
+        return None, differs
+    within = np.repeat(np.arange(len(fits)), places)
+    tokens = np.flatnonzero(real & fine[within])
+    kept = fine[rows]
+    ends = np.cumsum(flat[kept])
+    firsts, lasts = tokens[ends - flat[kept]], tokens[ends - 1]
+    differs[rows[kept][lasts - firsts + 1 != flat[kept]]] = True
+    found = np.zeros(len(flat), dtype=np.int64)
+    found[kept] = firsts - (np.cumsum(places) - places)[rows[kept]]
+    return found, differs

@@ -1,0 +1,153 @@
+"""Rules for packed rows: good files have no findings, and each changed value is found."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from padmask import PadSpec, RowPolicy, WindowSpec
+from padmask.spec.files import ReadOptions
+from padmask.spec.mask import MaskSpec
+from padmask.spec.pack import DERIVED, PackSpec
+from padmask.stream import sort_windows
+from padmask.stream.pack import pack_file
+from padmask.verify.data.source_rows import _find_wrong
+from padmask.verify.verify_file import verify_file
+
+ANY = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+LENGTHS = st.lists(st.integers(1, 20), min_size=1, max_size=25)
+PACKINGS = st.builds(
+    PackSpec,
+    algorithm=st.sampled_from(["best-fit", "in-order"]),
+    max_segments=st.sampled_from([None, 2]),
+    align=st.sampled_from([1, 4]),
+    pad=st.booleans(),
+    source=st.booleans(),
+    eos=st.sampled_from([None, 7]),
+    emit=st.sets(st.sampled_from(DERIVED)).map(sorted),
+    boundary_labels=st.sampled_from(["mask", "keep"]),
+)
+WRAP = st.builds(PackSpec, algorithm=st.just("wrap"), emit=st.just(DERIVED), pad=st.booleans())
+CUTS = st.sampled_from(
+    [
+        {"truncating": "pre"},
+        {"keep_first": 1, "keep_last": 2},
+        {"windows": WindowSpec(overlap=2)},
+        {"windows": WindowSpec(overlap=1), "keep_first": 2, "truncating": "pre"},
+        {},
+    ]
+)
+
+
+def pack(folder, lengths, packing, suffix="parquet", mask="mask", **spec):
+    rows = [{"id": i, "input_ids": [9] * n, "labels": [i] * n} for i, n in enumerate(lengths)]
+    (folder / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    overlong = "error" if packing.algorithm == "wrap" else "truncate"
+    has_mask = mask is not None and (packing.pad or packing.align > 1)
+    pack_file(
+        folder / "in.jsonl",
+        folder / f"out.{suffix}",
+        spec=PadSpec(maxlen=12, **spec),
+        packing=packing,
+        mask=MaskSpec(column=mask if has_mask else None, named=True),
+        policy=RowPolicy(overlong=overlong, empty_rows="drop"),
+    )
+    return folder / f"out.{suffix}"
+
+
+def rules(path, **options):
+    return {finding.rule.name for finding in verify_file(path, **options).data}
+
+
+@ANY
+@given(
+    lengths=LENGTHS,
+    packing=PACKINGS | WRAP,
+    cut=CUTS,
+    suffix=st.sampled_from(["parquet", "jsonl", "arrow"]),
+    mask=st.sampled_from(["mask", "real", None]),
+    window=st.integers(1, 9),
+)
+def test_good_files_pass(tmp_path, lengths, packing, cut, suffix, mask, window):
+    cut = {} if packing.algorithm == "wrap" else cut
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sort_windows, "WINDOW_SEQUENCES", window)
+        path = pack(tmp_path, lengths, packing, suffix, mask, **cut)
+    known, warned = None, {"ignored-positions"}
+    if suffix == "jsonl" and (packing.pad or packing.align > 1):
+        # JSON Lines have no metadata, so only the mask shows the padding between sequences.
+        assume(mask is not None or packing.align == 1)
+        known = mask
+    assert rules(path, mask_column=known) - warned == set()
+    partly = ReadOptions(limit=2, batch_rows=1)
+    assert rules(path, mask_column=known, files=partly) - warned == set()
+
+
+@ANY
+@given(lengths=LENGTHS, data=st.data(), align=st.sampled_from([1, 4]))
+def test_changed_value_is_found(tmp_path, lengths, data, align):
+    path = pack(tmp_path, lengths, PackSpec(emit=DERIVED, align=align), windows=WindowSpec())
+    table = pq.read_table(path)
+    name = data.draw(st.sampled_from(["mask", "seq_lengths", "source_rows", "source_starts", *DERIVED]))
+    place, field = table.schema.get_field_index(name), table.schema.field(name)
+    values = table.column(name).to_pylist()
+    row = data.draw(st.integers(0, len(values) - 1))
+    at = data.draw(st.integers(0, len(values[row]) - 1))
+    values[row][at] = not values[row][at] if name == "mask" else values[row][at] + 1
+    pq.write_table(table.set_column(place, field, pa.array(values, field.type)), path)
+    found = rules(path)
+    if name == "source_rows":
+        # The changed source may be a row that does not occur otherwise.
+        found |= {"source-rows"} if values[row][at] == len(lengths) else set()
+    assert found - {"ignored-positions"}
+
+
+def test_lengths_replace_the_mask(tmp_path):
+    path = pack(tmp_path, [3, 4, 2], PackSpec(), mask=None)
+    assert "mask" not in pq.read_schema(path).names
+    assert rules(path) == set()
+
+
+@pytest.mark.parametrize("name", ["input_ids", "labels"])
+def test_padding_is_found_without_mask(tmp_path, name):
+    path = pack(tmp_path, [3, 4], PackSpec(), mask=None)
+    table = pq.read_table(path)
+    [ids] = table.column(name).to_pylist()
+    changed = pa.array([[*ids[:-1], 5]], table.schema.field(name).type)
+    place, field = table.schema.get_field_index(name), table.schema.field(name)
+    pq.write_table(table.set_column(place, field, changed), path)
+    assert "padding-not-pad-value" in rules(path)
+
+
+def numbers(*values):
+    return np.array(values, dtype=np.int64)
+
+
+def test_parts_of_a_source_row():
+    spec = PadSpec(maxlen=4, windows=WindowSpec(overlap=1), packing=PackSpec())
+    tiled = numbers(0, 0, 0), numbers(0, 3, 6), numbers(4, 4, 2)
+    assert not _find_wrong(*tiled, spec, whole=True).any()
+    gap = numbers(0, 0), numbers(0, 6), numbers(4, 2)
+    assert _find_wrong(*gap, spec, whole=True).tolist() == [False, True]
+    assert not _find_wrong(*gap, spec, whole=False).any()
+    late = numbers(0), numbers(3), numbers(4)
+    assert _find_wrong(*late, spec, whole=True).tolist() == [True]
+
+
+def test_segment_ids_of_other_tools(tmp_path):
+    row = {"input_ids": [5, 6, 7, 0], "seq_lengths": [1, 2]}
+    for ids, found in {
+        (1, 2, 2, 0): set(),
+        (0, 1, 1, -1): set(),
+        (0, 1, 1, 0): {"token-type-segments"},
+        (0, 0, 1, -1): {"token-type-segments"},
+        (1, 1, 2, 0): {"derived-column"},
+    }.items():
+        (tmp_path / "in.jsonl").write_text(json.dumps({**row, "segment_ids": ids}) + "\n")
+        assert rules(tmp_path / "in.jsonl") == found, ids
