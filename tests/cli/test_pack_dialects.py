@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from raised import raises_error
 
-from padmask import PackSpec, PadSpec, SpecError, pack_preset, pack_table
+from padmask import PackSpec, PadSpec, SpecError, pack_preset, pack_table, verify_file
 from padmask.cli import run
 from padmask.spec.pack_presets import PACK_PRESETS
 
@@ -126,6 +126,25 @@ def test_metadata(tmp_path):
     assert run(["pack", str(tmp_path / "in.parquet"), "-o", str(tmp_path / "out.parquet"), *options]) == 0
     packing = json.loads(pq.read_schema(tmp_path / "out.parquet").metadata[b"padmask"])["packing"]
     assert PackSpec(**packing) == pack_preset("llm-foundry")[0].packing
+
+
+@pytest.mark.parametrize(
+    ("dialect", "name"),
+    [("seqio", "labels_positions"), ("levanter", "segment_ids"), ("torchtune", "seq_lens")],
+)
+def test_verify_reads_the_dialect(tmp_path, dialect, name):
+    spec, mask = pack_preset(dialect, maxlen=5)
+    packed = pack_table(TABLE.append_column("labels", TABLE["input_ids"]), spec=spec, mask=mask)
+    wrong = packed[name].to_pylist()
+    wrong[0][0] += 1
+    place, field = packed.schema.get_field_index(name), packed.schema.field(name)
+    changed = packed.set_column(place, field, pa.array(wrong, field.type))
+    found = []
+    for table in (packed, changed):
+        pq.write_table(table, tmp_path / "packed.parquet")
+        report = verify_file(tmp_path / "packed.parquet")
+        found.append([(finding.rule.name, finding.column) for finding in report.data])
+    assert found == [[], [("derived-column", name)]]
 
 
 def test_name_in_the_input():
