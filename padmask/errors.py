@@ -233,7 +233,7 @@ def os_error_remedy(error: OSError) -> str:
 
 
 def size(number: int) -> str:
-    """Format a number of bytes with a unit.
+    """Format a size in bytes with a unit.
 
     >>> size(512), size(2_097_152)
     ('512 B', '2.0 MiB')

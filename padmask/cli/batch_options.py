@@ -1,4 +1,4 @@
-"""The options of `pad` for batches of a token budget."""
+"""The options of `pad` for batches with a token budget."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def batch_options(command: Command) -> Command:
                 default=None,
                 metavar="B",
                 help="Sort the rows by length and write them in batches of at most B positions. Each batch "
-                "is padded to its own longest row. The column batch has the number of the batch.",
+                "is padded to its own longest row. A new column named batch has the number of the batch.",
             ),
             setting(
                 "--batch-multiple",
@@ -43,8 +43,9 @@ def batch_options(command: Command) -> Command:
                 type=click.IntRange(min=1),
                 default=None,
                 metavar="W",
-                help="Number of consecutive rows that are sorted together. A larger number leaves less "
-                "padding and needs more memory.  [default: 100,000, or fewer rows with 2^26 values]",
+                help="Largest number of consecutive rows that are sorted together. Fewer rows are sorted "
+                "together if they have more than 2^26 values. A larger number leaves less padding and needs "
+                "more memory.  [default: 100,000]",
             ),
             setting(
                 "--shuffle-batches",
@@ -61,7 +62,7 @@ def batch_options(command: Command) -> Command:
 
 
 def source_row_of(ctx: click.Context, given: Mapping[str, Any]) -> bool:
-    """Return the value of --source. Windows have their own columns, and refuse --no-source.
+    """Return the value of --source, or raise an error if --no-source has no effect.
 
     Raises:
         SpecError: the command line sets --no-source, but the rows are not divided into batches or buckets.

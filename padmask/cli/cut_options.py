@@ -20,7 +20,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class EndLength(click.ParamType):  # type: ignore[type-arg]  # before click 8.4 it takes no type
-    """A parameter type for a number of tokens, or for the name of a column with one number for each row."""
+    """A parameter type: the number of tokens, or the name of a column with one number for each row."""
 
     name = "N|COLUMN"
 
@@ -28,7 +28,7 @@ class EndLength(click.ParamType):  # type: ignore[type-arg]  # before click 8.4 
         text = str(value)
         number = parse_maxlen(text)
         if text == "" or (isinstance(number, str) and re.fullmatch(r"[-+]?[\d.]+", text)):
-            self.fail(f"{text!r} is neither a number of tokens nor the name of a column.", param, ctx)
+            self.fail(f"{text!r} is neither a whole number nor the name of a column.", param, ctx)
         return number
 
 
@@ -102,7 +102,10 @@ def with_cuts(spec: PadSpec, ctx: click.Context, given: Mapping[str, Any]) -> Pa
 
 
 def overlong_of(given: Mapping[str, Any]) -> Literal["truncate", "drop", "error"]:
-    """Return the value of --overlong. Windows replace truncation, and are part of the padding options."""
+    """Return the value of --overlong for `RowPolicy`, which has no value for windows and splits.
+
+    `PadSpec.windows` describes windows and splits. For these, the result is `"truncate"`.
+    """
     overlong: Literal["truncate", "drop", "error"] = (
         "truncate" if given["overlong"] in ("window", "split") else given["overlong"]
     )

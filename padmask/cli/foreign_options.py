@@ -17,14 +17,22 @@ PADDING_OPTIONS = {
         "To split long rows into windows instead of truncating them, use --overlong window. --overlap N sets "
         "the number of tokens that two consecutive windows share."
     ),
-    "--max-len": "The length of the rows is --maxlen N, longest, or a percentile such as p95.",
-    "--pad-token-id": "The pad value is --value N for all columns, or -c input_ids=N for one column.",
-    "--pad-token": "The pad value is --value V for all columns, or -c tokens=V for one column.",
-    "--padding-side": "The side of the padding is --padding left or --padding right.",
-    "--truncation-side": "The side on which long rows are truncated is --truncating left or right.",
+    "--max-len": (
+        "To choose the length of the padded rows, use --maxlen N, --maxlen longest, or a percentile such as "
+        "--maxlen p95."
+    ),
+    "--pad-token-id": (
+        "To choose the pad value, use --value N for all columns, or -c input_ids=N for one column."
+    ),
+    "--pad-token": "To choose the pad value, use --value V for all columns, or -c tokens=V for one column.",
+    "--padding-side": "To choose the side of the padding, use --padding left or --padding right.",
+    "--truncation-side": (
+        "To choose the side on which long rows are truncated, use --truncating left or --truncating right."
+    ),
     "--truncation": (
-        "Rows longer than --maxlen are truncated by default. --truncating left or right sets the side that "
-        "is cut. With --overlong window, drop or error, these rows are not truncated."
+        "Rows longer than --maxlen are truncated by default. To choose the side on which they are truncated, "
+        "use --truncating left or --truncating right. To do something else with these rows, use --overlong "
+        "window, --overlong drop or --overlong error."
     ),
     "--return-attention-mask": (
         "pad always adds a mask. To choose its name and dtype, use --mask-column attention_mask --mask-dtype "

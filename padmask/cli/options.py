@@ -207,7 +207,11 @@ class Size(click.ParamType):  # type: ignore[type-arg]  # before click 8.4 it ta
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         found = re.fullmatch(r"(\d+(?:\.\d+)?) *([a-z]*)", str(value).strip().lower())
         if not found or found[2] not in self._units:
-            self.fail(f"{value!r} is not a size. Use a number of bytes, 500MB or 10GiB.", param, ctx)
+            self.fail(
+                f"{value!r} is not a size. Examples: 500000 (bytes), 500MB, 10GiB.",
+                param,
+                ctx,
+            )
         amount = float(found[1]) * self._units[found[2]]
         if amount < self.min:
             self.fail(f"{value!r} is less than {self.min}.", param, ctx)

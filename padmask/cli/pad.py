@@ -82,13 +82,13 @@ from padmask.spec.presets import PRESETS, preset_fields, preset_mask
 @setting(
     "--position-ids/--no-position-ids",
     default=None,
-    help="Add a column position_ids with the positions 0, 1, ... of the real tokens, and 0 at padding.",
+    help="Add a column named position_ids: the positions 0, 1, ... of the real tokens, and 0 at padding.",
 )
 @setting(
     "--labels-from",
     default=None,
     metavar="COLUMN",
-    help="Add a column labels, a copy of the padded column COLUMN with -100 at padding.",
+    help="Add a column named labels: a copy of the padded column COLUMN, with -100 at padding.",
 )
 @command_line_only(
     "--allow-padded/--no-allow-padded",
@@ -202,7 +202,7 @@ def _maxlen(ctx: click.Context, given: Mapping[str, Any]) -> str:
         return "longest"
     raise SpecError(
         f"The last edge of --buckets {given['buckets']} is the maxlen, so --maxlen {maxlen} cannot be used. "
-        "Remove --maxlen, or set --buckets to a number of buckets.",
+        "Remove --maxlen, or set --buckets to how many buckets to use.",
         options=["maxlen", "buckets"],
     )
 

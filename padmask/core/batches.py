@@ -1,4 +1,4 @@
-"""Divide rows into batches of a token budget, from the lengths of the rows alone."""
+"""Divide rows into batches with a token budget, from the lengths of the rows alone."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class BatchPlan:
         order: indices of the rows, one batch after another: int64, shape (rows,).
         sizes: number of rows of each batch: int64, shape (batches,).
         widths: padded length of the rows of each batch: int64, shape (batches,).
-        short: whether the last batch in ascending order of length could hold more rows, or has a number of
-            rows that is not a multiple.
+        short: whether the batch with the longest rows is not full: it has space for more rows, or its number
+            of rows is not a multiple of `BatchSpec.multiple`.
     """
 
     order: Positions
@@ -82,7 +82,7 @@ def plan_batches(
 
 
 def _cut(widths: list[int], spec: BatchSpec) -> list[int]:
-    """Return the index of the first row of each batch, and the number of rows. The widths are ascending."""
+    """Divide rows with ascending widths. Return the index of the first row of each batch, and of the end."""
     bounds, start, total = [0], 0, len(widths)
     while start < total:
         # The number of positions of a batch grows with each row.
@@ -107,7 +107,7 @@ def _shuffled(batches: int, seed: int, window: int) -> Positions:
 
 
 def find_wide_rows(lengths: Positions, plan: Plan, spec: PadSpec) -> list[Fault]:
-    """Return a `Fault` for each row of which `spec.batches.multiple` rows do not fit in the budget.
+    """Return a `Fault` for each row that is too long for a batch of `spec.batches.multiple` such rows.
 
     Args:
         lengths: number of tokens in each source row: int64, shape (rows,).

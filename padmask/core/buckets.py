@@ -42,11 +42,11 @@ def with_edges(plan: Plan, spec: PadSpec, lengths: LengthStats | None, *, drops:
 
 
 def rows_of_buckets(plan: Plan, spec: PadSpec, lengths: LengthStats, *, drops: bool) -> dict[int, int]:
-    """Return the number of output rows for each length of a row: the smallest edge that would hold the row.
+    """Return the number of output rows for each possible edge, keyed by the smallest edge that fits the row.
 
-    The lengths are at least 1, at most `plan.maxlen`, and rounded up to `spec.pad_to_multiple_of`. Each
-    window of a longer row counts as a row of `plan.maxlen`, because all windows are in the last bucket. The
-    arguments are as in `with_edges`.
+    The possible edges are the row lengths, rounded up to `spec.pad_to_multiple_of`. They are at least 1 and
+    at most `plan.maxlen`. Each window of a longer row counts as a row of `plan.maxlen`, because all windows
+    are in the last bucket. The arguments are those of `with_edges`.
     """
     multiple, found = spec.pad_to_multiple_of or 1, dict[int, int]()
     known = np.array(list(lengths.counts), dtype=np.int64)
@@ -71,7 +71,7 @@ def plan_of_bucket(plan: Plan, edge: int) -> Plan:
 
 
 def buckets_of(lengths: Positions, edges: tuple[int, ...]) -> Positions:
-    """Return the bucket of each row: the smallest edge that holds the row, or the last edge.
+    """Return the bucket of each row: the one with the smallest edge that fits the row, or the last bucket.
 
     >>> buckets_of(np.array([0, 2, 3, 9]), (2, 4)).tolist()
     [0, 0, 1, 1]
@@ -158,7 +158,14 @@ def best_edges(rows: Mapping[int, int], count: int) -> tuple[int, ...]:
 def _add_bucket(
     best: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64], before: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """For each n, split the first n lengths into one bucket more than in `best`, with the fewest positions.
+    """Add a bucket: for each n, find the best split of the first n lengths into one more bucket.
+
+    The best split has the fewest output positions.
+
+    Args:
+        best: for each n, the smallest number of output positions without the additional bucket.
+        lengths: row lengths in ascending order.
+        before: for each n, the number of rows with one of the first n lengths.
 
     Returns:
         For each n: the smallest number of output positions for the first n lengths, and the index of the

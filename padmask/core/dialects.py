@@ -53,7 +53,7 @@ def describe_fault(value: Any, dialect: Dialect) -> str:
     '7 is neither 0 nor 1'
     """
     if dialect.kind == "additive":
-        return f"{value} is neither 0 nor a number of at most {ADDITIVE_PADDING}, as in an additive mask"
+        return f"{value} is not a value of an additive mask, which is 0, or at most {ADDITIVE_PADDING}"
     is_additive = np.issubdtype(type(value), np.floating) and value <= ADDITIVE_PADDING
     hint = "; to read an additive mask, use --mask-kind additive" if is_additive else ""
     return f"{value} is neither 0 nor 1{hint}"
@@ -77,7 +77,7 @@ def dialect_options(name: str, dialect: Dialect) -> list[str]:
 
 
 def dialect_in_words(dialect: Dialect) -> str:
-    """Return what a mask of a dialect is, for messages.
+    """Describe a dialect in words, for messages.
 
     >>> dialect_in_words(Dialect(polarity="padding"))
     'True at padding'

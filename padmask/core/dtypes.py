@@ -21,7 +21,7 @@ def integer_limits(dtype: str | np.dtype[Any]) -> tuple[int, int]:
 
 
 def integers_fit(values: npt.NDArray[Any], dtype: str | np.dtype[Any]) -> bool:
-    """Return whether an integer dtype can represent all numbers in an array of integers that is not empty.
+    """Return whether an integer dtype can represent all numbers in a nonempty array of integers.
 
     >>> integers_fit(np.array([7, 2**31]), "int32"), integers_fit(np.array([-100]), "int32")
     (False, True)

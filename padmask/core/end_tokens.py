@@ -110,7 +110,7 @@ def _type_with(dtype: np.dtype[Any], token: int) -> np.dtype[Any]:
 
 
 def _extend(rows: Ragged, lacking: npt.NDArray[np.bool_], end_value: _EndValue) -> Ragged:
-    """Return rows with one more value where `lacking` is True."""
+    """Append a value to each row for which `lacking` is True."""
     lengths: Positions = rows.lengths + lacking
     starts = np.cumsum(lengths) - lengths
     ends = (starts + lengths - 1)[lacking]

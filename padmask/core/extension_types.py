@@ -61,7 +61,10 @@ def refuse_permuted(type_: pa.DataType) -> None:
             return
         type_ = inner
     if type_.permutation not in (None, list(range(len(type_.shape)))):
-        raise SpecError(f"the type {type_} has permuted axes; write the tensors in the order of their axes")
+        raise SpecError(
+            f"the type {type_} has permuted axes, which padmask does not support; store the tensors without "
+            "a permutation"
+        )
 
 
 def refuse_flat_shape(field: pa.Field) -> None:

@@ -98,7 +98,7 @@ def read_windows(values: Callable[[str], Sequence[Any]]) -> tuple[RowWindows, li
     arrays, faults = [], []
     for name in WINDOW_COLUMNS:
         numbers, found = read_lengths(
-            values(name), name, "join_windows", bits=63, noun="a number of a row, window or token"
+            values(name), name, "join_windows", bits=63, noun="a row, window or token number"
         )
         arrays.append(numbers)
         faults += found

@@ -79,7 +79,7 @@ def read_ends(
     ends, faults = [], []
     for option, end in (("keep_first", spec.keep_first), ("keep_last", spec.keep_last)):
         if isinstance(end, str):
-            numbers, found = read_lengths(values(end), end, option, noun="a number of tokens")
+            numbers, found = read_lengths(values(end), end, option, noun="a valid number of tokens")
             faults += found
         else:
             numbers = np.full(rows, end, dtype=np.int64)

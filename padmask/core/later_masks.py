@@ -23,11 +23,11 @@ from padmask.spec.mask import MaskSpec
 def watched_masks(
     schema: pa.Schema, rows: FirstRows, mask: MaskSpec, known: Collection[str | None]
 ) -> tuple[str, ...]:
-    """Return the names of masks in which a 0 in a later row means that the row is padded.
+    """Return the names of masks to watch, because they may mark padding only after the first rows.
 
     Such a mask contains no 0 in the first rows, or has no values there, or is missing. A mask is not watched
-    if it belongs to other columns: if a 0 in its first rows does not mark padding of the columns `known`, or
-    if the metadata name the mask.
+    if the mask belongs to other columns: a 0 in the first rows does not mark padding of the columns `known`,
+    or the metadata name the mask.
 
     >>> rows = FirstRows.of([pa.record_batch({"ids": [[7]], "mask": [[1]], "padding_mask": [[1, 0]]})])
     >>> watched_masks(pa.schema([]), rows, MaskSpec(), ["ids"])
@@ -98,9 +98,9 @@ def check_ones(column: pa.Array, lengths: Positions, name: str) -> tuple[int | N
 
 
 def later_zero(place: Place, mask: str) -> PaddedError:
-    """Return the error for a mask without padding in the first rows, but with a 0 in a later row."""
+    """Return the error for a mask that marks padding in a later row, but not in the first rows."""
     return PaddedError(
-        f"the mask marks padding, but the first {FIRST_ROWS:,} rows have no padding",
+        f"the mask marks padding in this row, but not in the first {FIRST_ROWS:,} rows",
         place=place,
         column=mask,
         remedy="If the input is padded, remove the padding with padmask unpad --mask-column "

@@ -20,16 +20,16 @@ _TYPES = {
     "null": pa.null(),
 }
 
-# Names of the tokens' types, by NumPy's letters for them.
+# Names in `_TYPES`, keyed by the `kind` of a NumPy dtype.
 _KINDS = {"i": "int", "u": "int", "f": "float", "b": "bool"}
 
-# The name of the tokens' type in `_TYPES`, and the number of axes of a row. For plain rows, their dtype.
-# Arrow's types take longer to compare.
+# The type of the tokens as a name in `_TYPES`, and the number of axes of a row; or the dtype of plain rows.
+# Arrow types would take longer to compare.
 ListType = tuple[str, int] | np.dtype[Any]
 
 
 def list_type(values: Sequence[Any]) -> tuple[str, int] | None:
-    """Return the type of a column of sequences, from the first row with tokens; else None.
+    """Return the type of a column, found from the first row with tokens; None if rows are not sequences.
 
     >>> list_type([[], [7, 8]]), list_type([[[0.5, 1.0]]]), list_type(["text"]), list_type([[]])
     (('int', 1), ('float', 2), None, ('null', 1))

@@ -22,7 +22,7 @@ from padmask.spec.pad import DEFAULT_DTYPE, INTEGER_DTYPES
 
 
 def settle_made(mask: MaskSpec, names: Collection[str], first: str) -> MaskSpec:
-    """Return the mask with the source of the labels, and without the columns that need not be made.
+    """Choose the column to copy to the labels, and leave out new columns that the input already has.
 
     >>> settle_made(MaskSpec(labels_from=True), ["ids"], "ids").labels_from
     'ids'

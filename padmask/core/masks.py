@@ -149,7 +149,7 @@ def filled_array(shape: tuple[int, ...], dtype: npt.DTypeLike, value: Any) -> np
         SpecError: the array does not fit in memory.
     """
     if type(value) is int and value == 0:
-        # Zeros take half the time.
+        # `np.zeros` takes half the time of `np.full`.
         try:
             return np.zeros(shape, dtype=dtype)
         except (ValueError, OverflowError, MemoryError):

@@ -19,7 +19,7 @@ from padmask.spec.pad import PadSpec, RowPolicy
 
 @dataclass(frozen=True)
 class PackableRows:
-    """Rows that can be packed. None of them is longer than the policy allows.
+    """Rows that can be packed. No row is longer than the policy allows.
 
     Args:
         rows: rows of each column to pack.

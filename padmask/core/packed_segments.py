@@ -34,7 +34,7 @@ def plan_packed(segments: Segments, packed: Positions, maxlen: int, align: int =
         segments: segments with one sequence per output row, as the planners of `pad` return them.
         packed: packed row of each sequence: int64, shape (sequences,).
         maxlen: number of positions in a packed row.
-        align: each sequence starts at a multiple of this position.
+        align: each sequence starts at a position that is a multiple of this number.
     """
     order = np.argsort(packed, kind="stable")
     rank = np.empty(len(order), dtype=np.int64)
@@ -93,7 +93,7 @@ def _sources_of(segments: Segments) -> Positions:
 
 
 def with_sources(segments: Segments, source_lengths: Positions, first: int) -> Segments:
-    """Return segments whose source rows are numbered among more source rows.
+    """Return segments with the source rows numbered from `first`, as part of a longer list of source rows.
 
     Args:
         segments: segments of some source rows.
@@ -138,7 +138,7 @@ def join_segments(parts: Sequence[Segments]) -> Segments:
 
 
 def _concat_shifted(numbers: Sequence[Positions], sizes: Sequence[int]) -> Positions:
-    """Concatenate numbers. Each part is shifted by the sizes of the parts before."""
+    """Concatenate arrays of numbers. The sum of the sizes of all arrays before is added to each array."""
     befores = np.cumsum([0, *sizes])
     return np.concatenate([part + before for part, before in zip(numbers, befores, strict=False)])
 

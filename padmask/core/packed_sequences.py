@@ -51,7 +51,7 @@ class SequenceColumns:
 
     @property
     def align(self) -> int:
-        """Each sequence starts at a multiple of this position."""
+        """Each sequence starts at a position that is a multiple of this number."""
         return 1 if self.packing is None else self.packing.align
 
 

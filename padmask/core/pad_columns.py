@@ -44,8 +44,8 @@ class _Choice:
         ones: name of the input mask that must contain only ones; None if there is no such mask.
         dropped: names of the input columns that are not in the padded batch.
         targets: name, dtype and pad value of each column of each group.
-        may_be_whole: whether no column says how many tokens to keep, so that rows may be padded as
-            `pad_whole_rows` does.
+        may_be_whole: whether `pad_whole_rows` may be used. False if a column has the number of tokens to
+            keep.
     """
 
     groups: Sequence[ColumnGroup]
@@ -184,7 +184,7 @@ def _pad_whole(
     targets: Sequence[tuple[str, np.dtype[Any], Any]],
     plain: Mapping[str, PlainRows | None],
 ) -> dict[str, npt.NDArray[Any]] | None:
-    """Do the same as `_pad_group` for plain rows without a table of segments, or return None."""
+    """Pad plain rows without a table of segments, with the result of `_pad_group`; None if impossible."""
     columns = [(rows, dtype, value) for name, dtype, value in targets if (rows := plain[name]) is not None]
     if len(columns) < len(targets):
         return None

@@ -75,8 +75,8 @@ def find_padding(  # noqa: PLR0913 - one keyword for each fact
     The function uses the requested columns first, then the columns in the metadata, then a column with the
     name and type of a mask. Tokenizers also write masks of ones for rows without padding. Therefore, if the
     first rows are available, a mask that is found by its name must mark padding: some row of the mask
-    contains a 0, and a judged column has as many values in the same row. A mask named `mask`, padmask's
-    default name, also counts if all its rows have the same length, or if any row contains a 0.
+    contains a 0, and a column in `judged` has as many values in this row. A mask named `mask`, the default
+    name of padmask, also counts if all its rows have the same length, or if any row contains a 0.
 
     >>> schema = pa.schema([("input_ids", pa.list_(pa.int32())), ("attention_mask", pa.list_(pa.int8()))])
     >>> find_padding({"a.parquet": schema}).mask

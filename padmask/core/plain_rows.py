@@ -41,7 +41,7 @@ class PlainRows(NamedTuple):
 
     @property
     def first(self) -> None:
-        """None, as in `Ragged`: the dtype of `values` is that of the tokens."""
+        """None, because the dtype of `values` is the dtype of the tokens. See `Ragged.first`."""
         return None
 
     def ragged(self) -> Ragged:

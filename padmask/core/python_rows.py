@@ -87,7 +87,7 @@ def _refuse_odd_first_row(sequences: Sequence[Any], kind: Kind | None) -> None:
     """Raise an error if the first row's tokens have neither the expected kind nor the kind of most rows."""
     rows = [(i, _plural_kind(row[0])) for i, row in enumerate(sequences) if len(row) and row[0] is not None]
     counts = Counter(found for _, found in rows if kind is None or (found == "strings") == (kind == "string"))
-    # On a tie, plain tokens take precedence over vectors.
+    # If two kinds are equally frequent, plain tokens take precedence over vectors.
     most = max(counts, key=lambda found: (counts[found], found != "vectors"), default=None)
     number, found = next(iter(rows), (0, most))
     if most is not None and found != most:

@@ -1,4 +1,4 @@
-"""The columns that say from which source row each output row comes, and to which batch the row belongs."""
+"""Create the columns with the source row and the batch of each output row."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def pad_rows(
     without: Collection[str] = (),
     numbers: Positions | None = None,
 ) -> pa.RecordBatch:
-    """Return the batch with its sequence columns padded and the mask and length columns added.
+    """Pad the sequence columns of a batch, and add the mask and length columns.
 
     Args:
         batch: all columns of the output rows.

@@ -120,7 +120,11 @@ def _in_source_order(batches: Sequence[pa.RecordBatch], order: Sequence[str]) ->
     batch, keys = join_batches(batches), []
     for name in order:
         numbers, faults = read_lengths(
-            batch.column(name).to_pylist(), name, "restore_order", bits=63, noun="a number of a row or window"
+            batch.column(name).to_pylist(),
+            name,
+            "restore_order",
+            bits=63,
+            noun="a row or window number",
         )
         raise_first_fault(faults, 0, RowError)
         keys.append(numbers)
@@ -161,7 +165,7 @@ def read_mask_column(column: pa.Array, name: str, dialect: Dialect) -> tuple[Seg
 
 
 def blame_column(name: str, faults: Iterable[Fault], option: str) -> list[Fault]:
-    """Return copies of the faults, with the column name and the option that specified the column added."""
+    """Return copies of the faults with a column name, and with the option that specified this column."""
     return [replace(fault, column=name, options=(option,)) for fault in faults]
 
 

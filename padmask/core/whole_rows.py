@@ -36,7 +36,7 @@ class WholeRows(NamedTuple):
 def pad_whole_rows(
     columns: Sequence[tuple[PlainRows, np.dtype[Any], Any]], spec: PadSpec
 ) -> WholeRows | None:
-    """Pad columns together if this function can; else return None.
+    """Pad columns of plain rows together, without a table of segments. Return None if this is impossible.
 
     >>> rows = PlainRows(np.array([7, 8, 9]), [2, 1])
     >>> pad_whole_rows([(rows, np.dtype("int32"), 0)], PadSpec()).values

@@ -1,4 +1,4 @@
-"""The part of its source row that each window covers."""
+"""For each window, the tokens of the source row that the window contains."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ class WindowPlaces:
         numbers: number of the window in its source row, from 0: int64, shape (windows,).
         starts: index of the first token in the source row: int64, shape (windows,).
         stops: index after the last token: int64, shape (windows,).
-        repeats: numbers of tokens at the start and at the end of the window, with its kept ends, that count
-            in another window: int64, shape (windows, 2). None for windows that were read from a file.
+        repeats: number of tokens at the start and at the end of the window that are also in another window,
+            in which they are counted. Kept ends are included. int64, shape (windows, 2). None for windows
+            that were read from a file.
     """
 
     numbers: npt.NDArray[np.int64]

@@ -32,9 +32,8 @@ def plan_windows(
     """Return segments that split each row longer than `maxlen` into windows, and pad the windows.
 
     Each window contains the kept ends of its row. The other tokens of a window start `maxlen - first - last
-    - overlap` tokens after those of the window before. The last window ends at the end of the row. With
-    `truncating="pre"`, the windows are aligned to the end of the row, and only the first window starts at
-    the start of the row.
+    - overlap` tokens after those of the window before. Only one window may have fewer than `maxlen` tokens:
+    the last one with `truncating="post"`, or the first one with `truncating="pre"`.
 
     >>> ends = Ends.constant(0, 0, 1)
     >>> segments = plan_windows(np.array([10]), 4, ends, 2, padding="post", truncating="post")
@@ -121,7 +120,7 @@ def window_columns(segments: Segments, numbers: Positions) -> dict[str, pa.Array
 
 
 def check_cuts(schema: pa.Schema, columns: Sequence[PadColumn], spec: PadSpec, mask: MaskSpec) -> None:
-    """Check the columns that kept ends and windows need, and the names of the columns that windows add.
+    """Check the input columns for kept ends and windows, and the names of the columns to add.
 
     Args:
         schema: columns of the input.
@@ -130,9 +129,9 @@ def check_cuts(schema: pa.Schema, columns: Sequence[PadColumn], spec: PadSpec, m
         mask: the new mask and length columns.
 
     Raises:
-        SpecError: a column that says how many tokens to keep is missing or has the wrong type; or the input
-            or the mask has the name of a column that windows add; or only new tokens should keep their
-            labels, but no column contains labels; or the end token cannot be added.
+        SpecError: a column with the number of tokens to keep is missing or has the wrong type; the input or
+            the mask already has the name of a column to add; only new tokens should keep their labels, but
+            no column contains labels; or the end token cannot be added.
     """
     check_end_columns(schema, spec)
     if spec.packing is not None and spec.packing.eos is not None:
@@ -153,13 +152,14 @@ def check_cuts(schema: pa.Schema, columns: Sequence[PadColumn], spec: PadSpec, m
     for name in names_for(spec.added_columns, [column.name for column in columns]):
         if name in schema.names:
             raise SpecError(
-                f"The input already has a column {name!r}, which {noun} add. If the input has {noun}, "
-                "first restore the rows with padmask unpad. Otherwise rename the column.",
+                f"The output of {noun} needs a new column {name!r}, but the input already has a column with "
+                f"this name. If the input contains {noun}, first restore the rows with padmask unpad. "
+                "Otherwise rename the column.",
                 options=[SHAPE_OPTIONS[noun]],
             )
         if name in mask.names:
             raise SpecError(
-                f"{noun.capitalize()} add a column {name!r}, so the mask or length column needs another "
+                f"The output of {noun} has a column {name!r}, so the mask or length column needs another "
                 "name. Choose the name with --mask-column or --length-column.",
                 options=[mask.option_for(name)],
             )

@@ -202,9 +202,9 @@ class Layout:
         group_rows: number of rows in a row group or record batch.
         copies: for npz, names of additional columns, each with the name of the column to copy.
         ragged: names of sequence columns whose rows have different lengths.
-        groups: name of a column with the number of the batch of each row (None if there are no batches), and
-            name of a sequence column. If set, the positions of this column limit the size of a row group, and
-            each row group has complete batches.
+        groups: names of two columns: the number of the batch of each row (None if there are no batches), and
+            a sequence column. If set, each row group has complete batches, and the positions in the sequence
+            column limit the size of a row group.
         name: name of the output, for messages.
     """
 

@@ -26,7 +26,10 @@ MOST_COMMENT = 65_535
 
 
 def _text(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Convert strings to fixed-width text. NumPy pads this text with NUL, so a final NUL would be lost."""
+    """Convert strings to fixed-width text, or raise an error if a string ends with NUL.
+
+    NumPy pads fixed-width text with NUL, so it cannot store a NUL at the end of a string.
+    """
     if any(text.endswith("\0") for text in array.reshape(-1)):
         raise OutputError(
             "A string ends with a NUL character, which NumPy text cannot store. Write Parquet or JSON Lines."
@@ -148,7 +151,7 @@ class ArrayWriter:
         self._spool.drop(name)
 
     def arrays(self) -> dict[str, np.dtype[Any] | None]:
-        """Return the names of the arrays to write, each with its dtype; None for the dtype of the blocks."""
+        """Return the dtype of each array to write, keyed by name; None for the dtype of its blocks."""
         found: dict[str, np.dtype[Any] | None] = dict.fromkeys(self._padded)
         for name, numbers in list(self._others.items()):
             dtype = numbers.dtype()

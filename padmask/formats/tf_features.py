@@ -31,7 +31,7 @@ _BYTES = (
 
 
 def value_list(type_: pa.DataType) -> ValueList | None:
-    """Return the list that stores values of a type without lists; None if an example cannot store them.
+    """Return the field of `tf.train.Feature` for scalars of an Arrow type; None if no field can store them.
 
     >>> value_list(pa.bool_()), value_list(pa.float64()), value_list(pa.date32())
     ('int64_list', 'float_list', None)
@@ -60,7 +60,7 @@ class Feature:
 
     Args:
         name: name of the column.
-        values: list that stores the values.
+        values: field of `tf.train.Feature` that stores the values, such as `"int64_list"`.
         depth: number of nested lists: 0 for one value per row, 1 for a list, 2 for a list of vectors.
         shape: shape of every row; None if rows differ in length.
         padded: whether the column is a padded column or a mask.
@@ -82,7 +82,7 @@ class Feature:
 
         Args:
             inner: length of the vectors, if rows of vectors differ in length.
-            has_nulls: whether rows are null. The examples of these rows have no such feature.
+            has_nulls: whether some rows are null. The examples of these rows do not have the feature.
         """
         dtype = _DTYPES[self.values]
         if self.shape is None and self.depth == 2 and inner:

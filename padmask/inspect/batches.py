@@ -1,4 +1,4 @@
-"""The cost of batches of a token budget, as `pad --batch-tokens` makes them."""
+"""The cost of batches with a token budget, as `pad --batch-tokens` makes them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ TOKENS = 8192
 def batches_cost(basis: CostBasis) -> Cost:
     """Return the cost of batches that truncate no rows. The name of the plan contains the token budget.
 
-    If there are more rows than a sort window has, every sort window counts as a sample with the same
-    distribution of lengths.
+    If there are several sort windows, each is assumed to have the same distribution of lengths as all rows.
 
     >>> from padmask.core.length_stats import LengthStats
     >>> cost = batches_cost(CostBasis(LengthStats({10: 3000, 9000: 1})))

@@ -207,7 +207,7 @@ def _spec_to_read(specs: Sequence[PadSpec]) -> PadSpec:
 
 
 def _length_to_check(maxlens: Sequence[int | str]) -> int | None:
-    """Return the length to which rows are padded, for the rules; None for the longest row."""
+    """Return the expected length of padded rows; None if rows are padded to the longest row."""
     numbers = [maxlen for maxlen in maxlens if isinstance(maxlen, int)]
     return max(numbers) if numbers and len(numbers) == len(maxlens) else None
 
@@ -237,8 +237,8 @@ def _notes(
         notes.append(f"rows {show.first}:{show.stop} do not exist, because the input has {rows}")
     if spec.end_columns:
         notes.append(
-            f"the plans do not know the number of tokens to keep in column {spec.end_columns[0]!r}. With "
-            "windows, the output has more rows than they say"
+            f"the plans ignore column {spec.end_columns[0]!r}, which has the number of tokens to keep in "
+            "each row. With windows, the output has more rows than the plans show"
         )
     return notes
 

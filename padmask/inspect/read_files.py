@@ -47,7 +47,7 @@ class InspectRequest:
         job: columns to check, and how their padding is marked.
         files: options for reading files.
         show: rows to show.
-        maxlen: length to which raw rows will be padded, for the rules. If None, the longest row determines
+        maxlen: length to which raw rows are padded for the checks. If None, the longest row determines
             the length.
     """
 

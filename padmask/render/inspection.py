@@ -64,14 +64,17 @@ def show_inspection(
     _print_health(seen, console)
     console.print(f"[bold]Advice:[/bold] {printable_line(seen.advice.text)}")
     for detail in seen.advice.details:
+        text, *commands = detail.split("\n")
         line = fill(
-            f"- {detail}",
+            f"- {text}",
             console.width,
             subsequent_indent="  ",
             break_on_hyphens=False,
             break_long_words=False,
         )
         print_line("\n".join(map(printable_line, line.split("\n"))), console)
+        for command in commands:
+            print_line(f"  {printable_line(command)}", console, style="green")
     if seen.advice.command:
         # The command stays on one line, so that users can copy it.
         print_line(f"  {printable_line(seen.advice.command)}", console, style="green")
@@ -209,9 +212,9 @@ def _plan_notes(seen: Inspection) -> list[str]:
     notes = ["* recommended"] if seen.advice.plan is not None else []
     if any(plan.name == "sorted-32" for plan in seen.plans):
         notes.append(
-            f"random-32, sorted-32: expected values for batches of {BATCH_ROWS} rows, each padded to its "
-            "longest row. The rows are in random order, or sorted by length within "
-            f"{BATCH_ROWS * WINDOW_BATCHES:,} rows"
+            f"random-32, sorted-32: expected costs if each batch of {BATCH_ROWS} rows is padded to its "
+            "longest row. The rows are in random order (random-32), or each "
+            f"{BATCH_ROWS * WINDOW_BATCHES:,} rows in random order are sorted by length (sorted-32)"
         )
     return notes
 

@@ -142,7 +142,7 @@ def unpad_summary(result: UnpadResult, output: str, rejects: str | None = None) 
     )
     lines = [line]
     if ledger.rows_used > ledger.rows_written:
-        lines.append(f"{count(ledger.rows_used, 'window')} joined to {count(ledger.rows_written, 'row')}")
+        lines.append(f"{count(ledger.rows_used, 'window')} joined into {count(ledger.rows_written, 'row')}")
     left = StillPadded(result.still_padded, result.notes) if result.columns else StillPadded()
     notes = [*_warn_about_no_rows(ledger), *left.warnings(result.columns[0])]
     omitted = _describe_omitted_rows(ledger, rejects)

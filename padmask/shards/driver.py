@@ -145,7 +145,7 @@ class Driver:
             finished: records of the shards that earlier runs padded.
 
         Returns:
-            The records of all padded shards, sorted by index, and the records of the skipped shards.
+            The records of all padded shards, sorted by shard index; and the records of the skipped shards.
         """
         work, shards = self.job.work, self.job.shards
         if found.types is not None:

@@ -63,8 +63,8 @@ class FolderListing:
         if self.fault:
             manifest = display_path(self.folder.path_of(MANIFEST))
             raise OutputError(
-                f"{manifest!r} {self.fault}. Without a manifest, padmask does not know which of these files "
-                f"it wrote: {join_few(foreign)}. Choose another output folder, or move these files and the "
+                f"{manifest!r} {self.fault}. Therefore padmask does not know whether it may replace these "
+                f"files: {join_few(foreign)}. Choose another output folder, or move these files and the "
                 "manifest."
             )
         raise OutputError(

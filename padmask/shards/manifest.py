@@ -47,7 +47,7 @@ def file_digest(path: str) -> tuple[str, int]:
 
 @dataclass(frozen=True)
 class BucketFile:
-    """The file with those rows of a shard that are in one bucket.
+    """The file of a shard for one bucket, with the rows of the shard that belong to the bucket.
 
     Args:
         maxlen: length of every row of the file.

@@ -68,8 +68,8 @@ def pad_dataset(  # noqa: PLR0913 - one keyword for each group of options
         folder: path or URL of the output folder. padmask writes one file (shard) for each input file, and
             finally the manifest `_padmask.json`, which lists these files. With `spec.buckets`, each shard has
             one file in each of the folders `bucket=00064/`, `bucket=00128/`, and so on.
-        columns, spec, mask, policy: as in `pad_file`. The rows of all shards have the same length, or the
-            rows of each bucket.
+        columns, spec, mask, policy: as in `pad_file`. All rows of all shards have the same length. With
+            `spec.buckets`, all rows of a bucket have the same length.
         files: formats and limits. The default output format is that of the input. If `policy.on_error` is
             `"skip"`, shards that cannot be read are skipped and reported.
         executor: executor that pads the shards: threads, processes or a cluster. If None, this process pads

@@ -282,7 +282,10 @@ def run_state(run: StagedRun, request: ResumeRequest) -> StagedState:
 
 
 def dataset_state(state: FolderState, request: ResumeRequest) -> DatasetState:
-    """Return the state of the dataset in the folder: a column of the first table in this module."""
+    """Return the state of the dataset in the folder.
+
+    The states are the columns of the first table in the docstring of this module.
+    """
     manifest, policy = state.manifest, request.policy
     if manifest is None:
         return DatasetState.NONE

@@ -180,9 +180,10 @@ class Staging:
         return replace(run, shards=shards)
 
     def _find(self, record: ShardRecord, listing: FolderListing, locations: Sequence[FileState]) -> FileState:
-        """Return the first of `locations` with an intact file of the shard; MISSING if a file has none.
+        """Return the first of `locations` that has an intact file of the shard.
 
-        With buckets, each file of a shard may have another location. The result is then STAGED.
+        The result is MISSING if a file of the shard is intact in no location. With buckets, some files of a
+        shard may be staged and others committed. The result is then STAGED.
         """
         found = []
         for file in record.files:

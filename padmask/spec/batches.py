@@ -1,4 +1,4 @@
-"""Options for batches of a token budget (`BatchSpec`), and the names of the columns that batches add."""
+"""Options for batches with a token budget (`BatchSpec`), and the names of the columns that batches add."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class BatchSpec:
         )
 
     def widest(self, multiple: int | None) -> int:
-        """Return the largest length of the rows of a batch, if lengths are multiples of `multiple`.
+        """Return the largest possible length of a row, if lengths are rounded up to a multiple.
 
         >>> BatchSpec(tokens=100, multiple=3).widest(8)
         32
@@ -64,7 +64,7 @@ class BatchSpec:
         return self.tokens // self.multiple // step * step
 
     def refuse_conflicts(self, maxlen: int | str, multiple: int | None, other: str) -> None:
-        """Raise an error if the batches cannot have rows, or conflict with another option.
+        """Raise an error if no row fits in a batch, or if the batches conflict with another option.
 
         Args:
             maxlen: length to which rows are truncated.
@@ -80,17 +80,18 @@ class BatchSpec:
             parts += [f"{multiple} positions"] * bool(multiple)
             options = ["batch_multiple"] * (self.multiple > 1) + ["pad_to_multiple_of"] * bool(multiple)
             raise SpecError(
-                f"A batch of {self.tokens:,} positions cannot have multiples of {' and of '.join(parts)}. "
-                "Choose a larger --batch-tokens, or smaller multiples.",
+                f"A batch of {self.tokens:,} positions is too small, because it needs at least "
+                f"{' of '.join(parts)}. Choose a larger --batch-tokens, or smaller multiples.",
                 options=["batch_tokens", *options],
             )
         if other:
             reasons = {
                 "buckets": "sets the length of the rows in each file",
-                "own_lengths": "sets a length of its own for a column",
+                "own_lengths": "sets a separate length for a column",
             }
             raise SpecError(
-                f"Each batch has a length of its own, and `{other}` {reasons[other]}. Remove one of the two.",
+                f"Each batch is padded to its own longest row, but `{other}` {reasons[other]}. Remove "
+                f"`batch_tokens` or `{other}`.",
                 options=["batch_tokens", other],
             )
         if maxlen == 0:

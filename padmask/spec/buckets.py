@@ -42,7 +42,7 @@ def bucket_folder_of(path: str) -> str | None:
 
 
 def parse_buckets(text: str) -> Buckets:
-    """Convert the text of `--buckets` to a number of buckets, or to the edges.
+    """Convert the text of `--buckets` to the number of buckets, or to their edges.
 
     >>> parse_buckets("8"), parse_buckets("64,128")
     (8, (64, 128))
@@ -53,9 +53,13 @@ def parse_buckets(text: str) -> Buckets:
     parts = [part.strip() for part in text.split(",")]
     # int() would also accept '1_000'.
     if not all(part.isascii() and part.isdigit() and len(part) < 19 for part in parts):
-        hint = " To find the best edges, use a number of buckets." if re.search(r"p\d|longest", text) else ""
+        hint = (
+            " To let padmask choose the best edges, set only the count."
+            if re.search(r"p\d|longest", text)
+            else ""
+        )
         raise SpecError(
-            "`buckets` must be a number of buckets, such as 8, or the edges, such as 64,128,512. "
+            "`buckets` must be the count of buckets, such as 8, or their edges, such as 64,128,512. "
             f"Received: {text!r:.80}.{hint}",
             options=["buckets"],
         )
@@ -64,7 +68,7 @@ def parse_buckets(text: str) -> Buckets:
 
 
 def checked_buckets(name: str, value: Any) -> Buckets:
-    """Check the value of `buckets`: a number of buckets, the edges, or the text of either.
+    """Check the value of `buckets`: the number of buckets, their edges, or the text of either.
 
     >>> checked_buckets("buckets", [64, 128]), checked_buckets("buckets", "8")
     ((64, 128), 8)
@@ -78,7 +82,7 @@ def checked_buckets(name: str, value: Any) -> Buckets:
         if not 1 <= number <= MOST_BUCKETS:
             hint = " To set the edges, list them, such as 64,128,512." if number > MOST_BUCKETS else ""
             raise SpecError(
-                f"`{name}` must be a number of buckets from 1 to {MOST_BUCKETS}. Received: {number}.{hint}",
+                f"`{name}` must be a count from 1 to {MOST_BUCKETS}. Received: {number}.{hint}",
                 options=[name],
             )
         return number
@@ -86,8 +90,8 @@ def checked_buckets(name: str, value: Any) -> Buckets:
     edges = tuple(edge for edge in numbers if edge is not None and 0 < edge < 1 << 31)
     if not edges or len(edges) < len(numbers) or any(map(int.__ge__, edges, edges[1:])):
         raise SpecError(
-            f"`{name}` must be a number of buckets, or edges in ascending order that are at least 1 and less "
-            f"than 2**31. Received: {value!r:.80}.",
+            f"`{name}` must be the count of buckets, or their edges: ascending integers of at least 1 and "
+            f"less than 2**31. Received: {value!r:.80}.",
             options=[name],
         )
     if len(edges) > MOST_BUCKETS:
@@ -130,7 +134,7 @@ def maxlen_with_buckets(
     if maxlen not in ("longest", buckets[-1]):
         raise SpecError(
             f"The last edge of `buckets` is the maxlen ({buckets[-1]}), so `maxlen` {maxlen!r} contradicts "
-            "it. Remove one of the two, or let `buckets` be a number of buckets.",
+            "it. Remove one of the two, or set `buckets` to the count of buckets.",
             options=["maxlen", "buckets"],
         )
     bad = [edge for edge in buckets if edge % (multiple or 1)]

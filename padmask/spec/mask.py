@@ -88,8 +88,9 @@ class MaskSpec:
         length_column: name of a new column that contains the number of kept tokens in each row. If None, no
             such column is added.
         overwrite: whether to replace input columns with these names, instead of raising an error.
-        named: whether the mask has the name `column` even if the mask replaces an `attention_mask` of ones.
-            If None, this is the case for every name except `"mask"`.
+        named: whether the mask keeps the name `column` if the mask replaces an `attention_mask` of ones. If
+            False, the mask gets the name of the mask that it replaces. None means False if `column` is
+            `"mask"`, and True for every other name.
         allow_padded: whether to pad padded columns again. All their positions then count as tokens, and the
             new mask replaces the old mask.
         own: masks of columns that have a maxlen of their own: a mapping from column names to mask names, or
@@ -102,8 +103,8 @@ class MaskSpec:
             padding. True means `"position_ids"`. If None, no such column is added.
         labels_from: name of the padded column that is copied to a new column `labels`, with -100 at padding.
             True means the first padded column. If None, no labels are added.
-        if_missing: options of `position_ids` and `labels_from` that have no effect if the input already has
-            the column that they add. Other options raise an error in this case.
+        if_missing: `"position_ids"`, `"labels_from"` or both. If the input already has the new column of one
+            of these options, the option has no effect. Without `if_missing`, such a column is an error.
 
     Raises:
         SpecError: an argument is not valid, two columns have the same name, or the dtype does not fit the

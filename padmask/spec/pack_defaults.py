@@ -18,7 +18,7 @@ def packed_spec(spec: PadSpec | None, packing: PackSpec | None) -> PadSpec:
 
     Args:
         spec: padding options; None for the defaults.
-        packing: how to pack. If None, as in `spec`, or with the defaults.
+        packing: how to pack. If None, `spec.packing` is used, or the default `PackSpec()`.
     """
     spec = or_default("spec", spec, PadSpec)
     return replace(spec, packing=or_default("packing", packing or spec.packing, PackSpec))

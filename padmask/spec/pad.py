@@ -81,7 +81,7 @@ class PadSpec:
         windows: how to split rows longer than `maxlen` into several rows. If None, these rows are truncated.
         buckets: number of buckets, or the maxlen of each bucket (the edges) in ascending order. Each row is
             in the bucket with the smallest edge that holds the row. If None, all rows have one maxlen.
-        batches: how to divide the rows into batches of a token budget, each with a maxlen of its own.
+        batches: how to divide the rows into batches with a token budget, each with a maxlen of its own.
         packing: how to pack several rows into one output row. If None, rows are not packed.
         source_row: whether buckets and batches have a column `source_row` with the number of the source row.
         int_dtype: dtype of integers for which neither `dtype` nor a column sets a dtype.
@@ -211,7 +211,7 @@ class PadSpec:
 
     @property
     def has_overlong_rows(self) -> bool:
-        """Whether a row can be longer than maxlen. Joined rows are cut at any place."""
+        """Whether a row can be longer than maxlen. The algorithm `"wrap"` cuts joined rows at any place."""
         wraps = self.packing is not None and self.packing.algorithm == "wrap"
         return not (self.has_no_maxlen or wraps)
 
@@ -222,7 +222,7 @@ class PadSpec:
 
     @property
     def shape(self) -> str:
-        """Name of the shape of the rows that adds columns, as in `SHAPE_OPTIONS`; `""` if there is none."""
+        """The key in `SHAPE_OPTIONS` of the option that adds columns; `""` if no such option is set."""
         if self.packing is not None:
             return "packed rows"
         shapes = [name for name in SHAPE_OPTIONS if getattr(self, name, None) is not None]
@@ -230,7 +230,7 @@ class PadSpec:
 
     @property
     def added_columns(self) -> tuple[str, ...]:
-        """Names of the added columns that say where each output row comes from, and its batch."""
+        """Names of the added columns with the source and the batch of each output row."""
         if self.packing is not None:
             return self.packing.added_columns
         windows = self.windows is not None

@@ -38,7 +38,7 @@ WINDOW_COLUMNS = ("source_row", "window", "source_start", "source_stop")
 
 
 def checked_end(name: str, value: Any) -> int | str:
-    """Check the value of `keep_first` or `keep_last`: a number of tokens, or the name of a column.
+    """Check the value of `keep_first` or `keep_last`: the number of tokens, or the name of a column.
 
     >>> checked_end("keep_last", 1), checked_end("keep_first", "prompt_length")
     (1, 'prompt_length')
@@ -50,7 +50,7 @@ def checked_end(name: str, value: Any) -> int | str:
     number = as_int(value)
     if number is None or number < 0 or number >> 31:
         raise SpecError(
-            f"`{name}` must be a number of tokens of at least 0 and less than 2**31, or the name of a column "
+            f"`{name}` must be an integer of at least 0 and less than 2**31, or the name of a column "
             f"with this number for each row. Received: {value!r:.80}.",
             options=[name],
         )
@@ -132,7 +132,7 @@ def refuse_with_own_lengths(windows: WindowSpec | None, end_columns: Sequence[st
         )
     if end_columns:
         raise SpecError(
-            f"The number of tokens to keep in column {end_columns[0]!r} does not apply to columns with "
-            "their own lengths (`own_lengths`). Use a number instead of the column.",
+            f"The column {end_columns[0]!r}, which has the number of tokens to keep in each row, cannot be "
+            "used with `own_lengths`. Use one number for all rows instead of the column.",
             options=["keep_first", "keep_last", "own_lengths"],
         )

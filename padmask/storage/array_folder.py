@@ -143,8 +143,8 @@ def _refuse_other_contents(target: str, path: str) -> None:
     for name in sorted(os.listdir(target)):
         if name not in known or not stat.S_ISREG(os.lstat(os.path.join(target, name)).st_mode):
             raise OutputError(
-                f"Cannot replace the folder {path!r}, because {name!r} is not an array of padmask or NumPy. "
-                "Choose another name, or remove the folder."
+                f"Cannot replace the folder {path!r}, because it contains {name!r}, which is not an .npy "
+                "file. Choose another name, or remove the folder."
             )
 
 

@@ -80,8 +80,8 @@ class InputFiles:
         """Notes about files that were not read, and about repeated files."""
         texts = {
             "files of an unknown format were not read: {}": self.skipped_files,
-            ".json files were not read, because there are other data files: {}. To read these files, list "
-            "them as inputs": self.unsure,
+            ".json files next to other data files were not read: {}. To read .json files, list them as "
+            "inputs": self.unsure,
             "files that the saved dataset does not list were not read: {}": self.unlisted,
             "files that appear more than once in the inputs were read only once: {}": self.repeated,
         }

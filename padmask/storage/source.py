@@ -260,7 +260,7 @@ def copy_errors(name: str, folder: str | None) -> Iterator[None]:
 
 
 def _copy_lines(stream: BinaryIO, spool: IO[bytes], lines: int) -> None:
-    """Copy a number of non-blank lines. The rest of the pipe is not read, because it may be endless."""
+    """Copy `lines` non-blank lines, and do not read the rest of the pipe, which may be endless."""
     incomplete = False
     while lines > 0 and (block := stream.read1(_COPY_BYTES)):  # type: ignore[attr-defined]
         if is_blank(block) and not incomplete:

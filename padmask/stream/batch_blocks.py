@@ -1,4 +1,4 @@
-"""Divide rows into batches of a token budget, and pad each batch to its longest row."""
+"""Divide rows into batches with a token budget, and pad each batch to its longest row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pad rows into buckets: each row goes to the file whose rows are just long enough.
+"""Pad rows into buckets: each row goes to the file of the smallest bucket that fits the row.
 
 The rows of a chunk are divided by their lengths, and each part is padded as rows of one maxlen. The rows of a
 file are in the order of the input.
@@ -38,7 +38,7 @@ class BucketPlace:
 
     Args:
         path: path or URL of the file.
-        final_path: path or URL to which the caller moves the file later. Errors show this path.
+        final_path: path or URL to which the caller moves the complete file. Errors show this path.
         sealed: function that is called with the descriptor of the complete file.
     """
 

@@ -119,7 +119,7 @@ def make_job(dataset: Dataset, asked: PadRequest, *, keep_others: bool, purpose:
 
 
 def _earlier_groups(dataset: Dataset, changed: Sequence[str]) -> tuple[Mapping[str, Any], ...]:
-    """Return the descriptions of earlier padding that stay valid for all files."""
+    """Return the descriptions of padding by earlier runs that are still correct for all files."""
     if dataset.format.is_text:
         return ()
     first, *others = (groups_to_keep(schema, changed) for schema in dataset.schemas().values())
@@ -144,7 +144,7 @@ class Job:
             and columns that are only checked.
         late: finder of late columns: columns that have no values in the first rows, but have values in later
             rows.
-        watched: names of masks in which a 0 in a later row means that the row is padded.
+        watched: names of masks that may mark padding only after the first rows, from `watched_masks`.
         left_out: columns that the output format cannot store, each with the reason.
     """
 

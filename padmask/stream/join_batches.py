@@ -11,7 +11,7 @@ from padmask.formats.contract import Batch
 
 
 def join_batch(batches: Sequence[Batch]) -> Batch:
-    """Return the rows of consecutive batches as one batch, without faults.
+    """Concatenate consecutive batches. The faults of the batches are left out.
 
     The batches have the same columns. If the batches come from several inputs, messages about a row show the
     first and the last input.

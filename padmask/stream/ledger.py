@@ -33,15 +33,15 @@ class Ledger:
         own_tokens_lost: number of tokens lost from columns that have their own maxlen, by truncation or in
             dropped rows.
         places: number of positions in the written rows, both tokens and padding.
-        batches: number of batches of a token budget.
-        batches_short: number of batches that could hold more rows, but are the last of their sort window; or
-            whose number of rows is not a multiple.
+        batches: number of batches with a token budget.
+        batches_short: number of batches that are not full, because their sort window has no more rows. Such a
+            batch has space for more rows, or its number of rows is not a multiple of `BatchSpec.multiple`.
         tokens_added: number of end tokens that packing added (`--eos`).
         sequences: number of sequences in packed rows.
         most_sequences: maximum number of sequences in a packed row. The maximum of a sum of ledgers is the
             larger maximum.
-        rows_at_least: number of packed rows that any algorithm would need at least. The sum of several files
-            is the bound for files that are packed separately.
+        rows_at_least: lower bound of the number of packed rows: no algorithm needs fewer rows. The sum over
+            several files is the bound if the files are packed separately.
     """
 
     rows_read: int = 0
@@ -100,7 +100,7 @@ class Ledger:
 
 @dataclass(frozen=True)
 class PaddedRows:
-    """The rows that a run padded: their counts, and the columns that first appeared in later rows.
+    """The counts of the rows that a run padded, the late columns, and notes on columns.
 
     >>> PaddedRows(Ledger(rows_read=1)) + PaddedRows(Ledger(rows_read=2), ("labels",))
     PaddedRows(ledger=Ledger(rows_read=3, ...), late=('labels',), column_notes={})

@@ -91,10 +91,10 @@ def _is_described(dataset: Dataset, name: str) -> bool:
 
 
 def length_copies(job: Job, dataset: Dataset, output: FormatTraits) -> dict[str, str]:
-    """Return the name of the second column of lengths, if all files of the format have one of this name.
+    """Return the name of a second column of lengths, and the name of the length column to copy, as a dict.
 
-    The key is the new name, and the value is the name of the column to copy. If the input has a column of
-    this name, there is no second column.
+    Some formats always have a column of lengths with a fixed name. If the user chose another name, both
+    columns are written. The dict is empty if there is no second column, or if the input has its name.
     """
     always, named = output.length_column, job.mask.length_column
     if always is None or named in (None, always) or always in dataset.schema().names:

@@ -26,7 +26,7 @@ from padmask.stream.ledger import Ledger
 from padmask.stream.paddable_rows import PadTarget, RejectedRow
 from padmask.stream.plans import BATCH_POSITIONS
 from padmask.stream.rows import Rows
-from padmask.stream.sort_windows import SortWindows, concat_rows, copy_rows
+from padmask.stream.sort_windows import SortWindows, copy_rows
 
 
 @dataclass(frozen=True)
@@ -121,12 +121,17 @@ def pack_blocks(all_rows: Iterable[Any], job: Job, plan: Plan) -> Iterator[PackB
             written.late,
         )
         for window in collected.add(written):
-            yield from packer.add(window)
-    yield from packer.finish(collected.rest())
+            blocks, carried = packer.pack(window, last=False)
+            collected.carry(carried)
+            yield from blocks
+            # These references would keep the window in memory while the next window is read.
+            del window, blocks, carried
+    for window in collected.rest():
+        yield from packer.pack(window, last=True)[0]
 
 
 def _with_end_tokens(rows: Rows, job: Job) -> tuple[Rows, Positions]:
-    """Add the end token to the rows that lack it. Return all rows, and the numbers of these rows."""
+    """Add the end token to the rows that lack it. Return all rows, and the numbers of the changed rows."""
     token = None if job.spec.packing is None else job.spec.packing.eos
     if token is None:
         return rows, np.zeros(0, np.int64)
@@ -153,7 +158,7 @@ def _count(rows: Rows, sequences: Segments, added: Flags, job: Job) -> Ledger:
 
 
 class _Packer:
-    """Packs windows of rows. Sequences of rows that are not full are packed with the next window.
+    """Packs windows of rows. The sequences of rows that are not full are packed with the next window.
 
     Args:
         job: columns and options of the run, with packing.
@@ -162,44 +167,42 @@ class _Packer:
 
     def __init__(self, job: Job, plan: Plan) -> None:
         self._job, self._plan = job, plan
-        self._held: list[tuple[Rows, Segments]] = []
+        self._carried = make_sequences(np.zeros(0, np.int64), plan, job.spec)
         self._stats = LengthStats()
 
-    def add(self, window: Rows) -> Iterator[PackBlock]:
-        """Pack a window that is not the last, and yield the packed rows that are full."""
-        yield from self._pack([window], last=False)
+    def pack(self, rows: Rows, *, last: bool) -> tuple[Iterator[PackBlock], Rows]:
+        """Pack the rows of a window.
 
-    def finish(self, rest: Iterable[Rows]) -> Iterator[PackBlock]:
-        """Pack the remaining rows, and yield all packed rows that are left."""
-        yield from self._pack(list(rest), last=True)
+        Args:
+            rows: the rows that the last call carried, and then the new rows.
+            last: whether there are no more rows after this window.
 
-    def _pack(self, windows: Sequence[Rows], *, last: bool) -> Iterator[PackBlock]:
+        Returns:
+            The blocks of packed rows, and the rows to carry to the next window.
+        """
         job, plan, spec = self._job, self._plan, self._job.spec
         assert spec.packing is not None
-        used = sum(int(held.lengths.sum()) for _, held in self._held)
-        new = [(rows, make_sequences(rows.lengths, plan, spec, rows.ends, used)) for rows in windows]
-        for _, its in new:
-            self._stats += LengthStats.of(round_up(its.lengths, spec.packing.align))
-        parts = [*self._held, *new]
-        if not parts:
-            return
-        rows = concat_rows([part for part, _ in parts])
-        befores = np.cumsum([0, *(len(part.batch) for part, _ in parts)])
+        first = len(self._carried.source_lengths)
+        used = int(self._carried.lengths.sum())
+        ends = rows.ends and rows.ends.select(slice(first, None))
+        new = make_sequences(rows.lengths[first:], plan, spec, ends, used)
+        self._stats += LengthStats.of(round_up(new.lengths, spec.packing.align))
         sequences = join_segments(
-            [
-                with_sources(its, rows.lengths, int(first))
-                for (_, its), first in zip(parts, befores, strict=False)
-            ]
+            [with_sources(self._carried, rows.lengths, 0), with_sources(new, rows.lengths, first)]
         )
         packed, done = choose_packed_rows(sequences, plan, spec, last=last)
-        self._held = [] if last else [_take(rows, sequences, np.flatnonzero(~done), job, plan)]
-        segments = arrange_packed_rows(sequences, packed, plan, spec)
-        step, total = max(1, BATCH_POSITIONS // plan.maxlen), int(packed.max(initial=-1)) + 1
+        carried, self._carried = _take(rows, sequences, np.flatnonzero(~done), job, plan)
         bound = Ledger(rows_at_least=count_at_least(self._stats, plan.maxlen)) if last else Ledger()
-        for first in range(0, total, step):
-            yield PackBlock(
-                rows, select_packed_rows(segments, first, first + step), Ledger() if first else bound
-            )
+        return _blocks_of(rows, arrange_packed_rows(sequences, packed, plan, spec), plan, bound), carried
+
+
+def _blocks_of(rows: Rows, segments: Segments, plan: Plan, ledger: Ledger) -> Iterator[PackBlock]:
+    """Yield blocks of packed rows. The first block has the counts of the ledger."""
+    assert segments.rows is not None
+    step, total = max(1, BATCH_POSITIONS // plan.maxlen), int(segments.rows.max(initial=-1)) + 1
+    for first in range(0, total, step):
+        block = select_packed_rows(segments, first, first + step)
+        yield PackBlock(rows, block, Ledger() if first else ledger)
 
 
 def _take(rows: Rows, sequences: Segments, chosen: Positions, job: Job, plan: Plan) -> tuple[Rows, Segments]:

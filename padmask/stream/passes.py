@@ -72,8 +72,8 @@ class Survey:
         types: types of the JSON fields; None if the types are not needed.
         rows: number of rows read, including rows that are not written.
         own: for each column that has its own maxlen, the histogram of its row lengths.
-        together: largest row lengths in each group of columns, from `longest_together`; empty if no
-            percentile drops rows.
+        together: result of `longest_together`: row lengths in the groups of columns. Empty unless rows
+            longer than a percentile are dropped.
     """
 
     lengths: LengthStats

@@ -38,7 +38,7 @@ def make_result(
 
 
 def _of_all_buckets(remarks: Sequence[str], edges: Sequence[int]) -> Sequence[str]:
-    """Return remarks about the shape of rows that are valid for the files of all buckets.
+    """Replace the length of the rows in remarks about one bucket, so that they apply to all buckets.
 
     >>> _of_all_buckets(["'ids': FixedLenFeature([64], int64)"], (64, 128))
     ["'ids': FixedLenFeature([MAXLEN], int64)", 'MAXLEN is the edge of the bucket, such as 64']

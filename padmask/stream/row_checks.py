@@ -40,7 +40,7 @@ def check_added_fields(batch: Batch, job: Job) -> None:
             if name not in mask.names:
                 shape = "buckets" if name == BUCKET else job.spec.shape
                 raise SpecError(
-                    f"the row already has a field {name!r}, which {shape} add",
+                    f"the output of {shape} needs a new field {name!r}, but the row already has this field",
                     place=batch.place(row),
                     remedy="Rename the field.",
                     options=[SHAPE_OPTIONS[shape]],
@@ -66,7 +66,7 @@ def check_masks(batch: Batch, job: Job, lengths: npt.NDArray[np.int64]) -> list[
     """Return a `Fault` for each row with an invalid mask, if the mask has only ones in the first rows.
 
     Raises:
-        PaddedError: a mask that has no 0 in the first rows contains a 0.
+        PaddedError: a mask marks padding in one of these rows, but not in the first rows of the input.
     """
     for name in job.watched:
         if zeros := later_zeros(batch, name, lengths):

@@ -208,8 +208,8 @@ def choose_rows(kept: Iterable[Iterable[KeptRow]], count: int | None = None) -> 
     """Combine the rows that several rules selected, without duplicates, in the order of the input.
 
     Args:
-        kept: for each rule, the rows that it selected, with their keys. If there are more than `count`
-            rows, rows of earlier rules take precedence, and within a rule, rows with smaller keys.
+        kept: for each rule, the selected rows with their keys. If there are more than `count` rows, rows of
+            rules at the start of `kept` take precedence, and within a rule, rows with smaller keys.
         count: maximum number of rows to return. If None, all rows are returned.
     """
     found: dict[int, Row] = {}

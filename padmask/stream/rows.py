@@ -165,7 +165,7 @@ def _refuse_large_ends(rows: Rows, job: Job, plan: Plan) -> Rows:
 
 
 def _refuse_wide(rows: Rows, job: Job, plan: Plan) -> Rows:
-    """Reject rows that do not fit in a batch, or raise an error, as in `_refuse_large_ends`."""
+    """Reject rows that do not fit in a batch, or raise an error if `--on-error` is `fail`."""
     if job.spec.batches is None:
         return rows
     smaller = ", a smaller --batch-multiple" if job.spec.batches.multiple > 1 else ""

@@ -1,4 +1,4 @@
-"""Collect rows to sort windows: consecutive rows that are sorted and divided into batches together.
+"""Divide the input rows into sort windows: consecutive rows that are sorted, or packed, together.
 
 Only the lengths of the rows determine where a sort window ends. Therefore the batches do not depend on the
 threads, the format or the number of rows that are read at a time.
@@ -6,7 +6,7 @@ threads, the format or the number of rows that are read at a time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -26,7 +26,7 @@ from padmask.stream.rows import Rows
 
 
 class SortWindows:
-    """Collects rows, and returns each complete window. The windows have no counts and no refused rows.
+    """Collects rows, and returns complete sort windows. These have no counts and no refused rows.
 
     Args:
         job: columns and options of the run, with batches or packing.
@@ -38,6 +38,7 @@ class SortWindows:
         self._job, self._plan = job, plan
         self._limits = (WINDOW_SEQUENCES if batches is None else batches.sort_window, WINDOW_VALUES)
         self._held: list[Rows] = []
+        self._carried: list[Rows] = []
         self._used = np.zeros(2, dtype=np.int64)
 
     def add(self, part: Rows) -> Iterator[Rows]:
@@ -50,7 +51,7 @@ class SortWindows:
                 int(np.searchsorted(its, limit, "right"))
                 for its, limit in zip(ends, self._limits, strict=True)
             )
-            # A single row that exceeds a limit is a sort window.
+            # A row that alone exceeds a limit is a sort window.
             rows = rows or int(not self._held)
             if rows:
                 self._held.append(copy_rows(part, np.arange(start, start + rows), self._job))
@@ -59,12 +60,16 @@ class SortWindows:
             if start < len(part.batch):
                 yield from self.rest()
 
+    def carry(self, rows: Rows) -> None:
+        """Put rows before the rows of the next window. They do not count for the size of the window."""
+        self._carried = [rows]
+
     def rest(self) -> Iterator[Rows]:
         """Yield the rows that are not part of a complete sort window, if there are any."""
-        if self._held:
-            rows = concat_rows(self._held)
-            self._held, self._used = [], np.zeros(2, dtype=np.int64)
-            yield rows
+        parts = [*self._carried, *self._held]
+        if parts:
+            self._carried, self._held, self._used = [], [], np.zeros(2, dtype=np.int64)
+            yield concat_rows(parts)
 
 
 def _sizes(part: Rows, job: Job, plan: Plan) -> Positions:
@@ -103,36 +108,43 @@ def _copy(source: Ragged, rows: Positions, column: PadColumn) -> Ragged:
     return Ragged(tokens, np.cumsum(lengths) - lengths, lengths)
 
 
-def concat_rows(parts: Sequence[Rows]) -> Rows:
-    """Return the rows of a sort window as one object.
+def concat_rows(parts: list[Rows]) -> Rows:
+    """Return the rows of a window as one object. The list is empty afterwards.
 
     Raises:
         SpecError: a column has more text than an Arrow array can store.
     """
-    first = parts[0]
     if len(parts) == 1:
-        return first
+        return parts.pop()
     try:
         batch = join_batch([part.batch for part in parts])
     except (pa.ArrowInvalid, pa.ArrowCapacityError):
         raise SpecError(
             f"A column has more than 2 GiB of text in {sum(len(part.batch) for part in parts):,} rows, which "
-            "are sorted together. Choose a smaller --sort-window.",
+            "are sorted or packed together. Choose a smaller --sort-window, or leave out the column.",
             options=["sort_window"],
         ) from None
-    ends = [part.ends for part in parts if part.ends is not None]
+    numbers = np.concatenate([part.numbers for part in parts])
+    its = [part.ends for part in parts if part.ends is not None]
+    ends = (
+        Ends(np.concatenate([e.first for e in its]), np.concatenate([e.last for e in its])) if its else None
+    )
+    columns = {name: [part.ragged[name] for part in parts] for name in parts[0].ragged}
+    # Without references to the parts, the memory of each part is free after its values are copied.
+    parts.clear()
     return Rows(
-        batch,
-        {name: _join_ragged([part.ragged[name] for part in parts]) for name in first.ragged},
-        Ledger(),
-        np.concatenate([part.numbers for part in parts]),
-        Ends(*(np.concatenate(its) for its in zip(*((e.first, e.last) for e in ends), strict=True)))
-        if ends
-        else None,
+        batch, {name: _join_ragged(column) for name, column in columns.items()}, Ledger(), numbers, ends
     )
 
 
-def _join_ragged(parts: Sequence[Ragged]) -> Ragged:
-    """Join rows whose values are contiguous and start at index 0."""
+def _join_ragged(parts: list[Ragged]) -> Ragged:
+    """Join rows whose values are contiguous and start at index 0. The list is empty afterwards."""
     lengths = np.concatenate([part.lengths for part in parts])
-    return Ragged(np.concatenate([part.values for part in parts]), np.cumsum(lengths) - lengths, lengths)
+    inner, dtype = parts[0].values.shape[1:], np.result_type(*(part.values for part in parts))
+    values = np.empty((int(lengths.sum()), *inner), dtype=dtype)
+    end = 0
+    for _ in range(len(parts)):
+        part = parts.pop(0).values
+        values[end : end + len(part)] = part
+        end += len(part)
+    return Ragged(values, np.cumsum(lengths) - lengths, lengths)

@@ -158,7 +158,7 @@ def _read_order(batch: Batch, names: Sequence[str]) -> tuple[Positions, list[Fau
     keys, faults = np.zeros((len(batch), len(names)), dtype=np.int64), []
     for i, name in enumerate(names):
         keys[:, i], found = read_lengths(
-            column_values(batch, name), name, "restore_order", bits=63, noun="a number of a row or window"
+            column_values(batch, name), name, "restore_order", bits=63, noun="a row or window number"
         )
         faults += found
     return keys, faults

@@ -21,9 +21,9 @@ class TokenKinds:
     """The number of rows with each kind of token in a field. These numbers determine the token type.
 
     The most frequent kind (numbers, strings, bools or vectors) is used, so that a single bad row does not
-    make other rows bad. On a tie, plain tokens take precedence over vectors, and earlier kinds take
-    precedence over later kinds. Numbers are floats if the first row of numbers contains a float, otherwise
-    ints.
+    make other rows bad. If two kinds are equally frequent, plain tokens take precedence over vectors, and the
+    kind that occurs first takes precedence over other kinds. Numbers are floats if the first row of numbers
+    contains a float, otherwise ints.
 
     >>> TokenKinds([[["a"]], [2, 1.0], [3]]).sequence()
     ListType(list<item: double>)

@@ -231,7 +231,8 @@ class JsonlReader:
 def add_other_columns(batch: Batch, others: pa.Schema) -> Batch:
     """Convert all fields of JSON rows to columns, in the order of `others`.
 
-    `decode` does not convert these fields, because rejected rows may contain values of other types.
+    `decode` converts only the fields that padding needs. The other fields are converted after bad rows have
+    been removed, because a bad row may have a field of another type.
     """
     assert batch.objects is not None
     have = dict(zip(batch.columns.schema.names, batch.columns.columns, strict=True))

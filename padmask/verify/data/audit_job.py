@@ -60,8 +60,8 @@ class AuditJob:
         side_from: text that says what specifies the side of the padding, such as `"--padding post"`. The text
             is empty if nothing specifies the side. The most common side is then expected.
         also: jobs for the columns that have other mask or length columns.
-        batched: whether the rows have the lengths of their batches. Otherwise all padded rows have the same
-            length.
+        batched: whether all padded rows of a batch have the same length, which differs between batches.
+            If False, all padded rows have the same length.
         packed: how the rows are packed; None if they are not packed.
     """
 

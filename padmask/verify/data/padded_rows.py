@@ -42,7 +42,7 @@ class PaddedRowAudit:
         padding: columns that mark the padding.
         masks: names of other mask columns, whose lengths are checked.
         side_from: text that says what specifies the side of the padding, as in `AuditJob`.
-        batched: whether the rows have the lengths of their batches.
+        batched: whether all padded rows of a batch have the same length, which differs between batches.
         packed: object that checks the sequences of packed rows; None if the rows are not packed.
     """
 

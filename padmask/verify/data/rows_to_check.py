@@ -81,10 +81,10 @@ class AuditRows:
         return np.asarray(wrong & ~self.bad)
 
     def later_padding(self, job: Job) -> list[Fault]:
-        """Return a fault for each good row whose mask marks padding, if the first rows have no padding."""
+        """Return a fault for each good row with padding in a mask that has no padding in the first rows."""
         lengths, good = next(iter(self.ragged.values())).lengths, ~self.bad
         return [
-            Fault(row, "the mask marks padding, but the first rows have no padding", column=name)
+            Fault(row, "the mask marks padding in this row, but not in the first rows", column=name)
             for name in job.watched
             for row in later_zeros(self.batch, name, lengths)
             if good[row]

@@ -59,11 +59,11 @@ RULES = {
         Rule("mixed-sides", "error", "some files are padded at the end, others at the start", "file"),
         Rule("row-too-long", "error", "the row is longer than the maxlen in the file metadata"),
         Rule("seq-length-range", "error", "a length in seq_lengths is null or less than 1"),
-        Rule("seq-lengths-sum", "error", "the row has other tokens than the sequences in seq_lengths"),
+        Rule("seq-lengths-sum", "error", "the length or the mask of the row does not match seq_lengths"),
         Rule("max-segments", "error", "the row has more sequences than the maximum in the file metadata"),
         Rule("derived-column", "error", "the column disagrees with seq_lengths"),
         Rule("boundary-labels", "error", "the first label of a sequence is not -100"),
-        Rule("source-rows", "error", "a part of a source row occurs twice, or the part before it is missing"),
+        Rule("source-rows", "error", "a part of a source row occurs twice or is missing"),
         Rule("padding-not-pad-value", "error", "a padded position does not have the pad value"),
         Rule("pad-value-in-tokens", "warning", "mask_zero=True or a Masking layer would mask real tokens"),
         Rule("non-finite", "warning", "real tokens are NaN or infinite, so outputs and gradients become NaN"),
@@ -93,8 +93,8 @@ RULES = {
         Rule(
             "ignored-positions",
             "warning",
-            "Hugging Face models ignore position_ids that restart if a mask of ones is beside them, so the "
-            "sequences see each other",
+            "with a mask of ones, Hugging Face models ignore that position_ids restart, so tokens attend to "
+            "other sequences",
         ),
         Rule(
             "labels-on-padding", "warning", "labels on padding are not -100, so they are included in the loss"
@@ -235,7 +235,7 @@ class Audit:
         self._late |= set(names)
 
     def join(self, later: Audit) -> None:
-        """Add the findings of another audit of the same columns, which checked later raw rows.
+        """Add the findings of an audit of the raw rows that follow the rows of this audit.
 
         >>> audits = [Audit([AuditColumn("ids", value=0)]) for _ in range(2)]
         >>> for number, audit in enumerate(audits):

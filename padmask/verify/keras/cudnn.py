@@ -35,8 +35,8 @@ def compare_kernels(
     ids = right_padded.padded(1)["ids"] if "ids" in right_padded.inputs else None
     if ids is None or (ids.values[ids.mask] == 0).any():
         reason = (
-            "the rows are floats or contain id 0, so padding may occur between real tokens, and cuDNN does "
-            "not support such masks"
+            "the rows are floats or contain id 0. The model may mask such tokens between other tokens, and "
+            "cuDNN supports only masks of padding at the end"
         )
         return [Check.skipped("kernels-agree", reason)], {"kernel": "generic"}
     outputs = {}

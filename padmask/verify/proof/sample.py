@@ -165,7 +165,7 @@ class Sample:
         return selected._replace_rows(lambda rows: Ragged(rows.values, zeros, zeros), self.timed)
 
     def with_random_tokens(self, seed: int) -> Sample:
-        """Return a sample with rows of the same lengths and random tokens from the pool."""
+        """Return a sample whose rows have the same lengths, but random tokens of this dataset."""
         random = np.random.default_rng(seed)
         inputs = dict(self.inputs)
         for name, given in self.timed.items():
