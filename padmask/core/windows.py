@@ -87,7 +87,7 @@ def count_windows(lengths: Positions, maxlen: int, ends: Ends, overlap: int) -> 
 
 
 def repeated_mask(segments: Segments) -> Mask:
-    """Return flags of the positions whose tokens count in another window: bool, shape (rows, maxlen).
+    """Return flags of the repeated tokens, which count in another window: bool, shape (rows, maxlen).
 
     A token of several windows counts in the first of these windows. The kept tokens at the end of a row count
     in the last window.

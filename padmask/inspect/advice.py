@@ -83,6 +83,12 @@ def advise_on_batches(command: PadCommand) -> Advice:
     return Advice(text, command=command.unpad_text())
 
 
+def advise_on_packed_rows(command: PadCommand) -> Advice:
+    """Return the advice for packed rows. `command` has the inputs of the recommended command."""
+    text = "The rows are packed. To pad or pack the sequences in another way, restore the rows first."
+    return Advice(text, command=command.unpad_text())
+
+
 def advise_to_join(command: PadCommand, asked: Sequence[int | str], spec: PadSpec) -> Advice:
     """Return the advice for windows: join them first, because other windows are made from whole rows.
 
@@ -348,7 +354,7 @@ class Adviser:
         return f"{plan.rows_cut:,} of {count(self.basis.stats.rows, 'row')}"
 
     def _loses(self, plan: Cost) -> str:
-        """Return a predicate: what a plan does with longer rows, and what is lost."""
+        """Return the end of a sentence: what a plan does with longer rows, and what is lost."""
         verb = "drops" if plan.overlong == "drop" else "truncates"
         return f"{verb} {self._rows(plan)} and loses {share(plan.lost_share)} of the tokens"
 

@@ -43,12 +43,14 @@ def show_inspection(
         plans: whether to print the plans.
     """
     stats = seen.stats
-    state = "padded" if seen.padded else "raw"
+    state = "packed" if seen.packed is not None else "padded" if seen.padded else "raw"
     console.print(
         f"[bold]{printable_line(seen.name)}[/bold]: {count(stats.rows, 'row')}, "
         f"{count(stats.tokens, 'token')} "
         f"in {printable_line(repr(seen.column))} ({state})"
     )
+    if seen.packed is not None:
+        console.print(str(seen.packed), highlight=False)
     if masks and seen.shown:
         console.print()
         for line in _format_masks(seen, style, console):

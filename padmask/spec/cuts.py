@@ -1,10 +1,9 @@
-"""Check options of `PadSpec` that depend on other options, or on the place of the rows."""
+"""Check options of `PadSpec` that depend on other options, or on whether the rows are in memory."""
 
 from __future__ import annotations
 
 from padmask.errors import SpecError, join_or
 from padmask.spec.formats import FormatTraits, ragged_formats
-from padmask.spec.pack import SEQUENCE_LENGTHS
 from padmask.spec.pad import PadSpec, RowPolicy
 
 
@@ -36,7 +35,7 @@ def refuse_unused_cuts(spec: PadSpec, policy: RowPolicy) -> None:
 
 
 def refuse_fixed_shapes(spec: PadSpec, format_: FormatTraits, fixed_size: bool) -> None:
-    """Raise an error if the output cannot store batches or packed rows, whose lists differ in length.
+    """Raise an error if the output cannot store the lists of batches or packed rows, which differ in length.
 
     Args:
         spec: how to pad.
@@ -44,25 +43,24 @@ def refuse_fixed_shapes(spec: PadSpec, format_: FormatTraits, fixed_size: bool) 
         fixed_size: whether to write fixed-size lists.
 
     Raises:
-        SpecError: the output is an npz file or a folder of npy files, or has fixed-size lists.
+        SpecError: the output is an npz file, or has fixed-size lists.
     """
-    if spec.batches is not None:
-        subject, option = "Batches have different lengths", "batch_tokens"
-    elif spec.packing is not None:
-        subject, option = f"Packed rows have a column {SEQUENCE_LENGTHS} of different lengths", "packing"
-    else:
+    shaped = spec.batches is not None or spec.packing is not None
+    if not shaped or (format_.is_ragged and not fixed_size):
         return
-    if format_.is_ragged and not fixed_size:
-        return
+    subject = "Batches have different lengths"
+    if spec.packing is not None:
+        subject = "Packed rows have lists of different lengths, such as seq_lengths"
+    option = ["batch_tokens"] if spec.batches is not None else []
+    writable = join_or([traits.title for traits in ragged_formats()])
     if format_.is_ragged:
         raise SpecError(
             f"{subject}, which fixed-size lists cannot store. Remove --fixed-size-list.",
-            options=[option, "fixed_size_list"],
+            options=[*option, "fixed_size_list"],
         )
-    writable = join_or([traits.title for traits in ragged_formats()])
     raise SpecError(
         f"{subject}, which {format_.title} files cannot store. Write {writable}.",
-        options=[option, "output_format"],
+        options=[*option, "output_format"],
     )
 
 
