@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from raised import raises_error
 
-from padmask import PackSpec, PadSpec, SpecError, pack_preset, pack_table, verify_file
+from padmask import PackSpec, PadSpec, SpecError, pack_preset, pack_table, unpad_table, verify_file
 from padmask.cli import run
 from padmask.spec.pack_presets import PACK_PRESETS
 
@@ -145,6 +145,16 @@ def test_verify_reads_the_dialect(tmp_path, dialect, name):
         report = verify_file(tmp_path / "packed.parquet")
         found.append([(finding.rule.name, finding.column) for finding in report.data])
     assert found == [[], [("derived-column", name)]]
+
+
+@pytest.mark.parametrize("dialect", PACK_PRESETS)
+def test_unpad_restores_rows(dialect):
+    spec, mask = pack_preset(dialect, maxlen=5)
+    labels = pa.array([[-100, 2, 3], [-100, 5], [-100, 7]])
+    table = TABLE.append_column("labels", labels).append_column("id", [["a", "b", "c"]])
+    packed = pack_table(table, spec=spec, mask=mask)
+    assert packed["seq_lengths"].to_pylist() == [[3, 2], [2]]
+    assert unpad_table(packed).to_pydict() == table.to_pydict()
 
 
 def test_name_in_the_input():
