@@ -16,9 +16,11 @@ from padmask.core.arrow_lists import (
     list_windows,
     null_flags,
     take_rows,
+    to_arrow,
     to_numpy,
     without_wrappers,
 )
+from padmask.core.columns import IGNORED_LABEL
 from padmask.core.foreign_metadata import field_metadata
 from padmask.core.kernel import take_runs
 from padmask.core.packed_head import ABSENT, NO_LIST, value_lengths
@@ -261,7 +263,8 @@ def explode(batch: pa.RecordBatch, sequences: Sequences, layout: PackedLayout) -
     for name in layout.columns:
         if name in batch.schema.names:
             column = batch.column(name)
-            arrays[name] = cut_lists(column, sequences.starts, sequences.counts, rows)
+            cut = cut_lists(column, sequences.starts, sequences.counts, rows)
+            arrays[name] = _move_back(cut) if name in layout.shifted else cut
     for name in layout.repeated:
         if name in batch.schema.names:
             arrays[name] = take_rows(batch.column(name), rows)
@@ -276,6 +279,20 @@ def explode(batch: pa.RecordBatch, sequences: Sequences, layout: PackedLayout) -
         for its in kept
     ]
     return pa.RecordBatch.from_arrays([arrays[its.name] for its in kept], schema=pa.schema(fields))
+
+
+def _move_back(labels: pa.Array) -> pa.Array:
+    """Return lists of labels in which each label is one place later. The first label is -100.
+
+    >>> _move_back(pa.array([[8, 9, -100], [7]], pa.list_(pa.int32()))).to_pylist()
+    [[-100, 8, 9], [-100]]
+    """
+    values = to_numpy(labels.values)
+    moved = np.full_like(values, IGNORED_LABEL)
+    moved[1:] = values[:-1]
+    offsets = to_numpy(labels.offsets)
+    moved[offsets[:-1][np.diff(offsets) > 0]] = IGNORED_LABEL
+    return pa.ListArray.from_arrays(labels.offsets, to_arrow(moved))
 
 
 def packed_places(
