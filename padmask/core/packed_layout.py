@@ -17,7 +17,7 @@ from padmask.core.packed_head import USUAL_TOKENS, PackedHead
 from padmask.errors import DataError, PaddedError, Place, SpecError, quoted
 from padmask.spec.columns import list_columns
 from padmask.spec.mask import TRUE_AT_TOKENS, Dialect
-from padmask.spec.pack import DERIVED, SEQUENCE_LENGTHS, SOURCE_COLUMNS
+from padmask.spec.pack import DERIVED, SEQUENCE_LENGTHS, SOURCE_COLUMNS, names_for
 
 _MAY_BE_MASKED = "the first label of each sequence stays -100 if pack replaced it (--boundary-labels mask)"
 
@@ -192,13 +192,13 @@ def _described_layout(file: str, schema: pa.Schema, columns: Sequence[str]) -> P
                 "packed.",
                 options=["columns"],
             )
-    derived = [name for name in (*group.made, *_emitted(group, names)) if name not in columns]
+    derived = [name for name in (*group.made, *_derived_names(group)) if name not in columns]
     sources = all(has_integer_lists(schema, name) for name in SOURCE_COLUMNS)
     notes = []
     if group.packing.get("eos") is not None:
         notes.append(f"the end tokens {group.packing['eos']} that pack added (--eos) stay in the rows")
     labels = tuple(name for name in names if _is_label(group, name))
-    if group.packing.get("boundary_labels") != "keep" and labels:
+    if group.packing.get("boundary_labels") in ("mask", "shift") and labels:
         notes.append("the first label of each sequence stays -100, because pack replaced it")
     keep_last = group.keep_last if group.windows else 0
     return PackedLayout(
@@ -218,12 +218,12 @@ def _described_layout(file: str, schema: pa.Schema, columns: Sequence[str]) -> P
     )
 
 
-def _emitted(group: Described, columns: Sequence[str]) -> list[str]:
-    """Return the names of the columns that pack computed. A name may have a part for each packed column."""
-    assert group.packing is not None
-    names = dict(group.packing.get("names") or ())
-    patterns = [names.get(name, name) for name in group.packing.get("emit") or ()]
-    return [pattern.replace("{column}", name) for pattern in patterns for name in columns]
+def _derived_names(group: Described) -> tuple[str, ...]:
+    """Return the names of the derived columns that packing added."""
+    packing = group.packing or {}
+    names = dict(packing.get("names") or ())
+    patterns = [names.get(derived, derived) for derived in packing.get("emit") or ()]
+    return names_for(patterns, [name for name in group.values if name not in group.made])
 
 
 def _is_label(group: Described, name: str) -> bool:

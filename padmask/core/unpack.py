@@ -263,8 +263,9 @@ def explode(batch: pa.RecordBatch, sequences: Sequences, layout: PackedLayout) -
     for name in layout.columns:
         if name in batch.schema.names:
             column = batch.column(name)
-            cut = cut_lists(column, sequences.starts, sequences.counts, rows)
-            arrays[name] = _move_back(cut) if name in layout.shifted else cut
+            arrays[name] = cut_lists(column, sequences.starts, sequences.counts, rows)
+        if name in layout.shifted and name in arrays:
+            arrays[name] = _shift_back(arrays[name])
     for name in layout.repeated:
         if name in batch.schema.names:
             arrays[name] = take_rows(batch.column(name), rows)
@@ -281,17 +282,15 @@ def explode(batch: pa.RecordBatch, sequences: Sequences, layout: PackedLayout) -
     return pa.RecordBatch.from_arrays([arrays[its.name] for its in kept], schema=pa.schema(fields))
 
 
-def _move_back(labels: pa.Array) -> pa.Array:
-    """Return lists of labels in which each label is one place later. The first label is -100.
+def _shift_back(labels: pa.Array) -> pa.Array:
+    """Return lists of labels in which each label belongs to its own token. The first label is unknown.
 
-    >>> _move_back(pa.array([[8, 9, -100], [7]], pa.list_(pa.int32()))).to_pylist()
+    >>> _shift_back(pa.array([[8, 9, -100], [-100]])).to_pylist()
     [[-100, 8, 9], [-100]]
     """
-    values = to_numpy(labels.values)
-    moved = np.full_like(values, IGNORED_LABEL)
-    moved[1:] = values[:-1]
-    offsets = to_numpy(labels.offsets)
-    moved[offsets[:-1][np.diff(offsets) > 0]] = IGNORED_LABEL
+    starts, lengths, values = list_windows(labels)
+    moved = np.roll(to_numpy(values), 1)
+    moved[starts[lengths > 0]] = IGNORED_LABEL
     return pa.ListArray.from_arrays(labels.offsets, to_arrow(moved))
 
 
