@@ -286,6 +286,9 @@ def _separators(head: PackedHead, packed: Collection[str]) -> list[str]:
         found.append("cu_seqlens")
     if "seq_start_id" in head.lengths and _are_counts(head, "seq_start_id", 0):
         found.append("seq_start_id")
+    # `seq_lens` also has the padding after the last sequence.
+    if "seq_lens" in head.lengths and set((head.lengths["seq_lens"] - head.sizes).tolist()) <= {0, 1}:
+        found.append("seq_lens")
     return list(dict.fromkeys(found))
 
 
