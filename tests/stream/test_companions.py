@@ -201,8 +201,9 @@ def test_named_columns_only(here: Path) -> None:
     result = pad_file(write("in.jsonl", HF), "out.jsonl", columns=["input_ids"])
     assert [row["labels"] for row in read("out.jsonl")] == [row["labels"] for row in HF]
     assert (result.unpadded, result.notes) == ({}, ())
-    (remark,) = result.remarks
-    assert "'token_type_ids', 'labels'" in remark
+    mask, others = result.remarks
+    assert "'attention_mask'" in mask
+    assert "'token_type_ids', 'labels'" in others
 
 
 def test_dtype_of_all_columns(here: Path) -> None:
@@ -554,7 +555,7 @@ def test_runs_add_up(here: Path, format_: str) -> None:
     one, two = f"one.{format_}", f"two.{format_}"
     pad_file(write("in.jsonl", rows), one, columns=["input_ids"], mask=MaskSpec(column="attention_mask"))
     result = pad_file(one, two, columns=["labels=-100"], mask=MaskSpec(column="labels_mask"))
-    assert (result.notes, result.remarks) == ((), ())
+    assert (result.notes, result.remarks) == ((), ("mask: 'labels_mask' (bool)",))
     unpad_file(two, "back.jsonl")
     assert read("back.jsonl") == rows
     unpad_file(two, f"part.{format_}", columns=["labels"])
