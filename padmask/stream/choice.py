@@ -23,6 +23,7 @@ from padmask.spec.columns import Columns
 from padmask.spec.mask import MaskSpec
 from padmask.spec.pad import PadSpec
 from padmask.stream.first_rows import first_rows_of, read_first_rows
+from padmask.stream.json_schema import refuse_scalars
 from padmask.stream.packing import refuse_packed_dataset
 from padmask.stream.padding import known_schemas
 
@@ -89,6 +90,8 @@ def choose_for_dataset(
     # A request that does not fit the schema is refused before any row is read.
     start = choose_together(schema, asked, spec, mask, FirstRows({}, {}), ones=False)
     first, lists = start.columns[0].name, list_names(schema)
+    if asked and dataset.format.is_text:
+        refuse_scalars(schema, [column.name for column in start.columns])
     rows = read_first_rows(dataset, lists)
     first_rows = first_rows_of(dataset, known=rows)
     ones = False

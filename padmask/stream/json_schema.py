@@ -9,9 +9,14 @@ import pyarrow as pa
 
 from padmask.core.arrow_lists import Kind, list_of, with_floats
 from padmask.core.columns import PadColumn, asked_dtype, kind_of_dtype, name_columns
+from padmask.core.companions import list_names
+from padmask.errors import DataError
 from padmask.formats.dataset import Dataset
-from padmask.spec.columns import Column, Columns
+from padmask.spec.columns import Column, Columns, quote_names
 from padmask.spec.pad import FLOAT_DTYPES, PadSpec
+
+# Words for the values of JSON fields that are not lists, by their approximate type.
+_SCALARS = {pa.string(): "strings", pa.int64(): "numbers", pa.float64(): "numbers", pa.bool_(): "bools"}
 
 
 def known_schema(dataset: Dataset, asked: Columns, spec: PadSpec) -> pa.Schema:
@@ -27,6 +32,31 @@ def known_schema(dataset: Dataset, asked: Columns, spec: PadSpec) -> pa.Schema:
     found = dataset.sequence_types([c.name for c in columns], kinds)
     sequences = {field.name: field.with_type(with_floats(field.type, pa.float32())) for field in found}
     return pa.schema([sequences.get(field.name, field) for field in schema])
+
+
+def refuse_scalars(schema: pa.Schema, names: Iterable[str]) -> None:
+    """Raise an error if a requested JSON field has a list in none of the first rows.
+
+    Args:
+        schema: types of the fields, detected from the first rows.
+        names: names of the requested fields.
+
+    Raises:
+        DataError: a field has strings, numbers or bools.
+    """
+    for name in names:
+        type_ = schema.field(name).type
+        if type_ in _SCALARS:
+            lists = list_names(schema)
+            remedy = (
+                f"Choose a list column with -c: {quote_names(lists)}." if lists else "No column has lists."
+            )
+            raise DataError(
+                f"the first rows contain {_SCALARS[type_]}, not lists of tokens",
+                column=name,
+                remedy=remedy,
+                options=["columns"],
+            )
 
 
 def token_kinds(columns: Iterable[Column], spec: PadSpec) -> dict[str, Kind]:

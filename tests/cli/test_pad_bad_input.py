@@ -1351,3 +1351,24 @@ def test_stopped_run_leaves_nothing(
     assert "Traceback" not in said
     assert len(said.splitlines()) <= 3
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "found"), [("a b", "strings"), (3, "numbers"), (0.5, "numbers"), (True, "bools")]
+)
+@pytest.mark.parametrize("name", ["pad", "inspect"])
+def test_column_without_lists(here, tmp_path, name, value, found):
+    """Skipping bad rows would leave out all rows."""
+    row = {"input_ids": [7], "text": value, "tags": [1]}
+    (tmp_path / "in.jsonl").write_text(2 * (json.dumps(row) + "\n"))
+    done = here(name, "in.jsonl", "-c", "text")
+    assert done.returncode == 1
+    assert f"contain {found}" in done.stderr
+    assert "'input_ids', 'tags'" in done.stderr
+    assert "--on-error" not in done.stderr
+
+
+def test_column_with_some_lists(here, tmp_path):
+    (tmp_path / "in.jsonl").write_text('{"x": "a"}\n{"x": [7]}\n')
+    done = here("pad", "in.jsonl", "-c", "x")
+    assert (done.returncode, "--on-error" in done.stderr) == (1, True)
