@@ -17,7 +17,7 @@ except ImportError:
     pass
 else:
     # Use the same examples in every run. `make fuzz` uses others: --hypothesis-profile fuzz
-    settings.register_profile("test", derandomize=True, deadline=None)
+    settings.register_profile("test", derandomize=True, deadline=None, max_examples=50)
     settings.register_profile("fuzz", deadline=None)
     settings.load_profile("test")
 

@@ -12,7 +12,7 @@ from padmask.stream.progress import ProgressCallback
 def open_progress(
     *, quiet: bool, progress: bool, output: str = ""
 ) -> AbstractContextManager[ProgressCallback | None]:
-    """Return a context manager that shows a progress bar if stderr is a terminal without the output.
+    """Show a progress bar in a `with` block if stderr is a terminal to which the output is not written.
 
     Args:
         quiet: value of --quiet.

@@ -77,8 +77,8 @@ class UnpadArguments:
 @setting(
     "--keep-mask/--no-keep-mask",
     default=False,
-    help="Keep the mask and length columns, and remove the padding from the mask. If they also mark the "
-    "padding of other columns, the mask and length columns are always kept, unchanged.",
+    help="Keep the mask and length columns, and remove the padding from the mask. Mask and length columns "
+    "that other padded columns still need are always kept unchanged.",
 )
 @setting(
     "--join-windows/--no-join-windows",

@@ -152,7 +152,7 @@ def plan_join(windows: RowWindows, lengths: Positions, found: Iterable[Fault] = 
     Args:
         windows: consecutive windows. All windows of a row are adjacent.
         lengths: number of tokens in each window: int64, shape (windows,).
-        found: a `Fault` for each window in which an earlier check found an error.
+        found: a `Fault` for each window in which another check found an error.
     """
     places, total = windows.places, len(lengths)
     before = np.maximum(np.arange(total) - 1, 0)

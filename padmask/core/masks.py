@@ -238,7 +238,7 @@ def restarting_positions(segments: Segments, mask: Mask) -> npt.NDArray[np.int32
 
 
 def block_mask(segment_ids: npt.ArrayLike, *, causal: bool = False) -> Mask:
-    """Return which positions of packed rows may attend to which: only positions of the same segment.
+    """Return an attention mask for packed rows: positions attend only to positions of the same segment.
 
     >>> block_mask([[1, 1, 2, 0]])[0].astype(int)
     array([[1, 1, 0, 0],

@@ -138,7 +138,7 @@ def join_segments(parts: Sequence[Segments]) -> Segments:
 
 
 def _concat_shifted(numbers: Sequence[Positions], sizes: Sequence[int]) -> Positions:
-    """Concatenate arrays of numbers. The sum of the sizes of all arrays before is added to each array."""
+    """Concatenate arrays of numbers. To each array, add the sum of the `sizes` of the arrays before it."""
     befores = np.cumsum([0, *sizes])
     return np.concatenate([part + before for part, before in zip(numbers, befores, strict=False)])
 

@@ -22,7 +22,7 @@ class SequenceColumns:
 
     Args:
         spec: options that packed the rows, from the metadata; None if there are no metadata.
-        columns: names of the columns with one list per row that describe the sequences and their sources.
+        columns: names of the list columns that describe the sequences and their sources.
         packed: names of the packed columns, from the metadata; empty if there are no metadata.
     """
 

@@ -97,10 +97,29 @@ def pack_best_fit(lengths: Positions, maxlen: int, most: int | None = None) -> P
     Source: histogram packing of "Efficient Sequence Packing without Cross-contamination" (arXiv 2107.02027);
     best-fit-decreasing of "Fewer Truncations Improve Language Modeling" (arXiv 2404.10830).
     """
-    opened = _OpenRows(maxlen if most is None else most)
-    for length, count in sorted(LengthStats.of(lengths).counts.items(), reverse=True):
-        _place(opened, length, count, maxlen)
+    opened = _place_all(LengthStats.of(lengths), maxlen, maxlen if most is None else most)
     return number_by_first(_assign(list(opened.all()), lengths))
+
+
+def count_best_fit(stats: LengthStats, maxlen: int) -> int:
+    """Count the rows that `pack_best_fit` needs, in a time that depends only on the number of lengths.
+
+    >>> count_best_fit(LengthStats({6: 2, 4: 3, 2: 1, 0: 9}), 10)
+    3
+
+    Args:
+        stats: number of sequences of each length. Sequences without tokens need no row.
+        maxlen: number of positions in a packed row, at least the longest length.
+    """
+    filled = LengthStats({length: rows for length, rows in stats.counts.items() if length})
+    return sum(group.rows for group in _place_all(filled, maxlen, maxlen).all())
+
+
+def _place_all(stats: LengthStats, maxlen: int, most: int) -> _OpenRows:
+    opened = _OpenRows(most)
+    for length, count in sorted(stats.counts.items(), reverse=True):
+        _place(opened, length, count, maxlen)
+    return opened
 
 
 def _place(opened: _OpenRows, length: int, count: int, maxlen: int) -> None:

@@ -102,8 +102,8 @@ class Ragged:
         [(1, 'position 1: 2 is neither 0 nor 1')]
 
         Returns:
-            The rows, and a `Fault` for each row that is null or contains a value that the dialect does not
-            have, such as a value other than 0 and 1.
+            The rows, and a `Fault` for each row that is null or contains a value outside the dialect, such as
+            a value other than 0 and 1.
         """
         rows = as_lists(without_wrappers(array))
         starts, lengths, places = list_windows(rows)
@@ -176,7 +176,7 @@ def find_misfits(ragged: Ragged, dtype: str, rounds: bool = True) -> list[Fault]
 
 
 def _misfits(values: npt.NDArray[Any], target: np.dtype[Any], rounds: bool) -> Flags | None:
-    """Return flags of the numbers that a cast to `target` does not merely round; None if there are none."""
+    """Return flags of the numbers that a cast to `target` changes by more than rounding; else None."""
     if (values.dtype.kind == "f") == (target.kind == "f") and np.can_cast(values.dtype, target):
         return None
     if target.kind in "iu":

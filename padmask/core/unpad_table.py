@@ -182,7 +182,7 @@ def compare_lengths(
         places: lengths of the padded rows for each column: int64, shape (rows,).
         mask: segments from the mask column; None if there is no mask.
         lengths: values of the length column; None if there is no length column.
-        found: faults found earlier. Only the first `Fault` of each row is returned.
+        found: faults that other checks found. Only the first `Fault` of each row is returned.
         job: the padded columns and the columns that mark their padding.
 
     Returns:

@@ -86,7 +86,7 @@ def count_windows(lengths: Positions, maxlen: int, ends: Ends, overlap: int) -> 
 
 
 def repeated_mask(segments: Segments) -> Mask:
-    """Return flags of the positions whose tokens count in another window: bool, shape (rows, maxlen).
+    """Return flags of the repeated tokens, which count in another window: bool, shape (rows, maxlen).
 
     A token of several windows counts in the first of these windows. The kept tokens at the end of a row count
     in the last window.
@@ -151,14 +151,14 @@ def check_cuts(schema: pa.Schema, columns: Sequence[PadColumn], spec: PadSpec, m
     for name in spec.added_columns:
         if name in schema.names:
             raise SpecError(
-                f"The output of {noun} needs a new column {name!r}, but the input already has a column with "
+                f"{noun.capitalize()} need a new column {name!r}, but the input already has a column with "
                 f"this name. If the input contains {noun}, first restore the rows with padmask unpad. "
                 "Otherwise rename the column.",
                 options=[SHAPE_OPTIONS[noun]],
             )
         if name in mask.names:
             raise SpecError(
-                f"The output of {noun} has a column {name!r}, so the mask or length column needs another "
+                f"{noun.capitalize()} need a new column {name!r}, so the mask or length column needs another "
                 "name. Choose the name with --mask-column or --length-column.",
                 options=[mask.option_for(name)],
             )

@@ -43,7 +43,8 @@ class Advice:
         plan: recommended plan; None if there is nothing to pad.
         command: command that pads the data according to the plan; empty if there is nothing to do.
         spec: padding options of the command; None if no plan is recommended.
-        details: facts about the plan and its alternatives. Each item is one or two sentences.
+        details: facts about the plan and its alternatives. Each item is a few sentences. A command has a line
+            of its own.
     """
 
     text: str
@@ -79,6 +80,12 @@ def advise_on_batches(command: PadCommand) -> Advice:
         "The rows are in batches, and each batch is padded to its longest row. To pad the rows in another "
         "way, restore them first."
     )
+    return Advice(text, command=command.unpad_text())
+
+
+def advise_on_packed_rows(command: PadCommand) -> Advice:
+    """Return the advice for packed rows. `command` has the inputs of the recommended command."""
+    text = "The rows are packed. To pad or pack the sequences in another way, restore the rows first."
     return Advice(text, command=command.unpad_text())
 
 
@@ -290,22 +297,11 @@ class Adviser:
         if plan.padding_share < MUCH_PADDING:
             return ()
         buckets = self._with_less_padding(plan, f"buckets-{BUCKETS[-1]}")
-        shapes = (*map(self._use_buckets, buckets), *self._use_batches(plan))
-        less = self._with_less_padding(plan, "sorted-32", "packed")
-        if not less:
-            return shapes
-        shares = " and ".join(f"{cost.name} {share(cost.padding_share)}" for cost in less)
-        lossless = plan.tokens_lost and not any(cost.tokens_lost for cost in less)
-        collator = (
-            "; for the plan sorted-32 (batches of 32 rows sorted by length), use a collator that pads each "
-            "batch to its longest row"
-        )
+        packed = self._with_less_padding(plan, "packed")
         return (
-            *shapes,
-            f"{share(plan.padding_share)} of the positions are padding. Other plans need less padding"
-            f"{' and lose no tokens' if lossless else ''}: {shares}. No padmask command supports "
-            f"{'this plan' if len(less) == 1 else 'these plans'} yet"
-            f"{collator if less[0].name == 'sorted-32' else ''}.",
+            *map(self._use_pack, packed),
+            *map(self._use_buckets, buckets),
+            *self._use_batches(plan),
         )
 
     def _with_less_padding(self, plan: Cost, *names: str) -> list[Cost]:
@@ -326,6 +322,21 @@ class Adviser:
             f"{_padding(buckets)}{lost}."
         )
 
+    def _use_pack(self, packed: Cost) -> str:
+        """Return the command that packs the rows, and the cost of the packed rows."""
+        spec = replace(self.spec, maxlen=packed.maxlen, windows=None, keep_first=0, keep_last=0)
+        if packed.maxlen < self.plans["longest"].maxlen and packed.overlong == "window":
+            spec = self._window_spec(packed)
+        cut = packed.rows_cut and packed.overlong != "window"
+        command = self.command.pack_text(spec, packed.overlong if cut else "error")
+        lost = "" if packed.tokens_lost else ", and no tokens are lost"
+        least = packed.rows_at_least or 0
+        bound = "no packing has fewer" if packed.rows == least else f"no packing has fewer than {least:,}"
+        return (
+            f"To pack several rows into each output row, use this command instead: {_padding(packed)}{lost}. "
+            f"The output has {count(packed.rows, 'row')}, and {bound}.\n{command}"
+        )
+
     def _use_batches(self, plan: Cost) -> tuple[str, ...]:
         """Return a line about batches with a token budget, if they need much less padding than `plan`."""
         if self.basis.cuts.overlong != "truncate":
@@ -343,7 +354,7 @@ class Adviser:
         return f"{plan.rows_cut:,} of {count(self.basis.stats.rows, 'row')}"
 
     def _loses(self, plan: Cost) -> str:
-        """Return a predicate: what a plan does with longer rows, and what is lost."""
+        """Return the end of a sentence: what a plan does with longer rows, and what is lost."""
         verb = "drops" if plan.overlong == "drop" else "truncates"
         return f"{verb} {self._rows(plan)} and loses {share(plan.lost_share)} of the tokens"
 

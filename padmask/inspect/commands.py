@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from padmask.core.dialects import dialect_options
 from padmask.spec.columns import Column, Columns
+from padmask.spec.formats import RECOMMENDED_FORMAT
 from padmask.spec.mask import Dialect
 from padmask.spec.pad import DEFAULT_DTYPE, PadSpec
 from padmask.storage.glob import is_pattern
@@ -58,6 +59,29 @@ class PadCommand:
             return shlex.join(["padmask", "pad", *inputs, "-o", self.output, *self._format(), *options])
         pad = shlex.join(["padmask", "pad", self.unpadded, "-o", self.output, *options])
         return f"{self.unpad_text()} && {pad}"
+
+    def pack_text(self, spec: PadSpec, overlong: str) -> str:
+        """Return the command that packs the rows. For padded inputs, return two commands.
+
+        >>> PadCommand(["in.jsonl"], "padded/").pack_text(PadSpec(maxlen=64), "truncate")
+        'padmask pack in.jsonl -o packed/ --maxlen 64 --overlong truncate'
+
+        Args:
+            spec: options of the command. Options that packed rows do not support are left out.
+            overlong: what to do with longer rows, if `spec` has no windows.
+        """
+        output = new_name("packed", "/" if self.output.endswith("/") else RECOMMENDED_FORMAT.suffixes[0])
+        spec = replace(spec, padding="post", pad_to_multiple_of=None)
+        options = list(self._options(spec, [spec.maxlen]))
+        if spec.windows is None and overlong != "error":
+            options += ["--overlong", overlong]
+        options += self._cut_options(spec, "truncate")
+        if self.unpadded is None:
+            inputs = map(_argument, self.inputs)
+            return shlex.join(["padmask", "pack", *inputs, "-o", output, *self._format(), *options])
+        return (
+            f"{self.unpad_text()} && {shlex.join(['padmask', 'pack', self.unpadded, '-o', output, *options])}"
+        )
 
     def join_text(self, asked: Sequence[int | str], spec: PadSpec) -> str:
         """Return the commands that join windows and inspect the joined rows.

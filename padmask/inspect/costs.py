@@ -14,7 +14,9 @@ import numpy as np
 from padmask.core.buckets import output_size, with_edges
 from padmask.core.keep_ends import Ends
 from padmask.core.length_stats import LengthStats
+from padmask.core.packing import count_at_least, count_best_fit
 from padmask.core.plan import Plan, make_plan
+from padmask.core.planners import make_segments
 from padmask.core.windows import count_windows
 from padmask.inspect.cuts import Cuts, Overlong
 from padmask.inspect.dynamic import BATCH_ROWS, WINDOW_BATCHES, expected_padding
@@ -31,10 +33,6 @@ DYNAMIC = {f"random-{BATCH_ROWS}": BATCH_ROWS, f"sorted-{BATCH_ROWS}": BATCH_ROW
 
 # Lengths that are not in the data and that the user did not request are multiples of this number.
 MULTIPLE = 8
-
-# The time of first-fit-decreasing grows with the square of the number of distinct lengths. If there are more
-# lengths than this, they are rounded up, so the estimate is slightly too high.
-PACKED_LENGTHS = 512
 
 
 @dataclass(frozen=True)
@@ -54,6 +52,7 @@ class Cost:
         ends_lost: number of truncated rows that lose a token such as `[SEP]`, which most rows share at the
             truncated end.
         overlong: what happens to rows longer than maxlen, as in `--overlong`.
+        rows_at_least: lower bound of the number of packed rows for any packing; None for other plans.
     """
 
     name: str
@@ -67,6 +66,7 @@ class Cost:
     shapes: int
     ends_lost: int = 0
     overlong: Overlong = "truncate"
+    rows_at_least: int | None = None
 
     @property
     def maxlen(self) -> int:
@@ -100,6 +100,7 @@ class Cost:
                 "bytes": self.bytes,
                 "shapes": self.shapes,
             }
+            | ({} if self.rows_at_least is None else {"rows_at_least": self.rows_at_least})
         )
 
 
@@ -320,60 +321,37 @@ def _dynamic(basis: CostBasis, name: str, limit: int | None) -> Cost:
 
 
 def _packed(basis: CostBasis, limit: int | None) -> Cost:
-    """Return the cost of packing several rows into each output row."""
-    size = basis.round_up(basis.stats.longest) if limit is None else limit
-    rows = count_bins(LengthStats(_clipped(basis.stats, limit)), size)
-    return replace(basis.cost("packed", (size,), rows * size, limit=limit), rows=rows)
+    """Return the cost of packing several rows into each output row, as `pack --algorithm best-fit` does.
 
-
-def count_bins(stats: LengthStats, size: int) -> int:
-    """Return the number of bins of `size` tokens that first-fit-decreasing packing needs for the rows.
-
-    >>> count_bins(LengthStats({6: 2, 4: 3, 2: 1}), 10)
-    3
-
-    Args:
-        stats: number of rows of each length.
-        size: maximum number of tokens in a bin. It must be at least the length of the longest row.
-
-    The function processes bins with the same free space together, so the time depends on the number of
-    distinct lengths and not on the number of rows. If there are many distinct lengths, the function rounds
-    them up, and the result is an estimate.
+    The number of rows is that of one window with all rows.
     """
-    rounds = len(stats.counts) > PACKED_LENGTHS
-    needs: dict[int, int] = {}
-    for length in sorted(filter(None, stats.counts), reverse=True):
-        # Keep the seven highest bits, so that no length changes by more than 1.6%.
-        grid = 1 << max(0, length.bit_length() - 7) if rounds else 1
-        need = min(size, -(-length // grid) * grid)
-        needs[need] = needs.get(need, 0) + stats.counts[length]
-    # Groups of equally full bins in the order in which they were opened: [free tokens, number of bins].
-    groups: list[list[int]] = []
-    for need, rows in needs.items():
-        groups = _place(groups, need, rows, size)
-    return sum(bins for _, bins in groups) or 1
-
-
-def _place(groups: list[list[int]], need: int, rows: int, size: int) -> list[list[int]]:
-    """Put rows of one length into the first bins with enough free space, and open new bins for the rest."""
-    after: list[list[int]] = []
-    for free, bins in groups:
-        each = free // need
-        if not rows or not each:
-            after.append([free, bins])
-            continue
-        full = min(bins, rows // each)
-        rest = min(rows - full * each, each - 1) if full < bins else 0
-        rows -= full * each + rest
-        touched = full + (rest > 0)
-        after += [[free - each * need, full]] * (full > 0)
-        after += [[free - rest * need, 1]] * (rest > 0)
-        after += [[free, bins - touched]] * (bins > touched)
-    if rows:
-        after += [[size, -(-rows // (size // need))]]
-        # The last of the new bins may be partly empty.
-        tail = after.pop()
-        each, last = size // need, rows % (size // need)
-        after += [[size - each * need, tail[1] - (last > 0)]] * (tail[1] - (last > 0) > 0)
-        after += [[size - last * need, 1]] * (last > 0)
-    return after
+    size, cuts, stats = (
+        basis.round_up(basis.stats.longest) if limit is None else limit,
+        basis.cuts,
+        basis.stats,
+    )
+    spec = PadSpec()
+    if cuts.overlong == "window" and size < stats.longest:
+        window = cuts.window_size(size)
+        windows = WindowSpec(overlap=window.overlap)
+        spec = replace(spec, windows=windows, keep_first=window.first, keep_last=window.last)
+    dropped = _longer(stats, size) if cuts.overlong == "drop" else LengthStats()
+    kept = {n: rows for n, rows in stats.counts.items() if n not in dropped.counts}
+    pieces = make_segments(np.array(list(kept), dtype=np.int64), Plan(size, "given", size), spec)
+    counts = np.array(list(kept.values()), dtype=np.int64)[pieces.row_sources]
+    packed: dict[int, int] = {}
+    for length, rows in zip(pieces.lengths.tolist(), counts.tolist(), strict=True):
+        packed[length] = packed.get(length, 0) + rows
+    sequences = LengthStats(packed)
+    cost = basis.cost("packed", (size,), 0, limit=None if spec.windows is not None else size)
+    rows = max(count_best_fit(sequences, size), 1)
+    return replace(
+        cost,
+        rows=rows,
+        rows_at_least=count_at_least(sequences, size),
+        places=rows * size,
+        bytes=rows * size * basis.token_bytes,
+        tokens=sequences.tokens,
+        tokens_lost=dropped.tokens or cost.tokens_lost,
+        overlong=cuts.overlong,
+    )

@@ -83,7 +83,7 @@ def expected_padding(counts: Mapping[int, int], window_rows: int) -> DynamicPadd
 
 
 def _log_absent(batches: Floats) -> Floats:
-    """Return the logarithm of the probability that there is no batch, given the expected number."""
+    """Return the log of the probability that there is no batch, given the expected number of batches."""
     with np.errstate(divide="ignore"):
         logarithms: Floats = np.log1p(-np.minimum(batches, 1))
     return logarithms

@@ -24,14 +24,14 @@ from padmask.core.planners import make_segments
 from padmask.core.ragged import Ragged
 from padmask.errors import SpecError, count
 from padmask.formats.dataset import Dataset
-from padmask.inspect.advice import Advice, Adviser, advise_on_batches, advise_to_join
+from padmask.inspect.advice import Advice, Adviser, advise_on_batches, advise_on_packed_rows, advise_to_join
 from padmask.inspect.commands import STDIN, PadCommand, has_many_files, new_name
 from padmask.inspect.costs import CostBasis, candidate_costs
 from padmask.inspect.cuts import Cuts
 from padmask.inspect.inspection import Inspection, ShownRow
 from padmask.inspect.read_files import InspectedRows, InspectRequest, inspect_files_separately, inspect_rows
 from padmask.inspect.shared_end import SharedEnd
-from padmask.spec.checks import at_least, instance, optional
+from padmask.spec.checks import as_int, at_least, instance, optional
 from padmask.spec.columns import Columns, as_list
 from padmask.spec.files import ReadOptions, read_options
 from padmask.spec.formats import RECOMMENDED_FORMAT
@@ -165,7 +165,16 @@ def inspect_file(  # noqa: PLR0913 - one keyword per option of the command
         [column.name for column in job.pad.columns] if columns else [],
     )
     adviser = Adviser(basis, {cost.name: cost for cost in plans}, command, spec, inspected.width)
-    if job.batched:
+    packed = None
+    if inspected.packed is not None:
+        spec_of_rows = None if job.packed is None else job.packed.spec
+        known = None if spec_of_rows is None else as_int(spec_of_rows.maxlen)
+        packed = inspected.packed.found(known or inspected.width or stats.longest)
+        # The costs of plans for packed rows have no meaning.
+        plans = []
+    if packed is not None:
+        advice = advise_on_packed_rows(command)
+    elif job.batched:
         advice = advise_on_batches(command)
     else:
         advice = advise_to_join(command, maxlens, spec) if has_parts else adviser.recommend(maxlens)
@@ -191,6 +200,7 @@ def inspect_file(  # noqa: PLR0913 - one keyword per option of the command
             *late_notes(inspected.audits[0].late, "check"),
             *_notes(spec, show, files, stats, chosen),
         ),
+        packed,
     )
 
 
@@ -263,7 +273,7 @@ def _show(row: Row, job: Job, spec: PadSpec, stats: LengthStats) -> ShownRow:
     column = job.columns[0]
     values = row.values[column.name]
     if row.mask is not None:
-        return ShownRow(row.number, int(row.mask.sum()), values, row.mask)
+        return ShownRow(row.number, int(row.mask.sum()), values, row.mask, segments=row.segments)
     ragged = Ragged(values, np.array([0]), np.array([len(values)]))
     segments = make_segments(ragged.lengths, make_plan(spec, stats), spec)
     padded = pad_batch(ragged, segments, value=column.value, dtype=column.numpy_dtype)

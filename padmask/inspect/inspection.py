@@ -12,6 +12,7 @@ import numpy.typing as npt
 from padmask.core.length_stats import LengthStats
 from padmask.inspect.advice import Advice
 from padmask.inspect.costs import Cost
+from padmask.inspect.packed import PackedStats
 from padmask.inspect.shared_end import SharedEnd
 from padmask.verify.data.rules import Finding
 
@@ -30,6 +31,8 @@ class ShownRow:
         cut: number of tokens that truncation removes.
         cut_first: whether truncation is at the start of the row.
         cut_at: number of kept tokens before these tokens.
+        segments: for a packed row, the number of the sequence at each position, from 1, and 0 at padding:
+            int64, shape (maxlen,). None for other rows.
     """
 
     row: int
@@ -39,6 +42,7 @@ class ShownRow:
     cut: int = 0
     cut_first: bool = False
     cut_at: int = 0
+    segments: npt.NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ class Inspection:
         shared: token that most raw rows share at the truncated end; None if there is none.
         sampled: whether the shown rows are a random sample of all rows.
         notes: facts about the files, such as files that were not read.
+        packed: statistics of packed rows; None for other rows.
     """
 
     name: str
@@ -70,6 +75,7 @@ class Inspection:
     shared: SharedEnd | None = None
     sampled: bool = False
     notes: Sequence[str] = ()
+    packed: PackedStats | None = None
 
     def lengths(self) -> dict[str, int | float]:
         """Return statistics of the row lengths in tokens: extremes, mean, percentiles, and empty rows."""
@@ -102,6 +108,7 @@ class Inspection:
             "tokens": self.stats.tokens,
             "column": self.column,
             "padded": self.padded,
+            "packed": None if self.packed is None else self.packed.as_dict(),
             "lengths": self.lengths(),
             "histogram": self.histogram(),
             "masks": [

@@ -15,6 +15,7 @@ from padmask.core.length_stats import LengthStats
 from padmask.core.shared_ends import SharedEnds
 from padmask.errors import WorkerDiedError
 from padmask.formats.dataset import Dataset
+from padmask.inspect.packed import PackedCounter
 from padmask.inspect.shared_end import EndCounter
 from padmask.shards.pool import WorkerPool
 from padmask.spec.files import ReadOptions
@@ -71,6 +72,7 @@ class InspectedRows:
         ends: lengths of the rows that have the shared token at the truncated end.
         width: number of positions in a row of padded input; None for raw input.
         padding: side of the padding of padded input; None if it is unknown.
+        packed: counts of the sequences of packed rows; None for other rows.
     """
 
     stats: LengthStats
@@ -80,6 +82,7 @@ class InspectedRows:
     ends: LengthStats = field(default_factory=LengthStats)
     width: int | None = None
     padding: Side | None = None
+    packed: PackedCounter | None = None
 
     def __add__(self, later: InspectedRows) -> InspectedRows:
         before = self.stats.rows
@@ -104,6 +107,7 @@ def inspect_rows(
     # The first rows of padded input show the padding, so the shared tokens are found in the real tokens.
     shared = job.pad.beside.shared if job.padding is None else None
     counter = EndCounter(job.pad.spec.truncating, shared)
+    packed = None if job.packed is None or not job.packed.has_lengths else PackedCounter(job.packed.align)
     sampler = RowSampler([_pick_shown(request.show)])
     with (
         open_reading(dataset, request.files, progress) as reading,
@@ -115,7 +119,10 @@ def inspect_rows(
             width, padding = batch.width if width in (None, batch.width) else 0, batch.padding
             sampler.take(batch.lengths, batch.row_at, lengths.rows)
             lengths.add(batch.lengths)
-    return InspectedRows(lengths.stats(), audits, sampler.kept[0], *counter.found(), width, padding)
+            if packed is not None and batch.sequences is not None and batch.places is not None:
+                packed.add(batch.sequences, batch.places)
+    found = counter.found()
+    return InspectedRows(lengths.stats(), audits, sampler.kept[0], *found, width, padding, packed)
 
 
 def _pick_shown(show: ShowSpec) -> Pick:

@@ -19,14 +19,19 @@ if TYPE_CHECKING:
 # Characters for cells from no real tokens to only real tokens. The key is whether Unicode is supported.
 SHADES = {True: "·░▒▓█", False: ".-+*#"}
 
+# Character for cells of real tokens of every second sequence of a packed row.
+SECOND = {True: "▚", False: "="}
+
+SECOND_STYLE = "magenta"
+
 # Character for cells of tokens that truncation removes.
 CUT = {True: "×", False: "x"}
 
 CUT_STYLE = "red"
 
-# States of the positions in a grid. OUTSIDE is a position without a token or padding. Such positions exist if
-# another row has more cut tokens.
-OUTSIDE, PADDING, REAL, REMOVED = range(4)
+# States of the positions in a grid. OTHER is a real token of every second sequence. OUTSIDE is a position
+# without a token or padding. Such positions exist if another row has more cut tokens.
+OUTSIDE, PADDING, REAL, REMOVED, OTHER = range(5)
 
 
 def make_grid(seen: Inspection, console: Console) -> list[RenderableType]:
@@ -60,7 +65,7 @@ def make_grid(seen: Inspection, console: Console) -> list[RenderableType]:
 
 
 def place_states(row: ShownRow, before: int) -> npt.NDArray[np.int8]:
-    """Return the state of each position of a row: real, padding, cut or outside.
+    """Return the state of each position of a row: real, other, padding, cut or outside.
 
     Args:
         row: row to show.
@@ -68,6 +73,8 @@ def place_states(row: ShownRow, before: int) -> npt.NDArray[np.int8]:
             start of a row.
     """
     mask = np.where(row.mask, REAL, PADDING)
+    if row.segments is not None:
+        mask[row.mask & (row.segments % 2 == 0)] = OTHER
     cut = np.full(row.cut, REMOVED)
     if not row.cut_first:
         return np.concatenate([np.full(before, OUTSIDE), mask, cut]).astype(np.int8)
@@ -88,6 +95,11 @@ def _legend(seen: Inspection, scale: float, unicode: bool) -> list[Text]:
     if scale > 1:
         head += f", {scale:.1f} per cell"
     legend = Text.assemble((shades[-1], "cyan"), " real token  ", (shades[0], "dim"), " padding")
+    if any(row.segments is not None for row in shown):
+        legend = Text.assemble((shades[-1], "cyan"), (SECOND[unicode], SECOND_STYLE))
+        legend.append(" real tokens of alternate sequences  ")
+        legend.append(shades[0], style="dim")
+        legend.append(" padding")
     if any(row.cut for row in shown):
         legend.append(f"  {CUT[unicode]}", style=CUT_STYLE)
         legend.append(f" {seen.advice.cut_tokens}")
@@ -106,7 +118,8 @@ def _cells(states: npt.NDArray[np.int8], places: int, width: int, unicode: bool)
     padded = np.full(places, OUTSIDE)
     padded[: len(states)] = states
     for part in _split(padded, width):
-        real, inside, cut = (int((part == state).sum()) for state in (REAL, PADDING, REMOVED))
+        first, inside, cut, second = (int((part == at).sum()) for at in (REAL, PADDING, REMOVED, OTHER))
+        real = first + second
         if 2 * cut >= len(part):
             line.append(CUT[unicode], style=CUT_STYLE)
         elif real + inside == 0:
@@ -116,7 +129,9 @@ def _cells(states: npt.NDArray[np.int8], places: int, width: int, unicode: bool)
             level = (
                 0 if real == 0 else 4 if inside == 0 else min(3, max(1, round(4 * real / (real + inside))))
             )
-            line.append(shades[level], style="cyan" if level else "dim")
+            is_second = second > first
+            full = SECOND[unicode] if is_second and level == 4 else shades[level]
+            line.append(full, style="dim" if not level else SECOND_STYLE if is_second else "cyan")
     return line
 
 

@@ -43,12 +43,14 @@ def show_inspection(
         plans: whether to print the plans.
     """
     stats = seen.stats
-    state = "padded" if seen.padded else "raw"
+    state = "packed" if seen.packed is not None else "padded" if seen.padded else "raw"
     console.print(
         f"[bold]{printable_line(seen.name)}[/bold]: {count(stats.rows, 'row')}, "
         f"{count(stats.tokens, 'token')} "
         f"in {printable_line(repr(seen.column))} ({state})"
     )
+    if seen.packed is not None:
+        console.print(str(seen.packed), highlight=False)
     if masks and seen.shown:
         console.print()
         for line in _format_masks(seen, style, console):
@@ -64,14 +66,17 @@ def show_inspection(
     _print_health(seen, console)
     console.print(f"[bold]Advice:[/bold] {printable_line(seen.advice.text)}")
     for detail in seen.advice.details:
+        text, *commands = detail.split("\n")
         line = fill(
-            f"- {detail}",
+            f"- {text}",
             console.width,
             subsequent_indent="  ",
             break_on_hyphens=False,
             break_long_words=False,
         )
         print_line("\n".join(map(printable_line, line.split("\n"))), console)
+        for command in commands:
+            print_line(f"  {printable_line(command)}", console, style="green")
     if seen.advice.command:
         # The command stays on one line, so that users can copy it.
         print_line(f"  {printable_line(seen.advice.command)}", console, style="green")

@@ -68,7 +68,7 @@ def _pack_summary(result: PadResult, output: str, rejects: str | None) -> list[s
     lines = [
         f"{count(ledger.sequences, 'sequence')} in {count(ledger.rows_written, 'row')} -> "
         f"{_describe_output(result, output)}: maxlen {result.maxlen}, "
-        f"{share(1 - ledger.padding_share)} of positions are tokens",
+        f"{_small_share(ledger.padding_share)} of positions are padding",
         f"rows: {bound}; at most {count(ledger.most_sequences, 'sequence')} in a row",
     ]
     if ledger.tokens_added:
@@ -77,6 +77,15 @@ def _pack_summary(result: PadResult, output: str, rejects: str | None) -> list[s
         repeated = f"; {count(ledger.tokens_repeated, 'token')} repeated" if ledger.tokens_repeated else ""
         lines.append(f"{count(ledger.rows_split, 'row')} split{repeated}")
     return [*lines, *_describe_losses(ledger), *_describe_rest(result, rejects)]
+
+
+def _small_share(fraction: float) -> str:
+    """Format a fraction that may be very small as a percentage.
+
+    >>> _small_share(0.000026), _small_share(0.0)
+    ('0.003%', '0%')
+    """
+    return share(fraction) if fraction >= 0.001 or not fraction else f"{fraction:.3%}"
 
 
 def _describe_output(result: PadResult, output: str) -> str:

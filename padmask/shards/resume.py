@@ -266,7 +266,10 @@ def decide(state: FolderState, request: ResumeRequest) -> Decision:
 
 
 def staged_state(state: FolderState, request: ResumeRequest) -> StagedState:
-    """Return the state of the interrupted run: a row of the first table in this module."""
+    """Return the state of the interrupted run.
+
+    The states are the rows of the first table in the docstring of this module.
+    """
     if state.staged is not None:
         return run_state(state.staged, request)
     return StagedState.NONE if state.other is None else StagedState.OTHER_JOB

@@ -1,4 +1,4 @@
-"""Check options of `PadSpec` that depend on other options, or on the place of the rows."""
+"""Check options of `PadSpec` that depend on other options, or on whether the rows are in memory."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def refuse_unused_cuts(spec: PadSpec, policy: RowPolicy) -> None:
 
 
 def refuse_fixed_shapes(spec: PadSpec, format_: FormatTraits, fixed_size: bool) -> None:
-    """Raise an error if the output cannot store batches, whose rows have different lengths.
+    """Raise an error if the output cannot store the lists of batches or packed rows, which differ in length.
 
     Args:
         spec: how to pad.
@@ -45,17 +45,22 @@ def refuse_fixed_shapes(spec: PadSpec, format_: FormatTraits, fixed_size: bool) 
     Raises:
         SpecError: the output is an npz file, or has fixed-size lists.
     """
-    if spec.batches is None or (format_.is_ragged and not fixed_size):
+    shaped = spec.batches is not None or spec.packing is not None
+    if not shaped or (format_.is_ragged and not fixed_size):
         return
+    subject = "Batches have different lengths"
+    if spec.packing is not None:
+        subject = "Packed rows have lists of different lengths, such as seq_lengths"
+    option = ["batch_tokens"] if spec.batches is not None else []
     writable = join_or([traits.title for traits in ragged_formats()])
     if format_.is_ragged:
         raise SpecError(
-            "Batches have different lengths, which fixed-size lists cannot store. Remove --fixed-size-list.",
-            options=["batch_tokens", "fixed_size_list"],
+            f"{subject}, which fixed-size lists cannot store. Remove --fixed-size-list.",
+            options=[*option, "fixed_size_list"],
         )
     raise SpecError(
-        f"Batches have different lengths, which {format_.title} files cannot store. Write {writable}.",
-        options=["batch_tokens", "output_format"],
+        f"{subject}, which {format_.title} files cannot store. Write {writable}.",
+        options=[*option, "output_format"],
     )
 
 

@@ -165,7 +165,7 @@ def _mark_unlisted(files: Sequence[InputFile], inputs: Sequence[str]) -> list[In
 
 
 def list_inputs(inputs: Sequence[str]) -> Sequence[InputFile]:
-    """Return the files of the dataset, as `find_inputs` does."""
+    """Return the files that `find_inputs` finds, without the notes."""
     return find_inputs(inputs).files
 
 

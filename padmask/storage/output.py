@@ -66,7 +66,7 @@ def open_output(
             remote file is first written to the folder for temporary files.
         sealed: function that is called with a readable descriptor of the complete file, before the file is
             renamed or uploaded. The function is not called for files that are written directly.
-        final_path: path or address to which the caller moves the file later. Errors show this path.
+        final_path: path or address to which the caller moves the complete file. Errors show this path.
 
     Raises:
         OutputError: the folder does not exist or is not writable, or the disk is full.

@@ -95,7 +95,7 @@ class LateFields:
         )
 
     def find_in(self, objects: Objects) -> tuple[str, ...]:
-        """Do the same as `find`, but for JSON rows (dicts from keys to JSON text).
+        """Return the names that `find` finds, for rows that are dicts from keys to JSON text.
 
         >>> LateFields(frozenset(["ids"])).find_in([{"ids": b"[7]"}, {"ids": b"[8]", "labels": b"[1]"}])
         ('labels',)
@@ -127,7 +127,7 @@ def later_zeros(batch: Batch, name: str, lengths: Positions) -> list[int]:
 
 
 def zeros_in(objects: Objects, name: str, lengths: Positions) -> list[int]:
-    """Do the same as `later_zeros`, but for JSON rows (dicts from keys to JSON text).
+    """Return the rows that `later_zeros` finds, for rows that are dicts from keys to JSON text.
 
     >>> zeros_in([{"mask": b"[1,1]"}, {}, {"mask": b"[1,0]"}], "mask", [2, 2, 2])
     [2]

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from padmask.core.arrow_lists import Flags
 from padmask.core.batches import select_output_rows
+from padmask.core.columns import IGNORED_LABEL, is_label
 from padmask.core.end_tokens import add_end_tokens
 from padmask.core.length_stats import LengthStats
 from padmask.core.pack_planner import arrange_packed_rows, choose_packed_rows, make_sequences
@@ -153,12 +154,26 @@ def _count(rows: Rows, sequences: Segments, added: Flags, job: Job) -> Ledger:
     counts = count_padded(rows.ragged, [(job.groups[0], sequences)], job.beside.shared)
     lost = np.zeros(len(added), dtype=bool)
     lost[rows_without_end(sequences, "post")] = True
-    kept = int((added & ~lost).sum())
-    return replace(counts, rows_written=0, places=0, tokens_kept=counts.tokens_kept - kept, tokens_added=kept)
+    kept, removed = int((added & ~lost).sum()), np.flatnonzero(added & lost)
+    # The labels of added tokens were not in the input.
+    has_end = job.spec.packing is not None and job.spec.packing.eos is not None
+    labels = 0
+    for column in filter(is_label, job.columns):
+        its = rows.ragged[column.name]
+        labels += int((its.values[(its.starts + its.lengths - 1)[removed]] != IGNORED_LABEL).sum())
+    return replace(
+        counts,
+        rows_written=0,
+        places=0,
+        tokens_kept=counts.tokens_kept - kept,
+        tokens_added=kept,
+        labels_lost=counts.labels_lost - labels,
+        ends_lost=int(lost.sum()) if has_end else counts.ends_lost,
+    )
 
 
 class _Packer:
-    """Packs windows of rows. The sequences of rows that are not full are packed with the next window.
+    """Packs windows of rows. The sequences of packed rows that are not full go to the next window.
 
     Args:
         job: columns and options of the run, with packing.

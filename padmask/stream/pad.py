@@ -123,7 +123,7 @@ def pad_rows_to_file(
         output: path or URL of the output.
         format_: format of the output.
         sealed: function that is called with the descriptor of the complete file before the file is renamed.
-        final_path: path or URL to which the caller moves the file later. Errors show this path.
+        final_path: path or URL to which the caller moves the complete file. Errors show this path.
     """
     job = run.job
     layout = make_layout(job, plan)

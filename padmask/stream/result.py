@@ -17,6 +17,7 @@ def make_result(
     padded: PaddedRows, plan: Plan, job: Job, format_: FormatTraits, notes: tuple[str, ...]
 ) -> PadResult:
     """Return the result of a run, for reports and summaries."""
+    end_token = None if job.spec.packing is None else job.spec.packing.eos
     warnings, remarks = describe_columns(format_, {**job.left_out, **padded.column_notes})
     remarks = _of_all_buckets(remarks, plan.edges)
     return PadResult(
@@ -30,7 +31,7 @@ def make_result(
         (*notes, *warnings, *(late_notes(padded.late) if job.late is not None and job.late.reported else ())),
         own={name: its.maxlen for name, its in plan.own.items()},
         remarks=(*job.beside.remarks, *remarks),
-        shared_end=job.beside.shared.cut_at(job.spec.truncating),
+        shared_end=job.beside.shared.cut_at(job.spec.truncating) if end_token is None else end_token,
         truncating=job.spec.truncating,
         packed=job.spec.packing is not None,
         batch_tokens=None if job.spec.batches is None else job.spec.batches.tokens,

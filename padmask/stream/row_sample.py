@@ -30,11 +30,14 @@ class Row:
         values: tokens of each column, keyed by column name: shape (tokens, ...). For padded input, the values
             include the padding, and the shape is (maxlen, ...).
         mask: mask of the row: bool, shape (maxlen,); None if the input is not padded.
+        segments: for a packed row, the number of the sequence at each position, from 1, and 0 at padding:
+            int64, shape (maxlen,). None for other rows.
     """
 
     number: int
     values: Mapping[str, npt.NDArray[Any]]
     mask: npt.NDArray[np.bool_] | None
+    segments: npt.NDArray[np.int64] | None = None
 
 
 # A function that returns a row, given the index of the row in the batch and its number in the input.
@@ -52,6 +55,8 @@ class BatchRows:
             padding is not at one end.
         width: number of positions in a padded row; None for raw rows.
         padding: side of the padding of most rows; None for raw rows, and if no row shows the side.
+        sequences: lengths of the sequences of each packed row; None for other rows.
+        places: number of positions in each packed row: int64, shape (rows,); None for other rows.
     """
 
     lengths: Lengths
@@ -59,6 +64,8 @@ class BatchRows:
     tokens: Mapping[str, Ragged] = field(default_factory=dict)
     width: int | None = None
     padding: Side | None = None
+    sequences: Ragged | None = None
+    places: Lengths | None = None
 
 
 def copy_row(number: int, columns: Mapping[str, Ragged], place: int, mask: Ragged | None = None) -> Row:
@@ -88,7 +95,7 @@ class KeptRow:
 
 @dataclass(frozen=True)
 class Pick:
-    """A rule that selects the rows with the smallest keys. If keys are equal, earlier rows take precedence.
+    """A rule that selects the rows with the smallest keys. Among equal keys, the first rows are selected.
 
     Args:
         count: maximum number of rows to select.

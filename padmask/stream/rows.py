@@ -98,8 +98,8 @@ def prepare_rows(batch: Batch, job: Job, consumed: int = 0) -> Rows:
     Raises:
         DataError: a row cannot be padded and `--on-error` is `fail`, or a row is empty and `--empty-rows` is
             `error`.
-        PaddedError: a row already has a mask with the name of the new mask, or contains a 0 in a mask that
-            has no 0 in the first rows.
+        PaddedError: a row already has a mask with the name of the new mask, or a mask marks padding in the
+            row, but not in the first rows.
         SpecError: a row already has another field with the name of the new mask.
     """
     check_added_fields(batch, job)
@@ -221,7 +221,8 @@ def apply_overlong(rows: Rows, plan: Plan, policy: RowPolicy) -> Rows:
                 f"the row has {lengths[row]} tokens, but maxlen is {its.maxlen} and --overlong is error",
                 place=rows.batch.place(row),
                 column=name if plan.own else None,
-                remedy="Choose a larger --maxlen, or set --overlong to truncate or drop.",
+                remedy="Choose a larger --maxlen, or set --overlong to window (which keeps all tokens), "
+                "truncate or drop.",
                 options=["maxlen", "overlong"],
             )
         rows = _drop(rows, overlong, f"longer than maxlen {its.maxlen}", plan.own)

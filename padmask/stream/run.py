@@ -178,7 +178,7 @@ def open_sink(
         format_: format of the output.
         layout: schema and row sizes of the output.
         sealed: function that is called with the descriptor of the complete file before the file is renamed.
-        final_path: path or URL to which the caller moves the file later. Errors show this path.
+        final_path: path or URL to which the caller moves the complete file. Errors show this path.
     """
     shown = final_path or output
     with ExitStack() as stack:

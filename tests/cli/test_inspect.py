@@ -47,6 +47,7 @@ def test_json_matches_the_readme(raw, inspect):
         "tokens",
         "column",
         "padded",
+        "packed",
         "lengths",
         "histogram",
         "masks",

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from padmask.core.length_stats import LengthStats
-from padmask.core.packing import count_at_least, number_by_first, pack_best_fit, pack_in_order
+from padmask.core.packing import count_at_least, count_best_fit, number_by_first, pack_best_fit, pack_in_order
 
 PACKERS = pytest.mark.parametrize("pack", [pack_best_fit, pack_in_order])
 
@@ -54,6 +54,13 @@ def fewest_rows(lengths, maxlen):
 
     search(sorted(lengths, reverse=True), [])
     return best
+
+
+@given(case=sequences_to_pack())
+def test_rows_are_counted_from_stats(case):
+    lengths, maxlen, _ = case
+    rows = pack_best_fit(lengths, maxlen).max(initial=-1) + 1
+    assert count_best_fit(LengthStats.of(lengths), maxlen) == rows
 
 
 @PACKERS

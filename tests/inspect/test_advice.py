@@ -173,12 +173,17 @@ def test_padded_to_the_recommended_length():
     assert advise({90: 5, 100: 5}, width=500).command
 
 
-def test_plans_without_a_command_are_named():
+def test_pack_command():
     text = str(advise(TEXTS))
-    assert "sorted-32" in text
-    assert "packed" in text
-    assert "No padmask command supports these plans yet" in text
-    assert "sorted-32" not in str(advise({90: 5, 100: 5}))
+    [command] = [line for line in text.split("\n") if line.startswith("padmask pack")]
+    assert " --maxlen " in command
+    assert "--overlong" not in command
+    assert "padmask pack" not in str(advise({90: 5, 100: 5}))
+
+
+def test_pack_command_of_cut_rows():
+    text = str(advise({8: 90, 40: 10, 100: 1}, 50))
+    assert "--maxlen 50 --overlong truncate" in text
 
 
 @given(

@@ -10,30 +10,27 @@ from hypothesis import strategies as st
 
 from padmask import PadSpec, RowPolicy, WindowSpec, pad, pad_dataset, pad_table
 from padmask.core.length_stats import LengthStats
+from padmask.core.pack_planner import plan_pack
+from padmask.core.plan import make_plan
 from padmask.core.shared_ends import SharedEnds
-from padmask.inspect.costs import CostBasis, candidate_costs, cost_of, count_bins, windows_cost
+from padmask.inspect.costs import CostBasis, candidate_costs, cost_of, windows_cost
 from padmask.inspect.cuts import Cuts
 from padmask.inspect.shared_end import SharedEnd
+from padmask.spec.pack import PackSpec
 
 LENGTHS = st.lists(st.integers(0, 20), min_size=1, max_size=40)
 
 
-def first_fit_decreasing(lengths: list[int], size: int) -> int:
-    bins: list[int] = []
-    for length in sorted(filter(None, lengths), reverse=True):
-        for i, room in enumerate(bins):
-            if room >= length:
-                bins[i] -= length
-                break
-        else:
-            bins.append(size - length)
-    return len(bins) or 1
-
-
-@given(lengths=LENGTHS, spare=st.integers(0, 10))
-def test_packing_is_first_fit(lengths, spare):
-    size = max(lengths) + spare or 1
-    assert count_bins(LengthStats.of(lengths), size) == first_fit_decreasing(lengths, size)
+@given(lengths=LENGTHS, maxlen=st.integers(5, 25), overlap=st.sampled_from([None, 1]))
+def test_packed_cost_equals_pack(lengths, maxlen, overlap):
+    windows = None if overlap is None else WindowSpec(overlap=overlap)
+    spec = PadSpec(maxlen=maxlen, windows=windows, packing=PackSpec())
+    segments = plan_pack(np.array(lengths), make_plan(spec), spec, 1)
+    cuts = Cuts(overlap=overlap or 0, overlong="truncate" if overlap is None else "window")
+    cost = costs_of(LengthStats.of(lengths).counts, [maxlen], cuts=cuts)["packed"]
+    assert (cost.rows, cost.tokens) == (max(len(segments.row_lengths), 1), segments.lengths.sum())
+    assert cost.places == cost.rows * maxlen
+    assert cost.rows_at_least <= cost.rows
 
 
 @given(lengths=LENGTHS, maxlen=st.one_of(st.integers(0, 25), st.sampled_from(["longest", "p50", "p90"])))

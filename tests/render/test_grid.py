@@ -53,6 +53,13 @@ def test_ascii():
     assert lines[1:] == ["# real token  . padding  x cut", "0 ##..   2", "1 ####xx 4 -2"]
 
 
+def test_sequences_alternate():
+    mask = np.array([True] * 6 + [False, True])
+    packed = ShownRow(0, 7, mask.astype(int), mask, segments=np.array([1, 1, 2, 2, 2, 3, 0, 4]))
+    assert grid([packed])[2:] == ["0 ██▚▚▚█·▚ 7"]
+    assert grid([packed], encoding="ascii")[2:] == ["0 ##===#.= 7"]
+
+
 def test_legend_without_cut_rows():
     assert "cut" not in grid([row(0, 4, 4)])[1]
 

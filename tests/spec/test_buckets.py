@@ -1,4 +1,4 @@
-"""`PadSpec.buckets`: a number of buckets, or their edges."""
+"""`PadSpec.buckets`: the number of buckets, or their edges."""
 
 import numpy as np
 import pytest

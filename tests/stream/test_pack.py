@@ -161,6 +161,25 @@ def test_end_token_makes_a_row_too_long(tmp_path):
     assert (result.ledger.tokens_kept, result.ledger.tokens_added) == (8, 1)
 
 
+def test_lost_end_tokens_are_counted(tmp_path):
+    source = write(tmp_path / "in.jsonl", rows_of([4, 2]))
+    result = pack(source, tmp_path / "out.jsonl", 4, packing=PackSpec(eos=2), truncating="post")
+    ledger = result.ledger
+    assert (ledger.tokens_lost, ledger.labels_lost, ledger.tokens_added) == (0, 0, 1)
+    assert (ledger.rows_truncated, ledger.ends_lost, result.shared_end) == (1, 1, 2)
+    source = write(tmp_path / "in.jsonl", rows_of([6]))
+    result = pack(source, tmp_path / "out.jsonl", 4, packing=PackSpec(eos=2), truncating="post")
+    assert (result.ledger.tokens_lost, result.ledger.labels_lost) == (2, 2)
+
+
+@pytest.mark.parametrize("name", ["out.npz", "out.npy/"])
+def test_array_files_are_refused(tmp_path, name):
+    source = write(tmp_path / "in.jsonl", rows_of([4]))
+    with pytest.raises(SpecError) as error:
+        pack_file(source, f"{tmp_path}/{name}", columns=COLUMNS, spec=PadSpec(maxlen=4))
+    assert "output_format" in error.value.options
+
+
 def test_bad_rows_are_rejected(tmp_path):
     source = write(tmp_path / "in.jsonl", [*rows_of([3]), {"id": 1, "ids": [1], "labels": []}, *rows_of([2])])
     result = pack_file(

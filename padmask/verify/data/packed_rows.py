@@ -19,6 +19,7 @@ from padmask.core.plan import Positions, Segments
 from padmask.core.ragged import Ragged
 from padmask.formats.contract import Batch
 from padmask.spec.pack import DERIVED, SEQUENCE_LENGTHS, SOURCE_COLUMNS, PackSpec
+from padmask.stream.row_sample import Row
 from padmask.verify.data.rows_to_check import AuditRows
 from padmask.verify.data.rules import Audit
 from padmask.verify.data.source_rows import SourceRows
@@ -44,13 +45,13 @@ class _Good:
     labels: npt.NDArray[np.int64] | None
 
     def flags(self, bad: Flags) -> Flags:
-        """Return flags of the rows of the batch, given flags of the valid rows."""
+        """Convert flags of the valid rows to flags of all rows of the batch."""
         found = np.zeros(len(self.batch), dtype=bool)
         found[self.rows[bad]] = True
         return found
 
     def rows_with(self, positions: Flags) -> Flags:
-        """Return, for each valid row, whether any of its positions has a flag."""
+        """Return, for each valid row, whether any of its positions is flagged."""
         return _any_by_row(positions, self.packed.widths)
 
 
@@ -102,6 +103,16 @@ class PackedRowAudit:
         starts = np.cumsum(places) - places
         return Ragged(make_row_mask(segments, places), starts, places), ~bad
 
+    def sequences_of(self, batch: Batch, bad: Flags) -> Ragged | None:
+        """Return the lengths of the sequences of each row; None if no column contains these lengths.
+
+        A row in `bad`, or with an invalid length, has no sequences.
+        """
+        if not self._layout.has_lengths:
+            return None
+        lengths, invalid = _read_lengths(batch)
+        return _without(lengths, invalid | bad)
+
     def check(self, rows: AuditRows, places: Positions, mask: Ragged, fits: Flags) -> None:
         """Check the next batch.
 
@@ -127,13 +138,13 @@ class PackedRowAudit:
             self._check_good(rows, good, segments, places)
 
     def finish(self) -> None:
-        """Check what depends on all rows."""
+        """Run the checks that need all rows."""
         self._sources.finish()
 
     def _compare_with_rows(
         self, lengths: Ragged, places: Positions, mask: Ragged, fits: Flags
     ) -> tuple[Segments, Flags]:
-        """Return the positions of the sequences, and flags of the rows that have other tokens."""
+        """Return the positions of the sequences, and flags of the rows whose length or mask differs."""
         segments = _place_sequences(lengths, self._layout.align)
         spaces = _sums(round_up(segments.lengths, self._layout.align), lengths.lengths)
         packing = self._layout.packing
@@ -183,7 +194,7 @@ class PackedRowAudit:
             self._sources.add(batch, chosen, packed, sources, starts)
 
     def _check_derived(self, name: str, found: _Good) -> None:
-        """Compare a derived column with the values that the lengths of the sequences give."""
+        """Compare a derived column with the values computed from the lengths of the sequences."""
         packing, packed = self._layout.packing, found.packed
         if name == "loss_mask" and (packing is None or not self._has_all_labels):
             return
@@ -247,6 +258,27 @@ class PackedRowAudit:
         )
 
 
+def with_segments(row: Row, sequences: Ragged | None, place: int) -> Row:
+    """Return a packed row with the number of the sequence at each position.
+
+    Args:
+        row: the row.
+        sequences: lengths of the sequences of each row; None if the rows are not packed.
+        place: index of the row in `sequences`.
+
+    If the lengths do not agree with the mask, the row has no numbers.
+    """
+    if sequences is None or row.mask is None:
+        return row
+    first = sequences.starts[place]
+    lengths = sequences.values[first : first + sequences.lengths[place]]
+    if lengths.sum() != row.mask.sum():
+        return row
+    segments = np.zeros(len(row.mask), dtype=np.int64)
+    segments[row.mask] = np.repeat(np.arange(1, len(lengths) + 1), lengths)
+    return replace(row, segments=segments)
+
+
 def _read(batch: Batch, name: str) -> Ragged:
     """Read a column of lists of integers. A row that is null or contains a null has the length 0."""
     return Ragged.from_arrow(batch.columns.column(name))[0]
@@ -288,7 +320,7 @@ def _sums(values: Positions, counts: Positions) -> Positions:
 
 
 def _any_by_row(flags: Flags, counts: Positions) -> Flags:
-    """Return, for each row, whether any of its values has a flag."""
+    """Return, for each row, whether any of its values is flagged."""
     found: Flags = _sums(flags.astype(np.int64), counts) > 0
     return found
 

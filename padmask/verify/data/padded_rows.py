@@ -25,7 +25,7 @@ from padmask.spec.pad import Side
 from padmask.stream.column_values import column_values
 from padmask.stream.job import Job
 from padmask.stream.row_sample import BatchRows, copy_row
-from padmask.verify.data.packed_rows import PackedRowAudit
+from padmask.verify.data.packed_rows import PackedRowAudit, with_segments
 from padmask.verify.data.rows_to_check import AuditRows, CheckedRows
 from padmask.verify.data.rules import Audit
 
@@ -92,8 +92,10 @@ class PaddedRowAudit:
             possible = _are_valid_lengths(stated, places) | bad
             audit.add_invalid_lengths(~possible, batch.place)
             fits &= possible
+        sequences = None
         if self._packed is not None:
             self._packed.check(rows, places, mask, fits)
+            sequences = self._packed.sequences_of(batch, bad)
         bucket = bucket_folder_of(batch.source)
         if bucket not in self._widths and not bad.all():
             self._widths[bucket] = int(places[int(np.argmin(bad))])
@@ -111,10 +113,12 @@ class PaddedRowAudit:
         lengths = np.where(known, seen[mask.starts + mask.lengths] - seen[mask.starts], 0)
         found = BatchRows(
             lengths,
-            lambda place, number: copy_row(number, values, place, mask),
+            lambda place, number: with_segments(copy_row(number, values, place, mask), sequences, place),
             {self._first: _real_tokens(values[self._first], mask, lengths, seen)},
             width,
             self._side,
+            sequences,
+            None if sequences is None else places,
         )
         return CheckedRows(found, fits)
 
@@ -166,7 +170,7 @@ class PaddedRowAudit:
             )
 
     def finish(self) -> None:
-        """Check what depends on all rows."""
+        """Run the checks that need all rows."""
         if self._packed is not None:
             self._packed.finish()
 

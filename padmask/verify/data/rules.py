@@ -227,7 +227,7 @@ class Audit:
 
     @property
     def late(self) -> list[str]:
-        """Names of unchecked columns that have no values in the first rows, but one value per token later."""
+        """Names of unchecked late columns (without values in the first rows) with one value per token."""
         return sorted(self._late)
 
     def add_late(self, names: Iterable[str]) -> None:

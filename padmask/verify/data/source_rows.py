@@ -66,7 +66,7 @@ class SourceRows:
         )
 
     def finish(self) -> None:
-        """Check the sources of the sequences of a file, and forget them."""
+        """Check the sources of the sequences of a file, and prepare for the next file."""
         parts, self._parts = self._parts, []
         if not parts:
             return
@@ -93,7 +93,7 @@ def _find_wrong(
         starts: first token of each sequence in its source row, ascending in a source row.
         lengths: number of tokens of each sequence.
         spec: options that packed the rows; None if unknown.
-        whole: whether all sequences are there.
+        whole: whether all sequences were read.
     """
     again = np.append(False, sources[1:] == sources[:-1])
     split = again | np.append(again[1:], False)[: len(again)]
@@ -112,7 +112,7 @@ def _find_wrong(
 
 
 def _ends_of(spec: PadSpec | None) -> tuple[int, int, int | None]:
-    """Return the numbers of tokens that each window repeats from the start and the end, and its overlap.
+    """Return the numbers of tokens that each window repeats from the ends of the row, and the overlap.
 
     The overlap is None if it is unknown.
     """

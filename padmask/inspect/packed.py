@@ -1,0 +1,108 @@
+"""Count the sequences of packed rows, for `inspect`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from padmask.core.kernel import take_runs
+from padmask.core.length_counter import LengthCounter
+from padmask.core.length_stats import LengthStats
+from padmask.core.packing import count_at_least
+from padmask.core.ragged import Ragged
+from padmask.errors import count, share
+
+
+@dataclass(frozen=True)
+class PackedStats:
+    """Statistics of packed rows.
+
+    Args:
+        rows: number of packed rows.
+        sequences: number of sequences.
+        most: largest number of sequences in a row.
+        tokens: number of tokens.
+        places: number of positions, including padding.
+        rows_at_least: a number of rows that no packing of these sequences can undercut.
+    """
+
+    rows: int
+    sequences: int
+    most: int
+    tokens: int
+    places: int
+    rows_at_least: int
+
+    @property
+    def filled_share(self) -> float:
+        """Share of the positions that are tokens, from 0 to 1."""
+        return self.tokens / self.places if self.places else 0.0
+
+    def __str__(self) -> str:
+        """Return the statistics as text."""
+        least = (
+            "no packing has fewer rows"
+            if self.rows <= self.rows_at_least
+            else f"no packing has fewer than {count(self.rows_at_least, 'row')}"
+        )
+        return (
+            f"{count(self.sequences, 'sequence')} in {count(self.rows, 'row')}, at most {self.most:,} in a "
+            f"row; {share(self.filled_share)} of the positions are tokens; {least}"
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the statistics as a dict for JSON."""
+        return {
+            "sequences": self.sequences,
+            "most_sequences": self.most,
+            "filled_share": self.filled_share,
+            "rows_at_least": self.rows_at_least,
+        }
+
+
+@dataclass
+class PackedCounter:
+    """Counts the sequences of packed rows, batch by batch.
+
+    >>> import numpy as np
+    >>> counter = PackedCounter()
+    >>> counter.add(Ragged(np.array([3, 1, 2]), np.array([0, 2]), np.array([2, 1])), np.array([4, 4]))
+    >>> print(counter.found(4))
+    3 sequences in 2 rows, at most 2 in a row; 75.0% of the positions are tokens; no packing has fewer rows
+
+    Args:
+        align: the number of positions of each sequence is rounded up to a multiple of this number.
+    """
+
+    align: int = 1
+    _lengths: LengthCounter = field(default_factory=LengthCounter)
+    _rows: int = 0
+    _most: int = 0
+    _places: int = 0
+
+    def add(self, sequences: Ragged, places: Any) -> None:
+        """Add rows.
+
+        Args:
+            sequences: lengths of the sequences of each row.
+            places: number of positions in each row: int64, shape (rows,).
+        """
+        self._lengths.add(take_runs(sequences.values, sequences.starts, sequences.lengths))
+        self._rows += len(sequences.lengths)
+        self._most = max(self._most, int(sequences.lengths.max(initial=0)))
+        self._places += int(places.sum())
+
+    def found(self, maxlen: int) -> PackedStats:
+        """Return the statistics of all rows.
+
+        Args:
+            maxlen: number of positions in a packed row.
+        """
+        stats = self._lengths.stats()
+        aligned: dict[int, int] = {}
+        for length, rows in stats.counts.items():
+            up = -(-length // self.align) * self.align
+            aligned[up] = aligned.get(up, 0) + rows
+        longest = max(aligned, default=0)
+        bound = count_at_least(LengthStats(aligned), max(maxlen, longest))
+        return PackedStats(self._rows, stats.rows, self._most, stats.tokens, self._places, bound)

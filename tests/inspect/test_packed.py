@@ -1,0 +1,55 @@
+"""`inspect` of packed rows: counts, the lower bound, and the sequences of the shown rows."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from padmask import PadSpec, ShowSpec
+from padmask.inspect.inspect_file import inspect_file
+from padmask.spec.pack import PackSpec
+from padmask.stream.pack import pack_file
+
+
+def pack(folder, lengths, maxlen, suffix="parquet", **packing):
+    lines = (json.dumps({"input_ids": [7] * length}) for length in lengths)
+    (folder / "in.jsonl").write_text("\n".join(lines))
+    output = folder / f"out.{suffix}"
+    pack_file(folder / "in.jsonl", output, spec=PadSpec(maxlen=maxlen), packing=PackSpec(**packing))
+    return output
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
+@pytest.mark.parametrize("pad", [True, False])
+def test_sequences_are_counted(tmp_path, suffix, pad):
+    seen = inspect_file(pack(tmp_path, [3, 1, 5, 2], 6, suffix, pad=pad))
+    places = 12 if pad else 11
+    assert seen.packed.as_dict() == {
+        "sequences": 4,
+        "most_sequences": 3,
+        "filled_share": 11 / places,
+        "rows_at_least": 2,
+    }
+    assert (seen.plans, seen.health) == ([], [])
+    assert seen.advice.command.startswith("padmask unpad ")
+
+
+def test_bound_uses_aligned_lengths(tmp_path):
+    seen = inspect_file(pack(tmp_path, [3, 1, 5, 2], 8, align=4))
+    assert (seen.packed.rows, seen.packed.rows_at_least) == (3, 3)
+
+
+def test_rows_show_their_sequences(tmp_path):
+    seen = inspect_file(pack(tmp_path, [3, 1, 5], 8, align=4), show=ShowSpec())
+    numbers = [row.segments.tolist() for row in seen.shown]
+    assert numbers == [[1, 1, 1, 0, 2, 0, 0, 0], [1, 1, 1, 1, 1, 0, 0, 0]]
+    assert all(((row.segments > 0) == row.mask).all() for row in seen.shown)
+
+
+def test_other_rows_have_no_sequences(tmp_path):
+    pack(tmp_path, [3, 1], 4)
+    seen = inspect_file(tmp_path / "in.jsonl", show=ShowSpec())
+    assert seen.packed is None
+    assert [row.segments for row in seen.shown] == [None, None]
+    assert seen.as_dict()["packed"] is None
