@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 
@@ -160,12 +160,14 @@ class Fault:
         reason: what is wrong, without the name of the file.
         column: name of the bad column; None if no single column is bad.
         options: command-line parameters that can cause the error, as in `PadmaskError`.
+        in_memory: the reason for rows in memory, if `reason` names options of the command line.
     """
 
     row: int
     reason: str
     column: str | None = None
     options: tuple[str, ...] = ()
+    in_memory: str = ""
 
     def __str__(self) -> str:
         return self.reason if self.column is None else f"column {self.column!r}: {self.reason}"
@@ -185,6 +187,7 @@ def raise_first_fault(
     first = min(faults, key=lambda fault: fault.row, default=None)
     if first is not None:
         number = rows_before + first.row
+        first = replace(first, reason=first.in_memory or first.reason)
         raise row_error(number, f"Row {number}, {first}.", first.column, first.options, kind)
 
 

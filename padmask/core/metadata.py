@@ -68,6 +68,9 @@ class Described:
         batches: whether rows were divided into batches.
         buckets: whether rows were divided into buckets.
         source_row: whether padding added the column `source_row`.
+        packing: options of packing (`PackSpec`), keyed by name; None if the rows are not packed.
+        keep_last: number of tokens kept at the end of each piece of a row, or the name of a column with this
+            number for each row.
     """
 
     values: Mapping[str, Any]
@@ -80,6 +83,8 @@ class Described:
     batches: bool = False
     buckets: bool = False
     source_row: bool = False
+    packing: Mapping[str, Any] | None = None
+    keep_last: int | str = 0
 
     def present(self, names: Iterable[str]) -> tuple[str | None, str | None]:
         """Return the names of the mask and length columns.
@@ -152,12 +157,16 @@ def _read(group: Mapping[str, Any]) -> Described:
         group.get("batches") is not None,
         group.get("buckets") is not None,
         group.get("source_row", True) is True,
+        group.get("packing"),
+        group.get("keep_last") or 0,
     )
     if not (
         isinstance(found.mask, str | None)
         and isinstance(found.length, str | None)
         and found.padding in ("post", "pre")
         and found.values
+        and isinstance(found.packing, dict | None)
+        and isinstance(found.keep_last, int | str)
         and all(isinstance(value, str | int | float | None) for value in found.values.values())
     ):
         raise ValueError

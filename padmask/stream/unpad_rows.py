@@ -57,6 +57,24 @@ class UnpadRows:
     lost: Positions = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
 
+@dataclass(frozen=True)
+class EncodedRows:
+    """Unpadded rows: encoded for the writer or as Arrow columns, and the rows before encoding."""
+
+    encoded: Any
+    cuts: UnpadRows
+
+    @property
+    def ledger(self) -> Ledger:
+        """The counts of the rows."""
+        return self.cuts.ledger
+
+    @property
+    def consumed(self) -> int:
+        """Number of input bytes read so far."""
+        return self.cuts.consumed
+
+
 def find_tokens(
     batch: Batch, job: UnpadJob, masks: MaskTexts | None, on_error: OnError, consumed: int = 0
 ) -> UnpadRows:
@@ -126,12 +144,15 @@ def split_bad_rows(
     reasons = {fault.row: fault for fault in [*faults, *reversed(batch.faults)]}
     bad = sorted(reasons)
     if bad and on_error == "fail":
+        fault = reasons[bad[0]]
+        # If the kind of the mask is wrong, the reason contains the remedy, and most rows are not bad.
+        is_row = "mask_kind" not in fault.options
         raise RowError(
-            reasons[bad[0]].reason,
+            fault.reason if is_row else f"{fault.reason}.",
             place=batch.place(bad[0]),
-            column=reasons[bad[0]].column,
-            options=reasons[bad[0]].options,
-            remedy="Fix the row, or skip bad rows with --on-error skip.",
+            column=fault.column,
+            options=fault.options,
+            remedy="Fix the row, or skip bad rows with --on-error skip." if is_row else "",
         )
     good = np.setdiff1d(np.arange(len(batch)), bad)
     kept = segments.select(good) if bad else segments
