@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
@@ -171,6 +171,11 @@ class Fault:
 
     def __str__(self) -> str:
         return self.reason if self.column is None else f"column {self.column!r}: {self.reason}"
+
+
+# Functions from the index of a token to the reason of a `Fault`, and to its options.
+Reason = Callable[[int], str]
+Options = Callable[[int], tuple[str, ...]]
 
 
 def raise_first_fault(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,11 +23,8 @@ from padmask.core.arrow_lists import (
 from padmask.core.dialects import describe_fault, fitting_kind, read_flags
 from padmask.core.dtypes import integer_limits, integers_fit, suggest_dtype
 from padmask.core.plan import Positions
-from padmask.errors import Fault
+from padmask.errors import Fault, Options, Reason
 from padmask.spec.mask import TRUE_AT_TOKENS, Dialect
-
-Reason = Callable[[int], str]
-Options = Callable[[int], tuple[str, ...]]
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,7 @@ class PaddedRowAudit:
             width,
             self._side,
             sequences,
-            None if sequences is None else places,
+            places,
         )
         return CheckedRows(found, fits)
 
