@@ -141,7 +141,7 @@ from padmask.spec.presets import PRESETS, preset_fields, preset_mask
     type=click.Choice(["keep", "drop", "error"]),
     default="keep",
     show_default=True,
-    help="What to do with rows without tokens. Kept rows are fully masked.",
+    help="What to do with rows without tokens. Kept rows contain only padding.",
 )
 @setting(
     "--fixed-size-list/--no-fixed-size-list",
@@ -202,7 +202,7 @@ def _maxlen(ctx: click.Context, given: Mapping[str, Any]) -> str:
         return "longest"
     raise SpecError(
         f"The last edge of --buckets {given['buckets']} is the maxlen, so --maxlen {maxlen} cannot be used. "
-        "Remove --maxlen, or set --buckets to how many buckets to use.",
+        "Remove --maxlen, or set --buckets to the number of buckets.",
         options=["maxlen", "buckets"],
     )
 

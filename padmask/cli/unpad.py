@@ -83,13 +83,13 @@ class UnpadArguments:
 @setting(
     "--join-windows/--no-join-windows",
     default=True,
-    help="Join the windows of --overlong window to the original rows.  [default: on]",
+    help="Join windows, and the pieces of split rows in packed rows, to the original rows.  [default: on]",
 )
 @setting(
     "--restore-order/--no-restore-order",
     default=True,
-    help="Write the rows of --batch-tokens and --buckets in the order of the original rows, without the "
-    "columns source_row and batch.  [default: on]",
+    help="Write the rows of pack, --batch-tokens and --buckets in the order of the original rows, without "
+    "the columns source_row and batch.  [default: on]",
 )
 @input_format_option
 @limit_option
@@ -123,9 +123,9 @@ class UnpadArguments:
 @quiet_options
 @click.pass_context
 def command(ctx: click.Context, /, **given: Any) -> None:
-    """Remove padding from padded sequences.
+    """Remove padding from padded sequences, and unpack packed rows.
 
-    Reads padded JSON Lines, Parquet, Arrow or npz from files, folders or stdin (-).
+    Reads padded or packed JSON Lines, Parquet, Arrow or npz from files, folders or stdin (-).
     Several inputs form one dataset. A mask column or a length column marks the padding.
     The output does not contain these columns. Values keep the dtype of the padded column.
 
@@ -135,6 +135,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
       padmask unpad padded.jsonl -c input_ids -c labels -o rows.jsonl
       padmask unpad hf.parquet --mask-column attention_mask | head
       padmask unpad lengths.jsonl --length-column length --padding post
+      padmask unpad packed.parquet -o rows.parquet
     """
     help_without_input(ctx, given)
     refuse_output_as_input(ctx, given)

@@ -87,16 +87,19 @@ def shared_list_lengths(array: pa.Array) -> Positions | None:
     return None
 
 
-def cut_lists(array: pa.Array, firsts: Positions, lengths: Positions) -> pa.Array:
-    """Return a plain list array with a slice of each row of a list column.
+def cut_lists(
+    array: pa.Array, firsts: Positions, lengths: Positions, rows: Positions | None = None
+) -> pa.Array:
+    """Return a plain list array with slices of the rows of a list column.
 
     >>> cut_lists(pa.array([["a", "b", ""], ["c", "", ""]]), np.array([0, 0]), np.array([2, 1])).to_pylist()
     [['a', 'b'], ['c']]
 
     Args:
         array: list column without null rows.
-        firsts: index of the first token of each slice in its row: int64, shape (rows,).
-        lengths: number of tokens of each slice: int64, shape (rows,).
+        firsts: index of the first token of each slice in its row: int64, shape (slices,).
+        lengths: number of tokens of each slice: int64, shape (slices,).
+        rows: row of each slice: int64, shape (slices,). If None, slice i is a part of row i.
 
     Raises:
         OutputError: the slices have more tokens than a list array can contain.
@@ -105,6 +108,7 @@ def cut_lists(array: pa.Array, firsts: Positions, lengths: Positions) -> pa.Arra
         # All rows of such a column are null, and the caller has removed null rows.
         return array.slice(0, 0)
     starts, _, tokens = list_windows(without_wrappers(array))
+    starts = starts if rows is None else starts[rows]
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     if offsets[-1] >= 2**31:
         raise OutputError(

@@ -167,7 +167,7 @@ def plan_join(windows: RowWindows, lengths: Positions, found: Iterable[Fault] = 
     is_other = is_first & (places.numbers > 0) & (places.numbers == places.numbers[before] + 1)
     is_other &= (places.starts <= places.stops[before]) & (places.stops > places.stops[before])
     is_followed_by_other = np.append(is_other[1:], False)[:total]
-    causes = {fault.row: fault for fault in found}
+    causes: dict[int, Fault] = {}
     for wrong, text in (
         (is_followed_by_other, _OTHER_ROW),
         (~fits, _NO_MATCH),
@@ -176,6 +176,7 @@ def plan_join(windows: RowWindows, lengths: Positions, found: Iterable[Fault] = 
     ):
         for row in np.flatnonzero(wrong).tolist():
             causes[row] = Fault(row, text.format(window=windows.name(row)))
+    causes |= {fault.row: fault for fault in reversed([*found])}
     causes = {row: causes[row] for row in sorted(causes)}
     first_causes = {int(group[row]): causes[row] for row in reversed(causes)}
     bad = np.flatnonzero(np.isin(group, list(first_causes)))

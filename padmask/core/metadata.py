@@ -65,6 +65,9 @@ class Described:
         made: names of the columns in `values` that padding added: positions and labels.
         batches: whether rows were divided into batches.
         buckets: whether rows were divided into buckets.
+        packing: options of packing (`PackSpec`), keyed by name; None if the rows are not packed.
+        keep_last: number of tokens kept at the end of each piece of a row, or the name of a column with this
+            number for each row.
     """
 
     values: Mapping[str, Any]
@@ -76,6 +79,8 @@ class Described:
     made: tuple[str, ...] = ()
     batches: bool = False
     buckets: bool = False
+    packing: Mapping[str, Any] | None = None
+    keep_last: int | str = 0
 
     def present(self, names: Iterable[str]) -> tuple[str | None, str | None]:
         """Return the names of the mask and length columns.
@@ -135,12 +140,16 @@ def _read(group: Mapping[str, Any]) -> Described:
         tuple(str(name) for name in made if name in values),
         group.get("batches") is not None,
         group.get("buckets") is not None,
+        group.get("packing"),
+        group.get("keep_last") or 0,
     )
     if not (
         isinstance(found.mask, str | None)
         and isinstance(found.length, str | None)
         and found.padding in ("post", "pre")
         and found.values
+        and isinstance(found.packing, dict | None)
+        and isinstance(found.keep_last, int | str)
         and all(isinstance(value, str | int | float | None) for value in found.values.values())
     ):
         raise ValueError

@@ -102,7 +102,7 @@ def pack_best_fit(lengths: Positions, maxlen: int, most: int | None = None) -> P
 
 
 def count_best_fit(stats: LengthStats, maxlen: int) -> int:
-    """Return the number of packed rows of `pack_best_fit`. The time depends on the number of lengths only.
+    """Count the rows that `pack_best_fit` needs, in a time that depends only on the number of lengths.
 
     >>> count_best_fit(LengthStats({6: 2, 4: 3, 2: 1, 0: 9}), 10)
     3

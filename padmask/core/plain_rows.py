@@ -92,7 +92,7 @@ def _read_arrays(rows: Sequence[Any]) -> PlainRows | None:
 def _read_lists(rows: list[Any]) -> PlainRows | None:
     lengths = list(map(len, rows))
     first = next(filter(None, rows), None)
-    # Without this check, long lists of strings or floats would be serialized in vain.
+    # This check avoids the cost of serializing long lists of strings or floats.
     if first is None or type(first[0]) is not int:
         return None
     if len(rows) <= _BLOCK_ROWS:

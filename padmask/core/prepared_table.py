@@ -16,10 +16,12 @@ from padmask.core.later_masks import check_ones, later_zero, padded_rows
 from padmask.core.length_stats import LengthStats
 from padmask.core.made_columns import check_made
 from padmask.core.metadata import groups_to_keep
+from padmask.core.packed_layout import refuse_packed
 from padmask.core.padding import check_names, refuse_padded
 from padmask.core.plan import Plan, Positions, make_plan, needs_lengths
 from padmask.core.ragged import Ragged
 from padmask.core.table import ColumnGroup, read_rows
+from padmask.core.unpack_table import find_table_packing
 from padmask.core.windows import check_cuts
 from padmask.errors import Place, SpecError, raise_first_fault
 from padmask.spec.columns import Columns
@@ -85,6 +87,8 @@ def prepare_table(
     choice = choose_together(schema, columns, spec, mask, first)
     own = own_groups(schema, columns, spec, mask)
     names = [*(column.name for column in choice.columns), *(column.name for column, _, _ in own)]
+    if not mask.allow_padded:
+        refuse_packed("the table", find_table_packing(table), names, packs=spec.packing is not None)
     if (old := refuse_padded({"the table": schema}, names, mask, lambda _: first)) is not None:
         choice = choose_together(schema, columns, spec, mask, first, old)
     groups = [ColumnGroup(choose_columns(schema, choice.columns, spec), spec, choice.mask)]

@@ -102,8 +102,8 @@ class Ragged:
         [(1, 'position 1: 2 is neither 0 nor 1')]
 
         Returns:
-            The rows, and a `Fault` for each row that is null or contains a value that the dialect does not
-            have, such as a value other than 0 and 1.
+            The rows, and a `Fault` for each row that is null or contains a value outside the dialect, such as
+            a value other than 0 and 1.
         """
         rows = as_lists(without_wrappers(array))
         starts, lengths, places = list_windows(rows)

@@ -34,6 +34,7 @@ from padmask.core.plan import Positions, Segments, plan_unpad
 from padmask.core.ragged import Ragged
 from padmask.core.still_padded import find_still_padded
 from padmask.core.table import replace_columns
+from padmask.core.unpack_table import find_table_packing, unpack_table
 from padmask.core.unpad_job import UnpadJob, choose_unpad_jobs, find_padded_groups
 from padmask.errors import Fault, RowError, SpecError, count, raise_first_fault, row_error
 from padmask.spec.checks import or_default
@@ -58,8 +59,9 @@ def unpad_table(table: pa.Table, columns: Columns = None, spec: UnpadSpec | None
         spec: how the input marks its padding. Default: `UnpadSpec()`.
 
     Returns:
-        A table with the same rows. Each unpadded column is a `list` of the real tokens, in the dtype of the
-        padded column. The table has no mask and no length column, unless `spec.keep_mask` is True.
+        A table with the same rows; for packed rows, a table with the rows that were packed. Each unpadded
+        column is a `list` of the real tokens, in the dtype of the padded column. The table has no mask
+        and no length column, unless `spec.keep_mask` is True.
 
     Raises:
         SpecError: a column is missing, or no column marks the padding.
@@ -74,6 +76,8 @@ def unpad_table(table: pa.Table, columns: Columns = None, spec: UnpadSpec | None
     spec = or_default("spec", spec, UnpadSpec)
     schema, batches = table.schema, table.to_batches()
     names = asked_names(schema, columns)
+    if (packing := find_table_packing(table, names, spec)) is not None:
+        return unpack_table(table, packing, spec)
     first_rows = FirstRows.of(batch.select(list_names(schema)) for batch in batches)
     judged = judged_columns(schema, columns)
     groups = find_padded_groups({"the table": schema}, names, spec, lambda _: first_rows, judged)

@@ -151,14 +151,14 @@ def check_cuts(schema: pa.Schema, columns: Sequence[PadColumn], spec: PadSpec, m
     for name in spec.added_columns:
         if name in schema.names:
             raise SpecError(
-                f"The output of {noun} needs a new column {name!r}, but the input already has a column with "
+                f"{noun.capitalize()} need a new column {name!r}, but the input already has a column with "
                 f"this name. If the input contains {noun}, first restore the rows with padmask unpad. "
                 "Otherwise rename the column.",
                 options=[SHAPE_OPTIONS[noun]],
             )
         if name in mask.names:
             raise SpecError(
-                f"The output of {noun} has a column {name!r}, so the mask or length column needs another "
+                f"{noun.capitalize()} need a new column {name!r}, so the mask or length column needs another "
                 "name. Choose the name with --mask-column or --length-column.",
                 options=[mask.option_for(name)],
             )

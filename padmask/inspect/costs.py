@@ -52,7 +52,7 @@ class Cost:
         ends_lost: number of truncated rows that lose a token such as `[SEP]`, which most rows share at the
             truncated end.
         overlong: what happens to rows longer than maxlen, as in `--overlong`.
-        rows_at_least: for packed rows, a number of output rows that no packing can undercut; else None.
+        rows_at_least: lower bound of the number of packed rows for any packing; None for other plans.
     """
 
     name: str

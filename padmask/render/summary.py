@@ -149,8 +149,20 @@ def unpad_summary(result: UnpadResult, output: str, rejects: str | None = None) 
         f"{count(ledger.tokens_kept, 'token')}; {share(ledger.padding_share)} of "
         f"{count(ledger.places, 'position')} were padding"
     )
+    if result.packed:
+        line = f"{count(ledger.sequences, 'sequence')} in {count(ledger.rows_used, 'packed row')} -> {line}"
     lines = [line]
-    if ledger.rows_used > ledger.rows_written:
+    if result.packed:
+        kept = ledger.sequences - ledger.sequences_rejected
+        if kept > ledger.rows_written:
+            repeated = ledger.tokens_repeated
+            lines.append(
+                f"{count(kept, 'sequence')} joined into {count(ledger.rows_written, 'row')}"
+                + (f"; {count(repeated, 'token')} repeated in the packed rows" if repeated else "")
+            )
+        if ledger.sequences_rejected:
+            lines.append(f"{count(ledger.sequences_rejected, 'sequence')} rejected, which cannot be joined")
+    elif ledger.rows_used > ledger.rows_written:
         lines.append(f"{count(ledger.rows_used, 'window')} joined into {count(ledger.rows_written, 'row')}")
     left = StillPadded(result.still_padded, result.notes) if result.columns else StillPadded()
     notes = [*_warn_about_no_rows(ledger), *left.warnings(result.columns[0])]

@@ -80,7 +80,7 @@ class BatchSpec:
             parts += [f"{multiple} positions"] * bool(multiple)
             options = ["batch_multiple"] * (self.multiple > 1) + ["pad_to_multiple_of"] * bool(multiple)
             raise SpecError(
-                f"A batch of {self.tokens:,} positions is too small, because it needs at least "
+                f"A batch of {self.tokens:,} positions is too small, because it must have at least "
                 f"{' of '.join(parts)}. Choose a larger --batch-tokens, or smaller multiples.",
                 options=["batch_tokens", *options],
             )

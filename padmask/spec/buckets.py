@@ -54,12 +54,12 @@ def parse_buckets(text: str) -> Buckets:
     # int() would also accept '1_000'.
     if not all(part.isascii() and part.isdigit() and len(part) < 19 for part in parts):
         hint = (
-            " To let padmask choose the best edges, set only the count."
+            " To let padmask choose the best edges, set only their number."
             if re.search(r"p\d|longest", text)
             else ""
         )
         raise SpecError(
-            "`buckets` must be the count of buckets, such as 8, or their edges, such as 64,128,512. "
+            "`buckets` must be the number of buckets, such as 8, or their edges, such as 64,128,512. "
             f"Received: {text!r:.80}.{hint}",
             options=["buckets"],
         )
@@ -82,7 +82,7 @@ def checked_buckets(name: str, value: Any) -> Buckets:
         if not 1 <= number <= MOST_BUCKETS:
             hint = " To set the edges, list them, such as 64,128,512." if number > MOST_BUCKETS else ""
             raise SpecError(
-                f"`{name}` must be a count from 1 to {MOST_BUCKETS}. Received: {number}.{hint}",
+                f"`{name}` must be an integer from 1 to {MOST_BUCKETS}. Received: {number}.{hint}",
                 options=[name],
             )
         return number
@@ -90,7 +90,7 @@ def checked_buckets(name: str, value: Any) -> Buckets:
     edges = tuple(edge for edge in numbers if edge is not None and 0 < edge < 1 << 31)
     if not edges or len(edges) < len(numbers) or any(map(int.__ge__, edges, edges[1:])):
         raise SpecError(
-            f"`{name}` must be the count of buckets, or their edges: ascending integers of at least 1 and "
+            f"`{name}` must be the number of buckets, or their edges: ascending integers of at least 1 and "
             f"less than 2**31. Received: {value!r:.80}.",
             options=[name],
         )
@@ -134,7 +134,7 @@ def maxlen_with_buckets(
     if maxlen not in ("longest", buckets[-1]):
         raise SpecError(
             f"The last edge of `buckets` is the maxlen ({buckets[-1]}), so `maxlen` {maxlen!r} contradicts "
-            "it. Remove one of the two, or set `buckets` to the count of buckets.",
+            "it. Remove one of the two, or set `buckets` to the number of buckets.",
             options=["maxlen", "buckets"],
         )
     bad = [edge for edge in buckets if edge % (multiple or 1)]

@@ -249,7 +249,7 @@ class RowPolicy:
 
     Args:
         overlong: rows longer than maxlen: `"truncate"`, `"drop"` or `"error"`.
-        empty_rows: rows without tokens: `"keep"` (fully masked), `"drop"` or `"error"`.
+        empty_rows: rows without tokens: `"keep"` (all positions are padding), `"drop"` or `"error"`.
         on_error: rows that cannot be padded: `"fail"` raises an error, `"skip"` skips the rows.
     """
 

@@ -45,7 +45,7 @@ def preset(name: str, /, **options: Any) -> tuple[PadSpec, MaskSpec]:
 
     Args:
         name: `"hf"` (Hugging Face), `"keras"`, `"torch"` (a `key_padding_mask` that is True at padding), or
-            `"causal-lm"` (as `"hf"`, with labels that are copied from the ids if the input has none, and with
+            `"causal-lm"` (as `"hf"`, with copies of the ids as labels if the input has no labels, and with
             `position_ids` if `padding` is `"pre"`).
         options: fields of `PadSpec`, which override the preset. To override fields of the mask, use
             `dataclasses.replace`.

@@ -32,9 +32,10 @@ class UnpadSpec:
         mask_kind: `"binary"` for bools or 0 and 1, `"additive"` for 0 and large negative numbers. If None,
             the metadata decide, else `"binary"`.
         join_windows: whether to join windows to their source rows if the input has the columns that locate
-            windows.
-        restore_order: whether to write rows of batches and buckets in the order of the source rows, and leave
-            out the columns `source_row` and `batch`. If False, the rows stay in the order of the input.
+            windows, and the pieces of split rows in packed rows.
+        restore_order: whether to write packed rows, and rows of batches and buckets, in the order of the
+            source rows, and leave out the columns `source_row` and `batch`. If False, the rows stay in the
+            order of the input.
     """
 
     mask_column: str | None = None

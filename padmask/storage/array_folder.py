@@ -1,6 +1,6 @@
 """Write a folder of arrays atomically, and read its size and version.
 
-The files have no name until all of them are complete. Then the folder is created beside the output path, and
+The files have no name until all of them are complete. Then the folder is created next to the output path, and
 renamed. A failed run leaves no folder.
 """
 
@@ -149,7 +149,7 @@ def _refuse_other_contents(target: str, path: str) -> None:
 
 
 def _replace(target: str, folder: NewFolder) -> None:
-    """Create the folder beside its target, and rename it. Remove the folder that it replaces."""
+    """Create the folder under a temporary name, rename it to `target`, and remove the replaced folder."""
     new, old = temporary_name(target), temporary_name(target)
     os.mkdir(new)
     try:

@@ -23,6 +23,7 @@ from padmask.spec.columns import Columns
 from padmask.spec.mask import MaskSpec
 from padmask.spec.pad import PadSpec
 from padmask.stream.first_rows import first_rows_of, read_first_rows
+from padmask.stream.packing import refuse_packed_dataset
 from padmask.stream.padding import known_schemas
 
 # The jq program that replaces each list of one list by this list.
@@ -113,6 +114,7 @@ def choose_for_dataset(
         return choice, beside, rows
     names = [*(column.name for column in choice.columns), *own]
     files = known_schemas(dataset)
+    refuse_packed_dataset(dataset, names, spec, mask)
     old = refuse_padded(files, names, mask, first_rows)
     if old is not None:
         choice = choose_together(schema, asked, spec, mask, rows, old)

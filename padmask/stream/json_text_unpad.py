@@ -72,7 +72,7 @@ class TextUnpadder:
         found: list[Fault] = []
         texts: dict[str, TokenTexts] = {}
         for name in job.columns:
-            texts[name], faults = _read_texts([row.get(name) for row in objects])
+            texts[name], faults = read_texts([row.get(name) for row in objects])
             found += blame_column(name, faults, "columns")
         mask, faults = (None, []) if self._masks is None else self._masks.read(objects)
         found += faults
@@ -90,7 +90,8 @@ class TextUnpadder:
         return write_objects(kept), cuts
 
 
-def _read_texts(raws: Sequence[msgspec.Raw | None]) -> tuple[TokenTexts, list[Fault]]:
+def read_texts(raws: Sequence[msgspec.Raw | None]) -> tuple[TokenTexts, list[Fault]]:
+    """Return the tokens of JSON lists as text, and a `Fault` for each row that is not a list."""
     ids = read_ids(raws, "int64") if raws else None
     if ids is not None:
         return ids, []

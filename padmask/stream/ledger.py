@@ -42,6 +42,8 @@ class Ledger:
             larger maximum.
         rows_at_least: lower bound of the number of packed rows: no algorithm needs fewer rows. The sum over
             several files is the bound if the files are packed separately.
+        sequences_rejected: number of sequences of good packed rows that `unpad` skipped, because they cannot
+            be joined to their source row.
     """
 
     rows_read: int = 0
@@ -65,6 +67,7 @@ class Ledger:
     sequences: int = 0
     most_sequences: int = 0
     rows_at_least: int = 0
+    sequences_rejected: int = 0
 
     def __add__(self, other: Ledger) -> Ledger:
         names = [f.name for f in fields(self)]
@@ -216,6 +219,7 @@ class UnpadResult:
             each with the command-line options that would unpad the column.
         notes: warnings and other messages for the user.
         remarks: notes for the summary that require no action, as sentences.
+        packed: whether the rows were packed.
     """
 
     ledger: Ledger
@@ -225,11 +229,14 @@ class UnpadResult:
     still_padded: dict[str, str]
     notes: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    packed: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Return the contents of the `--report` file, as a dict for JSON."""
         counts = self.ledger.as_dict()
-        names = ("rows_read", "rows_written", "rows_rejected", "rows_empty", "tokens_kept")
+        names: tuple[str, ...] = ("rows_read", "rows_written", "rows_rejected", "rows_empty", "tokens_kept")
+        if self.packed:
+            names = (*names, "sequences", "sequences_rejected", "most_sequences", "tokens_repeated")
         rest = asdict(self)
         del rest["ledger"]
         return {name: counts[name] for name in (*names, "padding_share", "places")} | rest

@@ -40,7 +40,7 @@ def check_added_fields(batch: Batch, job: Job) -> None:
             if name not in mask.names:
                 shape = "buckets" if name == BUCKET else job.spec.shape
                 raise SpecError(
-                    f"the output of {shape} needs a new field {name!r}, but the row already has this field",
+                    f"{shape} need a new field {name!r}, but the row already has this field",
                     place=batch.place(row),
                     remedy="Rename the field.",
                     options=[SHAPE_OPTIONS[shape]],

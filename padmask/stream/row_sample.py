@@ -95,7 +95,7 @@ class KeptRow:
 
 @dataclass(frozen=True)
 class Pick:
-    """A rule that selects the rows with the smallest keys. If keys are equal, earlier rows take precedence.
+    """A rule that selects the rows with the smallest keys. Among equal keys, the first rows are selected.
 
     Args:
         count: maximum number of rows to select.

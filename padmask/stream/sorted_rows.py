@@ -93,7 +93,7 @@ class RowSorter:
         held, self._held, self._bytes = self._held, [], 0
         if not held:
             return
-        rows = _join(held)
+        rows = concat_keyed_rows(held)
         held.clear()
         order = np.lexsort(rows.keys.T[::-1])
         step = max(1, len(order) * BATCH_BYTES // max(1, rows.rows.nbytes))
@@ -115,7 +115,8 @@ class RowSorter:
                 done.close()
 
 
-def _join(parts: Sequence[KeyedRows]) -> KeyedRows:
+def concat_keyed_rows(parts: Sequence[KeyedRows]) -> KeyedRows:
+    """Return the rows of all parts, one part after another."""
     first = parts[0]
     if len(parts) == 1:
         return first
@@ -164,7 +165,7 @@ def _merge(runs: Sequence[Iterator[KeyedRows]]) -> Iterator[KeyedRows]:
             left = head.slice(count, len(head.keys)) if count < len(head.keys) else next(run, None)
             if left is not None:
                 rest.append((left, run))
-        rows = _join(parts)
+        rows = concat_keyed_rows(parts)
         yield rows.select(np.lexsort(rows.keys.T[::-1]))
         heads = rest
 

@@ -49,10 +49,12 @@ from padmask.stream.json_schema import empty_schema, token_kinds
 from padmask.stream.json_text_unpad import TextUnpadder
 from padmask.stream.ledger import Ledger, UnpadResult
 from padmask.stream.overlap import ordered_map
+from padmask.stream.packing import find_dataset_packing, not_packed_notes
 from padmask.stream.padding import known_schemas
 from padmask.stream.progress import ProgressCallback
 from padmask.stream.run import GROUP_POSITIONS, RowSink, Run, choose_threads, open_pool, open_sink
 from padmask.stream.sorted_rows import KeyedRows, RowSorter
+from padmask.stream.unpack import make_unpack_run, unpack_to_file
 from padmask.stream.unpad_order import (
     add_joined,
     as_lines,
@@ -61,7 +63,7 @@ from padmask.stream.unpad_order import (
     source_ranks,
     split_sources,
 )
-from padmask.stream.unpad_rows import OnError, UnpadRows, find_tokens
+from padmask.stream.unpad_rows import EncodedRows, OnError, UnpadRows, find_tokens
 from padmask.stream.unpad_windows import group_windows, join_windows
 
 
@@ -121,6 +123,18 @@ def unpad_file(
         typed = dataset.format.is_text and format_.needs_types
         if typed:
             dataset.spool(files.limit)
+        packing = None
+        if spec.length_column is None:
+            packing = find_dataset_packing(dataset, columns, spec.mask_column, spec.dialect)
+        if packing is not None:
+            files = choose_threads(files, dataset.format, format_)
+            pool, limit = stack.enter_context(open_pool(files)), available_bytes(output_path, files.max_bytes)
+            reading = Run(dataset, files, pool, progress, limit)
+            result = unpack_to_file(
+                make_unpack_run(reading, packing, columns, spec, on_error), output_path, format_, spec
+            )
+            before = (*dataset.notes, *end_notes(dataset, files.limit), *unlisted_notes(dataset))
+            return replace(result, notes=(*before, *result.notes))
         job = _choose_job(dataset, columns, spec)
         if job.windows and files.limit is not None:
             raise SpecError(
@@ -138,6 +152,7 @@ def unpad_file(
         still_padded = find_still_padded(schema, known_schemas(dataset), job, bool(columns), first_rows)
         written = unpadded_schema(wanted.schema, job) if format_.has_metadata else None
         notes = (
+            *not_packed_notes(dataset),
             *dataset.notes,
             *end_notes(dataset, files.limit),
             *unlisted_notes(dataset),
@@ -210,22 +225,6 @@ class _Run(Run):
         return find_tokens(batch, self.job, self.masks, self.on_error, chunk.consumed)
 
 
-@dataclass(frozen=True)
-class _EncodedRows:
-    """Rows that are encoded for the writer, and the rows before encoding."""
-
-    encoded: Any
-    cuts: UnpadRows
-
-    @property
-    def ledger(self) -> Ledger:
-        return self.cuts.ledger
-
-    @property
-    def consumed(self) -> int:
-        return self.cuts.consumed
-
-
 def _survey(run: _Run) -> _Run:
     """Read JSON Lines once to find the types of the fields."""
     types, sequences = TypeSurvey(), run.wanted.sequences
@@ -265,10 +264,10 @@ def _unpad_all(run: _Run, output_path: str, format_: FormatTraits) -> tuple[Ledg
     return ledger, sink.column_notes
 
 
-def _encoder(run: _Run, writer: Writer) -> Callable[[Chunk], _EncodedRows]:
-    def encode(chunk: Chunk) -> _EncodedRows:
+def _encoder(run: _Run, writer: Writer) -> Callable[[Chunk], EncodedRows]:
+    def encode(chunk: Chunk) -> EncodedRows:
         batch, cuts = _cut(run, chunk)
-        return _EncodedRows(writer.encode(batch), cuts)
+        return EncodedRows(writer.encode(batch), cuts)
 
     return encode
 
@@ -281,12 +280,12 @@ def _cut(run: _Run, chunk: Chunk) -> tuple[Batch, UnpadRows]:
 
 
 @contextmanager
-def _join_all(run: _Run, writer: Writer) -> Iterator[Iterator[_EncodedRows]]:
+def _join_all(run: _Run, writer: Writer) -> Iterator[Iterator[EncodedRows]]:
     """Join the windows of each row, and iterate over the joined rows."""
 
-    def encode(part: UnpadRows) -> _EncodedRows:
+    def encode(part: UnpadRows) -> EncodedRows:
         joined = join_windows(part, run.job, run.on_error)
-        return _EncodedRows(writer.encode(run.dataset.complete(joined.batch, run.wanted)), joined)
+        return EncodedRows(writer.encode(run.dataset.complete(joined.batch, run.wanted)), joined)
 
     with run.map_chunks("unpadding", run.wanted, run.find) as parts:
         yield ordered_map(run.pool, encode, group_windows(parts), run.ahead)
@@ -316,9 +315,9 @@ def _unpad_in_order(run: _Run, sink: RowSink, sorter: RowSorter, format_: Format
     def encode(rows: KeyedRows) -> Any:
         return as_lines(rows.rows) if as_text else sink.writer.encode(batch_of(rows))
 
-    def join(part: UnpadRows) -> _EncodedRows:
+    def join(part: UnpadRows) -> EncodedRows:
         joined = join_windows(part, run.job, run.on_error)
-        return _EncodedRows(sink.writer.encode(run.dataset.complete(joined.batch, wanted)), joined)
+        return EncodedRows(sink.writer.encode(run.dataset.complete(joined.batch, wanted)), joined)
 
     ordered = split_sources(sorter.sorted_rows())
     if not windows:
@@ -337,22 +336,22 @@ def _without(schema: pa.Schema, names: Collection[str]) -> pa.Schema:
     return pa.schema([field for field in schema if field.name not in names])
 
 
-def _cutter(run: _Run) -> Callable[[Chunk], _EncodedRows]:
+def _cutter(run: _Run) -> Callable[[Chunk], EncodedRows]:
     """Return a function that returns the unpadded columns of a chunk, before the writer encodes them."""
 
-    def cut(chunk: Chunk) -> _EncodedRows:
+    def cut(chunk: Chunk) -> EncodedRows:
         batch, cuts = _cut(run, chunk)
-        return _EncodedRows(batch.columns, cuts)
+        return EncodedRows(batch.columns, cuts)
 
     return cut
 
 
-def _text_encoder(run: _Run) -> Callable[[Chunk], _EncodedRows]:
+def _text_encoder(run: _Run) -> Callable[[Chunk], EncodedRows]:
     job, nothing = run.job, Wanted(pa.schema([]))
     cutter = TextUnpadder(job, run.masks, run.on_error)
 
-    def encode(chunk: Chunk) -> _EncodedRows:
-        return _EncodedRows(*cutter.cut(run.dataset.decode(chunk, nothing), chunk.consumed))
+    def encode(chunk: Chunk) -> EncodedRows:
+        return EncodedRows(*cutter.cut(run.dataset.decode(chunk, nothing), chunk.consumed))
 
     return encode
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,17 +19,7 @@ from padmask.stream.column_values import column_values
 from padmask.stream.ledger import Ledger
 from padmask.stream.run import RowSink
 from padmask.stream.sorted_rows import KeyedRows, RowSorter
-from padmask.stream.unpad_rows import UnpadRows
-
-
-class EncodedRows(Protocol):
-    """Unpadded rows: bytes of JSON Lines or Arrow columns, and the rows before unpadding."""
-
-    @property
-    def encoded(self) -> Any: ...
-
-    @property
-    def cuts(self) -> UnpadRows: ...
+from padmask.stream.unpad_rows import EncodedRows, UnpadRows
 
 
 def source_ranks(names: Sequence[str]) -> dict[str, int]:

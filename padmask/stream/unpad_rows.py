@@ -57,6 +57,24 @@ class UnpadRows:
     lost: Positions = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
 
+@dataclass(frozen=True)
+class EncodedRows:
+    """Unpadded rows: encoded for the writer or as Arrow columns, and the rows before encoding."""
+
+    encoded: Any
+    cuts: UnpadRows
+
+    @property
+    def ledger(self) -> Ledger:
+        """The counts of the rows."""
+        return self.cuts.ledger
+
+    @property
+    def consumed(self) -> int:
+        """Number of input bytes read so far."""
+        return self.cuts.consumed
+
+
 def find_tokens(
     batch: Batch, job: UnpadJob, masks: MaskTexts | None, on_error: OnError, consumed: int = 0
 ) -> UnpadRows:

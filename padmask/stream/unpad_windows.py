@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import reduce
 
@@ -59,11 +59,28 @@ def join_windows(part: UnpadRows, job: UnpadJob, on_error: OnError) -> UnpadRows
         RowError: windows cannot be joined, and `on_error` is `"fail"`.
     """
     assert part.windows is not None
-    found = _find_differences(part.batch, part.windows, job.may_differ)
+    found = find_field_differences(part.batch, part.windows, job.may_differ)
     # Gaps before the first window belong to another file.
     for row in part.gaps[part.gaps > 0] - 1:
         reason = f"the row after {part.windows.name(row)} cannot be joined, and may be its next window"
         found.append(Fault(int(row), reason))
+    return join_planned(part, job, on_error, found, join_remedy)
+
+
+def join_planned(
+    part: UnpadRows, job: UnpadJob, on_error: OnError, found: Iterable[Fault], remedy: Callable[[Fault], str]
+) -> UnpadRows:
+    """Join the windows of rows, except the rows in which errors were found.
+
+    Args:
+        part, job, on_error: as in `join_windows`.
+        found: a `Fault` for each window in which an earlier check found an error.
+        remedy: function that returns what to do about an error.
+
+    Raises:
+        RowError: windows cannot be joined, and `on_error` is `"fail"`.
+    """
+    assert part.windows is not None
     plan = plan_join(part.windows, part.segments.counts, found)
     if plan.faults:
         if on_error == "fail":
@@ -72,7 +89,7 @@ def join_windows(part: UnpadRows, job: UnpadJob, on_error: OnError) -> UnpadRows
                 cause.reason,
                 place=part.batch.place(cause.row),
                 column=cause.column,
-                remedy=join_remedy(cause),
+                remedy=remedy(cause),
                 options=["join_windows"],
             )
         part = _reject(part, {fault.row: str(fault) for fault in plan.faults})
@@ -93,7 +110,7 @@ def join_windows(part: UnpadRows, job: UnpadJob, on_error: OnError) -> UnpadRows
     return replace(part, batch=batch, ledger=joined)
 
 
-def _find_differences(batch: Batch, windows: RowWindows, without: Collection[str]) -> list[Fault]:
+def find_field_differences(batch: Batch, windows: RowWindows, without: Collection[str]) -> list[Fault]:
     """Return a `Fault` for each window in which the value of a field differs from the previous window."""
     if batch.objects is None:
         return find_differences(batch.columns, windows, without)

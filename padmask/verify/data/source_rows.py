@@ -66,7 +66,7 @@ class SourceRows:
         )
 
     def finish(self) -> None:
-        """Check the sources of the sequences of a file, and forget them."""
+        """Check the sources of the sequences of a file, and prepare for the next file."""
         parts, self._parts = self._parts, []
         if not parts:
             return

@@ -348,7 +348,7 @@ def _describe_path(runs: Runs, culprit: Event, entry: Event, reason: str) -> str
 
 
 def _find_calls_before(runs: Runs, event: Event) -> list[Event]:
-    """Return the earlier calls on whose outputs a call depends, in the order in which the calls ran."""
+    """Return the calls whose outputs a call uses, directly or indirectly, in the order in which they ran."""
     chain: list[Event] = []
     while len(chain) < 40:
         producers = [

@@ -1,0 +1,295 @@
+"""Divide packed rows into their sequences, with one row for each sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+
+from padmask.core.arrow_lists import (
+    Flags,
+    as_lists,
+    cut_lists,
+    list_lengths,
+    list_windows,
+    null_flags,
+    take_rows,
+    to_numpy,
+    without_wrappers,
+)
+from padmask.core.foreign_metadata import field_metadata
+from padmask.core.kernel import take_runs
+from padmask.core.packed_head import ABSENT, NO_LIST, value_lengths
+from padmask.core.packed_layout import PackedLayout
+from padmask.core.packed_segments import round_up
+from padmask.core.plan import Positions
+from padmask.core.ragged import Ragged
+from padmask.errors import Fault, count
+from padmask.spec.mask import Dialect
+from padmask.spec.pack import SEQUENCE_LENGTHS, SOURCE_COLUMNS
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """The sequences of packed rows, in order, without the sequences of bad rows.
+
+    Args:
+        rows: packed row of each sequence: int64, shape (sequences,).
+        starts: position of the first token in the packed row: int64, shape (sequences,).
+        counts: number of tokens: int64, shape (sequences,).
+        numbers: number of the sequence in its packed row, from 0: int64, shape (sequences,).
+        sources: source row and first token in the source row of each sequence: int64, shape (sequences, 2).
+            Without sources, the shape is (sequences, 0).
+    """
+
+    rows: Positions
+    starts: Positions
+    counts: Positions
+    numbers: Positions
+    sources: Positions
+
+
+def read_packed(  # noqa: C901 - one check after another
+    batch: pa.RecordBatch,
+    layout: PackedLayout,
+    places: Mapping[str, Positions],
+    sizes: Mapping[str, Positions],
+    found: Iterable[Fault] = (),
+) -> tuple[Sequences, list[Fault], Positions]:
+    """Find the sequences in packed rows, and return a `Fault` for each row whose columns disagree.
+
+    >>> batch = pa.record_batch({"seq_lengths": [[2, 1]]})
+    >>> layout = PackedLayout(("ids",), None, False)
+    >>> sequences, faults, _ = read_packed(batch, layout, {"ids": np.array([4])}, {})
+    >>> sequences.starts.tolist(), sequences.counts.tolist(), faults
+    ([0, 2], [2, 1], [])
+
+    Args:
+        batch: the mask and the columns that locate the sequences.
+        layout: the columns of packed rows.
+        places: number of positions in each row of each packed column, keyed by column name: int64, shape
+            (rows,).
+        sizes: number of values in each row of each field with one value for each sequence, keyed by column
+            name: int64, shape (rows,). `ABSENT` for a missing field, `NO_LIST` for another value than a list.
+        found: faults found earlier. Only the first `Fault` of each row is returned.
+
+    Returns:
+        The sequences, the faults, and the source rows of bad rows, as far as they are known: int64.
+    """
+    rows = batch.num_rows
+    faults = {fault.row: fault for fault in reversed([*found])}
+
+    def blame(flags: Flags, reason: str | Callable[[int], str], name: str, option: str = "columns") -> None:
+        for row in np.flatnonzero(flags).tolist():
+            text = reason if isinstance(reason, str) else reason(row)
+            faults.setdefault(row, Fault(row, text, name, (option,)))
+
+    lists = {name: _NumberLists.of(batch.column(name)) for name in layout.markers}
+    for name, its in lists.items():
+        blame(its.nulls, "the row is null", name)
+        blame(its.invalid, "the list contains a value that is null or negative", name)
+    lengths = lists[SEQUENCE_LENGTHS]
+    other_size = f"the row does not have as many values as {SEQUENCE_LENGTHS!r}"
+    for name in layout.markers[1:]:
+        blame(lists[name].sizes != lengths.sizes, other_size, name)
+    for name, numbers in sizes.items():
+        blame((numbers != lengths.sizes) & (numbers != ABSENT), other_size, name)
+    first, widths = next(iter(places.items()))
+    mask = None if layout.mask is None else _MaskPlaces.of(batch.column(layout.mask), layout.dialect)
+    if mask is not None:
+        for fault in mask.faults:
+            faults.setdefault(fault.row, replace(fault, column=layout.mask, options=("mask_column",)))
+        places = {**places, str(layout.mask): mask.widths}
+    for name, its_places in places.items():
+        blame(its_places != widths, f"the row does not have as many values as {first!r}", name)
+    owners = np.repeat(np.arange(rows), lengths.sizes)
+    counts = take_runs(lengths.values, lengths.starts, lengths.sizes)
+    totals = _sum_rows(counts, owners, rows)
+    blame(
+        totals > widths,
+        lambda row: (
+            f"the sequences have {count(int(totals[row]), 'token')}, but {first!r} has only "
+            f"{count(int(widths[row]), 'position')}"
+        ),
+        SEQUENCE_LENGTHS,
+    )
+    if mask is not None:
+        real = mask.counts
+        blame(
+            totals != real,
+            lambda row: (
+                f"the mask marks {count(int(real[row]), 'real token')}, but the sequences have {totals[row]}"
+            ),
+            str(layout.mask),
+            "mask_column",
+        )
+        starts, gaps = mask.locate(owners, counts, ~_flags(rows, faults))
+        blame(
+            _flags(rows, owners[gaps]), "the mask has padding in a sequence", str(layout.mask), "mask_column"
+        )
+    else:
+        starts = _before_in_row(round_up(counts, layout.align), owners, rows)
+        over = _flags(rows, owners[starts + counts > widths[owners]])
+        blame(over, "the row is too short for its sequences", first)
+    good = ~_flags(rows, faults)
+    kept = good[owners]
+    numbers = np.arange(len(owners)) - np.repeat(np.cumsum(lengths.sizes) - lengths.sizes, lengths.sizes)
+    sources, lost = np.zeros((int(kept.sum()), 0), dtype=np.int64), np.zeros(0, dtype=np.int64)
+    if layout.sources:
+        taken, numbers_of = np.where(good, lengths.sizes, 0), lists[SOURCE_COLUMNS[0]]
+        columns = [lists[name] for name in SOURCE_COLUMNS]
+        sources = np.stack([take_runs(one.values, one.starts, taken) for one in columns], axis=1)
+        lost = take_runs(numbers_of.values, numbers_of.starts, np.where(good, 0, numbers_of.sizes))
+    sequences = Sequences(owners[kept], starts[kept], counts[kept], numbers[kept], sources)
+    return sequences, [faults[row] for row in sorted(faults)], lost
+
+
+def _flags(rows: int, chosen: Iterable[int]) -> Flags:
+    """Return True at the chosen rows."""
+    flags = np.zeros(rows, dtype=bool)
+    flags[list(chosen)] = True
+    return flags
+
+
+def _sum_rows(numbers: Positions, owners: Positions, rows: int) -> Positions:
+    sums: Positions = np.bincount(owners, weights=numbers, minlength=rows).astype(np.int64)
+    return sums
+
+
+def _before_in_row(spaces: Positions, owners: Positions, rows: int) -> Positions:
+    """Return the sum of the spaces of the earlier sequences of the same row, for each sequence."""
+    befores = np.cumsum(spaces) - spaces
+    row_spaces = _sum_rows(spaces, owners, rows)
+    firsts = np.cumsum(row_spaces) - row_spaces
+    first: Positions = befores - firsts[owners]
+    return first
+
+
+@dataclass(frozen=True)
+class _NumberLists:
+    """A column of lists of numbers.
+
+    Args:
+        values: all numbers, int64.
+        starts: index of the first number of each row in `values`: int64, shape (rows,).
+        sizes: number of numbers in each row: int64, shape (rows,).
+        nulls: whether each row is null: bool, shape (rows,).
+        invalid: whether each row contains a null or negative number: bool, shape (rows,).
+    """
+
+    values: Positions
+    starts: Positions
+    sizes: Positions
+    nulls: Flags
+    invalid: Flags
+
+    @classmethod
+    def of(cls, column: pa.Array) -> _NumberLists:
+        rows = as_lists(without_wrappers(column))
+        starts, sizes, tokens = list_windows(rows)
+        nulls = null_flags(rows)
+        sizes = np.where(nulls, 0, sizes)
+        holes = null_flags(tokens)
+        values = to_numpy(tokens.fill_null(-1) if tokens.null_count else tokens).astype(np.int64)
+        wrong = np.concatenate([[0], np.cumsum(holes | (values < 0))])
+        invalid = wrong[starts + sizes] > wrong[starts]
+        # The numbers of invalid rows must not make the sums of other rows wrong.
+        return cls(values, starts, np.where(invalid, 0, sizes), nulls, invalid)
+
+
+@dataclass(frozen=True)
+class _MaskPlaces:
+    """The positions of the real tokens in the rows of a mask, one row after another.
+
+    Args:
+        places: index of each real token among the positions of all rows, int64.
+        widths: number of positions in each row: int64, shape (rows,).
+        counts: number of real tokens in each row: int64, shape (rows,).
+        faults: a `Fault` for each row with a bad mask.
+    """
+
+    places: Positions
+    widths: Positions
+    counts: Positions
+    faults: list[Fault]
+
+    @classmethod
+    def of(cls, column: pa.Array, dialect: Dialect) -> _MaskPlaces:
+        rows, odd = Ragged.from_mask(column, dialect)
+        places = np.flatnonzero(take_runs(rows.values, rows.starts, rows.lengths) == 1)
+        owners = np.searchsorted(np.cumsum(rows.lengths), places, side="right")
+        counts = np.bincount(owners, minlength=len(rows.lengths))
+        return cls(places, rows.lengths, counts, odd)
+
+    def locate(self, owners: Positions, counts: Positions, good: Flags) -> tuple[Positions, Flags]:
+        """Return the position of each sequence in its row, and whether the sequence has a gap.
+
+        Args:
+            owners: row of each sequence: int64, shape (sequences,).
+            counts: number of tokens of each sequence: int64, shape (sequences,).
+            good: whether the lengths of the sequences of each row are correct: bool, shape (rows,).
+        """
+        before = np.cumsum(self.counts) - self.counts
+        tokens = before[owners] + _before_in_row(counts, owners, len(self.counts))
+        usable = good[owners] & (counts > 0)
+        starts = np.zeros_like(counts)
+        first = self.places[tokens[usable]]
+        last = self.places[(tokens + counts - 1)[usable]]
+        starts[usable] = first - (np.cumsum(self.widths) - self.widths)[owners[usable]]
+        gaps = np.zeros(len(counts), dtype=bool)
+        gaps[usable] = last - first != counts[usable] - 1
+        return starts, gaps
+
+
+def explode(batch: pa.RecordBatch, sequences: Sequences, layout: PackedLayout) -> pa.RecordBatch:
+    """Return a batch with one row for each sequence.
+
+    >>> batch = pa.record_batch({"id": [["a", "b"]], "ids": [[7, 8, 9, 0]], "seq_lengths": [[2, 1]]})
+    >>> layout = PackedLayout(("ids",), None, False)
+    >>> sequences, _, _ = read_packed(batch, layout, {"ids": np.array([4])}, {})
+    >>> explode(batch, sequences, layout).to_pydict()
+    {'id': ['a', 'b'], 'ids': [[7, 8], [9]]}
+
+    Args:
+        batch: packed rows. A list with one value for each sequence becomes one value in each row.
+        sequences: the sequences of these rows, without those of bad rows.
+        layout: the columns of packed rows.
+    """
+    rows, arrays = sequences.rows, {}
+    for name in layout.columns:
+        if name in batch.schema.names:
+            column = batch.column(name)
+            arrays[name] = cut_lists(column, sequences.starts, sequences.counts, rows)
+    for name in layout.repeated:
+        if name in batch.schema.names:
+            arrays[name] = take_rows(batch.column(name), rows)
+    for name in layout.fields(batch.schema.names):
+        starts, _, values = list_windows(as_lists(without_wrappers(batch.column(name))))
+        arrays[name] = take_rows(values, starts[rows] + sequences.numbers)
+    kept = [field for field in batch.schema if field.name in arrays]
+    fields = [
+        pa.field(
+            its.name, arrays[its.name].type, metadata=field_metadata(its, arrays[its.name].type, changed=True)
+        )
+        for its in kept
+    ]
+    return pa.RecordBatch.from_arrays([arrays[its.name] for its in kept], schema=pa.schema(fields))
+
+
+def packed_places(
+    batch: pa.RecordBatch, layout: PackedLayout
+) -> tuple[dict[str, Positions], dict[str, Positions], list[Fault]]:
+    """Return the lengths of the packed columns and of the other fields, and a `Fault` for each null row.
+
+    The lengths are the arguments `places` and `sizes` of `read_packed`.
+    """
+    places, sizes, faults = {}, {}, []
+    for name in layout.columns:
+        places[name], nulls = list_lengths(batch.column(name))
+        faults += [replace(fault, column=name, options=("columns",)) for fault in nulls]
+    for name in layout.fields(batch.schema.names):
+        # A field without values cannot be divided.
+        sizes[name] = np.maximum(value_lengths(batch.column(name)), NO_LIST)
+    return places, sizes, faults

@@ -1,0 +1,246 @@
+"""Unpack packed rows: write the rows that `pack` put together, in the order of the source rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import pyarrow as pa
+
+from padmask.core.arrow_lists import is_sequence
+from padmask.core.columns import name_columns
+from padmask.core.packed_layout import PackedLayout
+from padmask.core.padding import mask_field
+from padmask.core.plan import Positions
+from padmask.core.unpack_table import unpacked_schema
+from padmask.core.unpad_job import UnpadJob
+from padmask.errors import SpecError
+from padmask.formats import describe_columns
+from padmask.formats.contract import Batch, Chunk, Layout, Wanted
+from padmask.formats.dataset import Dataset
+from padmask.formats.jsonl.types import TypeSurvey
+from padmask.spec.columns import Columns
+from padmask.spec.formats import FormatTraits
+from padmask.spec.pad import PadSpec
+from padmask.spec.unpad import UnpadSpec
+from padmask.stream.inputs import spool_folder
+from padmask.stream.json_schema import token_kinds
+from padmask.stream.ledger import Ledger, UnpadResult
+from padmask.stream.overlap import ordered_map
+from padmask.stream.run import GROUP_POSITIONS, RowSink, Run, open_sink
+from padmask.stream.sorted_rows import KeyedRows, RowSorter
+from padmask.stream.unpack_order import are_whole, count_joined, join_sequences, whole_rows
+from padmask.stream.unpack_rows import Unpacker
+from padmask.stream.unpad_order import as_lines, collect_rows, source_ranks
+from padmask.stream.unpad_rows import EncodedRows, OnError, UnpadRows
+
+
+@dataclass(frozen=True)
+class UnpackRun(Run):
+    """A run that unpacks rows.
+
+    Args:
+        layout: the columns of packed rows.
+        wanted: the columns to read.
+        unpacked: the columns of the unpacked rows.
+        on_error: `"fail"` raises an error for a bad row, `"skip"` skips the row.
+    """
+
+    size_options: ClassVar[str] = "--limit"
+
+    layout: PackedLayout
+    wanted: Wanted
+    unpacked: Wanted
+    on_error: OnError
+
+    @property
+    def job(self) -> UnpadJob:
+        """The columns to join."""
+        return UnpadJob(self.layout.columns, None, None, "post", ())
+
+    def unpack(self, chunk: Chunk) -> UnpadRows:
+        """Decode a chunk, and divide its rows into sequences."""
+        batch = self.dataset.decode(chunk, self.wanted)
+        return Unpacker(self.layout, self.on_error).unpack(batch, chunk.consumed)
+
+
+def make_unpack_run(
+    run: Run, layout: PackedLayout, columns: Columns, spec: UnpadSpec, on_error: OnError
+) -> UnpackRun:
+    """Return a run that unpacks rows, with the columns to read.
+
+    Args:
+        run: the dataset, the options and the thread pool.
+        layout: the columns of packed rows.
+        columns: requested columns.
+        spec: how to unpad.
+        on_error: `"fail"` raises an error for a bad row, `"skip"` skips the row.
+
+    Raises:
+        SpecError: an option is not valid for packed rows.
+    """
+    sorts, joins = layout.sources and spec.restore_order, spec.join_windows
+    if run.files.limit is not None and sorts and joins and layout.splits is not False:
+        raise SpecError(
+            "`limit` counts packed rows, so the last rows could lose some of their pieces. Keep the pieces "
+            "as rows with --no-join-windows, or pipe the output to head.",
+            options=["limit", "join_windows"],
+        )
+    if spec.keep_mask:
+        raise SpecError(
+            "Unpacked rows have no mask. Remove --keep-mask, or pad the rows again.", options=["keep_mask"]
+        )
+    wanted, unpacked = _columns_to_read(run.dataset, layout, columns)
+    return UnpackRun(
+        run.dataset, run.files, run.pool, run.progress, run.max_bytes, layout, wanted, unpacked, on_error
+    )
+
+
+def _columns_to_read(dataset: Dataset, layout: PackedLayout, columns: Columns) -> tuple[Wanted, Wanted]:
+    """Return the columns to read, and the columns of the unpacked rows.
+
+    Fields of JSON Lines stay text until their types are known.
+    """
+    schema = dataset.schema()
+    if not dataset.format.is_text:
+        unpacked = unpacked_schema(schema, layout)
+        return Wanted(schema, schema), Wanted(unpacked, unpacked)
+    kinds = token_kinds(name_columns(schema, columns), PadSpec()) if columns else {}
+    tokens = dataset.sequence_types(
+        [name for name in layout.columns if is_sequence(schema.field(name).type)], kinds
+    )
+    markers = [pa.field(name, pa.list_(pa.int64())) for name in layout.markers]
+    masks = [] if layout.mask is None else [mask_field(schema, layout.mask)]
+    return Wanted(pa.schema([*tokens, *markers, *masks]), dtype_requested=tuple(kinds)), Wanted(tokens)
+
+
+def unpack_to_file(run: UnpackRun, output_path: str, format_: FormatTraits, spec: UnpadSpec) -> UnpadResult:
+    """Unpack all rows and write them. Return the counts and the notes.
+
+    Args:
+        run: the packed rows, and the columns to read.
+        output_path: path of the output.
+        format_: format of the output.
+        spec: whether to join the pieces of rows, and to restore the order of the rows.
+    """
+    layout = run.layout
+    if run.dataset.format.is_text and format_.needs_types:
+        run = _survey(run)
+    sorts = layout.sources and spec.restore_order
+    out = run.unpacked.schema
+    rows = GROUP_POSITIONS if sorts else GROUP_POSITIONS // 16
+    written = Layout(out, {}, rows, ragged=layout.columns, groups=(None, layout.columns[0]))
+    with open_sink(run, output_path, format_, written) as sink:
+        if sorts:
+            with RowSorter(spool_folder(output_path)) as sorter:
+                ledger = _unpack_in_order(run, sink, sorter, format_, joins=spec.join_windows)
+        else:
+            ledger = Ledger()
+            with run.map_chunks("unpadding", run.wanted, _encoder(run, sink, format_)) as results:
+                for result in results:
+                    sink.write(result.encoded, result.cuts.refused)
+                    ledger += result.ledger
+    if not ledger.balanced:
+        raise AssertionError(f"The row counts of padmask are inconsistent. Please report this: {ledger}")
+    warnings, remarks = describe_columns(format_, sink.column_notes)
+    notes = () if layout.sources or not spec.restore_order else (_NO_SOURCES,)
+    return UnpadResult(
+        ledger,
+        layout.columns,
+        layout.mask,
+        None,
+        {},
+        (*notes, *warnings),
+        (*layout.notes, *remarks),
+        packed=True,
+    )
+
+
+_NO_SOURCES = (
+    "the rows stay in the order of the packed rows, and pieces of split rows are not joined, because the "
+    "input has no columns 'source_rows' and 'source_starts'"
+)
+
+
+def _survey(run: UnpackRun) -> UnpackRun:
+    """Read JSON Lines once to find the types of the fields of the unpacked rows."""
+    types, sequences = TypeSurvey(), run.unpacked.sequences
+    with run.map_chunks("measuring", run.wanted, run.unpack) as parts:
+        for part in parts:
+            types.add_rows(part.batch, sequences.names, without=())
+    return replace(run, unpacked=replace(run.unpacked, others=types.schema()))
+
+
+def _encoder(run: UnpackRun, sink: RowSink, format_: FormatTraits) -> Callable[[Chunk], EncodedRows]:
+    """Return a function that encodes the unpacked rows of a chunk for the writer."""
+    if run.dataset.format.is_text and format_.is_text:
+        return _text_encoder(run)
+
+    def encode(chunk: Chunk) -> EncodedRows:
+        rows = run.unpack(chunk)
+        return EncodedRows(sink.writer.encode(run.dataset.complete(rows.batch, run.unpacked)), rows)
+
+    return encode
+
+
+def _text_encoder(run: UnpackRun) -> Callable[[Chunk], EncodedRows]:
+    """Return a function that returns the unpacked rows of a chunk of JSON Lines as lines."""
+    unpacker = Unpacker(run.layout, run.on_error)
+    tokens = {*run.layout.columns}
+    markers = pa.schema([field for field in run.wanted.sequences if field.name not in tokens])
+
+    def encode(chunk: Chunk) -> EncodedRows:
+        return unpacker.unpack_text(run.dataset.decode(chunk, Wanted(markers)), chunk.consumed)
+
+    return encode
+
+
+def _column_cutter(run: UnpackRun) -> Callable[[Chunk], EncodedRows]:
+    """Return a function that returns the unpacked columns of a chunk, before the writer encodes them."""
+
+    def cut(chunk: Chunk) -> EncodedRows:
+        rows = run.unpack(chunk)
+        return EncodedRows(rows.batch.columns, rows)
+
+    return cut
+
+
+def _unpack_in_order(
+    run: UnpackRun, sink: RowSink, sorter: RowSorter, format_: FormatTraits, *, joins: bool
+) -> Ledger:
+    """Unpack all rows, sort them by their source rows, join their pieces, and write them."""
+    is_text = run.dataset.format.is_text
+    ranks = source_ranks(run.dataset.names)
+    encode_chunk = (_text_encoder if is_text else _column_cutter)(run)
+    with run.map_chunks("unpadding", run.wanted, encode_chunk) as results:
+        ledger, lost = collect_rows(results, sorter, sink, ranks)
+    sources = {rank: name for name, rank in reversed(ranks.items())}
+
+    def batch_of(rows: KeyedRows) -> Batch:
+        source, numbers = sources[int(rows.keys[0, 0])], rows.keys[:, -1]
+        if is_text:
+            chunk = Chunk(source, 1, as_lines(rows.rows), 0)
+            return replace(run.dataset.decode(chunk, run.unpacked), numbers=numbers, lines=None)
+        return Batch(rows.rows, source, numbers, "row")
+
+    def encode(rows: KeyedRows) -> EncodedRows | tuple[Any, Positions]:
+        whole = not joins or are_whole(rows.keys, run.layout, lost)
+        if whole and is_text and format_.is_text:
+            return as_lines(rows.rows), rows.keys
+        batch = batch_of(rows)
+        if whole:
+            return sink.writer.encode(run.dataset.complete(batch, run.unpacked)), rows.keys
+        joined = join_sequences(batch, rows.keys, run.layout, run.job, run.on_error, lost)
+        return EncodedRows(sink.writer.encode(run.dataset.complete(joined.batch, run.unpacked)), joined)
+
+    total = Ledger()
+    for result in ordered_map(run.pool, encode, whole_rows(sorter.sorted_rows()), run.ahead):
+        if isinstance(result, EncodedRows):
+            sink.write(result.encoded, result.cuts.refused)
+            total += result.ledger
+        else:
+            encoded, keys = result
+            sink.write(encoded, ())
+            total += Ledger(rows_written=len(keys), tokens_kept=int(keys[:, 3].sum()))
+    return count_joined(ledger, total)

@@ -1,0 +1,283 @@
+"""Packed files that are unpacked: the same rows, or an error that says which row is bad."""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from row_files import read_rows as read
+from row_files import write_rows
+
+from padmask import (
+    FileOptions,
+    MaskSpec,
+    PadSpec,
+    RowError,
+    RowPolicy,
+    SpecError,
+    UnpadSpec,
+    WindowSpec,
+    pad_file,
+    pad_table,
+    unpad_file,
+    unpad_table,
+)
+from padmask.errors import PaddedError
+from padmask.spec.pack import DERIVED, PackSpec
+from padmask.stream.pack import PACK_MASK, pack_file
+
+FORMATS = st.sampled_from(["jsonl", "parquet", "arrow"])
+ANY = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SCHEMA = pa.schema(
+    [
+        ("id", pa.int64()),
+        ("tags", pa.list_(pa.string())),
+        ("input_ids", pa.list_(pa.int32())),
+        ("labels", pa.list_(pa.int32())),
+        ("place", pa.struct([("x", pa.float64())])),
+    ]
+)
+
+
+def row_of(number, length, tags=(), x=None):
+    ids = [*range(1000 * number + 1, 1000 * number + 1 + length)]
+    labels = [-100, *ids[1:]][:length]
+    return {"id": number, "tags": [*tags], "input_ids": ids, "labels": labels, "place": {"x": x}}
+
+
+def rows_of(*lengths):
+    return [row_of(i, n) for i, n in enumerate(lengths)]
+
+
+def write(path, rows):
+    return write_rows(path, rows, SCHEMA)
+
+
+def pack(rows, target, maxlen=9, *, mask=PACK_MASK, overlong="error", files=None, **options):
+    spec = {name: options.pop(name) for name in ("windows", "keep_first", "keep_last") if name in options}
+    return pack_file(
+        rows,
+        target,
+        spec=PadSpec(maxlen=maxlen, **spec),
+        packing=PackSpec(**options),
+        mask=mask,
+        policy=RowPolicy(overlong="truncate" if spec else overlong, empty_rows="drop"),
+        files=files,
+    )
+
+
+ROWS = st.builds(
+    row_of,
+    st.just(0),
+    st.integers(0, 30),
+    st.lists(st.sampled_from(["a", '"', "ü", "[1]"]), max_size=2),
+    st.none() | st.floats(allow_nan=False, allow_infinity=False),
+)
+
+
+def without_labels(rows):
+    """Return the rows without labels, which pack replaces where sequences start."""
+    return [{name: value for name, value in row.items() if name != "labels"} for row in rows]
+
+
+PACKINGS = st.builds(
+    dict,
+    algorithm=st.sampled_from(["best-fit", "in-order", "wrap"]),
+    pad=st.booleans(),
+    align=st.sampled_from([1, 2, 4]),
+    overlap=st.integers(0, 2),
+    keep_first=st.integers(0, 2),
+    keep_last=st.integers(0, 1),
+    emit=st.sets(st.sampled_from(DERIVED)),
+    boundary_labels=st.sampled_from(["keep", "mask"]),
+)
+
+
+def options_of(drawn, described):
+    """Return the options of `pack`. JSON Lines do not have all of them in metadata."""
+    options = {name: drawn[name] for name in ("algorithm", "pad", "boundary_labels")}
+    if described:
+        options["emit"] = tuple(drawn["emit"])
+    if drawn["algorithm"] != "wrap":
+        options |= {name: drawn[name] for name in ("align", "keep_first")}
+        options |= {"windows": WindowSpec(overlap=drawn["overlap"])}
+        options["keep_last"] = drawn["keep_last"] if described else 0
+    has_mask = options["pad"] or options.get("align", 1) > 1
+    return options | {"mask": PACK_MASK if has_mask else MaskSpec(column=None)}
+
+
+@pytest.mark.slow
+@ANY
+@given(
+    drawn=st.lists(ROWS, max_size=25),
+    formats=st.tuples(FORMATS, FORMATS, FORMATS),
+    packing=PACKINGS,
+    chunks=st.tuples(st.integers(1, 7), st.integers(1, 7)),
+)
+def test_pack_and_unpad(tmp_path, drawn, formats, packing, chunks):
+    rows = [row_of(i, len(row["input_ids"]), row["tags"], row["place"]["x"]) for i, row in enumerate(drawn)]
+    source = write(tmp_path / f"in.{formats[0]}", rows)
+    packed, target = tmp_path / f"packed.{formats[1]}", tmp_path / f"out.{formats[2]}"
+    described = formats[1] != "jsonl"
+    pack(source, packed, 8, files=FileOptions(batch_rows=chunks[0]), **options_of(packing, described))
+    result = unpad_file(packed, target, files=FileOptions(batch_rows=chunks[1]))
+    expected, found = [row for row in rows if row["input_ids"]], read(target)
+    # JSON Lines have the packed columns last.
+    if described and formats[0] != "jsonl":
+        assert [[*row] for row in found] == [[*row] for row in expected]
+    if packing["boundary_labels"] == "mask":
+        expected, found = without_labels(expected), without_labels(found)
+    assert found == expected
+    assert result.ledger.rows_written == len(expected)
+    assert result.ledger.tokens_kept == sum(len(row["input_ids"]) for row in expected)
+    if formats[1] == "parquet":
+        table = unpad_table(pq.read_table(packed))
+        assert without_labels(table.to_pylist()) == without_labels(expected)
+
+
+def test_rows_of_several_files(tmp_path):
+    (tmp_path / "packed").mkdir()
+    for name, first in (("a", 0), ("b", 5)):
+        source = write(tmp_path / f"{name}.parquet", [row_of(first + i, n) for i, n in enumerate([3, 5, 4])])
+        pack(source, tmp_path / f"packed/{name}.parquet")
+    unpad_file(tmp_path / "packed", tmp_path / "out.jsonl")
+    assert [row["id"] for row in read(tmp_path / "out.jsonl")] == [0, 1, 2, 5, 6, 7]
+
+
+def test_without_sources(tmp_path):
+    source = write(tmp_path / "in.jsonl", rows_of(4, 9, 5))
+    pack(source, tmp_path / "packed.parquet", source=False)
+    result = unpad_file(tmp_path / "packed.parquet", tmp_path / "out.jsonl")
+    assert [row["id"] for row in read(tmp_path / "out.jsonl")] == [0, 2, 1]
+    assert any("source_rows" in note for note in result.notes)
+
+
+def test_end_tokens_stay(tmp_path):
+    source = write(tmp_path / "in.jsonl", rows_of(2))
+    pack(source, tmp_path / "packed.parquet", eos=7)
+    result = unpad_file(tmp_path / "packed.parquet", tmp_path / "out.jsonl")
+    assert read(tmp_path / "out.jsonl")[0]["input_ids"] == [1, 2, 7]
+    assert "--eos" in result.remarks[0]
+
+
+@pytest.mark.parametrize("joins", [True, False])
+def test_pieces_as_rows(tmp_path, joins):
+    source = write(tmp_path / "in.jsonl", rows_of(20))
+    pack(source, tmp_path / "packed.parquet", windows=WindowSpec())
+    spec = UnpadSpec(join_windows=joins)
+    unpad_file(tmp_path / "packed.parquet", tmp_path / "out.jsonl", spec=spec)
+    assert [len(row["input_ids"]) for row in read(tmp_path / "out.jsonl")] == ([20] if joins else [9, 9, 2])
+
+
+@pytest.mark.parametrize(
+    ("change", "column"),
+    [
+        ({"seq_lengths": [9, 1]}, "seq_lengths"),
+        ({"seq_lengths": [4, 4]}, "mask"),
+        ({"seq_lengths": [-4, 13]}, "seq_lengths"),
+        ({"seq_lengths": [4, 5, 0]}, "source_rows"),
+        ({"source_rows": [7]}, "source_rows"),
+        ({"source_starts": None}, "source_starts"),
+        ({"id": [0]}, "id"),
+        ({"labels": [1]}, "labels"),
+        ({"mask": [True] * 3 + [False, True] + [True] * 4}, "mask"),
+    ],
+)
+@pytest.mark.parametrize("format_", ["jsonl", "parquet"])
+def test_bad_row(tmp_path, change, column, format_):
+    source = write(tmp_path / "in.jsonl", rows_of(4, 6, 5, 3))
+    pack(source, tmp_path / "packed.jsonl")
+    good, bad = read(tmp_path / "packed.jsonl")
+    table = pa.Table.from_pylist([good, {**bad, **change}])
+    path = tmp_path / f"bad.{format_}"
+    if format_ == "jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in table.to_pylist()))
+    else:
+        pq.write_table(table, path)
+    with pytest.raises(RowError) as error:
+        unpad_file(path, tmp_path / "out.jsonl")
+    assert (error.value.column, error.value.place.number) == (column, 1 + (format_ == "jsonl"))
+    rejects = tmp_path / "rejects.jsonl"
+    files = FileOptions(rejects=rejects)
+    result = unpad_file(path, tmp_path / "out.jsonl", on_error="skip", files=files)
+    assert (result.ledger.rows_read, result.ledger.rows_rejected, result.ledger.rows_used) == (2, 1, 1)
+    assert [row["id"] for row in read(tmp_path / "out.jsonl")] == good["id"]
+    assert len(read(rejects)) == 1
+
+
+def test_missing_piece(tmp_path):
+    source = write(tmp_path / "in.jsonl", rows_of(20, 3))
+    pack(source, tmp_path / "packed.parquet", windows=WindowSpec())
+    table = pq.read_table(tmp_path / "packed.parquet")
+    pq.write_table(table.slice(1), tmp_path / "part.parquet")
+    with pytest.raises(RowError, match="source row 0"):
+        unpad_file(tmp_path / "part.parquet", tmp_path / "out.jsonl")
+    with pytest.raises(RowError, match="source row 0"):
+        unpad_table(table.slice(1))
+    result = unpad_file(tmp_path / "part.parquet", tmp_path / "out.jsonl", on_error="skip")
+    assert [row["id"] for row in read(tmp_path / "out.jsonl")] == [1]
+    assert (result.ledger.sequences, result.ledger.sequences_rejected) == (3, 2)
+
+
+def test_joined_packed_files(tmp_path):
+    for name in "ab":
+        pack(write(tmp_path / f"{name}.jsonl", rows_of(4, 5)), tmp_path / f"packed-{name}.jsonl")
+    both = tmp_path / "both.jsonl"
+    both.write_text((tmp_path / "packed-a.jsonl").read_text() + (tmp_path / "packed-b.jsonl").read_text())
+    with pytest.raises(RowError, match="several packed files"):
+        unpad_file(both, tmp_path / "out.jsonl")
+
+
+def test_unknown_kept_ends(tmp_path):
+    source = write(tmp_path / "in.jsonl", rows_of(20))
+    pack(source, tmp_path / "packed.jsonl", windows=WindowSpec(overlap=1), keep_last=2)
+    with pytest.raises(RowError, match="does not repeat the tokens"):
+        unpad_file(tmp_path / "packed.jsonl", tmp_path / "out.jsonl")
+
+
+@pytest.mark.parametrize("format_", ["jsonl", "parquet"])
+@pytest.mark.parametrize("pad", [True, False])
+def test_packed_rows_are_refused(tmp_path, format_, pad):
+    packed = tmp_path / f"packed.{format_}"
+    mask = PACK_MASK if pad else MaskSpec(column=None)
+    pack(write(tmp_path / "in.jsonl", rows_of(4, 9, 5)), packed, pad=pad, mask=mask)
+    for run in (pack, pad_file):
+        with pytest.raises(PaddedError) as error:
+            run(packed, tmp_path / "out.jsonl")
+        assert error.value.column == "input_ids"
+        assert "padmask unpad" in str(error.value)
+    result = pad_file(packed, tmp_path / "out.jsonl", mask=MaskSpec(allow_padded=True, overwrite=True))
+    assert result.ledger.rows_written == 2
+
+
+def test_packed_table_is_refused(tmp_path):
+    pack(write(tmp_path / "in.jsonl", rows_of(4, 5)), tmp_path / "packed.parquet")
+    with pytest.raises(PaddedError):
+        pad_table(pq.read_table(tmp_path / "packed.parquet"))
+
+
+def test_limit_could_lose_pieces(tmp_path):
+    pack(write(tmp_path / "in.jsonl", rows_of(20)), tmp_path / "packed.parquet", windows=WindowSpec())
+    with pytest.raises(SpecError) as error:
+        unpad_file(tmp_path / "packed.parquet", tmp_path / "out.jsonl", files=FileOptions(limit=1))
+    assert "limit" in error.value.options
+
+
+def test_differently_packed_files(tmp_path):
+    (tmp_path / "packed").mkdir()
+    for name, options in (("a", {}), ("b", {"windows": WindowSpec()})):
+        pack(write(tmp_path / f"{name}.jsonl", rows_of(4, 5)), tmp_path / f"packed/{name}.parquet", **options)
+    with pytest.raises(PaddedError):
+        unpad_file(tmp_path / "packed", tmp_path / "out.jsonl")
+
+
+def test_unrelated_seq_lengths(tmp_path):
+    rows = [{"input_ids": [1, 2, 0], "mask": [True, True, False], "seq_lengths": [9]}]
+    (tmp_path / "in.jsonl").write_text(json.dumps(rows[0]) + "\n")
+    result = unpad_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl")
+    assert read(tmp_path / "out.jsonl") == [{"input_ids": [1, 2], "seq_lengths": [9]}]
+    assert any("seq_lengths" in note for note in result.notes)
