@@ -33,7 +33,7 @@ from padmask.verify.data.rules import EXAMPLES, Audit
 
 
 @dataclass
-class Sequences:
+class SequenceTable:
     """The sequences of packed rows, or those that the input gives: 48 bytes for each sequence.
 
     Args:
@@ -116,7 +116,7 @@ class PackedSequences:
             columns[0],
             *(column for column in rest if not is_label(column) or _keeps_labels(layout)),
         ]
-        self._packed = Sequences()
+        self._packed = SequenceTable()
 
     def add(
         self,
@@ -163,9 +163,9 @@ class PackedSequences:
         audit.add_count("not-packed", *expected.places(missing & ~cut))
         audit.add_count("tokens-lost", *expected.places(cut))
 
-    def _read(self, reading: Reading, *, located: bool) -> tuple[Sequences, Flags]:
+    def _read(self, reading: Reading, *, located: bool) -> tuple[SequenceTable, Flags]:
         """Return the sequences that the input gives, and flags of those whose rows lose tokens."""
-        expected, cuts, first, used, source = Sequences(), [np.zeros(0, dtype=bool)], 0, 0, ""
+        expected, cuts, first, used, source = SequenceTable(), [np.zeros(0, dtype=bool)], 0, 0, ""
         asked = [Column(column.name, column.dtype) for column in self.columns]
         request = PadRequest(asked, PadSpec(), MaskSpec(column=None), RowPolicy())
         job = make_job(reading.dataset, request, keep_others=False, purpose="audit")
