@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from padmask.spec.files import ReadOptions as ReadOptions
     from padmask.spec.mask import MaskSpec as MaskSpec
     from padmask.spec.pack import PackSpec as PackSpec
+    from padmask.spec.pack_presets import pack_preset as pack_preset
     from padmask.spec.pad import PadSpec as PadSpec
     from padmask.spec.pad import RowPolicy as RowPolicy
     from padmask.spec.presets import preset as preset
@@ -100,6 +101,7 @@ _MODULES = {
     "PadSpec": "spec.pad",
     "RowPolicy": "spec.pad",
     "preset": "spec.presets",
+    "pack_preset": "spec.pack_presets",
     "WindowSpec": "spec.windows",
     "UnpadSpec": "spec.unpad",
     "pad_table": "core.pad_table",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,13 +15,21 @@ from padmask.cli.dataset_options import arguments_of, output_options, writing_op
 from padmask.cli.foreign_options import PADDING_OPTIONS
 from padmask.cli.options import help_without_input, input_options, refuse_output_as_input, spec_of
 from padmask.spec.mask import MaskSpec
-from padmask.spec.pack import ALGORITHMS, DERIVED, PackSpec
+from padmask.spec.pack import ALGORITHMS, BOUNDARY_LABELS, DERIVED, PackSpec
+from padmask.spec.pack_presets import PACK_PRESETS, PackPreset
 from padmask.spec.pad import RowPolicy
 
 
 @click.command("pack", cls=ConfiguredCommand, unsupported=PADDING_OPTIONS)
 @input_options
 @output_options
+@setting(
+    "--dialect",
+    type=click.Choice(list(PACK_PRESETS)),
+    default=None,
+    help="Columns, dtypes and padding that a trainer reads. Other options override the dialect. See "
+    "docs/packing.md for the settings that each trainer needs.",
+)
 @setting(
     "--algorithm",
     type=click.Choice(ALGORITHMS),
@@ -55,9 +64,14 @@ from padmask.spec.pad import RowPolicy
     "--pad/--no-pad",
     "pad_rows",
     default=True,
-    help="Pad all rows to maxlen. Rows without padding have no mask.  [default: on]",
+    help="Pad all rows to maxlen. Rows without padding have no mask.  [default: on; off for trl and bridge]",
 )
-@setting("--mask-column", default="mask", show_default=True, metavar="NAME", help="Name of the mask column.")
+@setting(
+    "--mask-column",
+    default="mask",
+    metavar="NAME",
+    help="Name of the mask column.  [default: mask; with --dialect, attention_mask or no mask]",
+)
 @setting("--no-mask/--mask", default=False, help="Do not add a mask.")
 @setting(
     "--labels-from",
@@ -67,11 +81,11 @@ from padmask.spec.pad import RowPolicy
 )
 @setting(
     "--boundary-labels",
-    type=click.Choice(["mask", "keep"]),
+    type=click.Choice(BOUNDARY_LABELS),
     default="mask",
-    show_default=True,
-    help="First label of each sequence. mask: -100, so that no token predicts the next sequence. keep: "
-    "unchanged.",
+    help="Labels at the start of a sequence. mask: the first label is -100, so that no token predicts the "
+    "next sequence. keep: unchanged. shift: each label moves to the token before, for trainers that do not "
+    "shift labels.  [default: mask; shift for torchtune]",
 )
 @setting(
     "--emit",
@@ -113,29 +127,54 @@ def command(ctx: click.Context, /, **given: Any) -> None:
       padmask pack train.jsonl -o packed.parquet --maxlen 2048
       padmask pack train.jsonl -o packed.parquet --maxlen 2048 --emit position_ids
       padmask pack books.jsonl -o packed.parquet --maxlen 2048 --overlong split --eos 2
+      padmask pack train.jsonl -o packed.parquet --maxlen 4096 --dialect trl
       padmask pack corpus/ -o packed/ --maxlen 4096 --workers 8
       padmask unpad packed.parquet -o rows.jsonl
     """
     help_without_input(ctx, given)
     refuse_output_as_input(ctx, given)
-    packing = PackSpec(
-        algorithm=given["algorithm"],
-        max_segments=given["max_segments"],
-        align=given["align"],
-        pad=given["pad_rows"],
-        eos=given["eos"],
-        source=given["source_row"],
-        emit=given["emit"],
-        boundary_labels=given["boundary_labels"],
-        fields=given["fields"],
-    )
-    spec = with_cuts(replace(spec_of(given, given["maxlen"]), packing=packing), ctx, given)
-    # Without padding, a mask would contain only True.
-    has_mask = not given["no_mask"] and (given["pad_rows"] or given["align"] > 1)
-    mask = MaskSpec(
-        column=given["mask_column"] if has_mask else None, labels_from=given["labels_from"], named=True
-    )
+    preset = PackPreset() if given["dialect"] is None else PACK_PRESETS[given["dialect"]]
+    packing = _packing_of(ctx, given, preset)
+    spec = replace(spec_of(given, given["maxlen"]), packing=packing, **preset.pad)
     policy = RowPolicy(
         overlong=overlong_of(given), empty_rows=given["empty_rows"], on_error=given["on_error"]
     )
-    load_runner("pad")(arguments_of(ctx, given, spec, mask, policy))
+    mask = _mask_of(ctx, given, preset, packing)
+    load_runner("pad")(arguments_of(ctx, given, with_cuts(spec, ctx, given), mask, policy))
+
+
+def _packing_of(ctx: click.Context, given: Mapping[str, Any], preset: PackPreset) -> PackSpec:
+    """Create a `PackSpec` from the parameters. Options that are set take precedence over the dialect."""
+    asked = {
+        "algorithm": given["algorithm"],
+        "max_segments": given["max_segments"],
+        "align": given["align"],
+        "eos": given["eos"],
+        "source": given["source_row"],
+        "fields": given["fields"],
+        **preset.packing,
+    }
+    for option, name in (("pad_rows", "pad"), ("boundary_labels", "boundary_labels")):
+        if _is_set(ctx, option):
+            asked[name] = given[option]
+    # --emit adds columns to those of the dialect.
+    asked["emit"] = tuple(dict.fromkeys([*asked.get("emit", ()), *given["emit"]]))
+    return PackSpec(**asked)
+
+
+def _mask_of(ctx: click.Context, given: Mapping[str, Any], preset: PackPreset, packing: PackSpec) -> MaskSpec:
+    """Create a `MaskSpec` from the parameters. Options that are set take precedence over the dialect."""
+    # Without padding, a mask would contain only True.
+    fields: dict[str, Any] = {"column": "mask" if packing.has_padding else None, "named": True}
+    if given["dialect"] is not None:
+        fields |= preset.mask
+    if _is_set(ctx, "mask_column") or _is_set(ctx, "no_mask"):
+        fields["column"] = None if given["no_mask"] or not packing.has_padding else given["mask_column"]
+    if given["labels_from"] is not None:
+        fields |= {"labels_from": given["labels_from"], "if_missing": ()}
+    return MaskSpec(**fields)
+
+
+def _is_set(ctx: click.Context, name: str) -> bool:
+    """Return whether the command line or a pyproject.toml sets an option."""
+    return ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT

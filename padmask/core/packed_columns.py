@@ -74,6 +74,11 @@ class PackedRows:
         return (np.cumsum(self.widths) - self.widths)[self.sequence_rows] + self.segments.first_places
 
     @property
+    def lasts(self) -> Positions:
+        """Index of the last token of each sequence in `mask`: int64, shape (sequences,)."""
+        return self.firsts + self.segments.lengths - 1
+
+    @property
     def source_starts(self) -> Positions:
         """Index of the first token of each sequence in its source row: int64, shape (sequences,)."""
         if self.segments.windows is not None:
@@ -113,6 +118,8 @@ class PackedRows:
             labels: labels at all positions, with -100 for tokens that do not count; None if all count.
         """
         counts = self.mask.copy() if labels is None else self.mask & (labels != IGNORED_LABEL)
+        if labels is not None and self.packing.boundary_labels == "shift":
+            return counts
         # The first token of a sequence is predicted by no token.
         counts[self.firsts] = False
         return np.append(counts[1:], False) if len(counts) else counts
@@ -139,6 +146,7 @@ def pack_columns(
         without: names of columns to leave out.
     """
     packing, widths = packed.packing, packed.widths
+    packed_names = [column.name for column in columns]
     columns, rows = _with_labels(columns, rows, mask, packed.segments.maxlen or 0)
     values = {column.name: _values(rows[column.name], column, packed) for column in columns}
     arrays = {
@@ -147,7 +155,7 @@ def pack_columns(
     if mask.column is not None:
         arrays[mask.column] = list_rows(to_lists(as_dialect(packed.mask, mask), mask.written_dtype), widths)
     labels = next((values[column.name] for column in columns if is_label(column)), None)
-    arrays |= _derived_columns(packed, numbers, labels)
+    arrays |= _derived_columns(packed, numbers, labels, packed_names)
     names = batch.schema.names
     if packing.fields == "list":
         others = batch.select([name for name in names if name not in {*rows, *arrays, *without}])
@@ -196,21 +204,27 @@ def _values(rows: Ragged, column: PadColumn, packed: PackedRows) -> npt.NDArray[
     ).values
     if is_label(column) and packed.packing.boundary_labels == "mask":
         padded[packed.firsts] = IGNORED_LABEL
+    if is_label(column) and packed.packing.boundary_labels == "shift":
+        # The first label of a sequence moves to the sequence or the padding before.
+        padded[packed.firsts] = IGNORED_LABEL
+        padded[:-1] = padded[1:].copy()
+        padded[packed.lasts] = IGNORED_LABEL
+        padded[~packed.mask] = column.value
     return padded
 
 
 def _derived_columns(
-    packed: PackedRows, numbers: Positions, labels: npt.NDArray[Any] | None
+    packed: PackedRows, numbers: Positions, labels: npt.NDArray[Any] | None, columns: Sequence[str]
 ) -> dict[str, pa.Array]:
-    """Return the columns that describe the sequences, keyed by column name."""
+    """Return the columns that describe the sequences of the packed columns, keyed by column name."""
     sizes = packed.sizes
     arrays = {SEQUENCE_LENGTHS: list_rows(to_arrow(packed.segments.lengths.astype(np.int32)), sizes)}
     if packed.packing.source:
         rows, starts = SOURCE_COLUMNS
         arrays[rows] = list_rows(to_arrow(numbers[packed.sources]), sizes)
         arrays[starts] = list_rows(to_arrow(packed.source_starts.astype(np.int32)), sizes)
-    for name in packed.packing.emit:
-        arrays[name] = derived_column(name, packed, labels)
+    for derived, names in packed.packing.derived_for(columns).items():
+        arrays |= dict.fromkeys(names, derived_column(derived, packed, labels))
     return arrays
 
 
@@ -226,13 +240,50 @@ def derived_column(name: str, packed: PackedRows, labels: npt.NDArray[Any] | Non
     index = packed.packing.index_dtype
     match name:
         case "position_ids":
-            return list_rows(to_arrow(restarting_positions(segments, packed.mask).astype(index)), widths)
+            return list_rows(to_arrow(_position_ids(packed).astype(index)), widths)
         case "cu_seqlens":
             return list_rows(to_arrow(packed.boundaries.astype(np.int32)), sizes + 1)
         case "seq_start_id":
             return list_rows(to_arrow(segments.first_places.astype(np.int32)), sizes)
+        case "seq_lens":
+            lengths, counts = _spaces_and_rest(packed)
+            return list_rows(to_arrow(lengths.astype(index)), counts)
         case "loss_mask":
-            return list_rows(to_arrow(packed.loss_mask(labels).astype(np.int8)), widths)
+            return list_rows(to_arrow(packed.loss_mask(labels).astype(packed.packing.loss_dtype)), widths)
         case _:
-            # `segment_ids`, or an `attention_mask` with the number of the sequence.
-            return list_rows(to_arrow(number_sequences(segments, packed.mask).astype(index)), widths)
+            # `segment_ids`, or an `attention_mask` with the number of the sequence from 1.
+            first = packed.packing.first_segment if name == "segment_ids" else 1
+            numbers = number_sequences(segments, packed.mask) + np.int32(first - 1)
+            return list_rows(to_arrow(numbers.astype(index)), widths)
+
+
+def _position_ids(packed: PackedRows) -> npt.NDArray[np.int32]:
+    """Return the position of each token in its sequence, and numbers at padding: shape (positions,)."""
+    positions = restarting_positions(packed.segments, packed.mask)
+    padding = ~packed.mask
+    if packed.packing.position_padding == "zero":
+        positions[padding] = 0
+    elif packed.packing.position_padding == "continue":
+        places = np.arange(len(positions))
+        before = np.maximum.accumulate(np.where(padding, 0, places))[padding]
+        positions[padding] = positions[before] + (places[padding] - before)
+    return positions
+
+
+def _spaces_and_rest(packed: PackedRows) -> tuple[Positions, Positions]:
+    """Return the number of positions of each sequence, and of the padding after the last sequence of a row.
+
+    Returns:
+        The numbers of positions: int64, shape (sequences + rows that end in padding,). And how many of these
+        numbers belong to each row: int64, shape (rows,).
+    """
+    spaces = round_up(packed.segments.lengths, packed.packing.align)
+    used = np.bincount(packed.sequence_rows, weights=spaces, minlength=len(packed.sizes)).astype(np.int64)
+    rest = packed.widths - used
+    counts = packed.sizes + (rest > 0)
+    ends = (np.cumsum(counts) - 1)[rest > 0]
+    is_sequence = np.ones(int(counts.sum()), dtype=bool)
+    is_sequence[ends] = False
+    numbers = np.empty(len(is_sequence), dtype=np.int64)
+    numbers[is_sequence], numbers[ends] = spaces, rest[rest > 0]
+    return numbers, counts

@@ -16,7 +16,7 @@ from padmask.core.packed_head import USUAL_TOKENS, PackedHead
 from padmask.errors import DataError, PaddedError, Place, SpecError, quoted
 from padmask.spec.columns import list_columns
 from padmask.spec.mask import TRUE_AT_TOKENS, Dialect
-from padmask.spec.pack import DERIVED, SEQUENCE_LENGTHS, SOURCE_COLUMNS
+from padmask.spec.pack import DERIVED, SEQUENCE_LENGTHS, SOURCE_COLUMNS, names_for
 
 _MAY_BE_MASKED = "the first label of each sequence stays -100 if pack replaced it (--boundary-labels mask)"
 
@@ -42,6 +42,7 @@ class PackedLayout:
             this number.
         splits: whether a source row may have several sequences; None if unknown.
         notes: what unpacking does not undo, as sentences.
+        shifted: names of the packed columns whose values belong to the next token.
     """
 
     columns: tuple[str, ...]
@@ -54,6 +55,7 @@ class PackedLayout:
     keep_last: int | str = 0
     splits: bool | None = None
     notes: tuple[str, ...] = ()
+    shifted: tuple[str, ...] = ()
 
     @property
     def markers(self) -> tuple[str, ...]:
@@ -152,12 +154,13 @@ def _described_layout(file: str, schema: pa.Schema, columns: Sequence[str]) -> P
                 f"{file} has no packed column {name!r}. {list_columns(schema.names)}",
                 options=["columns"],
             )
-    derived = [name for name in (*group.made, *(group.packing.get("emit") or ())) if name not in columns]
+    derived = [name for name in (*group.made, *_derived_names(group)) if name not in columns]
     sources = all(has_integer_lists(schema, name) for name in SOURCE_COLUMNS)
     notes = []
     if group.packing.get("eos") is not None:
         notes.append(f"the end tokens {group.packing['eos']} that pack added (--eos) stay in the rows")
-    if group.packing.get("boundary_labels") == "mask" and any(_is_label(group, name) for name in names):
+    labels = tuple(name for name in names if _is_label(group, name))
+    if group.packing.get("boundary_labels") in ("mask", "shift") and labels:
         notes.append("the first label of each sequence stays -100, because pack replaced it")
     return PackedLayout(
         columns=tuple(names),
@@ -172,7 +175,16 @@ def _described_layout(file: str, schema: pa.Schema, columns: Sequence[str]) -> P
         keep_last=group.keep_last if group.windows else 0,
         splits=group.windows or group.packing.get("algorithm") == "wrap",
         notes=tuple(notes),
+        shifted=labels if group.packing.get("boundary_labels") == "shift" else (),
     )
+
+
+def _derived_names(group: Described) -> tuple[str, ...]:
+    """Return the names of the derived columns that packing added."""
+    packing = group.packing or {}
+    names = dict(packing.get("names") or ())
+    patterns = [names.get(derived, derived) for derived in packing.get("emit") or ()]
+    return names_for(patterns, [name for name in group.values if name not in group.made])
 
 
 def _is_label(group: Described, name: str) -> bool:

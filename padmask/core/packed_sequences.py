@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import pyarrow as pa
@@ -11,6 +11,7 @@ import pyarrow as pa
 from padmask.core.arrow_lists import is_list, storage_type
 from padmask.core.metadata import groups_to_keep
 from padmask.errors import SpecError
+from padmask.spec.mask import LABELS
 from padmask.spec.pack import DERIVED, SEQUENCE_LENGTHS, SOURCE_COLUMNS, PackSpec
 from padmask.spec.pad import PadSpec
 from padmask.spec.windows import WindowSpec
@@ -24,11 +25,14 @@ class SequenceColumns:
         spec: options that packed the rows, from the metadata; None if there are no metadata.
         columns: names of the list columns that describe the sequences and their sources.
         packed: names of the packed columns, from the metadata; empty if there are no metadata.
+        derived: the name in `DERIVED` of each derived column, keyed by column name. With metadata, only
+            columns that packing added.
     """
 
     spec: PadSpec | None
     columns: tuple[str, ...]
     packed: tuple[str, ...] = ()
+    derived: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def packing(self) -> PackSpec | None:
@@ -71,10 +75,23 @@ def find_sequence_columns(schemas: Iterable[pa.Schema]) -> SequenceColumns | Non
     names = [name for name in (SEQUENCE_LENGTHS, *SOURCE_COLUMNS, *DERIVED) if _has_integers(schema, name)]
     for group in groups_to_keep(schema, ()):
         if isinstance(group.get("packing"), dict):
-            packed = tuple(group["columns"])
-            columns = tuple(name for name in names if name not in packed)
-            return SequenceColumns(_read_spec(group), columns, packed)
-    return SequenceColumns(None, tuple(names)) if SEQUENCE_LENGTHS in names else None
+            packed, spec = tuple(group["columns"]), _read_spec(group)
+            derived = _find_derived(schema, group, spec)
+            columns = tuple(dict.fromkeys([*(name for name in names if name not in packed), *derived]))
+            return SequenceColumns(spec, columns, packed, derived)
+    derived = {name: name for name in names if name in DERIVED}
+    return SequenceColumns(None, tuple(names), derived=derived) if SEQUENCE_LENGTHS in names else None
+
+
+def _find_derived(schema: pa.Schema, group: Mapping[str, Any], spec: PadSpec | None) -> dict[str, str]:
+    """Return the name in `DERIVED` of each column that packing added, keyed by column name."""
+    if spec is None or spec.packing is None:
+        return {}
+    made = LABELS if group.get("labels_from") is not None else None
+    named = spec.packing.derived_for([name for name in group["columns"] if name != made])
+    return {
+        name: derived for derived, names in named.items() for name in names if _has_integers(schema, name)
+    }
 
 
 def _has_integers(schema: pa.Schema, name: str) -> bool:

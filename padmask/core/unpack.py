@@ -16,9 +16,11 @@ from padmask.core.arrow_lists import (
     list_windows,
     null_flags,
     take_rows,
+    to_arrow,
     to_numpy,
     without_wrappers,
 )
+from padmask.core.columns import IGNORED_LABEL
 from padmask.core.foreign_metadata import field_metadata
 from padmask.core.kernel import take_runs
 from padmask.core.packed_head import ABSENT, NO_LIST, value_lengths
@@ -262,6 +264,8 @@ def explode(batch: pa.RecordBatch, sequences: Sequences, layout: PackedLayout) -
         if name in batch.schema.names:
             column = batch.column(name)
             arrays[name] = cut_lists(column, sequences.starts, sequences.counts, rows)
+        if name in layout.shifted and name in arrays:
+            arrays[name] = _shift_back(arrays[name])
     for name in layout.repeated:
         if name in batch.schema.names:
             arrays[name] = take_rows(batch.column(name), rows)
@@ -276,6 +280,18 @@ def explode(batch: pa.RecordBatch, sequences: Sequences, layout: PackedLayout) -
         for its in kept
     ]
     return pa.RecordBatch.from_arrays([arrays[its.name] for its in kept], schema=pa.schema(fields))
+
+
+def _shift_back(labels: pa.Array) -> pa.Array:
+    """Return lists of labels in which each label belongs to its own token. The first label is unknown.
+
+    >>> _shift_back(pa.array([[8, 9, -100], [-100]])).to_pylist()
+    [[-100, 8, 9], [-100]]
+    """
+    starts, lengths, values = list_windows(labels)
+    moved = np.roll(to_numpy(values), 1)
+    moved[starts[lengths > 0]] = IGNORED_LABEL
+    return pa.ListArray.from_arrays(labels.offsets, to_arrow(moved))
 
 
 def packed_places(

@@ -21,6 +21,7 @@ from padmask.core.window_places import WindowPlaces
 from padmask.errors import SpecError, column_flags
 from padmask.spec.batches import SHAPE_OPTIONS
 from padmask.spec.mask import MaskSpec
+from padmask.spec.pack import names_for
 from padmask.spec.pad import PadSpec, Side
 from padmask.spec.windows import WINDOW_COLUMNS
 
@@ -148,7 +149,7 @@ def check_cuts(schema: pa.Schema, columns: Sequence[PadColumn], spec: PadSpec, m
             options=["window_labels"],
         )
     noun = spec.shape
-    for name in spec.added_columns:
+    for name in names_for(spec.added_columns, [column.name for column in columns]):
         if name in schema.names:
             raise SpecError(
                 f"{noun.capitalize()} need a new column {name!r}, but the input already has a column with "

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from padmask.errors import SpecError
-from padmask.spec.checks import as_int, at_least, check_fields, choice, flag, optional, strings
+from padmask.spec.checks import (
+    as_int,
+    at_least,
+    check_fields,
+    choice,
+    flag,
+    optional,
+    pairs_of,
+    string,
+    strings,
+)
 
 Algorithm = Literal["best-fit", "in-order", "wrap"]
 
@@ -20,7 +30,18 @@ SEQUENCE_LENGTHS = "seq_lengths"
 SOURCE_COLUMNS = ("source_rows", "source_starts")
 
 # Columns that are computed from the lengths of the sequences, on request.
-DERIVED = ("segment_ids", "position_ids", "cu_seqlens", "seq_start_id", "loss_mask", "attention_mask")
+DERIVED = (
+    "segment_ids",
+    "position_ids",
+    "cu_seqlens",
+    "seq_start_id",
+    "seq_lens",
+    "loss_mask",
+    "attention_mask",
+)
+
+# What the name of a derived column may contain. There is then one such column for each packed column.
+COLUMN = "{column}"
 
 # Options of `PadSpec` that packed rows do not support, each with the remedy.
 _REASONS = {
@@ -29,6 +50,25 @@ _REASONS = {
     "buckets": "A packed row is full, so all rows have one length. Remove one of the two.",
     "batches": "A packed row is full, so all rows have one length. Remove one of the two.",
 }
+
+
+BOUNDARY_LABELS = ("mask", "keep", "shift")
+
+
+def names_for(patterns: Iterable[str], columns: Sequence[str]) -> tuple[str, ...]:
+    """Return names in which each packed column replaces `COLUMN`.
+
+    >>> names_for(["seq_lengths", "{column}_positions"], ["inputs", "targets"])
+    ('seq_lengths', 'inputs_positions', 'targets_positions')
+
+    Args:
+        patterns: names that may contain `COLUMN`.
+        columns: names of the packed columns.
+    """
+    found = []
+    for pattern in patterns:
+        found += [pattern.replace(COLUMN, name) for name in columns] if COLUMN in pattern else [pattern]
+    return tuple(found)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,10 +88,19 @@ class PackSpec:
         pad: whether to pad all rows to `maxlen`. Otherwise, rows are as long as their sequences.
         eos: token to add to sequences that do not end with it; None adds no token.
         source: whether to add the columns `source_rows` and `source_starts`.
-        emit: names of derived columns to add, from `DERIVED`.
-        index_dtype: dtype of `segment_ids`, `position_ids` and `attention_mask`, `"int32"` or `"int64"`.
+        emit: derived columns to add, from `DERIVED`.
+        names: names of derived columns that have another name than in `DERIVED`: a mapping, or pairs of both.
+            If a name contains `{column}`, there is one such column for each packed column.
+        index_dtype: dtype of `segment_ids`, `position_ids`, `attention_mask` and `seq_lens`, `"int32"` or
+            `"int64"`.
+        loss_dtype: dtype of `loss_mask`: `"int8"`, `"uint8"`, `"int32"` or `"float32"`.
+        first_segment: number of the first sequence of a row in `segment_ids`, 1 or 0. Padding has the number
+            before: 0 or -1.
+        position_padding: `position_ids` at padding. `"restart"` counts each run of padding from 0, `"zero"`
+            has 0, and `"continue"` counts on from the sequence before.
         boundary_labels: `"mask"` replaces the first label of each sequence with -100, so that no token
-            predicts the next sequence. `"keep"` leaves the label unchanged.
+            predicts the next sequence. `"keep"` leaves the label unchanged. `"shift"` moves each label to the
+            token before, for trainers that do not shift labels. The last label of a sequence is -100.
         fields: `"list"` converts the fields that are not packed to lists with one value per sequence.
             `"drop"` leaves these fields out.
 
@@ -66,8 +115,12 @@ class PackSpec:
     eos: int | None = None
     source: bool = True
     emit: Any = ()
+    names: Any = ()
     index_dtype: Literal["int32", "int64"] = "int32"
-    boundary_labels: Literal["mask", "keep"] = "mask"
+    loss_dtype: Literal["int8", "uint8", "int32", "float32"] = "int8"
+    first_segment: Literal[0, 1] = 1
+    position_padding: Literal["restart", "zero", "continue"] = "restart"
+    boundary_labels: Literal["mask", "keep", "shift"] = "mask"
     fields: Literal["list", "drop"] = "list"
 
     def __post_init__(self) -> None:
@@ -80,15 +133,29 @@ class PackSpec:
             eos=optional(at_least(0, bits=63)),
             source=flag,
             emit=strings,
+            names=pairs_of,
             index_dtype=choice(("int32", "int64")),
-            boundary_labels=choice(("mask", "keep")),
+            loss_dtype=choice(("int8", "uint8", "int32", "float32")),
+            first_segment=at_least(0, bits=1),
+            position_padding=choice(("restart", "zero", "continue")),
+            boundary_labels=choice(BOUNDARY_LABELS),
             fields=choice(("list", "drop")),
         )
-        for name in self.emit:
-            if name not in DERIVED:
+        for option, derived in (("emit", self.emit), ("names", [name for name, _ in self.names])):
+            for name in derived:
+                if name not in DERIVED:
+                    raise SpecError(
+                        f"`{option}` must contain names from {', '.join(DERIVED)}. Received: {name!r:.80}.",
+                        options=[option],
+                    )
+        for _, name in self.names:
+            string("names", name)
+        added = self.added_columns
+        for name in added:
+            if not name or added.count(name) > 1:
                 raise SpecError(
-                    f"`emit` must contain names from {', '.join(DERIVED)}. Received: {name!r:.80}.",
-                    options=["emit"],
+                    f"The name {name!r} of an added column is empty or not unique. Choose another name.",
+                    options=["names", "emit"],
                 )
         if self.algorithm == "wrap" and (self.max_segments or self.align > 1):
             option = "max_segments" if self.max_segments else "align"
@@ -105,8 +172,25 @@ class PackSpec:
     @property
     def added_columns(self) -> tuple[str, ...]:
         """Names of the columns that packing adds, without the mask."""
-        emitted = tuple(name for name in DERIVED if name in self.emit)
-        return (SEQUENCE_LENGTHS, *(SOURCE_COLUMNS if self.source else ()), *emitted)
+        return (SEQUENCE_LENGTHS, *(SOURCE_COLUMNS if self.source else ()), *self.derived.values())
+
+    @property
+    def derived(self) -> dict[str, str]:
+        """Names of the derived columns to add, keyed by the names in `DERIVED`. They may contain `COLUMN`."""
+        names = dict(self.names)
+        return {name: names.get(name, name) for name in DERIVED if name in self.emit}
+
+    def derived_for(self, columns: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """Return the names of the derived columns to add, keyed by the names in `DERIVED`.
+
+        >>> packing = PackSpec(emit=["segment_ids"], names={"segment_ids": "{column}_segments"})
+        >>> packing.derived_for(["inputs", "targets"])
+        {'segment_ids': ('inputs_segments', 'targets_segments')}
+
+        Args:
+            columns: names of the packed columns.
+        """
+        return {name: names_for([pattern], columns) for name, pattern in self.derived.items()}
 
     def refuse_conflicts(self, maxlen: int | str, others: Mapping[str, bool]) -> None:
         """Raise an error if another option of `PadSpec` has no meaning for packed rows.

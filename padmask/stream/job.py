@@ -28,6 +28,7 @@ from padmask.formats.dataset import Dataset
 from padmask.spec.columns import Columns
 from padmask.spec.cuts import refuse_unused_cuts
 from padmask.spec.mask import MaskSpec
+from padmask.spec.pack import names_for
 from padmask.spec.pad import PadSpec, RowPolicy
 from padmask.stream.choice import Beside, Purpose, choose_for_dataset
 from padmask.stream.json_schema import as_float_field, known_schema, token_kinds
@@ -165,7 +166,8 @@ class Job:
     @property
     def added(self) -> tuple[str, ...]:
         """Names of the columns that padding adds."""
-        return (*self.mask.names, *self.spec.added_columns)
+        columns = [column.name for column in self.columns]
+        return (*self.mask.names, *names_for(self.spec.added_columns, columns))
 
     @property
     def changed(self) -> tuple[str, ...]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -37,10 +40,10 @@ def pack_lists(rows, maxlen, packing, *, mask=None):
 
 
 @st.composite
-def packings(draw):
+def packings(draw, **options):
     algorithm = draw(st.sampled_from(["best-fit", "in-order", "wrap"]))
     align = 1 if algorithm == "wrap" else draw(st.sampled_from([1, 2, 4]))
-    return PackSpec(algorithm=algorithm, align=align, pad=draw(st.booleans()), emit=DERIVED)
+    return PackSpec(algorithm=algorithm, align=align, pad=draw(st.booleans()), emit=DERIVED, **options)
 
 
 @given(st.lists(st.lists(st.integers(1, 99), max_size=12), max_size=12), packings())
@@ -79,6 +82,43 @@ def test_columns_agree_with_sequences(rows, packing):
         for number, its in rebuilt.items()
     }
     assert pieces == {number: row for number, row in enumerate(rows) if row}
+
+
+@given(st.lists(st.lists(st.integers(1, 99), max_size=12), max_size=12), packings())
+def test_sequences_and_padding_fill_rows(rows, packing):
+    for row in pack_lists(rows, 12, packing):
+        spaces = [-(-length // packing.align) * packing.align for length in row["seq_lengths"]]
+        rest = len(row["input_ids"]) - sum(spaces)
+        assert row["seq_lens"] == [*spaces, *([rest] if rest else [])]
+
+
+@given(
+    st.lists(st.lists(st.integers(1, 99), max_size=12), max_size=12),
+    packings(position_padding="continue", first_segment=0, boundary_labels="shift"),
+)
+def test_other_conventions(rows, packing):
+    usual = pack_lists(rows, 12, replace(packing, boundary_labels="keep", position_padding="zero"))
+    for row, other in zip(pack_lists(rows, 12, packing), usual, strict=True):
+        real = row["mask"] if "mask" in row else [True] * len(row["input_ids"])
+        ids = other["attention_mask"]
+        assert row["segment_ids"] == [number - 1 for number in ids]
+        follows = [*(a == b and a > 0 for a, b in itertools.pairwise(ids)), False]
+        assert row["labels"] == [
+            other["labels"][i + 1] if follow else -100 for i, follow in enumerate(follows)
+        ]
+        assert row["loss_mask"] == [int(follow) for follow in follows]
+        count = 0
+        for place, token in enumerate(real):
+            count = 0 if token and (place == 0 or ids[place] != ids[place - 1]) else count + (place > 0)
+            assert row["position_ids"][place] == count
+            assert other["position_ids"][place] == (count if token else 0)
+
+
+def test_column_for_each_packed_column():
+    packing = PackSpec(emit=["loss_mask"], names={"loss_mask": "{column}_weights"}, loss_dtype="float32")
+    [row] = pack_lists([[1, 2]], 3, packing)
+    assert row["input_ids_weights"] == row["labels_weights"] == [1.0, 0.0, 0.0]
+    assert "loss_mask" not in row
 
 
 def test_rows_without_padding():

@@ -26,7 +26,6 @@ from padmask.formats.dataset import Dataset
 from padmask.spec.batches import BATCH
 from padmask.spec.columns import Column, Columns
 from padmask.spec.mask import Dialect
-from padmask.spec.pack import DERIVED
 from padmask.spec.pad import Side
 from padmask.stream.choice import unpaddable_notes
 from padmask.stream.first_rows import read_first_rows
@@ -201,8 +200,7 @@ def _packed_padding(found: Padding | None, packed: SequenceColumns, mask_column:
     if found is None:
         return Padding(None, None, padding="post")
     # An attention mask may have the numbers of the sequences.
-    derived = DERIVED if packed.packing is None else packed.packing.emit
-    is_sure = mask_column is not None or found.mask not in derived
+    is_sure = mask_column is not None or found.mask not in packed.derived
     return found if is_sure else replace(found, mask=None, padding="post")
 
 

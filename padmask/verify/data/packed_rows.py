@@ -18,7 +18,7 @@ from padmask.core.packed_sequences import SequenceColumns
 from padmask.core.plan import Positions, Segments
 from padmask.core.ragged import Ragged
 from padmask.formats.contract import Batch
-from padmask.spec.pack import DERIVED, SEQUENCE_LENGTHS, SOURCE_COLUMNS, PackSpec
+from padmask.spec.pack import SEQUENCE_LENGTHS, SOURCE_COLUMNS, PackSpec
 from padmask.stream.row_sample import Row
 from padmask.verify.data.compare import PackedSequences
 from padmask.verify.data.rows_to_check import AuditRows
@@ -188,9 +188,9 @@ class PackedRowAudit:
         found = _Good(batch, chosen, packed, labels)
         if packing is not None and packing.max_segments is not None:
             audit.add_rows("max-segments", found.flags(packed.sizes > packing.max_segments), batch.place)
-        for name in self._layout.columns:
-            if name in DERIVED and (packing is None or name in packing.emit) and name != self._mask:
-                self._check_derived(name, found)
+        for name, derived in self._layout.derived.items():
+            if name != self._mask:
+                self._check_derived(name, derived, found)
         self._check_segment_ids(rows, found)
         self._check_positions(rows, found)
         if self._collected is not None:
@@ -211,14 +211,21 @@ class PackedRowAudit:
             located = _flatten_all(sources).astype(np.int64), _flatten_all(starts).astype(np.int64)
         self._collected.add(found.batch, found.rows, found.packed, rows.ragged, located)
 
-    def _check_derived(self, name: str, found: _Good) -> None:
-        """Compare a derived column with the values computed from the lengths of the sequences."""
+    def _check_derived(self, column: str, name: str, found: _Good) -> None:
+        """Compare a derived column with the values computed from the lengths of the sequences.
+
+        Args:
+            column: name of the column.
+            name: name of this derived column in `DERIVED`.
+            found: the valid rows.
+        """
         packing, packed = self._layout.packing, found.packed
         if name == "loss_mask" and (packing is None or not self._has_all_labels):
             return
-        if packing is None and name == "segment_ids":
+        if packing is None and name in ("segment_ids", "seq_lens"):
+            # `seq_lens` depends on --align, which only the metadata contain.
             return
-        actual = _read(found.batch, name).select(found.rows)
+        actual = _read(found.batch, column).select(found.rows)
         expected, _ = Ragged.from_arrow(derived_column(name, packed, found.labels))
         if packing is None and name == "attention_mask" and (_flatten_all(actual) <= 1).all():
             expected = Ragged(packed.mask, expected.starts, expected.lengths)
@@ -234,7 +241,7 @@ class PackedRowAudit:
             # Other tools have other values at padding.
             differ &= _flatten(Ragged(packed.mask, expected.starts, expected.lengths), same)
         bad[same] = _any_by_row(differ, expected.lengths[same])
-        self._audit.add_rows("derived-column", found.flags(bad), found.batch.place, name)
+        self._audit.add_rows("derived-column", found.flags(bad), found.batch.place, column)
 
     def _check_segment_ids(self, rows: AuditRows, found: _Good) -> None:
         """Check segment ids that padmask did not compute. They may be token types."""

@@ -31,7 +31,10 @@ PACKINGS = st.builds(
     source=st.booleans(),
     eos=st.sampled_from([None, 7]),
     emit=st.sets(st.sampled_from(DERIVED)).map(sorted),
-    boundary_labels=st.sampled_from(["mask", "keep"]),
+    names=st.sampled_from([{}, {"position_ids": "{column}_positions", "seq_lens": "sizes"}]),
+    first_segment=st.sampled_from([1, 0]),
+    position_padding=st.sampled_from(["restart", "zero", "continue"]),
+    boundary_labels=st.sampled_from(["mask", "keep", "shift"]),
 )
 WRAP = st.builds(PackSpec, algorithm=st.just("wrap"), emit=st.just(DERIVED), pad=st.booleans())
 CUTS = st.sampled_from(

@@ -1,0 +1,108 @@
+"""The columns of packed rows that trainers read, set at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from padmask.spec.checks import one_of
+from padmask.spec.keywords import spec_with
+from padmask.spec.mask import MaskSpec
+from padmask.spec.pack import COLUMN, PackSpec
+from padmask.spec.pad import PadSpec
+
+
+@dataclass(frozen=True)
+class PackPreset:
+    """The options that differ from the defaults.
+
+    Args:
+        pad: fields of `PadSpec`.
+        packing: fields of `PackSpec`.
+        mask: fields of `MaskSpec`.
+    """
+
+    pad: Mapping[str, Any] = field(default_factory=dict)
+    packing: Mapping[str, Any] = field(default_factory=dict)
+    mask: Mapping[str, Any] = field(default_factory=lambda: {"column": None})
+
+
+_INT64 = {"int_dtype": "int64", "label_value": -100}
+
+# Labels that are copied from the ids if the input has none.
+_LABELS = {"labels_from": True, "if_missing": ("labels_from",)}
+
+_PER_COLUMN = PackPreset(
+    packing={
+        "emit": ("segment_ids", "position_ids"),
+        "names": {"segment_ids": f"{COLUMN}_segment_ids", "position_ids": f"{COLUMN}_positions"},
+        "position_padding": "zero",
+    }
+)
+
+PACK_PRESETS: Mapping[str, PackPreset] = {
+    "trl": PackPreset(packing={"pad": False}),
+    "hf": PackPreset(_INT64, {"emit": ("position_ids",), "index_dtype": "int64"}),
+    "bridge": PackPreset(packing={"pad": False, "emit": ("seq_start_id", "loss_mask")}),
+    "seqio": _PER_COLUMN,
+    "grain": _PER_COLUMN,
+    "levanter": PackPreset(
+        packing={"emit": ("segment_ids", "loss_mask"), "first_segment": 0, "loss_dtype": "int32"}
+    ),
+    "llm-foundry": PackPreset(
+        _INT64,
+        {
+            "emit": ("segment_ids",),
+            "names": {"segment_ids": "sequence_id"},
+            "first_segment": 0,
+            "index_dtype": "int64",
+        },
+        {"column": "attention_mask", "dtype": "int64", "named": True, **_LABELS},
+    ),
+    "torchtune": PackPreset(
+        _INT64,
+        {
+            "emit": ("position_ids", "seq_lens"),
+            "names": {"position_ids": "input_pos"},
+            "position_padding": "continue",
+            "index_dtype": "int64",
+            "boundary_labels": "shift",
+        },
+        {"column": None, **_LABELS},
+    ),
+}
+
+_PACKING = tuple(field.name for field in fields(PackSpec))
+
+
+def pack_preset(name: str, /, **options: Any) -> tuple[PadSpec, MaskSpec]:
+    """Return the options for packed rows that a trainer reads.
+
+    >>> spec, mask = pack_preset("llm-foundry", maxlen=2048)
+    >>> spec.packing.names, spec.packing.first_segment, mask.column
+    ((('segment_ids', 'sequence_id'),), 0, 'attention_mask')
+
+    Args:
+        name: `"trl"`, `"hf"` (Hugging Face models), `"bridge"` (NeMo and Megatron-Bridge), `"seqio"`,
+            `"grain"`, `"levanter"`, `"llm-foundry"` or `"torchtune"`.
+        options: fields of `PadSpec` and `PackSpec`, which override the preset. To override fields of the
+            mask, use `dataclasses.replace`.
+
+    Returns:
+        The arguments `spec` and `mask` of `pack_table`, `pack_file` and `pack_dataset`.
+
+    Raises:
+        SpecError: there is no preset of this name, or an option is not valid.
+
+    Source: the inputs of the trainers, which `docs/packing.md` describes.
+    """
+    one_of("preset", name, PACK_PRESETS)
+    chosen = PACK_PRESETS[name]
+    asked = {**chosen.pad, **options}
+    if "dtype" in options:
+        # The requested dtype also applies to integers.
+        asked.pop("int_dtype", None)
+    own = {option: asked.pop(option) for option in _PACKING if option in asked}
+    asked["packing"] = PackSpec(**{**chosen.packing, **own})
+    return spec_with(None, asked), MaskSpec(**chosen.mask)

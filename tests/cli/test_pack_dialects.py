@@ -1,0 +1,183 @@
+"""`padmask pack --dialect`: the columns of each trainer, and options that override the dialect."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from raised import raises_error
+
+from padmask import PackSpec, PadSpec, SpecError, pack_preset, pack_table, unpad_table, verify_file
+from padmask.cli import run
+from padmask.spec.pack_presets import PACK_PRESETS
+
+ROWS = [{"input_ids": [1, 2, 3]}, {"input_ids": [4, 5]}, {"input_ids": [6, 7]}]
+TABLE = pa.table({name: [row[name] for row in ROWS] for name in ROWS[0]})
+
+# The second packed row of ROWS: 6, 7, and 3 positions of padding unless the dialect has none.
+PADDED = [6, 7, 0, 0, 0]
+LAST_ROWS: dict[str, dict[str, Any]] = {
+    "trl": {"input_ids": [6, 7]},
+    "hf": {"input_ids": PADDED, "position_ids": [0, 1, 0, 1, 2]},
+    "bridge": {"input_ids": [6, 7], "seq_start_id": [0], "loss_mask": [1, 0]},
+    "seqio": {
+        "input_ids": PADDED,
+        "input_ids_segment_ids": [1, 1, 0, 0, 0],
+        "input_ids_positions": [0, 1, 0, 0, 0],
+    },
+    "levanter": {"input_ids": PADDED, "segment_ids": [0, 0, -1, -1, -1], "loss_mask": [1, 0, 0, 0, 0]},
+    "llm-foundry": {
+        "input_ids": PADDED,
+        "attention_mask": [1, 1, 0, 0, 0],
+        "labels": [-100, 7, -100, -100, -100],
+        "sequence_id": [0, 0, -1, -1, -1],
+    },
+    "torchtune": {
+        "input_ids": PADDED,
+        "labels": [7, -100, -100, -100, -100],
+        "input_pos": [0, 1, 2, 3, 4],
+        "seq_lens": [2, 3],
+    },
+}
+LAST_ROWS["grain"] = LAST_ROWS["seqio"]
+
+
+def last_row(tmp_path: Path, *options: str) -> dict[str, Any]:
+    """Return the last row of `padmask pack` without the columns that all dialects have."""
+    source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    asked = ["--maxlen", "5", "--algorithm", "in-order", "-q", *options]
+    assert run(["pack", str(source), "-o", str(target), *asked]) == 0
+    row = json.loads(target.read_text().splitlines()[-1])
+    assert row.pop("seq_lengths") == [2]
+    assert (row.pop("source_rows"), row.pop("source_starts")) == ([2], [0])
+    return row
+
+
+@pytest.mark.parametrize("dialect", PACK_PRESETS)
+def test_columns(tmp_path, dialect):
+    assert last_row(tmp_path, "--dialect", dialect) == LAST_ROWS[dialect]
+
+
+@pytest.mark.parametrize("dialect", PACK_PRESETS)
+def test_preset_in_python(dialect):
+    spec, mask = pack_preset(dialect, maxlen=5, algorithm="in-order", source=False)
+    [_, row] = pack_table(TABLE, spec=spec, mask=mask).to_pylist()
+    assert row == {**LAST_ROWS[dialect], "seq_lengths": [2]}
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("--dialect trl --pad", {"input_ids": PADDED}),
+        (
+            "--dialect trl --pad --mask-column m",
+            {"input_ids": PADDED, "m": [True, True, False, False, False]},
+        ),
+        ("--dialect hf --no-pad", {"input_ids": [6, 7], "position_ids": [0, 1]}),
+        ("--dialect bridge --pad --emit seq_lens", {"input_ids": PADDED, "seq_lens": [2, 3]}),
+        ("--dialect torchtune --boundary-labels keep", {"labels": [6, 7, -100, -100, -100]}),
+        ("--dialect llm-foundry --no-mask", {"attention_mask": None}),
+        ("--dialect llm-foundry --labels-from input_ids", {"labels": [-100, 7, -100, -100, -100]}),
+        ("--boundary-labels shift --labels-from input_ids", {"labels": [7, -100, -100, -100, -100]}),
+    ],
+)
+def test_options_override(tmp_path, options, expected):
+    row = last_row(tmp_path, *options.split())
+    assert {name: row.get(name) for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("dialect", "dtypes"),
+    [
+        ("trl", {"input_ids": "int32"}),
+        ("hf", {"input_ids": "int64", "position_ids": "int64"}),
+        ("bridge", {"input_ids": "int32", "seq_start_id": "int32", "loss_mask": "int8"}),
+        ("grain", {"input_ids_segment_ids": "int32", "input_ids_positions": "int32"}),
+        ("levanter", {"input_ids": "int32", "segment_ids": "int32", "loss_mask": "int32"}),
+        ("llm-foundry", dict.fromkeys(("input_ids", "labels", "attention_mask", "sequence_id"), "int64")),
+        ("torchtune", dict.fromkeys(("input_ids", "labels", "input_pos", "seq_lens"), "int64")),
+    ],
+)
+def test_dtypes(dialect, dtypes):
+    spec, mask = pack_preset(dialect, maxlen=5)
+    schema = pack_table(TABLE, spec=spec, mask=mask).schema
+    assert {name: str(schema.field(name).type.value_type) for name in dtypes} == dtypes
+
+
+def test_dtype_overrides():
+    assert pack_preset("hf", dtype="int16")[0].int_dtype == PadSpec().int_dtype
+
+
+def test_labels_of_the_input(tmp_path):
+    """The labels of the input are packed. They are not copied from the ids."""
+    spec, mask = pack_preset("torchtune", maxlen=3)
+    table = pa.table({"tokens": [[1, 2, 3]], "labels": [[-100, -100, 30]]})
+    assert pack_table(table, spec=spec, mask=mask)["labels"].to_pylist() == [[-100, 30, -100]]
+
+
+def test_metadata(tmp_path):
+    pq.write_table(TABLE, tmp_path / "in.parquet")
+    options = ["--maxlen", "5", "--dialect", "llm-foundry", "-q"]
+    assert run(["pack", str(tmp_path / "in.parquet"), "-o", str(tmp_path / "out.parquet"), *options]) == 0
+    packing = json.loads(pq.read_schema(tmp_path / "out.parquet").metadata[b"padmask"])["packing"]
+    assert PackSpec(**packing) == pack_preset("llm-foundry")[0].packing
+
+
+@pytest.mark.parametrize(
+    ("dialect", "name"),
+    [("seqio", "labels_positions"), ("levanter", "segment_ids"), ("torchtune", "seq_lens")],
+)
+def test_verify_reads_the_dialect(tmp_path, dialect, name):
+    spec, mask = pack_preset(dialect, maxlen=5)
+    packed = pack_table(TABLE.append_column("labels", TABLE["input_ids"]), spec=spec, mask=mask)
+    wrong = packed[name].to_pylist()
+    wrong[0][0] += 1
+    place, field = packed.schema.get_field_index(name), packed.schema.field(name)
+    changed = packed.set_column(place, field, pa.array(wrong, field.type))
+    found = []
+    for table in (packed, changed):
+        pq.write_table(table, tmp_path / "packed.parquet")
+        report = verify_file(tmp_path / "packed.parquet")
+        found.append([(finding.rule.name, finding.column) for finding in report.data])
+    assert found == [[], [("derived-column", name)]]
+
+
+@pytest.mark.parametrize("dialect", PACK_PRESETS)
+def test_unpad_restores_rows(dialect):
+    spec, mask = pack_preset(dialect, maxlen=5)
+    labels = pa.array([[-100, 2, 3], [-100, 5], [-100, 7]])
+    table = TABLE.append_column("labels", labels).append_column("id", [["a", "b", "c"]])
+    packed = pack_table(table, spec=spec, mask=mask)
+    assert packed["seq_lengths"].to_pylist() == [[3, 2], [2]]
+    assert unpad_table(packed).to_pydict() == table.to_pydict()
+
+
+def test_name_in_the_input():
+    spec, mask = pack_preset("grain", maxlen=5)
+    with raises_error(SpecError, "input_ids_positions"):
+        pack_table(
+            TABLE.append_column("input_ids_positions", TABLE["input_ids"]), ["input_ids"], spec, mask=mask
+        )
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"emit": ["starts"]}, "emit"),
+        ({"names": {"starts": "x"}}, "names"),
+        ({"names": {"segment_ids": 1}}, "names"),
+        ({"emit": ["segment_ids"], "names": {"segment_ids": ""}}, "names"),
+        ({"emit": ["segment_ids"], "names": {"segment_ids": "seq_lengths"}}, "names"),
+        ({"first_segment": 2}, "first_segment"),
+        ({"position_padding": "none"}, "position_padding"),
+        ({"loss_dtype": "int64"}, "loss_dtype"),
+    ],
+)
+def test_refused_options(options, name):
+    with raises_error(SpecError, option=name):
+        PackSpec(**options)
