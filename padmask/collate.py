@@ -11,7 +11,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from padmask.core.memory_columns import is_columns
 from padmask.core.pad_columns import ColumnPadder
+from padmask.core.ragged import Ragged, find_misfits
 from padmask.errors import DataError, MissingExtraError, SpecError, row_error
 from padmask.spec.checks import choice, or_default
 from padmask.spec.columns import Columns, as_list
@@ -20,7 +22,10 @@ from padmask.spec.mask import MaskSpec
 from padmask.spec.pad import DEFAULT_DTYPE, PadSpec
 from padmask.spec.presets import preset as make_preset
 
-Framework = Literal["numpy", "torch", "tensorflow", "jax"]
+Framework = Literal["numpy", "torch", "tensorflow", "jax", "np", "pt", "tf"]
+
+# The short names that Hugging Face uses.
+_SHORT_NAMES = {"np": "numpy", "pt": "torch", "tf": "tensorflow"}
 
 # For each framework, the module and the function that converts a NumPy array.
 _CONVERTERS = {
@@ -46,8 +51,9 @@ class Collator:
         columns: as in `pad_table`. By default, companions such as `labels` are padded together with the ids.
         mask: mask to add; default that of the preset, else `MaskSpec()`. The mask replaces an
             `attention_mask` that contains only ones.
-        framework: `"numpy"`, `"torch"`, `"tensorflow"` or `"jax"`: the type of the arrays. For torch, ids are
-            int64 unless a dtype is set.
+        framework: `"numpy"`, `"torch"`, `"tensorflow"` or `"jax"`: the type of the arrays; `"np"`, `"pt"` and
+            `"tf"` are short names. Default: `"torch"` with the preset `"torch"`, else `"numpy"`. For torch,
+            ids are int64 unless a dtype is set.
         options: fields of `PadSpec`, such as `maxlen`, which replace those of `spec`.
 
     Raises:
@@ -64,11 +70,11 @@ class Collator:
         preset: str | None = None,
         columns: Columns = None,
         mask: MaskSpec | None = None,
-        framework: Framework = "numpy",
+        framework: Framework | None = None,
         **options: Any,
     ) -> None:
-        self._framework = choice(("numpy", *_CONVERTERS))("framework", framework)
-        if framework != "numpy":
+        self._framework = _framework_for(framework, preset)
+        if self._framework != "numpy":
             _to_framework(np.zeros(0), self._framework)
         self._columns = as_list(columns)
         given, spec = spec, spec_with(spec, options)
@@ -81,7 +87,7 @@ class Collator:
                 )
             spec, its_mask = make_preset(preset, **options)
             mask = its_mask if mask is None else mask
-        elif framework == "torch" and spec.int_dtype == DEFAULT_DTYPE and "int_dtype" not in options:
+        elif self._framework == "torch" and spec.int_dtype == DEFAULT_DTYPE and "int_dtype" not in options:
             # Embeddings and losses of torch need int64.
             spec = replace(spec, int_dtype="int64")
         self._padder = ColumnPadder(spec, self._columns, or_default("mask", mask, MaskSpec))
@@ -96,16 +102,27 @@ class Collator:
 
         Returns:
             A dict with the keys of the rows and of the added masks. Padded columns have the shape (rows,
-            maxlen, ...). Numbers become an array of shape (rows,). Other values stay a list.
+            maxlen, ...). Numbers become an array of shape (rows,): ints int64 or
+            uint64, and floats float32, or float64 if float32 would change a large number. Other values stay a
+            list.
 
         Raises:
             DataError: a row cannot be padded.
-            SpecError: the rows do not have a requested column.
+            SpecError: the rows do not have a requested column, or the batch is a dict of columns.
         """
+        if is_columns(rows):
+            raise SpecError(
+                "A batch of a Collator is a list of rows. To pad a dict of columns or a table, use "
+                "`padmask.pad`."
+            )
         batch = self._padder.pad(_columns_of(list(rows), self._columns))
         if self._framework == "numpy":
             return batch
-        return {name: _to_framework(its, self._framework) for name, its in batch.items()}
+        converted = {name: _to_framework(its, self._framework) for name, its in batch.items()}
+        if self._framework == "jax":
+            for name, its in batch.items():
+                _check_width(name, its, converted[name])
+        return converted
 
 
 def _columns_of(rows: list[Any], columns: Columns) -> dict[str, list[Any]]:
@@ -113,6 +130,7 @@ def _columns_of(rows: list[Any], columns: Columns) -> dict[str, list[Any]]:
     if not rows:
         raise DataError("The batch has no rows. Set `drop_last` or check the sampler of the data loader.")
     if not isinstance(rows[0], Mapping):
+        _refuse_tuples_of_columns(rows[0])
         names = [column if isinstance(column, str) else column.name for column in columns or ["input_ids"]]
         return {names[0]: rows}
     keys = rows[0].keys()
@@ -131,6 +149,26 @@ def _columns_of(rows: list[Any], columns: Columns) -> dict[str, list[Any]]:
     return {name: [row[name] for row in rows] for name in keys}
 
 
+def _refuse_tuples_of_columns(row: Any) -> None:
+    """Raise an error for a tuple such as `(ids, label)`. A tuple of tokens is a row."""
+    if not isinstance(row, tuple):
+        return
+    if any(hasattr(value, "__len__") and not isinstance(value, str) for value in row[:2]):
+        raise row_error(
+            0,
+            "Row 0 is a tuple of columns, which have no names. Return dicts from the dataset, such as "
+            "{'input_ids': ids, 'label': label}. Pass vectors as a list, not as a tuple.",
+        )
+
+
+def _framework_for(framework: str | None, preset: str | None) -> str:
+    """Return the name of the framework. The mask of the preset `"torch"` is for torch."""
+    if framework is None:
+        return "torch" if preset == "torch" else "numpy"
+    named = _SHORT_NAMES.get(framework, framework) if isinstance(framework, str) else framework
+    return str(choice(("numpy", *_CONVERTERS))("framework", named))
+
+
 def _to_framework(array: Any, framework: str) -> Any:
     """Convert an array of numbers to the array type of `framework`. Other values stay unchanged."""
     if not isinstance(array, np.ndarray) or array.dtype.kind == "O":
@@ -141,6 +179,22 @@ def _to_framework(array: Any, framework: str) -> Any:
     except ModuleNotFoundError as error:
         raise MissingExtraError(
             f"`framework` {framework!r} needs the package {error.name}, which is not installed. Install the "
-            f"package with pip install {framework}."
+            f"package with pip install {framework}, or use framework='numpy'."
         ) from None
     return convert(array)
+
+
+def _check_width(name: str, array: Any, converted: Any) -> None:
+    """Raise an error if JAX changed a number. By default, JAX has only 32-bit numbers."""
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "iuf" or array.dtype == converted.dtype:
+        return
+    rows = np.arange(len(array))
+    changed = find_misfits(Ragged(array, rows, np.ones_like(rows)), str(converted.dtype), rounds=False)
+    if changed:
+        row = changed[0].row
+        raise row_error(
+            row,
+            f"Row {row}, column {name!r}: JAX would change a number that {converted.dtype} cannot "
+            "represent. Call jax.config.update('jax_enable_x64', True) first, or remove the column.",
+            name,
+        )

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 
@@ -160,15 +160,22 @@ class Fault:
         reason: what is wrong, without the name of the file.
         column: name of the bad column; None if no single column is bad.
         options: command-line parameters that can cause the error, as in `PadmaskError`.
+        in_memory: the reason for rows in memory, if `reason` names options of the command line.
     """
 
     row: int
     reason: str
     column: str | None = None
     options: tuple[str, ...] = ()
+    in_memory: str = ""
 
     def __str__(self) -> str:
         return self.reason if self.column is None else f"column {self.column!r}: {self.reason}"
+
+
+# Functions from the index of a token to the reason of a `Fault`, and to its options.
+Reason = Callable[[int], str]
+Options = Callable[[int], tuple[str, ...]]
 
 
 def raise_first_fault(
@@ -185,6 +192,7 @@ def raise_first_fault(
     first = min(faults, key=lambda fault: fault.row, default=None)
     if first is not None:
         number = rows_before + first.row
+        first = replace(first, reason=first.in_memory or first.reason)
         raise row_error(number, f"Row {number}, {first}.", first.column, first.options, kind)
 
 

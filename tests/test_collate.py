@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import sys
+from collections import UserDict
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from raised import raises_error
 
-from padmask import Collator, DataError, MaskSpec, PadSpec, SpecError, WindowSpec, pad_table
+from padmask import (
+    Collator,
+    DataError,
+    MaskSpec,
+    MissingExtraError,
+    PadSpec,
+    SpecError,
+    WindowSpec,
+    pad_table,
+)
 
 SIDES = st.sampled_from(["pre", "post"])
 
@@ -164,7 +176,7 @@ def test_dialects(mask, expected, convert):
     ids=["hf", "keras", "torch", "causal-lm"],
 )
 def test_presets(preset, added, dtypes):
-    batch = Collator(preset=preset, maxlen=2)(BATCH)
+    batch = Collator(preset=preset, maxlen=2, framework="numpy")(BATCH)
     assert [its.dtype.name for its in batch.values()] == dtypes
     del batch["input_ids"]
     assert {name: its.tolist() for name, its in batch.items()} == added
@@ -176,6 +188,55 @@ def test_preset_and_spec():
     assert caught.value.options == ("preset", "spec")
     with pytest.raises(SpecError):
         Collator(preset="pytorch")
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [{"input_ids": [[1]]}, pa.table({"input_ids": [[1]]}), UserDict({"input_ids": [[1]]})],
+    ids=["dict", "table", "mapping"],
+)
+def test_columns_are_refused(batch):
+    with raises_error(SpecError, "padmask.pad"):
+        Collator()(batch)
+
+
+@pytest.mark.parametrize("y", [1, [0, 1]], ids=["label", "labels"])
+@pytest.mark.parametrize("convert", [list, np.array], ids=["lists", "arrays"])
+def test_tuples_of_columns(convert, y):
+    with raises_error(DataError, "input_ids", place="row 0"):
+        Collator()([(convert([1, 2]), y)] * 2)
+
+
+def test_remedies_are_python():
+    with raises_error(DataError, "columns=['input_ids']", "own_lengths={'labels': 'longest'}"):
+        Collator()([{"input_ids": [1, 2], "labels": [1]}])
+
+
+@pytest.mark.parametrize("short", ["np", "pt", "tf"])
+def test_short_names(short):
+    names = {"np": "numpy", "pt": "torch", "tf": "tensorflow"}
+    pytest.importorskip(names[short])
+    ids = [Collator(framework=name)([[1]])["input_ids"] for name in (short, names[short])]
+    assert type(ids[0]) is type(ids[1])
+
+
+@pytest.mark.parametrize(("number", "dtype"), [(2**40, "int32"), (1700000000.5, "float32")], ids=str)
+def test_jax_keeps_large_numbers(monkeypatch, number, dtype):
+    jax = SimpleNamespace(asarray=lambda array: array.astype(dtype) if array.itemsize == 8 else array)
+    monkeypatch.setitem(sys.modules, "jax", jax)
+    monkeypatch.setitem(sys.modules, "jax.numpy", jax)
+    collate = Collator(framework="jax")
+    rows = [{"input_ids": [1], "h": 3}, {"input_ids": [1], "h": number}]
+    with raises_error(DataError, dtype, "jax_enable_x64", place="row 1", column="h"):
+        collate(rows)
+    assert collate(rows[:1])["h"].tolist() == [3]
+
+
+def test_preset_sets_the_framework(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with raises_error(MissingExtraError, "torch", "framework='numpy'"):
+        Collator(preset="torch")
+    assert type(Collator(preset="hf")([[1]])["input_ids"]) is np.ndarray
 
 
 class Scalar:

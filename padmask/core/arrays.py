@@ -17,6 +17,7 @@ from padmask.core.columns import PadColumn, asked_dtype, kind_of_dtype
 from padmask.core.kernel import Padded, pad_batch
 from padmask.core.length_stats import LengthStats
 from padmask.core.masks import Mask, make_mask
+from padmask.core.memory_columns import is_columns, read_columns
 from padmask.core.pad_columns import ColumnPadder
 from padmask.core.pad_values import fill_value
 from padmask.core.plain_rows import PlainRows, read_plain_rows
@@ -84,15 +85,16 @@ def pad(
 
     Args:
         sequences: rows of tokens, or of vectors of equal length: Python lists, NumPy arrays, or an
-            Arrow list array or chunked array of any layout. Instead of rows, a dict of columns, which are
-            padded as in `pad_table`.
+            Arrow list array or chunked array of any layout. Instead of rows, a dict of columns or an
+            Arrow table, which are padded as in `pad_table`.
         spec: how to pad. The default `PadSpec()` pads after the tokens, to the length of the longest row.
         columns, mask: for a dict of columns, the columns to pad and the mask to add, as in `pad_table`.
         threads: number of blocks of rows to pad at the same time. The result does not depend on this number.
         options: fields of `PadSpec`, such as `maxlen`, which replace those of `spec`.
 
     Returns:
-        For a dict of columns, a dict with the padded columns, their mask and the other columns. For rows, a
+        For a dict of columns or a table, a dict with the padded columns, their mask and the other columns
+        (numbers as arrays of shape (rows,), as for `Collator`). For rows, a
         `Padded` with three arrays. `values` has the shape (rows, maxlen, ...). `mask` is a bool array of
         shape (rows, maxlen), True at real tokens. `lengths` is an int64 array of shape (rows,): the number of
         tokens kept in each row. The values have the dtype of the spec. With the default dtype, ints become
@@ -111,14 +113,21 @@ def pad(
     """
     spec = spec_with(spec, options)
     threads = _check_threads("threads", threads)
-    if type(sequences) is not list and isinstance(sequences, Mapping):
-        return ColumnPadder(spec, as_list(columns), or_default("mask", mask, MaskSpec)).pad(sequences)
+    if is_columns(sequences):
+        padder = ColumnPadder(spec, as_list(columns), or_default("mask", mask, MaskSpec))
+        return padder.pad(read_columns(sequences))
     if columns is not None or mask is not None:
         raise SpecError(
             "`columns` and `mask` require a dict of columns. Pass {'input_ids': rows}, or remove both.",
             options=["columns", "mask"],
         )
     refuse_in_memory(spec)
+    if spec.own_lengths:
+        raise SpecError(
+            "`own_lengths` requires a dict of columns, because rows have no names. Pass a dict of columns, "
+            "or remove `own_lengths`.",
+            options=["own_lengths"],
+        )
     check_array_cuts(spec, RowPolicy(), "pad")
     read, dtype, value = _read_tokens(sequences, spec)
     if isinstance(read, PlainRows):

@@ -221,11 +221,11 @@ def _take_place(mask: MaskSpec, replaced: str, type_: pa.DataType) -> MaskSpec:
     if name != replaced:
         return mask
     # The dtype of the replaced mask may not be able to hold an additive mask.
-    dtype = mask.dtype if mask.kind == "additive" else mask.dtype or _mask_dtype(type_)
+    dtype = mask.dtype if mask.kind == "additive" else mask.dtype or mask_dtype(type_)
     return replace(mask, column=name, dtype=dtype, named=True)
 
 
-def _mask_dtype(type_: pa.DataType) -> str:
+def mask_dtype(type_: pa.DataType) -> str:
     """Return the dtype for a mask that replaces a mask of this type. Unsupported dtypes become wider ones."""
     rows = storage_type(type_)
     if not is_mask(rows):

@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from padmask.spec.mask import Dialect
+from padmask.spec.mask import Dialect, MaskKind
 
 # Masks of PyTorch, which are True at padding.
 PADDING_MASK_NAMES = ("key_padding_mask", "src_key_padding_mask")
 
 # An additive mask with at most this number at a position removes the position from attention.
 ADDITIVE_PADDING = -10_000
+
+ADDITIVE = Dialect(kind="additive")
 
 
 def usual_dialect(name: str) -> Dialect:
@@ -53,10 +55,25 @@ def describe_fault(value: Any, dialect: Dialect) -> str:
     '7 is neither 0 nor 1'
     """
     if dialect.kind == "additive":
-        return f"{value} is not a value of an additive mask, which is 0, or at most {ADDITIVE_PADDING}"
-    is_additive = np.issubdtype(type(value), np.floating) and value <= ADDITIVE_PADDING
-    hint = "; to read an additive mask, use --mask-kind additive" if is_additive else ""
-    return f"{value} is neither 0 nor 1{hint}"
+        fault = f"{value} is not a value of an additive mask, which is 0, or at most {ADDITIVE_PADDING}"
+    else:
+        fault = f"{value} is neither 0 nor 1"
+    other = fitting_kind(value, dialect)
+    article = "an" if other == "additive" else "a"
+    return fault if other is None else f"{fault}; to read {article} {other} mask, use --mask-kind {other}"
+
+
+def fitting_kind(value: Any, dialect: Dialect) -> MaskKind | None:
+    """Return the other kind of masks if a mask of this kind can contain a value, and the dialect cannot.
+
+    >>> fitting_kind(-1e9, Dialect()), fitting_kind(1, Dialect(kind="additive")), fitting_kind(7, Dialect())
+    ('additive', 'binary', None)
+    """
+    if not isinstance(value, (int, float, np.number, np.bool_)):
+        return None
+    if dialect.kind == "additive":
+        return "binary" if value == 1 else None
+    return "additive" if value <= ADDITIVE_PADDING else None
 
 
 def dialect_options(name: str, dialect: Dialect) -> list[str]:

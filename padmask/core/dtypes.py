@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+# float64 represents each integer up to this number exactly.
+_MOST_EXACT = 2**53
 
 
 @lru_cache
@@ -93,3 +97,35 @@ def integer_dtype(number: int) -> str:
     ('int32', 'int64')
     """
     return "int32" if -(2**31) <= number < 2**31 else "int64"
+
+
+def common_dtype(kinds: Collection[str], low: int, high: int) -> np.dtype[Any] | str:
+    """Return the dtype that represents all values of a column exactly. If there is none, return the reason.
+
+    >>> common_dtype({"int"}, 0, 2**63), common_dtype({"int", "float"}, 0, 2**60)
+    (dtype('uint64'), 'floats, and integers that float64 cannot represent')
+
+    Args:
+        kinds: kinds of the values: `"bool"`, `"int"` and `"float"`.
+        low, high: smallest and largest integer, including 0.
+    """
+    if set(kinds) == {"bool"}:
+        return np.dtype(bool)
+    if "bool" in kinds:
+        return "both bools and numbers"
+    if "float" in kinds:
+        exact = is_in_dtype(low, np.dtype(np.float64)) and is_in_dtype(high, np.dtype(np.float64))
+        return np.dtype(np.float64) if exact else "floats, and integers that float64 cannot represent"
+    found = (np.dtype(kind) for kind in (np.int64, np.uint64))
+    both = (dtype for dtype in found if is_in_dtype(low, dtype) and is_in_dtype(high, dtype))
+    return next(both, "integers that no 64-bit type can represent")
+
+
+def is_in_dtype(number: int, dtype: np.dtype[Any]) -> bool:
+    """Return whether an integer is in the range in which a dtype represents every integer.
+
+    >>> is_in_dtype(2**63, np.dtype("int64")), is_in_dtype(2**53, np.dtype("float64"))
+    (False, True)
+    """
+    low, high = integer_limits(dtype) if dtype.kind in "iu" else (-_MOST_EXACT, _MOST_EXACT)
+    return low <= number <= high

@@ -24,7 +24,7 @@ from padmask.core.arrow_lists import (
     token_type,
     without_wrappers,
 )
-from padmask.core.dialects import usual_dialect
+from padmask.core.dialects import ADDITIVE, usual_dialect
 from padmask.core.mask_segments import read_mask
 from padmask.core.plan import Positions
 from padmask.core.ragged import Ragged
@@ -54,6 +54,8 @@ class FirstRows:
             keyed by column name: int64, shape (rows, 2). A column is included only if the padding of each
             row is at one end.
         ends: tokens that most rows of a list column start and end with, keyed by column name.
+        additive: names of the columns that have the values of an additive mask: 0 at real tokens, and large
+            negative numbers at padding. At least one value is negative.
     """
 
     lengths: Mapping[str, Positions]
@@ -62,6 +64,7 @@ class FirstRows:
     empty: Collection[str] = ()
     real: Mapping[str, Positions] = field(default_factory=dict)
     ends: Mapping[str, SharedEnds] = field(default_factory=dict)
+    additive: Collection[str] = ()
 
     @classmethod
     def of(
@@ -72,6 +75,7 @@ class FirstRows:
         Args:
             batches: batches of rows.
             dialects: dialects of masks by column name. Other masks have the usual dialect of their name.
+                A column with the values of an additive mask is always read as an additive mask.
         """
         columns: dict[str, list[pa.Array]] = {}
         left = FIRST_ROWS
@@ -84,10 +88,12 @@ class FirstRows:
             if left <= 0:
                 break
         known = {name: (dialects or {}).get(name) or usual_dialect(name) for name in columns}
-        masks = {
+        masks = {name: rows for name, parts in columns.items() if (rows := _additive_rows(parts)) is not None}
+        additive = frozenset(masks)
+        masks |= {
             name: _MaskRows.of(parts, known[name])
             for name, parts in columns.items()
-            if _may_be_mask(parts, known[name])
+            if name not in additive and _may_be_mask(parts, known[name])
         }
         return cls(
             {name: np.concatenate(list(map(_valid_lengths, parts))) for name, parts in columns.items()},
@@ -96,6 +102,7 @@ class FirstRows:
             {name for name, parts in columns.items() if all(map(_is_empty, parts))},
             {name: mask.real for name, mask in masks.items() if mask.real is not None},
             {name: SharedEnds.of(parts) for name, parts in columns.items()},
+            additive,
         )
 
     def have_same_lengths(self, first: str, other: str) -> bool:
@@ -158,6 +165,18 @@ def _may_be_mask(parts: Sequence[pa.Array], dialect: Dialect) -> bool:
     return not Ragged.from_mask(row, dialect)[1]
 
 
+def _additive_rows(parts: Sequence[pa.Array]) -> _MaskRows | None:
+    """Return the rows of an additive mask. Return None if the column has other values, or no padding."""
+    if not all(is_mask(part.type) and not pat.is_boolean(token_type(part.type)) for part in parts):
+        return None
+    row = next((part.slice(0, 1) for part in parts if len(part)), None)
+    # Most columns contain tokens or features, so their first row is enough.
+    if row is None or not (row.null_count or _MaskRows.of([row], ADDITIVE).valid):
+        return None
+    rows = _MaskRows.of(parts, ADDITIVE)
+    return rows if rows.valid and rows.zeros.any() else None
+
+
 def _valid_lengths(column: pa.Array) -> Positions:
     """Return the length of each row. The length is -1 if the row is null or contains a null token.
 
@@ -175,11 +194,22 @@ def _is_empty(column: pa.Array) -> bool:
 
 @dataclass(frozen=True)
 class _MaskRows:
-    """Facts about the rows of one column that may be a mask. `FirstRows` describes the fields."""
+    """Facts about the rows of one column that may be a mask. `FirstRows` describes `zeros` and `real`.
+
+    Args:
+        zeros: whether each row contains padding.
+        valid: whether all values are values of a mask of the dialect.
+        real: the start and the number of the real tokens in each row.
+    """
 
     zeros: Flags
-    ones: bool
+    valid: bool
     real: Positions | None
+
+    @property
+    def ones(self) -> bool:
+        """Whether all rows are valid and contain only real tokens."""
+        return self.valid and not self.zeros.any()
 
     @classmethod
     def of(cls, parts: Iterable[pa.Array], dialect: Dialect) -> _MaskRows:
@@ -195,8 +225,8 @@ class _MaskRows:
         is_valid = not any(valid[fault.row] for fault in odd)
         has_runs = is_valid and not any(valid[fault.row] for fault in broken)
         real = np.stack([segments.starts, segments.counts], axis=1) if has_runs else None
-        return cls(zeros, is_valid and not zeros.any(), real)
+        return cls(zeros, is_valid, real)
 
     def _add(self, later: _MaskRows) -> _MaskRows:
         both = None if self.real is None or later.real is None else np.concatenate([self.real, later.real])
-        return _MaskRows(np.concatenate([self.zeros, later.zeros]), self.ones and later.ones, both)
+        return _MaskRows(np.concatenate([self.zeros, later.zeros]), self.valid and later.valid, both)

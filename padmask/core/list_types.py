@@ -31,9 +31,11 @@ ListType = tuple[str, int] | np.dtype[Any]
 def list_type(values: Sequence[Any]) -> tuple[str, int] | None:
     """Return the type of a column, found from the first row with tokens; None if rows are not sequences.
 
-    >>> list_type([[], [7, 8]]), list_type([[[0.5, 1.0]]]), list_type(["text"]), list_type([[]])
+    >>> list_type([[], [7, 8]]), list_type([[[0.5, 1.0]]]), list_type(["text"]), list_type([])
     (('int', 1), ('float', 2), None, ('null', 1))
     """
+    if not len(values):
+        return "null", 1
     first = values[0] if _has_tokens(values[0]) else next(filter(_has_tokens, values), values[0])
     if not hasattr(first, "__len__") or isinstance(first, (str, bytes, Mapping)):
         return None

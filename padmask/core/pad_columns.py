@@ -26,7 +26,9 @@ from padmask.core.plan import make_plan, plan_pad
 from padmask.core.planners import make_segments
 from padmask.core.python_rows import flatten, refuse_other_than_bools
 from padmask.core.ragged import Ragged, find_misfits
-from padmask.core.table import ColumnGroup, unequal_fault
+from padmask.core.row_numbers import row_numbers
+from padmask.core.table import ColumnGroup
+from padmask.core.unequal_lengths import unequal_fault
 from padmask.core.whole_rows import pad_whole_rows
 from padmask.errors import DataError, PaddedError, SpecError, raise_first_fault, row_error
 from padmask.spec.columns import Columns, unknown_column
@@ -114,8 +116,8 @@ class ColumnPadder:
         result = {}
         for name, type_ in types:
             if name not in chosen.dropped:
-                its = values[name]
-                result[name] = arrays[name] if name in arrays else _stack(its) if type_ is None else its
+                its = values[name] if type_ is not None else row_numbers(name, values[name])
+                result[name] = arrays.get(name, its)
         return result | arrays
 
     def _choose(self, types: tuple[tuple[str, ListType | None], ...]) -> _Choice:
@@ -255,21 +257,3 @@ def _check_ones(name: str, mask: Sequence[Any], plain: PlainRows | None, tokens:
             name,
             kind=PaddedError,
         )
-
-
-def _stack(values: Sequence[Any]) -> Any:
-    """Return numbers and bools as an array of shape (rows,), and other values as a list."""
-    if set(map(type, values)) == {int}:
-        return np.array(values)
-    if all(isinstance(value, (bool, np.bool_)) for value in values):
-        return np.array(values, dtype=bool)
-    if not all(_is_number(value) for value in values):
-        return list(values)
-    array = np.array(list(map(_plain, values)))
-    return array.astype(np.float32) if array.dtype == np.float64 else array
-
-
-def _is_number(value: Any) -> bool:
-    if isinstance(value, (int, float, np.integer, np.floating)):
-        return not isinstance(value, bool)
-    return hasattr(value, "__array__") and np.asarray(value).ndim == 0

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from padmask.core.arrow_lists import is_mask
 from padmask.core.columns import MASK_NAMES, PadColumn, only_field
-from padmask.core.dialects import dialect_in_words, dialect_options, usual_dialect
+from padmask.core.dialects import ADDITIVE, dialect_in_words, dialect_options, usual_dialect
 from padmask.core.first_rows import FirstRows
 from padmask.core.metadata import METADATA_KEY, Described, read_descriptions
 from padmask.errors import DataError, PaddedError, Place, SpecError
@@ -33,6 +33,7 @@ class Padding:
         sides: side of the padding in each file, by file name, from the metadata.
         described: whether the metadata specify the mask or the length column.
         seen: whether the first rows of the mask contain padding.
+        additive: whether the first rows of the mask contain the values of an additive mask.
         dialect: how the mask marks real tokens and padding.
         made: names of columns that an earlier run added, from the metadata: positions and labels.
     """
@@ -44,6 +45,7 @@ class Padding:
     sides: Mapping[str, Side] = field(default_factory=dict)
     described: bool = False
     seen: bool = False
+    additive: bool = False
     dialect: Dialect = TRUE_AT_TOKENS
     made: tuple[str, ...] = ()
 
@@ -75,8 +77,9 @@ def find_padding(  # noqa: PLR0913 - one keyword for each fact
     The function uses the requested columns first, then the columns in the metadata, then a column with the
     name and type of a mask. Tokenizers also write masks of ones for rows without padding. Therefore, if the
     first rows are available, a mask that is found by its name must mark padding: some row of the mask
-    contains a 0, and a column in `judged` has as many values in this row. A mask named `mask`, the default
-    name of padmask, also counts if all its rows have the same length, or if any row contains a 0.
+    contains padding (0 in most masks), and a column in `judged` has as many values in this row. A mask named
+    `mask`, the default name of padmask, also counts if all its rows have the same length, or if any row
+    contains padding. If a dialect is requested, any mask counts.
 
     >>> schema = pa.schema([("input_ids", pa.list_(pa.int32())), ("attention_mask", pa.list_(pa.int8()))])
     >>> find_padding({"a.parquet": schema}).mask
@@ -124,7 +127,8 @@ def find_padding(  # noqa: PLR0913 - one keyword for each fact
         # A mask that the metadata name for some columns does not mask other columns.
         taken = {group.mask for found_groups in groups.values() for group in found_groups}
         free = [name for name in names if name not in taken]
-        by_name_found = _find_mask(files, free, first_rows, judged or columns, by_name)
+        trusted = by_name or dialect is not None
+        by_name_found = _find_mask(files, free, first_rows, judged or columns, trusted)
         if by_name_found is None and length_column is None and first is None:
             return None
         found = replace(by_name_found or Padding(None, None), length=length_column)
@@ -282,7 +286,7 @@ def _find_mask(
             continue
         rows = None if first_rows is None else first_rows(name)
         if rows is not None and _shows_padding(rows, name, columns):
-            return Padding(name, None, seen=True)
+            return Padding(name, None, seen=True, additive=name in rows.additive)
         trusted = first_rows is None or by_name or (name == MASK_NAMES[0] and _is_likely(rows, name))
         usual = usual or (Padding(name, None) if trusted else None)
     return usual
@@ -430,6 +434,8 @@ def _padded_error(file: str, column: str, found: Padding, mask: MaskSpec) -> Pad
     if found.mask and not found.described:
         # A mask with the name of the new mask is probably the result of the same command.
         dialect = mask.dialect if found.mask == mask.column else found.dialect
+        if found.seen and found.additive != (dialect == ADDITIVE):
+            dialect = ADDITIVE if found.additive else found.dialect
         words = ["--mask-column", found.mask, *dialect_options(found.mask, dialect)]
         option = f" {shlex.join(words)}"
     unpad = f"To pad only the tokens, first remove the padding with padmask unpad{option}."

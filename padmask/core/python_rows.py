@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from itertools import chain
@@ -135,13 +135,19 @@ def _stack(sequences: Sequence[Any], kind: Kind | None = None) -> npt.NDArray[An
 
 
 def _row_lengths(sequences: Sequence[Any]) -> Positions:
-    no_rows = (str, bytes, dict, set, frozenset)
+    no_rows = (str, bytes, Mapping, set, frozenset)
     try:
         if not any(issubclass(kind, no_rows) for kind in set(map(type, sequences))):
             return np.fromiter(map(len, sequences), dtype=np.int64, count=len(sequences))
     except TypeError:
         pass
     row = next(i for i, row in enumerate(sequences) if isinstance(row, no_rows) or not _sized(row))
+    if isinstance(sequences[row], Mapping) and all(isinstance(key, str) for key in sequences[row]):
+        raise row_error(
+            row,
+            f"Row {row} is a dict of columns. To pad rows that are dicts, use `padmask.Collator()(rows)`. To "
+            "pack them, use `padmask.pack_table(pa.Table.from_pylist(rows))`.",
+        )
     raise row_error(
         row,
         f"Row {row} is not a sequence of tokens. Pass every row as a list or an array. "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,10 +20,10 @@ from padmask.core.arrow_lists import (
     vector_values,
     without_wrappers,
 )
-from padmask.core.dialects import describe_fault, read_flags
+from padmask.core.dialects import describe_fault, fitting_kind, read_flags
 from padmask.core.dtypes import integer_limits, integers_fit, suggest_dtype
 from padmask.core.plan import Positions
-from padmask.errors import Fault
+from padmask.errors import Fault, Options, Reason
 from padmask.spec.mask import TRUE_AT_TOKENS, Dialect
 
 
@@ -116,14 +115,16 @@ class Ragged:
         return ragged, faults + ragged.find_faults(
             holes | ((values != 0) & (values != 1)),
             lambda index: describe_fault("null" if holes[index] else read[index], dialect),
+            lambda index: () if fitting_kind(read[index], dialect) is None else ("mask_kind",),
         )
 
-    def find_faults(self, flagged: Flags, reason: Callable[[int], str]) -> list[Fault]:
+    def find_faults(self, flagged: Flags, reason: Reason, options: Options = lambda _: ()) -> list[Fault]:
         """Return a `Fault` for each row with bad tokens. The fault describes the first bad token.
 
         Args:
             flagged: flags of the bad tokens: bool, shape (tokens,), True if the token is bad.
             reason: function from an index in `values` to a description of the error.
+            options: function from an index in `values` to the options that can cause the error.
         """
         if not flagged.any():
             return []
@@ -132,7 +133,8 @@ class Ragged:
         for row in np.flatnonzero(seen[self.starts + self.lengths] > seen[self.starts]).tolist():
             start, length = int(self.starts[row]), int(self.lengths[row])
             position = int(np.argmax(flagged[start : start + length]))
-            faults.append(Fault(row, f"position {position}: {reason(start + position)}"))
+            fault = f"position {position}: {reason(start + position)}"
+            faults.append(Fault(row, fault, options=options(start + position)))
         return faults
 
 

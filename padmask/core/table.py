@@ -25,6 +25,7 @@ from padmask.core.plan import Plan, Positions, Segments
 from padmask.core.planners import make_segments
 from padmask.core.ragged import Ragged, find_misfits
 from padmask.core.source_columns import source_columns
+from padmask.core.unequal_lengths import unequal_fault
 from padmask.core.windows import repeated_mask
 from padmask.errors import Fault
 from padmask.spec.mask import MaskSpec
@@ -68,17 +69,6 @@ def read_rows(batch: pa.RecordBatch, groups: Sequence[ColumnGroup]) -> tuple[dic
             for row in np.flatnonzero(ragged.lengths != rows[first].lengths).tolist():
                 faults.setdefault(row, unequal_fault(row, first, rows[first], column.name, ragged))
     return rows, [faults[row] for row in sorted(faults)]
-
-
-def unequal_fault(row: int, first: str, rows: Ragged, other: str, others: Ragged) -> Fault:
-    """Return the fault of a row in which two columns have different lengths."""
-    return Fault(
-        row,
-        f"column {other!r} has {others.lengths[row]} tokens, but {first!r} has {rows.lengths[row]}; to leave "
-        f"{other!r} unchanged, use -c {first}; to pad {other!r} separately, use --own-length "
-        f"{other}",
-        options=("columns", "own_lengths"),
-    )
 
 
 def row_lengths(rows: Mapping[str, Ragged]) -> npt.NDArray[np.int64]:

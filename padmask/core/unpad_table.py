@@ -170,7 +170,7 @@ def read_mask_column(column: pa.Array, name: str, dialect: Dialect) -> tuple[Seg
 
 def blame_column(name: str, faults: Iterable[Fault], option: str) -> list[Fault]:
     """Return copies of the faults with a column name, and with the option that specified this column."""
-    return [replace(fault, column=name, options=(option,)) for fault in faults]
+    return [replace(fault, column=name, options=(option, *fault.options)) for fault in faults]
 
 
 def compare_lengths(

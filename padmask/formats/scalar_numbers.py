@@ -15,12 +15,10 @@ import pyarrow as pa
 import pyarrow.types as pat
 
 from padmask.core.arrow_lists import null_flags, to_numpy
+from padmask.core.dtypes import common_dtype
 from padmask.errors import DataError
 from padmask.formats.contract import Batch
 from padmask.formats.jsonl.reader import field_values
-
-# float64 represents each integer up to this number exactly.
-_MOST_EXACT = 2**53
 
 # JSON texts of other values than numbers and bools, by their first byte.
 _OTHER_VALUES = {b'"': "text", b"[": "a list", b"{": "an object", b"n": "null"}
@@ -65,19 +63,7 @@ class Numbers:
         >>> Numbers(np.array([1]), frozenset({"int", "float"}), high=2**60).dtype()
         'floats, and integers that float64 cannot represent'
         """
-        if self.fixed is not None:
-            return self.fixed
-        if self.kinds == {"bool"}:
-            return np.dtype(bool)
-        if "bool" in self.kinds:
-            return "both bools and numbers"
-        if "float" in self.kinds:
-            exact = self.low >= -_MOST_EXACT and self.high <= _MOST_EXACT
-            return np.dtype(np.float64) if exact else "floats, and integers that float64 cannot represent"
-        if self.low >= -(2**63) and self.high < 2**63:
-            return np.dtype(np.int64)
-        unsigned = self.low >= 0 and self.high < 2**64
-        return np.dtype(np.uint64) if unsigned else "integers that no 64-bit type can represent"
+        return common_dtype(self.kinds, self.low, self.high) if self.fixed is None else self.fixed
 
 
 def scalar_numbers(batch: Batch, without: Collection[str]) -> Iterator[tuple[str, Numbers | str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from padmask.core.length_stats import LengthStats
 from padmask.errors import count, share
@@ -74,11 +74,18 @@ class Advice:
         return {"plan": self.plan.name, "maxlen": self.plan.maxlen, "command": self.command or None}
 
 
-def advise_on_batches(command: PadCommand) -> Advice:
-    """Return the advice for rows in batches. `command` has the inputs of the recommended command."""
+def advise_to_restore(command: PadCommand, shape: Literal["batches", "buckets"], padding: float) -> Advice:
+    """Return the advice for rows in batches or buckets: restore them first, to pad them in another way.
+
+    Args:
+        command: inputs of the recommended command.
+        shape: how the rows are divided.
+        padding: share of the positions that are padding, from 0 to 1.
+    """
+    each = {"batches": "batch is padded to its longest row", "buckets": "bucket has its own row length"}
     text = (
-        "The rows are in batches, and each batch is padded to its longest row. To pad the rows in another "
-        "way, restore them first."
+        f"The rows are in {shape}, and each {each[shape]}: {share(padding)} of the positions are padding. To "
+        "pad the rows in another way, restore them first."
     )
     return Advice(text, command=command.unpad_text())
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from padmask.core.dialects import dialect_options
+from padmask.inspect.padded_options import PaddedOptions
 from padmask.spec.columns import Column, Columns
 from padmask.spec.formats import RECOMMENDED_FORMAT
 from padmask.spec.mask import Dialect
@@ -35,6 +36,7 @@ class PadCommand:
         mask_column: mask column of padded inputs, if the user set it.
         dialect: dialect of the mask of padded inputs, if the user set it.
         names: names of the columns to unpad, if the user requested columns.
+        padded: options that pad the unpadded rows again as they were padded; None for raw inputs.
     """
 
     inputs: Sequence[str]
@@ -45,6 +47,7 @@ class PadCommand:
     mask_column: str | None = None
     dialect: Dialect | None = None
     names: Sequence[str] = ()
+    padded: PaddedOptions | None = None
 
     def text(self, spec: PadSpec, overlong: str = "truncate") -> str:
         """Return the command. For padded inputs, return two commands.
@@ -53,7 +56,10 @@ class PadCommand:
             spec: padding options.
             overlong: what to do with longer rows, if `spec` has no windows.
         """
-        options = [*self._options(spec, [spec.maxlen]), *self._cut_options(spec, overlong)]
+        again = self.padded or PaddedOptions(columns=self.columns)
+        preset = [] if again.preset is None else ["--preset", again.preset]
+        options = preset or [*_columns(again.columns), *again.mask]
+        options += [*self._options(spec, [spec.maxlen]), *self._cut_options(spec, overlong)]
         if self.unpadded is None:
             inputs = map(_argument, self.inputs)
             return shlex.join(["padmask", "pad", *inputs, "-o", self.output, *self._format(), *options])
@@ -72,7 +78,7 @@ class PadCommand:
         """
         output = new_name("packed", "/" if self.output.endswith("/") else RECOMMENDED_FORMAT.suffixes[0])
         spec = replace(spec, padding="post", pad_to_multiple_of=None)
-        options = list(self._options(spec, [spec.maxlen]))
+        options = [*self._all_columns(), *self._options(spec, [spec.maxlen])]
         if spec.windows is None and overlong != "error":
             options += ["--overlong", overlong]
         options += self._cut_options(spec, "truncate")
@@ -91,7 +97,7 @@ class PadCommand:
             spec: padding options that the user requested.
         """
         assert self.unpadded is not None
-        options = self._options(spec, asked)
+        options = [*self._all_columns(), *self._options(spec, asked)]
         return f"{self.unpad_text()} && {shlex.join(['padmask', 'inspect', self.unpadded, *options])}"
 
     def window_options(self, spec: PadSpec) -> list[str]:
@@ -108,13 +114,14 @@ class PadCommand:
         words = ["padmask", "unpad", *inputs, "-o", self.unpadded or "", *self._format(), *columns, *mask]
         return shlex.join(words)
 
+    def _all_columns(self) -> list[str]:
+        return _columns(self.columns if self.padded is None else self.padded.columns)
+
     def _format(self) -> list[str]:
         return ["--input-format", self.input_format] if self.input_format else []
 
     def _options(self, spec: PadSpec, maxlens: Sequence[int | str]) -> Iterator[str]:
-        """Yield the options for columns, values and lengths that are not defaults, as words."""
-        for column in _short_forms(self.columns):
-            yield from ("-c", column)
+        """Yield the options for sides, values and lengths that are not defaults, as words."""
         if spec.padding != "post":
             yield from ("--padding", spec.padding)
         if spec.truncating != "post":
@@ -150,6 +157,10 @@ def _argument(path: str) -> str:
     if path == "-":
         return STDIN
     return f"./{path}" if path.startswith("-") else display_path(path)
+
+
+def _columns(columns: Columns) -> list[str]:
+    return [word for column in _short_forms(columns) for word in ("-c", column)]
 
 
 def _short_forms(columns: Columns) -> list[str]:

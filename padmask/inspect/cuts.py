@@ -43,7 +43,7 @@ class Cuts:
         first, last: numbers of tokens to keep that the user requested.
         overlap: overlap of windows that the user requested; None for an eighth of their length.
         shared: tokens with which most rows start and end. Windows keep them.
-        has_window_columns: whether the input has a column that windows would add, so it can have no windows.
+        has_window_columns: whether rows cannot be split, because the input has a column that windows add.
     """
 
     overlong: Overlong = "truncate"

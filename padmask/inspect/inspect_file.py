@@ -19,18 +19,27 @@ from padmask.core.join_windows import has_windows
 from padmask.core.keep_ends import check_end_columns
 from padmask.core.kernel import pad_batch
 from padmask.core.length_stats import LengthStats
+from padmask.core.padding import read_groups
 from padmask.core.plan import make_plan
 from padmask.core.planners import make_segments
 from padmask.core.ragged import Ragged
 from padmask.errors import SpecError, count
 from padmask.formats.dataset import Dataset
-from padmask.inspect.advice import Advice, Adviser, advise_on_batches, advise_on_packed_rows, advise_to_join
+from padmask.inspect.advice import (
+    Advice,
+    Adviser,
+    advise_on_packed_rows,
+    advise_to_join,
+    advise_to_restore,
+)
 from padmask.inspect.commands import STDIN, PadCommand, has_many_files, new_name
 from padmask.inspect.costs import CostBasis, candidate_costs
 from padmask.inspect.cuts import Cuts
 from padmask.inspect.inspection import Inspection, ShownRow
+from padmask.inspect.padded_options import find_padded_options
 from padmask.inspect.read_files import InspectedRows, InspectRequest, inspect_files_separately, inspect_rows
 from padmask.inspect.shared_end import SharedEnd
+from padmask.spec.buckets import bucket_folder_of
 from padmask.spec.checks import as_int, at_least, instance, optional
 from padmask.spec.columns import Columns, as_list
 from padmask.spec.files import ReadOptions, read_options
@@ -45,6 +54,7 @@ from padmask.storage.source import sources_of
 from padmask.storage.urls import checked_paths
 from padmask.stream.job import Job, PadRequest
 from padmask.stream.late_fields import late_notes
+from padmask.stream.padding import known_schemas
 from padmask.stream.progress import ProgressCallback
 from padmask.stream.row_sample import Row
 from padmask.verify.data.audit_job import add_file_findings, findings_of, make_audit_job
@@ -141,6 +151,11 @@ def inspect_file(  # noqa: PLR0913 - one keyword per option of the command
             inspected = inspect_rows(request, dataset, progress)
         add_file_findings(inspected.audits, dataset, job, files.limit)
         has_parts = job.padding is not None and has_windows(dataset.schema())
+        in_buckets = job.padding is not None and _has_buckets(dataset)
+        again = None
+        if job.padding is not None and not job.packed:
+            tokens = job.pad.columns[0].name
+            again = find_padded_options(dataset.schema(), job.padding, columns, spec, tokens)
         has_window_columns = not {*WINDOW_COLUMNS}.isdisjoint(dataset.schema().names)
     stats, shown_column, shared = inspected.stats, job.pad.columns[0], None
     token = inspected.shared.cut_at(spec.truncating)
@@ -163,6 +178,7 @@ def inspect_file(  # noqa: PLR0913 - one keyword per option of the command
         mask_column,
         dialect,
         [column.name for column in job.pad.columns] if columns else [],
+        again,
     )
     adviser = Adviser(basis, {cost.name: cost for cost in plans}, command, spec, inspected.width)
     packed = None
@@ -174,8 +190,9 @@ def inspect_file(  # noqa: PLR0913 - one keyword per option of the command
         plans = []
     if packed is not None:
         advice = advise_on_packed_rows(command)
-    elif job.batched:
-        advice = advise_on_batches(command)
+    elif job.batched or in_buckets:
+        padding_share = 1 - stats.tokens / inspected.places if inspected.places else 0.0
+        advice = advise_to_restore(command, "batches" if job.batched else "buckets", padding_share)
     else:
         advice = advise_to_join(command, maxlens, spec) if has_parts else adviser.recommend(maxlens)
     advice = _name_stdin(advice, inputs)
@@ -202,6 +219,12 @@ def inspect_file(  # noqa: PLR0913 - one keyword per option of the command
         ),
         packed,
     )
+
+
+def _has_buckets(dataset: Dataset) -> bool:
+    """Return whether padded rows come from buckets, according to the folders or the metadata."""
+    groups = [group for groups in read_groups(known_schemas(dataset)).values() for group in groups]
+    return any(map(bucket_folder_of, dataset.names)) or any(group.buckets for group in groups)
 
 
 def _spec_to_read(specs: Sequence[PadSpec]) -> PadSpec:

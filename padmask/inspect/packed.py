@@ -23,7 +23,7 @@ class PackedStats:
         most: largest number of sequences in a row.
         tokens: number of tokens.
         places: number of positions, including padding.
-        rows_at_least: a number of rows that no packing of these sequences can undercut.
+        rows_at_least: lower bound of the number of rows: no packing of the sequences needs fewer.
     """
 
     rows: int

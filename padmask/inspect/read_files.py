@@ -72,6 +72,7 @@ class InspectedRows:
         ends: lengths of the rows that have the shared token at the truncated end.
         width: number of positions in a row of padded input; None for raw input.
         padding: side of the padding of padded input; None if it is unknown.
+        places: number of positions in all rows of padded input; 0 for raw input.
         packed: counts of the sequences of packed rows; None for other rows.
     """
 
@@ -82,6 +83,7 @@ class InspectedRows:
     ends: LengthStats = field(default_factory=LengthStats)
     width: int | None = None
     padding: Side | None = None
+    places: int = 0
     packed: PackedCounter | None = None
 
     def __add__(self, later: InspectedRows) -> InspectedRows:
@@ -103,7 +105,7 @@ def inspect_rows(
 ) -> InspectedRows:
     """Read a dataset, check its rows against the rules, and sample the rows to show."""
     job, lengths, audits = request.job, LengthCounter(), open_audits(request.job)
-    column, width, padding = job.pad.columns[0].name, None, None
+    column, width, padding, places = job.pad.columns[0].name, None, None, 0
     # The first rows of padded input show the padding, so the shared tokens are found in the real tokens.
     shared = job.pad.beside.shared if job.padding is None else None
     counter = EndCounter(job.pad.spec.truncating, shared)
@@ -119,10 +121,12 @@ def inspect_rows(
             width, padding = batch.width if width in (None, batch.width) else 0, batch.padding
             sampler.take(batch.lengths, batch.row_at, lengths.rows)
             lengths.add(batch.lengths)
+            if batch.places is not None:
+                places += int(batch.places.sum())
             if packed is not None and batch.sequences is not None and batch.places is not None:
                 packed.add(batch.sequences, batch.places)
     found = counter.found()
-    return InspectedRows(lengths.stats(), audits, sampler.kept[0], *found, width, padding, packed)
+    return InspectedRows(lengths.stats(), audits, sampler.kept[0], *found, width, padding, places, packed)
 
 
 def _pick_shown(show: ShowSpec) -> Pick:

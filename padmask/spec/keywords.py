@@ -31,6 +31,13 @@ def spec_with(spec: PadSpec | None, options: Mapping[str, Any]) -> PadSpec:
     # Validation takes longer than padding a few rows.
     spec = _DEFAULT if spec is None else or_default("spec", spec, PadSpec)
     for name in options:
+        if name == "preset":
+            raise SpecError(
+                "`preset` is not a field of PadSpec. Make the options with "
+                f"`spec, mask = padmask.preset({options[name]!r})`, and pass both. The mask requires a dict "
+                "of columns or a table.",
+                options=["preset"],
+            )
         if name not in _FIELDS:
             raise SpecError(
                 f"`{name}` is not a field of PadSpec.{did_you_mean(name, list(_FIELDS))} Use one of "

@@ -54,7 +54,7 @@ class Dialect:
         if self.kind == "additive" and self.polarity == "padding":
             raise SpecError(
                 "An additive mask has no polarity: real tokens are always 0, and padding is a large negative "
-                "number. Remove the polarity, or use a binary mask.",
+                "number. Remove --mask-polarity, or --mask-kind additive.",
                 options=["mask_polarity", "mask_kind"],
             )
 

@@ -44,7 +44,7 @@ class InputFile:
             the path of the input folder ends in `key=value` folders, the name starts with these folders,
             because they contain the values of columns.
         stored: size and version of a remote file; None for a local file, or before padmask requests them.
-        unlisted: whether the file is in a folder that padmask wrote, but is missing from its manifest.
+        unlisted: whether padmask wrote the folder of the file, but the manifest does not list the file.
     """
 
     path: str

@@ -54,7 +54,7 @@ class Source:
         groups: index of the first row group to read, and the index after the last one. If None, all row
             groups are read.
         label: name of the input in messages. If None, the path is used.
-        unlisted: whether the file is in a folder that padmask wrote, but is missing from its manifest.
+        unlisted: whether padmask wrote the folder of the file, but the manifest does not list the file.
     """
 
     path: str

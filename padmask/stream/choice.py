@@ -98,7 +98,7 @@ def choose_for_dataset(
         ones = masks is not None and masks.are_ones(ONES, first)
     choice = choose_together(schema, asked, spec, mask, rows, ones=ones)
     hint = _batch_dimension(schema, rows, first)
-    suspicions = tuple(_suspicion(name, first) for name in _possible_masks(choice, rows))
+    suspicions = tuple(_suspicion(name, first, rows) for name in _possible_masks(choice, rows))
     unpaddable = () if asked else choice.unpaddable
     notes = (*([hint] if hint else []), *unpaddable_notes(schema, unpaddable, "padded"))
     shared = rows.ends.get(first, SharedEnds())
@@ -150,10 +150,16 @@ def unpaddable_notes(schema: pa.Schema, names: Iterable[str], verb: str) -> list
     ]
 
 
-def _suspicion(name: str, first: str) -> str:
+def _suspicion(name: str, first: str, rows: FirstRows) -> str:
+    unpad = f"padmask unpad --mask-column {shlex.quote(name)}"
+    if name in rows.additive:
+        return (
+            f"the input may be padded already, because {name!r} looks like an additive mask of {first!r}. To "
+            f"remove the padding: {unpad} --mask-kind additive"
+        )
     return (
         f"the input may be padded already, because {name!r} looks like a mask of {first!r}. If 1 marks real "
-        f"tokens, remove the padding with padmask unpad --mask-column {shlex.quote(name)}"
+        f"tokens, remove the padding with {unpad}; if 1 marks padding, add --mask-polarity padding"
     )
 
 
@@ -162,7 +168,7 @@ def _possible_masks(choice: ColumnChoice, rows: FirstRows) -> list[str]:
     return [
         name
         for name in choice.alike
-        if _MARKS_PADDING.fullmatch(name)
+        if (_MARKS_PADDING.fullmatch(name) or name in rows.additive)
         and name not in MASK_NAMES
         and name in rows.real
         and rows.show_padding(name, choice.columns[0].name)

@@ -45,7 +45,10 @@ def _readable(field: pa.Field) -> pa.Field:
 
 
 def first_rows_of(
-    dataset: Dataset, columns: Iterable[str] = (), known: FirstRows | None = None
+    dataset: Dataset,
+    columns: Iterable[str] = (),
+    known: FirstRows | None = None,
+    dialect: Dialect | None = None,
 ) -> FirstRowsOf:
     """Return a function that reads the first rows of a mask column, from the first file with this column.
 
@@ -53,6 +56,7 @@ def first_rows_of(
         dataset: the data.
         columns: names of the columns to which the mask may belong. If empty, all list columns.
         known: the first rows of these columns and of all masks. None if they have not been read.
+        dialect: requested dialect of the mask. If None, the usual dialect of a mask with this name.
     """
     names = tuple(columns)
 
@@ -61,7 +65,8 @@ def first_rows_of(
         schema = part.schema()
         rows = known if part is dataset else None
         if rows is None:
-            rows = read_first_rows(part, [mask, *(names or list_names(schema))])
+            dialects = {} if dialect is None else {mask: dialect}
+            rows = read_first_rows(part, [mask, *(names or list_names(schema))], dialects)
         return rows if mask in rows.zeros and len(rows.zeros[mask]) else None
 
     return cache(read)

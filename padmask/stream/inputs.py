@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 
 import pyarrow as pa
 
+from padmask.core.columns import MASK_NAMES
 from padmask.core.dialects import dialect_in_words, dialect_options
 from padmask.core.foreign_metadata import lost_class_names
 from padmask.core.plan import Plan
@@ -61,6 +62,8 @@ def _dialect_notes(job: Job, format_: FormatTraits) -> Iterator[str]:
     for group in job.groups if format_.is_text else ():
         mask = group.mask
         if mask.column is not None and (options := dialect_options(mask.column, mask.dialect)):
+            if mask.column not in MASK_NAMES:
+                options = ["--mask-column", mask.column, *options]
             yield (
                 f"{format_.title} does not store that {mask.column!r} is {dialect_in_words(mask.dialect)}. "
                 f"To unpad, inspect or verify the output, use {shlex.join(options)}"

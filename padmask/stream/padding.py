@@ -47,7 +47,7 @@ def find_dataset_padding(
         columns=names,
         judged=judged,
         mask_column=mask_column,
-        first_rows=first_rows_of(dataset, judged),
+        first_rows=first_rows_of(dataset, judged, dialect=dialect),
         read_metadata=mask_column is None,
         dialect=dialect,
     )

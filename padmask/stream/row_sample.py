@@ -56,7 +56,7 @@ class BatchRows:
         width: number of positions in a padded row; None for raw rows.
         padding: side of the padding of most rows; None for raw rows, and if no row shows the side.
         sequences: lengths of the sequences of each packed row; None for other rows.
-        places: number of positions in each packed row: int64, shape (rows,); None for other rows.
+        places: number of positions in each padded row: int64, shape (rows,); None for raw rows.
     """
 
     lengths: Lengths

@@ -173,7 +173,8 @@ def _choose_job(dataset: Dataset, columns: Columns, spec: UnpadSpec) -> UnpadJob
     with dataset.named_in_errors():
         names = asked_names(schema, columns)
         judged = judged_columns(schema, columns)
-    groups = find_padded_groups(known_schemas(dataset), names, spec, first_rows_of(dataset, judged), judged)
+    first_rows = first_rows_of(dataset, judged, dialect=spec.dialect)
+    groups = find_padded_groups(known_schemas(dataset), names, spec, first_rows, judged)
     with dataset.named_in_errors():
         read_first = partial(read_first_rows, dataset, list_names(schema), dialects_of(groups))
         in_buckets = any(map(bucket_folder_of, dataset.names))

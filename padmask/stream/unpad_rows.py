@@ -144,12 +144,15 @@ def split_bad_rows(
     reasons = {fault.row: fault for fault in [*faults, *reversed(batch.faults)]}
     bad = sorted(reasons)
     if bad and on_error == "fail":
+        fault = reasons[bad[0]]
+        # If the kind of the mask is wrong, the reason contains the remedy, and most rows are not bad.
+        is_row = "mask_kind" not in fault.options
         raise RowError(
-            reasons[bad[0]].reason,
+            fault.reason if is_row else f"{fault.reason}.",
             place=batch.place(bad[0]),
-            column=reasons[bad[0]].column,
-            options=reasons[bad[0]].options,
-            remedy="Fix the row, or skip bad rows with --on-error skip.",
+            column=fault.column,
+            options=fault.options,
+            remedy="Fix the row, or skip bad rows with --on-error skip." if is_row else "",
         )
     good = np.setdiff1d(np.arange(len(batch)), bad)
     kept = segments.select(good) if bad else segments

@@ -74,7 +74,7 @@ def test_project_overrides_the_preset(padmask: Padmask) -> None:
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ("--mask-polarity padding --mask-kind additive", "binary mask"),
+        ("--mask-polarity padding --mask-kind additive", "--mask-kind additive"),
         ("--mask-kind additive --mask-dtype int8", "float32"),
         ("--no-mask --mask-polarity padding", "--mask-polarity"),
         ("--no-mask --mask-kind additive", "--mask-kind"),
@@ -107,6 +107,57 @@ def test_readers_accept_the_dialect(padmask: Padmask, command: str) -> None:
     padmask("pad", "in.jsonl", "--mask-kind", "additive", "-o", "additive.jsonl")
     additive = ("--mask-column", "attention_mask", "--mask-kind", "additive")
     assert padmask(command, "additive.jsonl", *additive, *rest)[0] == 0
+
+
+ADDITIVE = [
+    {"input_ids": [5, 6], "attention_mask": [0.0, 0.0]},
+    {"input_ids": [7, 0], "attention_mask": [0.0, -1e9]},
+]
+
+
+def write_rows(name: str, rows: list[dict[str, Any]]) -> None:
+    Path(name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+@pytest.mark.parametrize("rows", [ADDITIVE, ADDITIVE[1:], ADDITIVE[::-1]], ids=["zeros", "one", "last"])
+def test_additive_masks_are_found(padmask: Padmask, rows: list[dict[str, Any]]) -> None:
+    write_rows("a.jsonl", rows)
+    for options in ((), ("--mask-kind", "additive")):
+        code, written, error = padmask("pad", "a.jsonl", *options)
+        assert (code, written) == (1, []) and "--mask-column attention_mask --mask-kind additive" in error
+    asked = ("--mask-kind", "additive")
+    assert padmask("inspect", "a.jsonl", *asked, "--json")[1][0]["padded"] is True
+    assert padmask("verify", "a.jsonl", *asked, "--no-model")[0] == 0
+    tokens = [row["input_ids"][: row["attention_mask"].count(0)] for row in rows]
+    assert [row["input_ids"] for row in padmask("unpad", "a.jsonl", *asked)[1]] == tokens
+
+
+@pytest.mark.parametrize("command", [("unpad",), ("inspect", "--json")])
+@pytest.mark.parametrize(
+    ("mask", "options", "remedy"),
+    [([0.0, -1e9], (), "additive"), ([1, 0], ("--mask-kind", "additive"), "binary")],
+)
+def test_wrong_kind(
+    padmask: Padmask, command: tuple[str, ...], mask: list[float], options: tuple[str, ...], remedy: str
+) -> None:
+    write_rows("a.jsonl", [{"input_ids": [5, 0], "attention_mask": mask}])
+    _, found, error = padmask(*command, "a.jsonl", *options)
+    assert f"--mask-kind {remedy}" in error + str(found) and "--on-error" not in error
+
+
+@pytest.mark.parametrize(
+    "dialect", ["--mask-column bias --mask-kind additive", "--mask-column inv --mask-polarity padding"]
+)
+def test_notes_name_the_mask(padmask: Padmask, dialect: str) -> None:
+    assert dialect in padmask("pad", "in.jsonl", *dialect.split(), "-o", "out.jsonl")[2]
+    code, rows, _ = padmask("unpad", "out.jsonl", *dialect.split())
+    assert (code, rows[1]) == (0, {"input_ids": [5]})
+
+
+def test_other_additive_masks(padmask: Padmask) -> None:
+    options = ("--mask-column", "bias", "--mask-kind", "additive")
+    padmask("pad", "in.jsonl", *options, "-o", "out.jsonl")
+    assert " ".join(options) in padmask("pad", "out.jsonl")[2]
 
 
 def test_warning_names_the_option(padmask: Padmask) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from oracle import pad_lists
 from raised import raises_error
 
-from padmask import BatchSpec, MaskSpec, PadSpec, SpecError, pad, pad_sequences
+from padmask import BatchSpec, MaskSpec, PadSpec, SpecError, pack, pad, pad_sequences
 from padmask.core import arrays as sequences
 from padmask.errors import DataError
 
@@ -303,3 +303,21 @@ def test_options_for_files(options):
     with pytest.raises(SpecError) as caught:
         pad([[1]], **options)
     assert caught.value.options == tuple(options)
+
+
+def test_own_lengths_need_names():
+    with raises_error(SpecError, option="own_lengths"):
+        pad(ROWS, own_lengths={"labels": 2})
+    assert pad({"input_ids": [[1]], "labels": [[2, 3]]}, own_lengths={"labels": 2})["labels"].shape == (1, 2)
+
+
+@pytest.mark.parametrize("function", [pad, pack])
+def test_rows_that_are_dicts(function):
+    with raises_error(DataError, "padmask.Collator", "padmask.pack_table", place="row 0"):
+        function([{"input_ids": [1]}])
+
+
+@pytest.mark.parametrize("function", [pad, pack])
+def test_preset_is_no_field(function):
+    with raises_error(SpecError, "spec, mask = padmask.preset('hf')", option="preset"):
+        function(ROWS, preset="hf")

@@ -97,6 +97,13 @@ def test_masks_of_ones_mark_no_padding() -> None:
     assert masked([[1, 1], [1]], name="mask") is None
 
 
+@pytest.mark.parametrize("lowest", [-10_000, -1e9, float("-inf")])
+def test_additive_masks_are_seen(lowest: float) -> None:
+    seen = Padding("attention_mask", None, seen=True, additive=True)
+    assert masked([[0.0, 0.0], [0.0, lowest]], ids=[[5, 6], [7, 0]]) == seen
+    assert masked([[0.0, 0.5], [0.0, lowest]], ids=[[5, 6], [7, 0]]) is None
+
+
 @pytest.mark.parametrize("name", ["mask", "attention_mask", "padding_mask"])
 def test_zero_in_an_equal_row_marks_padding(name: str) -> None:
     seen = Padding(name, None, seen=True)

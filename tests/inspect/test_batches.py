@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
 
-from padmask import BatchSpec, PadSpec, inspect_file, pad_file
+from padmask import BatchSpec, FileOptions, PadSpec, inspect_file, pad_dataset, pad_file
 from padmask.core.length_stats import LengthStats
 from padmask.inspect.batches import batches_cost
 from padmask.inspect.costs import CostBasis
+from padmask.stream.ledger import PadResult
 
 LENGTHS = [n for i in range(200) for n in (i % 40 + 1, 5, 300 - i)]
 
@@ -42,3 +44,26 @@ def test_advice(tmp_path):
     advice = inspect_file([str(tmp_path / "out.parquet")]).advice
     assert advice.plan is None
     assert advice.command.startswith("padmask unpad")
+
+
+def pad_to_buckets(folder: Path, suffix: str) -> PadResult:
+    (folder / "in.jsonl").write_text("".join(f'{{"input_ids": {[7] * n}}}\n' for n in LENGTHS))
+    files = FileOptions(output_format=suffix)
+    return pad_dataset([str(folder / "in.jsonl")], f"{folder}/out", spec=PadSpec(buckets=4), files=files)
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_advice_on_buckets(tmp_path, suffix):
+    """To pad the rows in another way, restore the rows first."""
+    result = pad_to_buckets(tmp_path, suffix)
+    advice = inspect_file([f"{tmp_path}/out"]).advice
+    assert (advice.plan, advice.details) == (None, ())
+    assert advice.command.startswith("padmask unpad")
+    assert "buckets" in advice.text
+    assert f"{result.ledger.padding_share:.1%}" in advice.text
+
+
+def test_advice_on_one_bucket(tmp_path):
+    pad_to_buckets(tmp_path, "parquet")
+    file = next(tmp_path.glob("out/*/*")).rename(tmp_path / "one.parquet")
+    assert "buckets" in inspect_file([str(file)]).advice.text

@@ -73,13 +73,14 @@ class PaddedRowAudit:
         places = values[self._first].lengths
         length = self._padding.length
         stated = None if length is None else _read_lengths(batch, length)
+        reasons: Mapping[int, str] = {}
         if self._packed is not None and not self._padding.names:
             mask, fits = self._packed.read_mask(batch, places)
         else:
-            mask, fits = _read_mask(batch, self._padding, places, stated)
+            mask, fits, reasons = _read_mask(batch, self._padding, places, stated)
         known = fits & ~rows.bad_tokens
         if self._padding.names:
-            audit.add_invalid_masks(~fits & ~bad, batch.place, self._padding.mask)
+            audit.add_invalid_masks(~fits & ~bad, batch.place, self._padding.mask, reasons)
         fits = fits & ~bad
         for name, ragged in values.items():
             unequal = (ragged.lengths != places) & ~bad
@@ -118,7 +119,7 @@ class PaddedRowAudit:
             width,
             self._side,
             sequences,
-            None if sequences is None else places,
+            places,
         )
         return CheckedRows(found, fits)
 
@@ -222,8 +223,8 @@ def _length_faults(
 
 def _read_mask(
     batch: Batch, padding: Padding, places: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64] | None
-) -> tuple[Ragged, npt.NDArray[np.bool_]]:
-    """Return the mask of each row, and whether each mask is valid and as long as its row.
+) -> tuple[Ragged, npt.NDArray[np.bool_], Mapping[int, str]]:
+    """Return the mask of each row, whether each mask is valid and as long as its row, and why not.
 
     Args:
         batch: the rows.
@@ -235,7 +236,7 @@ def _read_mask(
         mask, faults = Ragged.from_mask(batch.columns.column(padding.mask), padding.dialect)
         fits = mask.lengths == places
         fits[[fault.row for fault in faults]] = False
-        return mask, fits
+        return mask, fits, {fault.row: fault.reason for fault in faults}
     assert lengths is not None
     # The side in the metadata of a file takes precedence over the side of the dataset.
     side = padding.sides.get(batch.source, padding.padding or "post")
@@ -244,7 +245,7 @@ def _read_mask(
     at = np.arange(int(places.sum())) - np.repeat(starts, places)
     first = np.repeat(places - kept if side == "pre" else np.zeros_like(kept), places)
     end = np.repeat(places if side == "pre" else kept, places)
-    return Ragged((at >= first) & (at < end), starts, places), np.ones(len(places), dtype=bool)
+    return Ragged((at >= first) & (at < end), starts, places), np.ones(len(places), dtype=bool), {}
 
 
 def _are_valid_lengths(

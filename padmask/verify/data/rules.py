@@ -437,9 +437,19 @@ class Audit:
         """Report rows whose length is null, negative or larger than the row."""
         self._report("length-range", bad, place, column=self._length)
 
-    def add_invalid_masks(self, bad: Flags, place: Places, mask: str | None = None) -> None:
-        """Report rows in which the column `mask` is not a valid mask or is not as long as the ids."""
-        self._report("mask-shape", bad, place, column=mask)
+    def add_invalid_masks(
+        self, bad: Flags, place: Places, mask: str | None = None, reasons: Mapping[int, str] | None = None
+    ) -> None:
+        """Report rows in which the column `mask` is not a valid mask or is not as long as the ids.
+
+        Args:
+            bad: flags of these rows.
+            place: function that returns the location of a row, given its index.
+            mask: name of the column.
+            reasons: reasons why the mask of a row is not valid, by the index of the row.
+        """
+        first = int(np.argmax(bad)) if bad.any() else -1
+        self._report("mask-shape", bad, place, (reasons or {}).get(first, ""), column=mask)
 
     def add_unequal(
         self, bad: Flags, widths: npt.NDArray[np.int64], place: Places, of_group: str = ""
