@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import re
 from importlib.util import find_spec
@@ -15,6 +16,7 @@ from padmask import BatchSpec, PadSpec, pad_file
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "batches.md"
 TOKENS = 48
+COLUMNS = ("input_ids", "attention_mask", "labels")
 
 pytestmark = pytest.mark.skipif(not DOCUMENT.exists(), reason="the document is not part of this installation")
 with_keras = pytest.mark.skipif(find_spec("tensorflow") is None, reason="TensorFlow is not installed")
@@ -32,11 +34,18 @@ def run_recipes(*names: str) -> dict[str, Any]:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
+    """Batches of the rows of a tokenizer."""
     rows = [[i + 1] * (i * 5 % 11 + 1) for i in range(60)]
-    lines = [f'{{"input_ids": {row}, "labels": {row}}}\n' for row in rows]
-    (tmp_path / "in.jsonl").write_text("".join(lines))
-    output = tmp_path / "batches.arrow"
-    pad_file(tmp_path / "in.jsonl", output, spec=PadSpec(batches=BatchSpec(tokens=TOKENS, multiple=2)))
+    return write_batches(
+        tmp_path,
+        [{"input_ids": row, "attention_mask": [1] * len(row), "labels": row} for row in rows],
+    )
+
+
+def write_batches(folder: Path, rows: list[dict[str, Any]]) -> Path:
+    (folder / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    output = folder / "batches.arrow"
+    pad_file(folder / "in.jsonl", output, spec=PadSpec(batches=BatchSpec(tokens=TOKENS, multiple=2)))
     return output
 
 
@@ -44,7 +53,7 @@ def check(batches: list[dict[str, Any]]) -> None:
     """Check that the batches have all rows, within the budget, with their masks and labels."""
     seen = []
     for batch in batches:
-        ids, mask, labels = (np.asarray(batch[name]) for name in ("input_ids", "mask", "labels"))
+        ids, mask, labels = (np.asarray(batch[name]) for name in COLUMNS)
         assert ids.shape == mask.shape == labels.shape
         assert ids.size <= TOKENS
         assert (mask == (ids > 0)).all()
@@ -55,7 +64,7 @@ def check(batches: list[dict[str, Any]]) -> None:
 
 
 def test_reader(path):
-    batches = run_recipes("reader")["Batches"](path, ["input_ids", "mask", "labels"])
+    batches = run_recipes("reader")["Batches"](path, COLUMNS)
     check([batches[i] for i in range(len(batches))])
 
 
@@ -74,10 +83,20 @@ def test_reader_in_a_worker(path, monkeypatch):
 @pytest.mark.parametrize("workers", [0, 2])
 def test_torch(path, workers):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-    loader = run_recipes("reader", "torch")["make_loader"](path, workers)
+    loader = run_recipes("reader", "torch")["make_loader"](path, workers=workers)
     batches = list(loader)
     assert all(isinstance(batch["input_ids"], torch.Tensor) for batch in batches)
     check(batches)
+
+
+@pytest.mark.slow
+def test_torch_without_labels(tmp_path):
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    path = write_batches(tmp_path, [{"input_ids": [n] * n} for n in range(1, 9)])
+    loader = run_recipes("reader", "torch")["make_loader"](path, ["input_ids", "mask"])
+    batches = list(loader)
+    assert all((batch["mask"] == (batch["input_ids"] > 0)).all() for batch in batches)
+    assert sum(len(batch["mask"]) for batch in batches) == 8
 
 
 @pytest.mark.slow

@@ -14,6 +14,14 @@ from padmask.spec.batches import BatchSpec
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+# Options that set the fields of `BatchSpec`.
+_FIELDS = {
+    "tokens": "batch_tokens",
+    "multiple": "batch_multiple",
+    "sort_window": "sort_window",
+    "shuffle": "shuffle_batches",
+}
+
 # Options that have an effect only on batches.
 _DETAILS = ("batch_multiple", "sort_window", "shuffle_batches")
 
@@ -92,6 +100,17 @@ def batches_of(ctx: click.Context, given: Mapping[str, Any]) -> BatchSpec | None
                     options=[name, "batch_tokens"],
                 )
         return None
-    named = {"multiple": "batch_multiple", "sort_window": "sort_window", "shuffle": "shuffle_batches"}
-    set_ = {field: given[name] for field, name in named.items() if given[name] is not None}
-    return BatchSpec(tokens=given["batch_tokens"], **set_)
+    set_ = {field: given[name] for field, name in _FIELDS.items() if given[name] is not None}
+    try:
+        return BatchSpec(**set_)
+    except SpecError as error:
+        raise _renamed(error) from None
+
+
+def _renamed(error: SpecError) -> SpecError:
+    """Return an error about a field of `BatchSpec` with the name of the option that sets the field."""
+    message, options = error.message, []
+    for name in error.options:
+        options.append(_FIELDS.get(name, name))
+        message = message.replace(f"`{name}`", f"`{options[-1]}`")
+    return SpecError(message, options=options)

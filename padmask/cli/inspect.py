@@ -16,11 +16,11 @@ from padmask.cli.cut_options import cut_options, overlong_of, with_cuts
 from padmask.cli.foreign_options import PADDING_OPTIONS
 from padmask.cli.options import (
     PathOrAddress,
+    audit_options,
     cluster_option,
     declared_side,
     file_options,
     help_without_input,
-    input_options,
     is_typed,
     mask_options,
     quiet_options,
@@ -81,7 +81,10 @@ class InspectArguments:
 
 
 @click.command("inspect", cls=ConfiguredCommand, unsupported=PADDING_OPTIONS)
-@input_options
+@audit_options(
+    "Lengths to compare, separated by commas: numbers, longest, or percentiles such as p95.  "
+    "[default: longest, p95 and p99]"
+)
 @cut_options
 @setting(
     "-n",

@@ -120,7 +120,22 @@ threads_option = setting(
 
 
 def input_options(command: Command) -> Command:
-    """Add the options for the input and for padding to a command."""
+    """Add the options for the input and for padding to a command that pads rows."""
+    return _input_options(
+        command, verb="pad", maxlen="Row length: a number, longest, or a percentile such as p95."
+    )
+
+
+def audit_options(maxlen: str) -> Callable[[Command], Command]:
+    """Add the options for the input and for padding to a command that only checks rows.
+
+    Args:
+        maxlen: help for --maxlen.
+    """
+    return lambda command: _input_options(command, verb="check", maxlen=maxlen)
+
+
+def _input_options(command: Command, verb: str, maxlen: str) -> Command:
     for option in reversed(
         (
             inputs_argument,
@@ -130,7 +145,7 @@ def input_options(command: Command) -> Command:
                 "columns",
                 multiple=True,
                 metavar="NAME[:DTYPE][=VALUE]",
-                help="Column to pad, with an optional dtype and pad value; repeatable.  [default: "
+                help=f"Column to {verb}, with an optional dtype and pad value; repeatable.  [default: "
                 "input_ids, else tokens, else the only list column; also labels, token_type_ids and "
                 "similar columns that have the same lengths]",
             ),
@@ -139,9 +154,9 @@ def input_options(command: Command) -> Command:
                 "--max-length",
                 "maxlen",
                 default="longest",
-                show_default=True,
+                show_default=verb == "pad",
                 metavar="N|longest|pNN",
-                help="Row length: a number, longest, or a percentile such as p95.",
+                help=maxlen,
             ),
             setting(
                 "--padding",

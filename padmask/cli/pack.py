@@ -119,7 +119,7 @@ from padmask.spec.pad import RowPolicy
 def command(ctx: click.Context, /, **given: Any) -> None:
     """Pack several sequences into each row, so that few positions are padding.
 
-    Reads JSON Lines, Parquet or Arrow from files, folders or stdin (-). The column seq_lengths
+    Reads JSON Lines, Parquet, Arrow or npz from files, folders or stdin (-). The column seq_lengths
     has the length of each sequence in a row. No token is lost unless an option asks for it.
 
     \b

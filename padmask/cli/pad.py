@@ -153,7 +153,7 @@ from padmask.spec.presets import PRESETS, preset_fields, preset_mask
 def command(ctx: click.Context, /, **given: Any) -> None:
     """Pad or truncate sequences to one length, and add a mask.
 
-    Reads JSON Lines, Parquet or Arrow from files, folders or stdin (-). Several inputs form
+    Reads JSON Lines, Parquet, Arrow or npz from files, folders or stdin (-). Several inputs form
     one dataset. The added mask column is True at real tokens and False at padding.
 
     \b

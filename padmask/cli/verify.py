@@ -21,9 +21,9 @@ from padmask.cli.config import (
 )
 from padmask.cli.options import (
     PathOrAddress,
+    audit_options,
     declared_side,
     file_options,
-    input_options,
     mask_options,
     quiet_options,
     spec_of,
@@ -163,7 +163,10 @@ def _report_failed_start(
 
 
 @click.command("verify", cls=VerifyCommand)
-@input_options
+@audit_options(
+    "Length to which raw rows are checked as if they were padded: a number, longest, or a percentile "
+    "such as p95.  [default: longest]"
+)
 @mask_options
 @command_line_only(
     "--model",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.types as pat
@@ -40,9 +41,9 @@ class PackedLayout:
         align: the number of positions of a sequence is a multiple of this number. Used without a mask.
         keep_last: number of tokens kept at the end of each piece of a row, or the name of the column with
             this number.
+        shifted: names of label columns whose labels pack moved to the token before.
         splits: whether a source row may have several sequences; None if unknown.
         notes: what unpacking does not undo, as sentences.
-        shifted: names of the packed columns whose values belong to the next token.
     """
 
     columns: tuple[str, ...]
@@ -53,9 +54,9 @@ class PackedLayout:
     dialect: Dialect = TRUE_AT_TOKENS
     align: int = 1
     keep_last: int | str = 0
+    shifted: tuple[str, ...] = ()
     splits: bool | None = None
     notes: tuple[str, ...] = ()
-    shifted: tuple[str, ...] = ()
 
     @property
     def markers(self) -> tuple[str, ...]:
@@ -77,6 +78,22 @@ def has_integer_lists(schema: pa.Schema, name: str) -> bool:
     if schema.names.count(name) != 1 or not is_list(schema.field(name).type):
         return False
     return bool(pat.is_integer(token_type(schema.field(name).type)))
+
+
+def check_kept_ends(layout: PackedLayout, names: Collection[str]) -> None:
+    """Raise an error if pieces cannot be joined, because the column with their kept ends is missing.
+
+    Args:
+        layout: layout of the packed rows.
+        names: names of the columns of the packed rows.
+    """
+    if isinstance(layout.keep_last, str) and layout.keep_last not in names:
+        raise SpecError(
+            f"The input has no column {layout.keep_last!r}, which has the number of last tokens that "
+            "pack kept (--keep-last), so the pieces of split rows cannot be joined. Keep the pieces "
+            "as rows with --no-join-windows, or pack the rows again with --fields list.",
+            options=["join_windows"],
+        )
 
 
 # Returns the lengths in the first rows; None if the rows are not packed.
@@ -137,7 +154,22 @@ def _packed_group(schema: pa.Schema) -> Described | None:
         return None
     if not has_integer_lists(schema, SEQUENCE_LENGTHS):
         return None
-    return next((group for group in groups if group.packing is not None), None)
+    group = next((group for group in groups if group.packing is not None), None)
+    return group if group is None or _is_valid(group.packing or {}) else None
+
+
+def _is_valid(packing: Mapping[str, Any]) -> bool:
+    """Return whether a description of packing has valid values. Otherwise, the first rows decide."""
+    align, emit = packing.get("align"), packing.get("emit") or []
+    try:
+        names = dict(packing.get("names") or ())
+    except (TypeError, ValueError):
+        return False
+    return (
+        (align is None or (type(align) is int and align > 0))
+        and isinstance(emit, list)
+        and all(isinstance(name, str) for name in (*emit, *names, *names.values()))
+    )
 
 
 def _described_layout(file: str, schema: pa.Schema, columns: Sequence[str]) -> PackedLayout | None:
@@ -154,6 +186,12 @@ def _described_layout(file: str, schema: pa.Schema, columns: Sequence[str]) -> P
                 f"{file} has no packed column {name!r}. {list_columns(schema.names)}",
                 options=["columns"],
             )
+        if not is_list(schema.field(name).type):
+            raise SpecError(
+                f"Column {name!r} of type {schema.field(name).type} is not a list of tokens, so it cannot be "
+                "packed.",
+                options=["columns"],
+            )
     derived = [name for name in (*group.made, *_derived_names(group)) if name not in columns]
     sources = all(has_integer_lists(schema, name) for name in SOURCE_COLUMNS)
     notes = []
@@ -162,6 +200,7 @@ def _described_layout(file: str, schema: pa.Schema, columns: Sequence[str]) -> P
     labels = tuple(name for name in names if _is_label(group, name))
     if group.packing.get("boundary_labels") in ("mask", "shift") and labels:
         notes.append("the first label of each sequence stays -100, because pack replaced it")
+    keep_last = group.keep_last if group.windows else 0
     return PackedLayout(
         columns=tuple(names),
         mask=mask,
@@ -171,11 +210,11 @@ def _described_layout(file: str, schema: pa.Schema, columns: Sequence[str]) -> P
             its.name for its in schema if not is_list(its.type) and its.name not in (*names, *derived)
         ),
         dialect=group.dialect,
-        align=int(group.packing.get("align") or 1),
-        keep_last=group.keep_last if group.windows else 0,
+        align=group.packing.get("align") or 1,
+        keep_last=keep_last,
+        shifted=labels if group.packing.get("boundary_labels") == "shift" else (),
         splits=group.windows or group.packing.get("algorithm") == "wrap",
         notes=tuple(notes),
-        shifted=labels if group.packing.get("boundary_labels") == "shift" else (),
     )
 
 
@@ -247,6 +286,9 @@ def _separators(head: PackedHead, packed: Collection[str]) -> list[str]:
         found.append("cu_seqlens")
     if "seq_start_id" in head.lengths and _are_counts(head, "seq_start_id", 0):
         found.append("seq_start_id")
+    # `seq_lens` also has the padding after the last sequence.
+    if "seq_lens" in head.lengths and set((head.lengths["seq_lens"] - head.sizes).tolist()) <= {0, 1}:
+        found.append("seq_lens")
     return list(dict.fromkeys(found))
 
 

@@ -13,7 +13,7 @@ from padmask.core.foreign_metadata import carry_metadata
 from padmask.core.join_windows import find_differences, join_rows, plan_join
 from padmask.core.metadata import describe_groups, groups_to_keep
 from padmask.core.packed_head import PackedHead
-from padmask.core.packed_layout import PackedLayout, find_packing
+from padmask.core.packed_layout import PackedLayout, check_kept_ends, find_packing
 from padmask.core.plan import Positions
 from padmask.core.row_pieces import find_other_tokens, kept_lasts, piece_remedy, plan_pieces
 from padmask.core.table import replace_columns
@@ -75,6 +75,7 @@ def unpack_table(table: pa.Table, layout: PackedLayout, spec: UnpadSpec) -> pa.T
         order = np.lexsort(sequences.sources.T[::-1])
         rows, counts, sources = select_rows(rows, order), counts[order], sequences.sources[order]
         if spec.join_windows:
+            check_kept_ends(layout, schema.names)
             rows = _join(rows, counts, sources, layout)
     return pa.Table.from_batches([pa.RecordBatch.from_arrays(rows.columns, schema=schema)])
 

@@ -11,12 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from padmask.core.columns import (
-    PadColumn,
-    choose_columns,
-    find_vector_sizes,
-    name_columns,
-)
+from padmask.core.columns import PadColumn, choose_columns, find_vector_sizes, name_columns
 from padmask.core.companions import ColumnChoice, dropped_columns, mask_of_ones, own_groups
 from padmask.core.made_columns import check_made, settle_made
 from padmask.core.metadata import groups_to_keep

@@ -30,12 +30,18 @@ def make_result(
         dict(job.beside.unpadded),
         (*notes, *warnings, *(late_notes(padded.late) if job.late is not None and job.late.reported else ())),
         own={name: its.maxlen for name, its in plan.own.items()},
-        remarks=(*job.beside.remarks, *remarks),
+        remarks=(*_mask_remarks(job), *job.beside.remarks, *remarks),
         shared_end=job.beside.shared.cut_at(job.spec.truncating) if end_token is None else end_token,
         truncating=job.spec.truncating,
         packed=job.spec.packing is not None,
         batch_tokens=None if job.spec.batches is None else job.spec.batches.tokens,
     )
+
+
+def _mask_remarks(job: Job) -> tuple[str, ...]:
+    """Return a line with the name and dtype of the mask, if the mask does not have the default name."""
+    name = job.mask.column
+    return () if name in (None, "mask") else (f"mask: {name!r} ({job.mask.written_dtype})",)
 
 
 def _of_all_buckets(remarks: Sequence[str], edges: Sequence[int]) -> Sequence[str]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from padmask.core.arrow_lists import is_sequence
 from padmask.core.columns import name_columns
-from padmask.core.packed_layout import PackedLayout
+from padmask.core.packed_layout import PackedLayout, check_kept_ends
 from padmask.core.padding import mask_field
 from padmask.core.plan import Positions
 from padmask.core.unpack_table import unpacked_schema
@@ -87,6 +87,8 @@ def make_unpack_run(
             "as rows with --no-join-windows, or pipe the output to head.",
             options=["limit", "join_windows"],
         )
+    if sorts and joins:
+        check_kept_ends(layout, run.dataset.schema().names)
     if spec.keep_mask:
         raise SpecError(
             "Unpacked rows have no mask. Remove --keep-mask, or pad the rows again.", options=["keep_mask"]

@@ -106,3 +106,12 @@ def test_settings(source, here, tmp_path):
     assert here("pad", "in.jsonl", "-o", "out.jsonl", "--batch-tokens", "30").returncode == 0
     row = json.loads((tmp_path / "out.jsonl").read_text().splitlines()[0])
     assert list(row) == ["id", "input_ids", "mask", "batch"]
+
+
+@pytest.mark.parametrize(
+    "option", ["--batch-tokens", "--batch-multiple", "--sort-window", "--shuffle-batches"]
+)
+def test_large_numbers_name_the_option(here, option):
+    done = here("pad", "in.jsonl", "--batch-tokens", "64", option, str(10**24))
+    assert done.returncode == 2
+    assert f"Error: {option} must be" in done.stderr

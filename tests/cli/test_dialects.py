@@ -172,3 +172,17 @@ def test_advice_keeps_the_dialect(padmask: Padmask) -> None:
     options = ("--mask-column", "attention_mask", "--mask-polarity", "padding", "--json")
     [found] = padmask("inspect", "out.jsonl", *options)[1]
     assert "--mask-polarity padding" in json.dumps(found)
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [("", "mask: 'attention_mask' (int64)"), ("--preset torch", "mask: 'key_padding_mask' (bool)")],
+)
+def test_summary_names_the_mask(padmask: Padmask, options: str, line: str) -> None:
+    _, _, summary = padmask("pad", "in.jsonl", "-o", "out.jsonl", *options.split())
+    assert line in summary.splitlines()
+
+
+def test_summary_omits_the_default_mask(padmask: Padmask) -> None:
+    _, _, summary = padmask("pad", "in.jsonl", "-o", "out.jsonl", "--preset", "keras")
+    assert "mask:" not in summary

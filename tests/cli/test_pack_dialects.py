@@ -157,6 +157,15 @@ def test_unpad_restores_rows(dialect):
     assert unpad_table(packed).to_pydict() == table.to_pydict()
 
 
+def test_unpad_without_metadata(tmp_path):
+    """Without metadata, `seq_lens` with the padding is not a field of the source rows."""
+    last_row(tmp_path, "--dialect", "torchtune")
+    assert run(["unpad", str(tmp_path / "out.jsonl"), "-o", str(tmp_path / "back.jsonl"), "-q"]) == 0
+    back = [json.loads(line) for line in (tmp_path / "back.jsonl").read_text().splitlines()]
+    assert [row["input_ids"] for row in back] == [row["input_ids"] for row in ROWS]
+    assert "seq_lens" not in back[0]
+
+
 def test_name_in_the_input():
     spec, mask = pack_preset("grain", maxlen=5)
     with raises_error(SpecError, "input_ids_positions"):

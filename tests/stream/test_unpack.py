@@ -28,9 +28,11 @@ from padmask import (
 )
 from padmask.errors import PaddedError
 from padmask.spec.pack import DERIVED, PackSpec
-from padmask.stream.pack import PACK_MASK, pack_file
+from padmask.stream.pack import pack_file
 
 FORMATS = st.sampled_from(["jsonl", "parquet", "arrow"])
+# The mask of packed rows has its own name, also beside an attention_mask of ones.
+PACK_MASK = MaskSpec(named=True)
 ANY = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 SCHEMA = pa.schema(
     [
@@ -281,3 +283,41 @@ def test_unrelated_seq_lengths(tmp_path):
     result = unpad_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl")
     assert read(tmp_path / "out.jsonl") == [{"input_ids": [1, 2], "seq_lengths": [9]}]
     assert any("seq_lengths" in note for note in result.notes)
+
+
+def with_packing(table, **options):
+    """Return a packed table whose metadata describe other options of packing."""
+    described = json.loads(table.schema.metadata[b"padmask"])
+    described["packing"] |= options
+    return table.replace_schema_metadata({b"padmask": json.dumps(described)})
+
+
+def test_shifted_labels_and_names(tmp_path):
+    pack(write(tmp_path / "in.jsonl", rows_of(4)), tmp_path / "packed.parquet", emit=["position_ids"])
+    table = pq.read_table(tmp_path / "packed.parquet")
+    metadata = table.schema.metadata
+    labels = pa.array([[2, 3, 4, *[-100] * 6]], table.schema.field("labels").type)
+    table = table.set_column(table.schema.names.index("labels"), "labels", labels)
+    names = ["input_ids_places" if name == "position_ids" else name for name in table.schema.names]
+    packed = table.rename_columns(names).replace_schema_metadata(metadata)
+    packed = with_packing(packed, boundary_labels="shift", names=[["position_ids", "{column}_places"]])
+    assert unpad_table(packed).to_pylist() == rows_of(4)
+
+
+@pytest.mark.parametrize("options", [{"align": "2"}, {"align": -1}, {"emit": 3}, {"names": [1]}])
+def test_bad_description_of_packing(tmp_path, options):
+    pack(write(tmp_path / "in.jsonl", rows_of(4, 5)), tmp_path / "packed.parquet")
+    packed = with_packing(pq.read_table(tmp_path / "packed.parquet"), **options)
+    assert unpad_table(packed)["id"].to_pylist() == [0, 1]
+
+
+def test_lost_column_of_kept_ends(tmp_path):
+    pack(
+        write(tmp_path / "in.jsonl", rows_of(20)),
+        tmp_path / "packed.parquet",
+        windows=WindowSpec(),
+        keep_last="id",
+        fields="drop",
+    )
+    with pytest.raises(SpecError, match="keep-last"):
+        unpad_file(tmp_path / "packed.parquet", tmp_path / "out.jsonl")
