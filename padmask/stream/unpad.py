@@ -60,6 +60,7 @@ from padmask.stream.unpad_order import (
     add_joined,
     as_lines,
     collect_rows,
+    column_remarks,
     sorted_windows,
     source_ranks,
     split_sources,
@@ -143,6 +144,12 @@ def unpad_file(
                 "rows with --no-join-windows, or pipe the output to head.",
                 options=["limit", "join_windows"],
             )
+        if job.order and files.limit is not None:
+            raise SpecError(
+                "`limit` counts rows in the order of the input, which is not the order of the original rows. "
+                "Keep the order of the input with --no-restore-order, or pipe the output to head.",
+                options=["limit", "restore_order"],
+            )
         rows = first_batches(dataset, job.names)
         check_polarity(dataset.schema(), job, spec, rows, Place(dataset.name))
         wanted = _columns_to_read(dataset, job, columns)
@@ -164,6 +171,7 @@ def unpad_file(
         )
         ledger, column_notes = _unpad_all(_survey(run) if typed else run, output_path, format_)
     warnings, remarks = describe_columns(format_, column_notes)
+    remarks = [*remarks, *column_remarks(schema, job)]
     names, alike = job.all_columns, dict(still_padded.alike)
     return UnpadResult(ledger, names, job.mask, job.length, alike, (*notes, *warnings), tuple(remarks))
 
