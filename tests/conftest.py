@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from typing import Any
 
 import pytest
 from fork_server import ForkServer
@@ -20,6 +21,15 @@ else:
     settings.register_profile("test", derandomize=True, deadline=None, max_examples=50)
     settings.register_profile("fuzz", deadline=None)
     settings.load_profile("test")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, Any, Any]:
+    """Fail if a test module cannot be imported. --doctest-ignore-import-errors would skip all its tests."""
+    report = yield
+    if report.skipped and "unable to import module" in str(report.longrepr):
+        report.outcome = "failed"
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -114,6 +114,7 @@ def _verify(arguments: VerifyArguments) -> Report:
             declared=arguments.declared,
             files=arguments.files,
             progress=progress,
+            against=arguments.against,
         )
 
 

@@ -57,6 +57,7 @@ class VerifyArguments:
         mask_polarity: which positions of the mask are True. If None, the metadata or the name decide.
         mask_kind: whether the mask is binary or additive. If None, the metadata decide, else binary.
         declared: padding side of padded input. None if the command line does not set the side.
+        against: input of packed rows, to compare; empty if the rows are not compared.
         files: options for reading files.
         reports: format and path of each report. `-` is standard output.
         as_json: whether to print the report as JSON.
@@ -77,6 +78,7 @@ class VerifyArguments:
     mask_polarity: Any
     mask_kind: Any
     declared: Side | None
+    against: Sequence[str]
     files: ReadOptions
     reports: Sequence[tuple[str, str]]
     as_json: bool
@@ -290,6 +292,14 @@ def _report_failed_start(
     help="LSTM units of the reference models.",
 )
 @command_line_only(
+    "--against",
+    because=CHANGES_CHECKS,
+    type=PathOrAddress(),
+    multiple=True,
+    metavar="INPUT",
+    help="Compare packed rows with their input, token by token; repeatable.",
+)
+@command_line_only(
     "--report",
     "reports",
     type=PathOrAddress("json", "junit"),
@@ -347,6 +357,7 @@ def _read_arguments(ctx: click.Context, given: dict[str, Any]) -> VerifyArgument
         mask_polarity=given["mask_polarity"],
         mask_kind=given["mask_kind"],
         declared=declared_side(ctx, given),
+        against=given["against"],
         files=file_options(given, ReadOptions),
         reports=reports,
         as_json=given["as_json"],
@@ -362,6 +373,8 @@ def _check_usage(ctx: click.Context, given: dict[str, Any], *, has_model: bool) 
             "There is nothing to verify. Specify an input file, - for stdin, or a model (--model or "
             "--predict)."
         )
+    if given["against"] and not given["inputs"]:
+        raise click.UsageError("--against compares packed rows with their input. Specify the packed file.")
     if given["model"] is not None and given["predict"] is not None:
         raise click.UsageError("--model and --predict cannot be used together. Remove one of them.")
     if has_model and given["no_model"]:

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from padmask.core.arrow_lists import take_rows, to_arrow, to_numpy
 from padmask.core.length_column import read_lengths
+from padmask.core.metadata import valid_descriptions
 from padmask.core.plan import Positions
 from padmask.core.window_places import WindowPlaces
 from padmask.errors import Fault
@@ -58,7 +59,13 @@ class RowWindows:
 
 
 def has_windows(schema: pa.Schema) -> bool:
-    """Return whether a schema has all columns that locate windows, as integers."""
+    """Return whether a schema has all columns that locate windows, as integers.
+
+    If metadata describe padding without windows, the columns locate no windows.
+    """
+    groups = valid_descriptions(schema)
+    if groups and not any(group.windows for group in groups):
+        return False
     return not any(_unusable(schema, name) for name in WINDOW_COLUMNS)
 
 

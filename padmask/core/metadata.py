@@ -14,6 +14,7 @@ from padmask.core.columns import PadColumn
 from padmask.core.made_columns import made_columns
 from padmask.core.plan import Plan
 from padmask.errors import DataError, Place, SpecError
+from padmask.spec.batches import SOURCE_ROW
 from padmask.spec.mask import LABELS, TRUE_AT_TOKENS, Dialect, MaskSpec, Polarity
 from padmask.spec.pad import PadSpec, Side
 
@@ -41,6 +42,7 @@ def describe(columns: Sequence[PadColumn], plan: Plan, spec: PadSpec, mask: Mask
         "packing": None if spec.packing is None else asdict(spec.packing),
         "buckets": list(plan.edges) or None,
         "batches": None if spec.batches is None else asdict(spec.batches),
+        "source_row": SOURCE_ROW in spec.added_columns,
         "mask_column": mask.column,
         "mask_dtype": mask.written_dtype,
         "mask_kind": mask.kind,
@@ -65,6 +67,7 @@ class Described:
         made: names of the columns in `values` that padding added: positions and labels.
         batches: whether rows were divided into batches.
         buckets: whether rows were divided into buckets.
+        source_row: whether padding added the column `source_row`.
         packing: options of packing (`PackSpec`), keyed by name; None if the rows are not packed.
         keep_last: number of tokens kept at the end of each piece of a row, or the name of a column with this
             number for each row.
@@ -79,6 +82,7 @@ class Described:
     made: tuple[str, ...] = ()
     batches: bool = False
     buckets: bool = False
+    source_row: bool = False
     packing: Mapping[str, Any] | None = None
     keep_last: int | str = 0
 
@@ -122,6 +126,18 @@ def read_descriptions(
     return found
 
 
+def valid_descriptions(schema: pa.Schema) -> list[Described]:
+    """Return the descriptions of padding in the metadata of a schema; none if the metadata are not valid.
+
+    >>> valid_descriptions(pa.schema([("ids", pa.int32())]))
+    []
+    """
+    try:
+        return read_descriptions(schema.metadata)
+    except DataError:
+        return []
+
+
 def _read(group: Mapping[str, Any]) -> Described:
     """Parse the description of one group of columns, or raise a ValueError."""
     values = {name: column["value"] for name, column in group["columns"].items()}
@@ -140,6 +156,7 @@ def _read(group: Mapping[str, Any]) -> Described:
         tuple(str(name) for name in made if name in values),
         group.get("batches") is not None,
         group.get("buckets") is not None,
+        group.get("source_row", True) is True,
         group.get("packing"),
         group.get("keep_last") or 0,
     )
@@ -166,9 +183,7 @@ def groups_to_keep(schema: pa.Schema, changed: Collection[str]) -> list[dict[str
         schema: columns of a table, with metadata.
         changed: names of the columns, masks and length columns that change or are left out.
     """
-    try:
-        read_descriptions(schema.metadata)
-    except DataError:
+    if not valid_descriptions(schema):
         return []
     text = (schema.metadata or {}).get(METADATA_KEY, b"{}")
     meta = json.loads(text)

@@ -14,6 +14,7 @@ from padmask.core.end_tokens import check_end_token
 from padmask.core.kernel import pad_batch
 from padmask.core.length_stats import LengthStats
 from padmask.core.masks import Mask, number_sequences, restarting_positions
+from padmask.core.memory_columns import is_columns
 from padmask.core.packable_rows import packable_rows
 from padmask.core.packed_columns import PackedRows
 from padmask.core.plan import Positions, make_plan, needs_lengths
@@ -112,7 +113,7 @@ def pack(
 
     Source: "Efficient Sequence Packing without Cross-contamination" (arXiv 2107.02027).
     """
-    if type(sequences) is not list and isinstance(sequences, Mapping):
+    if is_columns(sequences):
         raise SpecError("`pack` packs one column. For several columns, use `pack_table(pa.table(columns))`.")
     spec, packing = _spec_with(spec, options, overlong)
     policy = pack_policy(None if overlong is None else _POLICIES[overlong], spec)

@@ -123,8 +123,9 @@ class ColumnPadder:
     def _choose(self, types: tuple[tuple[str, ListType | None], ...]) -> _Choice:
         """Choose the columns to pad from the names and types of the columns. The choice is stored."""
         if types not in self._choices:
-            lists = [(name, arrow_type(type_)) for name, type_ in types if type_ is not None]
-            self._choices[types] = self._new_choice(pa.schema(lists))
+            # The type of columns without lists has no effect, but their names are taken.
+            fields = [(name, pa.null() if type_ is None else arrow_type(type_)) for name, type_ in types]
+            self._choices[types] = self._new_choice(pa.schema(fields))
         return self._choices[types]
 
     def _new_choice(self, schema: pa.Schema) -> _Choice:

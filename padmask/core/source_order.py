@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pyarrow as pa
 
@@ -34,24 +34,49 @@ def has_batches(schema: pa.Schema, groups: Sequence[Described]) -> bool:
     return shown and has_integers(schema, BATCH)
 
 
-def is_reordered(schema: pa.Schema, groups: Sequence[Described], in_buckets: bool = False) -> bool:
+def is_reordered(
+    schema: pa.Schema,
+    groups: Sequence[Described],
+    has_widths: Callable[[], bool],
+    *,
+    in_buckets: bool = False,
+) -> bool:
     """Return whether padded rows may be in another order than their source rows.
 
     Args:
         schema: columns of padded rows.
-        groups: descriptions of the padding in the metadata.
-        in_buckets: whether the rows come from folders of buckets. Used only if there are no descriptions.
+        groups: descriptions of the padding in the metadata. If there are descriptions, they alone decide.
+        has_widths: function that returns whether the padded rows have several lengths, as those of batches.
+        in_buckets: whether the rows come from folders of buckets.
     """
     if groups:
         return any(group.batches or group.buckets for group in groups)
-    return has_batches(schema, groups) or (in_buckets and has_integers(schema, SOURCE_ROW))
+    if in_buckets or has_batches(schema, groups):
+        return True
+    return has_integers(schema, BATCH) and has_widths()
 
 
-def order_columns(schema: pa.Schema) -> tuple[str, ...]:
+def order_columns(schema: pa.Schema, groups: Sequence[Described]) -> tuple[str, ...]:
     """Return the columns whose values sort the rows: the source row, and the window in the source row.
 
-    The result is empty if there is no column of source rows.
+    The result is empty if there is no column of source rows. If there are descriptions of the padding, a
+    column counts only if padding added it.
     """
-    if not has_integers(schema, SOURCE_ROW):
+    if not has_integers(schema, SOURCE_ROW) or (groups and not any(group.source_row for group in groups)):
         return ()
-    return (SOURCE_ROW, WINDOW) if has_integers(schema, WINDOW) else (SOURCE_ROW,)
+    has_window = has_integers(schema, WINDOW) and (not groups or any(group.windows for group in groups))
+    return (SOURCE_ROW, WINDOW) if has_window else (SOURCE_ROW,)
+
+
+def reason_not_to_sort(groups: Sequence[Described]) -> str:
+    """Return why rows in another order have no column whose values sort the rows.
+
+    >>> reason_not_to_sort([])
+    "the input has no column 'source_row'"
+
+    Args:
+        groups: descriptions of the padding in the metadata.
+    """
+    if groups and not any(group.source_row for group in groups):
+        return f"padding added no column {SOURCE_ROW!r} (--no-source)"
+    return f"the input has no column {SOURCE_ROW!r}"

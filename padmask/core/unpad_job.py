@@ -13,7 +13,7 @@ from padmask.core.columns import COMPANIONS, default_column, only_field
 from padmask.core.companions import is_companion
 from padmask.core.first_rows import FirstRows
 from padmask.core.join_windows import has_windows, reason_not_to_join
-from padmask.core.metadata import Described, read_descriptions
+from padmask.core.metadata import valid_descriptions
 from padmask.core.padding import (
     FirstRowsOf,
     Padding,
@@ -22,7 +22,7 @@ from padmask.core.padding import (
     may_be_mask,
     read_groups,
 )
-from padmask.core.source_order import is_reordered, order_columns
+from padmask.core.source_order import has_batches, is_reordered, order_columns, reason_not_to_sort
 from padmask.errors import DataError, PaddedError, SpecError
 from padmask.spec.batches import BATCH, SOURCE_ROW
 from padmask.spec.columns import list_columns
@@ -180,12 +180,15 @@ def choose_unpad_jobs(
     job = replace(first, also=tuple(also))
     if spec.join_windows:
         job = _with_windows(job, schema)
-    return _with_order(job, schema, spec, in_buckets)
+    return _with_order(job, schema, spec, in_buckets, read_first)
 
 
 def _with_windows(job: UnpadJob, schema: pa.Schema) -> UnpadJob:
     """Return the job with the decision whether windows are joined."""
-    windowed = _windowed_columns(schema)
+    groups = valid_descriptions(schema)
+    windowed = {name for group in groups if group.windows for name in group.values}
+    if groups and not windowed:
+        return job
     unjoined = reason_not_to_join(schema, bool(windowed))
     # Joining windows would lose the later windows of columns that stay padded.
     if has_windows(schema) and (job.all_left or job.unsure or (windowed and not windowed & {*job.columns})):
@@ -193,36 +196,31 @@ def _with_windows(job: UnpadJob, schema: pa.Schema) -> UnpadJob:
     return replace(job, windows=has_windows(schema) and not unjoined, unjoined=unjoined)
 
 
-def _with_order(job: UnpadJob, schema: pa.Schema, spec: UnpadSpec, in_buckets: bool) -> UnpadJob:
+def _with_order(
+    job: UnpadJob, schema: pa.Schema, spec: UnpadSpec, in_buckets: bool, read_first: ReadFirst | None
+) -> UnpadJob:
     """Return the job with the decision whether the order of the source rows is restored."""
-    if not is_reordered(schema, _descriptions(schema), in_buckets):
+
+    def has_widths() -> bool:
+        return read_first is not None and not read_first().have_one_length(job.columns[0])
+
+    groups = valid_descriptions(schema)
+    if not is_reordered(schema, groups, has_widths, in_buckets=in_buckets):
         return job
-    order, unordered = order_columns(schema), ""
+    order, unordered = order_columns(schema, groups), ""
     if not order:
-        unordered = f"the input has no column {SOURCE_ROW!r}"
+        unordered = reason_not_to_sort(groups)
     elif job.all_left or job.unsure:
         unordered = "some columns stay padded"
     if order and not unordered and spec.restore_order:
+        dropped = [BATCH] if has_batches(schema, groups) and not in_buckets else []
         # The columns that locate windows stay until the windows are joined.
-        added = (BATCH,) if len(order) > 1 else (BATCH, SOURCE_ROW)
-        dropped = [name for name in added if name in schema.names]
+        dropped += [SOURCE_ROW] if len(order) == 1 else []
         return replace(job, order=order, dropped=(*job.dropped, *dropped))
     job = replace(job, unordered=unordered if spec.restore_order else "")
     if not job.windows:
         return job
     return replace(job, windows=False, unjoined="they are not in the order of the source rows")
-
-
-def _descriptions(schema: pa.Schema) -> list[Described]:
-    try:
-        return read_descriptions(schema.metadata)
-    except DataError:
-        return []
-
-
-def _windowed_columns(schema: pa.Schema) -> set[str]:
-    """Return the padded columns that are split into windows, according to the metadata."""
-    return {name for group in _descriptions(schema) if group.windows for name in group.values}
 
 
 def choose_unpad_job(
@@ -388,10 +386,7 @@ def _left_columns(
 
 def _marks(schema: pa.Schema, found: Padding, name: str) -> bool:
     """Return whether the metadata say that the mask and length columns in `found` belong to a column."""
-    try:
-        groups = read_descriptions(schema.metadata)
-    except DataError:
-        return False
+    groups = valid_descriptions(schema)
     return any(name in group.values and {group.mask, group.length} & {*found.names} for group in groups)
 
 

@@ -19,6 +19,7 @@ from padmask.core.columns import asked_names, judged_columns
 from padmask.core.companions import list_names
 from padmask.core.first_rows import FirstRows
 from padmask.core.foreign_metadata import carry_metadata
+from padmask.core.inverted_mask import check_polarity
 from padmask.core.join_windows import (
     JoinPlan,
     find_differences,
@@ -82,6 +83,7 @@ def unpad_table(table: pa.Table, columns: Columns = None, spec: UnpadSpec | None
     judged = judged_columns(schema, columns)
     groups = find_padded_groups({"the table": schema}, names, spec, lambda _: first_rows, judged)
     job = choose_unpad_jobs(schema, groups, spec, lambda: first_rows)
+    check_polarity(schema, job, spec, batches)
     left = find_still_padded(schema, {"the table": schema}, job, bool(names), lambda: first_rows)
     for warning in left.warnings(job.columns[0]):
         warnings.warn(warning, stacklevel=2)

@@ -200,7 +200,6 @@ class Layout:
         shapes: shape of the rows of a column, keyed by column name. Columns whose rows differ in shape are
             omitted.
         group_rows: number of rows in a row group or record batch.
-        copies: for npz, names of additional columns, each with the name of the column to copy.
         ragged: names of sequence columns whose rows have different lengths.
         groups: names of two columns: the number of the batch of each row (None if there are no batches), and
             a sequence column. If set, each row group has complete batches, and the positions in the sequence
@@ -211,7 +210,6 @@ class Layout:
     schema: pa.Schema
     shapes: Mapping[str, tuple[int, ...]]
     group_rows: int
-    copies: Mapping[str, str] = field(default_factory=dict)
     ragged: Collection[str] = ()
     groups: tuple[str | None, str] | None = None
     name: str = "The output"

@@ -83,7 +83,7 @@ class ArrayWriter:
         self._layout, self._notes = layout, options.column_notes
         # Threads read this set while `append` replaces it.
         self._left_out: frozenset[str] = frozenset()
-        self._padded = [*layout.shapes, *layout.copies]
+        self._padded = list(layout.shapes)
         for name in self._padded:
             self.refuse_name(name, self._padded)
         self._spool = ArraySpool(options.folder)
@@ -115,7 +115,6 @@ class ArrayWriter:
             name: rows_as_array(batch.columns.column(name), shape)
             for name, shape in self._layout.shapes.items()
         }
-        arrays |= {copy: arrays[name] for copy, name in self._layout.copies.items()}
         padded = {name: _text(array) if array.dtype == object else array for name, array in arrays.items()}
         # A column that was left out once stays left out.
         others = dict(scalar_numbers(batch, {*arrays, *self._left_out}))

@@ -19,6 +19,9 @@ from padmask.storage.source import Source
 
 _SUFFIX = ".npy"
 
+# First bytes of an archive without files. If it has no comment, the zip module cannot read it from Arrow.
+_EMPTY_ARCHIVE = b"PK\x05\x06"
+
 
 class _Archive:
     """The arrays of an open archive."""
@@ -42,11 +45,7 @@ class _Archive:
         names = [info.filename.removesuffix(_SUFFIX) for info in infos]
         twice = next((name for name, times in Counter(names).items() if times > 1), None)
         if twice is not None or not names:
-            what = "no arrays" if twice is None else f"several arrays named {twice!r}"
-            raise UnreadableError(
-                f"{self._source.name}: the archive contains {what}. Save the file again with numpy.savez.",
-                options=["input_format"],
-            )
+            raise _bad_content(self._source, "no arrays" if not names else f"several arrays named {twice!r}")
         return {name: info.file_size for name, info in zip(names, infos, strict=True)}
 
     def open(self, name: str) -> BinaryIO:
@@ -60,6 +59,14 @@ class _Archive:
         except (ValueError, RecursionError):
             return b""
         return comment if isinstance(found, dict) and "columns" in found else b""
+
+
+def _bad_content(source: Source, content: str) -> UnreadableError:
+    """Return the error for an archive with arrays that padmask cannot read as columns."""
+    return UnreadableError(
+        f"{source.name}: the archive contains {content}. Save the file again with numpy.savez.",
+        options=["input_format"],
+    )
 
 
 class NpzReader(ArrayReader):
@@ -77,6 +84,8 @@ class NpzReader(ArrayReader):
                 "complete.",
                 options=["input_format"],
             )
+        if start.startswith(_EMPTY_ARCHIVE):
+            raise _bad_content(self._source, "no arrays")
         other = other_format_error(self._source, start, FORMATS["npz"])
         if format_of(self._source.path) is not FORMATS["npz"]:
             # Any zip archive starts with the same bytes.

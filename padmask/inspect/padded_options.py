@@ -13,7 +13,7 @@ from padmask.core.companions import mask_dtype
 from padmask.core.metadata import groups_to_keep
 from padmask.core.padding import Padding
 from padmask.spec.columns import Column, Columns
-from padmask.spec.mask import MaskSpec
+from padmask.spec.mask import ADDITIVE_DTYPES, MaskSpec
 from padmask.spec.pad import DEFAULT_DTYPE, INTEGER_DTYPES, PadSpec
 from padmask.spec.presets import PRESETS, Preset
 
@@ -72,6 +72,9 @@ def _mask_of(schema: pa.Schema, padding: Padding, group: dict[str, Any]) -> Mask
     dtype = group.get("mask_dtype")
     if dtype is None and padding.mask is not None:
         dtype = mask_dtype(schema.field(padding.mask).type)
+    if padding.dialect.kind == "additive" and dtype not in ADDITIVE_DTYPES:
+        # Other tools write integers, or the mask is in fact binary.
+        dtype = None
     positions = group.get("position_ids")
     return MaskSpec(
         column=padding.mask,

@@ -56,7 +56,7 @@ def summary(result: PadResult, output: str, rejects: str | None = None) -> list[
     for name, maxlen in result.own.items():
         lines.append(f"{name!r}: maxlen {maxlen} (--own-length)")
     if ledger.own_tokens_lost:
-        lines.append(f"{count(ledger.own_tokens_lost, 'token')} lost in {quoted(result.own)}")
+        lines.append(_describe_own_losses(ledger, quoted(result.own)))
     return [*lines, *_describe_rest(result, rejects)]
 
 
@@ -96,11 +96,25 @@ def _describe_output(result: PadResult, output: str) -> str:
     return f"{where} ({count(result.shards, 'shard')}{resumed})"
 
 
+def _describe_own_losses(ledger: Ledger, names: str) -> str:
+    """Return the line about losses in columns with their own maxlen, with lost labels if not shown before."""
+    lost = ledger.own_tokens_lost / max(1, ledger.own_tokens_read)
+    labels = "" if _describe_losses(ledger) else _describe_labels(ledger)
+    return (
+        f"{count(ledger.own_tokens_lost, 'token')} lost in {names} "
+        f"({share(lost)} of {ledger.own_tokens_read:,}){labels}"
+    )
+
+
+def _describe_labels(ledger: Ledger) -> str:
+    return f", {count(ledger.labels_lost, 'label')} lost" if ledger.labels_lost else ""
+
+
 def _describe_losses(ledger: Ledger) -> list[str]:
     if not (ledger.rows_truncated or ledger.tokens_lost):
         return []
     lost = ledger.tokens_lost / ledger.tokens_read if ledger.tokens_read else 0.0
-    labels = f", {count(ledger.labels_lost, 'label')} lost" if ledger.labels_lost else ""
+    labels = _describe_labels(ledger)
     cut = f"{count(ledger.rows_truncated, 'row')} truncated; " if ledger.rows_truncated else ""
     dropped = "" if ledger.rows_truncated else " in dropped rows"
     return [

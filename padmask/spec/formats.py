@@ -36,8 +36,8 @@ class FormatTraits:
             and remarks for the summary; None if the writer has no notes.
         has_metadata: whether a file stores the metadata of the schema, such as class label names.
         is_ragged: whether a file can contain rows of different lengths.
-        length_column: every file of this format has a column of this name, which contains the number of
-            tokens in each row. None if files of this format have no such column.
+        length_column: name of the column with the number of tokens in each row, which every file of this
+            format has, unless the user chooses another name. None if such a column is not required.
         bool_bytes: size of a bool in bytes, before compression.
         package: Python package that the writer needs and that padmask does not require; None if there is no
             such package.

@@ -43,6 +43,7 @@ class ManifestCounts(msgspec.Struct):
     labels_lost: Count
     places: Count
     own_tokens_lost: Count = 0
+    own_tokens_read: Count = 0
     rows_split: Count = 0
     ends_lost: Count = 0
     batches: Count = 0

@@ -20,7 +20,6 @@ from padmask.spec.formats import FormatTraits
 from padmask.storage.output import SideFile
 from padmask.stream.layout import make_layout
 from padmask.stream.ledger import Ledger, PaddedRows
-from padmask.stream.other_columns import length_copies
 from padmask.stream.overlap import ordered_map
 from padmask.stream.paddable_rows import PadTarget
 from padmask.stream.passes import PadRun
@@ -70,8 +69,7 @@ class _Buckets:
         """Return a bucket, and open its file if necessary."""
         if edge not in self.open:
             job, its = self.run.job, plan_of_bucket(self.plan, edge)
-            copies = length_copies(job, self.run.dataset, self.format_)
-            layout = replace(make_layout(job, its), copies=copies)
+            layout = make_layout(job, its)
             place = self.place_of(edge)
             sink = self.stack.enter_context(
                 open_sink(self.run, place.path, self.format_, layout, place.sealed, place.final_path)

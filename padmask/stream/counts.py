@@ -36,7 +36,8 @@ def count_padded(
     first = ragged[group.columns[0].name]
     counts = count_written(segments, labels_lost)
     counts += count_lost_ends(first, shared, segments, group.spec.truncating)
-    return replace(counts, own_tokens_lost=cut)
+    read = sum(int(its.source_lengths.sum()) for _, its in groups[1:])
+    return replace(counts, own_tokens_lost=cut, own_tokens_read=read)
 
 
 def count_written(segments: Segments, labels_lost: int) -> Ledger:

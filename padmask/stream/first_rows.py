@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 
@@ -27,15 +27,18 @@ def read_first_rows(
         names: names of the columns. Columns that are not lists are ignored.
         dialects: dialects of masks by column name. Other masks have the usual dialect of their name.
     """
+    rows = FirstRows.of(first_batches(dataset, names), dialects)
+    # A JSON field has the type of its values, so a list column has values, even if none of them is valid.
+    return replace(rows, empty=()) if dataset.format.is_text else rows
+
+
+def first_batches(dataset: Dataset, names: Iterable[str]) -> Iterator[pa.RecordBatch]:
+    """Yield batches from the start of a dataset, with the columns in `names` that are lists."""
     schema = dataset.schema()
     known = set(list_names(schema))
     fields = [_readable(schema.field(name)) for name in dict.fromkeys(names) if name in known]
-    if not fields:
-        return FirstRows({}, {})
     wanted = Wanted(pa.schema(fields), dtype_requested=[field.name for field in fields])
-    rows = FirstRows.of((batch.columns for batch in dataset.look(wanted)), dialects)
-    # A JSON field has the type of its values, so a list column has values, even if none of them is valid.
-    return replace(rows, empty=()) if dataset.format.is_text else rows
+    return (batch.columns for batch in dataset.look(wanted)) if fields else iter(())
 
 
 def _readable(field: pa.Field) -> pa.Field:

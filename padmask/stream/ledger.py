@@ -32,6 +32,7 @@ class Ledger:
         labels_lost: number of labels other than -100 that are not in the output.
         own_tokens_lost: number of tokens lost from columns that have their own maxlen, by truncation or in
             dropped rows.
+        own_tokens_read: number of tokens in the columns that have their own maxlen, in used and dropped rows.
         places: number of positions in the written rows, both tokens and padding.
         batches: number of batches with a token budget.
         batches_short: number of batches that are not full, because their sort window has no more rows. Such a
@@ -60,6 +61,7 @@ class Ledger:
     tokens_repeated: int = 0
     labels_lost: int = 0
     own_tokens_lost: int = 0
+    own_tokens_read: int = 0
     places: int = 0
     batches: int = 0
     batches_short: int = 0

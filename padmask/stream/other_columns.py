@@ -9,9 +9,11 @@ import pyarrow as pa
 
 from padmask.core.metadata import read_descriptions
 from padmask.core.padding import check_names
+from padmask.core.source_order import has_integers
 from padmask.errors import Place, SpecError
 from padmask.formats import why_not_kept
 from padmask.formats.dataset import Dataset
+from padmask.spec.batches import SOURCE_ROW
 from padmask.spec.formats import FormatTraits
 from padmask.stream.job import Job, PadRequest, make_job
 
@@ -19,10 +21,29 @@ from padmask.stream.job import Job, PadRequest, make_job
 def make_output_job(dataset: Dataset, asked: PadRequest, output: FormatTraits) -> Job:
     """Choose the columns to pad and the other columns to write, for one output format.
 
-    The errors are those of `make_job` and `name_lengths`.
+    The errors are those of `make_job`, `refuse_source_row` and `name_lengths`.
     """
     job = make_job(dataset, asked, keep_others=output.keeps is None)
+    refuse_source_row(dataset, job, output)
     return name_lengths(keep_columns(job, dataset, output), dataset, output)
+
+
+def refuse_source_row(dataset: Dataset, job: Job, output: FormatTraits) -> None:
+    """Raise an error if unpad would take a column of the input for the numbers of the source rows.
+
+    Raises:
+        SpecError: buckets or batches have no numbers of source rows, the input has a column `source_row`, and
+            the output has no metadata that distinguish the two.
+    """
+    is_ambiguous = output.is_text and job.spec.reorders and not job.spec.source_row
+    if is_ambiguous and has_integers(dataset.schema(), SOURCE_ROW):
+        raise SpecError(
+            f"{output.title} has no metadata, so unpad would sort the rows by the column {SOURCE_ROW!r} of "
+            "the input",
+            place=Place(dataset.name),
+            remedy="Rename the column, or write Parquet.",
+            options=["source_row"],
+        )
 
 
 def keep_columns(job: Job, dataset: Dataset, output: FormatTraits) -> Job:
@@ -63,6 +84,8 @@ def _left_out(schema: pa.Schema, output: FormatTraits, without: Collection[str])
 def name_lengths(job: Job, dataset: Dataset, output: FormatTraits) -> Job:
     """Return the job with the name of the column of lengths that all files of the format have.
 
+    A name that the user chose stays.
+
     Raises:
         SpecError: the input has a column of this name.
     """
@@ -88,15 +111,3 @@ def _is_described(dataset: Dataset, name: str) -> bool:
     """Return whether the metadata of all files describe a column as the lengths of padded rows."""
     described = (read_descriptions(schema.metadata) for schema in dataset.schemas().values())
     return all(any(group.length == name for group in groups) for groups in described)
-
-
-def length_copies(job: Job, dataset: Dataset, output: FormatTraits) -> dict[str, str]:
-    """Return the name of a second column of lengths, and the name of the length column to copy, as a dict.
-
-    Some formats always have a column of lengths with a fixed name. If the user chose another name, both
-    columns are written. The dict is empty if there is no second column, or if the input has its name.
-    """
-    always, named = output.length_column, job.mask.length_column
-    if always is None or named in (None, always) or always in dataset.schema().names:
-        return {}
-    return {always: str(named)}

@@ -28,7 +28,7 @@ from padmask.stream.job import Job, PadRequest
 from padmask.stream.json_text import can_pad_as_text
 from padmask.stream.layout import make_layout
 from padmask.stream.ledger import PaddedRows, PadResult
-from padmask.stream.other_columns import length_copies, make_output_job
+from padmask.stream.other_columns import make_output_job
 from padmask.stream.overlap import ordered_map
 from padmask.stream.pack_blocks import pack_blocks
 from padmask.stream.paddable_rows import PaddableBlock, PaddableRows, PadTarget
@@ -126,7 +126,7 @@ def pad_rows_to_file(
         final_path: path or URL to which the caller moves the complete file. Errors show this path.
     """
     job = run.job
-    layout = replace(make_layout(job, plan), copies=length_copies(job, run.dataset, format_))
+    layout = make_layout(job, plan)
     step = rows_at_a_time(plan, run.files)
     written = PaddedRows()
     with open_sink(run, output, format_, layout, sealed, final_path) as sink:

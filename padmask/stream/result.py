@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from padmask.core.plan import Plan
+from padmask.errors import quoted
 from padmask.formats import describe_columns
 from padmask.spec.formats import FormatTraits
 from padmask.stream.job import Job
@@ -30,11 +31,20 @@ def make_result(
         dict(job.beside.unpadded),
         (*notes, *warnings, *(late_notes(padded.late) if job.late is not None and job.late.reported else ())),
         own={name: its.maxlen for name, its in plan.own.items()},
-        remarks=(*_mask_remarks(job), *job.beside.remarks, *remarks),
+        remarks=(*_mask_remarks(job), *job.beside.remarks, *_kept_by_unpad(job, format_), *remarks),
         shared_end=job.beside.shared.cut_at(job.spec.truncating) if end_token is None else end_token,
         truncating=job.spec.truncating,
         packed=job.spec.packing is not None,
         batch_tokens=None if job.spec.batches is None else job.spec.batches.tokens,
+    )
+
+
+def _kept_by_unpad(job: Job, format_: FormatTraits) -> tuple[str, ...]:
+    """Return a remark about added columns that `unpad` keeps, because the output has no metadata."""
+    if not (format_.is_text and job.mask.made) or job.spec.packing is not None:
+        return ()
+    return (
+        f"{format_.title} does not store which columns were added, so unpad keeps {quoted(job.mask.made)}",
     )
 
 

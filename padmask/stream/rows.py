@@ -200,7 +200,7 @@ def _refuse(rows: Rows, refuse: Flags, reason: Callable[[int], str]) -> Rows:
 
 def _drop(rows: Rows, drop: Flags, reason: str, own: Iterable[str]) -> Rows:
     lost = sum(int(rows.ragged[name].lengths[drop].sum()) for name in own)
-    dropped = Ledger(rows_dropped=int(drop.sum()), own_tokens_lost=lost)
+    dropped = Ledger(rows_dropped=int(drop.sum()), own_tokens_lost=lost, own_tokens_read=lost)
     return replace(_refuse(rows, drop, lambda _: reason), ledger=rows.ledger + dropped)
 
 

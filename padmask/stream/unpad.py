@@ -17,11 +17,12 @@ import pyarrow as pa
 from padmask.core.arrow_lists import is_sequence, list_lengths
 from padmask.core.columns import asked_names, judged_columns, name_columns
 from padmask.core.companions import list_names
+from padmask.core.inverted_mask import check_polarity
 from padmask.core.padding import mask_field
 from padmask.core.still_padded import find_still_padded
 from padmask.core.unpad_job import UnpadJob, choose_unpad_jobs, dialects_of, find_padded_groups
 from padmask.core.unpad_table import cut_columns, unpadded_schema
-from padmask.errors import SpecError, join_or
+from padmask.errors import Place, SpecError, join_or
 from padmask.formats import describe_columns, output_format
 from padmask.formats.contract import Batch, Chunk, Layout, Wanted, Writer
 from padmask.formats.dataset import Dataset
@@ -34,7 +35,7 @@ from padmask.spec.formats import FormatTraits, ragged_formats
 from padmask.spec.pad import PadSpec
 from padmask.spec.unpad import UnpadSpec
 from padmask.stream.capacity import available_bytes
-from padmask.stream.first_rows import first_rows_of, read_first_rows
+from padmask.stream.first_rows import first_batches, first_rows_of, read_first_rows
 from padmask.stream.inputs import (
     Paths,
     check_paths,
@@ -59,6 +60,7 @@ from padmask.stream.unpad_order import (
     add_joined,
     as_lines,
     collect_rows,
+    column_remarks,
     sorted_windows,
     source_ranks,
     split_sources,
@@ -142,6 +144,14 @@ def unpad_file(
                 "rows with --no-join-windows, or pipe the output to head.",
                 options=["limit", "join_windows"],
             )
+        if job.order and files.limit is not None:
+            raise SpecError(
+                "`limit` counts rows in the order of the input, which is not the order of the original rows. "
+                "Keep the order of the input with --no-restore-order, or pipe the output to head.",
+                options=["limit", "restore_order"],
+            )
+        rows = first_batches(dataset, job.names)
+        check_polarity(dataset.schema(), job, spec, rows, Place(dataset.name))
         wanted = _columns_to_read(dataset, job, columns)
         files = choose_threads(files, dataset.format, format_)
         pool, limit = stack.enter_context(open_pool(files)), available_bytes(output_path, files.max_bytes)
@@ -161,6 +171,7 @@ def unpad_file(
         )
         ledger, column_notes = _unpad_all(_survey(run) if typed else run, output_path, format_)
     warnings, remarks = describe_columns(format_, column_notes)
+    remarks = [*remarks, *column_remarks(schema, job)]
     names, alike = job.all_columns, dict(still_padded.alike)
     return UnpadResult(ledger, names, job.mask, job.length, alike, (*notes, *warnings), tuple(remarks))
 

@@ -11,10 +11,13 @@ import pyarrow as pa
 
 from padmask.core.arrow_lists import list_lengths
 from padmask.core.join_windows import read_windows
+from padmask.core.metadata import valid_descriptions
 from padmask.core.plan import Positions, plan_unpad
 from padmask.core.unpad_job import UnpadJob
+from padmask.errors import quoted
 from padmask.formats.contract import Batch
 from padmask.spec.buckets import BUCKET_FOLDER, bucket_folder_of
+from padmask.spec.windows import WINDOW_COLUMNS
 from padmask.stream.column_values import column_values
 from padmask.stream.ledger import Ledger
 from padmask.stream.run import RowSink
@@ -114,6 +117,25 @@ def sorted_windows(batch: Batch, keys: Positions, job: UnpadJob, lost: set[tuple
         windows=windows,
         gaps=np.array(gaps, dtype=np.int64),
     )
+
+
+def column_remarks(schema: pa.Schema, job: UnpadJob) -> list[str]:
+    """Return notes about rows that are sorted or joined because of the names of columns, without metadata.
+
+    Args:
+        schema: columns of the padded rows.
+        job: the unpadded columns.
+    """
+    if valid_descriptions(schema):
+        return []
+    remarks = []
+    if job.order:
+        remarks.append(
+            f"rows sorted by {quoted(job.order)}. To keep the order of the input: --no-restore-order"
+        )
+    if job.windows:
+        remarks.append(f"windows joined by {quoted(WINDOW_COLUMNS)}. To keep the windows: --no-join-windows")
+    return remarks
 
 
 def add_joined(collected: Ledger, joined: Ledger) -> Ledger:

@@ -39,6 +39,7 @@ def verify_file(  # noqa: PLR0913 - one keyword per option of the command
     declared: Side | None = None,
     files: ReadOptions | None = None,
     progress: ProgressCallback | None = None,
+    against: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
 ) -> Report:
     """Check a raw or padded dataset against rules, and use its rows to verify that models ignore padding.
 
@@ -64,6 +65,7 @@ def verify_file(  # noqa: PLR0913 - one keyword per option of the command
             used, else the most common side.
         files: input format and limits. If None, `ReadOptions()` is used.
         progress: callback that receives progress updates.
+        against: input of packed rows. The tokens of the packed rows are compared with this input.
 
     Raises:
         SpecError: an option is invalid, or a column is missing or has an unsupported type.
@@ -83,6 +85,7 @@ def verify_file(  # noqa: PLR0913 - one keyword per option of the command
         files=files,
         progress=progress,
         dialect=asked_dialect(mask_polarity, mask_kind),
+        against=checked_paths(against) if against else (),
     )
     if files.limit is None:
         refuse_changed_shards(paths)

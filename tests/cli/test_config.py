@@ -55,7 +55,7 @@ MUST_NOT_SET = {
     "unpad": {"output", "rejects", "report", "limit", "on-error", "max-bytes", "quiet", "no-quiet"},
     "inspect": {"export", "limit", "cluster", "quiet", "no-quiet"},
     "verify": {"model", "predict", "custom-objects", "allow-unsafe-model", "no-model", "models", "allow"}
-    | {"route", "sample", "report", "limit", "quiet", "no-quiet"},
+    | {"against", "route", "sample", "report", "limit", "quiet", "no-quiet"},
 }
 REFUSED = [(command, key) for command, keys in MUST_NOT_SET.items() for key in sorted(keys)]
 WAYS = {

@@ -119,7 +119,12 @@ def write_rows(name: str, rows: list[dict[str, Any]]) -> None:
     Path(name).write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-@pytest.mark.parametrize("rows", [ADDITIVE, ADDITIVE[1:], ADDITIVE[::-1]], ids=["zeros", "one", "last"])
+INTS = [{"input_ids": [7, 0], "attention_mask": [0, -10000]}]
+
+
+@pytest.mark.parametrize(
+    "rows", [ADDITIVE, ADDITIVE[1:], ADDITIVE[::-1], INTS], ids=["zeros", "one", "last", "ints"]
+)
 def test_additive_masks_are_found(padmask: Padmask, rows: list[dict[str, Any]]) -> None:
     write_rows("a.jsonl", rows)
     for options in ((), ("--mask-kind", "additive")):
@@ -158,6 +163,21 @@ def test_other_additive_masks(padmask: Padmask) -> None:
     options = ("--mask-column", "bias", "--mask-kind", "additive")
     padmask("pad", "in.jsonl", *options, "-o", "out.jsonl")
     assert " ".join(options) in padmask("pad", "out.jsonl")[2]
+
+
+@pytest.mark.parametrize("side", ["pre", "post"])
+def test_inverted_masks_are_refused(padmask: Padmask, side: str) -> None:
+    padmask("pad", "in.jsonl", "--mask-polarity", "padding", "--padding", side, "-o", "out.jsonl")
+    code, rows, error = padmask("unpad", "out.jsonl")
+    assert (code, rows) == (1, []) and "--mask-polarity padding" in error and "out.jsonl" in error
+    assert padmask("unpad", "out.jsonl", "--mask-polarity", "padding")[1][1] == {"input_ids": [5]}
+    assert padmask("unpad", "out.jsonl", "--mask-polarity", "real")[0] == 0
+
+
+@pytest.mark.parametrize("output", ["-", "out.arrow"])
+def test_added_columns_are_noted(padmask: Padmask, output: str) -> None:
+    summary = padmask("pad", "in.jsonl", "--labels-from", "input_ids", "-o", output)[2]
+    assert ("unpad keeps 'labels'" in summary) == (output == "-")
 
 
 def test_warning_names_the_option(padmask: Padmask) -> None:

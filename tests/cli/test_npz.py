@@ -17,8 +17,9 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from raised import raises_error
 
-from padmask import FileOptions, MaskSpec, PadSpec, pad_file, unpad_file
+from padmask import FileOptions, MaskSpec, PadSpec, WindowSpec, pad_file, unpad_file
 from padmask.errors import DataError, PaddedError, PadmaskError, SpecError, UnreadableError, UnsupportedError
 
 Run = Callable[..., CompletedProcess[str]]
@@ -167,6 +168,23 @@ def test_column_named_length(here: Run, tmp_path: Path) -> None:
     assert here("pad", "in.jsonl", "-o", "out.npz", "--length-column", "tokens").returncode == 0
     arrays = load(tmp_path / "out.npz")
     assert (arrays["length"].tolist(), arrays["tokens"].tolist()) == ([7], [2])
+
+
+@pytest.mark.parametrize("windows", [None, WindowSpec()], ids=["rows", "windows"])
+def test_lengths_have_one_name(tmp_path: Path, windows: WindowSpec | None) -> None:
+    rows = [{"input_ids": [1, 2, 3], "x": 1}, {"input_ids": [4], "x": 2}]
+    source = jsonl(tmp_path / "in.jsonl", rows)
+    spec = PadSpec(maxlen=3 if windows is None else 2, windows=windows)
+    pad_file(source, tmp_path / "out.npz", spec=spec, mask=MaskSpec(length_column="tokens"))
+    assert {"length", "tokens"} & {*load(tmp_path / "out.npz")} == {"tokens"}
+    unpad_file(tmp_path / "out.npz", tmp_path / "rows.jsonl")
+    assert rows_of(tmp_path / "rows.jsonl") == rows
+
+
+def test_archive_without_arrays(tmp_path: Path) -> None:
+    np.savez(tmp_path / "in.npz")
+    with raises_error(UnreadableError, "in.npz", "no arrays", option="input_format"):
+        pad_file(tmp_path / "in.npz", tmp_path / "out.npz")
 
 
 def test_lengths_are_replaced_with_the_mask(here: Run, tmp_path: Path) -> None:

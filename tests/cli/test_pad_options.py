@@ -399,12 +399,14 @@ def test_npz_mask_name(pad: Pad) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [(), ("--no-mask",), ("--length-column", "kept")], ids=["plain", "no-mask", "named"]
+    ("options", "name"),
+    [((), "length"), (("--no-mask",), "length"), (("--length-column", "kept"), "kept")],
+    ids=["plain", "no-mask", "named"],
 )
-def test_npz_always_has_lengths(pad: Pad, options: tuple[str, ...]) -> None:
+def test_npz_always_has_lengths(pad: Pad, options: tuple[str, ...], name: str) -> None:
     pad(write("in.jsonl", ROWS), "-o", "out.npz", *options)
 
-    assert read_npz("out.npz")["length"].tolist() == [3, 1]
+    assert read_npz("out.npz")[name].tolist() == [3, 1]
 
 
 def test_npz_warns_of_omitted_fields(pad: Pad) -> None:

@@ -167,6 +167,18 @@ def with_long_rows(folder):
     return [name]
 
 
+def against(column, value, *more, **options):
+    """Compare changed packed rows with their input, to which more rows are added."""
+
+    def write(folder):
+        [name] = packed(column, value, **options)(folder)
+        with (folder / "in.jsonl").open("a") as file:
+            file.writelines(json.dumps({"input_ids": ids, "labels": ids}) + "\n" for ids in more)
+        return [name, "--against", "in.jsonl"]
+
+    return write
+
+
 SEQUENCES = {"input_ids": [5, 6, 7, 0], "mask": [1, 1, 1, 0], "seq_lengths": [1, 2]}
 GOOD = {"input_ids": [5, 6, 0], "mask": [1, 1, 0]}
 BROKEN = {
@@ -195,6 +207,9 @@ BROKEN = {
     "derived-column": packed("position_ids", [0, 1, 2, 0, 1, 2]),
     "boundary-labels": packed("labels", [-100, 6, 7, 8, -100, 3]),
     "source-rows": packed("source_rows", [1], row=1),
+    "differs-from-input": against("input_ids", [5, 6, 7, 8, 3, 4]),
+    "not-packed": against("seq_lengths", [3, 1, 2], [6, 6]),
+    "tokens-lost": against("seq_lengths", [3, 1, 2], [6] * 7),
     "token-type-segments": lines({**SEQUENCES, "segment_ids": [0, 1, 1, 0]}),
     "ignored-positions": lines(
         {**SEQUENCES, "position_ids": [0, 0, 1, 0], "attention_mask": [1, 1, 1, 0]},

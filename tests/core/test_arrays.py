@@ -317,6 +317,12 @@ def test_rows_that_are_dicts(function):
         function([{"input_ids": [1]}])
 
 
+@pytest.mark.parametrize("columns", [{"x": [[1]]}, pa.table({"x": [[1]]})], ids=["dict", "table"])
+def test_pack_takes_one_column(columns):
+    with raises_error(SpecError, "pack_table"):
+        pack(columns)
+
+
 @pytest.mark.parametrize("function", [pad, pack])
 def test_preset_is_no_field(function):
     with raises_error(SpecError, "spec, mask = padmask.preset('hf')", option="preset"):

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from raised import raises_error
 
-from padmask import DataError, SpecError, pad, pad_table
+from padmask import DataError, MaskSpec, SpecError, pad, pad_table
 
 COLUMNS = {
     "id": [3, 4],
@@ -94,3 +94,18 @@ def test_no_rows(maxlen, width):
     assert padded["input_ids"].shape == padded["mask"].shape == (0, width)
     assert padded["input_ids"].dtype == np.int32
     assert padded["id"].shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("spec", "name", "option"),
+    [(MaskSpec(), "mask", "mask_column"), (MaskSpec(labels_from=True), "labels", "labels_from")],
+    ids=["mask", "labels"],
+)
+def test_names_are_taken(spec, name, option):
+    with raises_error(SpecError, name, option=option):
+        pad({"input_ids": ROWS, name: [5, 6]}, mask=spec)
+
+
+def test_no_list_column():
+    with raises_error(SpecError, "'a'", "'b'"):
+        pad({"a": [1], "b": ["x"]})

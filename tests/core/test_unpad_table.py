@@ -342,3 +342,17 @@ def test_input_must_be_a_table():
 def test_impossible_spec(arguments):
     with pytest.raises(PadmaskError):
         UnpadSpec(**arguments)
+
+
+@pytest.mark.parametrize("name", ["mask", "key_padding_mask"])
+def test_inverted_masks_are_refused(name):
+    wrong, right = ("padding", "real") if name == "mask" else ("real", "padding")
+    padded = pad_table(ROWS, ["input_ids"], mask=MaskSpec(column=name, polarity=wrong))
+    foreign = padded.replace_schema_metadata(None)
+    with raises_error(DataError, wrong, column=name, option="mask_polarity"):
+        unpad_table(foreign, ["input_ids"])
+    assert unpad_table(foreign, ["input_ids"], UnpadSpec(mask_polarity=wrong))["input_ids"].to_pylist()[0]
+    assert unpad_table(foreign, ["input_ids"], UnpadSpec(mask_polarity=right)).num_rows == 3
+    correct = pad_table(ROWS, ["input_ids"], mask=MaskSpec(column=name, polarity=right))
+    found = unpad_table(correct.replace_schema_metadata(None), ["input_ids"])
+    assert found["input_ids"].to_pylist() == ROWS["input_ids"].to_pylist()

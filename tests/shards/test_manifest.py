@@ -10,7 +10,7 @@ import pytest
 from padmask import __version__
 from padmask.core.plan import Plan
 from padmask.shards.fingerprint import Fingerprint
-from padmask.shards.manifest import Manifest, ShardRecord, total_ledger
+from padmask.shards.manifest import Manifest, ShardRecord, total
 from padmask.stream.ledger import Ledger
 
 RECORDS = [
@@ -33,7 +33,7 @@ def test_manifest_is_readable():
     manifest = json.loads(MANIFEST.to_bytes())
     assert (manifest["padmask"], manifest["plan"]["maxlen"]) == (__version__, 8)
     assert manifest["options"] == {"maxlen": "p95"}
-    assert manifest["total"] == total_ledger(RECORDS).as_dict()
+    assert manifest["total"] == total(RECORDS).ledger.as_dict()
     assert [(shard["name"], bool(shard["fault"])) for shard in manifest["shards"]] == [
         ("a.jsonl", False),
         ("", True),
@@ -43,7 +43,7 @@ def test_manifest_is_readable():
 
 
 def test_total_of_no_shards():
-    assert total_ledger([]) == Ledger()
+    assert total([]).ledger == Ledger()
 
 
 @pytest.mark.parametrize(

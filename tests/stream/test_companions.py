@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pairs import all_pairs
-from raised import raises_error
+from raised import has_facts, raises_error
 
 from padmask import (
     FileOptions,
@@ -25,6 +25,7 @@ from padmask import (
     unpad_file,
 )
 from padmask.errors import DataError, PaddedError, SpecError
+from padmask.render.summary import summary
 from padmask.verify.verify_file import verify_file
 
 Row = dict[str, Any]
@@ -493,6 +494,16 @@ def test_dropped_rows_set_no_length(here: Path, spec: PadSpec, labels: list[Any]
     assert [row["labels"] for row in read("out.jsonl")] == labels
     assert (result.maxlen, result.own["labels"]) == (len(labels), len(labels[0]))
     assert result.ledger.own_tokens_lost == (0 if len(labels) == 2 else 3)
+
+
+@pytest.mark.parametrize(("maxlen", "facts"), [(2, ("2 labels",)), (1, ("1 token", "2 labels"))])
+def test_summary_has_lost_labels(here: Path, maxlen: int, facts: tuple[str, ...]) -> None:
+    source = write("in.jsonl", [{"input_ids": [1, 2], "labels": [5, 6, -100, 7]}])
+    result = pad_file(source, "out.jsonl", spec=PadSpec(maxlen=maxlen, own_lengths={"labels": 1}))
+    assert (result.ledger.own_tokens_lost, result.ledger.own_tokens_read) == (3, 4)
+    text = "\n".join(summary(result, "out.jsonl"))
+    assert has_facts(text, "3 tokens lost in 'labels'", "75.0%", *facts), text
+    assert text.count("2 labels") == 1
 
 
 def test_empty_dropped_rows_lose_labels(here: Path) -> None:

@@ -134,7 +134,7 @@ def test_text_and_columns_agree(padding: Any) -> None:
 
 
 def test_copied_labels_are_in_the_summary() -> None:
-    [remark] = pad_file(write("in.jsonl", ROWS), "out.jsonl", mask=MaskSpec(labels_from=True)).remarks
+    [remark] = pad_file(write("in.jsonl", ROWS), "out.arrow", mask=MaskSpec(labels_from=True)).remarks
     assert "'labels'" in remark and "'input_ids'" in remark
 
 

@@ -14,14 +14,17 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from raised import raises_error
 
 from padmask import (
     BatchSpec,
     FileOptions,
     PadSpec,
     RowError,
+    SpecError,
     UnpadSpec,
     WindowSpec,
+    pad_dataset,
     pad_file,
     unpad_file,
     unpad_table,
@@ -164,13 +167,84 @@ def test_no_restore_order(tmp_path, suffix):
     ]
 
 
-def test_without_source_row(tmp_path):
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet", "arrow"])
+def test_without_source_row(tmp_path, suffix):
     source = source_of(tmp_path, [5, 1, 3])
-    padded = padded_of(source, "parquet", PadSpec(batches=BatchSpec(tokens=5), source_row=False))
-    result = unpad_file(padded, tmp_path / "rows.jsonl")
+    padded = padded_of(source, suffix, PadSpec(batches=BatchSpec(tokens=5), source_row=False))
+    result = unpad_file(padded, tmp_path / "rows.jsonl", columns=["ids", "labels"])
     assert any("source_row" in note for note in result.notes)
     rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
     assert [row["batch"] for row in rows] == [0, 1, 2]
+
+
+UNSORTED = [PadSpec(batches=BatchSpec(tokens=5), source_row=False), PadSpec(buckets=2, source_row=False)]
+
+
+def pad_own_rows(folder: Path, spec: PadSpec, format_: str) -> Path:
+    """Pad rows with a column `source_row` of the user. Return the file or the folder of buckets."""
+    rows = [{"ids": [i] * n, "source_row": 9 - i} for i, n in enumerate([5, 1, 5])]
+    path = folder / "in.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    if spec.buckets:
+        pad_dataset(path, folder / "b", columns=["ids"], spec=spec, files=FileOptions(output_format=format_))
+        return folder / "b"
+    pad_file(path, folder / f"b.{format_}", columns=["ids"], spec=spec)
+    return folder / f"b.{format_}"
+
+
+@pytest.mark.parametrize("spec", UNSORTED, ids=["batches", "buckets"])
+@pytest.mark.parametrize("format_", ["parquet", "arrow"])
+def test_own_numbers_stay(tmp_path, spec, format_):
+    padded = pad_own_rows(tmp_path, spec, format_)
+    result = unpad_file(padded, tmp_path / "rows.jsonl")
+    rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
+    assert [(row["source_row"], len(row["ids"])) for row in rows] == [(8, 1), (9, 5), (7, 5)]
+    assert any("source_row" in note for note in result.notes)
+
+
+@pytest.mark.parametrize("spec", UNSORTED, ids=["batches", "buckets"])
+def test_own_numbers_in_json_lines(tmp_path, spec):
+    with raises_error(SpecError, "source_row", "Parquet", place="in.jsonl", option="source_row"):
+        pad_own_rows(tmp_path, spec, "jsonl")
+
+
+@pytest.mark.parametrize("format_", ["parquet", "arrow"])
+def test_own_batch_of_buckets(tmp_path, format_):
+    """Buckets have no column of batches, so such a column is one of the user."""
+    path = tmp_path / "in.jsonl"
+    path.write_text('{"ids":[1,2],"batch":5}\n{"ids":[3],"batch":2}\n')
+    for name in (format_, "jsonl"):
+        files = FileOptions(output_format=name)
+        pad_dataset(path, tmp_path / name, columns=["ids"], spec=PadSpec(buckets=2), files=files)
+        unpad_file(tmp_path / name, tmp_path / "rows.jsonl", columns=["ids"])
+        assert (tmp_path / "rows.jsonl").read_text() == path.read_text()
+
+
+@pytest.mark.parametrize(("suffix", "is_said"), [("jsonl", True), ("parquet", False)])
+def test_sorting_is_said(tmp_path, suffix, is_said):
+    """Without metadata, only the names of the columns show the order."""
+    padded = padded_of(source_of(tmp_path, [5, 1, 3]), suffix, PadSpec(batches=BatchSpec(tokens=5)))
+    result = unpad_file(padded, tmp_path / "rows.jsonl", columns=["ids", "labels"])
+    assert any("source_row" in remark for remark in result.remarks) == is_said
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_limit_counts_unsorted_rows(tmp_path, suffix):
+    padded = padded_of(source_of(tmp_path, [5, 1, 3]), suffix, PadSpec(batches=BatchSpec(tokens=5)))
+    ask = {"columns": ["ids", "labels"], "files": FileOptions(limit=2)}
+    with raises_error(SpecError, "--no-restore-order", option="restore_order"):
+        unpad_file(padded, tmp_path / "rows.jsonl", **ask)
+    result = unpad_file(padded, tmp_path / "rows.jsonl", spec=UnpadSpec(restore_order=False), **ask)
+    assert result.ledger.rows_written == 2
+
+
+def test_plain_column_named_batch(tmp_path):
+    """Rows of one length are not in batches."""
+    path = tmp_path / "in.jsonl"
+    path.write_text('{"ids":[1,2],"batch":5}\n{"ids":[3],"batch":2}\n')
+    pad_file(path, tmp_path / "padded.jsonl", columns=["ids"])
+    result = unpad_file(tmp_path / "padded.jsonl", tmp_path / "rows.jsonl", columns=["ids"])
+    assert (result.notes, (tmp_path / "rows.jsonl").read_text()) == ((), path.read_text())
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])

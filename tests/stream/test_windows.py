@@ -286,6 +286,21 @@ def test_windows_of_one_of_two_masks(tmp_path):
         assert unpad_table(padded, "tokens")["tokens"].to_pylist() == [[1, 2]] * 3
 
 
+def test_own_columns_are_no_windows(tmp_path):
+    """The metadata say that padding split no rows. In JSON Lines, the summary says that rows are joined."""
+    rows = [
+        {"ids": [i], "source_row": 3, "window": i, "source_start": i, "source_stop": i + 1} for i in (0, 1)
+    ]
+    lines = [json.dumps(row) for row in rows]
+    (tmp_path / "in.jsonl").write_text("\n".join(lines) + "\n")
+    for suffix, number in (("parquet", 2), ("jsonl", 1)):
+        padded = tmp_path / f"padded.{suffix}"
+        pad_file(tmp_path / "in.jsonl", padded, columns=["ids"], spec=PadSpec(maxlen=2))
+        result = unpad_file(padded, tmp_path / "rows.jsonl", columns=["ids"])
+        assert result.ledger.rows_written == number
+        assert any("source_row" in remark for remark in result.remarks) == (number == 1)
+
+
 def test_windows_can_stay(tmp_path):
     (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in WINDOWS))
     unpad_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl", spec=UnpadSpec(join_windows=False))

@@ -16,7 +16,7 @@ from padmask.core.padding import Padding
 from padmask.core.plan import make_plan, needs_lengths
 from padmask.core.table import row_lengths
 from padmask.errors import SpecError, did_you_mean
-from padmask.formats.dataset import Dataset
+from padmask.formats.dataset import Dataset, open_inputs
 from padmask.spec.checks import check_fields, flag, strings
 from padmask.spec.files import ReadOptions
 from padmask.spec.mask import Dialect
@@ -45,6 +45,7 @@ from padmask.verify.data.audit_job import (
     open_audit_rows,
     open_audits,
 )
+from padmask.verify.data.compare import PackedSequences
 from padmask.verify.data.padded_rows import side_of
 from padmask.verify.data.rules import RULES, Audit, Finding
 
@@ -137,6 +138,7 @@ class AuditRequest:
         progress: callback that receives progress updates.
         dialect: dialect of the mask. If None, the dialect in the file metadata is used, else the usual
             dialect of a mask with this name.
+        against: input of packed rows, to compare; empty if the rows are not compared.
     """
 
     asked: PadRequest
@@ -146,6 +148,7 @@ class AuditRequest:
     files: ReadOptions = field(default_factory=ReadOptions)
     progress: ProgressCallback | None = None
     dialect: Dialect | None = None
+    against: Sequence[str] = ()
 
 
 def audit_and_sample(
@@ -177,13 +180,24 @@ def audit_and_sample(
     add_file_findings(audits, dataset, job, limit)
     sampler = RowSampler(_sample_picks(sample, seed) if numbers is None else [pick_numbers(numbers)])
     rows = longest = 0
+    inputs = _open_input(request, job)
+    collected = None
+    if inputs is not None and job.packed is not None:
+        collected = PackedSequences(job.packed, columns, inputs.schema().names)
     with open_reading(dataset, request.files, request.progress) as reading:
         maxlen = None if job.padding else _maxlen(reading, job)
-        with closing(audit_rows(reading, "auditing", job, audits, maxlen, report_bad_rows=True)) as batches:
+        checked = audit_rows(
+            reading, "auditing", job, audits, maxlen, report_bad_rows=True, collected=collected
+        )
+        with closing(checked) as batches:
             for batch in batches:
                 sampler.take(batch.lengths, batch.row_at, rows)
                 rows += len(batch.lengths)
                 longest = max(longest, int(batch.lengths.max(initial=0)))
+    if inputs is not None and collected is not None:
+        options = replace(request.files, limit=None, input_format=None)
+        with closing(inputs), open_reading(inputs, options, request.progress) as reading:
+            collected.compare(reading, audit, whole=limit is None)
     kept = choose_rows(sampler.kept, sample if numbers is None else None)
     names = [column.name for column in columns]
     return AuditedData(
@@ -201,6 +215,19 @@ def audit_and_sample(
         any(finding.rule.name == "row-fully-masked" for finding in audit.findings()),
         (*dataset.notes, *job.notes, *late_notes(audit.late, "check")),
     )
+
+
+def _open_input(request: AuditRequest, job: AuditJob) -> Dataset | None:
+    """Return the input of packed rows; None if the rows are not compared with the input."""
+    if not request.against:
+        return None
+    if job.packed is None or not job.packed.has_lengths:
+        raise SpecError(
+            "`against` compares packed rows with their input, but the data have no column 'seq_lengths'. "
+            "Remove the option.",
+            options=["against"],
+        )
+    return open_inputs(request.against, replace(request.files, limit=None, input_format=None))
 
 
 def _sample_picks(count: int, seed: int) -> list[Pick]:

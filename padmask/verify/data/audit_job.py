@@ -39,6 +39,7 @@ from padmask.verify.data.columns import (
     mask_fields,
     other_mask_columns,
 )
+from padmask.verify.data.compare import PackedSequences
 from padmask.verify.data.packed_rows import PackedRowAudit
 from padmask.verify.data.padded_rows import PaddedRowAudit
 from padmask.verify.data.raw_rows import audit_raw_rows
@@ -309,6 +310,7 @@ def audit_rows(
     *,
     is_cut: bool = True,
     report_bad_rows: bool = False,
+    collected: PackedSequences | None = None,
 ) -> Generator[BatchRows]:
     """Read rows and check them against the rules. Raw rows are checked as if they were padded.
 
@@ -321,6 +323,7 @@ def audit_rows(
         is_cut: whether longer raw rows are truncated to `maxlen` before they are checked.
         report_bad_rows: whether a row with bad tokens is a finding. Otherwise the first of these rows raises
             an error. A row that is bad in another column is always a finding.
+        collected: object that collects the packed sequences of the first group; None if there is none.
 
     Yields:
         The rows of each batch. A row with bad tokens has the length 0. If `report_bad_rows` is True, a row
@@ -331,7 +334,7 @@ def audit_rows(
     """
     whole = reading.files.limit is None
     checks = [
-        _check_of(group, audit, maxlen, is_cut=is_cut, whole=whole)
+        _check_of(group, audit, maxlen, collected if group is job else None, is_cut=is_cut, whole=whole)
         for group, audit in zip(job.groups, audits, strict=True)
     ]
     (main, _), *also = checks
@@ -347,7 +350,13 @@ def audit_rows(
 
 
 def _check_of(
-    job: AuditJob, audit: Audit, maxlen: int | None, *, is_cut: bool, whole: bool
+    job: AuditJob,
+    audit: Audit,
+    maxlen: int | None,
+    collected: PackedSequences | None,
+    *,
+    is_cut: bool,
+    whole: bool,
 ) -> tuple[Callable[[AuditRows], CheckedRows], Callable[[], None]]:
     """Return the function that checks a batch of rows of one group, and the function to call at the end."""
     masks = [field.name for field in job.masks]
@@ -355,7 +364,9 @@ def _check_of(
         return lambda rows: audit_raw_rows(rows, job.pad, audit, masks, maxlen, is_cut=is_cut), lambda: None
     packed = None
     if job.packed is not None:
-        packed = PackedRowAudit(job.packed, audit, job.pad.columns, job.padding.mask, whole=whole)
+        packed = PackedRowAudit(
+            job.packed, audit, job.pad.columns, job.padding.mask, whole=whole, collected=collected
+        )
     check = PaddedRowAudit(
         job.pad, audit, job.padding, masks, job.side_from, batched=job.batched, packed=packed
     )

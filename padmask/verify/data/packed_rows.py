@@ -20,6 +20,7 @@ from padmask.core.ragged import Ragged
 from padmask.formats.contract import Batch
 from padmask.spec.pack import SEQUENCE_LENGTHS, SOURCE_COLUMNS, PackSpec
 from padmask.stream.row_sample import Row
+from padmask.verify.data.compare import PackedSequences
 from padmask.verify.data.rows_to_check import AuditRows
 from padmask.verify.data.rules import Audit
 from padmask.verify.data.source_rows import SourceRows
@@ -64,6 +65,7 @@ class PackedRowAudit:
         columns: packed columns that are checked.
         mask: name of the mask column; None if the lengths of the sequences mark the tokens.
         whole: whether all rows are read. Otherwise some parts of a source row may be missing.
+        collected: object that collects the sequences, to compare them with the input; None if there is none.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class PackedRowAudit:
         mask: str | None,
         *,
         whole: bool,
+        collected: PackedSequences | None = None,
     ) -> None:
         self._layout, self._audit, self._mask = layout, audit, mask
         self._labels = [column.name for column in columns if is_label(column)]
@@ -82,6 +85,7 @@ class PackedRowAudit:
         self._has_all_labels = not [
             name for name in layout.packed if name not in names and name in LABEL_NAMES
         ]
+        self._collected = collected
         self._sources = SourceRows(layout.spec, audit, whole=whole)
 
     @property
@@ -189,9 +193,23 @@ class PackedRowAudit:
                 self._check_derived(name, derived, found)
         self._check_segment_ids(rows, found)
         self._check_positions(rows, found)
+        if self._collected is not None:
+            self._collect(rows, found)
         if self._layout.has_sources:
             sources, starts = (_read(batch, name).select(chosen) for name in SOURCE_COLUMNS)
             self._sources.add(batch, chosen, packed, sources, starts)
+
+    def _collect(self, rows: AuditRows, found: _Good) -> None:
+        """Collect the sequences of the rows, without the rows that lack the source of a sequence."""
+        assert self._collected is not None
+        located = None
+        if self._layout.has_sources:
+            sources, starts = (_read(found.batch, name).select(found.rows) for name in SOURCE_COLUMNS)
+            sizes = found.packed.sizes
+            if not (np.array_equal(sources.lengths, sizes) and np.array_equal(starts.lengths, sizes)):
+                return
+            located = _flatten_all(sources).astype(np.int64), _flatten_all(starts).astype(np.int64)
+        self._collected.add(found.batch, found.rows, found.packed, rows.ragged, located)
 
     def _check_derived(self, column: str, name: str, found: _Good) -> None:
         """Compare a derived column with the values computed from the lengths of the sequences.

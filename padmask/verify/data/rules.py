@@ -64,6 +64,12 @@ RULES = {
         Rule("derived-column", "error", "the column disagrees with seq_lengths"),
         Rule("boundary-labels", "error", "the first label of a sequence is not -100"),
         Rule("source-rows", "error", "a part of a source row occurs twice or is missing"),
+        Rule(
+            "differs-from-input",
+            "error",
+            "a sequence has other tokens than its source row in the input, or occurs more often than there",
+        ),
+        Rule("not-packed", "error", "the row of the input is not in the packed rows"),
         Rule("padding-not-pad-value", "error", "a padded position does not have the pad value"),
         Rule("pad-value-in-tokens", "warning", "mask_zero=True or a Masking layer would mask real tokens"),
         Rule("non-finite", "warning", "real tokens are NaN or infinite, so outputs and gradients become NaN"),
@@ -85,6 +91,7 @@ RULES = {
             "file",
         ),
         Rule("mixed-dtypes", "warning", "the column has different types in different files", "file"),
+        Rule("tokens-lost", "warning", "the row of the input is truncated or dropped, so tokens are lost"),
         Rule(
             "token-type-segments",
             "warning",
