@@ -91,7 +91,7 @@ def choose_for_dataset(
     start = choose_together(schema, asked, spec, mask, FirstRows({}, {}), ones=False)
     first, lists = start.columns[0].name, list_names(schema)
     if asked and dataset.format.is_text:
-        refuse_scalars(schema, [column.name for column in start.columns])
+        refuse_scalars(dataset, [column.name for column in start.columns])
     rows = read_first_rows(dataset, lists)
     first_rows = first_rows_of(dataset, known=rows)
     ones = False

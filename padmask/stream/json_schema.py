@@ -10,7 +10,7 @@ import pyarrow as pa
 from padmask.core.arrow_lists import Kind, list_of, with_floats
 from padmask.core.columns import PadColumn, asked_dtype, kind_of_dtype, name_columns
 from padmask.core.companions import list_names
-from padmask.errors import DataError
+from padmask.errors import DataError, Place
 from padmask.formats.dataset import Dataset
 from padmask.spec.columns import Column, Columns, quote_names
 from padmask.spec.pad import FLOAT_DTYPES, PadSpec
@@ -34,16 +34,17 @@ def known_schema(dataset: Dataset, asked: Columns, spec: PadSpec) -> pa.Schema:
     return pa.schema([sequences.get(field.name, field) for field in schema])
 
 
-def refuse_scalars(schema: pa.Schema, names: Iterable[str]) -> None:
+def refuse_scalars(dataset: Dataset, names: Iterable[str]) -> None:
     """Raise an error if a requested JSON field has a list in none of the first rows.
 
     Args:
-        schema: types of the fields, detected from the first rows.
+        dataset: JSON Lines.
         names: names of the requested fields.
 
     Raises:
         DataError: a field has strings, numbers or bools.
     """
+    schema = dataset.schema()
     for name in names:
         type_ = schema.field(name).type
         if type_ in _SCALARS:
@@ -53,6 +54,7 @@ def refuse_scalars(schema: pa.Schema, names: Iterable[str]) -> None:
             )
             raise DataError(
                 f"the first rows contain {_SCALARS[type_]}, not lists of tokens",
+                place=Place(dataset.name),
                 column=name,
                 remedy=remedy,
                 options=["columns"],

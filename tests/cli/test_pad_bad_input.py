@@ -1363,6 +1363,7 @@ def test_column_without_lists(here, tmp_path, name, value, found):
     (tmp_path / "in.jsonl").write_text(2 * (json.dumps(row) + "\n"))
     done = here(name, "in.jsonl", "-c", "text")
     assert done.returncode == 1
+    assert "in.jsonl: column 'text'" in done.stderr
     assert f"contain {found}" in done.stderr
     assert "'input_ids', 'tags'" in done.stderr
     assert "--on-error" not in done.stderr
