@@ -51,7 +51,7 @@ def find_padded_options(
     group = next((one for one in groups_to_keep(schema, ()) if first in one["columns"]), None)
     group = group if padding.described and group is not None else {}
     found = [
-        Column(name, entry["dtype"], entry["value"])
+        Column(name, entry.get("dtype"), entry["value"])
         for name, entry in group.get("columns", {}).items()
         if name not in padding.made
     ]

@@ -422,8 +422,15 @@ def test_command_for_padded_input(texts, inspect):
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
 @pytest.mark.parametrize("side", ["pre", "post"])
-@pytest.mark.parametrize("marks", [{}, {"column": None, "length_column": "n"}, {"column": "attention_mask"}])
-def test_padded_input_keeps_side_and_end(tmp_path, monkeypatch, inspect, suffix, side, marks):
+@pytest.mark.parametrize(
+    ("marks", "options"),
+    [
+        ({}, ""),
+        ({"column": None, "length_column": "n"}, "--no-mask --length-column n "),
+        ({"column": "attention_mask"}, "--mask-column attention_mask "),
+    ],
+)
+def test_padded_input_keeps_side_and_end(tmp_path, monkeypatch, inspect, suffix, side, marks, options):
     monkeypatch.chdir(tmp_path)
     rows = [[101, 5, 6, 7, 8, 102], *[[101, 5, 6, 102]] * 5]
     Path("rows.jsonl").write_text("".join(f'{{"input_ids": {row}}}\n' for row in rows))
@@ -435,7 +442,7 @@ def test_padded_input_keeps_side_and_end(tmp_path, monkeypatch, inspect, suffix,
     assert {plan["name"]: plan["ends_lost"] for plan in seen["plans"]}["5"] == 1
     padding = "--padding pre " if side == "pre" else ""
     command = seen["recommended"]["command"]
-    assert command.endswith(f"-o padded.parquet {padding}--maxlen 5 --keep-last 1")
+    assert command.endswith(f"-o padded.parquet {options}{padding}--maxlen 5 --keep-last 1")
     pre = inspect(f"all.{suffix}", "--maxlen", "5", "--truncating", "pre")
     assert pre["shared_end"] == {"token": 101, "end": "first", "rows": 6}
 

@@ -138,8 +138,8 @@ def read_items(raws: Sequence[msgspec.Raw | None]) -> tuple[list[list[msgspec.Ra
     """Split JSON lists of any type into the text of their items, and return a `Fault` for each bad row.
 
     >>> rows, faults = read_items([msgspec.Raw(b"[1.50, [2]]"), None])
-    >>> [bytes(item) for item in rows[0]], faults
-    ([b'1.50', b'[2]'], [Fault(row=1, reason='the key is missing', column=None, options=())])
+    >>> [bytes(item) for item in rows[0]], faults[0].row, faults[0].reason
+    ([b'1.50', b'[2]'], 1, 'the key is missing')
     """
     rows: list[list[msgspec.Raw]] = []
     faults = []
