@@ -401,6 +401,7 @@ def test_saved_model_is_equal(policy, tmp_path):
     assert [layer.get_config() for layer in loaded.layers] == [layer.get_config() for layer in model.layers]
 
 
+@pytest.mark.slow
 def test_model_trains_with_padding():
     model = attention_pooling()
     model.compile("sgd", "mse")

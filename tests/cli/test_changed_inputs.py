@@ -92,6 +92,7 @@ def test_resume_after_a_failure(padmask: Callable[..., Completed], tmp_path: Pat
     assert tokens_of(tmp_path / "out" / "a.jsonl") == [2, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "verb", [["inspect"], ["verify", "--no-model"], ["pad"], ["unpad"]], ids=lambda v: v[0]
 )

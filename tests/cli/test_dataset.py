@@ -228,6 +228,7 @@ def test_foreign_output_is_refused(here, data, tmp_path):
 # --- Workers -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @linux
 @pytest.mark.parametrize(("shards", "most"), [(1, 0), (3, 2)])
 def test_no_more_workers_than_shards(place, tmp_path, shards, most):
@@ -288,6 +289,7 @@ def test_deadly_shard_can_be_skipped(place, tmp_path):
     assert place.names() == set(place.wanted) - {"half=0/2.jsonl"}
 
 
+@pytest.mark.slow
 def test_skipped_shard_is_reported(place, tmp_path):
     place.data = shutil.copytree(place.data, tmp_path / "data")
     (place.data / "half=0" / "2.jsonl.gz").write_bytes(b"\x1f\x8b\x08\x00 no gzip")

@@ -332,6 +332,7 @@ def test_tampered_output_is_refused(here: Run, out: Path) -> None:
     assert {path: path.read_bytes() for path in out.rglob("*.jsonl")} == before
 
 
+@pytest.mark.slow
 def test_limits_and_faults_are_valid(here: Run, tmp_path: Path, out: Path) -> None:
     """With --limit and a skipped file, a manifest lists fewer shards than there are inputs."""
     (tmp_path / "in" / "b.jsonl.gz").write_bytes(b"no gzip")

@@ -129,6 +129,7 @@ def test_unsupported_value_is_2(here: Run, tmp_path: Path) -> None:
     assert here("pad", "in.parquet", "-o", "out.arrow").returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("second", "code"),
     [('{"input_ids": 5}\n', 1), ('{"other": [1]}\n', 1), ("", 0)],

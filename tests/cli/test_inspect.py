@@ -261,6 +261,7 @@ def test_files_count_as_one(shards, inspect, shown):
     assert apart == whole
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shown", [("-n", "5"), ("--sample", "9", "--seed", "-3")], ids=" ".join)
 def test_workers_do_not_matter(shards, inspect, shown):
     seen = [inspect(str(shards / "data"), *shown, "--workers", workers) for workers in ("1", "2")]
@@ -270,6 +271,7 @@ def test_workers_do_not_matter(shards, inspect, shown):
     assert [mask["length"] for mask in seen[0]["masks"]] == [row % 7 for row in rows]
 
 
+@pytest.mark.slow
 def test_sample_over_files_is_uniform(shards, inspect):
     drawn = [
         mask["row"]

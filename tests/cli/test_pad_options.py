@@ -1306,6 +1306,7 @@ def test_tuning_keeps_the_bytes(pad: Pad, large: str, suffix: str) -> None:
     assert [tuning for tuning in TUNINGS if padded(*tuning) != plain] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet", "arrow", "npz"])
 def test_tuning_keeps_rows_of_jsonl(pad: Pad, suffix: str) -> None:
     rows = [{"tokens": ["x" * (i % 7)] * (i % 13), "id": i, "n": None if i % 3 else i} for i in range(2000)]

@@ -542,6 +542,7 @@ def test_missing_extra_says_how_to_install(padmask, raw, nothing_installed, opti
 # --- with models ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @with_models
 def test_verify_in_a_new_process(padmask, raw, tmp_path, monkeypatch):
     for name in ("TF_CPP_MIN_LOG_LEVEL", "KERAS_BACKEND"):
@@ -557,6 +558,7 @@ def test_verify_in_a_new_process(padmask, raw, tmp_path, monkeypatch):
     assert ElementTree.parse(tmp_path / "out.xml").getroot().get("failures") == "0"
 
 
+@pytest.mark.slow
 @with_models
 def test_report_shows_verdict_first(here, raw):
     done = here("verify", raw, "--route", "embedding", "--route", "masking", "--device", "cpu")

@@ -479,6 +479,7 @@ def test_wrong_output_shape_is_1(here, saved):
     assert subject["culprit"] == "each"
 
 
+@pytest.mark.slow
 @with_models
 def test_explain_lists_every_layer(here, saved):
     model = saved("convolving")

@@ -125,6 +125,7 @@ def test_new_format_sets_folder_suffix(rows, tmp_path):
     assert (tmp_path / "lines" / "a.jsonl").exists()
 
 
+@pytest.mark.slow
 def test_commands_take_a_new_format(tmp_path):
     def run(*args: str) -> str:
         environment = {**os.environ, "PYTHONPATH": os.fspath(Path(__file__).parent), "COLUMNS": "200"}

@@ -174,6 +174,7 @@ def round_trip(rows: Sequence[Row], between: str = "parquet") -> list[Row]:
     return [row | {"input_ids": unpad(row["input_ids"], row.pop("mask"))} for row in back]
 
 
+@pytest.mark.slow
 @few
 @given(typed_rows())
 def test_jsonl_survives_parquet(rows: list[Row]) -> None:
@@ -217,6 +218,7 @@ def test_real_rows_survive_jsonl(tmp_path: Path, fields: list[Row]) -> None:
     assert read(tmp_path / "out.jsonl") == [row | {"mask": [True]} for row in rows]
 
 
+@pytest.mark.slow
 @few
 @given(typed_rows(), st.sampled_from(["parquet", "arrow"]))
 def test_typed_formats_keep_values(rows: list[Row], format_: str) -> None:
@@ -449,6 +451,7 @@ policies = st.builds(
 )
 
 
+@pytest.mark.slow
 @few
 @given(sequence_rows(), specs, policies, st.sampled_from(FORMATS))
 def test_input_format_does_not_matter(data: Rows, spec: PadSpec, policy: RowPolicy, output: str) -> None:
@@ -469,6 +472,7 @@ def test_input_format_does_not_matter(data: Rows, spec: PadSpec, policy: RowPoli
     assert ledgers == ledgers[:1] * 3
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(
     sequence_rows(),

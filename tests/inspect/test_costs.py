@@ -203,6 +203,7 @@ def test_no_rows():
     assert candidate_costs(CostBasis(LengthStats())) == []
 
 
+@pytest.mark.slow
 def test_many_distinct_lengths():
     costs = costs_of(LengthStats.of(np.arange(1, 20_001)).counts, multiple=1)
     assert costs["buckets-2"].edges == (10_000, 20_000)

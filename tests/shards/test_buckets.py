@@ -156,6 +156,7 @@ def test_formats(tmp_path, output):
     assert found[f"bucket=00003/a.{output}"] == wanted[f"bucket=00003/a.{output}"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("buckets", [3, (20, 40, 60)])
 def test_bytes_are_always_the_same(data, tmp_path, buckets):
     spec, found = PadSpec(buckets=buckets), []
@@ -344,6 +345,7 @@ class StopError(Exception):
     """The end of an interrupted run."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("buckets", [3, (20, 40, 60)])
 @pytest.mark.parametrize("moment", ["padding", "moving"])
 def test_interrupted_run_is_resumed(data, tmp_path, monkeypatch, buckets, moment):

@@ -146,6 +146,7 @@ def outcome(run: Callable[[], PadResult]) -> PadResult | str:
         return str(error)
 
 
+@pytest.mark.slow
 @few
 @given(
     datasets(),
@@ -250,6 +251,7 @@ def team(request) -> Iterator[tuple[Executor | None, int]]:
         yield found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("output", [*FORMATS, "npz"])
 def test_workers_write_the_same_bytes(team, data, tmp_path, output):
     executor, workers = team

@@ -283,12 +283,14 @@ many = settings(
 )
 
 
+@pytest.mark.slow
 @many
 @given(files(FREE), policies, st.sampled_from(["jsonl", "jsonl", "parquet"]))
 def test_jsonl_rows_are_counted(parts: list[list[Any]], policy: Policy, output: str) -> None:
     check(parts, policy, "jsonl", output)
 
 
+@pytest.mark.slow
 @many
 @given(
     files(TYPED),

@@ -116,6 +116,7 @@ def as_padded(rows, column):
     return [row | {"x": np.array(row["x"], dtype="float32").tolist()} for row in rows]
 
 
+@pytest.mark.slow
 @few
 @given(
     raw_rows(),
@@ -184,6 +185,7 @@ def test_float32_in_jsonl(tmp_path):
 ROUTES = [("jsonl", "jsonl"), ("jsonl", "parquet"), ("parquet", "arrow"), ("arrow", "jsonl")]
 
 
+@pytest.mark.slow
 @few
 @given(
     st.lists(

@@ -143,6 +143,7 @@ def test_arrow_tokens_are_not_copied():
     assert pa.total_allocated_bytes() == before
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_rows(tmp_path):
     few, many = (write_rows(tmp_path / f"{n}.jsonl", n, 60) for n in (5_000, 30_000))
 

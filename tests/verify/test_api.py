@@ -583,6 +583,7 @@ def test_subclassed_model():
     assert subject_of(leaky, IDS, MASK).culprit == "embed"
 
 
+@pytest.mark.slow
 @with_models
 def test_sequential_model_built_by_batch():
     """Without an Input, the config has the shape of the first batch, but the model accepts other shapes."""
@@ -635,6 +636,7 @@ def mixed(policy):
         keras.config.set_dtype_policy(before)
 
 
+@pytest.mark.slow
 @with_models
 @pytest.mark.parametrize("policy", ["float32", "float64", "mixed_float16", "mixed_bfloat16"])
 def test_model_is_unchanged(policy):
@@ -645,6 +647,7 @@ def test_model_is_unchanged(policy):
     assert np.asarray(model(IDS)).tobytes() == said.tobytes()
 
 
+@pytest.mark.slow
 @with_models
 def test_leaking_model_is_unchanged():
     model = model_of(keras.layers.BatchNormalization(), keras.layers.GlobalMaxPooling1D())

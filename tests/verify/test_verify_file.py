@@ -85,6 +85,7 @@ def test_every_route_ignores_padding(raw, padding):
     assert report.environment["padding"] == padding
 
 
+@pytest.mark.slow
 @with_models
 @pytest.mark.parametrize(("suffix", "padding"), [("raw", "post"), ("jsonl", "pre"), ("arrow", "post")])
 def test_raw_and_padded_input(raw, suffix, padding):
@@ -396,6 +397,7 @@ def test_one_leaking_route(raw, monkeypatch, padding):
     assert "functional" in checks_of(report, "embedding")["routes-agree"].detail
 
 
+@pytest.mark.slow
 @with_models
 def test_leak_outweighs_bad_data(tmp_path, monkeypatch):
     raw = write(tmp_path / "in.jsonl", [*ROWS, []])
@@ -418,6 +420,7 @@ def test_masked_control_is_inconclusive(raw, monkeypatch):
     assert "passed checks that it should fail" in subject.detail
 
 
+@pytest.mark.slow
 @with_models
 def test_disagreeing_routes(raw, monkeypatch):
     from padmask import layers

@@ -6,6 +6,7 @@ import json
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from raised import raises_error
@@ -60,6 +61,7 @@ def compared(path, **options):
     }
 
 
+@pytest.mark.slow
 @ANY
 @given(lengths=LENGTHS, packing=PACKINGS | WRAP, cut=CUTS)
 def test_good_files_pass(tmp_path, lengths, packing, cut):
@@ -82,6 +84,7 @@ def test_json_lines_pass(tmp_path, lengths, algorithm):
     assert compared(path) == {}
 
 
+@pytest.mark.slow
 @ANY
 @given(lengths=LENGTHS, source=st.booleans(), name=st.sampled_from(["input_ids", "labels"]), data=st.data())
 def test_changed_token_is_found(tmp_path, lengths, source, name, data):

@@ -68,6 +68,7 @@ def rules(path, **options):
     return {finding.rule.name for finding in verify_file(path, **options).data}
 
 
+@pytest.mark.slow
 @ANY
 @given(
     lengths=LENGTHS,
@@ -92,6 +93,7 @@ def test_good_files_pass(tmp_path, lengths, packing, cut, suffix, mask, window):
     assert rules(path, mask_column=known, files=partly) - warned == set()
 
 
+@pytest.mark.slow
 @ANY
 @given(lengths=LENGTHS, data=st.data(), align=st.sampled_from([1, 4]))
 def test_changed_value_is_found(tmp_path, lengths, data, align):

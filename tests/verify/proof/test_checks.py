@@ -521,6 +521,7 @@ def test_repetition_bypasses_cache():
     ).verdict == ("inconclusive")
 
 
+@pytest.mark.slow
 def test_half_precision():
     sound = proven(lambda ids, mask: masked_attention(ids, mask, "float16"), dtype="float16")
     assert sound.verdict == "ignores"
