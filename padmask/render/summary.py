@@ -228,5 +228,8 @@ def warnings(result: PadResult) -> list[str]:
         names = quoted(result.unpadded)
         flags = next(iter(result.unpadded.values()))
         it = "it" if len(result.unpadded) == 1 else "them"
-        lines.append(f"not padded: {names} (same lengths as {result.columns[0]!r}). To pad {it} too: {flags}")
+        verb, done = ("pack", "packed") if result.packed else ("pad", "padded")
+        lines.append(
+            f"not {done}: {names} (same lengths as {result.columns[0]!r}). To {verb} {it} too: {flags}"
+        )
     return lines

@@ -124,7 +124,7 @@ def choose_for_dataset(
     before = {name for file in files.values() for name in described_names(file)}
     # A possible mask needs no padding.
     before |= {*_possible_masks(choice, rows)}
-    beside = _describe(schema, choice, asked, before)
+    beside = _describe(schema, choice, asked, before, packs=spec.packing is not None)
     return choice, replace(beside, notes=(*suspicions, *notes, *beside.notes), hint=hint, shared=shared), rows
 
 
@@ -178,7 +178,9 @@ def _possible_masks(choice: ColumnChoice, rows: FirstRows) -> list[str]:
     ]
 
 
-def _describe(schema: pa.Schema, choice: ColumnChoice, asked: Columns, before: Collection[str]) -> Beside:
+def _describe(
+    schema: pa.Schema, choice: ColumnChoice, asked: Columns, before: Collection[str], *, packs: bool
+) -> Beside:
     """Describe the columns that are not padded, for the summary.
 
     Args:
@@ -186,6 +188,7 @@ def _describe(schema: pa.Schema, choice: ColumnChoice, asked: Columns, before: C
         choice: the chosen columns.
         asked: requested columns.
         before: names of the columns that earlier runs padded, and of the masks that earlier runs added.
+        packs: whether the columns are packed.
     """
     first = choice.columns[0].name
     alike = [name for name in choice.alike if name not in before]
@@ -203,13 +206,13 @@ def _describe(schema: pa.Schema, choice: ColumnChoice, asked: Columns, before: C
         return Beside({}, tuple(remarks))
     if ragged:
         flags = " ".join(f"--own-length {shlex.quote(name)}" for name in ragged)
-        notes.append(
-            f"not padded: {quoted(ragged)} (lengths differ from {first!r}). To pad with a separate maxlen: "
-            f"{flags}"
-        )
+        remedy = "" if packs else f". To pad with a separate maxlen: {flags}"
+        verb = "packed" if packs else "padded"
+        notes.append(f"not {verb}: {quoted(ragged)} (lengths differ from {first!r}){remedy}")
     companions = [f"{column.name!r} (with {column.value})" for column in choice.columns[1:]]
     if companions:
-        remarks.append(f"also padded, to the same length as {first!r}: {', '.join(companions)}")
+        how = f"packed, together with {first!r}" if packs else f"padded, to the same length as {first!r}"
+        remarks.append(f"also {how}: {', '.join(companions)}")
     padded = [column.name + _value_of(column.name) for column in choice.columns]
     numbers = {field.name for field in schema if field.name in alike and _has_numbers(field.type)}
     flags = column_flags([*padded, *(name + _value_of(name) if name in numbers else name for name in alike)])

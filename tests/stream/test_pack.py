@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import pyarrow as pa
-import pyarrow.ipc as ipc
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from row_files import read_rows, write_rows
 
 from padmask import DataError, FileOptions, PadSpec, RowPolicy, SpecError, WindowSpec
 from padmask.core import pack_windows
@@ -24,22 +21,7 @@ ANY = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scop
 
 
 def write(path, rows):
-    table = pa.Table.from_pylist(rows, SCHEMA)
-    if path.suffix == ".jsonl":
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    elif path.suffix == ".parquet":
-        pq.write_table(table, path, row_group_size=3)
-    else:
-        with ipc.new_file(path, SCHEMA) as out:
-            out.write_table(table, max_chunksize=2)
-    return path
-
-
-def read(path):
-    if path.suffix == ".jsonl":
-        return [json.loads(line) for line in path.read_text().splitlines()]
-    table = pq.read_table(path) if path.suffix == ".parquet" else ipc.open_file(path).read_all()
-    return table.to_pylist()
+    return write_rows(path, rows, SCHEMA)
 
 
 def rows_of(lengths):
@@ -95,7 +77,7 @@ def test_every_token_is_packed_once(tmp_path, lengths, algorithm, formats, windo
         patch.setattr(sort_windows, "WINDOW_SEQUENCES", window)
         patch.setattr(pack_blocks, "BATCH_POSITIONS", 20)
         result = pack(source, target, packing=packing, files=FileOptions(batch_rows=chunk), **spec)
-    packed = read(target)
+    packed = read_rows(target)
     pieces = {}
     for number, start, ids, labels, name in sequences_of(packed):
         assert labels == [-100, *[number] * (len(ids) - 1)]
@@ -145,7 +127,10 @@ def test_row_longer_than_maxlen(tmp_path):
 def test_end_tokens_are_counted(tmp_path):
     source = write(tmp_path / "in.jsonl", [{"id": 0, "ids": [5, 2], "labels": [5, 2]}, *rows_of([8])])
     result = pack(source, tmp_path / "out.jsonl", packing=PackSpec(eos=2))
-    assert sorted(its[2] for its in sequences_of(read(tmp_path / "out.jsonl"))) == [[*range(8), 2], [5, 2]]
+    assert sorted(its[2] for its in sequences_of(read_rows(tmp_path / "out.jsonl"))) == [
+        [*range(8), 2],
+        [5, 2],
+    ]
     ledger = result.ledger
     assert (ledger.tokens_read, ledger.tokens_kept, ledger.tokens_added) == (10, 10, 1)
 
@@ -191,21 +176,28 @@ def test_bad_rows_are_rejected(tmp_path):
         files=FileOptions(rejects=str(tmp_path / "bad.jsonl")),
     )
     assert (result.ledger.rows_used, result.ledger.rows_rejected) == (2, 1)
-    assert [its[0] for its in sequences_of(read(tmp_path / "out.jsonl"))] == [0, 2]
-    assert len(read(tmp_path / "bad.jsonl")) == 1
+    assert [its[0] for its in sequences_of(read_rows(tmp_path / "out.jsonl"))] == [0, 2]
+    assert len(read_rows(tmp_path / "bad.jsonl")) == 1
+
+
+def test_companions_are_packed(tmp_path):
+    (tmp_path / "in.jsonl").write_text('{"input_ids":[1,2],"labels":[1,2],"spans":[[3]],"tags":[4]}\n')
+    result = pack_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl", spec=PadSpec(maxlen=4))
+    assert any("also packed" in remark and "'labels'" in remark for remark in result.remarks)
+    assert not any("--own-length" in note for note in result.notes)
 
 
 def test_missing_fields_become_null(tmp_path):
     (tmp_path / "in.jsonl").write_text('{"input_ids":[1],"a":"x"}\n{"b":{"c":1},"input_ids":[2]}\n')
     pack_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl", spec=PadSpec(maxlen=4))
-    [row] = read(tmp_path / "out.jsonl")
+    [row] = read_rows(tmp_path / "out.jsonl")
     assert (row["a"], row["b"]) == (["x", None], [None, {"c": 1}])
 
 
 def test_mask_of_ones_is_left_out(tmp_path):
     (tmp_path / "in.jsonl").write_text('{"input_ids":[1,2],"attention_mask":[1,1]}\n')
     pack_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl", spec=PadSpec(maxlen=4))
-    [row] = read(tmp_path / "out.jsonl")
+    [row] = read_rows(tmp_path / "out.jsonl")
     assert "attention_mask" not in row
     assert row["mask"] == [True, True, False, False]
 
@@ -233,7 +225,7 @@ def test_meaningless_options(spec, packing, options):
 def test_empty_input_gives_no_rows(tmp_path):
     source = write(tmp_path / "in.parquet", [])
     result = pack(source, tmp_path / "out.parquet")
-    assert (result.ledger.rows_written, read(tmp_path / "out.parquet")) == (0, [])
+    assert (result.ledger.rows_written, read_rows(tmp_path / "out.parquet")) == (0, [])
 
 
 def test_few_rows_wait_for_the_next_window(tmp_path, monkeypatch):
