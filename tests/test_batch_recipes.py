@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import pickle
-import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from recipes import run_recipes
 
 from padmask import BatchSpec, PadSpec, pad_file
 
@@ -20,16 +20,6 @@ COLUMNS = ("input_ids", "attention_mask", "labels")
 
 pytestmark = pytest.mark.skipif(not DOCUMENT.exists(), reason="the document is not part of this installation")
 with_keras = pytest.mark.skipif(find_spec("tensorflow") is None, reason="TensorFlow is not installed")
-
-
-def run_recipes(*names: str) -> dict[str, Any]:
-    """Run recipes of the document, and return the names that they define."""
-    known: dict[str, Any] = {}
-    for name in names:
-        found = re.search(rf"<!-- recipe: {name} -->\n```python\n(.*?)```", DOCUMENT.read_text(), re.S)
-        assert found, f"no recipe for {name}"
-        exec(found[1], known)
-    return known
 
 
 @pytest.fixture
@@ -64,13 +54,13 @@ def check(batches: list[dict[str, Any]]) -> None:
 
 
 def test_reader(path):
-    batches = run_recipes("reader")["Batches"](path, COLUMNS)
+    batches = run_recipes(DOCUMENT, "reader")["Batches"](path, COLUMNS)
     check([batches[i] for i in range(len(batches))])
 
 
 def test_reader_in_a_worker(path, monkeypatch):
     """The reader is sent to a worker as a path."""
-    known = run_recipes("reader")
+    known = run_recipes(DOCUMENT, "reader")
     known["Batches"].__module__ = __name__
     monkeypatch.setitem(globals(), "Batches", known["Batches"])
     batches = known["Batches"](path, ["input_ids"])
@@ -83,7 +73,7 @@ def test_reader_in_a_worker(path, monkeypatch):
 @pytest.mark.parametrize("workers", [0, 2])
 def test_torch(path, workers):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-    loader = run_recipes("reader", "torch")["make_loader"](path, workers=workers)
+    loader = run_recipes(DOCUMENT, "reader", "torch")["make_loader"](path, workers=workers)
     batches = list(loader)
     assert all(isinstance(batch["input_ids"], torch.Tensor) for batch in batches)
     check(batches)
@@ -93,7 +83,7 @@ def test_torch(path, workers):
 def test_torch_without_labels(tmp_path):
     pytest.importorskip("torch", reason="PyTorch is not installed")
     path = write_batches(tmp_path, [{"input_ids": [n] * n} for n in range(1, 9)])
-    loader = run_recipes("reader", "torch")["make_loader"](path, ["input_ids", "mask"])
+    loader = run_recipes(DOCUMENT, "reader", "torch")["make_loader"](path, ["input_ids", "mask"])
     batches = list(loader)
     assert all((batch["mask"] == (batch["input_ids"] > 0)).all() for batch in batches)
     assert sum(len(batch["mask"]) for batch in batches) == 8
@@ -103,7 +93,7 @@ def test_torch_without_labels(tmp_path):
 @pytest.mark.tf
 @with_keras
 def test_tensorflow(path):
-    dataset = run_recipes("reader", "tensorflow")["make_dataset"](path, seed=1)
+    dataset = run_recipes(DOCUMENT, "reader", "tensorflow")["make_dataset"](path, seed=1)
     check(list(dataset.as_numpy_iterator()))
 
 
@@ -111,7 +101,7 @@ def test_tensorflow(path):
 @pytest.mark.tf
 @with_keras
 def test_keras(path):
-    known = run_recipes("reader", "keras")
+    known = run_recipes(DOCUMENT, "reader", "keras")
     keras, data = known["keras"], known["TrainingBatches"](path)
     rows = 0
     for i in range(len(data)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from recipes import run_recipes
 
 import padmask
 
@@ -23,21 +23,11 @@ pytestmark = [
 ]
 
 
-def run_recipes(*names: str) -> dict[str, Any]:
-    """Run recipes of the document, and return the names that they define."""
-    known: dict[str, Any] = {}
-    for name in names:
-        found = re.search(rf"<!-- recipe: {name} -->\n```python\n(.*?)```", DOCUMENT.read_text(), re.S)
-        assert found, f"no recipe for {name}"
-        exec(found[1], known)
-    return known
-
-
 @pytest.fixture
 def keras_recipe() -> tuple[dict[str, Any], Any]:
     """The names of the recipe, and a model with random weights."""
     keras = pytest.importorskip("keras", reason="Keras is not installed")
-    known = run_recipes("keras", "proof")
+    known = run_recipes(DOCUMENT, "keras", "proof")
     keras.utils.set_random_seed(1)
     return known, known["make_model"](10, 8)
 
@@ -106,7 +96,7 @@ def loss_alone(model: Any) -> float:
 
 @pytest.mark.filterwarnings("ignore")
 def test_hf_loss(tmp_path, llama):
-    known = run_recipes("hf")
+    known = run_recipes(DOCUMENT, "hf")
     table = pq.read_table(write_packed(tmp_path, "hf"))
     batch = known["read_batch"](table, list(range(table.num_rows)))
     assert float(known["loss_of"](llama, batch)) == pytest.approx(loss_alone(llama), abs=1e-5)
@@ -126,7 +116,7 @@ def make_tokenizer() -> Any:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.skipif(find_spec("trl") is None, reason="TRL is not installed")
 def test_trl_loss(tmp_path, llama):
-    known = run_recipes("trl")
+    known = run_recipes(DOCUMENT, "trl")
     path = write_packed(tmp_path, "trl")
     options = {"per_device_train_batch_size": 8, "report_to": "none", "use_cpu": True}
     trainer = known["make_trainer"](llama, make_tokenizer(), path, tmp_path, **options)

@@ -16,8 +16,9 @@ from padmask.cli.foreign_options import PADDING_OPTIONS
 from padmask.cli.options import help_without_input, input_options, refuse_output_as_input, spec_of
 from padmask.spec.mask import MaskSpec
 from padmask.spec.pack import ALGORITHMS, BOUNDARY_LABELS, DERIVED, PackSpec
+from padmask.spec.pack_defaults import pack_mask
 from padmask.spec.pack_presets import PACK_PRESETS, PackPreset
-from padmask.spec.pad import RowPolicy
+from padmask.spec.pad import PadSpec, RowPolicy
 
 
 @click.command("pack", cls=ConfiguredCommand, unsupported=PADDING_OPTIONS)
@@ -139,7 +140,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     policy = RowPolicy(
         overlong=overlong_of(given), empty_rows=given["empty_rows"], on_error=given["on_error"]
     )
-    mask = _mask_of(ctx, given, preset, packing)
+    mask = _mask_of(ctx, given, preset, spec)
     load_runner("pad")(arguments_of(ctx, given, with_cuts(spec, ctx, given), mask, policy))
 
 
@@ -162,17 +163,15 @@ def _packing_of(ctx: click.Context, given: Mapping[str, Any], preset: PackPreset
     return PackSpec(**asked)
 
 
-def _mask_of(ctx: click.Context, given: Mapping[str, Any], preset: PackPreset, packing: PackSpec) -> MaskSpec:
+def _mask_of(ctx: click.Context, given: Mapping[str, Any], preset: PackPreset, spec: PadSpec) -> MaskSpec:
     """Create a `MaskSpec` from the parameters. Options that are set take precedence over the dialect."""
-    # Without padding, a mask would contain only True.
-    fields: dict[str, Any] = {"column": "mask" if packing.has_padding else None, "named": True}
-    if given["dialect"] is not None:
-        fields |= preset.mask
+    usual = pack_mask(None, spec)
+    fields = {} if given["dialect"] is None else dict(preset.mask)
     if _is_set(ctx, "mask_column") or _is_set(ctx, "no_mask"):
-        fields["column"] = None if given["no_mask"] or not packing.has_padding else given["mask_column"]
+        fields["column"] = None if given["no_mask"] or usual.column is None else given["mask_column"]
     if given["labels_from"] is not None:
         fields |= {"labels_from": given["labels_from"], "if_missing": ()}
-    return MaskSpec(**fields)
+    return replace(usual, **fields)
 
 
 def _is_set(ctx: click.Context, name: str) -> bool:

@@ -18,6 +18,7 @@ from padmask.core.packed_segments import (
 )
 from padmask.core.plan import Plan, Positions, Segments
 from padmask.core.planners import count_rows, make_segments
+from padmask.spec.pack import PackSpec
 from padmask.spec.pad import PadSpec
 
 
@@ -40,40 +41,39 @@ def make_sequences(
     return without_empty(make_segments(lengths, plan, spec, ends))
 
 
-def choose_packed_rows(
-    sequences: Segments, plan: Plan, spec: PadSpec, *, last: bool
-) -> tuple[Positions, Flags]:
-    """Return the packed row of each sequence, as `pack_window` does.
+def pack_next(
+    held: Segments, new: Segments, plan: Plan, spec: PadSpec, *, last: bool
+) -> tuple[Segments, Segments]:
+    """Pack the sequences of a window, together with those that the window before left.
 
     Args:
-        sequences: the sequences of a window, from `make_sequences`.
+        held: sequences that the window before left.
+        new: sequences of the window, from `make_sequences`. Both have the same source rows.
         plan: plan with the maxlen of all rows.
         spec: how to pack.
         last: whether there are no more sequences after this window.
+
+    Returns:
+        The segments of the packed rows, and the sequences that are left for the next window.
     """
     assert spec.packing is not None
-    if spec.packing.algorithm == "wrap":
+    sequences = join_segments([held, new])
+    rows, done = _choose_packed_rows(sequences, plan, spec.packing, last=last)
+    left = select_output_rows(sequences, np.flatnonzero(~done), plan.maxlen)
+    packed = sequences if done.all() else select_output_rows(sequences, np.flatnonzero(done), plan.maxlen)
+    return plan_packed(packed, rows[done], plan.maxlen, spec.packing.align), left
+
+
+def _choose_packed_rows(
+    sequences: Segments, plan: Plan, packing: PackSpec, *, last: bool
+) -> tuple[Positions, Flags]:
+    """Return the packed row of each sequence, as `pack_window` does."""
+    if packing.algorithm == "wrap":
         ends = np.cumsum(sequences.lengths)
         rows = (ends - 1) // plan.maxlen
         done = np.full(len(rows), last) | (rows < (ends[-1] // plan.maxlen if len(ends) else 0))
         return np.where(done, rows, -1), done
-    return pack_window(round_up(sequences.lengths, spec.packing.align), plan.maxlen, spec.packing, last=last)
-
-
-def arrange_packed_rows(sequences: Segments, rows: Positions, plan: Plan, spec: PadSpec) -> Segments:
-    """Return the segments of packed rows.
-
-    Args:
-        sequences: sequences from `make_sequences`.
-        rows: packed row of each sequence; -1 for sequences that are not in these rows.
-        plan: plan with the maxlen of all rows.
-        spec: how to pack.
-    """
-    assert spec.packing is not None
-    chosen = np.flatnonzero(rows >= 0)
-    if len(chosen) < len(rows):
-        sequences = select_output_rows(sequences, chosen, plan.maxlen)
-    return plan_packed(sequences, rows[chosen], plan.maxlen, spec.packing.align)
+    return pack_window(round_up(sequences.lengths, packing.align), plan.maxlen, packing, last=last)
 
 
 def plan_pack(
@@ -84,7 +84,6 @@ def plan_pack(
     The packed rows are those of a file with the same rows.
 
     >>> from padmask.core.plan import make_plan
-    >>> from padmask.spec.pack import PackSpec
     >>> spec = PadSpec(maxlen=8, packing=PackSpec())
     >>> plan_pack(np.array([5, 6, 3, 2]), make_plan(spec), spec, 1).row_lengths.tolist()
     [8, 8]
@@ -103,8 +102,7 @@ def plan_pack(
     for start, stop in windows or [(0, 0)]:
         its = ends and ends.select(slice(start, stop))
         new = make_sequences(lengths[start:stop], plan, spec, its, used=int(held.lengths.sum()))
-        sequences = join_segments([held, with_sources(new, lengths, start)])
-        rows, done = choose_packed_rows(sequences, plan, spec, last=stop == len(lengths))
-        packed.append(arrange_packed_rows(sequences, rows, plan, spec))
-        held = select_output_rows(sequences, np.flatnonzero(~done), plan.maxlen)
+        new = with_sources(new, lengths, start)
+        rows, held = pack_next(held, new, plan, spec, last=stop == len(lengths))
+        packed.append(rows)
     return join_segments(packed)

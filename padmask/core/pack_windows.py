@@ -81,13 +81,25 @@ def cut_windows(sequences: Positions, values: Positions) -> Iterator[tuple[int, 
         sequences: number of sequences of each source row: int64, shape (rows,).
         values: number of values of each source row over all packed columns: int64, shape (rows,).
     """
-    limits = (np.cumsum(sequences), WINDOW_SEQUENCES), (np.cumsum(values), WINDOW_VALUES)
-    start = 0
+    ends, start = np.cumsum(np.stack([sequences, values]), axis=1), 0
+    nothing = np.zeros(2, dtype=np.int64)
     while start < len(values):
-        stops = [
-            int(np.searchsorted(ends, (ends[start - 1] if start else 0) + most, side="right"))
-            for ends, most in limits
-        ]
-        stop = max(start + 1, min(stops))
+        stop = max(start + 1, window_stop(ends, start, nothing, (WINDOW_SEQUENCES, WINDOW_VALUES)))
         yield start, stop
         start = stop
+
+
+def window_stop(ends: Positions, start: int, used: Positions, limits: tuple[int, int]) -> int:
+    """Return the first row after `start` that does not fit in the window with row `start`.
+
+    The result is `start` if not even this row fits.
+
+    Args:
+        ends: for each row, the sequences and the values of all rows up to this row: int64, shape (2, rows).
+        start: index of a row.
+        used: numbers of sequences and values that are in the window already: int64, shape (2,).
+        limits: maximum numbers of sequences and values in a window.
+    """
+    before = ends[:, start - 1] if start else np.zeros(2, dtype=np.int64)
+    most = np.array(limits) - used + before
+    return min(int(np.searchsorted(its, last, "right")) for its, last in zip(ends, most, strict=True))

@@ -8,8 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from padmask.core.arrow_lists import is_list, storage_type
 from padmask.core.metadata import groups_to_keep
+from padmask.core.packed_layout import has_integer_lists
 from padmask.errors import SpecError
 from padmask.spec.mask import LABELS
 from padmask.spec.pack import DERIVED, SEQUENCE_LENGTHS, SOURCE_COLUMNS, PackSpec
@@ -72,7 +72,8 @@ def find_sequence_columns(schemas: Iterable[pa.Schema]) -> SequenceColumns | Non
     schema = next(iter(schemas), None)
     if schema is None:
         return None
-    names = [name for name in (SEQUENCE_LENGTHS, *SOURCE_COLUMNS, *DERIVED) if _has_integers(schema, name)]
+    describing = (SEQUENCE_LENGTHS, *SOURCE_COLUMNS, *DERIVED)
+    names = [name for name in describing if has_integer_lists(schema, name)]
     for group in groups_to_keep(schema, ()):
         if isinstance(group.get("packing"), dict):
             packed, spec = tuple(group["columns"]), _read_spec(group)
@@ -90,16 +91,8 @@ def _find_derived(schema: pa.Schema, group: Mapping[str, Any], spec: PadSpec | N
     made = LABELS if group.get("labels_from") is not None else None
     named = spec.packing.derived_for([name for name in group["columns"] if name != made])
     return {
-        name: derived for derived, names in named.items() for name in names if _has_integers(schema, name)
+        name: derived for derived, names in named.items() for name in names if has_integer_lists(schema, name)
     }
-
-
-def _has_integers(schema: pa.Schema, name: str) -> bool:
-    """Return whether a schema has exactly one column of this name, and the column has lists of integers."""
-    if schema.names.count(name) != 1:
-        return False
-    type_ = storage_type(schema.field(name).type)
-    return is_list(type_) and pa.types.is_integer(storage_type(type_.value_type))
 
 
 def _read_spec(group: Mapping[str, Any]) -> PadSpec | None:

@@ -11,13 +11,12 @@ import numpy as np
 import pyarrow as pa
 
 from padmask.core.arrow_lists import Flags
-from padmask.core.batches import select_output_rows
 from padmask.core.columns import IGNORED_LABEL, is_label
 from padmask.core.end_tokens import add_end_tokens
 from padmask.core.length_stats import LengthStats
-from padmask.core.pack_planner import arrange_packed_rows, choose_packed_rows, make_sequences
+from padmask.core.pack_planner import make_sequences, pack_next, plan_pack
 from padmask.core.packed_columns import PackedRows, pack_columns
-from padmask.core.packed_segments import join_segments, round_up, select_packed_rows, with_sources
+from padmask.core.packed_segments import round_up, select_packed_rows, with_sources
 from padmask.core.packing import count_at_least
 from padmask.core.plan import Plan, Positions, Segments
 from padmask.formats.contract import Batch
@@ -112,15 +111,8 @@ def pack_blocks(all_rows: Iterable[Any], job: Job, plan: Plan) -> Iterator[PackB
         read += rows.ledger.rows_read
         used += int(written.lengths.sum())
         nothing = copy_rows(written, np.zeros(0, np.int64), job)
-        no_rows = make_sequences(nothing.lengths, plan, job.spec)
-        ledger = written.ledger + counts
-        yield PackBlock(
-            nothing,
-            arrange_packed_rows(no_rows, no_rows.lengths, plan, job.spec),
-            ledger,
-            written.refused,
-            written.late,
-        )
+        no_rows = plan_pack(nothing.lengths, plan, job.spec, 1)
+        yield PackBlock(nothing, no_rows, written.ledger + counts, written.refused, written.late)
         for window in collected.add(written):
             blocks, carried = packer.pack(window, last=False)
             collected.carry(carried)
@@ -202,13 +194,11 @@ class _Packer:
         ends = rows.ends and rows.ends.select(slice(first, None))
         new = make_sequences(rows.lengths[first:], plan, spec, ends, used)
         self._stats += LengthStats.of(round_up(new.lengths, spec.packing.align))
-        sequences = join_segments(
-            [with_sources(self._carried, rows.lengths, 0), with_sources(new, rows.lengths, first)]
-        )
-        packed, done = choose_packed_rows(sequences, plan, spec, last=last)
-        carried, self._carried = _take(rows, sequences, np.flatnonzero(~done), job, plan)
+        held, new = with_sources(self._carried, rows.lengths, 0), with_sources(new, rows.lengths, first)
+        packed, left = pack_next(held, new, plan, spec, last=last)
+        carried, self._carried = _take_sources(rows, left, job)
         bound = Ledger(rows_at_least=count_at_least(self._stats, plan.maxlen)) if last else Ledger()
-        return _blocks_of(rows, arrange_packed_rows(sequences, packed, plan, spec), plan, bound), carried
+        return _blocks_of(rows, packed, plan, bound), carried
 
 
 def _blocks_of(rows: Rows, segments: Segments, plan: Plan, ledger: Ledger) -> Iterator[PackBlock]:
@@ -220,12 +210,11 @@ def _blocks_of(rows: Rows, segments: Segments, plan: Plan, ledger: Ledger) -> It
         yield PackBlock(rows, block, Ledger() if first else ledger)
 
 
-def _take(rows: Rows, sequences: Segments, chosen: Positions, job: Job, plan: Plan) -> tuple[Rows, Segments]:
-    """Return the chosen sequences and their source rows, without the other rows."""
-    kept = select_output_rows(sequences, chosen, plan.maxlen)
-    assert kept.sources is not None
-    used, sources = np.unique(kept.sources, return_inverse=True)
+def _take_sources(rows: Rows, sequences: Segments, job: Job) -> tuple[Rows, Segments]:
+    """Return the source rows of the sequences, and the sequences with these source rows only."""
+    assert sequences.sources is not None
+    used, sources = np.unique(sequences.sources, return_inverse=True)
     return (
         copy_rows(rows, used, job),
-        replace(kept, source_lengths=kept.source_lengths[used], sources=sources),
+        replace(sequences, source_lengths=sequences.source_lengths[used], sources=sources),
     )

@@ -14,7 +14,7 @@ import pyarrow as pa
 from padmask.core.columns import PadColumn
 from padmask.core.keep_ends import Ends
 from padmask.core.kernel import take_runs
-from padmask.core.pack_windows import WINDOW_SEQUENCES, WINDOW_VALUES
+from padmask.core.pack_windows import WINDOW_SEQUENCES, WINDOW_VALUES, window_stop
 from padmask.core.plan import Plan, Positions
 from padmask.core.planners import count_rows
 from padmask.core.ragged import Ragged
@@ -44,19 +44,16 @@ class SortWindows:
     def add(self, part: Rows) -> Iterator[Rows]:
         """Add rows, and yield the sort windows that are complete."""
         sizes = _sizes(part, self._job, self._plan)
-        start = 0
+        ends, start = np.cumsum(sizes, axis=1), 0
         while start < len(part.batch):
-            ends = np.cumsum(sizes[:, start:], axis=1) + self._used[:, None]
-            rows = min(
-                int(np.searchsorted(its, limit, "right"))
-                for its, limit in zip(ends, self._limits, strict=True)
-            )
-            # A row that alone exceeds a limit is a sort window.
-            rows = rows or int(not self._held)
-            if rows:
-                self._held.append(copy_rows(part, np.arange(start, start + rows), self._job))
-                self._used = ends[:, rows - 1]
-                start += rows
+            stop = window_stop(ends, start, self._used, self._limits)
+            if not self._held:
+                # A row that alone exceeds a limit is a sort window.
+                stop = max(stop, start + 1)
+            if stop > start:
+                self._held.append(copy_rows(part, np.arange(start, stop), self._job))
+                self._used = self._used + sizes[:, start:stop].sum(axis=1)
+                start = stop
             if start < len(part.batch):
                 yield from self.rest()
 
