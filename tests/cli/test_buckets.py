@@ -182,6 +182,10 @@ def test_inspect_reads_buckets(here, data):
     found = json.loads(done.stdout)
     assert (found["rows"], found["padded"], found["health"]) == (9, True, [])
     assert found["tokens"] == sum(LENGTHS) + sum(LENGTHS[:3])
+    rows = {int(bucket.name[-5:]): 0 for bucket in Path("out").glob("bucket=*")}
+    for name, lengths in widths(Path("out")).items():
+        rows[int(name[7:12])] += len(lengths)
+    assert {bucket["maxlen"]: bucket["rows"] for bucket in found["buckets"]} == rows
 
 
 @pytest.mark.parametrize("maxlen", [[], ["--maxlen", "300"]], ids=str)
