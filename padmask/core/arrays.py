@@ -173,7 +173,7 @@ def _read_tokens(sequences: Any, spec: PadSpec) -> tuple[PlainRows | Ragged, str
     """Return the tokens of rows, which may not fit the dtype yet, the dtype and the pad value."""
     asked = asked_dtype(None, spec)
     read = _read_rows(sequences, None if asked is None else kind_of_dtype(asked))
-    dtype = asked or _default_dtype(read.values, read.first, spec)
+    dtype = asked or _default_dtype(read, spec)
     return read, dtype, fill_value(spec.value, dtype, "PadSpec")
 
 
@@ -206,19 +206,14 @@ def check_array_cuts(spec: PadSpec, policy: RowPolicy, function: str) -> None:
     refuse_unused_cuts(spec, policy)
 
 
-def _default_dtype(values: npt.NDArray[Any], first: Any, spec: PadSpec) -> str:
-    """Return the default dtype for the tokens: the same dtype as for a table column with these tokens.
-
-    Args:
-        values: the tokens.
-        first: as in `Ragged`.
-        spec: how to pad.
-    """
-    if values.size == 0 or values.dtype.kind in "iu":
+def _default_dtype(read: PlainRows | Ragged, spec: PadSpec) -> str:
+    """Return the default dtype for the tokens: the same dtype as for a table column with these tokens."""
+    found = read.dtype if isinstance(read, PlainRows) else read.values.dtype
+    if found.kind in "iu" or (isinstance(read, Ragged) and read.values.size == 0):
         return spec.int_dtype
-    kind = values.dtype.kind if first is None else np.asarray(first).dtype.kind
+    kind = found.kind if read.first is None else np.asarray(read.first).dtype.kind
     # Arrays keep the width of their floats. Python floats have no width.
-    is_wide = first is None and values.dtype == np.float64
+    is_wide = read.first is None and found == np.float64
     return {"f": "float64" if is_wide else "float32", "O": "string"}.get(kind, spec.int_dtype)
 
 

@@ -100,10 +100,7 @@ class ColumnPadder:
         """
         plain = {name: read_plain_rows(its) for name, its in values.items()}
         types = tuple(
-            [
-                (name, list_type(values[name]) if rows is None else rows.values.dtype)
-                for name, rows in plain.items()
-            ]
+            [(name, list_type(values[name]) if rows is None else rows.dtype) for name, rows in plain.items()]
         )
         chosen = self._choose(types)
         arrays: dict[str, Any] = {}

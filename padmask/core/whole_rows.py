@@ -38,7 +38,7 @@ def pad_whole_rows(
 ) -> WholeRows | None:
     """Pad columns of plain rows together, without a table of segments. Return None if this is impossible.
 
-    >>> rows = PlainRows(np.array([7, 8, 9]), [2, 1])
+    >>> rows = PlainRows([np.array([7, 8, 9])], [2, 1])
     >>> pad_whole_rows([(rows, np.dtype("int32"), 0)], PadSpec()).values
     [array([[7, 8],
            [9, 0]], dtype=int32)]
@@ -63,7 +63,7 @@ def pad_whole_rows(
     if maxlen < longest:
         return None
     for rows, dtype, _ in columns:
-        if rows.lengths != lengths or not _fits(rows.values, dtype):
+        if rows.lengths != lengths or not _fits(rows, dtype):
             return None
     kept = np.array(lengths)
     mask = mask_of_rows(kept, maxlen, spec.padding)
@@ -77,8 +77,8 @@ def pad_whole_rows(
     return WholeRows(values, mask, kept)
 
 
-def _fits(values: npt.NDArray[Any], dtype: np.dtype[Any]) -> bool:
-    """Return whether all values certainly fit a dtype."""
-    if values.dtype == dtype:
+def _fits(rows: PlainRows, dtype: np.dtype[Any]) -> bool:
+    """Return whether all tokens certainly fit a dtype."""
+    if rows.dtype == dtype:
         return True
-    return values.dtype.kind in "iu" and dtype.kind in "iu" and integers_fit(values, dtype)
+    return rows.dtype.kind in "iu" and dtype.kind in "iu" and integers_fit(rows.values, dtype)
