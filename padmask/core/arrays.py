@@ -19,13 +19,13 @@ from padmask.core.length_stats import LengthStats
 from padmask.core.masks import Mask, make_mask
 from padmask.core.memory_columns import is_columns, read_columns
 from padmask.core.pad_columns import ColumnPadder
+from padmask.core.pad_plain_rows import pad_plain_rows
 from padmask.core.pad_values import fill_value
 from padmask.core.plain_rows import PlainRows, read_plain_rows
 from padmask.core.plan import make_plan, needs_lengths, plan_pad
 from padmask.core.planners import make_segments
 from padmask.core.python_rows import flatten, flatten_objects
 from padmask.core.ragged import Ragged, find_misfits
-from padmask.core.whole_rows import pad_whole_rows
 from padmask.errors import DataError, SpecError, raise_first_fault
 from padmask.spec.checks import at_least, one_of, optional, or_default
 from padmask.spec.columns import Columns, as_list
@@ -134,9 +134,9 @@ def pad(
     check_array_cuts(spec, _TRUNCATE, "pad")
     read, dtype, value = _read_tokens(sequences, spec)
     if isinstance(read, PlainRows):
-        whole = pad_whole_rows([(read, _numpy_dtype(dtype), value)], spec)
-        if whole is not None:
-            return Padded(whole.values[0], whole.mask, whole.lengths)
+        plain = pad_plain_rows([(read, _numpy_dtype(dtype), value)], spec)
+        if plain is not None:
+            return Padded(plain.values[0], plain.mask, plain.lengths)
     ragged = _checked(read, dtype, spec)
     plan = make_plan(spec, LengthStats.of(ragged.lengths) if needs_lengths(spec) else None)
     return pad_batch(

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from padmask.core.fill import is_wide
 from padmask.core.ragged import Ragged
+from padmask.spec.pad import Side
 
 # An int32 in marshal's format: one byte for the type, then the number. A list is written like an int, with
 # its length as the number, before its elements.
@@ -70,6 +71,18 @@ class PlainRows(NamedTuple):
             return self.parts
         values, ends = self.values, accumulate(self.lengths, initial=0)
         return (values[start:end] for start, end in pairwise(ends))
+
+    def truncate(self, maxlen: int, side: Side) -> PlainRows:
+        """Return the rows without the tokens that exceed `maxlen` at one side.
+
+        >>> PlainRows([np.array([7, 8, 9])], [2, 1]).truncate(1, "pre").values
+        array([8, 9])
+        """
+        if side == "post":
+            parts = [row[:maxlen] for row in self.split()]
+        else:
+            parts = [row[max(0, len(row) - maxlen) :] for row in self.split()]
+        return PlainRows(parts, list(map(len, parts)))
 
     def ragged(self) -> Ragged:
         """Return the same rows with the start of each row."""
@@ -137,7 +150,7 @@ def _read_lists(rows: list[Any]) -> PlainRows | None:
         if part is None:
             return None
         parts.append(part)
-    return PlainRows(parts, lengths)
+    return PlainRows([np.concatenate(parts)], lengths)
 
 
 def _read_ints(rows: list[Any], lengths: list[int]) -> npt.NDArray[Any] | None:
