@@ -21,9 +21,10 @@ from padmask.spec.verify import ModelSpec
 from padmask.stream.padding import find_dataset_padding
 from padmask.verify.api import NO_TOKENS, environment, report_on_function, report_on_model
 from padmask.verify.data.audit_data import AuditedData, AuditRequest, audit_and_sample
-from padmask.verify.proof.function import IDS, find_function
+from padmask.verify.proof.function import IDS
 from padmask.verify.proof_spec import ModelProof
 from padmask.verify.report import Report
+from padmask.verify.user_code import import_callable
 
 # Name for the lengths of the rows in `ModelProof.inputs`.
 LENGTHS = "lengths"
@@ -58,7 +59,7 @@ def verify_user_model(paths: Sequence[str], request: AuditRequest, proof: ModelP
 
 
 def _verify_function(paths: Sequence[str], request: AuditRequest, proof: ModelProof) -> Report:
-    function = find_function(proof.predict or "")
+    function = import_callable("--predict", proof.predict or "", "mypackage.serve:predict")
     spec = replace(proof.spec, name=proof.predict or "")
     data_by_input: dict[str, tuple[AuditedData, str]] = {}
     rows: dict[str, Sequence[npt.NDArray[Any]]] | None = None
