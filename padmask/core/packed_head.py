@@ -27,8 +27,8 @@ USUAL_TOKENS = ("input_ids", "tokens")
 class HeadRows(Protocol):
     """The first rows of input that may be packed."""
 
-    def values(self, name: str) -> pa.Array:
-        """Return the values of a column of lists of integers or bools. Other and missing values are null."""
+    def values(self, name: str, limit: int = FIRST_ROWS) -> pa.Array:
+        """Return the first values of a column of lists of integers or bools. Other values are null."""
 
     def lengths(self) -> Mapping[str, Sequence[int]]:
         """Return the length of the value in each row, keyed by column name.
@@ -61,11 +61,12 @@ class TableHead:
                 break
         return parts
 
-    def values(self, name: str) -> pa.Array:
-        """Return the values of a column. See `HeadRows`."""
+    def values(self, name: str, limit: int = FIRST_ROWS) -> pa.Array:
+        """Return the first values of a column. See `HeadRows`."""
         there = [part.column(name) for part in self._parts if name in part.schema.names]
         rows = sum(part.num_rows for part in self._parts)
-        return pa.concat_arrays(there) if there else pa.nulls(rows, pa.list_(pa.int64()))
+        values = pa.concat_arrays(there) if there else pa.nulls(rows, pa.list_(pa.int64()))
+        return values.slice(0, limit)
 
     def lengths(self) -> Mapping[str, Sequence[int]]:
         """Return the length of the value in each row. See `HeadRows`."""

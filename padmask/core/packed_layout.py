@@ -30,6 +30,9 @@ _MAY_BE_PADDING = (
     "become rows"
 )
 
+# The values of this many rows show whether rows are packed. Reading more rows takes long in JSON Lines.
+ROWS_TO_JUDGE = 100
+
 # Columns that only separate sequences, so they mean nothing in a row with one sequence. The other columns in
 # `DERIVED` may also be columns of the source rows.
 _SEPARATORS = ("segment_ids", "cu_seqlens", "seq_start_id", "attention_mask")
@@ -164,7 +167,7 @@ def find_packing(
 
     All commands use this answer. The metadata decide. Without metadata, the name and the type of a column in
     `CERTAIN_NAMES` decide. Other columns, such as `position_ids` and `segment_ids`, may have another meaning,
-    so their values in the first rows decide.
+    so their values in the first 100 rows decide.
 
     >>> from padmask.core.packed_head import TableHead
     >>> rows = pa.record_batch({"input_ids": [[5, 6, 7]], "position_ids": [[0, 1, 0]]})
@@ -395,10 +398,10 @@ def _seen_layout(
     rows = read_head()
     mask = _mask_in(schema, rows) if mask is None else mask
     dialect = usual_dialect(mask or "") if dialect is None else dialect
-    flags = None if mask is None else Ragged.from_mask(rows.values(mask), dialect)[0]
-    marker = _marker_in(schema, columns, rows, mask, flags)
+    marker = _marker_in(schema, columns, rows, mask, dialect)
     if marker is None:
         return None
+    flags = None if mask is None else Ragged.from_mask(rows.values(mask), dialect)[0]
     head = PackedHead.of(rows, marker, flags)
     sources = all(has_integer_lists(schema, name) for name in SOURCE_COLUMNS)
     usual = _usual_names(schema)
@@ -428,15 +431,19 @@ def _seen_layout(
 
 
 def _marker_in(
-    schema: pa.Schema, columns: Sequence[str], rows: HeadRows, mask: str | None, flags: Ragged | None
+    schema: pa.Schema, columns: Sequence[str], rows: HeadRows, mask: str | None, dialect: Dialect
 ) -> Marker | None:
     """Return the column that separates the sequences; None if the rows are not packed."""
+    flags = None
+    if mask is not None:
+        flags, _ = Ragged.from_mask(rows.values(mask, ROWS_TO_JUDGE), dialect)
     for marker in _candidates(schema, columns):
         if marker.column == mask:
             continue
         if _is_certain(marker.column, schema):
             return marker
-        if show_packing(marker, NumberLists.of(rows.values(marker.column), signed=marker.is_signed), flags):
+        values = rows.values(marker.column, ROWS_TO_JUDGE)
+        if show_packing(marker, NumberLists.of(values, signed=marker.is_signed), flags):
             return marker
     return None
 
@@ -448,7 +455,7 @@ def _mask_in(schema: pa.Schema, rows: HeadRows) -> str | None:
     """
     for name in MASK_NAMES:
         if name in schema.names and is_mask(schema.field(name).type):
-            flags, _ = Ragged.from_mask(rows.values(name), usual_dialect(name))
+            flags, _ = Ragged.from_mask(rows.values(name, ROWS_TO_JUDGE), usual_dialect(name))
             if not (flags.values > 1).any():
                 return name
     return None

@@ -69,8 +69,9 @@ class _JsonHead:
                 break
         return parts
 
-    def values(self, name: str) -> pa.Array:
-        rows = [value for part in self._parts for value in column_values(part, name)]
+    def values(self, name: str, limit: int = FIRST_ROWS) -> pa.Array:
+        parts = [part.slice(0, limit) for part in self._parts]
+        rows = [value for part in parts for value in column_values(part, name)][:limit]
         kinds = {type(row[0]) for row in rows if isinstance(row, list) and row}
         kind = bool if kinds == {bool} else int
         fine = [isinstance(row, list) and all(type(its) is kind for its in row) for row in rows]
