@@ -80,6 +80,7 @@ messages: $(VENV)/.core
 
 bench: $(VENV)/.bench
 	$(BIN)/python tests/bench/bench.py
+	$(BIN)/python tests/bench/packing.py
 
 soak: $(VENV)/.core
 	PADMASK_LOAD=large $(BIN)/python -m pytest -q -m slow tests/cli/test_large_inputs.py

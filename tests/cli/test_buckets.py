@@ -253,3 +253,12 @@ def faulty_driver(folder: Path, moment: str) -> dict[str, str]:
         f"folder.OutputFolder.{moment} = call\n"
     )
     return env
+
+
+def test_remedies_suit_buckets(here, data):
+    done = here("pad", data, "-o", "out/", "--buckets", "4,9", "--overlong", "error", "--workers", "1")
+    assert (done.returncode, "--maxlen" in done.stderr) == (1, False)
+    assert has_facts(done.stderr, "line 6", "30", "9", "--buckets")
+    done = here("pad", "-", "-o", "out/", "--buckets", "4,9")
+    assert (done.returncode, "output file" in done.stderr) == (2, False)
+    assert has_facts(done.stderr, "stdin", "Save the stream to a file")

@@ -26,7 +26,7 @@ from padmask.verify.keras.model_inputs import (
 from padmask.verify.proof.checks import CannotRunError, Subject
 from padmask.verify.proof.deviations import Outputs, concatenate_outputs
 from padmask.verify.proof.sample import ModelBatch, ModelInput, Sample
-from padmask.verify.proof.tolerance import Array, Check, ComparedDeviation
+from padmask.verify.proof.tolerance import LIMITS, PRECISE, Array, Check, ComparedDeviation
 
 
 class UserModel:
@@ -316,6 +316,9 @@ class UserModel:
             if not self.can_run_in_float64(sample):
                 return None
             float64_model = _Float64Model(self)
+            dtype = float64_model.find_dtype(sample)
+            if LIMITS[dtype] >= LIMITS[self.dtype]:
+                return None
 
             def predict_other_content(batch: ModelBatch) -> Outputs:
                 with float64_model.active():
@@ -323,7 +326,7 @@ class UserModel:
                     assert predict is not None
                     return predict(batch)
 
-            return Subject(name, float64_model.predict, "float64", other=predict_other_content)
+            return Subject(name, float64_model.predict, dtype, other=predict_other_content)
 
         subject = Subject(
             name,
@@ -481,6 +484,18 @@ class _Float64Model:
     def predict(self, batch: ModelBatch) -> Outputs:
         with self.active():
             return self._user.predict(batch)
+
+    def find_dtype(self, sample: Sample) -> str:
+        """Return the key in `LIMITS` for the least precise values that the model computes in float64 mode.
+
+        Only the graph of a compiled model shows its casts. Other models may cast to float32.
+        """
+        self.predict(sample.select([0]).padded())
+        float64 = self._user.float64
+        assert float64 is not None
+        if self._graph_call is None or float64.casts_down(self._graph_call):
+            return "float32"
+        return PRECISE
 
     @contextmanager
     def active(self) -> Iterator[None]:
