@@ -21,7 +21,7 @@ from padmask.verify.data.rules import find_holes
 from padmask.verify.keras.backend import Engine, start_backend
 from padmask.verify.proof.function import IDS, verify_function
 from padmask.verify.proof.random_rows import draw_random_rows, take_sample
-from padmask.verify.proof.sample import ModelInput, SampleRows
+from padmask.verify.proof.sample import TIMED, ModelInput, SampleRows
 from padmask.verify.proof.tolerance import Array
 from padmask.verify.report import Report, describe_check, describe_culprit
 
@@ -139,7 +139,7 @@ def report_on_model(
     from padmask.verify.keras.verify_keras_model import verify_keras_model
 
     user = UserModel(model, engine, spec.batch_size, roles)
-    timed = [slot.name for slot in user.slots if slot.kind in ("tokens", "features")]
+    timed = [slot.name for slot in user.slots if slot.kind in TIMED]
     subject, settings = verify_keras_model(user, spec, _rows_by_input(rows, timed))
     return Report((), [subject], {**environment(), **engine.describe(), **settings})
 
@@ -170,10 +170,10 @@ def report_on_torch_model(
         SpecError: the module has no input with a time axis, or the rows do not match its inputs.
         ModelError: the module cannot run.
     """
-    from padmask.verify.torch.inputs import find_timed_inputs
+    from padmask.verify.torch.inputs import find_roles
     from padmask.verify.torch.verify_torch_model import open_torch_model, verify_torch_model
 
-    timed = [] if rows is None else find_timed_inputs(model, roles)
+    timed = [name for name, kind in find_roles(model, roles).items() if kind in TIMED]
     rows = _rows_by_input(rows, timed)
     user = open_torch_model(model, spec, rows, device, roles)
     subject, settings = verify_torch_model(user, spec, rows)

@@ -19,6 +19,9 @@ from padmask.spec.pad import Side
 ModelBatch = Mapping[str, Padded]
 
 
+# Kinds of inputs that have a time axis. "timed" is either of the others.
+TIMED = ("tokens", "features", "timed")
+
 # Kinds of inputs whose values are computed from the rows of another input.
 MADE = ("mask", "lengths")
 

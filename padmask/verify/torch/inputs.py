@@ -14,7 +14,14 @@ import torch
 
 from padmask.errors import SpecError
 from padmask.verify.proof.checks import CannotRunError
-from padmask.verify.proof.sample import MADE, ModelBatch, ModelInput, SampleRows, find_masked_input
+from padmask.verify.proof.sample import (
+    MADE,
+    TIMED,
+    ModelBatch,
+    ModelInput,
+    SampleRows,
+    find_masked_input,
+)
 from padmask.verify.proof.tolerance import Array
 
 # Parameters of these names are inputs even if they have a default.
@@ -30,9 +37,6 @@ _FLAGS = {"use_cache": False, "return_dict": True}
 
 # Maximum number of combinations of shapes and dtypes to try.
 _MOST_TRIALS = 200
-
-# Roles of inputs that are ids or features.
-TIMED = ("timed", "tokens", "features")
 
 Layout = Literal["rows-first", "time-first", "time-last"]
 
@@ -168,7 +172,7 @@ def _role_of(name: str) -> str:
     return "segments" if name in _SEGMENTS else "timed"
 
 
-def find_inputs(
+def find_torch_inputs(
     module: torch.nn.Module,
     try_run: Callable[[Sequence[TorchInput]], None],
     roles: Mapping[str, str] | None = None,
@@ -215,7 +219,7 @@ def find_roles(
     Raises:
         SpecError: the module has no input with a time axis, or no input of a chosen name.
     """
-    signature, roles = Signature.of(module), roles or {}
+    signature, roles = Signature.of(unwrap(module)), roles or {}
     known = {**signature.chosen([*roles, *also]), **roles}
     unknown = [name for name in (*roles, *also) if name not in (*signature.required, *signature.optional)]
     if unknown:
@@ -229,11 +233,6 @@ def find_roles(
             "accepts sequences."
         )
     return known
-
-
-def find_timed_inputs(module: torch.nn.Module, roles: Mapping[str, str] | None = None) -> list[str]:
-    """Return the names of the inputs that are ids or features."""
-    return [name for name, role in find_roles(unwrap(module), roles).items() if role in TIMED]
 
 
 def unwrap(module: torch.nn.Module) -> torch.nn.Module:

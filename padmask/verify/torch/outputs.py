@@ -42,18 +42,18 @@ class OutputRows:
         """Return the outputs of a run as NumPy arrays with the rows first."""
         return {
             name: to_array(output.movedim(self.axes[name], 0))
-            for name, output in name_outputs(result).items()
+            for name, output in named_tensors(result).items()
             if name in self.axes
         }
 
 
-def name_outputs(result: Any) -> dict[str, torch.Tensor]:
+def named_tensors(result: Any) -> dict[str, torch.Tensor]:
     """Return the tensors in the result of a module, keyed by name. Caches are left out.
 
     >>> one = torch.ones(2)
-    >>> list(name_outputs({"logits": one, "past_key_values": one, "states": (one, one)}))
+    >>> list(named_tensors({"logits": one, "past_key_values": one, "states": (one, one)}))
     ['logits', 'states_0', 'states_1']
-    >>> list(name_outputs(one)), list(name_outputs((one, None, [one])))
+    >>> list(named_tensors(one)), list(named_tensors((one, None, [one])))
     (['output'], ['output_0', 'output_2_0'])
     """
     if isinstance(result, torch.Tensor | PackedSequence):

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.overrides import TorchFunctionMode
 
 from padmask.core.kernel import Padded
 from padmask.verify.proof.cached_predict import cache_predictions
@@ -19,8 +20,8 @@ from padmask.verify.proof.checks import CannotRunError, Subject
 from padmask.verify.proof.deviations import Outputs, concatenate_outputs
 from padmask.verify.proof.sample import MADE, ModelBatch, ModelInput, Sample, SampleRows
 from padmask.verify.torch.device import TorchDevice
-from padmask.verify.torch.inputs import Signature, TorchInput, find_inputs, unwrap
-from padmask.verify.torch.outputs import OutputRows, name_outputs
+from padmask.verify.torch.inputs import Signature, TorchInput, find_torch_inputs, unwrap
+from padmask.verify.torch.outputs import OutputRows, named_tensors
 
 # Numbers of steps to try until the module runs.
 _STEPS = (7, 16, 32, 64, 128, 256, 512, 1024)
@@ -98,7 +99,9 @@ class TorchModel:
         modes = {part: part.training for part in self.module.modules()}
         disabled = logging.root.manager.disable
         logging.disable(logging.WARNING)
-        self.module.eval()
+        with suppress(NotImplementedError):
+            # Exported programs have no modes.
+            self.module.eval()
         try:
             with warnings.catch_warnings(), torch.no_grad():
                 warnings.simplefilter("ignore")
@@ -160,13 +163,21 @@ class TorchModel:
         return subject, control
 
     def _precise(self, name: str, sample: Sample, *, other: bool) -> Subject | None:
-        """Return a copy of the module in float64; None if the copy cannot run."""
+        """Return a copy of the module in float64.
+
+        If the copy cannot run, or computes some values in float32, such as rotary positions, the result is
+        None, because the copy is no more precise than the module.
+        """
+        narrow = _NarrowFloats()
         try:
             twin = copy.copy(self)
             twin.module = copy.deepcopy(self.module).double()
             twin._floats = torch.float64
-            twin.predict(sample.select([0]).padded())
+            with narrow:
+                twin.predict(sample.select([0]).padded())
         except Exception:  # noqa: BLE001 - modules may refuse to be copied or to run in float64
+            return None
+        if narrow.found:
             return None
         subject, _ = twin.subject(name, sample)
         return replace(subject, dtype="float64", precise=None, jittered=None)
@@ -207,14 +218,14 @@ class TorchModel:
         try:
             return self.module(**tensors, **self._flags)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a module's own code may raise anything
-            raise CannotRunError(f"the model cannot run: {shorten(error)}") from None
+            raise CannotRunError(f"the model cannot run: {describe_torch_error(error)}") from None
 
     def _find_inputs(self, roles: Mapping[str, str] | None, rows: SampleRows | None) -> None:
         longest = max((len(row) for given in (rows or {}).values() for row in given), default=0)
         first_error = None
         for places in dict.fromkeys([longest or _STEPS[0], *_STEPS, *_sizes_in(self.module)]):
             try:
-                self.inputs = find_inputs(
+                self.inputs = find_torch_inputs(
                     self.module,
                     lambda inputs, places=places: self._call(inputs, _small_batch(inputs, 2, places)),  # type: ignore[misc]
                     roles,
@@ -246,7 +257,7 @@ class TorchModel:
 
     def _find_outputs(self) -> None:
         few, many = (
-            name_outputs(self._call(self.inputs, _small_batch(self.inputs, rows, self.shortest)))
+            named_tensors(self._call(self.inputs, _small_batch(self.inputs, rows, self.shortest)))
             for rows in (2, 3)
         )
         self._rows = OutputRows.find(few, many)
@@ -294,6 +305,20 @@ class TorchModel:
         return replace(one, slot=replace(one.slot, vocab=min(sizes, default=None)))
 
 
+class _NarrowFloats(TorchFunctionMode):  # type: ignore[misc]
+    """A mode that notes whether any function returns floats that are narrower than float64."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found = False
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor) and result.is_floating_point():
+            self.found |= result.dtype != torch.float64
+        return result
+
+
 def _as_float32(module: torch.nn.Module) -> torch.nn.Module:
     """Return the module, or a copy in float32 if the module has weights in half precision."""
     halves = (torch.float16, torch.bfloat16)
@@ -334,10 +359,10 @@ def _select(padded: Padded, rows: Any) -> Padded:
     return replace(padded, values=padded.values[rows], mask=padded.mask[rows], lengths=padded.lengths[rows])
 
 
-def shorten(error: BaseException) -> str:
+def describe_torch_error(error: BaseException) -> str:
     """Return the type and the first line of an error of PyTorch.
 
-    >>> shorten(ValueError("wrong shape\\nmore"))
+    >>> describe_torch_error(ValueError("wrong shape\\nmore"))
     'ValueError: wrong shape.'
     """
     lines = str(error).strip().splitlines() or [""]
