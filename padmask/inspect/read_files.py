@@ -119,7 +119,9 @@ def inspect_rows(
     # The first rows of padded input show the padding, so the shared tokens are found in the real tokens.
     shared = job.pad.beside.shared if job.padding is None else None
     counter = EndCounter(job.pad.spec.truncating, shared)
-    packed = None if job.packed is None or not job.packed.has_lengths else PackedCounter(job.packed.align)
+    packed = (
+        None if job.packed is None or not job.packed.marker is not None else PackedCounter(job.packed.align)
+    )
     sampler = RowSampler([_pick_shown(request.show)])
     with (
         open_reading(dataset, request.files, progress) as reading,

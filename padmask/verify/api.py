@@ -84,8 +84,8 @@ def verify_model(
         value=value,
         vocab_size=vocab_size,
         seed=seed,
-        # The user's rows show whether empty rows occur. Random rows do not, so empty rows are assumed.
-        empty_rows=rows is None or any(len(row) == 0 for given in rows.values() for row in given),
+        # The user's rows show whether empty rows occur. Random rows do not.
+        empty_rows=None if rows is None else any(len(row) == 0 for given in rows.values() for row in given),
         explain=explain,
     )
     if hasattr(model, "_flatten_layers"):

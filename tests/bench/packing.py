@@ -2,14 +2,13 @@
 
 `python tests/bench/packing.py [--only peers plans memory] [--repeat N] [--write]`
 
-`peers` compares files with other tools, `plans` plans lengths in memory, and `memory`, which takes an hour,
-packs up to 10^8 rows.
+`peers` compares files with other tools. `plans` plans rows from lengths, also for buckets and batches.
+`memory` packs up to 10^8 rows, and takes half an hour.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -23,11 +22,16 @@ from pack_peers import PACK_PEERS
 from peers import result_of
 from report import mebibytes, section
 from targets import (
+    BATCHES,
+    BUCKETS,
     CAPPED,
     GRAIN,
+    IN_ORDER,
+    PACK,
     PACK_MEMORY,
     PACK_MEMORY_MAXLEN,
     PACK_TARGETS,
+    PAD,
     PLAN_TARGETS,
     READ_AND_WRITE,
     TRL,
@@ -54,7 +58,7 @@ PEER_COLUMNS = [
 ]
 PLAN_COLUMNS = [
     "lengths",
-    "options",
+    "command",
     "CPU, s",
     "CPU target",
     "full, %",
@@ -98,7 +102,7 @@ COMPARED = {
     READ_AND_WRITE: (SHORT, LONG),
 }
 PLANNED = (Corpus(70, 1_024, 1_000_000), Corpus(700, 2_048, 1_000_000))
-PLAN_OPTIONS = {"": {}, CAPPED: {"max_segments": 32}, "--algorithm in-order": {"algorithm": "in-order"}}
+PLAN_WAYS = (PAD, BUCKETS, BATCHES, PACK, CAPPED, IN_ORDER)
 # Rows with 7 tokens show the memory per row, and long rows the memory per token.
 GROWING = (
     Corpus(7, 128, 10**6),
@@ -186,25 +190,22 @@ def _cells(
 
 
 def planned(repeat: int) -> Iterator[list[str]]:
-    """Plan lengths in memory, and yield the lines of the table."""
+    """Plan output rows from lengths, and yield the lines of the table."""
     for corpus in PLANNED:
-        for name, options in PLAN_OPTIONS.items():
-            found = answer(
-                python(
-                    "plan_lengths.py", corpus.mean, corpus.maxlen, corpus.rows, repeat, json.dumps(options)
-                )
-            )
-            target = PLAN_TARGETS.get((corpus.mean, name), PlanTarget())
+        for way in PLAN_WAYS:
+            found = answer(python("plan_lengths.py", way, corpus.mean, corpus.maxlen, corpus.rows, repeat))
+            target = PLAN_TARGETS.get((corpus.mean, way), PlanTarget())
+            packs = found["over"] is not None
             yield [
                 corpus.name,
-                name or "-",
+                f"`{way}`",
                 f"{found['cpu']:.2f}",
                 verdict(found["cpu"], target.cpu),
                 f"{found['full']:.3f}",
                 verdict_at_least(found["full"], target.full),
-                f"{found['over']:.3f}",
-                verdict(found["over"], target.over),
-                f"{found['most']}",
+                f"{found['over']:.3f}" if packs else "-",
+                verdict(found["over"], target.over) if packs else "-",
+                f"{found['most']}" if packs else "-",
             ]
 
 
@@ -234,7 +235,7 @@ def _grown_cells(corpus: Corpus, tokens: int, cost: Cost) -> list[str]:
 
 PARTS = {
     "peers": ("Packing: comparison with other tools", PEER_COLUMNS, compared),
-    "plans": ("Packing: plans from lengths", PLAN_COLUMNS, planned),
+    "plans": ("Plans from lengths", PLAN_COLUMNS, planned),
     "memory": ("Packing: memory", MEMORY_COLUMNS, grown),
 }
 

@@ -70,24 +70,29 @@ PACK_TARGETS = {
 
 @dataclass(frozen=True)
 class PlanTarget:
-    """Targets for plans of packed rows; None if there is no target.
+    """Targets for output rows that are planned from lengths; None if there is no target.
 
     Args:
-        cpu: maximum CPU time for 10^6 lengths, in seconds.
         full: minimum share of positions with tokens, in percent.
+        cpu: maximum CPU time for 10^6 lengths, in seconds.
         over: maximum number of rows above the lower bound, in percent of the bound.
     """
 
-    cpu: float | None = None
     full: float | None = None
+    cpu: float | None = None
     over: float | None = None
 
 
-CAPPED = "--max-segments 32"
-# By the mean number of tokens in a row, and the options of `padmask pack`.
+# Commands of padmask.
+PAD, PACK = "pad", "pack"
+BUCKETS, BATCHES = "pad --buckets 8", "pad --batch-tokens 8192"
+CAPPED, IN_ORDER = "pack --max-segments 32", "pack --algorithm in-order"
+# By the mean number of tokens in a row, and the command.
 PLAN_TARGETS = {
-    (70, ""): PlanTarget(cpu=0.2, full=99.99, over=0.02),
-    (700, ""): PlanTarget(cpu=0.2, full=99.97, over=0.02),
+    (70, BATCHES): PlanTarget(full=97.3),
+    (700, BATCHES): PlanTarget(full=99.75),
+    (70, PACK): PlanTarget(full=99.99, cpu=0.2, over=0.02),
+    (700, PACK): PlanTarget(full=99.97, cpu=0.2, over=0.02),
     (70, CAPPED): PlanTarget(full=99.9),
 }
 # Maximum peak memory of `padmask pack`, in MiB, for rows up to this length.

@@ -96,7 +96,7 @@ class PaddedRowAudit:
         sequences = None
         if self._packed is not None:
             self._packed.check(rows, places, mask, fits)
-            sequences = self._packed.sequences_of(batch, bad)
+            sequences = self._packed.sequences_of(batch, bad, places, mask)
         bucket = bucket_folder_of(batch.source)
         if bucket not in self._widths and not bad.all():
             self._widths[bucket] = int(places[int(np.argmin(bad))])
