@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,6 +14,7 @@ from padmask.core.columns import IGNORED_LABEL, LABEL_NAMES, PadColumn, is_label
 from padmask.core.kernel import take_runs
 from padmask.core.masks import make_row_mask, number_sequences
 from padmask.core.packed_columns import PackedRows, derived_column
+from padmask.core.packed_counts import PackedCounts
 from padmask.core.packed_head import sums_by_row
 from padmask.core.packed_layout import PackedLayout
 from padmask.core.packed_segments import round_up
@@ -24,6 +25,7 @@ from padmask.formats.contract import Batch
 from padmask.spec.pack import SOURCE_COLUMNS, PackSpec
 from padmask.stream.row_sample import Row
 from padmask.verify.data.compare import PackedSequences
+from padmask.verify.data.packed_totals import CountAudit
 from padmask.verify.data.rows_to_check import AuditRows
 from padmask.verify.data.rules import Audit
 from padmask.verify.data.source_rows import SourceRows
@@ -69,6 +71,7 @@ class PackedRowAudit:
         mask: name of the mask column; None if the lengths of the sequences mark the tokens.
         whole: whether all rows are read. Otherwise some parts of a source row may be missing.
         collected: object that collects the sequences, to compare them with the input; None if there is none.
+        counts: numbers of rows and tokens in the metadata of each file, keyed by file name.
     """
 
     def __init__(
@@ -80,7 +83,9 @@ class PackedRowAudit:
         *,
         whole: bool,
         collected: PackedSequences | None = None,
+        counts: Mapping[str, PackedCounts] | None = None,
     ) -> None:
+        self._counts = CountAudit(counts or {}, audit) if whole and layout.marker is not None else None
         self._layout, self._audit, self._mask = layout, audit, mask
         self._labels = [column.name for column in columns if is_label(column)]
         names = {column.name for column in columns}
@@ -179,12 +184,16 @@ class PackedRowAudit:
         fits = fits if self._mask is not None else known
         self._audit.add_rows("seq-lengths-sum", wrong & fits & ~its.bad, batch.place, marker.column)
         good = fits & ~its.bad & ~wrong & (its.lengths.lengths > 0)
+        if self._counts is not None:
+            self._counts.add(batch.source, len(batch), its.lengths.select(good))
         if good.any():
             self._check_good(rows, good, segments, places)
 
     def finish(self) -> None:
         """Run the checks that need all rows."""
         self._sources.finish()
+        if self._counts is not None:
+            self._counts.finish(self._sources.used)
 
     def _compare_with_rows(
         self, its: _Sequences, places: Positions, mask: Ragged, fits: Flags

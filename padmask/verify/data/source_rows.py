@@ -33,6 +33,8 @@ class SourceRows:
         self._file = ("", "")
         # Source row, first token, number of tokens and packed row of each sequence.
         self._parts: list[tuple[Positions, Positions, Positions, Positions]] = []
+        # Number of different source rows of each file without violations, and the largest of them.
+        self.used: dict[str, tuple[int, int]] = {}
 
     def add(
         self, batch: Batch, chosen: Positions, packed: PackedRows, sources: Ragged, starts: Ragged
@@ -76,6 +78,8 @@ class SourceRows:
         wrong = _find_wrong(sources[order], starts[order], lengths[order], self._spec, whole=self._whole)
         rows = np.unique(numbers[order][wrong])
         source, unit = self._file
+        if not wrong.any():
+            self.used[source] = len(np.unique(sources)), int(sources.max(initial=-1))
         places = [Place(source, unit, number) for number in rows[:EXAMPLES].tolist()]
         self._audit.add_count("source-rows", len(rows), places, SOURCE_COLUMNS[0])
 

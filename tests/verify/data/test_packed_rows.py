@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from padmask import PadSpec, RowPolicy, WindowSpec
+from padmask import PadSpec, RowPolicy, WindowSpec, unpad_file
 from padmask.spec.files import ReadOptions
 from padmask.spec.mask import MaskSpec
 from padmask.spec.pack import DERIVED, PackSpec
@@ -193,3 +193,69 @@ def test_segment_ids_of_other_tools(tmp_path):
     }.items():
         (tmp_path / "in.jsonl").write_text(json.dumps({**row, "segment_ids": ids}) + "\n")
         assert rules(tmp_path / "in.jsonl") == found, ids
+
+
+def with_counts(path, **changed):
+    """Change the numbers of rows and tokens in the metadata of a packed file. Return the numbers before."""
+    table = pq.read_table(path)
+    described = json.loads(table.schema.metadata[b"padmask"])
+    counts = dict(described["counts"])
+    described["counts"] |= changed
+    pq.write_table(table.replace_schema_metadata({b"padmask": json.dumps(described)}), path)
+    return counts
+
+
+def test_counts_in_the_metadata(tmp_path):
+    path = pack(tmp_path, [3, 14, 2, 0, 12], PackSpec(eos=7), windows=WindowSpec(overlap=1))
+    counts = with_counts(path)
+    assert counts == {
+        "rows_read": 5,
+        "rows_used": 4,
+        "rows_dropped": 1,
+        "rows_rejected": 0,
+        "rows_empty": 0,
+        "rows_written": 4,
+        "sequences": 6,
+        "tokens_read": 31,
+        "tokens_kept": 31,
+        "tokens_lost": 0,
+        "tokens_repeated": 2,
+        "tokens_added": 4,
+    }
+    assert rules(path) == set()
+
+
+COUNTS = ["rows_read", "rows_used", "rows_dropped", "rows_rejected", "rows_written", "sequences"]
+COUNTS += ["tokens_read", "tokens_kept", "tokens_lost", "tokens_repeated", "tokens_added"]
+
+
+@pytest.mark.parametrize("name", COUNTS)
+@pytest.mark.parametrize("by", [1, -1])
+def test_changed_count_is_found(tmp_path, name, by):
+    path = pack(tmp_path, [3, 12, 2], PackSpec())
+    with_counts(path, **{name: with_counts(path)[name] + by})
+    assert rules(path) == {"packed-counts"}
+
+
+@pytest.mark.parametrize("source", [True, False])
+def test_removed_row_is_found(tmp_path, source):
+    path = pack(tmp_path, [12, 12, 5], PackSpec(source=source))
+    pq.write_table(pq.read_table(path).slice(0, 2), path)
+    assert rules(path) == {"packed-counts"}
+    assert rules(path, files=ReadOptions(limit=1)) == set()
+
+
+def test_other_source_row_is_found(tmp_path):
+    path = pack(tmp_path, [12], PackSpec())
+    table = pq.read_table(path)
+    place, field = table.schema.get_field_index("source_rows"), table.schema.field("source_rows")
+    pq.write_table(table.set_column(place, field, pa.array([[1]], field.type)), path)
+    assert rules(path) == {"packed-counts"}
+
+
+def test_same_file_without_end_metadata(tmp_path):
+    """The numbers are in the metadata of the Parquet file that pyarrow reads, and padding drops them."""
+    path = pack(tmp_path, [3, 12, 2], PackSpec())
+    assert "counts" in json.loads(pq.read_schema(path).metadata[b"padmask"])
+    unpad_file(path, tmp_path / "rows.parquet")
+    assert b"padmask" not in (pq.read_schema(tmp_path / "rows.parquet").metadata or {})
