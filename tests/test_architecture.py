@@ -164,31 +164,32 @@ def test_imports_are_at_the_top() -> None:
     for file in FILES:
         late = late_imports(file)
         if relative(file).startswith("verify/"):
-            assert all(name.startswith("padmask.verify.keras") for name in late), (relative(file), late)
+            frameworks = ("padmask.verify.keras", "padmask.verify.torch")
+            assert all(name.startswith(frameworks) for name in late), (relative(file), late)
         elif relative(file) not in MAY_IMPORT_LATE:
             assert not late, relative(file)
 
 
-# Only these files, the command line and the code for Keras may change the warnings filters, umask,
+# Only these files, the command line and the code for models may change the warnings filters, umask,
 # environment, sys.path and signals.
 MAY_CHANGE_PROCESS = {
     "__main__.py",
     "shards/processes.py",  # only in worker processes
     "storage/system.py",  # defers signals and restores them
-    "verify/proof/function.py",  # imports a user's module
+    "verify/user_code.py",  # imports a user's module
 }
 
 
 def test_library_keeps_process_state() -> None:
     for file in FILES:
         name = relative(file)
-        if name not in MAY_CHANGE_PROCESS and not name.startswith(("cli/", "verify/keras/")):
+        if name not in MAY_CHANGE_PROCESS and not name.startswith(("cli/", "verify/keras/", "verify/torch/")):
             assert not PROCESS_STATE.search(file.read_text()), name
 
 
 def test_architecture_page_is_current() -> None:
     page = (PACKAGE.parent / "docs" / "architecture.md").read_text()
-    table = page[page.index("| package |") : page.index("`verify/` has three parts")]
+    table = page[page.index("| package |") : page.index("`verify/` has four parts")]
     listed = {
         name
         for row in table.splitlines()[2:]
@@ -228,7 +229,7 @@ def test_rich_click_and_keras_are_confined() -> None:
         assert "click" not in tops or package_of(file) == "cli", relative(file)
         if {"tensorflow", "keras", "torch", "jax"} & tops:
             allowed = relative(file) in ("layers.py", "formats/tfrecord.py")
-            assert relative(file).startswith("verify/keras/") or allowed, relative(file)
+            assert relative(file).startswith(("verify/keras/", "verify/torch/")) or allowed, relative(file)
 
 
 # The table of formats, and the modules that read and write one format.

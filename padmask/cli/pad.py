@@ -36,8 +36,8 @@ from padmask.spec.presets import PRESETS, preset_fields, preset_mask
     "--preset",
     type=click.Choice(list(PRESETS)),
     default=None,
-    help="Columns, dtypes and mask that a framework expects. Other options override the preset. See the "
-    "README for a table.",
+    help="Columns, dtypes and mask that a framework expects. Other options override the preset. "
+    "See docs/frameworks.md for a table.",
 )
 @setting(
     "--mask-column",

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
-from padmask.core.masks import Mask, empty_array, filled_array, index_runs, make_mask, mask_of_rows
-from padmask.core.plan import Segments
+from padmask.core.fill import fill_mask, fill_rows, is_wide
+from padmask.core.masks import Mask, empty_array, index_runs, make_mask, mask_of_rows
+from padmask.core.plan import Positions, Segments
 from padmask.core.ragged import Ragged
 from padmask.spec.pad import Side
 
@@ -78,11 +79,19 @@ def pad_batch(
     """
     target = np.dtype(dtype)
     has_one_slice_a_row = segments.has_one_sequence_a_row and segments.sequences is None
+    if has_one_slice_a_row and is_wide(segments.maxlen or 0):
+        return _pad_wide(ragged, segments, value, target, make_mask(segments) if mask is None else mask)
     # If each row has one slice, a row is a window over the flat values. Gathering windows is faster for many
     # rows, and takes longer to set up.
     if has_one_slice_a_row and len(segments.counts) * (segments.maxlen or 0) >= FEW_POSITIONS:
         return _pad_windows(ragged, segments, value, target, threads, mask)
     return _pad_tokens(ragged, segments, value, target, make_mask(segments) if mask is None else mask)
+
+
+def _slices(ragged: Ragged, segments: Segments) -> tuple[Positions, Positions]:
+    """Return the first token and the number of tokens of each slice."""
+    starts = ragged.starts if segments.sources is None else ragged.starts[segments.sources]
+    return starts + segments.starts, segments.counts
 
 
 def slice_rows(ragged: Ragged, segments: Segments) -> Ragged:
@@ -92,30 +101,17 @@ def slice_rows(ragged: Ragged, segments: Segments) -> Ragged:
 
 def _pad_tokens(ragged: Ragged, segments: Segments, value: Any, dtype: np.dtype[Any], mask: Mask) -> Padded:
     """Pad rows of any number of slices. The tokens fill the True positions of the mask in order."""
-    starts = ragged.starts if segments.sources is None else ragged.starts[segments.sources]
-    tokens = take_runs(ragged.values, starts + segments.starts, segments.counts)
+    tokens = take_runs(ragged.values, *_slices(ragged, segments))
     return Padded(fill_mask(mask, tokens, value, dtype), mask, segments.row_lengths)
 
 
-def fill_mask(mask: Mask, tokens: npt.NDArray[Any], value: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """Return an array with the tokens at the True positions of a mask, and the pad value elsewhere.
-
-    Args:
-        mask: bool array, shape (rows, maxlen).
-        tokens: one token per True position, in order: shape (tokens, ...). The tokens fit `dtype`.
-        value: pad value, a scalar or a vector.
-        dtype: dtype of the result.
-
-    Returns:
-        Array of shape (rows, maxlen, ...).
-    """
-    values = filled_array(mask.shape + tokens.shape[1:], dtype, value)
-    if tokens.dtype.kind == "f":
-        # A signaling NaN raises "invalid", but is a valid float.
-        with np.errstate(invalid="ignore"):
-            tokens = tokens.astype(dtype, casting="unsafe", copy=False)
-    values[mask] = tokens
-    return values
+def _pad_wide(ragged: Ragged, segments: Segments, value: Any, dtype: np.dtype[Any], mask: Mask) -> Padded:
+    """Pad rows that consist of one slice each, row by row."""
+    begins, kept = _slices(ragged, segments)
+    runs = zip(begins.tolist(), (begins + kept).tolist(), strict=True)
+    rows = (ragged.values[begin:end] for begin, end in runs)
+    shape = *mask.shape, *ragged.values.shape[1:]
+    return Padded(fill_rows(rows, kept.tolist(), shape, segments.padding, value, dtype), mask, kept)
 
 
 def take_runs(
@@ -147,8 +143,7 @@ def _pad_windows(
     """
     maxlen, padding = segments.maxlen or 0, segments.padding
     rows, inner = len(segments.counts), ragged.values.shape[1:]
-    starts = ragged.starts if segments.sources is None else ragged.starts[segments.sources]
-    begins, kept = starts + segments.starts, segments.counts
+    begins, kept = _slices(ragged, segments)
     width = maxlen * int(np.prod(inner, dtype=np.int64))
     values = empty_array((rows, maxlen, *inner), dtype)
     if values.size == 0:

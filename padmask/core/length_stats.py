@@ -34,7 +34,13 @@ class LengthStats:
         array = np.asarray(lengths, dtype=np.int64)
         if array.size < FEW_LENGTHS:
             return cls(dict(sorted(Counter(array.tolist()).items())))
-        found, rows = np.unique(array, return_counts=True)
+        if array.max() < array.size:
+            # Counting takes a tenth of the time of sorting.
+            rows = np.bincount(array.ravel())
+            found = np.flatnonzero(rows)
+            rows = rows[found]
+        else:
+            found, rows = np.unique(array, return_counts=True)
         return cls(dict(zip(found.tolist(), rows.tolist(), strict=True)))
 
     def __add__(self, other: LengthStats) -> LengthStats:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -12,8 +13,9 @@ import pyarrow as pa
 from padmask.core.arrow_lists import Flags, is_list, list_lengths
 from padmask.core.columns import COMPANIONS
 from padmask.core.first_rows import FIRST_ROWS
+from padmask.core.packed_spans import Marker, NumberLists, find_spans
 from padmask.core.plan import Positions
-from padmask.spec.pack import SEQUENCE_LENGTHS
+from padmask.core.ragged import Ragged
 
 # Lengths of values that are not lists, and of values that are null or missing.
 NO_LIST, ABSENT = -1, -2
@@ -22,19 +24,72 @@ NO_LIST, ABSENT = -1, -2
 USUAL_TOKENS = ("input_ids", "tokens")
 
 
+class HeadRows(Protocol):
+    """The first rows of input that may be packed."""
+
+    def values(self, name: str, limit: int = FIRST_ROWS) -> pa.Array:
+        """Return the first values of a column of lists of integers or bools. Other values are null."""
+
+    def lengths(self) -> Mapping[str, Sequence[int]]:
+        """Return the length of the value in each row, keyed by column name.
+
+        `NO_LIST` for a value that is not a list, `ABSENT` for a value that is null or missing.
+        """
+
+
+@dataclass(frozen=True)
+class TableHead:
+    """The first rows of a typed input. The columns have unique names.
+
+    >>> head = TableHead([pa.record_batch({"ids": [[7, 8]], "split": ["a"]})])
+    >>> head.lengths()
+    {'ids': [2], 'split': [-1]}
+
+    Args:
+        batches: rows with all columns.
+    """
+
+    batches: Iterable[pa.RecordBatch]
+
+    @cached_property
+    def _parts(self) -> list[pa.RecordBatch]:
+        parts, rows = [], 0
+        for batch in self.batches:
+            parts.append(batch.slice(0, FIRST_ROWS - rows))
+            rows += parts[-1].num_rows
+            if rows >= FIRST_ROWS:
+                break
+        return parts
+
+    def values(self, name: str, limit: int = FIRST_ROWS) -> pa.Array:
+        """Return the first values of a column. See `HeadRows`."""
+        there = [part.column(name) for part in self._parts if name in part.schema.names]
+        rows = sum(part.num_rows for part in self._parts)
+        values = pa.concat_arrays(there) if there else pa.nulls(rows, pa.list_(pa.int64()))
+        return values.slice(0, limit)
+
+    def lengths(self) -> Mapping[str, Sequence[int]]:
+        """Return the length of the value in each row. See `HeadRows`."""
+        found: dict[str, list[int]] = {}
+        for part in self._parts:
+            for name, column in zip(part.schema.names, part.columns, strict=True):
+                found.setdefault(name, []).extend(value_lengths(column))
+        return found
+
+
 @dataclass(frozen=True)
 class PackedHead:
     """The lengths of the sequences and of all values in the first rows.
 
-    >>> head = PackedHead.of([[2, 1]], {"ids": [4], "name": [2], "split": [NO_LIST]})
-    >>> head.are_packed("ids"), head.are_fields("name"), head.are_fields("split")
-    (True, True, False)
+    >>> rows = pa.record_batch({"ids": [[5, 6, 7, 0]], "name": [["a", "b"]], "seq_lengths": [[2, 1]]})
+    >>> head = PackedHead.of(TableHead([rows]), Marker("seq_lengths"))
+    >>> head.are_packed("ids"), head.are_fields("name")
+    (True, True)
 
     Args:
-        totals: sum of the lengths of the sequences in each row: int64, shape (rows,).
+        totals: number of positions of the sequences in each row, at least: int64, shape (rows,).
         sizes: number of sequences in each row: int64, shape (rows,).
-        lengths: length of the value in each row, keyed by column name: int64, shape (rows,). `NO_LIST` for a
-            value that is not a list, `ABSENT` for a value that is null or missing.
+        lengths: as in `HeadRows`: int64, shape (rows,).
     """
 
     totals: Positions
@@ -42,20 +97,25 @@ class PackedHead:
     lengths: Mapping[str, Positions] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, sequences: Sequence[object], lengths: Mapping[str, Sequence[int]]) -> PackedHead | None:
-        """Return the lengths of rows. Return None if they are not lists of lengths, or have no token.
+    def of(cls, rows: HeadRows, marker: Marker, mask: Ragged | None = None) -> PackedHead:
+        """Return the lengths in the first rows. Rows with a bad marker are left out.
 
         Args:
-            sequences: lengths of the sequences in each row, as read. Bad rows are left out. At most half of
-                the rows may be bad.
-            lengths: lengths of the values in each row, keyed by column name.
+            rows: the first rows.
+            marker: column that separates the sequences.
+            mask: 1 at real tokens; None if there is no mask.
         """
-        valid = np.array(list(map(_are_lengths, sequences)), dtype=bool)
-        lists: list[Any] = [row for row, fine in zip(sequences, valid.tolist(), strict=True) if fine]
-        if not _most(valid) or not any(map(sum, lists)):
-            return None
-        arrays = {name: np.array(values, dtype=np.int64)[valid] for name, values in lengths.items()}
-        return cls(np.array(list(map(sum, lists))), np.array(list(map(len, lists))), arrays)
+        lengths = {name: np.array(values, dtype=np.int64) for name, values in rows.lengths().items()}
+        lists = NumberLists.of(rows.values(marker.column), signed=marker.is_signed)
+        wrong = lists.invalid | lists.nulls
+        if marker.kind == "lengths":
+            totals, sizes = sums_by_row(lists.flat(), lists.sizes), lists.sizes
+        else:
+            spans = find_spans(marker, lists, mask=mask)
+            totals, sizes, wrong = np.zeros_like(spans.sizes), spans.sizes, wrong | spans.wrong
+            np.maximum.at(totals, spans.rows, spans.starts + spans.lengths)
+        fine = np.flatnonzero(~wrong)
+        return cls(totals[fine], sizes[fine], {name: its[fine] for name, its in lengths.items()})
 
     def are_packed(self, name: str) -> bool:
         """Return whether most rows of a column have as many values as the sequences have tokens, or more."""
@@ -75,23 +135,21 @@ class PackedHead:
         ones, others = self.lengths[one], self.lengths[other]
         return _most((ones == others)[(ones != ABSENT) & (others != ABSENT)])
 
-    @classmethod
-    def of_table(cls, batches: Iterable[pa.RecordBatch]) -> PackedHead | None:
-        """Return the lengths in the first rows of batches. The columns have unique names."""
-        sequences: list[object] = []
-        lengths: dict[str, list[int]] = {}
-        for batch in batches:
-            part = batch.slice(0, FIRST_ROWS - len(sequences))
-            for name, column in zip(part.schema.names, part.columns, strict=True):
-                lengths.setdefault(name, []).extend(value_lengths(column))
-            sequences += part.column(SEQUENCE_LENGTHS).to_pylist()
-            if len(sequences) >= FIRST_ROWS:
-                break
-        return cls.of(sequences, lengths)
 
+def sums_by_row(values: Positions, counts: Positions) -> Positions:
+    """Return the sum of the values of each row.
 
-def _are_lengths(row: object) -> bool:
-    return isinstance(row, list) and all(type(length) is int and length >= 0 for length in row)
+    >>> sums_by_row(np.array([3, 1, 2]), np.array([2, 0, 1])).tolist()
+    [4, 0, 2]
+
+    Args:
+        values: values of all rows, one row after another: int64, shape (values,).
+        counts: number of values of each row: int64, shape (rows,).
+    """
+    total = np.concatenate([[0], np.cumsum(values)])
+    ends = np.cumsum(counts)
+    sums: Positions = total[ends] - total[ends - counts]
+    return sums
 
 
 def _most(flags: Flags) -> bool:

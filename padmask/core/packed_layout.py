@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import pyarrow as pa
@@ -12,28 +12,49 @@ import pyarrow.types as pat
 from padmask.core.arrow_lists import is_list, is_mask, token_type
 from padmask.core.columns import COMPANIONS, MASK_NAMES
 from padmask.core.dialects import usual_dialect
-from padmask.core.metadata import Described, read_descriptions
-from padmask.core.packed_head import USUAL_TOKENS, PackedHead
+from padmask.core.metadata import Described, groups_to_keep, read_descriptions
+from padmask.core.packed_head import USUAL_TOKENS, HeadRows, PackedHead
+from padmask.core.packed_spans import CERTAIN_NAMES, KINDS, USUAL_NAMES, Marker, NumberLists, show_packing
+from padmask.core.ragged import Ragged
 from padmask.errors import DataError, PaddedError, Place, SpecError, quoted
 from padmask.spec.columns import list_columns
 from padmask.spec.mask import TRUE_AT_TOKENS, Dialect
-from padmask.spec.pack import DERIVED, SEQUENCE_LENGTHS, SOURCE_COLUMNS, names_for
+from padmask.spec.pack import DERIVED, SEQUENCE_LENGTHS, SOURCE_COLUMNS, PackSpec, names_for
+from padmask.spec.pad import PadSpec
+from padmask.spec.windows import WindowSpec
 
 _MAY_BE_MASKED = "the first label of each sequence stays -100 if pack replaced it (--boundary-labels mask)"
+
+_MAY_BE_PADDING = (
+    "without a mask, {marker!r} does not say which positions are padding, so padding may stay in the rows or "
+    "become rows"
+)
+
+# The values of this many rows show whether rows are packed. Reading more rows takes long in JSON Lines.
+ROWS_TO_JUDGE = 100
 
 # Columns that only separate sequences, so they mean nothing in a row with one sequence. The other columns in
 # `DERIVED` may also be columns of the source rows.
 _SEPARATORS = ("segment_ids", "cu_seqlens", "seq_start_id", "attention_mask")
 
 
+_LENGTHS = Marker(SEQUENCE_LENGTHS)
+
+
 @dataclass(frozen=True)
 class PackedLayout:
-    """The columns of packed rows.
+    """The columns of packed rows, and how the rows are packed.
 
     Args:
         columns: names of the packed columns, with one value for each position.
         mask: name of the mask column; None if there is no mask.
         sources: whether the columns in `SOURCE_COLUMNS` locate the sequences in the source rows.
+        marker: column that separates the sequences; None if the metadata describe packing, but no such column
+            is left.
+        derived: the name in `DERIVED` of each derived column, keyed by column name. With metadata, only
+            columns that packing added.
+        described: whether the metadata describe the packing.
+        spec: options that packed the rows; None if they are not known.
         dropped: names of the columns that unpacking leaves out.
         repeated: names of columns with one value for the packed row. All other columns are lists with one
             value for each sequence.
@@ -49,6 +70,10 @@ class PackedLayout:
     columns: tuple[str, ...]
     mask: str | None
     sources: bool
+    marker: Marker | None = _LENGTHS
+    derived: Mapping[str, str] = field(default_factory=dict)
+    described: bool = False
+    spec: PadSpec | None = field(default=None, compare=False)
     dropped: tuple[str, ...] = ()
     repeated: tuple[str, ...] = ()
     dialect: Dialect = TRUE_AT_TOKENS
@@ -61,7 +86,38 @@ class PackedLayout:
     @property
     def markers(self) -> tuple[str, ...]:
         """Names of the columns that locate the sequences, without the mask."""
-        return (SEQUENCE_LENGTHS, *(SOURCE_COLUMNS if self.sources else ()))
+        first = () if self.marker is None else (self.marker.column,)
+        return (*first, *(SOURCE_COLUMNS if self.sources else ()))
+
+    @property
+    def describing(self) -> tuple[str, ...]:
+        """Names of the columns that describe the sequences and their sources."""
+        return tuple(dict.fromkeys([*self.markers, *self.derived]))
+
+    @property
+    def packing(self) -> PackSpec | None:
+        """The options for packing; None if they are not known."""
+        return None if self.spec is None else self.spec.packing
+
+    def with_padding_note(self) -> PackedLayout:
+        """Return the layout with a note if no column shows padding that the rows may have."""
+        if self.marker is None or not self._lacks_padding:
+            return self
+        return replace(self, notes=(*self.notes, _MAY_BE_PADDING.format(marker=self.marker.column)))
+
+    @property
+    def ends_in_padding(self) -> bool:
+        """Whether the marker may count the padding at the end of a row as sequences.
+
+        With padding between sequences, it is not known which of them are padding.
+        """
+        return self.described and self.align == 1 and self._lacks_padding
+
+    @property
+    def _lacks_padding(self) -> bool:
+        """Whether no column shows padding that the rows may have."""
+        padded = self.packing is None or self.packing.has_padding
+        return padded and self.mask is None and self.marker is not None and self.marker.unsure
 
     def fields(self, names: Sequence[str]) -> list[str]:
         """Return the columns in `names` that have one value for each sequence."""
@@ -96,8 +152,8 @@ def check_kept_ends(layout: PackedLayout, names: Collection[str]) -> None:
         )
 
 
-# Returns the lengths in the first rows; None if the rows are not packed.
-ReadHead = Callable[[], PackedHead | None]
+# Returns the first rows.
+ReadHead = Callable[[], HeadRows]
 
 
 def find_packing(
@@ -109,32 +165,33 @@ def find_packing(
 ) -> PackedLayout | None:
     """Return the layout of packed rows; None if the rows are not packed.
 
-    The metadata decide, and without metadata the first rows: rows are packed if the sums of `seq_lengths` are
-    at most the lengths of a list column in most rows.
+    All commands use this answer. The metadata decide. Without metadata, the name and the type of a column in
+    `CERTAIN_NAMES` decide. Other columns, such as `position_ids` and `segment_ids`, may have another meaning,
+    so their values in the first 100 rows decide.
 
-    >>> lists = pa.list_(pa.int64())
-    >>> schema = pa.schema([("input_ids", lists), ("seq_lengths", lists)])
-    >>> head = PackedHead.of([[2]], {"input_ids": [3]})
-    >>> find_packing({"a.jsonl": schema}, (), lambda: head).columns
-    ('input_ids',)
+    >>> from padmask.core.packed_head import TableHead
+    >>> rows = pa.record_batch({"input_ids": [[5, 6, 7]], "position_ids": [[0, 1, 0]]})
+    >>> find_packing({"a.jsonl": rows.schema}, (), lambda: TableHead([rows])) is None
+    True
+    >>> rows = pa.record_batch({"input_ids": [[5, 6, 7, 8]], "position_ids": [[0, 1, 0, 1]]})
+    >>> find_packing({"a.jsonl": rows.schema}, (), lambda: TableHead([rows])).marker.column
+    'position_ids'
 
     Args:
         files: schema of each file, by file name.
         columns: names of the requested columns. They are packed in addition to the columns that are found.
-        read_head: function that returns the lengths in the first rows.
+        read_head: function that returns the first rows.
         mask: name of the requested mask column. If None, the mask column is found.
         dialect: requested dialect of the mask. If None, the metadata decide, else the name of the mask.
 
     Raises:
         PaddedError: the files are not packed in the same way.
-        SpecError: a packed column is missing.
+        SpecError: a requested column is missing, or is not a list.
     """
     described = {name: _described_layout(name, schema, columns) for name, schema in files.items()}
     found = next((layout for layout in described.values() if layout is not None), None)
     if found is None:
-        if not any(has_integer_lists(schema, SEQUENCE_LENGTHS) for schema in files.values()):
-            return None
-        found = _seen_layout(files, columns, read_head(), mask)
+        found = _seen_layout(files, columns, read_head, mask, dialect)
     else:
         _refuse_different_packing(described)
     if found is None:
@@ -143,16 +200,64 @@ def find_packing(
         name = mask or found.mask
         usual = found.dialect if name == found.mask else usual_dialect(name or "")
         left = () if mask is None or found.mask in (None, mask) else (str(found.mask),)
-        return replace(found, mask=name, dialect=dialect or usual, dropped=(*found.dropped, *left))
-    return found
+        found = replace(found, mask=name, dialect=dialect or usual, dropped=(*found.dropped, *left))
+    return found.with_padding_note()
+
+
+def may_be_packed(schema: pa.Schema) -> bool:
+    """Return whether a schema has metadata of packing, or a column that may separate sequences."""
+    return _packed_group(schema) is not None or bool(_candidates(schema, ()))
+
+
+def check_marker(name: str, layout: PackedLayout) -> None:
+    """Raise an error if no column separates the sequences of packed rows.
+
+    Args:
+        name: name of the input.
+        layout: layout of the input.
+    """
+    if layout.marker is None:
+        raise SpecError(
+            f"{name}: the rows are packed, according to the metadata, but the column {SEQUENCE_LENGTHS!r} is "
+            f"missing, and no other column separates the sequences. Pack the rows again, or keep "
+            f"{SEQUENCE_LENGTHS!r}."
+        )
+
+
+def _candidates(schema: pa.Schema, columns: Sequence[str]) -> list[Marker]:
+    """Return the columns that may separate sequences, in the order in which they decide.
+
+    Args:
+        schema: columns of a file.
+        columns: names of the requested columns, which are tokens.
+    """
+    usual = _usual_names(schema)
+    found = [(name, column) for name in KINDS for column in usual[name] if column not in columns]
+    ordered = sorted(found, key=lambda pair: not _is_certain(pair[1], schema))
+    return [Marker.of(name, column) for name, column in ordered]
+
+
+def _usual_names(schema: pa.Schema) -> dict[str, list[str]]:
+    """Return the columns of lists of integers with a usual name of each column that describes sequences."""
+    lists = [its.name for its in schema if is_list(its.type)]
+    return {
+        name: [
+            column
+            for column in dict.fromkeys(names_for(USUAL_NAMES.get(name, (name,)), lists))
+            if has_integer_lists(schema, column)
+        ]
+        for name in (SEQUENCE_LENGTHS, *DERIVED)
+    }
+
+
+def _is_certain(column: str, schema: pa.Schema) -> bool:
+    return column in names_for(CERTAIN_NAMES, schema.names)
 
 
 def _packed_group(schema: pa.Schema) -> Described | None:
     try:
         groups = read_descriptions(schema.metadata)
     except DataError:
-        return None
-    if not has_integer_lists(schema, SEQUENCE_LENGTHS):
         return None
     group = next((group for group in groups if group.packing is not None), None)
     return group if group is None or _is_valid(group.packing or {}) else None
@@ -179,8 +284,7 @@ def _described_layout(file: str, schema: pa.Schema, columns: Sequence[str]) -> P
         return None
     assert group.packing is not None
     mask, _ = group.present(schema.names)
-    names = list(dict.fromkeys([*columns, *(name for name in group.values if name not in group.made)]))
-    for name in names:
+    for name in columns:
         if name not in schema.names:
             raise SpecError(
                 f"{file} has no packed column {name!r}. {list_columns(schema.names)}",
@@ -192,7 +296,14 @@ def _described_layout(file: str, schema: pa.Schema, columns: Sequence[str]) -> P
                 "packed.",
                 options=["columns"],
             )
-    derived = [name for name in (*group.made, *_derived_names(group)) if name not in columns]
+    packed = [name for name in group.values if name not in group.made and _is_list_in(schema, name)]
+    names = list(dict.fromkeys([*columns, *packed]))
+    emitted = _derived_names(group)
+    derived = [name for name in (*group.made, *emitted) if name not in columns]
+    found = {name: its for name, its in emitted.items() if has_integer_lists(schema, name)}
+    markers = [Marker.of(its, name) for its in KINDS for name in found if found[name] == its]
+    if has_integer_lists(schema, SEQUENCE_LENGTHS):
+        markers = [_LENGTHS]
     sources = all(has_integer_lists(schema, name) for name in SOURCE_COLUMNS)
     notes = []
     if group.packing.get("eos") is not None:
@@ -205,6 +316,10 @@ def _described_layout(file: str, schema: pa.Schema, columns: Sequence[str]) -> P
         columns=tuple(names),
         mask=mask,
         sources=sources,
+        marker=next(iter(markers), None),
+        derived=found,
+        described=True,
+        spec=_read_spec(schema),
         dropped=tuple(name for name in derived if name in schema.names),
         repeated=tuple(
             its.name for its in schema if not is_list(its.type) and its.name not in (*names, *derived)
@@ -218,12 +333,39 @@ def _described_layout(file: str, schema: pa.Schema, columns: Sequence[str]) -> P
     )
 
 
-def _derived_names(group: Described) -> tuple[str, ...]:
-    """Return the names of the derived columns that packing added."""
+def _is_list_in(schema: pa.Schema, name: str) -> bool:
+    return name in schema.names and is_list(schema.field(name).type)
+
+
+def _derived_names(group: Described) -> dict[str, str]:
+    """Return the name in `DERIVED` of each derived column that packing added, keyed by column name."""
     packing = group.packing or {}
     names = dict(packing.get("names") or ())
-    patterns = [names.get(derived, derived) for derived in packing.get("emit") or ()]
-    return names_for(patterns, [name for name in group.values if name not in group.made])
+    columns = [name for name in group.values if name not in group.made]
+    return {
+        name: derived
+        for derived in packing.get("emit") or ()
+        if derived in DERIVED
+        for name in names_for([names.get(derived, derived)], columns)
+    }
+
+
+def _read_spec(schema: pa.Schema) -> PadSpec | None:
+    """Return the options that packed the rows; None if this version does not know them."""
+    group = next(group for group in groups_to_keep(schema, ()) if group.get("packing") is not None)
+    known = {field.name for field in fields(PackSpec)}
+    packing, windows = group["packing"], group.get("windows")
+    try:
+        return PadSpec(
+            maxlen=group["maxlen"],
+            truncating=group["truncating"],
+            keep_first=group.get("keep_first") or 0,
+            keep_last=group.get("keep_last") or 0,
+            windows=None if windows is None else WindowSpec(**windows),
+            packing=PackSpec(**{name: value for name, value in packing.items() if name in known}),
+        )
+    except (SpecError, KeyError, TypeError):
+        return None
 
 
 def _is_label(group: Described, name: str) -> bool:
@@ -238,50 +380,90 @@ def _refuse_different_packing(described: Mapping[str, PackedLayout | None]) -> N
             raise PaddedError(
                 f"{first} and {name} are packed differently, according to their metadata",
                 place=Place(name),
-                remedy="Unpad the files separately.",
+                remedy="Read the files separately.",
             )
 
 
 def _seen_layout(
-    files: Mapping[str, pa.Schema], columns: Sequence[str], head: PackedHead | None, mask: str | None
+    files: Mapping[str, pa.Schema],
+    columns: Sequence[str],
+    read_head: ReadHead,
+    mask: str | None,
+    dialect: Dialect | None,
 ) -> PackedLayout | None:
-    """Return the layout that the first rows show; None if they are not packed."""
-    if head is None:
+    """Return the layout that the names and the first rows show; None if the rows are not packed."""
+    schema = next((schema for schema in files.values() if _candidates(schema, columns)), None)
+    if schema is None:
         return None
-    schema = next(schema for schema in files.values() if has_integer_lists(schema, SEQUENCE_LENGTHS))
+    rows = read_head()
+    mask = _mask_in(schema, rows) if mask is None else mask
+    dialect = usual_dialect(mask or "") if dialect is None else dialect
+    marker = _marker_in(schema, columns, rows, mask, dialect)
+    if marker is None:
+        return None
+    flags = None if mask is None else Ragged.from_mask(rows.values(mask), dialect)[0]
+    head = PackedHead.of(rows, marker, flags)
     sources = all(has_integer_lists(schema, name) for name in SOURCE_COLUMNS)
-    others = [name for name in head.lengths if name not in (SEQUENCE_LENGTHS, *SOURCE_COLUMNS)]
+    usual = _usual_names(schema)
+    derived = {column: name for name in DERIVED for column in usual[name] if column not in (*columns, mask)}
+    markers = (marker.column, *(SOURCE_COLUMNS if sources else ()))
+    others = [name for name in head.lengths if name not in markers]
     packed = [name for name in others if head.are_packed(name)]
-    if mask is None:
-        usual = (name for name in MASK_NAMES if name in packed and name in schema.names)
-        mask = next((name for name in usual if _may_be_mask(schema, name)), None)
-    tokens = [name for name in packed if name not in (mask, *DERIVED) or name in columns]
-    first = next((name for name in (*columns, *USUAL_TOKENS, *tokens) if name in tokens), None)
+    lists = [name for name in others if _is_list_in(schema, name) and not head.are_fields(name)]
+    tokens = [name for name in (*packed, *lists) if name not in (mask, *derived)]
+    first = next((name for name in (*columns, *USUAL_TOKENS, *tokens) if name in (*columns, *tokens)), None)
     if first is None:
         return None
     alike = [name for name in packed if head.are_alike(first, name)]
-    dropped = [name for name in _separators(head, alike) if name not in (*columns, mask)]
+    dropped = [name for name in _separators(head, alike, derived) if name not in (*columns, mask)]
     names = dict.fromkeys([first, *columns, *alike])
     return PackedLayout(
         columns=tuple(name for name in names if name not in (mask, *dropped)),
-        mask=mask,
+        mask=mask if mask in (None, *alike) else None,
         sources=sources,
+        marker=marker,
+        derived=derived,
         dropped=tuple(dropped),
         repeated=tuple(name for name in others if name not in names and not head.are_fields(name)),
-        dialect=TRUE_AT_TOKENS if mask is None else usual_dialect(mask),
+        dialect=TRUE_AT_TOKENS if mask is None else dialect,
         notes=(_MAY_BE_MASKED,) if any(COMPANIONS.get(name, 0) < 0 for name in alike) else (),
     )
 
 
-def _may_be_mask(schema: pa.Schema, name: str) -> bool:
-    """Return whether a column may be a mask: bools, or integers that are not the numbers of sequences."""
-    type_ = schema.field(name).type
-    return is_mask(type_) and (name != "attention_mask" or pat.is_boolean(token_type(type_)))
+def _marker_in(
+    schema: pa.Schema, columns: Sequence[str], rows: HeadRows, mask: str | None, dialect: Dialect
+) -> Marker | None:
+    """Return the column that separates the sequences; None if the rows are not packed."""
+    flags = None
+    if mask is not None:
+        flags, _ = Ragged.from_mask(rows.values(mask, ROWS_TO_JUDGE), dialect)
+    for marker in _candidates(schema, columns):
+        if marker.column == mask:
+            continue
+        if _is_certain(marker.column, schema):
+            return marker
+        values = rows.values(marker.column, ROWS_TO_JUDGE)
+        if show_packing(marker, NumberLists.of(values, signed=marker.is_signed), flags):
+            return marker
+    return None
 
 
-def _separators(head: PackedHead, packed: Collection[str]) -> list[str]:
+def _mask_in(schema: pa.Schema, rows: HeadRows) -> str | None:
+    """Return the name of the mask column; None if there is no mask.
+
+    An attention mask may have the numbers of the sequences.
+    """
+    for name in MASK_NAMES:
+        if name in schema.names and is_mask(schema.field(name).type):
+            flags, _ = Ragged.from_mask(rows.values(name, ROWS_TO_JUDGE), usual_dialect(name))
+            if not (flags.values > 1).any():
+                return name
+    return None
+
+
+def _separators(head: PackedHead, packed: Collection[str], derived: Mapping[str, str]) -> list[str]:
     """Return the columns that only separate sequences."""
-    found = [name for name in _SEPARATORS if name in packed]
+    found = [name for name in derived if derived[name] in _SEPARATORS and name in packed]
     if "cu_seqlens" in head.lengths and _are_counts(head, "cu_seqlens", 1):
         found.append("cu_seqlens")
     if "seq_start_id" in head.lengths and _are_counts(head, "seq_start_id", 0):
@@ -311,11 +493,17 @@ def refuse_packed(
     if not packed:
         return
     raise PaddedError(
-        f"the input is packed already, according to the column {SEQUENCE_LENGTHS!r}: the rows of "
-        f"{quoted(packed)} contain several sequences",
+        f"the input is packed already, according to {_evidence(layout)}: the rows of {quoted(packed)} "
+        "contain several sequences",
         place=Place(name),
         column=packed[0],
         remedy="First restore the rows with padmask unpad."
         + ("" if packs else " To pad the packed rows as they are, use --allow-padded."),
         options=["columns"] if packs else ["columns", "allow_padded"],
     )
+
+
+def _evidence(layout: PackedLayout | None) -> str:
+    if layout is None or layout.marker is None:
+        return "the metadata"
+    return f"the column {layout.marker.column!r}"

@@ -9,6 +9,7 @@ import numpy as np
 
 from padmask.core.batches import select_output_rows
 from padmask.core.plan import Positions, Segments
+from padmask.core.stable_order import stable_order
 from padmask.core.window_places import WindowPlaces
 
 
@@ -36,13 +37,18 @@ def plan_packed(segments: Segments, packed: Positions, maxlen: int, align: int =
         maxlen: number of positions in a packed row.
         align: each sequence starts at a position that is a multiple of this number.
     """
-    order = np.argsort(packed, kind="stable")
-    rank = np.empty(len(order), dtype=np.int64)
-    rank[order] = np.arange(len(order))
-    sequences = rank[_sequences_of(segments)]
-    slices = np.argsort(sequences, kind="stable")
+    order = stable_order(packed)
+    slices, sequences = order, None
+    if segments.sequences is not None:
+        rank = np.empty(len(order), dtype=np.int64)
+        rank[order] = np.arange(len(order))
+        ranks = rank[segments.sequences]
+        slices = stable_order(ranks)
+        sequences = ranks[slices]
     rows, spaces = packed[order], round_up(segments.lengths[order], align)
     starts = np.cumsum(spaces) - spaces
+    sizes = np.bincount(rows)
+    row_starts = starts[np.cumsum(sizes) - sizes]
     return replace(
         segments,
         starts=segments.starts[slices],
@@ -50,9 +56,9 @@ def plan_packed(segments: Segments, packed: Positions, maxlen: int, align: int =
         maxlen=maxlen,
         padding="post",
         sources=_sources_of(segments)[slices],
-        sequences=None if segments.sequences is None else sequences[slices],
+        sequences=sequences,
         rows=rows,
-        firsts=starts - starts[np.searchsorted(rows, rows)],
+        firsts=starts - np.repeat(row_starts, sizes),
         windows=segments.windows and segments.windows.select(order),
     )
 
@@ -157,6 +163,8 @@ def plan_wrapped(lengths: Positions, maxlen: int, used: int = 0) -> Segments:
         maxlen: number of positions in a packed row.
         used: number of tokens before the first row in its packed row, less than `maxlen`.
     """
+    # Rows without tokens may have the maxlen 0.
+    maxlen = max(1, maxlen)
     ends = np.cumsum(lengths) + used
     begins = ends - lengths
     pieces = np.where(lengths > 0, (ends - 1) // maxlen - begins // maxlen + 1, 0)

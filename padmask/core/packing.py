@@ -9,11 +9,13 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
 from padmask.core.length_stats import LengthStats
 from padmask.core.plan import Positions
+from padmask.core.stable_order import stable_order
 
 # Number of rows that `pack_in_order` fills at the same time.
 OPEN_ROWS = 64
@@ -22,9 +24,11 @@ OPEN_ROWS = 64
 _Contents = tuple[int, int, "_Contents"] | None
 
 
-@dataclass(frozen=True)
-class _Group:
-    """Rows with the same contents. `size` is the number of sequences in each row."""
+class _Group(NamedTuple):
+    """Rows with the same contents. `size` is the number of sequences in each row.
+
+    A frozen dataclass takes three times as long to create, and a window has thousands of groups.
+    """
 
     rows: int
     size: int
@@ -57,17 +61,6 @@ class _OpenRows:
             self.groups[free] = []
             insort(self.free, free)
         self.groups[free].append(group)
-
-    def take_fullest(self, length: int) -> tuple[int, _Group] | None:
-        """Remove the newest group of the fullest rows that have `length` free positions."""
-        place = bisect_left(self.free, length)
-        if place == len(self.free):
-            return None
-        free = self.free[place]
-        group = self.groups[free].pop()
-        if not self.groups[free]:
-            del self.groups[free], self.free[place]
-        return free, group
 
     def all(self) -> Iterator[_Group]:
         """Yield all groups, in a fixed order."""
@@ -123,24 +116,37 @@ def _place_all(stats: LengthStats, maxlen: int, most: int) -> _OpenRows:
 
 
 def _place(opened: _OpenRows, length: int, count: int, maxlen: int) -> None:
-    """Put `count` sequences of one length into rows."""
+    """Put `count` sequences of one length into rows, each into the fullest row that has space.
+
+    Among equally full rows, the newest group is filled first.
+    """
+    # This loop takes most of the time of a plan, so the loop calls few functions.
+    most, spaces, add = opened.most, opened.free, opened.add
     while count:
-        free, group = opened.take_fullest(length) or (maxlen, _Group(count, 0, None))
-        each = min(free // length, opened.most - group.size)
-        full = min(group.rows, count // each)
-        opened.add(free - each * length, _filled(group, full, length, each))
+        place = bisect_left(spaces, length)
+        if place == len(spaces):
+            free, rows, size, contents = maxlen, count, 0, None
+        else:
+            free = spaces[place]
+            groups = opened.groups[free]
+            rows, size, contents = groups.pop()
+            if not groups:
+                del opened.groups[free], spaces[place]
+        each = free // length
+        if each > most - size:
+            each = most - size
+        full = count // each
+        if full > rows:
+            full = rows
+        add(free - each * length, _Group(full, size + each, (length, each, contents)))
         count -= full * each
-        left = group.rows - full
-        if count and left:
+        rows -= full
+        if count and rows:
             # The remaining sequences partly fill one row.
-            opened.add(free - count * length, _filled(group, 1, length, count))
-            count, left = 0, left - 1
-        if group.contents is not None:
-            opened.add(free, _Group(left, group.size, group.contents))
-
-
-def _filled(group: _Group, rows: int, length: int, each: int) -> _Group:
-    return _Group(rows, group.size + each, (length, each, group.contents))
+            add(free - count * length, _Group(1, size + count, (length, count, contents)))
+            count, rows = 0, rows - 1
+        if contents is not None:
+            add(free, _Group(rows, size, contents))
 
 
 def _assign(groups: Sequence[_Group], lengths: Positions) -> Positions:
@@ -154,14 +160,11 @@ def _assign(groups: Sequence[_Group], lengths: Positions) -> Positions:
             entries.append((length, first, group.rows, each))
         first += group.rows
     table = np.array(entries, dtype=np.int64).reshape(-1, 4)
-    table = table[np.argsort(table[:, 0], kind="stable")]
+    table = table[stable_order(table[:, 0])]
     slots = table[:, 2] * table[:, 3]
     number = np.arange(slots.sum()) - np.repeat(np.cumsum(slots) - slots, slots)
     rows = np.empty(len(lengths), dtype=np.int64)
-    # NumPy sorts 16-bit integers in linear time.
-    narrow = np.uint16 if lengths.max(initial=0) < 1 << 16 else np.int64
-    order = np.argsort(lengths.astype(narrow), kind="stable")
-    rows[order] = np.repeat(table[:, 1], slots) + number // np.repeat(table[:, 3], slots)
+    rows[stable_order(lengths)] = np.repeat(table[:, 1], slots) + number // np.repeat(table[:, 3], slots)
     return rows
 
 

@@ -7,8 +7,9 @@ costs little.
 from __future__ import annotations
 
 import marshal
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,15 +35,24 @@ class PlainRows(NamedTuple):
     Args:
         values: the tokens of all rows in order: shape (tokens,).
         lengths: number of tokens of each row.
+        arrays: the rows as arrays, if they are arrays.
     """
 
     values: npt.NDArray[Any]
     lengths: list[int]
+    arrays: Sequence[npt.NDArray[Any]] | None = None
 
     @property
     def first(self) -> None:
         """None, because the dtype of `values` is the dtype of the tokens. See `Ragged.first`."""
         return None
+
+    def split(self) -> Iterable[npt.NDArray[Any]]:
+        """Return the tokens of each row as an array."""
+        if self.arrays is not None:
+            return self.arrays
+        ends = list(accumulate(self.lengths, initial=0))
+        return (self.values[start:end] for start, end in pairwise(ends))
 
     def ragged(self) -> Ragged:
         """Return the same rows with the start of each row."""
@@ -86,7 +96,7 @@ def _read_arrays(rows: Sequence[Any]) -> PlainRows | None:
         values = np.concatenate(rows, dtype=dtype, casting="no")
     except (TypeError, ValueError):
         return None
-    return PlainRows(values, list(map(len, rows))) if values.ndim == 1 and values.size else None
+    return PlainRows(values, list(map(len, rows)), rows) if values.ndim == 1 and values.size else None
 
 
 def _read_lists(rows: list[Any]) -> PlainRows | None:

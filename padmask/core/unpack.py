@@ -14,7 +14,6 @@ from padmask.core.arrow_lists import (
     cut_lists,
     list_lengths,
     list_windows,
-    null_flags,
     take_rows,
     to_arrow,
     to_numpy,
@@ -23,14 +22,15 @@ from padmask.core.arrow_lists import (
 from padmask.core.columns import IGNORED_LABEL
 from padmask.core.foreign_metadata import field_metadata
 from padmask.core.kernel import take_runs
-from padmask.core.packed_head import ABSENT, NO_LIST, value_lengths
+from padmask.core.packed_head import ABSENT, NO_LIST, sums_by_row, value_lengths
 from padmask.core.packed_layout import PackedLayout
 from padmask.core.packed_segments import round_up
+from padmask.core.packed_spans import NumberLists, find_spans
 from padmask.core.plan import Positions
 from padmask.core.ragged import Ragged
 from padmask.errors import Fault, count
 from padmask.spec.mask import Dialect
-from padmask.spec.pack import SEQUENCE_LENGTHS, SOURCE_COLUMNS
+from padmask.spec.pack import SOURCE_COLUMNS
 
 
 @dataclass(frozen=True)
@@ -88,34 +88,48 @@ def read_packed(  # noqa: C901 - one check after another
             text = reason if isinstance(reason, str) else reason(row)
             faults.setdefault(row, Fault(row, text, name, (option,)))
 
-    lists = {name: _NumberLists.of(batch.column(name)) for name in layout.markers}
-    for name, its in lists.items():
-        blame(its.nulls, "the row is null", name)
-        blame(its.invalid, "the list contains a value that is null or negative", name)
-    lengths = lists[SEQUENCE_LENGTHS]
-    other_size = f"the row does not have as many values as {SEQUENCE_LENGTHS!r}"
-    for name in layout.markers[1:]:
-        blame(lists[name].sizes != lengths.sizes, other_size, name)
-    for name, numbers in sizes.items():
-        blame((numbers != lengths.sizes) & (numbers != ABSENT), other_size, name)
+    marker = layout.marker
+    assert marker is not None
+    lists = {name: NumberLists.of(batch.column(name)) for name in layout.markers[1:]}
+    lists[marker.column] = its = NumberLists.of(batch.column(marker.column), signed=marker.is_signed)
     first, widths = next(iter(places.items()))
     mask = None if layout.mask is None else _MaskPlaces.of(batch.column(layout.mask), layout.dialect)
+    spans = None
+    number, owners, counts = its.sizes, np.repeat(np.arange(rows), its.sizes), its.flat()
+    if marker.kind != "lengths":
+        spans = find_spans(marker, its, widths, None if mask is None else mask.rows)
+        known = lists[SOURCE_COLUMNS[0]].sizes if layout.sources else next(iter(sizes.values()), None)
+        if layout.ends_in_padding and known is not None:
+            spans = spans.first_ones(np.where(known < 0, spans.sizes, known))
+        number, owners, counts = spans.sizes, spans.rows, spans.lengths
+    for name in layout.markers:
+        blame(lists[name].nulls, "the row is null", name)
+        blame(lists[name].invalid, "the list contains a value that is null or negative", name)
+    if spans is not None:
+        blame(spans.wrong, "the column does not divide the row into sequences", marker.column)
+    other_size = f"the row does not have as many values as {marker.column!r}"
+    if spans is not None:
+        other_size = f"the row does not have one value for each sequence in {marker.column!r}"
+    for name in layout.markers[1:]:
+        blame(lists[name].sizes != number, other_size, name)
+    for name, numbers in sizes.items():
+        blame((numbers != number) & (numbers != ABSENT), other_size, name)
     if mask is not None:
         for fault in mask.faults:
             faults.setdefault(fault.row, replace(fault, column=layout.mask, options=("mask_column",)))
         places = {**places, str(layout.mask): mask.widths}
+    if marker.is_wide:
+        places = {**places, marker.column: its.sizes}
     for name, its_places in places.items():
         blame(its_places != widths, f"the row does not have as many values as {first!r}", name)
-    owners = np.repeat(np.arange(rows), lengths.sizes)
-    counts = take_runs(lengths.values, lengths.starts, lengths.sizes)
-    totals = _sum_rows(counts, owners, rows)
+    totals = sums_by_row(counts, number)
     blame(
         totals > widths,
         lambda row: (
             f"the sequences have {count(int(totals[row]), 'token')}, but {first!r} has only "
             f"{count(int(widths[row]), 'position')}"
         ),
-        SEQUENCE_LENGTHS,
+        marker.column,
     )
     if mask is not None:
         real = mask.counts
@@ -127,20 +141,23 @@ def read_packed(  # noqa: C901 - one check after another
             str(layout.mask),
             "mask_column",
         )
-        starts, gaps = mask.locate(owners, counts, ~_flags(rows, faults))
-        blame(
-            _flags(rows, owners[gaps]), "the mask has padding in a sequence", str(layout.mask), "mask_column"
-        )
+    if spans is not None:
+        starts, gaps = spans.starts, spans.gaps
+    elif mask is not None:
+        starts, split = mask.locate(owners, counts, ~_flags(rows, faults))
+        gaps = _flags(rows, owners[split])
     else:
-        starts = _before_in_row(round_up(counts, layout.align), owners, rows)
+        starts, gaps = _before_in_row(round_up(counts, layout.align), owners, rows), np.zeros(rows, bool)
         over = _flags(rows, owners[starts + counts > widths[owners]])
         blame(over, "the row is too short for its sequences", first)
+    if layout.mask is not None:
+        blame(gaps, "the mask has padding in a sequence", layout.mask, "mask_column")
     good = ~_flags(rows, faults)
     kept = good[owners]
-    numbers = np.arange(len(owners)) - np.repeat(np.cumsum(lengths.sizes) - lengths.sizes, lengths.sizes)
+    numbers = np.arange(len(owners)) - np.repeat(np.cumsum(number) - number, number)
     sources, lost = np.zeros((int(kept.sum()), 0), dtype=np.int64), np.zeros(0, dtype=np.int64)
     if layout.sources:
-        taken, numbers_of = np.where(good, lengths.sizes, 0), lists[SOURCE_COLUMNS[0]]
+        taken, numbers_of = np.where(good, number, 0), lists[SOURCE_COLUMNS[0]]
         columns = [lists[name] for name in SOURCE_COLUMNS]
         sources = np.stack([take_runs(one.values, one.starts, taken) for one in columns], axis=1)
         lost = take_runs(numbers_of.values, numbers_of.starts, np.where(good, 0, numbers_of.sizes))
@@ -170,48 +187,18 @@ def _before_in_row(spaces: Positions, owners: Positions, rows: int) -> Positions
 
 
 @dataclass(frozen=True)
-class _NumberLists:
-    """A column of lists of numbers.
-
-    Args:
-        values: all numbers, int64.
-        starts: index of the first number of each row in `values`: int64, shape (rows,).
-        sizes: number of numbers in each row: int64, shape (rows,).
-        nulls: whether each row is null: bool, shape (rows,).
-        invalid: whether each row contains a null or negative number: bool, shape (rows,).
-    """
-
-    values: Positions
-    starts: Positions
-    sizes: Positions
-    nulls: Flags
-    invalid: Flags
-
-    @classmethod
-    def of(cls, column: pa.Array) -> _NumberLists:
-        rows = as_lists(without_wrappers(column))
-        starts, sizes, tokens = list_windows(rows)
-        nulls = null_flags(rows)
-        sizes = np.where(nulls, 0, sizes)
-        holes = null_flags(tokens)
-        values = to_numpy(tokens.fill_null(-1) if tokens.null_count else tokens).astype(np.int64)
-        wrong = np.concatenate([[0], np.cumsum(holes | (values < 0))])
-        invalid = wrong[starts + sizes] > wrong[starts]
-        # The numbers of invalid rows must not make the sums of other rows wrong.
-        return cls(values, starts, np.where(invalid, 0, sizes), nulls, invalid)
-
-
-@dataclass(frozen=True)
 class _MaskPlaces:
     """The positions of the real tokens in the rows of a mask, one row after another.
 
     Args:
+        rows: the mask, 1 at real tokens.
         places: index of each real token among the positions of all rows, int64.
         widths: number of positions in each row: int64, shape (rows,).
         counts: number of real tokens in each row: int64, shape (rows,).
         faults: a `Fault` for each row with a bad mask.
     """
 
+    rows: Ragged
     places: Positions
     widths: Positions
     counts: Positions
@@ -223,7 +210,7 @@ class _MaskPlaces:
         places = np.flatnonzero(take_runs(rows.values, rows.starts, rows.lengths) == 1)
         owners = np.searchsorted(np.cumsum(rows.lengths), places, side="right")
         counts = np.bincount(owners, minlength=len(rows.lengths))
-        return cls(places, rows.lengths, counts, odd)
+        return cls(rows, places, rows.lengths, counts, odd)
 
     def locate(self, owners: Positions, counts: Positions, good: Flags) -> tuple[Positions, Flags]:
         """Return the position of each sequence in its row, and whether the sequence has a gap.

@@ -12,8 +12,8 @@ from padmask.core.arrow_lists import cut_lists, empty_batch, join_batches, selec
 from padmask.core.foreign_metadata import carry_metadata
 from padmask.core.join_windows import find_differences, join_rows, plan_join
 from padmask.core.metadata import describe_groups, groups_to_keep
-from padmask.core.packed_head import PackedHead
-from padmask.core.packed_layout import PackedLayout, check_kept_ends, find_packing
+from padmask.core.packed_head import TableHead
+from padmask.core.packed_layout import PackedLayout, check_kept_ends, check_marker, find_packing
 from padmask.core.plan import Positions
 from padmask.core.row_pieces import find_other_tokens, kept_lasts, piece_remedy, plan_pieces
 from padmask.core.table import replace_columns
@@ -35,7 +35,7 @@ def find_table_packing(
     spec = spec or UnpadSpec()
     if spec.length_column is not None:
         return None
-    read_head = partial(PackedHead.of_table, table.to_batches())
+    read_head = partial(TableHead, table.to_batches())
     return find_packing({"the table": table.schema}, columns, read_head, spec.mask_column, spec.dialect)
 
 
@@ -61,6 +61,7 @@ def unpack_table(table: pa.Table, layout: PackedLayout, spec: UnpadSpec) -> pa.T
     Raises:
         RowError: the columns of a row disagree, or pieces cannot be joined.
     """
+    check_marker("the table", layout)
     schema = unpacked_schema(table.schema, layout)
     batches = table.to_batches()
     if not batches:

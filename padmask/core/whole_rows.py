@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from padmask.core.dtypes import integers_fit
-from padmask.core.kernel import fill_mask
+from padmask.core.fill import fill_mask, fill_rows, is_wide
 from padmask.core.masks import Mask, mask_of_rows
 from padmask.core.plain_rows import PlainRows
 from padmask.spec.pad import PadSpec
@@ -67,9 +67,14 @@ def pad_whole_rows(
             return None
     kept = np.array(lengths)
     mask = mask_of_rows(kept, maxlen, spec.padding)
-    return WholeRows(
-        [fill_mask(mask, rows.values, value, dtype) for rows, dtype, value in columns], mask, kept
-    )
+    if is_wide(maxlen):
+        values = [
+            fill_rows(rows.split(), lengths, mask.shape, spec.padding, value, dtype)
+            for rows, dtype, value in columns
+        ]
+    else:
+        values = [fill_mask(mask, rows.values, value, dtype) for rows, dtype, value in columns]
+    return WholeRows(values, mask, kept)
 
 
 def _fits(values: npt.NDArray[Any], dtype: np.dtype[Any]) -> bool:

@@ -14,6 +14,7 @@ from padmask.inspect.advice import Advice
 from padmask.inspect.costs import Cost
 from padmask.inspect.packed import PackedStats
 from padmask.inspect.shared_end import SharedEnd
+from padmask.stream.ledger import BucketRows
 from padmask.verify.data.rules import Finding
 
 LENGTH_PERCENTILES = ("90", "95", "99")
@@ -62,6 +63,7 @@ class Inspection:
         sampled: whether the shown rows are a random sample of all rows.
         notes: facts about the files, such as files that were not read.
         packed: statistics of packed rows; None for other rows.
+        buckets: rows and tokens of each bucket; empty for other rows.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Inspection:
     sampled: bool = False
     notes: Sequence[str] = ()
     packed: PackedStats | None = None
+    buckets: Sequence[BucketRows] = ()
 
     def lengths(self) -> dict[str, int | float]:
         """Return statistics of the row lengths in tokens: extremes, mean, percentiles, and empty rows."""
@@ -109,6 +112,7 @@ class Inspection:
             "column": self.column,
             "padded": self.padded,
             "packed": None if self.packed is None else self.packed.as_dict(),
+            "buckets": [bucket.as_dict() for bucket in self.buckets],
             "lengths": self.lengths(),
             "histogram": self.histogram(),
             "masks": [

@@ -8,6 +8,8 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial, reduce
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from padmask.core.length_counter import LengthCounter
@@ -23,6 +25,7 @@ from padmask.spec.formats import FormatTraits
 from padmask.spec.pad import Side
 from padmask.spec.show import ShowSpec
 from padmask.storage.source import Source
+from padmask.stream.ledger import BucketRows
 from padmask.stream.progress import ProgressCallback
 from padmask.stream.row_sample import (
     KeptRow,
@@ -72,7 +75,7 @@ class InspectedRows:
         ends: lengths of the rows that have the shared token at the truncated end.
         width: number of positions in a row of padded input; None for raw input.
         padding: side of the padding of padded input; None if it is unknown.
-        places: number of positions in all rows of padded input; 0 for raw input.
+        buckets: rows and tokens of each length of padded rows, in ascending order; empty for raw input.
         packed: counts of the sequences of packed rows; None for other rows.
     """
 
@@ -83,7 +86,7 @@ class InspectedRows:
     ends: LengthStats = field(default_factory=LengthStats)
     width: int | None = None
     padding: Side | None = None
-    places: int = 0
+    buckets: Sequence[BucketRows] = ()
     packed: PackedCounter | None = None
 
     def __add__(self, later: InspectedRows) -> InspectedRows:
@@ -95,6 +98,12 @@ class InspectedRows:
         stats, ends = self.stats + later.stats, self.ends + later.ends
         return replace(self, stats=stats, audits=audits, kept=[*self.kept, *moved], ends=ends)
 
+    @property
+    def padding_share(self) -> float:
+        """Share of the positions of padded rows that are padding, from 0 to 1."""
+        places = sum(bucket.rows * bucket.maxlen for bucket in self.buckets)
+        return 1 - self.stats.tokens / places if places else 0.0
+
     def shown(self, show: ShowSpec) -> list[Row]:
         """Return the rows to show, in the order of the input."""
         return choose_rows([self.kept], show.random_rows)
@@ -105,11 +114,14 @@ def inspect_rows(
 ) -> InspectedRows:
     """Read a dataset, check its rows against the rules, and sample the rows to show."""
     job, lengths, audits = request.job, LengthCounter(), open_audits(request.job)
-    column, width, padding, places = job.pad.columns[0].name, None, None, 0
+    column, width, padding = job.pad.columns[0].name, None, None
+    widths: dict[int, BucketRows] = {}
     # The first rows of padded input show the padding, so the shared tokens are found in the real tokens.
     shared = job.pad.beside.shared if job.padding is None else None
     counter = EndCounter(job.pad.spec.truncating, shared)
-    packed = None if job.packed is None or not job.packed.has_lengths else PackedCounter(job.packed.align)
+    packed = (
+        None if job.packed is None or not job.packed.marker is not None else PackedCounter(job.packed.align)
+    )
     sampler = RowSampler([_pick_shown(request.show)])
     with (
         open_reading(dataset, request.files, progress) as reading,
@@ -122,11 +134,29 @@ def inspect_rows(
             sampler.take(batch.lengths, batch.row_at, lengths.rows)
             lengths.add(batch.lengths)
             if batch.places is not None:
-                places += int(batch.places.sum())
+                _add_widths(widths, batch.places, batch.lengths)
             if packed is not None and batch.sequences is not None and batch.places is not None:
                 packed.add(batch.sequences, batch.places)
-    found = counter.found()
-    return InspectedRows(lengths.stats(), audits, sampler.kept[0], *found, width, padding, places, packed)
+    found, buckets = counter.found(), [widths[width] for width in sorted(widths)]
+    return InspectedRows(lengths.stats(), audits, sampler.kept[0], *found, width, padding, buckets, packed)
+
+
+def _add_widths(
+    widths: dict[int, BucketRows], places: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
+) -> None:
+    """Count padded rows by their number of positions.
+
+    Args:
+        widths: counts, to which the rows are added.
+        places: number of positions in each row.
+        lengths: number of tokens in each row.
+    """
+    found, which = np.unique(places, return_inverse=True)
+    rows = np.bincount(which, minlength=len(found))
+    tokens = np.bincount(which, lengths, len(found)).astype(np.int64)
+    for width, more_rows, more_tokens in zip(found.tolist(), rows.tolist(), tokens.tolist(), strict=True):
+        before = widths.get(width, BucketRows(width, 0, 0))
+        widths[width] = BucketRows(width, before.rows + more_rows, before.tokens + more_tokens)
 
 
 def _pick_shown(show: ShowSpec) -> Pick:

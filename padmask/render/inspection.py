@@ -16,6 +16,7 @@ from padmask.inspect.dynamic import BATCH_ROWS, WINDOW_BATCHES
 from padmask.render.console import is_unicode, print_line, print_notes, printable_line
 from padmask.render.findings import print_findings
 from padmask.render.grid import CUT_STYLE, make_grid
+from padmask.render.summary import describe_buckets
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -51,6 +52,8 @@ def show_inspection(
     )
     if seen.packed is not None:
         console.print(str(seen.packed), highlight=False)
+    for row in describe_buckets(seen.buckets):
+        console.print(row, highlight=False)
     if masks and seen.shown:
         console.print()
         for line in _format_masks(seen, style, console):

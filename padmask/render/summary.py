@@ -38,7 +38,7 @@ def summary(result: PadResult, output: str, rejects: str | None = None) -> list[
         f"{count(ledger.rows_written, 'row')} -> {where}: "
         f"{lengths}, padding {result.padding}, "
         f"{share(ledger.padding_share)} of positions are padding",
-        *_describe_buckets(result.buckets),
+        *describe_buckets(result.buckets),
     ]
     if ledger.batches_short:
         one = ledger.batches_short == 1
@@ -133,7 +133,7 @@ def _describe_rest(result: PadResult, rejects: str | None) -> list[str]:
     ]
 
 
-def _describe_buckets(buckets: Sequence[BucketRows]) -> list[str]:
+def describe_buckets(buckets: Sequence[BucketRows]) -> list[str]:
     """Return a table with the rows and the share of padding of each bucket."""
     if not buckets:
         return []

@@ -86,7 +86,7 @@ def make_dataset_job(
     if not paths:
         raise SpecError("There is no input. Specify a file or a folder.")
     found = find_inputs(paths)
-    refuse_no_shards(found.files)
+    refuse_no_shards(found.files, needs_folder=asked.spec.buckets is not None)
     refuse_replaced({"the rejects": files.rejects}, [file.path for file in found.files])
     with suggesting_skip(len(found.files) > 1 and asked.policy.on_error == "fail"):
         return _make_job(found, output, asked, files, shard_bytes)

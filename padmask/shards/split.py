@@ -116,8 +116,12 @@ def absolute(path: str) -> str:
     return path if is_url(path) else os.path.abspath(path)
 
 
-def refuse_no_shards(files: Sequence[InputFile]) -> None:
-    """Raise an error if an input is a stream, because a stream cannot be padded into a folder.
+def refuse_no_shards(files: Sequence[InputFile], *, needs_folder: bool = False) -> None:
+    """Raise an error if an input is a stream. A file in the output folder has the name of its input file.
+
+    Args:
+        files: the inputs.
+        needs_folder: whether the output must be a folder, as for buckets.
 
     Raises:
         SpecError: an input is a stream.
@@ -125,9 +129,10 @@ def refuse_no_shards(files: Sequence[InputFile]) -> None:
     for file in files:
         source = Source(file.path, None, file.stored)
         if source.is_pipe:
+            or_file = "" if needs_folder else ", or specify an output file instead of a folder"
             raise SpecError(
-                f"{source.name} is a stream, which cannot be padded into a folder. Specify an output file, "
-                "or input files."
+                f"{source.name} is a stream without a name for the file in the output folder. "
+                f"Save the stream to a file first{or_file}."
             )
 
 

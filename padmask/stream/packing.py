@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from functools import partial
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import pyarrow as pa
 
 from padmask.core.columns import asked_names
 from padmask.core.first_rows import FIRST_ROWS
-from padmask.core.packed_head import ABSENT, NO_LIST, PackedHead
-from padmask.core.packed_layout import PackedLayout, find_packing, has_integer_lists, refuse_packed
-from padmask.formats.contract import Wanted
+from padmask.core.packed_head import ABSENT, NO_LIST, HeadRows, TableHead
+from padmask.core.packed_layout import PackedLayout, find_packing, may_be_packed, refuse_packed
+from padmask.formats.contract import Batch, Wanted
 from padmask.formats.dataset import Dataset
 from padmask.spec.columns import Columns
 from padmask.spec.mask import Dialect, MaskSpec
-from padmask.spec.pack import SEQUENCE_LENGTHS
 from padmask.spec.pad import PadSpec
 from padmask.stream.column_values import column_values
 from padmask.stream.padding import known_schemas
@@ -38,41 +38,60 @@ def find_dataset_packing(
         SpecError: a packed column is missing.
     """
     schemas = known_schemas(dataset)
-    if not any(has_integer_lists(schema, SEQUENCE_LENGTHS) for schema in schemas.values()):
+    if not any(map(may_be_packed, schemas.values())):
         return None
     with dataset.named_in_errors():
         names = asked_names(dataset.schema(), columns)
     return find_packing(schemas, names, partial(_read_head, dataset), mask, dialect)
 
 
-def not_packed_notes(dataset: Dataset) -> tuple[str, ...]:
-    """Return a note if input that is not packed has a column with the name and type of sequence lengths."""
-    if not has_integer_lists(dataset.schema(), SEQUENCE_LENGTHS):
-        return ()
-    note = (
-        f"the rows are not unpacked, because the sums of {SEQUENCE_LENGTHS!r} do not fit in the lengths of "
-        "their columns"
-    )
-    return (note,)
-
-
-def _read_head(dataset: Dataset) -> PackedHead | None:
-    """Return the lengths in the first rows; None if the rows are not packed."""
+def _read_head(dataset: Dataset) -> HeadRows:
+    """Return the first rows."""
+    if dataset.format.is_text:
+        return _JsonHead(dataset)
     schema = dataset.schema()
-    if not dataset.format.is_text:
-        return PackedHead.of_table(batch.columns for batch in dataset.look(Wanted(schema, schema)))
-    sequences: list[object] = []
-    lengths: dict[str, list[int]] = {}
-    for batch in dataset.look(Wanted(pa.schema([]))):
-        part = batch.slice(0, FIRST_ROWS - len(sequences))
-        names = [*lengths, *(name for row in part.objects or () for name in row)]
-        for name in dict.fromkeys(names):
-            before = lengths.setdefault(name, [ABSENT] * len(sequences))
-            before += map(_length_of, column_values(part, name))
-        sequences += column_values(part, SEQUENCE_LENGTHS)
-        if len(sequences) >= FIRST_ROWS:
-            break
-    return PackedHead.of(sequences, lengths)
+    return TableHead(batch.columns for batch in dataset.look(Wanted(schema, schema)))
+
+
+@dataclass(frozen=True)
+class _JsonHead:
+    """The first rows of JSON Lines."""
+
+    dataset: Dataset
+
+    @cached_property
+    def _parts(self) -> list[Batch]:
+        parts, rows = [], 0
+        for batch in self.dataset.look(Wanted(pa.schema([]))):
+            parts.append(batch.slice(0, FIRST_ROWS - rows))
+            rows += len(parts[-1])
+            if rows >= FIRST_ROWS:
+                break
+        return parts
+
+    def values(self, name: str, limit: int = FIRST_ROWS) -> pa.Array:
+        parts = [part.slice(0, limit) for part in self._parts]
+        rows = [value for part in parts for value in column_values(part, name)][:limit]
+        kinds = {type(row[0]) for row in rows if isinstance(row, list) and row}
+        kind = bool if kinds == {bool} else int
+        fine = [isinstance(row, list) and all(type(its) is kind for its in row) for row in rows]
+        lists = [row if ok else None for row, ok in zip(rows, fine, strict=True)]
+        try:
+            return pa.array(lists, pa.list_(pa.bool_() if kind is bool else pa.int64()))
+        except (OverflowError, pa.ArrowException):
+            # A number does not fit, so the column has no lengths or positions.
+            return pa.nulls(len(rows), pa.list_(pa.int64()))
+
+    def lengths(self) -> Mapping[str, Sequence[int]]:
+        found: dict[str, list[int]] = {}
+        rows = 0
+        for part in self._parts:
+            names = dict.fromkeys([*found, *(name for row in part.objects or () for name in row)])
+            for name in names:
+                before = found.setdefault(name, [ABSENT] * rows)
+                before += map(_length_of, column_values(part, name))
+            rows += len(part)
+        return found
 
 
 def _length_of(value: Any) -> int:

@@ -22,7 +22,6 @@ from padmask.core.ragged import Ragged
 from padmask.core.table import pad_rows, read_rows, row_lengths
 from padmask.errors import DataError, Fault, Place
 from padmask.formats.contract import Batch
-from padmask.spec.pad import RowPolicy
 from padmask.stream.column_values import column_values
 from padmask.stream.counts import count_padded
 from padmask.stream.job import Job
@@ -83,7 +82,7 @@ class Rows:
         """Return the rows that are written. The arguments are as in `split`."""
         rows = _refuse_large_ends(replace(self, numbers=self.numbers + first), job, plan)
         if job.spec.has_overlong_rows:
-            rows = apply_overlong(rows, plan, job.policy)
+            rows = apply_overlong(rows, plan, job)
         return _refuse_wide(rows, job, plan)
 
     def pad(self, target: PadTarget) -> tuple[Any, Rows]:
@@ -161,7 +160,13 @@ def _refuse_large_ends(rows: Rows, job: Job, plan: Plan) -> Rows:
         DataError: such a row exists, and `--on-error` is `fail`.
     """
     faults = find_large_ends(rows.lengths, rows.ends, plan, job.spec)
-    return _refuse_faults(rows, faults, job, "Choose a larger --maxlen")
+    return _refuse_faults(rows, faults, job, _larger_maxlen(job))
+
+
+def _larger_maxlen(job: Job) -> str:
+    """Return the remedy for a maxlen that is too small."""
+    edges = isinstance(job.spec.buckets, tuple)
+    return "Choose a larger last edge in --buckets" if edges else "Choose a larger --maxlen"
 
 
 def _refuse_wide(rows: Rows, job: Job, plan: Plan) -> Rows:
@@ -204,14 +209,18 @@ def _drop(rows: Rows, drop: Flags, reason: str, own: Iterable[str]) -> Rows:
     return replace(_refuse(rows, drop, lambda _: reason), ledger=rows.ledger + dropped)
 
 
-def apply_overlong(rows: Rows, plan: Plan, policy: RowPolicy) -> Rows:
-    """Drop the rows that are longer than maxlen, or raise an error. `policy.overlong` decides.
+def apply_overlong(rows: Rows, plan: Plan, job: Job) -> Rows:
+    """Drop the rows that are longer than maxlen, or raise an error. `job.policy.overlong` decides.
 
     Raises:
-        DataError: a row is longer than maxlen, and `policy.overlong` is `"error"`.
+        DataError: a row is longer than maxlen, and `job.policy.overlong` is `"error"`.
     """
+    policy = job.policy
     if policy.overlong == "truncate":
         return rows
+    lossless = "window (which keeps all tokens)"
+    if job.spec.packing is not None:
+        lossless = "split or window (which keep all tokens)"
     for name, its in {next(iter(rows.ragged)): plan, **plan.own}.items():
         lengths = rows.ragged[name].lengths
         overlong = lengths > its.maxlen
@@ -221,8 +230,7 @@ def apply_overlong(rows: Rows, plan: Plan, policy: RowPolicy) -> Rows:
                 f"the row has {lengths[row]} tokens, but maxlen is {its.maxlen} and --overlong is error",
                 place=rows.batch.place(row),
                 column=name if plan.own else None,
-                remedy="Choose a larger --maxlen, or set --overlong to window (which keeps all tokens), "
-                "truncate or drop.",
+                remedy=f"{_larger_maxlen(job)}, or set --overlong to {lossless}, truncate or drop.",
                 options=["maxlen", "overlong"],
             )
         rows = _drop(rows, overlong, f"longer than maxlen {its.maxlen}", plan.own)

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from padmask.core.arrow_lists import is_sequence
 from padmask.core.columns import name_columns
-from padmask.core.packed_layout import PackedLayout, check_kept_ends
+from padmask.core.packed_layout import PackedLayout, check_kept_ends, check_marker
 from padmask.core.padding import mask_field
 from padmask.core.plan import Positions
 from padmask.core.unpack_table import unpacked_schema
@@ -80,6 +80,7 @@ def make_unpack_run(
     Raises:
         SpecError: an option is not valid for packed rows.
     """
+    check_marker(run.dataset.name, layout)
     sorts, joins = layout.sources and spec.restore_order, spec.join_windows
     if run.files.limit is not None and sorts and joins and layout.splits is not False:
         raise SpecError(

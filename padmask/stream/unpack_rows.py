@@ -92,7 +92,7 @@ class Unpacker:
                 place=batch.place(found[0].row),
                 column=found[0].column,
                 options=found[0].options,
-                remedy="Fix the row, or skip bad rows with --on-error skip.",
+                remedy=_remedy(found[0].column, self.layout),
             )
         bad = [fault.row for fault in found]
         widths = np.delete(next(iter(places.values())), bad)
@@ -120,6 +120,16 @@ class Unpacker:
             np.arange(total), exploded, segments, ledger, refused, consumed, order=order, lost=lost
         )
         return rows, sequences
+
+
+def _remedy(column: str | None, layout: PackedLayout) -> str:
+    marker = layout.marker
+    if marker is None or layout.described or column != marker.column:
+        return "Fix the row, or skip bad rows with --on-error skip."
+    return (
+        f"Fix the row, or skip bad rows with --on-error skip. If {marker.column!r} does not separate packed "
+        "sequences, rename the column."
+    )
 
 
 # The text of the values of a field in each row; None if the field is missing or not a list.

@@ -50,7 +50,7 @@ from padmask.stream.json_schema import empty_schema, token_kinds
 from padmask.stream.json_text_unpad import TextUnpadder
 from padmask.stream.ledger import Ledger, UnpadResult
 from padmask.stream.overlap import ordered_map
-from padmask.stream.packing import find_dataset_packing, not_packed_notes
+from padmask.stream.packing import find_dataset_packing
 from padmask.stream.padding import known_schemas
 from padmask.stream.progress import ProgressCallback
 from padmask.stream.run import GROUP_POSITIONS, RowSink, Run, choose_threads, open_pool, open_sink
@@ -162,7 +162,6 @@ def unpad_file(
         still_padded = find_still_padded(schema, known_schemas(dataset), job, bool(columns), first_rows)
         written = unpadded_schema(wanted.schema, job) if format_.has_metadata else None
         notes = (
-            *not_packed_notes(dataset),
             *dataset.notes,
             *end_notes(dataset, files.limit),
             *unlisted_notes(dataset),

@@ -18,9 +18,8 @@ from pathlib import Path
 import benches
 import scale
 from benches import BENCHES, ONCE, SIZED, Load
-from commands import HERE
 from real import REAL
-from report import machine, table, write_section
+from report import section
 
 MANY_ROWS = 10**6
 
@@ -36,21 +35,6 @@ def compared(names: Sequence[str], load: Load) -> Iterator[list[str]]:
 def turns(repeat: int, rows: int) -> int:
     """Return the number of runs of a pair, which is smaller if each run is long."""
     return repeat if rows < MANY_ROWS else (repeat + 1) // 2
-
-
-def section(title: str, columns: Sequence[str], lines: Iterator[list[str]], write: bool) -> None:
-    """Print each line of a table when it is complete, because the table takes minutes, and save the table."""
-    here = machine()
-    done = []
-    for cells in lines:
-        print(" | ".join(cells), file=sys.stderr)
-        done.append(cells)
-    if not done:
-        return
-    shown = table(columns, done)
-    print("\n".join([f"## {title}", "", here, "", *shown, ""]))
-    if write:
-        write_section(HERE / "RESULTS.md", title, here, shown)
 
 
 def parse() -> argparse.Namespace:

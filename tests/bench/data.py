@@ -26,10 +26,12 @@ BLOCK_ROWS = 10_000
 INPUT_GROUP_ROWS = 16_384
 
 
-def lengths_of(rng: np.random.Generator, rows: int) -> Any:
-    """Draw lengths from 1 to 1,024 from a log-normal distribution with a mean of 70."""
-    drawn = rng.lognormal(np.log(MEAN_TOKENS) - SPREAD**2 / 2, SPREAD, rows)
-    return np.clip(np.rint(drawn), 1, MAX_TOKENS).astype(np.int64)
+def lengths_of(
+    rng: np.random.Generator, rows: int, mean: float = MEAN_TOKENS, longest: int = MAX_TOKENS
+) -> Any:
+    """Draw lengths from 1 to `longest` from a log-normal distribution."""
+    drawn = rng.lognormal(np.log(mean) - SPREAD**2 / 2, SPREAD, rows)
+    return np.clip(np.rint(drawn), 1, longest).astype(np.int64)
 
 
 def tokens_of(rng: np.random.Generator, count: int) -> Any:
@@ -66,12 +68,38 @@ def generated_blocks(rows: int) -> Iterator[dict[str, Any]]:
         }
 
 
+def id_blocks(rows: int, mean: float, longest: int) -> Iterator[dict[str, Any]]:
+    """Yield ids only, in blocks of about the same number of tokens."""
+    block = max(1, BLOCK_ROWS * MEAN_TOKENS // int(mean))
+    for first in range(0, rows, block):
+        rng = np.random.default_rng([SEED, first])
+        lengths = lengths_of(rng, min(block, rows - first), mean, longest)
+        ends = np.cumsum(lengths)
+        yield {"input_ids": _lists(tokens_of(rng, int(ends[-1])), ends)}
+
+
+def _lists(values: Any, ends: Any) -> Any:
+    """Return rows as an Arrow array of lists. NumPy arrays for millions of short rows would take minutes."""
+    import pyarrow as pa
+
+    offsets = np.concatenate([[0], ends]).astype(np.int32)
+    return pa.ListArray.from_arrays(offsets, values)
+
+
 BLOCKS = {"generated": generated_blocks, "real": real_blocks}
+
+
+def blocks_of(data: str, rows: int) -> Iterator[dict[str, Any]]:
+    """Yield the blocks of data: a name in `BLOCKS`, or `MEAN:LONGEST` for rows with ids only."""
+    if data in BLOCKS:
+        return BLOCKS[data](rows)
+    mean, longest = data.split(":")
+    return id_blocks(rows, float(mean), int(longest))
 
 
 def write(path: str, data: str, rows: int) -> int:
     """Write a file in the format of its suffix, and return the number of tokens."""
-    return write_blocks(path, BLOCKS[data](rows))
+    return write_blocks(path, blocks_of(data, rows))
 
 
 def write_blocks(path: str, blocks: Iterator[dict[str, Any]]) -> int:
@@ -103,13 +131,17 @@ def _write_parquet(path: str, blocks: Iterator[dict[str, Any]]) -> int:
     with pq.ParquetWriter(path, held.schema, compression="zstd") as out:
         for block in chain([first], blocks):
             held = pa.concat_tables([held, pa.table(block, schema=held.schema)])
-            tokens += sum(map(len, block["input_ids"]))
+            tokens += _tokens(block["input_ids"])
             while held.num_rows >= INPUT_GROUP_ROWS:
                 out.write_table(held.slice(0, INPUT_GROUP_ROWS).combine_chunks())
                 held = held.slice(INPUT_GROUP_ROWS)
         if held.num_rows:
             out.write_table(held.combine_chunks())
     return tokens
+
+
+def _tokens(lists: Any) -> int:
+    return len(lists.values) if hasattr(lists, "values") else sum(map(len, lists))
 
 
 if __name__ == "__main__":

@@ -52,9 +52,62 @@ TARGETS = {
     ("`padmask verify` on 2,000 rows", "`python -c 'import tensorflow'`"): Target(wall=2.5),
 }
 
+TRL, GRAIN, READ_AND_WRITE = (
+    "TRL, 2 processes, snappy",
+    "grain, best fit, 1,024 bins",
+    "pyarrow, read and write alone",
+)
+# By the mean number of tokens in a row, and the tool.
+PACK_TARGETS = {
+    (70, TRL): Target(wall=0.5),
+    (700, TRL): Target(wall=1.0),
+    (70, GRAIN): Target(wall=0.05),
+    (700, GRAIN): Target(wall=0.05),
+    (70, READ_AND_WRITE): Target(cpu=2.5),
+    (700, READ_AND_WRITE): Target(cpu=2.5),
+}
 
-def verdict(ratio: float, limit: float | None) -> str:
-    """Return whether an unrounded ratio meets its target."""
+
+@dataclass(frozen=True)
+class PlanTarget:
+    """Targets for output rows that are planned from lengths; None if there is no target.
+
+    Args:
+        full: minimum share of positions with tokens, in percent.
+        cpu: maximum CPU time for 10^6 lengths, in seconds.
+        over: maximum number of rows above the lower bound, in percent of the bound.
+    """
+
+    full: float | None = None
+    cpu: float | None = None
+    over: float | None = None
+
+
+# Commands of padmask.
+PAD, PACK = "pad", "pack"
+BUCKETS, BATCHES = "pad --buckets 8", "pad --batch-tokens 8192"
+CAPPED, IN_ORDER = "pack --max-segments 32", "pack --algorithm in-order"
+# By the mean number of tokens in a row, and the command.
+PLAN_TARGETS = {
+    (70, BATCHES): PlanTarget(full=97.3),
+    (700, BATCHES): PlanTarget(full=99.75),
+    (70, PACK): PlanTarget(full=99.99, cpu=0.2, over=0.02),
+    (700, PACK): PlanTarget(full=99.97, cpu=0.2, over=0.02),
+    (70, CAPPED): PlanTarget(full=99.9),
+}
+# Maximum peak memory of `padmask pack`, in MiB, for rows up to this length.
+PACK_MEMORY, PACK_MEMORY_MAXLEN = 600, 8_192
+
+
+def verdict(value: float, limit: float | None) -> str:
+    """Return whether an unrounded value meets its target, which is a maximum."""
     if limit is None:
         return "-"
-    return f"{'met' if ratio <= limit else 'missed'}, <= {limit}"
+    return f"{'met' if value <= limit else 'missed'}, <= {limit}"
+
+
+def verdict_at_least(value: float, limit: float | None) -> str:
+    """Return whether an unrounded value meets its target, which is a minimum."""
+    if limit is None:
+        return "-"
+    return f"{'met' if value >= limit else 'missed'}, >= {limit}"

@@ -182,6 +182,10 @@ def test_inspect_reads_buckets(here, data):
     found = json.loads(done.stdout)
     assert (found["rows"], found["padded"], found["health"]) == (9, True, [])
     assert found["tokens"] == sum(LENGTHS) + sum(LENGTHS[:3])
+    rows = {int(bucket.name[-5:]): 0 for bucket in Path("out").glob("bucket=*")}
+    for name, lengths in widths(Path("out")).items():
+        rows[int(name[7:12])] += len(lengths)
+    assert {bucket["maxlen"]: bucket["rows"] for bucket in found["buckets"]} == rows
 
 
 @pytest.mark.parametrize("maxlen", [[], ["--maxlen", "300"]], ids=str)
@@ -249,3 +253,12 @@ def faulty_driver(folder: Path, moment: str) -> dict[str, str]:
         f"folder.OutputFolder.{moment} = call\n"
     )
     return env
+
+
+def test_remedies_suit_buckets(here, data):
+    done = here("pad", data, "-o", "out/", "--buckets", "4,9", "--overlong", "error", "--workers", "1")
+    assert (done.returncode, "--maxlen" in done.stderr) == (1, False)
+    assert has_facts(done.stderr, "line 6", "30", "9", "--buckets")
+    done = here("pad", "-", "-o", "out/", "--buckets", "4,9")
+    assert (done.returncode, "output file" in done.stderr) == (2, False)
+    assert has_facts(done.stderr, "stdin", "Save the stream to a file")

@@ -49,6 +49,7 @@ def test_json_matches_the_readme(raw, inspect):
         "column",
         "padded",
         "packed",
+        "buckets",
         "lengths",
         "histogram",
         "masks",

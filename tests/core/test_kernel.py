@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from oracle import pad_lists
 
 from padmask import PadmaskError
-from padmask.core import kernel
+from padmask.core import fill, kernel
 from padmask.core.arrays import sequence_mask
 from padmask.core.kernel import pad_batch, slice_rows
 from padmask.core.mask_segments import read_mask
@@ -40,6 +40,16 @@ def test_equals_the_oracle(rows, value, **sides):
     assert padded.lengths.tolist() == lengths
     assert (padded.values.dtype, padded.mask.dtype) == (np.int32, np.bool_)
     assert padded.values.shape == padded.mask.shape == (len(rows), sides["maxlen"])
+
+
+@given(rows=ROWS, vectors=st.booleans(), value=st.integers(-9, 9), **PLAIN)
+def test_wide_rows_are_the_same(rows, vectors, value, **sides):
+    ragged = flatten([[[token / 4] * 2 for token in row] for row in rows] if vectors else rows)
+    padded = pad_plain(ragged, value=value, dtype="float64", **sides)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fill, "_WIDE_ROW", 0)
+        wide = pad_plain(ragged, value=value, dtype="float64", **sides)
+    assert [its.tolist() for its in vars(wide).values()] == [its.tolist() for its in vars(padded).values()]
 
 
 @given(rows=ROWS.filter(any), **PLAIN)

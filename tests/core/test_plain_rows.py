@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from padmask import Collator, MaskSpec, PadmaskError, PadSpec, pad
-from padmask.core import arrays, pad_columns, plain_rows, python_rows
+from padmask.core import arrays, fill, pad_columns, plain_rows, python_rows
 from padmask.core.plain_rows import read_arrays, read_plain_rows
 
 INT32 = st.integers(-(2**31), 2**31 - 1)
@@ -120,19 +120,29 @@ def outcome(function):
     return {name: (its.dtype, its.tolist()) for name, its in named.items()}
 
 
-def outcomes(function):
-    """Return what a call gives with and without the short way for plain rows."""
+def outcomes(function, wide_row):
+    """Return what a call gives with and without the short way for plain rows.
+
+    Args:
+        function: the call.
+        wide_row: maxlen from which the short way copies row by row.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(arrays, "read_plain_rows", lambda rows: None)
         patch.setattr(pad_columns, "read_plain_rows", lambda rows: None)
         patch.setattr(python_rows, "read_arrays", lambda rows: None)
         slow = outcome(function)
-    return outcome(function), slow
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fill, "_WIDE_ROW", wide_row)
+        return outcome(function), slow
 
 
-@given(many_rows(), SPECS)
-def test_pad_is_the_same(rows, spec):
-    fast, slow = outcomes(lambda: pad(rows, spec))
+WIDE_ROWS = st.sampled_from([0, 4, 2048])
+
+
+@given(many_rows(), SPECS, WIDE_ROWS)
+def test_pad_is_the_same(rows, spec, wide_row):
+    fast, slow = outcomes(lambda: pad(rows, spec), wide_row)
     assert fast == slow
 
 
@@ -146,8 +156,8 @@ MASKS = st.builds(
 )
 
 
-@given(many_rows(), st.data(), SPECS, MASKS)
-def test_batches_are_the_same(rows, data, spec, mask):
+@given(many_rows(), st.data(), SPECS, MASKS, WIDE_ROWS)
+def test_batches_are_the_same(rows, data, spec, mask, wide_row):
     batch = [{"input_ids": row} for row in rows]
     if data.draw(st.booleans()):
         # The lengths may differ by one.
@@ -157,5 +167,5 @@ def test_batches_are_the_same(rows, data, spec, mask):
         ]
     if data.draw(st.booleans()):
         batch = [row | {"attention_mask": [1] * len(row["input_ids"])} for row in batch]
-    fast, slow = outcomes(lambda: Collator(spec, mask=mask)(batch))
+    fast, slow = outcomes(lambda: Collator(spec, mask=mask)(batch), wide_row)
     assert fast == slow

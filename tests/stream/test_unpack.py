@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from raised import raises_error
 from row_files import read_rows as read
 from row_files import write_rows
 
@@ -25,6 +26,7 @@ from padmask import (
     pad_table,
     unpad_file,
     unpad_table,
+    verify_file,
 )
 from padmask.errors import PaddedError
 from padmask.spec.pack import DERIVED, PackSpec
@@ -278,11 +280,13 @@ def test_differently_packed_files(tmp_path):
 
 
 def test_unrelated_seq_lengths(tmp_path):
-    rows = [{"input_ids": [1, 2, 0], "mask": [True, True, False], "seq_lengths": [9]}]
-    (tmp_path / "in.jsonl").write_text(json.dumps(rows[0]) + "\n")
-    result = unpad_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl")
-    assert read(tmp_path / "out.jsonl") == [{"input_ids": [1, 2], "seq_lengths": [9]}]
-    assert any("seq_lengths" in note for note in result.notes)
+    """The name and the type decide, so that rows with wrong lengths are never read as padded rows."""
+    row = {"input_ids": [1, 2, 0], "mask": [True, True, False], "seq_lengths": [9]}
+    (tmp_path / "in.jsonl").write_text(json.dumps(row) + "\n")
+    with raises_error(RowError, "rename", column="seq_lengths"):
+        unpad_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl")
+    [finding] = verify_file(tmp_path / "in.jsonl").data
+    assert (finding.rule.name, finding.column) == ("seq-lengths-sum", "seq_lengths")
 
 
 def with_packing(table, **options):

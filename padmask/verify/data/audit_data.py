@@ -221,9 +221,9 @@ def _open_input(request: AuditRequest, job: AuditJob) -> Dataset | None:
     """Return the input of packed rows; None if the rows are not compared with the input."""
     if not request.against:
         return None
-    if job.packed is None or not job.packed.has_lengths:
+    if job.packed is None or job.packed.marker is None:
         raise SpecError(
-            "`against` compares packed rows with their input, but the data have no column 'seq_lengths'. "
+            "`against` compares packed rows with their input, but no column separates sequences in the data. "
             "Remove the option.",
             options=["against"],
         )

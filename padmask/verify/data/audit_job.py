@@ -8,7 +8,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -16,7 +16,8 @@ import pyarrow as pa
 from padmask.core.columns import name_columns
 from padmask.core.companions import list_names
 from padmask.core.metadata import described_names, read_descriptions
-from padmask.core.packed_sequences import SequenceColumns, find_sequence_columns
+from padmask.core.packed_counts import PackedCounts
+from padmask.core.packed_layout import PackedLayout
 from padmask.core.padding import Padding, read_groups
 from padmask.core.source_order import has_batches
 from padmask.core.still_padded import is_named_mask
@@ -30,7 +31,8 @@ from padmask.spec.pad import Side
 from padmask.stream.choice import unpaddable_notes
 from padmask.stream.first_rows import read_first_rows
 from padmask.stream.job import Job, PadRequest, make_job
-from padmask.stream.padding import find_dataset_padding, known_schemas, unmarked_padding_notes
+from padmask.stream.packing import find_dataset_packing
+from padmask.stream.padding import find_dataset_padding, unmarked_padding_notes
 from padmask.stream.row_sample import BatchRows
 from padmask.stream.run import Reading
 from padmask.verify.data.columns import (
@@ -64,6 +66,7 @@ class AuditJob:
         batched: whether all padded rows of a batch have the same length, which differs between batches.
             If False, all padded rows have the same length.
         packed: how the rows are packed; None if they are not packed.
+        counts: numbers of rows and tokens in the metadata of packed files, keyed by file name.
     """
 
     pad: Job
@@ -75,7 +78,8 @@ class AuditJob:
     side_from: str = ""
     also: tuple[AuditJob, ...] = ()
     batched: bool = False
-    packed: SequenceColumns | None = None
+    packed: PackedLayout | None = None
+    counts: Mapping[str, PackedCounts] = field(default_factory=dict)
 
     @property
     def groups(self) -> tuple[AuditJob, ...]:
@@ -154,13 +158,13 @@ def _make_group_job(
 ) -> AuditJob:
     """Return the job for the requested columns, which have one mask, or for the default columns."""
     found = find_dataset_padding(dataset, asked.columns, mask_column, dialect)
-    packed = find_sequence_columns(known_schemas(dataset).values())
-    if packed is not None and packed.has_lengths:
-        found = _packed_padding(found, packed, mask_column)
+    packed = find_dataset_packing(dataset, None, mask_column, dialect)
+    if packed is not None and packed.marker is not None:
+        found = _packed_padding(found, packed)
     elif packed is not None and packed.packing is not None and not packed.packing.pad:
         # Rows without padding need no mask.
         found = found if found is not None and found.names else None
-    has_marks = found is not None and (found.names or (packed is not None and packed.has_lengths))
+    has_marks = found is not None and (found.names or (packed is not None and packed.marker is not None))
     unmarked = [] if found is None or has_marks else _described_files(dataset)
     padding = found if has_marks else None
     if padding is not None and declared is not None:
@@ -174,11 +178,11 @@ def _make_group_job(
             options=["columns", "mask_column"],
         )
     if packed is not None and not asked.columns:
-        job = replace(job, columns=[column for column in job.columns if column.name not in packed.columns])
+        job = replace(job, columns=[column for column in job.columns if column.name not in packed.describing])
     job, unsure_notes = _without_unsure(dataset, job, padding, asked)
     masks = mask_fields(dataset, other_mask_columns(dataset, job.columns, padding))
     if packed is not None:
-        masks = [field for field in masks if field.name not in packed.columns]
+        masks = [field for field in masks if field.name not in packed.describing]
     values = known_pad_values(job.columns, padding, requested=bool(asked.columns))
     suspicions = job.beside.suspicions if padding is None else ()
     notes = [*suspicions, *job.beside.notes, *unsure_notes]
@@ -190,18 +194,24 @@ def _make_group_job(
     groups = next(iter(read_groups(dataset.schemas()).values()), [])
     batched = padding is not None and has_batches(dataset.schema(), groups)
     names = {column.name for column in job.columns}
-    if padding is None or (packed is not None and packed.packed and names.isdisjoint(packed.packed)):
+    if padding is None or (packed is not None and packed.described and names.isdisjoint(packed.columns)):
         packed = None
-    return AuditJob(job, padding, values, masks, unmarked, notes, side_from, batched=batched, packed=packed)
+    counts = {} if packed is None or dataset.format.is_text else _counts_of(dataset)
+    return AuditJob(
+        job, padding, values, masks, unmarked, notes, side_from, batched=batched, packed=packed, counts=counts
+    )
 
 
-def _packed_padding(found: Padding | None, packed: SequenceColumns, mask_column: str | None) -> Padding:
-    """Return the columns that mark the padding of packed rows with a column of sequence lengths."""
-    if found is None:
-        return Padding(None, None, padding="post")
-    # An attention mask may have the numbers of the sequences.
-    is_sure = mask_column is not None or found.mask not in packed.derived
-    return found if is_sure else replace(found, mask=None, padding="post")
+def _counts_of(dataset: Dataset) -> dict[str, PackedCounts]:
+    found = {name: PackedCounts.read(schema) for name, schema in dataset.schemas().items()}
+    return {name: counts for name, counts in found.items() if counts is not None}
+
+
+def _packed_padding(found: Padding | None, packed: PackedLayout) -> Padding:
+    """Return the columns that mark the padding of packed rows with a column that separates the sequences."""
+    if found is not None and found.mask == packed.mask:
+        return found
+    return replace(found or Padding(None, None), mask=packed.mask, padding="post", dialect=packed.dialect)
 
 
 def _without_unsure(
@@ -365,7 +375,13 @@ def _check_of(
     packed = None
     if job.packed is not None:
         packed = PackedRowAudit(
-            job.packed, audit, job.pad.columns, job.padding.mask, whole=whole, collected=collected
+            job.packed,
+            audit,
+            job.pad.columns,
+            job.padding.mask,
+            whole=whole,
+            collected=collected,
+            counts=job.counts,
         )
     check = PaddedRowAudit(
         job.pad, audit, job.padding, masks, job.side_from, batched=job.batched, packed=packed
@@ -386,7 +402,7 @@ def open_audit_rows(
             marks.append(reading.dataset.schema().field(BATCH))
         if group.packed is not None:
             taken = {field.name for field in (*marks, *group.masks)}
-            names = [name for name in group.packed.columns if name not in taken]
+            names = [name for name in group.packed.describing if name not in taken]
             marks += [reading.dataset.schema().field(name) for name in names]
         groups.append(GroupToRead(group.pad, [*marks, *group.masks], padding is not None))
     return map_audit_rows(reading, phase, groups, report_bad_rows=report_bad_rows)

@@ -15,7 +15,7 @@ from padmask.core.end_tokens import add_end_tokens
 from padmask.core.kernel import take_runs
 from padmask.core.pack_planner import make_sequences
 from padmask.core.packed_columns import PackedRows
-from padmask.core.packed_sequences import SequenceColumns
+from padmask.core.packed_layout import PackedLayout
 from padmask.core.plan import Plan, Positions, Segments
 from padmask.core.ragged import Ragged
 from padmask.core.sequence_hashes import Hashes, find_unmatched, hash_sequences, join_hashes
@@ -103,7 +103,7 @@ class PackedSequences:
         SpecError: the metadata do not say how many tokens of a row were kept.
     """
 
-    def __init__(self, layout: SequenceColumns, columns: Sequence[PadColumn], names: Sequence[str]) -> None:
+    def __init__(self, layout: PackedLayout, columns: Sequence[PadColumn], names: Sequence[str]) -> None:
         if layout.spec is not None and layout.spec.end_columns:
             raise SpecError(
                 f"The column {layout.spec.end_columns[0]!r} of the input says how many tokens of each row "
@@ -149,7 +149,7 @@ class PackedSequences:
             whole: whether all packed rows were read.
         """
         # Each packed file numbers its source rows from 0.
-        located = self._layout.has_sources and len(self._packed.names) == 1
+        located = self._layout.sources and len(self._packed.names) == 1
         expected, cut = self._read(reading, located=located)
         ours, theirs = self._packed.keys(located=located), expected.keys(located=located)
         audit.add_count("differs-from-input", *self._packed.places(find_unmatched(ours, theirs)))
@@ -257,7 +257,7 @@ class PackedSequences:
         return int(is_label(column) and (packing is None or packing.boundary_labels != "keep"))
 
 
-def _keeps_labels(layout: SequenceColumns) -> bool:
+def _keeps_labels(layout: PackedLayout) -> bool:
     """Return whether packing changes no labels but the first label of each sequence."""
     spec, packing = layout.spec, layout.packing
     if spec is None or packing is None:

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from padmask.core.arrow_lists import Flags
 from padmask.core.columns import IGNORED_LABEL, LABEL_NAMES, PadColumn, is_label
 from padmask.core.kernel import take_runs
 from padmask.core.masks import make_row_mask, number_sequences
 from padmask.core.packed_columns import PackedRows, derived_column
+from padmask.core.packed_counts import PackedCounts
+from padmask.core.packed_head import sums_by_row
+from padmask.core.packed_layout import PackedLayout
 from padmask.core.packed_segments import round_up
-from padmask.core.packed_sequences import SequenceColumns
+from padmask.core.packed_spans import NumberLists, find_spans
 from padmask.core.plan import Positions, Segments
 from padmask.core.ragged import Ragged
 from padmask.formats.contract import Batch
-from padmask.spec.pack import SEQUENCE_LENGTHS, SOURCE_COLUMNS, PackSpec
+from padmask.spec.pack import SOURCE_COLUMNS, PackSpec
 from padmask.stream.row_sample import Row
 from padmask.verify.data.compare import PackedSequences
+from padmask.verify.data.packed_totals import CountAudit
 from padmask.verify.data.rows_to_check import AuditRows
 from padmask.verify.data.rules import Audit
 from padmask.verify.data.source_rows import SourceRows
@@ -66,25 +71,27 @@ class PackedRowAudit:
         mask: name of the mask column; None if the lengths of the sequences mark the tokens.
         whole: whether all rows are read. Otherwise some parts of a source row may be missing.
         collected: object that collects the sequences, to compare them with the input; None if there is none.
+        counts: numbers of rows and tokens in the metadata of each file, keyed by file name.
     """
 
     def __init__(
         self,
-        layout: SequenceColumns,
+        layout: PackedLayout,
         audit: Audit,
         columns: Sequence[PadColumn],
         mask: str | None,
         *,
         whole: bool,
         collected: PackedSequences | None = None,
+        counts: Mapping[str, PackedCounts] | None = None,
     ) -> None:
+        self._counts = CountAudit(counts or {}, audit) if whole and layout.marker is not None else None
         self._layout, self._audit, self._mask = layout, audit, mask
         self._labels = [column.name for column in columns if is_label(column)]
         names = {column.name for column in columns}
         # The loss mask depends on the labels, so it is checked only if all labels are.
-        self._has_all_labels = not [
-            name for name in layout.packed if name not in names and name in LABEL_NAMES
-        ]
+        packed = layout.columns if layout.described else ()
+        self._has_all_labels = not [name for name in packed if name not in names and name in LABEL_NAMES]
         self._collected = collected
         self._sources = SourceRows(layout.spec, audit, whole=whole)
 
@@ -101,23 +108,59 @@ class PackedRowAudit:
             batch: the rows.
             places: number of positions in each row: int64, shape (rows,).
         """
-        lengths, bad = _read_lengths(batch)
-        bad |= _sums(_spaces(lengths, self._layout.align), lengths.lengths) > places
-        segments = _place_sequences(_without(lengths, bad), self._layout.align)
+        found = self._read_sequences(batch, places, None)
+        bad = found.bad | (sums_by_row(self._spaces(found.lengths), found.lengths.lengths) > places)
+        segments = self._place(found.without(bad))
         starts = np.cumsum(places) - places
         return Ragged(make_row_mask(segments, places), starts, places), ~bad
 
-    def sequences_of(self, batch: Batch, bad: Flags) -> Ragged | None:
-        """Return the lengths of the sequences of each row; None if no column contains these lengths.
+    def sequences_of(self, batch: Batch, bad: Flags, places: Positions, mask: Ragged) -> Ragged | None:
+        """Return the lengths of the sequences of each row; None if no column separates the sequences.
 
         A row in `bad`, or with an invalid length, has no sequences.
         """
-        if not self._layout.has_lengths:
+        if self._layout.marker is None:
             return None
-        lengths, invalid = _read_lengths(batch)
-        return _without(lengths, invalid | bad)
+        found = self._read_sequences(batch, places, mask)
+        return found.without(found.bad | bad).lengths
 
-    def check(self, rows: AuditRows, places: Positions, mask: Ragged, fits: Flags) -> None:
+    def _read_sequences(self, batch: Batch, places: Positions, mask: Ragged | None) -> _Sequences:
+        """Return the sequences of each row.
+
+        Args:
+            batch: the rows.
+            places: number of positions in each row: int64, shape (rows,).
+            mask: mask of each row; None if the marker shows the padding.
+        """
+        marker = self._layout.marker
+        assert marker is not None
+        column = batch.columns.column(marker.column)
+        if marker.kind == "lengths":
+            return _Sequences(*_read_lengths(column), None)
+        lists = NumberLists.of(column, signed=marker.is_signed)
+        spans = find_spans(marker, lists, places, mask)
+        if self._layout.ends_in_padding and self._layout.sources:
+            spans = spans.first_ones(_read(batch, SOURCE_COLUMNS[0]).lengths)
+        starts = np.cumsum(spans.sizes) - spans.sizes
+        bad = spans.wrong | spans.gaps
+        if marker.is_wide:
+            bad |= lists.sizes != places
+        return _Sequences(
+            Ragged(spans.lengths, starts, spans.sizes), bad, Ragged(spans.starts, starts, spans.sizes)
+        )
+
+    def _place(self, found: _Sequences) -> Segments:
+        """Return the positions of sequences in their rows."""
+        segments = _place_sequences(found.lengths, self._layout.align)
+        if found.firsts is None:
+            return segments
+        return replace(segments, firsts=_flatten_all(found.firsts).astype(np.int64))
+
+    def _spaces(self, lengths: Ragged) -> Positions:
+        """Return the number of positions of each sequence of all rows."""
+        return round_up(_flatten_all(lengths).astype(np.int64), self._layout.align)
+
+    def check(self, rows: AuditRows, places: Positions, mask: Ragged, fits: Flags, equal: Flags) -> None:
         """Check the next batch.
 
         Args:
@@ -125,38 +168,49 @@ class PackedRowAudit:
             places: number of positions in each row: int64, shape (rows,).
             mask: mask of each row.
             fits: flags of the rows without a fault and with a valid mask. Other rows are not checked.
+            equal: flags of the rows in which all columns have the same number of values.
         """
         batch, spec = rows.batch, self._layout.spec
         if spec is not None and isinstance(spec.maxlen, int):
             self._audit.add_rows("row-too-long", fits & (places > spec.maxlen), batch.place)
-        if not self._layout.has_lengths:
+        marker = self._layout.marker
+        if marker is None:
             return
-        lengths, bad = _read_lengths(batch)
-        known = ~rows.bad
-        self._audit.add_rows("seq-length-range", bad & known, batch.place, SEQUENCE_LENGTHS)
-        segments, wrong = self._compare_with_rows(_without(lengths, bad), places, mask, fits & ~bad)
+        its = self._read_sequences(batch, places, mask)
+        known = equal & ~rows.bad
+        no_sequences = "" if marker.kind == "lengths" else "the column does not divide the row into sequences"
+        self._audit.add_rows("seq-length-range", its.bad & known, batch.place, marker.column, no_sequences)
+        segments, wrong = self._compare_with_rows(its.without(its.bad), places, mask, fits & ~its.bad)
         fits = fits if self._mask is not None else known
-        self._audit.add_rows("seq-lengths-sum", wrong & fits & ~bad, batch.place, SEQUENCE_LENGTHS)
-        good = fits & ~bad & ~wrong & (lengths.lengths > 0)
+        self._audit.add_rows("seq-lengths-sum", wrong & fits & ~its.bad, batch.place, marker.column)
+        good = fits & ~its.bad & ~wrong & (its.lengths.lengths > 0)
+        if self._counts is not None:
+            self._counts.add(batch.source, len(batch), its.lengths.select(good))
         if good.any():
             self._check_good(rows, good, segments, places)
 
     def finish(self) -> None:
         """Run the checks that need all rows."""
         self._sources.finish()
+        if self._counts is not None:
+            self._counts.finish(self._sources.used)
 
     def _compare_with_rows(
-        self, lengths: Ragged, places: Positions, mask: Ragged, fits: Flags
+        self, its: _Sequences, places: Positions, mask: Ragged, fits: Flags
     ) -> tuple[Segments, Flags]:
         """Return the positions of the sequences, and flags of the rows whose length or mask differs."""
-        segments = _place_sequences(lengths, self._layout.align)
-        spaces = _sums(round_up(segments.lengths, self._layout.align), lengths.lengths)
+        segments, lengths = self._place(its), its.lengths
+        ends = sums_by_row(self._spaces(lengths), lengths.lengths)
+        if its.firsts is not None:
+            rows = np.repeat(np.arange(len(places)), lengths.lengths)
+            ends = np.zeros_like(places)
+            np.maximum.at(ends, rows, segments.first_places + self._spaces(lengths))
         packing = self._layout.packing
         is_full = packing is not None and not packing.pad
-        wrong = spaces != places if is_full else spaces > places
+        wrong = ends != places if is_full else ends > places
         if self._mask is None:
             return segments, wrong
-        if self._layout.spec is None:
+        if self._layout.spec is None and its.firsts is None:
             # Padding between sequences is not known, so the mask determines the positions.
             firsts, differs = _find_in_mask(lengths, mask, fits)
             if firsts is not None:
@@ -164,7 +218,7 @@ class PackedRowAudit:
                 segments = replace(segments, firsts=firsts)
             return segments, wrong
         chosen = np.flatnonzero(fits & ~wrong)
-        expected = make_row_mask(_place_sequences(lengths.select(chosen), self._layout.align), places[chosen])
+        expected = make_row_mask(self._place(its.select(chosen)), places[chosen])
         actual = take_runs(mask.values, mask.starts[chosen], places[chosen]) != 0
         wrong[chosen] |= _any_by_row(expected != actual, places[chosen])
         return segments, wrong
@@ -188,14 +242,16 @@ class PackedRowAudit:
         found = _Good(batch, chosen, packed, labels)
         if packing is not None and packing.max_segments is not None:
             audit.add_rows("max-segments", found.flags(packed.sizes > packing.max_segments), batch.place)
+        marker = self._layout.marker
         for name, derived in self._layout.derived.items():
-            if name != self._mask:
+            # Without metadata, the marker agrees with its own sequences.
+            if name != self._mask and (packing is not None or marker is None or name != marker.column):
                 self._check_derived(name, derived, found)
         self._check_segment_ids(rows, found)
         self._check_positions(rows, found)
         if self._collected is not None:
             self._collect(rows, found)
-        if self._layout.has_sources:
+        if self._layout.sources:
             sources, starts = (_read(batch, name).select(chosen) for name in SOURCE_COLUMNS)
             self._sources.add(batch, chosen, packed, sources, starts)
 
@@ -203,7 +259,7 @@ class PackedRowAudit:
         """Collect the sequences of the rows, without the rows that lack the source of a sequence."""
         assert self._collected is not None
         located = None
-        if self._layout.has_sources:
+        if self._layout.sources:
             sources, starts = (_read(found.batch, name).select(found.rows) for name in SOURCE_COLUMNS)
             sizes = found.packed.sizes
             if not (np.array_equal(sources.lengths, sizes) and np.array_equal(starts.lengths, sizes)):
@@ -249,7 +305,7 @@ class PackedRowAudit:
         is_packed = name in rows.ragged
         if packing is not None and (name in packing.emit or not is_packed):
             return
-        if not is_packed and name not in self._layout.columns:
+        if not is_packed and name not in self._layout.describing:
             return
         ids = (rows.ragged[name] if is_packed else _read(found.batch, name)).select(found.rows)
         fits = ids.lengths == packed.widths
@@ -269,9 +325,9 @@ class PackedRowAudit:
     def _check_positions(self, rows: AuditRows, found: _Good) -> None:
         """Check for an attention mask of ones, because models then ignore positions that restart."""
         name, batch = "attention_mask", found.batch
-        if "position_ids" not in (*self._layout.columns, *rows.ragged):
+        if "position_ids" not in (*self._layout.describing, *rows.ragged):
             return
-        if name != self._mask and name not in self._layout.columns:
+        if name != self._mask and name not in self._layout.describing:
             return
         if name == self._mask:
             ones = np.ones(len(found.rows), dtype=bool)
@@ -309,13 +365,41 @@ def _read(batch: Batch, name: str) -> Ragged:
     return Ragged.from_arrow(batch.columns.column(name))[0]
 
 
-def _read_lengths(batch: Batch) -> tuple[Ragged, Flags]:
+def _read_lengths(column: pa.Array) -> tuple[Ragged, Flags]:
     """Return the lengths of the sequences, and flags of the rows with an invalid length."""
-    lengths, faults = Ragged.from_arrow(batch.columns.column(SEQUENCE_LENGTHS))
-    bad = np.zeros(len(batch), dtype=bool)
+    lengths, faults = Ragged.from_arrow(column)
+    bad = np.zeros(len(column), dtype=bool)
     bad[[fault.row for fault in faults]] = True
     flat = _flatten_all(lengths)
     return lengths, bad | _any_by_row((flat < 1) | (flat >= 1 << 31), lengths.lengths)
+
+
+@dataclass(frozen=True)
+class _Sequences:
+    """The sequences of each row.
+
+    Args:
+        lengths: lengths of the sequences of each row.
+        bad: rows that are not divided into sequences.
+        firsts: first position of each sequence; None if the sequences follow each other.
+    """
+
+    lengths: Ragged
+    bad: Flags
+    firsts: Ragged | None
+
+    def without(self, bad: Flags) -> _Sequences:
+        """Return the sequences without those of bad rows."""
+        return replace(
+            self,
+            lengths=_without(self.lengths, bad),
+            firsts=None if self.firsts is None else _without(self.firsts, bad),
+        )
+
+    def select(self, rows: Positions) -> _Sequences:
+        """Return the sequences of some rows."""
+        firsts = None if self.firsts is None else self.firsts.select(rows)
+        return _Sequences(self.lengths.select(rows), self.bad[rows], firsts)
 
 
 def _without(lengths: Ragged, bad: Flags) -> Ragged:
@@ -331,22 +415,9 @@ def _flatten_all(rows: Ragged) -> npt.NDArray[np.int64]:
     return _flatten(rows, np.arange(len(rows.lengths)))
 
 
-def _spaces(lengths: Ragged, align: int) -> Positions:
-    """Return the number of positions of each sequence of all rows."""
-    return round_up(_flatten_all(lengths).astype(np.int64), align)
-
-
-def _sums(values: Positions, counts: Positions) -> Positions:
-    """Return the sum of the values of each row. `counts` is the number of values of each row."""
-    total = np.concatenate([[0], np.cumsum(values)])
-    ends = np.cumsum(counts)
-    sums: Positions = total[ends] - total[ends - counts]
-    return sums
-
-
 def _any_by_row(flags: Flags, counts: Positions) -> Flags:
     """Return, for each row, whether any of its values is flagged."""
-    found: Flags = _sums(flags.astype(np.int64), counts) > 0
+    found: Flags = sums_by_row(flags.astype(np.int64), counts) > 0
     return found
 
 
@@ -392,7 +463,7 @@ def _find_in_mask(lengths: Ragged, mask: Ragged, fits: Flags) -> tuple[Positions
     flat = _flatten_all(lengths).astype(np.int64)
     places = np.where(fits, mask.lengths, 0)
     real = take_runs(mask.values, mask.starts, places) != 0
-    differs = _sums(real.astype(np.int64), places) != _sums(flat, lengths.lengths)
+    differs = sums_by_row(real.astype(np.int64), places) != sums_by_row(flat, lengths.lengths)
     fine = fits & ~differs
     if not fine.any():
         return None, differs

@@ -27,6 +27,27 @@ class Float64Mode:
                 self._is_possible = True
         return self._is_possible
 
+    def casts_down(self, compiled: Any) -> bool:
+        """Return whether a compiled model in float64 mode still computes some values in a lower precision.
+
+        Some layers cast to float32, and a nested model casts its inputs to their declared dtype. The rounding
+        errors of such a model are those of float32.
+
+        Args:
+            compiled: compiled function of the model, which ran in float64 mode.
+        """
+        from tensorflow.core.framework import types_pb2 as types
+
+        lower = {types.DT_FLOAT, types.DT_HALF, types.DT_BFLOAT16}
+        definition = compiled.get_concrete_function().graph.as_graph_def()
+        inner = (node for function in definition.library.function for node in function.node_def)
+        return any(
+            node.op == "Cast"
+            and node.attr["SrcT"].type == types.DT_DOUBLE
+            and node.attr["DstT"].type in lower
+            for node in (*definition.node, *inner)
+        )
+
     def __enter__(self) -> None:
         import tensorflow as tf
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from padmask.errors import ModelError, SpecError
+from padmask.errors import ModelError
 from padmask.spec.verify import ModelSpec
 from padmask.verify.keras.trace import find_culprit
 from padmask.verify.keras.user_model import UserModel
 from padmask.verify.proof.checks import ROWS_ALONE, CannotRunError
+from padmask.verify.proof.given_rows import check_rows
 from padmask.verify.proof.random_rows import draw_random_rows, take_sample
-from padmask.verify.proof.sample import MADE, ModelInput, Sample, SampleRows, pick_rows, shared_lengths
+from padmask.verify.proof.sample import Sample, SampleRows, pick_rows, shared_lengths
 from padmask.verify.proof.verify_subject import verify_subject
 from padmask.verify.report import SubjectReport
 
@@ -82,7 +79,7 @@ def _verify(
             report, culprit=looping_layer, path=looping_layer, advice=advice if looping_layer else None
         )
     if (report.verdict == "leaks" and report.culprit is None) or spec.explain:
-        traced = find_culprit(user, verification, value)
+        traced = find_culprit(user, verification)
         if report.verdict == "leaks" and report.culprit is None:
             detail = "; ".join(part for part in (report.detail, traced.remark) if part)
             report = replace(
@@ -106,7 +103,7 @@ def _verify(
 def _choose_sample(user: UserModel, spec: ModelSpec, value: Any, rows: SampleRows | None) -> Sample:
     if rows is not None:
         values = dict.fromkeys(rows, value)
-        _check_rows(user, rows)
+        check_rows(user.slots, rows)
         return take_sample(user.slots, rows, padding=spec.padding, values=values, seed=spec.seed)
     samples = [
         draw_random_rows(
@@ -125,64 +122,3 @@ def _choose_sample(user: UserModel, spec: ModelSpec, value: Any, rows: SampleRow
             return sample
     # The model may still run on shorter rows. `prepare` tries them.
     return samples[-1]
-
-
-def _check_rows(user: UserModel, rows: SampleRows) -> None:
-    """Check that the rows match the inputs of the model. Keras's own errors are hard to read."""
-    known = [slot.name for slot in user.slots if slot.kind not in MADE]
-    timed = [slot.name for slot in user.slots if slot.kind in ("tokens", "features")]
-    unknown = [name for name in rows if name not in known]
-    missing = [name for name in timed if name not in rows]
-    if unknown or missing:
-        wrong = f"The model requires rows for the input {[*missing, ''][0]!r}"
-        if unknown:
-            wrong = f"The model has no input {unknown[0]!r}"
-        raise SpecError(f"{wrong}. The inputs of the model are {', '.join(known)}.")
-    for slot in user.slots:
-        if slot.kind in ("tokens", "features"):
-            _check_shape(slot, next((row for row in rows[slot.name] if row.size), None))
-        if slot.kind == "tokens":
-            _check_tokens(slot, [row for row in rows[slot.name] if row.size])
-
-
-def _check_shape(slot: ModelInput, row: npt.NDArray[Any] | None) -> None:
-    wanted = slot.shape[1:]
-    if row is None or (
-        len(row.shape[1:]) == len(wanted)
-        and all(size in (None, have) for size, have in zip(wanted, row.shape[1:], strict=True))
-    ):
-        return
-    expected = f"vectors of {wanted[-1]} numbers" if wanted else "one number per time step"
-    found = f"vectors of {row.shape[-1]} numbers" if row.ndim > 1 else "one number per time step"
-    raise SpecError(
-        f"The input {slot.name!r} requires {expected}, but the data have {found}. Choose another column with "
-        "-c.",
-        options=["columns"],
-    )
-
-
-def _check_tokens(slot: ModelInput, rows: Sequence[npt.NDArray[Any]]) -> None:
-    """Check that the values are valid ids. Keras would silently round or wrap invalid values."""
-    for row in rows:
-        if row.dtype.kind not in "iuf":
-            raise SpecError(
-                f"The input {slot.name!r} requires ids, but the data have strings. Choose another column "
-                "with -c.",
-                options=["columns"],
-            )
-        if (row != np.floor(row)).any():
-            raise SpecError(
-                f"The input {slot.name!r} requires integer ids, but the data contain non-integer values. "
-                "Choose another column with -c.",
-                options=["columns"],
-            )
-        if row.min() < 0:
-            raise ModelError(
-                f"The data have the negative id {row.min()}, which no embedding accepts. Fix the ids."
-            )
-    largest = max((int(row.max()) for row in rows), default=0)
-    if slot.exact and slot.vocab is not None and largest >= slot.vocab:
-        raise ModelError(
-            f"The data have the id {largest}, but the embedding of the input {slot.name!r} only accepts the "
-            f"ids 0 to {slot.vocab - 1}. Use data that were tokenized for this model."
-        )

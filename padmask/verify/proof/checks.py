@@ -10,9 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from padmask.core.kernel import Padded
 from padmask.errors import PadmaskError
 from padmask.verify.proof.deviations import (
     Outputs,
+    Pair,
+    Steps,
     add_deviation,
     compare_real_positions,
     crop,
@@ -20,6 +23,7 @@ from padmask.verify.proof.deviations import (
     difference,
     find_steps,
     is_all_nan,
+    measure,
     scale_of,
 )
 from padmask.verify.proof.sample import ModelBatch, Sample, pick_rows, shared_lengths
@@ -66,6 +70,7 @@ class Subject:
         precise: function that returns the same model in float64. It returns None if the model cannot run in
             float64.
         reason: reason why `other` is None.
+        explicit_mask: whether the model receives the masks of its inputs. `other` does not change them.
     """
 
     name: str
@@ -77,6 +82,7 @@ class Subject:
     jittered: Predict | None = None
     precise: Callable[[], Subject | None] | None = None
     reason: str = "the model computes its mask from the pad value, so the padding cannot contain other values"
+    explicit_mask: bool = False
 
 
 @dataclass(frozen=True)
@@ -129,7 +135,7 @@ def prepare(subject: Subject, sample: Sample, *, far: bool = False, alone: int =
     left_out = [number for number in wanted if number not in more]
     if left_out:
         notes.append(f"the model cannot run with {left_out[0]} more padding positions")
-    if sample.is_fixed:
+    if sample.is_fixed and subject.other is not None:
         notes.append(
             "the model accepts only one length, so the checks changed only the values at padded positions"
         )
@@ -143,7 +149,11 @@ def prepare(subject: Subject, sample: Sample, *, far: bool = False, alone: int =
 
 def _is_deterministic(subject: Subject, sample: Sample) -> bool:
     batch = sample.padded()
-    first, second = subject.predict(batch), (subject.predict_uncached or subject.predict)(batch)
+    predict = subject.predict_uncached or subject.predict
+    first = subject.predict(batch)
+    # A model that remembers rows may answer differently after other rows of the same lengths.
+    predict(sample.with_random_tokens(8).padded())
+    second = predict(batch)
     return all(
         difference(output, second[name]) <= LIMITS[subject.dtype] * scale_of(output)
         for name, output in first.items()
@@ -192,6 +202,16 @@ def _keep_rows_that_run_alone(subject: Subject, probe: Sample, notes: list[str])
     return probe.select(runnable)
 
 
+def fit_to_control(setup: CheckSetup, control: Subject) -> CheckSetup:
+    """Return the setup without the padded lengths that the control model cannot run.
+
+    If a model computes positions from its mask, the control model needs more positions than the model.
+    """
+    return replace(
+        setup, more=tuple(number for number in setup.more if _can_run(control, setup.probe.padded(number)))
+    )
+
+
 def _can_run(subject: Subject, batch: ModelBatch) -> bool:
     with suppress(CannotRunError):
         subject.predict(batch)
@@ -202,16 +222,17 @@ def _can_run(subject: Subject, batch: ModelBatch) -> bool:
 def _rows_interact(setup: CheckSetup) -> bool:
     """Return whether the outputs for a row change if the other rows of the batch have other tokens.
 
-    All rows of the batch have the same length.
+    All rows of the batch have the same length. Rows with which the model cannot run show nothing.
     """
     for row in {0, len(setup.probe) - 1}:
         copies = setup.probe.select([row] * 4)
         first, second = (_replace_other_rows(copies, seed) for seed in (1, 2))
-        outputs, others = setup.subject.predict(first), setup.subject.predict(second)
-        for name, output in outputs.items():
-            scale = scale_of(output[0])
-            if difference(output[0], others[name][0]) > 1e-6 * scale:
-                return True
+        with suppress(CannotRunError):
+            outputs, others = setup.subject.predict(first), setup.subject.predict(second)
+            for name, output in outputs.items():
+                scale = scale_of(output[0])
+                if name in others and difference(output[0], others[name][0]) > 1e-6 * scale:
+                    return True
     return False
 
 
@@ -234,40 +255,62 @@ def compare_row_alone(setup: CheckSetup, subject: Subject) -> Deviations:
     probe = setup.probe
     alone = [subject.predict(probe.alone(row)) for row in range(len(probe))]
     lengths = shared_lengths(probe)
+    batches = {more: subject.predict(probe.padded(more)) for more in setup.more}
     found: Deviations = {}
-    for more in setup.more:
-        batch = probe.padded(more)
-        outputs = subject.predict(batch)
-        wrong = _find_wrong_sizes(probe, alone, outputs, more)
-        one = subject.predict({name: _select_row(padded, 0) for name, padded in batch.items()})
-        # The number of steps of an output must not depend on the number of rows.
-        wrong |= {name for name, output in one.items() if output.shape[1:] != outputs[name].shape[1:]}
-        for row, reference in enumerate(alone):
-            for name, output in outputs.items():
-                expected = reference[name][0]
-                cut = None if name in wrong else crop(output[row], expected.shape, probe.padding)
-                where = f"{describe_row(int(lengths[row]))} padded to {max(probe.places(more).values())}"
-                deviation = Deviation(difference(expected, cut), scale_of(expected), where)
-                add_deviation(found, name, deviation)
+    for more, outputs in batches.items():
+        one = subject.predict({name: _select_row(padded, 0) for name, padded in probe.padded(more).items()})
+        padded_to = max(probe.places(more).values())
+        for name, output in outputs.items():
+            shapes = [reference[name].shape[1:] for reference in alone]
+            wrong = _has_wrong_size(probe, shapes, output, one[name], more)
+            pairs = [
+                Pair(
+                    reference[name][0],
+                    None if wrong else crop(output[row], shapes[row], probe.padding),
+                    f"{describe_row(int(lengths[row]))} padded to {padded_to}",
+                )
+                for row, reference in enumerate(alone)
+            ]
+            axes = _find_varying_axes([*shapes, *(batch[name].shape[1:] for batch in batches.values())])
+            deviation = measure(pairs, has_steps=any(axes), has_channels=not axes or not axes[-1])
+            add_deviation(found, name, deviation)
     return found
 
 
-def _find_wrong_sizes(probe: Sample, alone: Sequence[Outputs], outputs: Outputs, more: int) -> set[str]:
-    """Return the outputs whose number of time steps does not grow with the padding of the rows.
+def _find_varying_axes(shapes: Sequence[tuple[int, ...]]) -> list[bool]:
+    """Return for each axis whether its size differs between the shapes. Such an axis is a time axis."""
+    if len({len(shape) for shape in shapes}) > 1:
+        return [True] * max(len(shape) for shape in shapes)
+    return [len(set(sizes)) > 1 for sizes in zip(*shapes, strict=True)]
 
-    Without padding, these outputs have one time step per token.
+
+def _has_wrong_size(
+    probe: Sample, shapes: Sequence[tuple[int, ...]], output: Array, one: Array, more: int
+) -> bool:
+    """Return whether the number of time steps of an output depends on anything but the padded length.
+
+    Without padding, such an output has one step for each token. With padding, the output has one step for
+    each position, or for each token of the longest row, and the number of rows does not matter.
+
+    Args:
+        probe: rows of the batch.
+        shapes: shape of the output for each row alone.
+        output: output for the padded batch.
+        one: output for a batch of the first row with the same padding.
+        more: number of positions added to the longest row.
     """
-    wrong = set()
-    places = probe.places(more)
-    for name, output in outputs.items():
-        for axis in range(1, output.ndim):
-            sizes = [one[name].shape[axis] for one in alone if one[name].ndim == output.ndim]
-            steps = [
-                n for n, rows in probe.lengths().items() if rows.tolist() == sizes and len(set(sizes)) > 1
-            ]
-            if steps and output.shape[axis] not in [places[n] for n in steps]:
-                wrong.add(name)
-    return wrong
+    places, lengths = probe.places(more), probe.lengths()
+    if one.ndim != output.ndim:
+        return True
+    for axis, size in enumerate(output.shape[1:]):
+        sizes = [shape[axis] for shape in shapes if len(shape) == output.ndim - 1]
+        steps = [name for name, rows in lengths.items() if rows.tolist() == sizes and len(set(sizes)) > 1]
+        if steps and size not in [*(places[name] for name in steps), max(sizes)]:
+            return True
+        # A function may return only the steps of the longest row of the batch.
+        if one.shape[axis + 1] not in (size, *(int(lengths[name][0]) for name in steps)):
+            return True
+    return False
 
 
 def compare_more_padding(setup: CheckSetup, subject: Subject) -> Deviations:
@@ -304,13 +347,40 @@ def compare_other_content(setup: CheckSetup, subject: Subject) -> Deviations:
     assert subject.other is not None
     # Add one position if the model supports it, because rows of equal length would have no padding.
     more = min(1, setup.more[-1])
-    batch, places = setup.sample.padded(more), setup.sample.places(more)
+    batch = setup.sample.padded(more)
     base, outputs = subject.predict(batch), subject.other(batch)
-    steps = {
+    steps = _find_steps(setup, subject)
+    found = compare_real_positions(setup.sample, steps, base, outputs, "different values in the padding")
+    moved = any((deviation.shares > LIMITS[subject.dtype]).any() for deviation in found.values())
+    if not moved or not subject.explicit_mask or setup.sample.is_fixed:
+        return found
+    # An output that does not change with the mask takes the padding from the values, so other values are
+    # real tokens. Its lengths can vary, so the other checks find its leaks.
+    unmasked = subject.predict({name: _without_mask(padded) for name, padded in batch.items()})
+    uses_mask = compare_real_positions(setup.sample, steps, base, unmasked, "")
+    return {name: deviation for name, deviation in found.items() if uses_mask[name].largest.any()}
+
+
+def _without_mask(padded: Padded) -> Padded:
+    """Return padded values with a mask that is all True."""
+    full = np.full(len(padded.values), padded.mask.shape[1], dtype=np.int64)
+    return Padded(padded.values, np.ones_like(padded.mask), full)
+
+
+def _find_steps(setup: CheckSetup, subject: Subject) -> Steps:
+    """Find the time axes of the outputs: the axes that grow with the padding.
+
+    If the padding cannot grow, these are the axes whose size is the padded length of an input.
+    """
+    short, places = subject.predict(setup.probe.padded()), setup.probe.places()
+    if len(setup.more) > 1:
+        more = setup.more[1]
+        long = subject.predict(setup.probe.padded(more))
+        return find_steps(short, long, places, setup.probe.places(more))
+    return {
         name: tuple(tuple(i for i, n in places.items() if n == size) or None for size in output.shape[1:])
-        for name, output in base.items()
+        for name, output in short.items()
     }
-    return compare_real_positions(setup.sample, steps, base, outputs, "different values in the padding")
 
 
 def compare_empty_rows(setup: CheckSetup, subject: Subject) -> tuple[Deviations, bool]:
@@ -321,7 +391,7 @@ def compare_empty_rows(setup: CheckSetup, subject: Subject) -> tuple[Deviations,
     """
     empty = setup.sample.empty(2)
     # The outputs of empty rows may be close to zero, so use the scale of other rows' outputs.
-    usual = {name: scale_of(output) for name, output in subject.predict(setup.probe.padded()).items()}
+    usual = {name: _scales_of(output) for name, output in subject.predict(setup.probe.padded()).items()}
     runs = [subject.predict(empty.padded(places)) for places in EMPTY_PLACES]
     found: Deviations = {}
     all_nan = False
@@ -331,12 +401,9 @@ def compare_empty_rows(setup: CheckSetup, subject: Subject) -> tuple[Deviations,
                 # The output has a value for each position, and none of the positions is real.
                 continue
             all_nan |= is_all_nan(output)
-            deviation = Deviation(
-                difference(runs[0][name], output),
-                max(usual[name], scale_of(runs[0][name])),
-                f"row of 0 tokens padded to {places}",
-            )
-            add_deviation(found, name, deviation)
+            where = f"row of 0 tokens padded to {places}"
+            pairs = [Pair(*values, where) for values in zip(runs[0][name], output, strict=True)]
+            add_deviation(found, name, measure(pairs, has_steps=True, usual=usual[name]))
     return found, all_nan
 
 
@@ -346,49 +413,56 @@ def measure_gradient(setup: CheckSetup, subject: Subject) -> Deviations:
     batch = setup.probe.cut(GRADIENT_STEPS).padded(MORE[2])
     [mask] = {name: padded.mask for name, padded in batch.items()}.values()
     found = np.abs(subject.gradient(batch))
-    return {
-        "gradient": Deviation(
-            float(found[~mask].max(initial=0)), float(found[mask].max(initial=0)), "at a padded position"
-        )
-    }
+    largest = float(found[~mask].max(initial=0)), float(found[mask].max(initial=0))
+    return {"gradient": Deviation.one(*largest, "at a padded position")}
 
 
-def measure_noise(setup: CheckSetup, subject: Subject) -> dict[str, float]:
+def measure_noise(setup: CheckSetup, subject: Subject) -> dict[str, Array]:
     """Measure the numerical noise of each output, by repeating rows and changing the weights slightly.
 
     Returns:
-        The largest change of each output that rounding causes, keyed by output name.
+        The largest change of each channel that rounding causes, as a share of its scale: shape (channels,),
+        keyed by output name.
     """
-    batch = setup.probe.padded()
+    batch, rows = setup.probe.padded(), len(setup.probe)
     base = subject.predict(batch)
-    largest = dict.fromkeys(base, 0.0)
+    # Strided outputs have other steps than the inputs, so all their positions are compared.
+    steps = {name: tuple(axis or None for axis in axes) for name, axes in _find_steps(setup, subject).items()}
+    found: Deviations = {}
+
+    def add(outputs: Outputs) -> None:
+        for name, deviation in compare_real_positions(setup.probe, steps, base, outputs, "").items():
+            add_deviation(found, name, deviation)
+
     if not setup.interact:
         # A different number of rows changes only the order of additions.
-        twice = subject.predict(setup.probe.select(np.tile(np.arange(len(setup.probe)), 2)).padded())
-        for name, output in twice.items():
-            largest[name] = difference(base[name], output[: len(base[name])])
+        twice = subject.predict(setup.probe.select(np.tile(np.arange(rows), 2)).padded())
+        add({name: output[:rows] for name, output in twice.items()})
     if subject.jittered is not None:
-        for name, output in subject.jittered(batch).items():
-            largest[name] = max(largest[name], difference(base[name], output))
+        add(subject.jittered(batch))
     return {
-        name: min(size, MOST_NOISE * scale_of(base[name])) if np.isfinite(size) else 0.0
-        for name, size in largest.items()
+        name: np.where(np.isfinite(deviation.shares), np.minimum(deviation.shares, MOST_NOISE), 0.0)
+        for name, deviation in found.items()
     }
 
 
-def find_constant_outputs(setup: CheckSetup, subject: Subject) -> set[str]:
-    """Return the outputs that stay the same if all tokens change. Such outputs cannot show a leak."""
-    changed: set[str] = set()
-    names: set[str] = set()
+def measure_movement(setup: CheckSetup, subject: Subject) -> Deviations:
+    """Measure how far each output moves if all real tokens change, in rows without padding."""
     # Use two rows, because a model may subtract the mean of the batch.
     rows = setup.probe.select([len(setup.probe) - 1] * 2)
     outputs = subject.predict(rows.with_random_tokens(10).padded())
+    found: Deviations = {}
     for seed in (11, 12, 13):
         for name, output in subject.predict(rows.with_random_tokens(seed).padded()).items():
-            names.add(name)
-            if difference(outputs[name], output) > LIMITS["float64"] * scale_of(outputs[name]):
-                changed.add(name)
-    return names - changed
+            pairs = [Pair(*values, "") for values in zip(outputs[name], output, strict=True)]
+            add_deviation(found, name, measure(pairs, has_steps=True))
+    return found
+
+
+def _scales_of(output: Array) -> Array:
+    """Return the scale of each channel of an output: shape (channels,)."""
+    pairs = [Pair(row, row, "") for row in output]
+    return measure(pairs, has_steps=True).scale
 
 
 def _select_row(padded: Any, row: int) -> Any:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from padmask.spec.pad import Side
 from padmask.verify.proof.sample import Sample, shared_lengths
-from padmask.verify.proof.tolerance import Array, Deviation, Deviations
+from padmask.verify.proof.tolerance import Array, Deviation, Deviations, shares_of
 
 Outputs = Mapping[str, Array]
 
@@ -41,50 +42,140 @@ def find_steps(short: Outputs, long: Outputs, before: Mapping[str, int], after: 
     }
 
 
+# Share of the channels and of the rows whose scales may be smaller than the scale with which they are judged.
+# A value that is close to zero by chance has a large relative rounding error.
+SMALL_CHANNELS, SMALL_ROWS = 1 / 16, 1 / 4
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The values of one row of an output in two runs, at real positions.
+
+    Args:
+        one: values of the first run: shape (..., channels). None if the output is too small.
+        two: values of the second run.
+        where: description of the row and the padding.
+    """
+
+    one: Array | None
+    two: Array | None
+    where: str
+
+
+def measure(
+    pairs: Sequence[Pair], *, has_steps: bool, has_channels: bool = True, usual: Array | None = None
+) -> Deviation:
+    """Return the largest deviation of each channel of an output.
+
+    The scale of a channel is its largest value. If the output has no time axis, each row also has its own
+    scale, so that a row with large values does not hide a leak in another row.
+
+    Args:
+        pairs: rows of two runs. There must be at least one.
+        has_steps: whether the output has a time axis.
+        has_channels: whether the last axis has channels. If False, the last axis is a time axis, and the
+            output has one channel.
+        usual: scale that other rows have: shape (channels,). A smaller scale is not used.
+    """
+    ones = [_split_channels(pair.one, has_channels) for pair in pairs if pair.one is not None]
+    channels = max((one.shape[1] for one in ones), default=1)
+    differences = np.full((len(pairs), channels), np.inf)
+    scales = np.zeros((len(pairs), channels))
+    for row, pair in enumerate(pairs):
+        if pair.one is None or pair.two is None or pair.one.shape != pair.two.shape:
+            continue
+        one, two = _split_channels(pair.one, has_channels), _split_channels(pair.two, has_channels)
+        if one.shape[1] == channels:
+            differences[row] = _differences(one, two).max(axis=0, initial=0.0)
+            scales[row] = _scales_of_channels(one)
+    scales = _choose_scales(scales, by_row=not has_steps)
+    if usual is not None and usual.shape == (channels,):
+        scales = np.maximum(scales, usual)
+    worst = shares_of(differences, scales).argmax(axis=0)
+    where = np.array([pair.where for pair in pairs], dtype=object)
+    index = np.arange(channels)
+    return Deviation(differences[worst, index], scales[worst, index], where[worst])
+
+
+def _split_channels(array: Array, has_channels: bool) -> Array:
+    """Reshape the values of one row to (positions, channels). Complex numbers become two real positions."""
+    if array.dtype.kind == "c":
+        array = np.stack([array.real, array.imag])
+        return _split_channels(array.reshape(-1, 1) if array.ndim == 1 else array, has_channels)
+    if not has_channels or array.ndim == 0:
+        return array.reshape(-1, 1)
+    return array.reshape(array.size // max(1, array.shape[-1]), array.shape[-1])
+
+
+def _scales_of_channels(array: Array) -> npt.NDArray[np.float64]:
+    """Return the largest finite absolute value of each channel, or 1 for integers, which are exact.
+
+    Args:
+        array: values: shape (positions, channels).
+    """
+    if array.dtype.kind in "iub":
+        return np.full(array.shape[1], 1.0 if len(array) else 0.0)
+    size = np.abs(array.astype(np.float64))
+    largest: npt.NDArray[np.float64] = np.where(np.isfinite(size), size, 0.0).max(axis=0, initial=0.0)
+    return largest
+
+
+def _choose_scales(scales: npt.NDArray[np.float64], *, by_row: bool) -> npt.NDArray[np.float64]:
+    """Return the scale with which each value is judged: shape (rows, channels).
+
+    Args:
+        scales: largest absolute value of each channel in each row: shape (rows, channels).
+        by_row: whether each row has its own scale.
+    """
+    channels = _raise_smallest(scales.max(axis=0), SMALL_CHANNELS)
+    if not by_row:
+        return np.broadcast_to(channels, scales.shape)
+    rows = _raise_smallest(scales.max(axis=1, initial=0.0), SMALL_ROWS)
+    return np.minimum(rows[:, None], channels)
+
+
+def _raise_smallest(scales: npt.NDArray[np.float64], share: float) -> npt.NDArray[np.float64]:
+    """Raise the smallest scales that are not zero to the quantile `share`.
+
+    >>> _raise_smallest(np.array([1e-9, 2.0, 3.0, 4.0, 5.0]), 1 / 4).tolist()
+    [2.0, 2.0, 3.0, 4.0, 5.0]
+    """
+    positive = np.sort(scales[scales > 0])
+    if not len(positive):
+        return scales
+    raised: npt.NDArray[np.float64] = np.maximum(scales, positive[int((len(positive) - 1) * share)])
+    return raised
+
+
 def compare_real_positions(
     sample: Sample, steps: Steps, base: Outputs, outputs: Outputs, where: str
 ) -> Deviations:
     """Compare two runs of the same sample at the real positions of each output."""
     lengths = sample.lengths()
     shared = shared_lengths(sample)
-    rows = np.flatnonzero(shared > 0)
+    rows = np.flatnonzero(shared > 0).tolist()
     found: Deviations = {}
     for name, axes in steps.items():
-        if () in axes:
+        if () in axes or not rows:
             # The output has more or fewer steps than each input, for example because of strides. Only the
             # check 'row-alone' can compare such outputs.
             continue
-        if not any(axes) and len(rows) and base[name].shape == outputs[name].shape:
-            # The output has no time axis, so every value is real and all rows can be compared together.
-            add_deviation(
-                found, name, _compare_rows(base[name][rows], outputs[name][rows], shared[rows], where)
-            )
-            continue
-        for row in rows.tolist():
+        pairs = []
+        for row in rows:
             shape = tuple(
                 size if inputs is None else min(int(lengths[i][row]) for i in inputs)
                 for inputs, size in zip(axes, base[name].shape[1:], strict=True)
             )
             one = crop(base[name][row], shape, sample.padding)
             two = crop(outputs[name][row], shape, sample.padding)
-            assert one is not None
-            deviation = Deviation(
-                difference(one, two), scale_of(one), f"{describe_row(int(shared[row]))}, {where}"
-            )
-            add_deviation(found, name, deviation)
+            pairs.append(Pair(one, two, f"{describe_row(int(shared[row]))}, {where}"))
+        found[name] = measure(pairs, has_steps=any(axes), has_channels=not axes or axes[-1] is None)
     return found
 
 
-def _compare_rows(one: Array, two: Array, tokens: npt.NDArray[np.int64], where: str) -> Deviation:
-    """Compare outputs that have no time axis. There must be at least one row."""
-    largest = _differences(one, two).reshape(len(one), -1).max(axis=1, initial=0.0)
-    worst = int(largest.argmax())
-    return Deviation(float(largest[worst]), scale_of(one), f"{describe_row(int(tokens[worst]))}, {where}")
-
-
 def add_deviation(found: Deviations, name: str, deviation: Deviation) -> None:
-    """Add a deviation of an output to `found`. If the output already has a deviation, keep the larger one."""
-    found[name] = found.get(name, Deviation()) | deviation
+    """Add a deviation of an output to `found`. If the output has one already, keep the larger one."""
+    found[name] = found[name] | deviation if name in found else deviation
 
 
 def concatenate_outputs(pieces: Sequence[Outputs]) -> Outputs:

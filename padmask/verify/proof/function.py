@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-import os
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from importlib.machinery import PathFinder
 from typing import Any
 
 import numpy as np
 
-from padmask.errors import ModelError, SpecError
+from padmask.errors import ModelError
 from padmask.spec.verify import ModelSpec
 from padmask.verify.proof.checks import CannotRunError, Subject
 from padmask.verify.proof.deviations import Outputs, concatenate_outputs
@@ -22,47 +18,6 @@ from padmask.verify.proof.verify_subject import verify_subject
 from padmask.verify.report import SubjectReport
 
 IDS = "ids"
-
-
-def find_function(text: str) -> Callable[[Array, Array], Any]:
-    """Import a function given as `module:function`. The module may be in the current folder.
-
-    Raises:
-        SpecError: the function does not exist, or its module cannot be imported.
-    """
-    module, colon, name = text.partition(":")
-    if not module or not colon or not name:
-        raise SpecError(
-            f"--predict must be module:function, for example mypackage.serve:predict. Received: {text!r}."
-        )
-    _add_current_folder(module)
-    try:
-        found = importlib.import_module(module)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - the module is the user's, and may raise anything
-        raise SpecError(
-            f"--predict {text}: importing {module} failed: {type(error).__name__}: {error}. "
-            "Check the name of the module, and make sure that Python can import it."
-        ) from None
-    for part in name.split("."):
-        found = getattr(found, part, None)  # type: ignore[assignment]
-    if not callable(found):
-        raise SpecError(
-            f"--predict {text}: {module} has no function {name!r}. Check the name of the function."
-        )
-    function: Callable[[Array, Array], Any] = found
-    return function
-
-
-def _add_current_folder(module: str) -> None:
-    """Add the current folder to `sys.path`.
-
-    If the folder contains the module, the folder becomes the first entry. Otherwise it becomes the last
-    entry, so that files in a data folder do not replace installed modules.
-    """
-    folder = os.getcwd()
-    if folder not in sys.path:
-        has_module = PathFinder.find_spec(module.partition(".")[0], [folder]) is not None
-        sys.path.insert(0 if has_module else len(sys.path), folder)
 
 
 def verify_function(
@@ -98,8 +53,7 @@ def verify_function(
         return concatenate_outputs(pieces)
 
     def other(batch: ModelBatch) -> Outputs:
-        # If a function requires a fixed length, only the content of the padding can vary. Put random tokens
-        # into the padding and leave the mask unchanged.
+        # Put random tokens into the padding and leave the mask unchanged.
         unmasked = sample.unmasked(batch, 23)
         return predict({name: replace(batch[name], values=unmasked[name].values) for name in batch})
 
@@ -112,8 +66,8 @@ def verify_function(
         spec.name,
         predict,
         dtype,
-        other=other if sample.is_fixed else None,
-        reason="not needed: the function accepts any length, so the check 'row-alone' finds the same leaks",
+        other=other,
+        explicit_mask=True,
     )
     control = Subject(
         spec.name,

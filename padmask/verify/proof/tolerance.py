@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -17,41 +17,80 @@ CheckVerdict = Literal["holds", "fails", "skipped"]
 # rounding errors of up to 4e-7. Measured leaks were never smaller than 1e-5.
 PRECISE = "widened"
 
-# Largest allowed deviation, as a share of the largest output. For models that ignore padding, the largest
-# measured deviation was 4e-7 in float32 and 9e-16 in float64.
+# Largest allowed deviation, as a share of the scale of the channel. For models that ignore padding, the
+# largest measured deviation was 4e-7 in float32 and 9e-16 in float64.
 LIMITS = {"float64": 1e-9, PRECISE: 1e-6, "float32": 1e-5, "float16": 5e-3, "bfloat16": 2e-2}
 
 # Allowed deviation as a multiple of the measured noise. Leaks were thousands of times larger than the noise.
 NOISE_FACTOR = 20.0
 
-# Upper limit for the noise, as a share of the largest output.
+# Upper limit for the noise, as a share of the scale of the channel.
 MOST_NOISE = 1e-3
 
-# Largest deviation that can be rounding if float64 shows no leak, as a share of the largest output.
+# Largest deviation that can be rounding if float64 shows no leak, as a share of the scale of the channel.
 PLAUSIBLE_ROUNDING = {"float32": 2e-2, "float16": 5e-2, "bfloat16": 2e-1}
 
 
-@dataclass(frozen=True)
+# Changes of an output up to this share can be rounding. A change between this share and the tolerance shows
+# that the output depends on the tokens, but that the checks cannot see a leak of the same size.
+RESOLUTION = {"float64": 1e-15, PRECISE: 5e-7, "float32": 5e-7, "float16": 4e-3, "bfloat16": 1.6e-2}
+
+
+@dataclass(frozen=True, eq=False)
 class Deviation:
-    """The largest deviation of an output at real positions.
+    """The largest deviation of each channel of an output at real positions.
+
+    A channel is an index of the last axis, such as a feature or a class. Outputs without such an axis have
+    one channel. Each channel has its own scale, so that a large channel does not hide a leak in a small one.
 
     Args:
-        largest: largest absolute difference. If the shapes differ, or if only one value is NaN, the
-            difference is infinite.
-        scale: largest absolute value of the output.
-        where: description of the row and the padding with the largest difference.
+        largest: absolute difference with the largest share of its scale: shape (channels,). If the shapes
+            differ, or if only one value is NaN, the difference is infinite.
+        scale: scale of this difference, the largest absolute value nearby: shape (channels,).
+        where: description of the row and the padding of this difference: shape (channels,), dtype object.
     """
 
-    largest: float = 0.0
-    scale: float = 0.0
-    where: str = ""
+    largest: Array
+    scale: Array
+    where: Array
+
+    @classmethod
+    def one(cls, largest: float, scale: float, where: str = "") -> Deviation:
+        """Return a deviation with one channel."""
+        return cls(np.array([largest]), np.array([scale]), np.array([where], dtype=object))
+
+    @property
+    def shares(self) -> Array:
+        """The differences as shares of their scales: shape (channels,)."""
+        return shares_of(self.largest, self.scale)
 
     def __or__(self, other: Deviation) -> Deviation:
-        worst = self if self.largest >= other.largest else other
-        return replace(worst, scale=max(self.scale, other.scale))
+        if self.largest.shape != other.largest.shape:
+            # The number of channels differs between two runs, so one of the deviations is infinite.
+            return max(self, other, key=lambda deviation: float(deviation.shares.max(initial=0.0)))
+        mine = self.shares >= other.shares
+        return Deviation(
+            np.where(mine, self.largest, other.largest),
+            np.where(mine, self.scale, other.scale),
+            np.where(mine, self.where, other.where),
+        )
+
+
+def shares_of(differences: Array, scales: Array) -> Array:
+    """Return differences as shares of their scales. A difference from values that are all zero is infinite.
+
+    >>> shares_of(np.array([0.0, 1.0, 1.0]), np.array([0.0, 0.0, 4.0])).tolist()
+    [0.0, inf, 0.25]
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares: Array = np.where(differences == 0, 0.0, differences / scales)
+    return np.where(np.isnan(shares), np.inf, shares)
 
 
 Deviations = dict[str, Deviation]
+
+# Noise of each channel of each output as a share of its scale, keyed by output name.
+Noises = Mapping[str, Array]
 
 
 @dataclass(frozen=True)
@@ -114,52 +153,82 @@ def _excess(compared: ComparedDeviation) -> tuple[bool, float]:
 
 
 def compare_deviation(
-    native: Deviations,
-    noises: Mapping[str, float],
-    dtype: str,
-    precise: tuple[Deviations, Mapping[str, float]] | None,
+    native: Deviations, noises: Noises, dtype: str, precise: tuple[Deviations, Noises, str] | None
 ) -> tuple[dict[str, ComparedDeviation], str]:
     """Choose the deviation and the tolerance of each output so that rounding is not reported as a leak.
 
-    If the model also ran in float64, the float64 deviation is usually chosen, because float64 has almost no
-    rounding. However, a deviation that is too large for rounding is always a leak. Some leaks occur in only
-    one precision, because a cast returns a new tensor without the mask.
+    A higher precision decides where the model's own precision cannot: whether a deviation above its
+    tolerance is rounding, and whether there is a leak that is smaller than the tolerance. If the model's own
+    precision would show a deviation of the other precision but does not, the model behaves differently when
+    it is converted, for example because a cast returns a new tensor without the mask. Then the model's own
+    precision counts.
 
     Args:
         native: deviation of each output in the model's own precision, keyed by output name.
-        noises: absolute noise of each output in the model's own precision, keyed by output name.
+        noises: noise of each output in the model's own precision.
         dtype: the model's own precision, such as `"float32"`.
-        precise: deviations and noise in float64; None if the model did not run in float64.
+        precise: deviations and noise in a higher precision, and its key in `LIMITS`; None if the model did
+            not run in a higher precision.
 
     Returns:
         The deviation and tolerance of each output, and a remark for the report.
     """
     compared, remark = {}, ""
     for name, deviation in native.items():
-        own = _compare(deviation, noises.get(name, 0.0), dtype)
+        own = _compare(deviation, noises.get(name), dtype)
         compared[name] = own
-        if precise is None:
+        if precise is None or name not in precise[0]:
             continue
-        float64 = _compare(precise[0].get(name, Deviation()), precise[1].get(name, 0.0), PRECISE)
-        if own.holds != float64.holds and (own.holds or _may_be_rounding(deviation, dtype)):
-            compared[name] = float64
+        in_float64 = precise[0][name]
+        better = _compare(in_float64, precise[1].get(name), precise[2])
+        if own.holds == better.holds:
+            continue
+        if own.holds and not _is_below(in_float64, allowed_shares(noises.get(name), dtype)):
+            remark = (
+                f"a copy of the model in float64 behaves differently: its deviation is "
+                f"{better.deviation:.1e}, but the {dtype} deviation is {own.deviation:.1e}"
+            )
+        elif own.holds:
+            compared[name], remark = better, "measured in float64"
+        elif _is_below(deviation, np.array(PLAUSIBLE_ROUNDING.get(dtype, 0.0))):
+            compared[name] = better
             remark = (
                 f"the {dtype} deviation, {own.deviation:.1e}, is a rounding error, because it vanishes in "
                 "float64"
-                if float64.holds
-                else "measured in float64"
             )
     return compared, remark
 
 
-def _compare(deviation: Deviation, noise: float, dtype: str) -> ComparedDeviation:
-    tolerance = max(LIMITS[dtype] * deviation.scale, NOISE_FACTOR * noise)
-    return ComparedDeviation(deviation.largest, tolerance, deviation.where)
+def allowed_shares(noise: Array | None, dtype: str) -> Array:
+    """Return the largest allowed deviation of each channel, as a share of its scale.
+
+    Args:
+        noise: noise of each channel as a share of its scale: shape (channels,); None if unknown.
+        dtype: key in `LIMITS`.
+    """
+    if noise is None:
+        return np.array(LIMITS[dtype])
+    return np.maximum(LIMITS[dtype], NOISE_FACTOR * noise)
 
 
-def _may_be_rounding(deviation: Deviation, dtype: str) -> bool:
-    """Return whether a deviation above its tolerance is small enough to be a rounding error."""
-    return deviation.largest <= PLAUSIBLE_ROUNDING.get(dtype, 0.0) * deviation.scale
+def _is_below(deviation: Deviation, shares: Array) -> bool:
+    if shares.ndim and shares.shape != deviation.largest.shape:
+        return False
+    return bool((deviation.largest <= shares * deviation.scale).all())
+
+
+def _compare(deviation: Deviation, noise: Array | None, dtype: str) -> ComparedDeviation:
+    """Return the channel with the largest ratio of its deviation to its tolerance."""
+    allowed = allowed_shares(noise, dtype)
+    if allowed.ndim and allowed.shape != deviation.largest.shape:
+        allowed = np.array(LIMITS[dtype])
+    if not deviation.largest.size:
+        return ComparedDeviation(0.0, 0.0)
+    tolerances = allowed * deviation.scale
+    channel = int(shares_of(deviation.largest, tolerances).argmax())
+    return ComparedDeviation(
+        float(deviation.largest[channel]), float(tolerances[channel]), str(deviation.where[channel])
+    )
 
 
 def worst(deviations: Iterable[ComparedDeviation]) -> ComparedDeviation | None:

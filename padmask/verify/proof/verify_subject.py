@@ -5,7 +5,7 @@ A control model ignores masks. It must fail the checks. This shows that the chec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -18,13 +18,24 @@ from padmask.verify.proof.checks import (
     compare_more_padding,
     compare_other_content,
     compare_row_alone,
-    find_constant_outputs,
+    fit_to_control,
     measure_gradient,
+    measure_movement,
     measure_noise,
     prepare,
 )
 from padmask.verify.proof.sample import Sample
-from padmask.verify.proof.tolerance import Check, ComparedDeviation, Deviations, compare_deviation, worst
+from padmask.verify.proof.tolerance import (
+    LIMITS,
+    RESOLUTION,
+    Check,
+    ComparedDeviation,
+    Deviations,
+    Noises,
+    allowed_shares,
+    compare_deviation,
+    worst,
+)
 from padmask.verify.report import Control, OutputReport, SubjectReport, SubjectVerdict
 
 
@@ -96,7 +107,7 @@ def verify_subject(
     extra: Sequence[Check] = (),
     alone: int = ROWS_ALONE,
     far: bool = False,
-    empty: bool = False,
+    empty: bool | None = False,
 ) -> Verification:
     """Check whether padding changes the outputs of a model.
 
@@ -111,7 +122,8 @@ def verify_subject(
         extra: results of other checks of the model.
         alone: maximum number of rows that also run in a batch of one row.
         far: whether to also pad far beyond the longest row.
-        empty: whether to also check rows without tokens.
+        empty: whether the data have rows without tokens, which are then checked too. None if unknown: then a
+            dependence of such rows on padding is a warning.
 
     Raises:
         CannotRunError: the model cannot run on any of the rows.
@@ -120,16 +132,16 @@ def verify_subject(
     # The default tolerances are sufficient for the reference models. For a user's model, measure the noise.
     precisions = _measure_precisions(setup, subject) if not must_fail else [_Precision(subject, {})]
     checks = [*_run_checks(setup, precisions, must_fail), *extra]
-    if empty:
-        checks.append(_check_empty_rows(setup, precisions))
-    on_control = _run_checks(setup, [_Precision(control, {})], must_fail)
+    if empty is not False:
+        checks.append(_check_empty_rows(setup, precisions, judge=bool(empty)))
+    on_control = _run_checks(fit_to_control(setup, control), [_Precision(control, {})], must_fail)
     control_passed = [check.name for check in on_control if check.verdict == "holds"]
     control_result = Control("holds" if control_passed else "fails", on_control)
-    constant = find_constant_outputs(setup, subject)
-    outputs = _report_outputs(checks, constant)
+    constant, blind = _find_silent_outputs(setup, precisions)
+    outputs = _report_outputs(checks, constant | blind)
     if not setup.deterministic:
         outputs = [replace(output, verdict="inconclusive") for output in outputs]
-    verdict, detail = _decide_verdict(setup, checks, control_passed, constant, must_fail)
+    verdict, detail = _decide_verdict(setup, checks, control_passed, constant, blind, must_fail)
     if detail and setup.notes:
         detail = "; ".join([detail, *setup.notes])
     return Verification(
@@ -142,10 +154,10 @@ def verify_subject(
 
 @dataclass(frozen=True)
 class _Precision:
-    """A model in one precision, and the absolute numerical noise of each output."""
+    """A model in one precision, and the numerical noise of each output."""
 
     subject: Subject
-    noises: Mapping[str, float]
+    noises: Noises
 
 
 def _measure_precisions(setup: CheckSetup, subject: Subject) -> list[_Precision]:
@@ -158,11 +170,37 @@ def _measure_precisions(setup: CheckSetup, subject: Subject) -> list[_Precision]
     return found
 
 
+def _find_silent_outputs(setup: CheckSetup, precisions: Sequence[_Precision]) -> tuple[set[str], set[str]]:
+    """Find the outputs that cannot show a leak.
+
+    Returns:
+        The constant outputs, which stay the same if all tokens change, and the blind outputs: a channel moves
+        if all tokens change, but less than the tolerance, so that a leak would not exceed the tolerance.
+    """
+    constant: set[str] = set()
+    blind: list[set[str]] = []
+    for number, precision in enumerate(precisions):
+        dtype = precision.subject.dtype
+        blind.append(set())
+        for name, movement in measure_movement(setup, precision.subject).items():
+            shares = movement.shares
+            if number == 0 and not (shares > LIMITS["float64"]).any():
+                constant.add(name)
+            allowed = allowed_shares(precision.noises.get(name), dtype)
+            moves = shares > RESOLUTION[dtype]
+            if allowed.ndim and allowed.shape != shares.shape:
+                allowed = allowed.max()
+            if (moves & (shares <= allowed)).any():
+                blind[number].add(name)
+    # An output is blind if no precision can show its leaks.
+    return constant, set.intersection(*blind) - constant
+
+
 def _compare_in_precisions(
     precisions: Sequence[_Precision], run: Callable[[Subject], Deviations]
 ) -> tuple[dict[str, ComparedDeviation], str]:
     native, *others = precisions
-    precise = [(run(other.subject), other.noises) for other in others]
+    precise = [(run(other.subject), other.noises, other.subject.dtype) for other in others]
     return compare_deviation(
         run(native.subject), native.noises, native.subject.dtype, precise[0] if precise else None
     )
@@ -186,12 +224,15 @@ def _check_gradient(setup: CheckSetup, subject: Subject) -> Check:
     if subject.gradient is None:
         return Check.skipped("gradient", "gradients are not available on this backend")
     found = measure_gradient(setup, subject)["gradient"]
-    if found.scale == 0:
+    if found.scale[0] == 0:
         return Check.skipped("gradient", "the gradients are zero at real positions too")
-    return Check.of("gradient", {"gradient": ComparedDeviation(found.largest, 0.0, found.where)})
+    return Check.of(
+        "gradient", {"gradient": ComparedDeviation(float(found.largest[0]), 0.0, str(found.where[0]))}
+    )
 
 
-def _check_empty_rows(setup: CheckSetup, precisions: Sequence[_Precision]) -> Check:
+def _check_empty_rows(setup: CheckSetup, precisions: Sequence[_Precision], *, judge: bool) -> Check:
+    """Check rows without tokens. If `judge` is False, a dependence on padding is only a warning."""
     name = "empty-rows"
     if setup.sample.has_fixed:
         return Check.skipped(name, "the model only accepts one length")
@@ -206,6 +247,13 @@ def _check_empty_rows(setup: CheckSetup, precisions: Sequence[_Precision]) -> Ch
         compared, remark = _compare_in_precisions(precisions, run)
     except CannotRunError:
         return Check.skipped(name, "the model cannot run on rows without tokens")
+    wrong = sorted(name for name, deviation in compared.items() if not deviation.holds)
+    if wrong and not judge:
+        return Check.skipped(
+            name,
+            f"warning: padding changes {', '.join(wrong)} in rows without tokens, but no data show that such "
+            "rows exist",
+        )
     warning = "warning: the model returns NaN for rows without tokens"
     return Check.of(name, compared, warning if any(found_nan) else remark)
 
@@ -215,6 +263,7 @@ def _decide_verdict(
     checks: Sequence[Check],
     control_passed: Sequence[str],
     constant: set[str],
+    blind: set[str],
     must_fail: bool,
 ) -> tuple[SubjectVerdict, str]:
     if not setup.deterministic:
@@ -228,6 +277,12 @@ def _decide_verdict(
         return (
             "inconclusive",
             f"constant output: {', '.join(sorted(constant))} (the same for different tokens)",
+        )
+    if blind:
+        return (
+            "inconclusive",
+            f"the tokens change {', '.join(sorted(blind))} less than the tolerance, so a leak would be too "
+            "small to detect",
         )
     if control_passed and (must_fail or _has_no_padding(setup)):
         return (

@@ -15,7 +15,14 @@ from padmask.core.python_rows import flatten
 from padmask.verify.proof.cached_predict import cache_predictions
 from padmask.verify.proof.checks import CannotRunError, Subject, prepare
 from padmask.verify.proof.sample import Input, Sample
-from padmask.verify.proof.tolerance import Check, ComparedDeviation, Deviation, compare_deviation, worst
+from padmask.verify.proof.tolerance import (
+    PRECISE,
+    Check,
+    ComparedDeviation,
+    Deviation,
+    compare_deviation,
+    worst,
+)
 from padmask.verify.proof.verify_subject import verify_subject
 from padmask.verify.report import SubjectReport
 
@@ -468,6 +475,48 @@ def test_fixed_length_full_rows():
         assert report.verdict == "inconclusive"
 
 
+# --- large numbers hide no leak ---------------------------------------------------------------------
+
+
+def beside(model, large):
+    """Return a model whose output has the channels of `model` and one channel of large values."""
+
+    def both(ids, mask):
+        values = model(ids, mask)
+        return np.concatenate([values, large * masked_mean(ids, mask)[:, :1]], axis=1)
+
+    return both
+
+
+def constant_beside(model, large=1e6):
+    return lambda ids, mask: np.concatenate([model(ids, mask), np.full((len(ids), 1), large)], axis=1)
+
+
+@pytest.mark.parametrize(
+    "with_large", [lambda model: beside(model, 5.6e6), constant_beside], ids=["price", "constant"]
+)
+def test_large_channel_hides_no_leak(with_large):
+    assert proven(with_large(mean)).verdict == "leaks"
+    assert proven(with_large(slightly)).verdict == "leaks"
+    assert proven(with_large(masked_mean)).verdict == "ignores"
+
+
+def test_large_row_hides_no_leak():
+    def loud(model):
+        return lambda ids, mask: model(ids, mask) * np.where(mask.sum(axis=1) == LONGEST, 1e7, 1)[:, None]
+
+    assert proven(loud(mean)).verdict == "leaks"
+    assert proven(loud(masked_mean)).verdict == "ignores"
+
+
+@pytest.mark.parametrize("model", [masked_mean, slightly], ids=name_of)
+def test_too_small_to_see_is_inconclusive(model):
+    """The output moves less than the tolerance, so the checks cannot see its leaks."""
+    report = proven(lambda ids, mask: 1e6 + model(ids, mask))
+    assert report.verdict == "inconclusive"
+    assert "less than the tolerance" in report.detail
+
+
 # --- numbers that are noisy, narrow or none ----------------------------------------------------------
 
 
@@ -543,8 +592,9 @@ def test_double_precision_shows_leaks():
 
 
 def judged(largest, dtype, precise=None, noise=0.0) -> ComparedDeviation:
-    better = None if precise is None else ({"output": Deviation(precise, 1.0)}, {"output": 0.0})
-    made, _ = compare_deviation({"output": Deviation(largest, 1.0)}, {"output": noise}, dtype, better)
+    better = None if precise is None else ({"output": Deviation.one(precise, 1.0)}, {}, PRECISE)
+    noises = {"output": np.array([noise])}
+    made, _ = compare_deviation({"output": Deviation.one(largest, 1.0)}, noises, dtype, better)
     return made["output"]
 
 
@@ -566,7 +616,14 @@ def test_tolerance_of_dtypes(dtype, small, large):
 def test_double_precision_decides(dtype):
     assert judged(3e-2, dtype, precise=1e-15).holds or dtype != "bfloat16"
     assert judged(6e-3, dtype, precise=1e-15).holds
-    assert not judged(1e-6, dtype, precise=1e-3).holds
+    # The leak is larger than rounding, but too small for the tolerance of the own precision.
+    assert not judged(1e-6, dtype, precise=5e-6).holds
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_different_copy_is_no_leak(dtype):
+    """A deviation of 0.1 would be visible in each precision, so only the copy in float64 leaks."""
+    assert judged(1e-6, dtype, precise=0.1).holds
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
@@ -587,7 +644,7 @@ def test_worst_is_relative_to_tolerance():
 
 
 def test_zero_deviation_passes():
-    made, _ = compare_deviation({"output": Deviation(0.0, 0.0)}, {}, "float32", None)
+    made, _ = compare_deviation({"output": Deviation.one(0.0, 0.0)}, {}, "float32", None)
     assert made["output"].holds
 
 

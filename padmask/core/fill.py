@@ -1,0 +1,76 @@
+"""Write the tokens of rows to a new array of padded rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from padmask.core.masks import Mask, filled_array
+from padmask.spec.pad import Side
+
+# From this maxlen, copying row by row is faster than moving all positions at once.
+_WIDE_ROW = 1 << 11
+
+
+def is_wide(maxlen: int) -> bool:
+    """Return whether rows should be padded by `fill_rows`."""
+    return maxlen >= _WIDE_ROW
+
+
+def fill_mask(mask: Mask, tokens: npt.NDArray[Any], value: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Return an array with the tokens at the True positions of a mask, and the pad value elsewhere.
+
+    Args:
+        mask: bool array, shape (rows, maxlen).
+        tokens: one token per True position, in order: shape (tokens, ...). The tokens fit `dtype`.
+        value: pad value, a scalar or a vector.
+        dtype: dtype of the result.
+
+    Returns:
+        Array of shape (rows, maxlen, ...).
+    """
+    values = filled_array(mask.shape + tokens.shape[1:], dtype, value)
+    if tokens.dtype.kind == "f":
+        # A signaling NaN raises "invalid", but is a valid float.
+        with np.errstate(invalid="ignore"):
+            tokens = tokens.astype(dtype, casting="unsafe", copy=False)
+    values[mask] = tokens
+    return values
+
+
+def fill_rows(
+    rows: Iterable[npt.NDArray[Any]],
+    counts: Sequence[int],
+    shape: tuple[int, ...],
+    padding: Side,
+    value: Any,
+    dtype: np.dtype[Any],
+) -> npt.NDArray[Any]:
+    """Return an array that contains each row, and the pad value elsewhere.
+
+    >>> rows = [np.array([7, 8]), np.array([9])]
+    >>> fill_rows(rows, [2, 1], (2, 3), "pre", 0, np.dtype("int32")).tolist()
+    [[0, 7, 8], [0, 0, 9]]
+
+    Args:
+        rows: tokens of each row: shape (tokens, ...). The tokens fit `dtype`.
+        counts: number of tokens of each row.
+        shape: shape of the result: (rows, maxlen, ...).
+        padding: side of the padding.
+        value: pad value, a scalar or a vector.
+        dtype: dtype of the result.
+    """
+    values = filled_array(shape, dtype, value)
+    maxlen = shape[1]
+    places = values.reshape(shape[0] * maxlen, *shape[2:])
+    begin = 0
+    # A signaling NaN raises "invalid", but is a valid float.
+    with np.errstate(invalid="ignore"):
+        for row, count in zip(rows, counts, strict=True):
+            first = begin if padding == "post" else begin + maxlen - count
+            places[first : first + count] = row
+            begin += maxlen
+    return values

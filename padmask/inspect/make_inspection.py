@@ -1,0 +1,256 @@
+"""Make an `Inspection` from the rows that `inspect_file` read: the plans, the advice and the shown masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+
+from padmask.core.columns import PadColumn
+from padmask.core.kernel import pad_batch
+from padmask.core.length_stats import LengthStats
+from padmask.core.plan import make_plan
+from padmask.core.planners import make_segments
+from padmask.core.ragged import Ragged
+from padmask.errors import count
+from padmask.inspect.advice import (
+    Advice,
+    Adviser,
+    advise_on_packed_rows,
+    advise_to_join,
+    advise_to_restore,
+)
+from padmask.inspect.commands import STDIN, PadCommand, has_many_files, new_name
+from padmask.inspect.costs import Cost, CostBasis, candidate_costs
+from padmask.inspect.cuts import Cuts
+from padmask.inspect.inspection import Inspection, ShownRow
+from padmask.inspect.packed import PackedStats
+from padmask.inspect.padded_options import find_padded_options
+from padmask.inspect.read_files import InspectedRows
+from padmask.inspect.shared_end import SharedEnd
+from padmask.spec.checks import as_int
+from padmask.spec.columns import Columns
+from padmask.spec.files import ReadOptions
+from padmask.spec.formats import RECOMMENDED_FORMAT
+from padmask.spec.mask import Dialect
+from padmask.spec.pad import PadSpec, Side
+from padmask.spec.show import ShowSpec
+from padmask.spec.windows import WINDOW_COLUMNS
+from padmask.stream.job import Job
+from padmask.stream.late_fields import late_notes
+from padmask.stream.row_sample import Row
+from padmask.verify.data.audit_job import AuditJob, findings_of
+from padmask.verify.data.rules import Audit, Finding
+
+
+@dataclass(frozen=True)
+class InspectOptions:
+    """The arguments of `inspect_file`."""
+
+    inputs: Sequence[str]
+    columns: Columns
+    specs: Sequence[PadSpec]
+    overlong: Literal["truncate", "drop", "error"]
+    show: ShowSpec
+    mask_column: str | None
+    dialect: Dialect | None
+    declared: Side | None
+    files: ReadOptions
+
+    @property
+    def maxlens(self) -> list[int | str]:
+        """The requested values of maxlen; empty if the user requested none."""
+        maxlens = [spec.maxlen for spec in self.specs]
+        return [] if maxlens == ["longest"] else maxlens
+
+    @property
+    def spec(self) -> PadSpec:
+        """The padding options of all plans."""
+        return replace(self.specs[0], own_lengths=())
+
+
+# How the rows of a dataset were made.
+Shape = Literal["raw", "padded", "windows", "batches", "buckets", "packed"]
+
+
+@dataclass(frozen=True)
+class ReadDataset:
+    """A dataset whose rows are read.
+
+    Args:
+        name: name of the dataset.
+        schema: columns, with metadata.
+        job: inspected columns, and how their padding is marked.
+        rows: counts and findings.
+        shape: how the rows were made.
+        notes: facts about the files.
+    """
+
+    name: str
+    schema: pa.Schema
+    job: AuditJob
+    rows: InspectedRows
+    shape: Shape
+    notes: Sequence[str]
+
+    @property
+    def tokens(self) -> PadColumn:
+        """The column with the tokens."""
+        return self.job.pad.columns[0]
+
+
+def make_inspection(asked: InspectOptions, data: ReadDataset) -> Inspection:
+    """Return the statistics, the plans and the advice for rows that are read."""
+    spec, stats, shared_ends = asked.spec, data.rows.stats, data.rows.shared
+    has_window_columns = not {*WINDOW_COLUMNS}.isdisjoint(data.schema.names)
+    cuts = replace(Cuts.of(spec, asked.overlong, shared_ends), has_window_columns=has_window_columns)
+    token = shared_ends.cut_at(spec.truncating)
+    shared = None if token is None else SharedEnd(token, spec.truncating, data.rows.ends)
+    is_kept = bool(spec.keep_last if spec.truncating == "post" else spec.keep_first)
+    unkept = None if is_kept else shared
+    basis = CostBasis(stats, spec.pad_to_multiple_of, _token_bytes(data.tokens), unkept, cuts)
+    # The costs of plans for packed rows have no meaning.
+    plans = [] if data.shape == "packed" else candidate_costs(basis, asked.maxlens)
+    # The new rows have their padding on the same side, unless the user chooses a side.
+    spec = replace(spec, padding=asked.declared or _side(spec, data.rows))
+    advice = _name_stdin(_advise(asked, data, basis, plans, spec), asked.inputs)
+    # The rows are shown as the recommended plan cuts them, or as one of their windows.
+    spec = replace(advice.spec or replace(spec, maxlen="longest"), windows=None)
+    chosen = data.rows.shown(asked.show)
+    if advice.plan is not None and advice.plan not in plans:
+        plans = [*plans, advice.plan]
+    return Inspection(
+        data.name,
+        data.tokens.name,
+        data.job.padding is not None,
+        stats,
+        [_show(row, data.job.pad, spec, stats) for row in chosen],
+        plans,
+        _health(data.rows.audits),
+        advice,
+        shared,
+        asked.show.random_rows is not None,
+        (
+            *data.notes,
+            *data.job.notes,
+            *late_notes(data.rows.audits[0].late, "check"),
+            *_notes(spec, asked.show, asked.files, stats, chosen),
+        ),
+        _packed_stats(data),
+        data.rows.buckets if data.shape == "buckets" else (),
+    )
+
+
+def _advise(
+    asked: InspectOptions, data: ReadDataset, basis: CostBasis, plans: Sequence[Cost], spec: PadSpec
+) -> Advice:
+    """Return the recommended plan, or how to restore rows that must be restored first."""
+    command = _command(asked, data, spec)
+    if data.shape == "packed":
+        return advise_on_packed_rows(command)
+    if data.shape == "batches" or data.shape == "buckets":
+        return advise_to_restore(command, data.shape, data.rows.padding_share)
+    if data.shape == "windows":
+        return advise_to_join(command, asked.maxlens, spec)
+    adviser = Adviser(basis, {cost.name: cost for cost in plans}, command, spec, data.rows.width)
+    return adviser.recommend(asked.maxlens)
+
+
+def _command(asked: InspectOptions, data: ReadDataset, spec: PadSpec) -> PadCommand:
+    """Return the inputs and options of the recommended command."""
+    job, suffix, again = data.job, RECOMMENDED_FORMAT.suffixes[0], None
+    if job.padding is not None and not job.packed:
+        again = find_padded_options(data.schema, job.padding, asked.columns, spec, data.tokens.name)
+    is_padded = job.padding is not None
+    return PadCommand(
+        asked.inputs,
+        new_name("padded", "/" if has_many_files(asked.inputs) and not is_padded else suffix),
+        asked.columns,
+        asked.files.input_format,
+        new_name("rows", suffix) if is_padded else None,
+        asked.mask_column,
+        asked.dialect,
+        [column.name for column in job.pad.columns] if asked.columns else [],
+        again,
+    )
+
+
+def _packed_stats(data: ReadDataset) -> PackedStats | None:
+    """Return the statistics of packed rows; None for other rows."""
+    packed, rows = data.job.packed, data.rows
+    if rows.packed is None:
+        return None
+    spec = None if packed is None else packed.spec
+    known = None if spec is None else as_int(spec.maxlen)
+    return rows.packed.found(known or rows.width or rows.stats.longest)
+
+
+def _side(spec: PadSpec, inspected: InspectedRows) -> Side:
+    return (inspected.padding or "post") if spec.padding == "post" else spec.padding
+
+
+def _name_stdin(advice: Advice, inputs: Sequence[str]) -> Advice:
+    """Add a line about the placeholder for standard input."""
+    if "-" not in inputs or not advice.command:
+        return advice
+    line = f"In the command, replace {STDIN} with a file, or with - to pipe the data again."
+    return replace(advice, details=(*advice.details, line))
+
+
+def _notes(
+    spec: PadSpec, show: ShowSpec, files: ReadOptions, stats: LengthStats, chosen: Sequence[Row]
+) -> list[str]:
+    """Return facts about the numbers and the shown rows."""
+    notes = []
+    if files.limit is not None and stats.rows == files.limit:
+        first = f"only the first {count(stats.rows, 'row')} were read (--limit)"
+        notes.append(f"{first}. The recommended command reads all rows, so its numbers differ")
+    if show.random_rows is None and show.first < show.stop and not chosen:
+        rows = count(stats.rows, "row")
+        notes.append(f"rows {show.first}:{show.stop} do not exist, because the input has {rows}")
+    if spec.end_columns:
+        notes.append(
+            f"the plans ignore column {spec.end_columns[0]!r}, which has the number of tokens to keep in "
+            "each row. With windows, the output has more rows than the plans show"
+        )
+    return notes
+
+
+def _health(audits: Sequence[Audit]) -> list[Finding]:
+    """Return the findings, with `stranger-file` as a warning. In `verify`, this rule is an error."""
+    return [
+        replace(finding, rule=replace(finding.rule, severity="warning"))
+        if finding.rule.name == "stranger-file"
+        else finding
+        for finding in findings_of(audits)
+    ]
+
+
+def _token_bytes(column: PadColumn) -> int:
+    size = 1 if column.dtype == "string" else np.dtype(column.dtype).itemsize
+    return size * (column.inner or 1)
+
+
+def _show(row: Row, job: Job, spec: PadSpec, stats: LengthStats) -> ShownRow:
+    """Convert a sampled row to a `ShownRow`. Raw rows are padded first."""
+    column = job.columns[0]
+    values = row.values[column.name]
+    if row.mask is not None:
+        return ShownRow(row.number, int(row.mask.sum()), values, row.mask, segments=row.segments)
+    ragged = Ragged(values, np.array([0]), np.array([len(values)]))
+    segments = make_segments(ragged.lengths, make_plan(spec, stats), spec)
+    padded = pad_batch(ragged, segments, value=column.value, dtype=column.numpy_dtype)
+    kept, cut_first = int(padded.lengths[0]), spec.truncating == "pre"
+    first, last = (end if isinstance(end, int) else 0 for end in (spec.keep_first, spec.keep_last))
+    return ShownRow(
+        row.number,
+        kept,
+        padded.values[0],
+        padded.mask[0],
+        len(values) - kept,
+        cut_first,
+        first if cut_first else kept - last,
+    )

@@ -1,0 +1,202 @@
+"""One answer to "are these rows packed?": the columns that separate sequences, in every dialect."""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from raised import raises_error
+
+from padmask import (
+    PackSpec,
+    PadSpec,
+    SpecError,
+    inspect_file,
+    pack_preset,
+    pack_table,
+    pad_file,
+    pad_table,
+    unpad_file,
+    unpad_table,
+    verify_file,
+)
+from padmask.core.unpack_table import find_table_packing
+from padmask.errors import PaddedError
+from padmask.spec.mask import MaskSpec
+from padmask.spec.pack_presets import PACK_PRESETS
+
+TABLE = pa.table({"id": ["a", "b", "c"], "input_ids": [[1, 2, 3], [4, 5], [6, 7]]})
+IDS = TABLE["input_ids"].to_pylist()
+
+# The columns that separate the sequences in a dialect without `seq_lengths`. `trl` has no other column.
+MARKERS = {
+    "hf": ["position_ids"],
+    "bridge": ["seq_start_id"],
+    "seqio": ["input_ids_segment_ids", "input_ids_positions"],
+    "grain": ["input_ids_segment_ids", "input_ids_positions"],
+    "levanter": ["segment_ids"],
+    "llm-foundry": ["sequence_id"],
+    "torchtune": ["input_pos", "seq_lens"],
+}
+ALWAYS = ["seq_lengths", "source_rows", "source_starts"]
+
+
+def packed_in(dialect, table=TABLE, maxlen=5, **options):
+    spec, mask = pack_preset(dialect, maxlen=maxlen, algorithm="in-order", **options)
+    return pack_table(table, spec=spec, mask=mask)
+
+
+def without_metadata(table):
+    return table.replace_schema_metadata(None)
+
+
+def only(table, names):
+    """Return a packed table without `seq_lengths` and without all other columns that separate sequences."""
+    others = {name for its in MARKERS.values() for name in its} - {*names}
+    return table.drop_columns(["seq_lengths", *others.intersection(table.schema.names)])
+
+
+def rules(table, path, **options):
+    pq.write_table(table, path)
+    return {finding.rule.name for finding in verify_file(path, **options).data}
+
+
+def test_every_dialect_is_listed():
+    assert {*MARKERS, "trl"} == {*PACK_PRESETS}
+
+
+CASES = [(dialect, marker) for dialect, markers in MARKERS.items() for marker in markers]
+
+
+@pytest.mark.parametrize(("dialect", "marker"), CASES)
+def test_one_column_of_a_dialect(tmp_path, dialect, marker):
+    """With the metadata and the sources, any column that separates sequences restores the rows."""
+    table = only(packed_in(dialect), [marker])
+    found = unpad_table(table).select(["id", "input_ids"]).to_pydict()
+    if marker == "input_pos":
+        # The positions of torchtune count on at padding, so padding stays in the last sequence of a row.
+        assert found["input_ids"] == [*IDS[:2], [6, 7, 0, 0, 0]]
+    else:
+        assert found == TABLE.to_pydict()
+        assert rules(table, tmp_path / "packed.parquet") == set()
+    pq.write_table(table, tmp_path / "packed.parquet")
+    assert inspect_file(tmp_path / "packed.parquet").packed is not None
+    with raises_error(PaddedError, marker, column="input_ids"):
+        pad_table(table)
+
+
+# With no mask and no metadata, the padding after the last sequence looks like a sequence or like tokens.
+UNSURE = {"position_ids", "input_pos", "seq_lens", "input_ids_positions", "seq_start_id"}
+
+
+@pytest.mark.parametrize(("dialect", "marker"), CASES)
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_one_column_without_metadata(tmp_path, dialect, marker, suffix):
+    """Without the metadata, the names and the first rows decide."""
+    table = only(without_metadata(packed_in(dialect, fields="drop")), [marker]).drop_columns(ALWAYS[1:])
+    path = tmp_path / f"packed.{suffix}"
+    if suffix == "parquet":
+        pq.write_table(table, path)
+    else:
+        path.write_text("".join(json.dumps(row) + "\n" for row in table.to_pylist()))
+    result = unpad_file(path, tmp_path / "rows.parquet")
+    rows = pq.read_table(tmp_path / "rows.parquet")["input_ids"].to_pylist()
+    if marker in UNSURE:
+        assert [row[: len(ids)] for row, ids in zip(rows, IDS, strict=False)] == IDS
+        assert any(marker in note for note in result.remarks)
+    else:
+        assert rows == IDS
+        assert not any("padding" in note for note in result.remarks)
+    with raises_error(PaddedError, marker):
+        pad_file(path, tmp_path / "again.parquet")
+    report = verify_file(path)
+    assert {finding.rule.name for finding in report.data} <= {"pad-value-in-tokens", "labels-on-padding"}
+
+
+@pytest.mark.parametrize("kind", ["mask", "attention_mask"])
+@pytest.mark.parametrize("marker", ["cu_seqlens", "seq_start_id", "seq_lens", "position_ids", "segment_ids"])
+@pytest.mark.parametrize("align", [1, 4])
+def test_mask_shows_the_padding(tmp_path, kind, marker, align):
+    packing = PackSpec(emit=[marker], align=align)
+    mask = MaskSpec(column=kind, dtype="int64", named=True)
+    packed = pack_table(TABLE, spec=PadSpec(maxlen=8), packing=packing, mask=mask)
+    table = without_metadata(packed).drop_columns(ALWAYS)
+    [ids] = [unpad_table(table)["input_ids"].to_pylist()]
+    assert sorted(ids) == sorted(IDS)
+    assert rules(table, tmp_path / "packed.parquet") <= {"ignored-positions"}
+
+
+def test_numbered_attention_mask():
+    packed = pack_table(TABLE, spec=PadSpec(maxlen=8), packing=PackSpec(emit=["attention_mask"]))
+    table = without_metadata(packed).drop_columns([*ALWAYS, "mask"])
+    assert unpad_table(table)["input_ids"].to_pylist() == IDS
+    assert "attention_mask" not in unpad_table(table).schema.names
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"segment_ids": [[0, 0, 0, 1, 1]]},
+        {"segment_ids": [[1, 1, 1, 1, 0]]},
+        {"attention_mask": [[1, 1, 1, 1, 0]]},
+        {"position_ids": [[0, 1, 2, 3, 0]]},
+        {"position_ids": [[0, 0, 0, 1, 2]], "attention_mask": [[0, 0, 1, 1, 1]]},
+        {"cu_seqlens": [[3, 1]]},
+        {"seq_lens": [["a", "b"]]},
+        {"seq_lengths": [5]},
+    ],
+)
+def test_rows_that_are_not_packed(columns):
+    """Token types, positions with padding and masks have the same names."""
+    table = pa.table({"input_ids": [[5, 6, 7, 8, 9]], **columns})
+    assert find_table_packing(table) is None
+
+
+def test_lost_columns(tmp_path):
+    """The metadata say that the rows are packed, but nothing separates the sequences."""
+    table = packed_in("trl").drop_columns(["seq_lengths"])
+    with raises_error(SpecError, "seq_lengths"):
+        unpad_table(table)
+    with raises_error(PaddedError, column="input_ids"):
+        pad_table(table)
+    pq.write_table(table, tmp_path / "packed.parquet")
+    with raises_error(SpecError, "seq_lengths"):
+        unpad_file(tmp_path / "packed.parquet", tmp_path / "rows.jsonl")
+
+
+@pytest.mark.parametrize("drop", [["id"], ["source_rows"], ["input_ids_positions"]])
+def test_other_lost_columns(drop):
+    """Columns that a user removed do not matter."""
+    found = unpad_table(packed_in("grain").drop_columns(drop))
+    assert sorted(found["input_ids"].to_pylist()) == sorted(IDS)
+
+
+@pytest.mark.parametrize(
+    ("marker", "values", "bad"),
+    [
+        ("segment_ids", [1, 2, 1, 2, 2], True),
+        ("position_ids", [1, 2, 0, 1, 2], True),
+        ("position_ids", [0, 2, 0, 1, 2], True),
+        ("cu_seqlens", [0, 3, 2], True),
+        ("cu_seqlens", [0, 3, 9], True),
+        ("cu_seqlens", [0, 3, 5, 5, 5], False),
+        ("seq_start_id", [1, 3], True),
+        ("seq_start_id", [0, 3, 3], True),
+        ("seq_start_id", [0, 5], True),
+        ("seq_lens", [3, 3], True),
+        ("seq_lens", [3, 2, 0], False),
+    ],
+)
+def test_bad_separators(tmp_path, marker, values, bad):
+    """A column that does not divide a row into sequences is found."""
+    names = {"segment_ids": [1, 1, 1, 2, 3], "position_ids": [0, 1, 2, 0, 1], "seq_start_id": [0, 3]}
+    good = {"cu_seqlens": [0, 3, 5], "seq_lens": [3, 2], **names}[marker]
+    table = pa.table({"input_ids": [[5, 6, 7, 8, 9]] * 3, marker: [good, good, values]})
+    assert bool(rules(table, tmp_path / "packed.parquet") & {"seq-length-range"}) is bad
+    if bad:
+        with pytest.raises(Exception, match=marker):
+            unpad_table(table)
+    else:
+        assert unpad_table(table).num_rows == 6
