@@ -218,8 +218,7 @@ class PackSpec:
             )
         if self.eos is not None and isinstance(maxlen, str):
             raise SpecError(
-                f"`eos` changes the row lengths, so `maxlen` {maxlen!r} cannot be found from the data. Use a "
-                "number.",
+                "End tokens change the row lengths, so with `eos`, packed rows need a number as `maxlen`.",
                 options=["eos", "maxlen"],
             )
         number = as_int(maxlen)
