@@ -235,9 +235,11 @@ class PackedRowAudit:
         for name in self._labels:
             values = _flatten(rows.ragged[name], chosen).reshape(int(places[chosen].sum()), -1)[:, 0]
             labels = values if labels is None else labels
-            if packing is not None and packing.boundary_labels == "mask":
+            if packing is not None and packing.boundary_labels != "keep":
+                # Shifted labels lack the label of the token after the sequence.
+                places_of = packed.firsts if packing.boundary_labels == "mask" else packed.lasts
                 wrong = np.zeros(len(chosen), dtype=bool)
-                wrong[packed.sequence_rows[values[packed.firsts] != IGNORED_LABEL]] = True
+                wrong[packed.sequence_rows[values[places_of] != IGNORED_LABEL]] = True
                 audit.add_rows("boundary-labels", _spread(wrong, chosen, len(batch)), batch.place, name)
         found = _Good(batch, chosen, packed, labels)
         if packing is not None and packing.max_segments is not None:

@@ -62,7 +62,11 @@ RULES = {
         Rule("seq-lengths-sum", "error", "the length or the mask of the row does not match seq_lengths"),
         Rule("max-segments", "error", "the row has more sequences than the maximum in the file metadata"),
         Rule("derived-column", "error", "the column disagrees with seq_lengths"),
-        Rule("boundary-labels", "error", "the first label of a sequence is not -100"),
+        Rule(
+            "boundary-labels",
+            "error",
+            "the first label of a sequence is not -100, or the last label if labels are shifted",
+        ),
         Rule("source-rows", "error", "a part of a source row occurs twice or is missing"),
         Rule(
             "packed-counts",
