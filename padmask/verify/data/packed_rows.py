@@ -164,7 +164,7 @@ class PackedRowAudit:
         """Return the number of positions of each sequence of all rows."""
         return round_up(_flatten_all(lengths).astype(np.int64), self._layout.align)
 
-    def check(self, rows: AuditRows, places: Positions, mask: Ragged, fits: Flags) -> None:
+    def check(self, rows: AuditRows, places: Positions, mask: Ragged, fits: Flags, equal: Flags) -> None:
         """Check the next batch.
 
         Args:
@@ -172,6 +172,7 @@ class PackedRowAudit:
             places: number of positions in each row: int64, shape (rows,).
             mask: mask of each row.
             fits: flags of the rows without a fault and with a valid mask. Other rows are not checked.
+            equal: flags of the rows in which all columns have the same number of values.
         """
         batch, spec = rows.batch, self._layout.spec
         if spec is not None and isinstance(spec.maxlen, int):
@@ -180,7 +181,7 @@ class PackedRowAudit:
         if marker is None:
             return
         its = self._read_sequences(batch, places, mask)
-        known = ~rows.bad
+        known = equal & ~rows.bad
         no_sequences = "" if marker.kind == "lengths" else "the column does not divide the row into sequences"
         self._audit.add_rows("seq-length-range", its.bad & known, batch.place, marker.column, no_sequences)
         segments, wrong = self._compare_with_rows(its.without(its.bad), places, mask, fits & ~its.bad)
@@ -239,9 +240,11 @@ class PackedRowAudit:
         tokens = find_loss_tokens(self._loss_columns, values, shifted=shifts)
         for name in self._labels:
             labels = values[name].reshape(int(places[chosen].sum()), -1)[:, 0]
-            if packing is not None and packing.boundary_labels == "mask":
+            if packing is not None and packing.boundary_labels != "keep":
+                # Shifted labels lack the label of the token after the sequence.
+                places_of = packed.firsts if packing.boundary_labels == "mask" else packed.lasts
                 wrong = np.zeros(len(chosen), dtype=bool)
-                wrong[packed.sequence_rows[labels[packed.firsts] != IGNORED_LABEL]] = True
+                wrong[packed.sequence_rows[labels[places_of] != IGNORED_LABEL]] = True
                 audit.add_rows("boundary-labels", _spread(wrong, chosen, len(batch)), batch.place, name)
         found = _Good(batch, chosen, packed, tokens)
         if packing is not None and packing.max_segments is not None:
