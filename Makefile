@@ -3,8 +3,9 @@
 # make test-all  run make test, then the slow tests
 # make lowest run the smoke tests with the lowest supported versions of the dependencies
 # make lint   check style and types;  make format fixes the style
-# make readme update the help texts in the README;  make messages prints all messages
+# make docs   build the pages as a web site;  make readme updates their help texts and outputs
 # make bench  compare padmask with other tools
+# make messages  print all messages
 # make soak   process 10^8 tokens with every pair of formats;  make fuzz MINUTES=5 runs the fuzzer
 
 # TensorFlow has builds for Python 3.11 to 3.13. Use the newest of these versions, else any python3.
@@ -16,10 +17,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lowest lint format readme messages bench soak fuzz clean
+.PHONY: help demo test test-all lowest lint format docs readme messages bench soak fuzz clean
 
 help:
-	@sed -n 's/^# //p' $(MAKEFILE_LIST) | head -8
+	@sed -n 's/^# //p' $(MAKEFILE_LIST) | head -9
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -38,6 +39,10 @@ $(VENV)/.verify: $(VENV)/.core
 	else \
 		echo "TensorFlow has no build for this Python version, so the tests of models are skipped."; \
 	fi
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.core
+	$(PIP) install --quiet --editable '.[docs]'
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.verify
@@ -73,7 +78,11 @@ format: $(VENV)/.core
 	$(BIN)/ruff format .
 
 readme: $(VENV)/.core
-	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tests/write_readme.py
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tests/write_docs.py
+
+docs: $(VENV)/.docs
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo "Built docs/_build/html/index.html"
 
 messages: $(VENV)/.core
 	@$(BIN)/python tests/messages.py padmask
@@ -92,4 +101,4 @@ fuzz: $(VENV)/.core
 	$(BIN)/python tests/fuzz/run.py all --minutes $(MINUTES)
 
 clean:
-	rm -rf $(VENV) $(VENV)-lowest .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
+	rm -rf docs/_build $(VENV) $(VENV)-lowest .pytest_cache .mypy_cache .ruff_cache .hypothesis dist

@@ -36,8 +36,8 @@ from padmask.spec.presets import PRESETS, preset_fields, preset_mask
     "--preset",
     type=click.Choice(list(PRESETS)),
     default=None,
-    help="Columns, dtypes and mask that a framework expects. Other options override the preset. See the "
-    "README for a table.",
+    help="Columns, dtypes and mask that a framework expects. Other options override the preset. "
+    "See docs/frameworks.md for a table.",
 )
 @setting(
     "--mask-column",
@@ -88,7 +88,8 @@ from padmask.spec.presets import PRESETS, preset_fields, preset_mask
     "--labels-from",
     default=None,
     metavar="COLUMN",
-    help="Add a column named labels: a copy of the padded column COLUMN, with -100 at padding.",
+    help="Add a column named labels: a copy of the padded column COLUMN, with -100 at padding, and "
+    "where a completion_mask, assistant_masks or loss_mask of the input is 0.",
 )
 @command_line_only(
     "--allow-padded/--no-allow-padded",

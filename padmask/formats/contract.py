@@ -224,12 +224,15 @@ class WriterOptions:
         threads: number of columns that may be encoded at the same time.
         folder: folder for temporary files.
         column_notes: dict to which the writer adds notes on columns, for `column_notes_text`.
+        metadata: schema metadata that are known only at the end. The caller adds them before `finish`.
+            Formats that write the schema first leave them out.
     """
 
     as_stream: bool
     threads: int
     folder: str
     column_notes: dict[str, str] = field(default_factory=dict)
+    metadata: dict[bytes, bytes] = field(default_factory=dict)
 
 
 class Writer(Protocol):

@@ -192,6 +192,7 @@ class ParquetWriter:
         self._written: list[Struct] = []
         self._place = 0
         self._name = layout.name
+        self._metadata = options.metadata
         self._template, _ = read_footer(_template(self._schema, self._name))
         self._put(MAGIC)
 
@@ -207,7 +208,11 @@ class ParquetWriter:
             self._begin(table)
         while self._pending:
             self._write(self._pending.popleft())
-        self._put(write_footer(self._template, self._written))
+        template = self._template
+        if self._metadata:
+            schema = self._schema.with_metadata({**(self._schema.metadata or {}), **self._metadata})
+            template, _ = read_footer(_template(schema, self._name))
+        self._put(write_footer(template, self._written))
         self._pool.shutdown()
 
     def abandon(self) -> None:

@@ -80,7 +80,8 @@ class ModelSpec:
         vocab_size: size of the vocabulary from which random rows are drawn. If None, the number of ids that
             each embedding of the model accepts is used.
         seed: random seed of the rows.
-        empty_rows: whether to also test rows without tokens.
+        empty_rows: whether the data have rows without tokens, which are then tested too. None if unknown:
+            then a dependence of such rows on padding is a warning.
         explain: whether to report the result of every layer.
         batch_size: maximum number of rows per model call.
     """
@@ -90,7 +91,7 @@ class ModelSpec:
     value: Any = None
     vocab_size: int | None = None
     seed: int = 0
-    empty_rows: bool = True
+    empty_rows: bool | None = None
     explain: bool = False
     batch_size: int = 32
 
@@ -101,7 +102,7 @@ class ModelSpec:
             padding=checked_side,
             vocab_size=optional(at_least(1)),
             seed=at_least(0),
-            empty_rows=flag,
+            empty_rows=optional(flag),
             explain=flag,
             batch_size=at_least(1),
         )

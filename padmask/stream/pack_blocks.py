@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import msgspec
@@ -16,6 +16,7 @@ from padmask.core.end_tokens import add_end_tokens
 from padmask.core.length_stats import LengthStats
 from padmask.core.pack_planner import make_sequences, pack_next, plan_pack
 from padmask.core.packed_columns import PackedRows, pack_columns
+from padmask.core.packed_counts import PackedCounts
 from padmask.core.packed_segments import round_up, select_packed_rows, with_sources
 from padmask.core.packing import count_at_least
 from padmask.core.plan import Plan, Positions, Segments
@@ -199,6 +200,17 @@ class _Packer:
         carried, self._carried = _take_sources(rows, left, job)
         bound = Ledger(rows_at_least=count_at_least(self._stats, plan.maxlen)) if last else Ledger()
         return _blocks_of(rows, packed, plan, bound), carried
+
+
+def metadata_with_counts(schema: pa.Schema, ledger: Ledger) -> dict[bytes, bytes]:
+    """Return the metadata of packed rows with the numbers of rows and tokens of the complete run.
+
+    Args:
+        schema: schema of the packed rows.
+        ledger: counts of the run.
+    """
+    counts = PackedCounts(**{its.name: getattr(ledger, its.name) for its in fields(PackedCounts)})
+    return counts.add_to(schema.metadata)
 
 
 def _blocks_of(rows: Rows, segments: Segments, plan: Plan, ledger: Ledger) -> Iterator[PackBlock]:

@@ -30,7 +30,7 @@ from padmask.stream.layout import make_layout
 from padmask.stream.ledger import PaddedRows, PadResult
 from padmask.stream.other_columns import make_output_job
 from padmask.stream.overlap import ordered_map
-from padmask.stream.pack_blocks import pack_blocks
+from padmask.stream.pack_blocks import metadata_with_counts, pack_blocks
 from padmask.stream.paddable_rows import PaddableBlock, PaddableRows, PadTarget
 from padmask.stream.passes import PadRun, survey, typed_job
 from padmask.stream.plans import choose_plan, positions_in_memory, rows_at_a_time
@@ -145,6 +145,8 @@ def pad_rows_to_file(
             for encoded, done in ordered_map(run.pool, pad, blocks, run.ahead):
                 sink.write(encoded, done.refused)
                 written += PaddedRows(done.ledger, tuple(done.late))
+        if job.spec.packing is not None:
+            sink.metadata.update(metadata_with_counts(layout.schema, written.ledger))
     written += PaddedRows(column_notes=sink.column_notes)
     if not written.ledger.balanced:
         raise AssertionError(f"The row counts of padmask are inconsistent. Please report this: {written}")

@@ -132,11 +132,15 @@ def open_pool(files: ReadOptions) -> AbstractContextManager[ThreadPoolExecutor |
 
 @dataclass(frozen=True)
 class RowSink:
-    """A writer for the output and the `--rejects` file, and the notes of the writer on columns."""
+    """A writer for the output and the `--rejects` file.
+
+    `column_notes` and `metadata` are those of the `WriterOptions`.
+    """
 
     writer: Writer
     rejects: SideFile | None
     column_notes: dict[str, str] = field(default_factory=dict)
+    metadata: dict[bytes, bytes] = field(default_factory=dict)
 
     def write(self, encoded: Any, refused: Sequence[RejectedRow]) -> None:
         """Write encoded rows to the output, and refused rows to the `--rejects` file."""
@@ -193,5 +197,5 @@ def open_sink(
         options = WriterOptions(as_stream=output == "-", threads=run.threads, folder=spool_folder(output))
         writer = open_writer(format_, stream, replace(layout, name=_name_of(shown)), options)
         stack.push(lambda kind, *_: writer.abandon() if kind else None)
-        yield RowSink(writer, rejects, options.column_notes)
+        yield RowSink(writer, rejects, options.column_notes, options.metadata)
         writer.finish()

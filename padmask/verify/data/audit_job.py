@@ -8,7 +8,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -16,6 +16,7 @@ import pyarrow as pa
 from padmask.core.columns import name_columns
 from padmask.core.companions import list_names
 from padmask.core.metadata import described_names, read_descriptions
+from padmask.core.packed_counts import PackedCounts
 from padmask.core.packed_layout import PackedLayout
 from padmask.core.padding import Padding, read_groups
 from padmask.core.source_order import has_batches
@@ -65,6 +66,7 @@ class AuditJob:
         batched: whether all padded rows of a batch have the same length, which differs between batches.
             If False, all padded rows have the same length.
         packed: how the rows are packed; None if they are not packed.
+        counts: numbers of rows and tokens in the metadata of packed files, keyed by file name.
     """
 
     pad: Job
@@ -77,6 +79,7 @@ class AuditJob:
     also: tuple[AuditJob, ...] = ()
     batched: bool = False
     packed: PackedLayout | None = None
+    counts: Mapping[str, PackedCounts] = field(default_factory=dict)
 
     @property
     def groups(self) -> tuple[AuditJob, ...]:
@@ -193,7 +196,15 @@ def _make_group_job(
     names = {column.name for column in job.columns}
     if padding is None or (packed is not None and packed.described and names.isdisjoint(packed.columns)):
         packed = None
-    return AuditJob(job, padding, values, masks, unmarked, notes, side_from, batched=batched, packed=packed)
+    counts = {} if packed is None or dataset.format.is_text else _counts_of(dataset)
+    return AuditJob(
+        job, padding, values, masks, unmarked, notes, side_from, batched=batched, packed=packed, counts=counts
+    )
+
+
+def _counts_of(dataset: Dataset) -> dict[str, PackedCounts]:
+    found = {name: PackedCounts.read(schema) for name, schema in dataset.schemas().items()}
+    return {name: counts for name, counts in found.items() if counts is not None}
 
 
 def _packed_padding(found: Padding | None, packed: PackedLayout) -> Padding:
@@ -364,7 +375,13 @@ def _check_of(
     packed = None
     if job.packed is not None:
         packed = PackedRowAudit(
-            job.packed, audit, job.pad.columns, job.padding.mask, whole=whole, collected=collected
+            job.packed,
+            audit,
+            job.pad.columns,
+            job.padding.mask,
+            whole=whole,
+            collected=collected,
+            counts=job.counts,
         )
     check = PaddedRowAudit(
         job.pad, audit, job.padding, masks, job.side_from, batched=job.batched, packed=packed

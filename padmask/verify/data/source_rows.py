@@ -11,6 +11,7 @@ from padmask.core.plan import Positions
 from padmask.core.ragged import Ragged
 from padmask.errors import Place
 from padmask.formats.contract import Batch
+from padmask.spec.checks import as_int
 from padmask.spec.pack import SOURCE_COLUMNS
 from padmask.spec.pad import PadSpec
 from padmask.verify.data.rules import EXAMPLES, Audit
@@ -32,6 +33,8 @@ class SourceRows:
         self._file = ("", "")
         # Source row, first token, number of tokens and packed row of each sequence.
         self._parts: list[tuple[Positions, Positions, Positions, Positions]] = []
+        # Number of different source rows of each file without violations, and the largest of them.
+        self.used: dict[str, tuple[int, int]] = {}
 
     def add(
         self, batch: Batch, chosen: Positions, packed: PackedRows, sources: Ragged, starts: Ragged
@@ -75,6 +78,8 @@ class SourceRows:
         wrong = _find_wrong(sources[order], starts[order], lengths[order], self._spec, whole=self._whole)
         rows = np.unique(numbers[order][wrong])
         source, unit = self._file
+        if not wrong.any():
+            self.used[source] = len(np.unique(sources)), int(sources.max(initial=-1))
         places = [Place(source, unit, number) for number in rows[:EXAMPLES].tolist()]
         self._audit.add_count("source-rows", len(rows), places, SOURCE_COLUMNS[0])
 
@@ -129,4 +134,9 @@ def _starts_at_first_token(spec: PadSpec | None) -> bool:
     """Return whether the first part of a source row starts at its first token."""
     if spec is None or spec.packing is None:
         return False
-    return spec.truncating == "post" or spec.windows is not None or spec.packing.algorithm == "wrap"
+    if spec.windows is not None or spec.packing.algorithm == "wrap":
+        return True
+    # If the kept last tokens fill maxlen, the first token of a truncated row is one of them.
+    last, maxlen = spec.keep_last, as_int(spec.maxlen)
+    may_be_last = isinstance(last, str) or (spec.keep_first == 0 and last == maxlen)
+    return spec.truncating == "post" and not may_be_last

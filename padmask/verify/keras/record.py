@@ -72,14 +72,28 @@ def as_array(tensor: Any) -> Array:
     return np.asarray(keras.ops.convert_to_numpy(tensor))
 
 
-def _mask_of(tensor: Any) -> Array | None:
+def mask_of(tensor: Any) -> Array | None:
+    """Return the mask that Keras stores with a tensor; None if there is none."""
     mask = keras_backend.get_keras_mask(tensor)
     return None if mask is None else as_array(mask)
 
 
 def marks_padding(mask: Any) -> bool:
-    """Return whether a mask is False anywhere. Masks that are all True do not mark padding."""
-    return mask is not None and not bool(np.all(as_array(mask) if keras.ops.is_tensor(mask) else mask))
+    """Return whether a mask marks padding.
+
+    A mask of steps marks padding if it is False anywhere. A mask of pairs of queries and keys marks padding
+    if it is False for all queries of a key, or for all keys of a query. A causal mask is neither.
+
+    >>> marks_padding(np.array([[True, False]])), marks_padding(np.tril(np.ones((1, 3, 3))))
+    (True, False)
+    """
+    if mask is None:
+        return False
+    real = np.asarray(as_array(mask) if keras.ops.is_tensor(mask) else mask).astype(bool)
+    is_of_pairs = real.ndim > 2 or (real.ndim == 2 and real.shape[0] == real.shape[1] > 1)
+    if is_of_pairs and min(real.shape[-2:]) > 1:
+        return not (real.any(axis=-1).all() and real.any(axis=-2).all())
+    return not real.all()
 
 
 class Recorder:
@@ -126,7 +140,7 @@ class Recorder:
         prefix = f"{parent.name}/" if parent is not None and parent.parent is not None else ""
         tensors = _tensors(operation, arguments, named)
         event = Event(
-            operation, prefix + operation.name, parent, tensors, [_mask_of(tensor) for _, tensor in tensors]
+            operation, prefix + operation.name, parent, tensors, [mask_of(tensor) for _, tensor in tensors]
         )
         if not isinstance(operation, keras.Layer):
             event.mask_arguments = {k: v for k, v in named.items() if "mask" in k}
@@ -138,9 +152,9 @@ class Recorder:
             outputs = call(operation, *arguments, **named)
         finally:
             self._stack.pop()
-        event.masks_after = [_mask_of(tensor) for _, tensor in tensors]
+        event.masks_after = [mask_of(tensor) for _, tensor in tensors]
         event.outputs = [output for output in keras.tree.flatten(outputs) if keras.ops.is_tensor(output)]
-        event.masks_out = [_mask_of(output) for output in event.outputs]
+        event.masks_out = [mask_of(output) for output in event.outputs]
         return outputs
 
 

@@ -39,13 +39,12 @@ class Traced:
     layers: Sequence[LayerReport] = ()
 
 
-def find_culprit(user: UserModel, verification: Verification, value: Any) -> Traced:
+def find_culprit(user: UserModel, verification: Verification) -> Traced:
     """Find the layer that causes a leak: the layer to fix so that padding does not change the outputs.
 
     Args:
         user: verified model.
         verification: result of the checks.
-        value: pad value.
 
     Returns:
         The result of the search. If the verdict of the checks is not `"leaks"`, only `layers` is set.
@@ -53,7 +52,7 @@ def find_culprit(user: UserModel, verification: Verification, value: Any) -> Tra
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            runs = run_twice(user, verification, value)
+            runs = run_twice(user, verification)
     except CannotRunError as error:
         return Traced(remark=f"the search for the layer that causes the leak failed: {error}")
     layers = [
@@ -273,12 +272,27 @@ def _find_mask_source(runs: Runs, event: Event, index: int) -> Event:
             embedding = _find_sibling_embedding(user)
             return embedding or event
         seen.add(id(producer))
+        inner = _find_inner_embedding(producer)
+        if inner is not None:
+            return inner
         if "Embedding" in producer.kind or producer.kind == "Masking":
             return producer
         with_steps = [i for i in range(len(producer.inputs)) if runs.has_steps(producer, i)]
         if not with_steps:
             return event
         tensor, user = producer.inputs[with_steps[0]][1], producer
+
+
+def _find_inner_embedding(event: Event) -> Event | None:
+    """Return the call of the embedding that reads the ids inside a layer; None if there is none."""
+    for child in event.children:
+        inner = _find_inner_embedding(child)
+        if inner is not None:
+            return inner
+        reads_ids = any(len(tensor.shape) > 1 and "int" in str(tensor.dtype) for _, tensor in child.inputs)
+        if "Embedding" in child.kind and reads_ids:
+            return child
+    return None
 
 
 def _find_sibling_embedding(event: Event) -> Event | None:

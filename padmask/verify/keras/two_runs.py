@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,8 @@ class Runs:
         crop: function that crops two arrays to their real positions.
         limit: largest deviation at which two tensors still count as equal, relative to the largest value.
         places: padded lengths of the inputs if both runs use the same lengths, otherwise empty.
+        others: calls of a run with padding and other tokens; empty if there is no such run.
+        growth: padded length of each input in the run without padding and in the run with padding.
     """
 
     reference: list[Event]
@@ -43,6 +45,8 @@ class Runs:
     crop: Crop
     limit: float
     places: frozenset[int] = frozenset()
+    others: list[Event] = field(default_factory=list)
+    growth: frozenset[tuple[int, int]] = frozenset()
 
     def __post_init__(self) -> None:
         self.counterpart = _match_events(self.reference, self.padded)
@@ -52,6 +56,7 @@ class Runs:
             for output in event.outputs:
                 self.producer.setdefault(id(output), event)
         self._deviations: dict[int, float | None] = {}
+        self._without_tokens = _find_tensors_without_tokens(self.padded, self.others)
 
     def deviation(self, event: Event) -> float | None:
         """Return the largest deviation of a call's outputs at real positions; None if unknown."""
@@ -96,6 +101,9 @@ class Runs:
         """
         largest, exceeds, compared = 0.0, False, False
         for one, other in zip(ones, others, strict=False):
+            if id(other) in self._without_tokens and not self._grows_with_padding(one, other):
+                # A tensor of relative positions has no real steps that could be compared.
+                continue
             first, second = self.crop(as_array(one), as_array(other))
             if first is not None and first.size == 0:
                 continue
@@ -104,6 +112,25 @@ class Runs:
             largest = max(largest, deviation)
             exceeds |= first is None or deviation > self.limit * scale_of(first)
         return (largest if compared else None), exceeds
+
+    def _grows_with_padding(self, one: Any, other: Any) -> bool:
+        """Return whether all axes of a tensor grow like the padded lengths of the inputs, or not at all."""
+        return all(
+            before == after or (before, after) in self.growth
+            for before, after in zip(one.shape, other.shape, strict=False)
+        )
+
+
+def _find_tensors_without_tokens(padded: Sequence[Event], others: Sequence[Event]) -> set[int]:
+    """Return the ids of the tensors that stay the same if all tokens change, such as positions."""
+    found = set()
+    for event, other in _match_events(others, padded).items():
+        mine = [*(tensor for _, tensor in event.inputs), *event.outputs]
+        its = [*(tensor for _, tensor in other.inputs), *other.outputs]
+        for tensor, changed in zip(mine, its, strict=False):
+            if difference(as_array(tensor), as_array(changed)) == 0:
+                found.add(id(tensor))
+    return found
 
 
 def _is_bool(tensor: Any) -> bool:
@@ -151,7 +178,7 @@ def crop_empty_row(one: Array, other: Array) -> tuple[Array | None, Array | None
     return one, other
 
 
-def run_twice(user: UserModel, verification: Verification, value: Any) -> Runs:
+def run_twice(user: UserModel, verification: Verification) -> Runs:
     """Record two runs of a model: one without padding, and one with padding.
 
     If the deviation in float32 is too large to be a rounding error, the runs use float32. Otherwise, the runs
@@ -163,19 +190,19 @@ def run_twice(user: UserModel, verification: Verification, value: Any) -> Runs:
         if check.verdict == "fails"
     ]
     if user.dtype == "float32" and max(deviations, default=0.0) > CLEAR_LEAK:
-        return _record_runs(user, verification, value, LIMITS["float32"])
+        return _record_runs(user, verification, LIMITS["float32"])
     sample = verification.setup.probe if len(verification.setup.probe) else verification.setup.sample
     with in_float64(user, sample) as is_float64:
-        return _record_runs(user, verification, value, LIMITS[PRECISE if is_float64 else "float32"])
+        return _record_runs(user, verification, LIMITS[PRECISE if is_float64 else "float32"])
 
 
-def _record_runs(user: UserModel, verification: Verification, value: Any, limit: float) -> Runs:
+def _record_runs(user: UserModel, verification: Verification, limit: float) -> Runs:
     """Record two runs of the row with the largest deviation: one without padding, and one with padding."""
     setup = verification.setup
     failed = {check.name for check in verification.report.checks if check.verdict == "fails"}
     padding = setup.sample.padding
     if setup.sample.is_fixed:
-        return _record_runs_of_fixed_length(user, verification, value, limit)
+        return _record_runs_of_fixed_length(user, verification, limit)
     if failed == {"empty-rows"}:
         empty = setup.sample.empty(1)
         few, many = (empty.padded(places) for places in EMPTY_PLACES[::2])
@@ -192,7 +219,15 @@ def _record_runs(user: UserModel, verification: Verification, value: Any, limit:
     one = setup.probe.select([row])
     crop_rows = _crop_to_reference(padding)
     if largest > limit:
-        return Runs(_record(user, one.padded()), _record(user, one.padded(more)), crop_rows, limit)
+        growth = zip(one.places().values(), one.places(more).values(), strict=True)
+        return Runs(
+            _record(user, one.padded()),
+            _record(user, one.padded(more)),
+            crop_rows,
+            limit,
+            others=_record(user, one.with_random_tokens(8).padded(more)),
+            growth=frozenset(growth),
+        )
     # Padding alone does not change the outputs, so add a longer row to the batch. `crop_rows` keeps the first
     # row for "post", and the last row for "pre".
     longest = len(setup.probe) - 1
@@ -200,9 +235,7 @@ def _record_runs(user: UserModel, verification: Verification, value: Any, limit:
     return Runs(_record(user, setup.probe.alone(0)), _record(user, pair.padded()), crop_rows, limit)
 
 
-def _record_runs_of_fixed_length(
-    user: UserModel, verification: Verification, value: Any, limit: float
-) -> Runs:
+def _record_runs_of_fixed_length(user: UserModel, verification: Verification, limit: float) -> Runs:
     """Record two runs with different values in the padding, for models that require a fixed length."""
     sample = verification.setup.sample
     lengths = next(iter(sample.lengths().values()))
@@ -217,10 +250,9 @@ def _record_runs_of_fixed_length(
         events.extend(_record(user, given))
         return {}
 
-    other = user.with_other_content(value, run)
-    if other is None:
+    if user.content.change is None:
         raise CannotRunError("the padding of this model cannot contain other values")
-    other(batch)
+    user.content.change(run)(batch)
     crop_rows = _crop_to_length(sample.padding, places, int(lengths[row]))
     return Runs(reference, events, crop_rows, limit, frozenset(places))
 

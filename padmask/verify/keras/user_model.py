@@ -20,9 +20,9 @@ from padmask.verify.keras.model_inputs import (
     find_model_inputs,
     graph_of,
     inputs_of,
-    is_embedding,
     parameters_of,
 )
+from padmask.verify.keras.other_content import OtherContent, find_other_content
 from padmask.verify.proof.checks import CannotRunError, Subject
 from padmask.verify.proof.deviations import Outputs, concatenate_outputs
 from padmask.verify.proof.sample import ModelBatch, ModelInput, Sample
@@ -54,6 +54,8 @@ class UserModel:
         # Names of outputs without a value for each row. The checks ignore these outputs.
         self.left_out: set[str] = set()
         self.float64 = Float64Mode(model) if engine.backend == "tensorflow" else None
+        # How to change the content of the padding. `subject` finds this.
+        self.content = OtherContent(None)
         if isinstance(model, keras.Sequential):
             self._release_sizes_of_first_batch()
 
@@ -312,6 +314,8 @@ class UserModel:
             value: pad value.
         """
 
+        content = self.content = find_other_content(self.slots, self.predict_eagerly, sample, value)
+
         def precise() -> Subject | None:
             if not self.can_run_in_float64(sample):
                 return None
@@ -322,20 +326,21 @@ class UserModel:
 
             def predict_other_content(batch: ModelBatch) -> Outputs:
                 with float64_model.active():
-                    predict = self.with_other_content(value, self.predict)
-                    assert predict is not None
-                    return predict(batch)
+                    assert content.change is not None
+                    return content.change(self.predict)(batch)
 
-            return Subject(name, float64_model.predict, dtype, other=predict_other_content)
+            other = predict_other_content if content.change is not None else None
+            return Subject(name, float64_model.predict, dtype, other=other)
 
         subject = Subject(
             name,
             self.predict,
             self.dtype,
-            other=self.with_other_content(value, self.predict) if sample.has_fixed else None,
+            other=None if content.change is None else content.change(self.predict),
+            explicit_mask=content.explicit,
             jittered=self._predict_jittered,
             precise=precise,
-            reason=self._explain_missing_other(sample),
+            reason=content.reason,
         )
         control = Subject(
             name,
@@ -353,50 +358,6 @@ class UserModel:
             and self.dtype != "float64"
             and self.float64.is_possible(lambda: self.predict_eagerly(one.padded()))
         )
-
-    def _explain_missing_other(self, sample: Sample) -> str:
-        if not sample.has_fixed:
-            return "not needed: the model accepts any length, so the check 'row-alone' finds the same leaks"
-        return (
-            "the padding cannot contain other values, because the model computes its mask from the pad "
-            "value, or because the pad value has no embedding"
-        )
-
-    def _find_tables(self, value: Any) -> list[Any]:
-        """Return the embedding tables that have a nonzero row for the pad value."""
-        tables = []
-        for layer in self.model._flatten_layers():
-            if is_embedding(layer) and layer.weights:
-                table = layer.weights[0]
-                row = int(value)
-                if 0 <= row < table.shape[0] and np.abs(np.asarray(table[row])).max(initial=0) > 0:
-                    tables.append(table)
-        return tables
-
-    def with_other_content(
-        self, value: Any, predict: Callable[[ModelBatch], Outputs]
-    ) -> Callable[[ModelBatch], Outputs] | None:
-        """Return `predict` with a different embedding of the pad value; None if this is not possible."""
-        if not isinstance(value, (int, np.integer)) or not self._find_tables(value):
-            return None
-
-        def other(batch: ModelBatch) -> Outputs:
-            tables = self._find_tables(value)
-            originals = [keras.ops.convert_to_numpy(table) for table in tables]
-            random = np.random.default_rng(5)
-            try:
-                for table, old in zip(tables, originals, strict=True):
-                    new = old.copy()
-                    new[int(value)] = random.standard_normal(new.shape[1:]) * max(
-                        1.0, float(np.abs(old).max())
-                    )
-                    table.assign(new)
-                return predict(batch)
-            finally:
-                for table, old in zip(tables, originals, strict=True):
-                    table.assign(old)
-
-        return other
 
     def _predict_jittered(self, batch: ModelBatch) -> Outputs:
         """Run the model after changing every weight to the next larger or smaller float."""

@@ -79,7 +79,7 @@ def _verify(
             report, culprit=looping_layer, path=looping_layer, advice=advice if looping_layer else None
         )
     if (report.verdict == "leaks" and report.culprit is None) or spec.explain:
-        traced = find_culprit(user, verification, value)
+        traced = find_culprit(user, verification)
         if report.verdict == "leaks" and report.culprit is None:
             detail = "; ".join(part for part in (report.detail, traced.remark) if part)
             report = replace(

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from padmask.core.kernel import Padded
 from padmask.errors import PadmaskError
 from padmask.verify.proof.deviations import (
     Outputs,
@@ -69,6 +70,7 @@ class Subject:
         precise: function that returns the same model in float64. It returns None if the model cannot run in
             float64.
         reason: reason why `other` is None.
+        explicit_mask: whether the model receives the masks of its inputs. `other` does not change them.
     """
 
     name: str
@@ -80,6 +82,7 @@ class Subject:
     jittered: Predict | None = None
     precise: Callable[[], Subject | None] | None = None
     reason: str = "the model computes its mask from the pad value, so the padding cannot contain other values"
+    explicit_mask: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,7 +135,7 @@ def prepare(subject: Subject, sample: Sample, *, far: bool = False, alone: int =
     left_out = [number for number in wanted if number not in more]
     if left_out:
         notes.append(f"the model cannot run with {left_out[0]} more padding positions")
-    if sample.is_fixed:
+    if sample.is_fixed and subject.other is not None:
         notes.append(
             "the model accepts only one length, so the checks changed only the values at padded positions"
         )
@@ -146,7 +149,11 @@ def prepare(subject: Subject, sample: Sample, *, far: bool = False, alone: int =
 
 def _is_deterministic(subject: Subject, sample: Sample) -> bool:
     batch = sample.padded()
-    first, second = subject.predict(batch), (subject.predict_uncached or subject.predict)(batch)
+    predict = subject.predict_uncached or subject.predict
+    first = subject.predict(batch)
+    # A model that remembers rows may answer differently after other rows of the same lengths.
+    predict(sample.with_random_tokens(8).padded())
+    second = predict(batch)
     return all(
         difference(output, second[name]) <= LIMITS[subject.dtype] * scale_of(output)
         for name, output in first.items()
@@ -193,6 +200,16 @@ def _keep_rows_that_run_alone(subject: Subject, probe: Sample, notes: list[str])
         length = int(shared_lengths(probe)[first_bad])
         notes.append(f"the model cannot run on a single {describe_row(length)}")
     return probe.select(runnable)
+
+
+def fit_to_control(setup: CheckSetup, control: Subject) -> CheckSetup:
+    """Return the setup without the padded lengths that the control model cannot run.
+
+    If a model computes positions from its mask, the control model needs more positions than the model.
+    """
+    return replace(
+        setup, more=tuple(number for number in setup.more if _can_run(control, setup.probe.padded(number)))
+    )
 
 
 def _can_run(subject: Subject, batch: ModelBatch) -> bool:
@@ -333,7 +350,21 @@ def compare_other_content(setup: CheckSetup, subject: Subject) -> Deviations:
     batch = setup.sample.padded(more)
     base, outputs = subject.predict(batch), subject.other(batch)
     steps = _find_steps(setup, subject)
-    return compare_real_positions(setup.sample, steps, base, outputs, "different values in the padding")
+    found = compare_real_positions(setup.sample, steps, base, outputs, "different values in the padding")
+    moved = any((deviation.shares > LIMITS[subject.dtype]).any() for deviation in found.values())
+    if not moved or not subject.explicit_mask or setup.sample.is_fixed:
+        return found
+    # An output that does not change with the mask takes the padding from the values, so other values are
+    # real tokens. Its lengths can vary, so the other checks find its leaks.
+    unmasked = subject.predict({name: _without_mask(padded) for name, padded in batch.items()})
+    uses_mask = compare_real_positions(setup.sample, steps, base, unmasked, "")
+    return {name: deviation for name, deviation in found.items() if uses_mask[name].largest.any()}
+
+
+def _without_mask(padded: Padded) -> Padded:
+    """Return padded values with a mask that is all True."""
+    full = np.full(len(padded.values), padded.mask.shape[1], dtype=np.int64)
+    return Padded(padded.values, np.ones_like(padded.mask), full)
 
 
 def _find_steps(setup: CheckSetup, subject: Subject) -> Steps:

@@ -53,8 +53,7 @@ def verify_function(
         return concatenate_outputs(pieces)
 
     def other(batch: ModelBatch) -> Outputs:
-        # If a function requires a fixed length, only the content of the padding can vary. Put random tokens
-        # into the padding and leave the mask unchanged.
+        # Put random tokens into the padding and leave the mask unchanged.
         unmasked = sample.unmasked(batch, 23)
         return predict({name: replace(batch[name], values=unmasked[name].values) for name in batch})
 
@@ -67,8 +66,8 @@ def verify_function(
         spec.name,
         predict,
         dtype,
-        other=other if sample.is_fixed else None,
-        reason="not needed: the function accepts any length, so the check 'row-alone' finds the same leaks",
+        other=other,
+        explicit_mask=True,
     )
     control = Subject(
         spec.name,

@@ -25,7 +25,7 @@ PACKINGS = st.builds(
     align=st.sampled_from([1, 4]),
     source=st.booleans(),
     eos=st.sampled_from([None, 7]),
-    boundary_labels=st.sampled_from(["mask", "keep"]),
+    boundary_labels=st.sampled_from(["mask", "keep", "shift"]),
 )
 WRAP = st.builds(PackSpec, algorithm=st.just("wrap"), pad=st.booleans(), source=st.booleans())
 CUTS = st.sampled_from(
@@ -105,7 +105,7 @@ def test_changed_token_is_found(tmp_path, lengths, source, name, data):
 def test_missing_packed_row(tmp_path):
     path = pack(tmp_path, [12, 12, 5])
     pq.write_table(pq.read_table(path).slice(1), path)
-    assert compared(path) == {"not-packed": 1}
+    assert compared(path) == {"not-packed": 1, "packed-counts": 1}
 
 
 def test_dropped_rows_are_lost(tmp_path):

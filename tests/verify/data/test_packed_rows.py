@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from padmask import PadSpec, RowPolicy, WindowSpec
+from padmask import PadSpec, RowPolicy, WindowSpec, unpad_file
 from padmask.spec.files import ReadOptions
 from padmask.spec.mask import MaskSpec
 from padmask.spec.pack import DERIVED, PackSpec
@@ -134,6 +134,43 @@ def numbers(*values):
     return np.array(values, dtype=np.int64)
 
 
+def change(path, name, change_values):
+    """Change the values of a column of a Parquet file in place."""
+    table = pq.read_table(path)
+    place, field = table.schema.get_field_index(name), table.schema.field(name)
+    values = table.column(name).to_pylist()
+    change_values(values)
+    pq.write_table(table.set_column(place, field, pa.array(values, field.type)), path)
+
+
+@pytest.mark.parametrize("counts", [(1, 0), (1, -1), (-1, 1)])
+def test_unequal_labels(tmp_path, counts):
+    path = pack(tmp_path, [12, 12], PackSpec(pad=False))
+    change(path, "labels", lambda its: its.__setitem__(slice(2), map(resize, its, counts)))
+    found = {finding.rule.name: finding.count for finding in verify_file(path).data}
+    assert found == {"bad-row": sum(count != 0 for count in counts)}
+    against = verify_file(path, against=tmp_path / "in.jsonl").data
+    assert {finding.rule.name: finding.count for finding in against} == {
+        **found,
+        "not-packed": sum(found.values()),
+    }
+
+
+def resize(values, count):
+    return values[: len(values) + count] + [7] * count
+
+
+def test_padded_strings(tmp_path):
+    (tmp_path / "in.jsonl").write_text('{"input_ids": ["a", "b"]}\n')
+    pack_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl", spec=PadSpec(maxlen=4), packing=PackSpec())
+    assert rules(tmp_path / "out.jsonl") == set()
+
+
+@pytest.mark.parametrize("ends", [{"keep_last": 12}, {"keep_last": 11}, {"keep_first": 1, "keep_last": 11}])
+def test_kept_end_fills_the_row(tmp_path, ends):
+    assert rules(pack(tmp_path, [13, 5, 30], PackSpec(), **ends)) == set()
+
+
 def test_parts_of_a_source_row():
     spec = PadSpec(maxlen=4, windows=WindowSpec(overlap=1), packing=PackSpec())
     tiled = numbers(0, 0, 0), numbers(0, 3, 6), numbers(4, 4, 2)
@@ -156,3 +193,69 @@ def test_segment_ids_of_other_tools(tmp_path):
     }.items():
         (tmp_path / "in.jsonl").write_text(json.dumps({**row, "segment_ids": ids}) + "\n")
         assert rules(tmp_path / "in.jsonl") == found, ids
+
+
+def with_counts(path, **changed):
+    """Change the numbers of rows and tokens in the metadata of a packed file. Return the numbers before."""
+    table = pq.read_table(path)
+    described = json.loads(table.schema.metadata[b"padmask"])
+    counts = dict(described["counts"])
+    described["counts"] |= changed
+    pq.write_table(table.replace_schema_metadata({b"padmask": json.dumps(described)}), path)
+    return counts
+
+
+def test_counts_in_the_metadata(tmp_path):
+    path = pack(tmp_path, [3, 14, 2, 0, 12], PackSpec(eos=7), windows=WindowSpec(overlap=1))
+    counts = with_counts(path)
+    assert counts == {
+        "rows_read": 5,
+        "rows_used": 4,
+        "rows_dropped": 1,
+        "rows_rejected": 0,
+        "rows_empty": 0,
+        "rows_written": 4,
+        "sequences": 6,
+        "tokens_read": 31,
+        "tokens_kept": 31,
+        "tokens_lost": 0,
+        "tokens_repeated": 2,
+        "tokens_added": 4,
+    }
+    assert rules(path) == set()
+
+
+COUNTS = ["rows_read", "rows_used", "rows_dropped", "rows_rejected", "rows_written", "sequences"]
+COUNTS += ["tokens_read", "tokens_kept", "tokens_lost", "tokens_repeated", "tokens_added"]
+
+
+@pytest.mark.parametrize("name", COUNTS)
+@pytest.mark.parametrize("by", [1, -1])
+def test_changed_count_is_found(tmp_path, name, by):
+    path = pack(tmp_path, [3, 12, 2], PackSpec())
+    with_counts(path, **{name: with_counts(path)[name] + by})
+    assert rules(path) == {"packed-counts"}
+
+
+@pytest.mark.parametrize("source", [True, False])
+def test_removed_row_is_found(tmp_path, source):
+    path = pack(tmp_path, [12, 12, 5], PackSpec(source=source))
+    pq.write_table(pq.read_table(path).slice(0, 2), path)
+    assert rules(path) == {"packed-counts"}
+    assert rules(path, files=ReadOptions(limit=1)) == set()
+
+
+def test_other_source_row_is_found(tmp_path):
+    path = pack(tmp_path, [12], PackSpec())
+    table = pq.read_table(path)
+    place, field = table.schema.get_field_index("source_rows"), table.schema.field("source_rows")
+    pq.write_table(table.set_column(place, field, pa.array([[1]], field.type)), path)
+    assert rules(path) == {"packed-counts"}
+
+
+def test_same_file_without_end_metadata(tmp_path):
+    """The numbers are in the metadata of the Parquet file that pyarrow reads, and padding drops them."""
+    path = pack(tmp_path, [3, 12, 2], PackSpec())
+    assert "counts" in json.loads(pq.read_schema(path).metadata[b"padmask"])
+    unpad_file(path, tmp_path / "rows.parquet")
+    assert b"padmask" not in (pq.read_schema(tmp_path / "rows.parquet").metadata or {})

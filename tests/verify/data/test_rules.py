@@ -314,6 +314,7 @@ def test_every_rule_is_tested():
         "derived-column",
         "boundary-labels",
         "source-rows",
+        "packed-counts",
         "token-type-segments",
         "ignored-positions",
         # In test_compare.py.

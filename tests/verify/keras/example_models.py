@@ -1462,6 +1462,78 @@ def float64_lstm():
     return chain(embedding(), lstm(), L.Dense(OUT, name="head"))
 
 
+# Models of one length, and small numbers beside large ones. -----------------------------------------------
+
+
+@custom
+class TokenAndPosition(L.Layer):
+    """Token embeddings plus position embeddings, as in many examples of keras.io."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.token_table = L.Embedding(VOCAB, DIM, name="token_table")
+        self.position_table = L.Embedding(128, DIM, name="position_table")
+
+    def call(self, ids):
+        return self.token_table(ids) + self.position_table(K.arange(K.shape(ids)[-1]))
+
+
+@clean(custom=True)
+def causal_fixed():
+    """A causal model of one length. Its position embedding has a row 0, which is no padding."""
+    ids = tokens(length=12)
+    x = TokenAndPosition(name="embed")(ids)
+    return net(ids, head(x + attention()(x, x, use_causal_mask=True)))
+
+
+@leaks("token_and_position/token_table", custom=True)
+def attention_fixed():
+    """A model of one length with position embeddings, whose attention gets no mask."""
+    ids = tokens(length=12)
+    x = TokenAndPosition(name="embed")(ids)
+    return net(ids, head(x + attention()(x, x)))
+
+
+FIXED_FRAMES = {"frames": f"features:{DIM}", "attention_mask": "mask"}
+
+
+@clean(inputs=FIXED_FRAMES)
+def frames_fixed():
+    """Features of one length, with a mask as an input."""
+    x, mask = L.Input((12, DIM), name="frames"), L.Input((12,), dtype="bool", name="attention_mask")
+    return net([x, mask], head(gru()(x, mask=mask)))
+
+
+@leaks("peak", inputs=FIXED_FRAMES)
+def frames_fixed_peak():
+    """Features of one length, with a mask as an input that the pooling does not use."""
+    x, mask = L.Input((12, DIM), name="frames"), L.Input((12,), dtype="bool", name="attention_mask")
+    return net([x, mask], head(peak()(gru(return_sequences=True)(x, mask=mask) + x[..., :1])))
+
+
+@leaks("gru", inputs=FRAMES)
+def frames_fixed_unmasked():
+    """Features of one length without any mask."""
+    x = L.Input((12, DIM), name="frames")
+    return net(x, head(gru()(x)))
+
+
+@unsure(inputs=FRAMES)
+def frames_fixed_masked_by_value():
+    """The model computes its mask from the values, so the padding cannot have other values."""
+    x = L.Input((12, DIM), name="frames")
+    return net(x, head(weighted_mean(x, K.cast(K.any(x != 0, axis=-1, keepdims=True), "float32"))))
+
+
+@leaks("mean", inputs=MASKED)
+def probability_beside_price():
+    """The price is large and ignores padding; the probability beside the price does not."""
+    ids, mask = tokens(), mask_input("int32")
+    x = embedding(False)(ids)
+    price = 1e6 * weighted_mean(x, K.expand_dims(K.cast(mask, "float32"), -1))
+    return net([ids, mask], K.concatenate([price, K.sigmoid(K.mean(x, axis=1))], axis=-1))
+
+
 # Inconclusive: the output does not depend on the tokens. --------------------------------------------------
 
 

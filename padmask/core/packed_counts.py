@@ -1,0 +1,85 @@
+"""The numbers of rows and tokens that `pack` read and wrote, in the metadata of packed rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import pyarrow as pa
+
+from padmask.core.metadata import METADATA_KEY, groups_to_keep
+
+_KEY = "counts"
+
+
+@dataclass(frozen=True)
+class PackedCounts:
+    """The numbers of rows, sequences and tokens of a run of `pack`.
+
+    Args:
+        rows_read: number of source rows.
+        rows_used: number of source rows whose tokens are in the packed rows.
+        rows_dropped: number of source rows that were dropped on request.
+        rows_rejected: number of bad source rows.
+        rows_empty: number of used source rows without tokens.
+        rows_written: number of packed rows.
+        sequences: number of sequences in the packed rows.
+        tokens_read: number of tokens in the source rows.
+        tokens_kept: number of source tokens in the packed rows.
+        tokens_lost: number of source tokens that are not in the packed rows.
+        tokens_repeated: number of additional copies of source tokens in the packed rows.
+        tokens_added: number of end tokens that were added.
+    """
+
+    rows_read: int
+    rows_used: int
+    rows_dropped: int
+    rows_rejected: int
+    rows_empty: int
+    rows_written: int
+    sequences: int
+    tokens_read: int
+    tokens_kept: int
+    tokens_lost: int
+    tokens_repeated: int
+    tokens_added: int
+
+    @property
+    def tokens_written(self) -> int:
+        """Number of tokens in the packed rows."""
+        return self.tokens_kept + self.tokens_repeated + self.tokens_added
+
+    @property
+    def agree(self) -> bool:
+        """Whether the numbers agree with each other."""
+        return (
+            self.rows_read == self.rows_used + self.rows_dropped + self.rows_rejected
+            and self.tokens_read == self.tokens_kept + self.tokens_lost
+            and min(asdict(self).values()) >= 0
+        )
+
+    @classmethod
+    def read(cls, schema: pa.Schema) -> PackedCounts | None:
+        """Return the numbers in the metadata of packed rows; None if the metadata have none.
+
+        >>> PackedCounts.read(pa.schema([("input_ids", pa.list_(pa.int32()))])) is None
+        True
+        """
+        for group in groups_to_keep(schema, ()):
+            found: Any = group.get(_KEY)
+            names = [its.name for its in fields(cls)]
+            if isinstance(found, dict) and all(type(found.get(name)) is int for name in names):
+                return cls(**{name: found[name] for name in names})
+        return None
+
+    def add_to(self, metadata: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+        """Return the metadata of packed rows with these numbers.
+
+        Args:
+            metadata: metadata with a description of the packing.
+        """
+        described = json.loads(metadata[METADATA_KEY])
+        text = json.dumps({**described, _KEY: asdict(self)})
+        return {**metadata, METADATA_KEY: text.encode()}

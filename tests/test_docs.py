@@ -1,0 +1,200 @@
+"""The commands, outputs, help texts and Python examples in the README and in `docs/` are correct."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from doc_blocks import PAGES, README, ROOT, Block, blocks, commands, quick_blocks, run, run_python
+from recipes import run_recipes
+
+import padmask
+from padmask.cli import COMMANDS, cli
+from padmask.verify.data.rules import RULES
+
+pytestmark = pytest.mark.skipif(not README.exists(), reason="the pages are not part of this installation")
+
+DOCS = ROOT / "docs"
+BLOCKS = [block for page in PAGES if page.exists() for block in blocks(page)]
+PADMASK_LINES = sorted(
+    {
+        part.strip()
+        for block in BLOCKS
+        if block.kind in ("sh", "console")
+        for line in block.text.splitlines()
+        for part in re.split(r"[|;]|&&", line.strip().removeprefix("$ "))
+        if part.strip().startswith("padmask ")
+    }
+)
+# Pages with commands that need a model. Each page runs as a whole.
+WITH_MODELS = sorted({block.page for block in BLOCKS if block.mark == "run"})
+
+
+def help_text(name: str) -> str:
+    """Return the help of a command for a terminal with 100 columns."""
+    command = cli.get_command(click.Context(cli), name)
+    context = click.Context(
+        command,
+        info_name=f"padmask {name}",
+        terminal_width=100,
+        max_content_width=100,
+        help_option_names=["-h", "--help"],
+    )
+    return command.get_help(context)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with the sample data."""
+    if not (ROOT / "sample_data").exists():
+        pytest.skip("the sample data is not part of this installation")
+    (tmp_path / "sample_data").symlink_to(ROOT / "sample_data")
+    return tmp_path
+
+
+def check_output(line: str, shown: str, actual: str) -> None:
+    """Check that an output is the one on the page, where `...` is any text."""
+    matches = doctest.OutputChecker().check_output(shown, actual, doctest.ELLIPSIS)
+    assert matches, f"$ {line}\n{actual}\nthe page shows:\n{shown}"
+
+
+def test_readme_is_short():
+    assert len(README.read_text().splitlines()) <= 200
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_options_match_help(name):
+    text = (DOCS / "commands.md").read_text(encoding="utf-8")
+    shown = re.search(rf"<!-- help: {name} -->\n```\n(.*?)```\n<!-- end -->", text, re.S)
+    assert shown, f"docs/commands.md has no help of {name}"
+    assert shown[1].strip() == help_text(name).strip(), "run `make readme`"
+
+
+@pytest.mark.parametrize("line", PADMASK_LINES)
+def test_every_command_parses(line):
+    words = shlex.split(line, comments=True)[1:]
+    command = cli.get_command(click.Context(cli), words[0])
+    assert command is not None
+    command.make_context(words[0], words[1:])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_outputs_are_current(page, folder):
+    for block in quick_blocks(page):
+        for command in commands(block):
+            check_output(command.line, command.output, run(command.line, folder))
+
+
+@pytest.mark.slow
+@pytest.mark.tf
+@pytest.mark.parametrize("page", WITH_MODELS, ids=lambda page: page.name)
+def test_pages_with_models(page, folder):
+    for block in blocks(page):
+        if block.mark == "run":
+            run_python(block, folder)
+        for command in commands(block):
+            check_output(command.line, command.output, run(command.line, folder))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_examples_run(page):
+    assert doctest.testfile(str(page), module_relative=False).failed == 0
+
+
+@pytest.mark.parametrize("block", [block for block in BLOCKS if block.kind == "python"], ids=str)
+def test_python_blocks_are_run(block: Block):
+    ast.parse(block.text) if ">>>" not in block.text else None
+    assert ">>>" in block.text or block.mark == "run" or block.mark.startswith("recipe: ")
+
+
+ROWS = [{"input_ids": [5, 6, 7]}, {"input_ids": [8]}, {"input_ids": [9, 10]}]
+
+
+@pytest.mark.tf
+@pytest.mark.slow
+def test_keras_recipes(tmp_path):
+    pytest.importorskip("keras")
+    text = "".join(json.dumps({**row, "score": 1.0}) + "\n" for row in ROWS)
+    (tmp_path / "rows.jsonl").write_text(text)
+    padmask.pad_file(tmp_path / "rows.jsonl", tmp_path / "rows.npz")
+    model = run_recipes(DOCS / "frameworks.md", "keras")["train"](tmp_path / "rows.npz")
+    assert [one.name for one in model.inputs] == ["input_ids", "mask"]
+    batches = list(run_recipes(DOCS / "frameworks.md", "tf")["make_dataset"](tmp_path / "rows.npz", 2))
+    assert batches[0]["input_ids"].numpy().tolist() == [[5, 6, 7], [8, 0, 0]]
+    assert batches[1]["mask"].numpy().tolist() == [[True, True, False]]
+
+
+def test_torch_recipe():
+    pytest.importorskip("torch", reason="torch is not installed")
+    batches = list(run_recipes(DOCS / "frameworks.md", "torch")["make_loader"](ROWS, 2))
+    assert batches[0]["input_ids"].tolist() == [[5, 6, 7], [8, 0, 0]]
+    assert batches[0]["key_padding_mask"].tolist() == [[False, False, False], [False, True, True]]
+
+
+def test_hugging_face_recipe(tmp_path):
+    pytest.importorskip("torch", reason="torch is not installed")
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    pytest.importorskip("datasets", reason="datasets is not installed")
+    rows = [{**row, "labels": row["input_ids"]} for row in ROWS]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet")
+    spec, mask = padmask.preset("hf")
+    padmask.pad_file(tmp_path / "rows.parquet", tmp_path / "hf.parquet", spec=spec, mask=mask)
+    config = transformers.BertConfig(
+        vocab_size=20, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8
+    )
+    model = transformers.BertForMaskedLM(config)
+    trainer = run_recipes(DOCS / "frameworks.md", "hf")["make_trainer"](
+        model, tmp_path / "hf.parquet", tmp_path / "out"
+    )
+    assert trainer.evaluate(trainer.train_dataset)["eval_loss"] > 0
+
+
+def test_program_runs(tmp_path):
+    [program] = [block.text for block in BLOCKS if block.mark == "recipe: program"]
+    (tmp_path / "program.py").write_text(program)
+    (tmp_path / "data").mkdir()
+    table = pa.table({"input_ids": [[1, 2], [3]], "labels": [[1, 2], [3]]})
+    for name in ("train.parquet", "data/a.parquet", "data/b.parquet"):
+        pq.write_table(table, tmp_path / name)
+    done = subprocess.run(
+        [sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "2 2 0\n2\ndata-ok\n", "")
+    padded = pq.read_table(tmp_path / "padded.parquet")
+    assert padded["labels"].to_pylist() == [[1, 2], [3, -100]]
+    assert sorted(path.name for path in (tmp_path / "padded").glob("*.parquet")) == ["a.parquet", "b.parquet"]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_is_complete(name):
+    command = cli.get_command(click.Context(cli), name)
+    options = [parameter for parameter in command.params if isinstance(parameter, click.Option)]
+    assert [option.name for option in options if not option.help] == []
+    assert f"  padmask {name} " in command.help
+
+
+def test_table_of_rules_is_complete():
+    text = (DOCS / "rules.md").read_text(encoding="utf-8")
+    listed = dict(re.findall(r"^\| `([a-z-]+)` \| (error|warning) \|", text, re.MULTILINE))
+    assert listed == {rule.name: rule.severity for rule in RULES.values()}
+
+
+def test_all_pages_are_listed():
+    listed = re.findall(r"^([a-z]+)$", (DOCS / "index.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(listed) == sorted(page.stem for page in DOCS.glob("*.md") if page.stem != "index")
+
+
+def test_links_lead_to_files():
+    for page in PAGES:
+        for link in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / link).exists(), (page.name, link)

@@ -1,0 +1,47 @@
+"""Write help texts, and the outputs of commands, into the README and the pages, as `make readme` does.
+
+Outputs that contain `...` stay unchanged. `write_docs.py models` also runs the Python blocks with the mark
+`run`, and writes the outputs of the commands after them.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+from doc_blocks import PAGES, ROOT, blocks, commands, quick_blocks, run, run_python
+from test_docs import help_text
+
+from padmask.cli import COMMANDS
+
+HELP = ROOT / "docs" / "commands.md"
+
+
+def write_help() -> None:
+    text = HELP.read_text(encoding="utf-8")
+    for name in COMMANDS:
+        pattern = rf"(<!-- help: {name} -->\n```\n).*?(```\n<!-- end -->)"
+        text = re.sub(pattern, lambda m: f"{m[1]}{help_text(name).strip()}\n{m[2]}", text, flags=re.S)  # noqa: B023
+    HELP.write_text(text, encoding="utf-8")
+
+
+def write_outputs(page: Path, folder: Path, models: bool) -> None:
+    text = page.read_text(encoding="utf-8")
+    for block in blocks(page) if models else quick_blocks(page):
+        if block.mark == "run":
+            run_python(block, folder)
+        for command in commands(block):
+            output = run(command.line, folder)
+            if "..." not in command.output and output != command.output:
+                text = text.replace(f"$ {command.line}\n{command.output}", f"$ {command.line}\n{output}")
+    page.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_help()
+    for page in PAGES:
+        with tempfile.TemporaryDirectory() as name:
+            (Path(name) / "sample_data").symlink_to(ROOT / "sample_data")
+            write_outputs(page, Path(name), models=sys.argv[1:] == ["models"])
