@@ -94,8 +94,10 @@ class PackedRowAudit:
         # The loss mask depends on the labels, so it is checked only if all labels are.
         packed = layout.columns if layout.described else ()
         self._has_all_labels = not [name for name in packed if name not in names and name in LABEL_NAMES]
-        # Without some masks that pack used, more tokens seem to count.
-        self._has_all_masks = names.issuperset(layout.loss_masks)
+        # Without some masks that pack used, or the windows, more tokens seem to count.
+        windows = None if layout.spec is None else layout.spec.windows
+        new = windows is not None and windows.labels == "new" and not self._labels
+        self._has_all_masks = names.issuperset(layout.loss_masks) and not new
         self._collected = collected
         self._sources = SourceRows(layout.spec, audit, whole=whole)
 
