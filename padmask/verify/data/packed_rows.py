@@ -334,20 +334,16 @@ class PackedRowAudit:
             self._audit.add_rows("derived-column", found.flags(wrong | ~fits), found.batch.place, name)
 
     def _check_positions(self, rows: AuditRows, found: _Good) -> None:
-        """Check for an attention mask of ones, because models then ignore positions that restart."""
+        """Check for an attention mask of ones or of sequence numbers.
+
+        Models that get such a mask ignore that positions restart.
+        """
         name, batch = "attention_mask", found.batch
         if "position_ids" not in (*self._layout.describing, *rows.ragged):
             return
         if name != self._mask and name not in self._layout.describing:
             return
-        if name == self._mask:
-            ones = np.ones(len(found.rows), dtype=bool)
-        else:
-            ids = _read(batch, name).select(found.rows)
-            ones = ~_any_by_row(_flatten_all(ids) > 1, ids.lengths)
-        self._audit.add_rows(
-            "ignored-positions", found.flags(ones & (found.packed.sizes > 1)), batch.place, name
-        )
+        self._audit.add_rows("ignored-positions", found.flags(found.packed.sizes > 1), batch.place, name)
 
 
 def with_segments(row: Row, sequences: Ragged | None, place: int) -> Row:
