@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from padmask.core.columns import PadColumn, is_label
+from padmask.core.arrow_lists import Flags
+from padmask.core.columns import IGNORED_LABEL, PadColumn, is_label
 from padmask.core.kernel import take_runs
 from padmask.core.packed_columns import set_boundary_labels
 from padmask.core.packed_layout import PackedLayout
@@ -52,7 +53,7 @@ def hashed_columns(layout: PackedLayout, columns: Sequence[PadColumn], names: Se
             found.append(Hashed(column))
         elif layout.packing is None:
             found += [Hashed(column, "mask"), Hashed(column, "shift")]
-        elif layout.spec is None or layout.spec.windows is None or layout.spec.windows.labels == "all":
+        else:
             found.append(Hashed(column, layout.packing.boundary_labels))
     return found
 
@@ -108,6 +109,7 @@ def hash_columns(
     lengths: Positions,
     *,
     packed: bool,
+    repeated: Flags | None = None,
 ) -> Hashes:
     """Return the hash of each sequence in each column: uint64, shape (sequences, columns).
 
@@ -118,6 +120,7 @@ def hash_columns(
         slices: row, first token in the row and number of tokens of each slice.
         lengths: number of tokens of each sequence, which consists of adjacent slices.
         packed: whether the sequences are those of packed rows. Packing already changed their labels.
+        repeated: tokens whose labels packing replaced with -100; None if there are none.
     """
     rows, firsts, counts = slices
     begins = np.cumsum(lengths) - lengths
@@ -126,8 +129,28 @@ def hash_columns(
         ragged = values[its.column.name]
         taken = take_runs(ragged.values, ragged.starts[rows] + firsts, counts)
         taken = types.cast(its.column, taken)
-        # The first labels of packed sequences have a rule of their own.
-        if its.boundary == "mask" or not packed:
-            set_boundary_labels(taken, begins, begins + lengths - 1, its.boundary)
+        if is_label(its.column):
+            _change_labels(taken, its.boundary, begins, lengths, packed=packed, repeated=repeated)
         hashes[:, place] = hash_sequences(taken, lengths)
     return hashes
+
+
+def _change_labels(
+    labels: npt.NDArray[Any],
+    boundary: BoundaryLabels,
+    begins: Positions,
+    lengths: Positions,
+    *,
+    packed: bool,
+    repeated: Flags | None,
+) -> None:
+    """Change the labels of sequences in place as packing does. Packed labels at boundaries do not count."""
+    filled = lengths > 0
+    firsts, lasts = begins[filled], (begins + lengths - 1)[filled]
+    if not packed:
+        if repeated is not None:
+            labels[repeated] = IGNORED_LABEL
+        set_boundary_labels(labels, firsts, lasts, boundary)
+    elif boundary != "keep":
+        # These labels have a rule of their own.
+        labels[firsts if boundary == "mask" else lasts] = IGNORED_LABEL

@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 import pyarrow as pa
 
+from padmask.core.arrow_lists import Flags
 from padmask.core.columns import PadColumn
 from padmask.core.end_tokens import add_end_tokens
 from padmask.core.keep_ends import Ends, find_large_ends, read_ends
@@ -17,6 +18,7 @@ from padmask.core.packed_columns import PackedRows
 from padmask.core.packed_layout import PackedLayout
 from padmask.core.plan import Plan, Positions, Segments
 from padmask.core.ragged import Ragged
+from padmask.core.windows import flag_repeated
 from padmask.errors import Fault, Place, SpecError
 from padmask.formats.contract import Batch
 from padmask.spec.checks import as_int
@@ -40,12 +42,14 @@ class PlannedRows:
         ragged: rows of each column, keyed by column name. Rows that packing left out are empty.
         segments: the sequences, with one output row for each sequence.
         first: number of the first of these rows in the input.
+        new_labels: whether only one window counts the label of a token that occurs in several windows.
     """
 
     batch: Batch
     ragged: Mapping[str, Ragged]
     segments: Segments
     first: int
+    new_labels: bool = False
 
     @property
     def sources(self) -> Positions:
@@ -56,6 +60,16 @@ class PlannedRows:
     def starts(self) -> Positions:
         """First token of each sequence in its source row: int64, shape (sequences,)."""
         return PackedRows(self.segments, PackSpec()).source_starts
+
+    @property
+    def repeated(self) -> Flags | None:
+        """Tokens whose labels count in another window: bool, shape (tokens,); None if all labels count."""
+        if not self.new_labels:
+            return None
+        lengths = self.segments.lengths
+        mask = np.zeros(int(lengths.sum()), dtype=bool)
+        flag_repeated(mask, self.segments, np.cumsum(lengths) - lengths)
+        return mask
 
     @property
     def slices(self) -> tuple[Positions, Positions, Positions]:
@@ -102,6 +116,8 @@ class InputPlanner:
         used, source = 0, ""
         job = self._job(reading)
         packing = self._layout.packing
+        windows = None if self._layout.spec is None else self._layout.spec.windows
+        new = windows is not None and windows.labels == "new"
         groups = [GroupToRead(job, self._end_fields(reading), padded=False)]
         with map_audit_rows(reading, "comparing", groups, report_bad_rows=True) as batches:
             for its in batches:
@@ -113,7 +129,7 @@ class InputPlanner:
                     ragged, _ = add_end_tokens(ragged, self._columns, packing.eos)
                 lengths = ragged[self._columns[0].name].lengths
                 segments = self._plan(lengths, ends, used)
-                yield PlannedRows(rows.batch, ragged, segments, self.rows)
+                yield PlannedRows(rows.batch, ragged, segments, self.rows, new)
                 used += int(lengths.sum())
                 self.rows += len(lengths)
 
