@@ -13,7 +13,8 @@ from padmask.cli.config import ConfiguredCommand, setting
 from padmask.cli.cut_options import overlong_of, pack_cut_options, with_cuts
 from padmask.cli.dataset_options import arguments_of, output_options, writing_options
 from padmask.cli.foreign_options import PADDING_OPTIONS
-from padmask.cli.options import help_without_input, input_options, refuse_output_as_input, spec_of
+from padmask.cli.options import help_without_input, input_options, is_typed, refuse_output_as_input, spec_of
+from padmask.errors import SpecError
 from padmask.spec.mask import MaskSpec
 from padmask.spec.pack import ALGORITHMS, BOUNDARY_LABELS, DERIVED, PackSpec
 from padmask.spec.pack_defaults import pack_mask
@@ -78,7 +79,8 @@ from padmask.spec.pad import PadSpec, RowPolicy
     "--labels-from",
     default=None,
     metavar="COLUMN",
-    help="Add a column labels, a copy of the packed column COLUMN with -100 at padding.",
+    help="Add a column labels, a copy of the packed column COLUMN with -100 at padding, and "
+    "where a completion_mask, assistant_masks or loss_mask of the input is 0.",
 )
 @setting(
     "--boundary-labels",
@@ -160,13 +162,23 @@ def _packing_of(ctx: click.Context, given: Mapping[str, Any], preset: PackPreset
             asked[name] = given[option]
     # --emit adds columns to those of the dialect.
     asked["emit"] = tuple(dict.fromkeys([*asked.get("emit", ()), *given["emit"]]))
-    return PackSpec(**asked)
+    packing = PackSpec(**asked)
+    preset.refuse_padding(str(given["dialect"]), packing)
+    return packing
 
 
 def _mask_of(ctx: click.Context, given: Mapping[str, Any], preset: PackPreset, spec: PadSpec) -> MaskSpec:
     """Create a `MaskSpec` from the parameters. Options that are set take precedence over the dialect."""
     usual = pack_mask(None, spec)
     fields = {} if given["dialect"] is None else dict(preset.mask)
+    if usual.column is None and not given["no_mask"]:
+        for name, option in (("no_mask", "--mask"), ("mask_column", "--mask-column")):
+            if is_typed(ctx, name):
+                raise SpecError(
+                    f"Rows without padding have no mask, so {option} has no effect. Remove {option}, or pad "
+                    "the rows with --pad.",
+                    options=["mask_column", "pad"],
+                )
     if _is_set(ctx, "mask_column") or _is_set(ctx, "no_mask"):
         fields["column"] = None if given["no_mask"] or usual.column is None else given["mask_column"]
     if given["labels_from"] is not None:

@@ -22,6 +22,7 @@ from padmask.verify.data.audit_data import RuleSpec
 from padmask.verify.proof_spec import ModelProof, ProofSpec
 from padmask.verify.report import Report
 from padmask.verify.report_formats import to_annotations, to_json, to_junit
+from padmask.verify.user_code import is_import_name
 from padmask.verify.verify_file import verify_file
 
 FORMS = {"json": to_json, "junit": to_junit, "github": to_annotations}
@@ -83,9 +84,11 @@ def _check_reports(arguments: VerifyArguments) -> None:
         raise SpecError("Two reports cannot use the same file. Choose a different file for each report.")
     refuse_report_conflicts({"the printed report": "-"} | reports, arguments.inputs)
     if isinstance(arguments.proof, ModelOptions):
-        module = (arguments.proof.predict or "").partition(":")[0]
-        code = [path for path in (arguments.proof.model, arguments.proof.custom_objects) if path]
-        refuse_replaced(reports, code + (module_files(module) if module else []))
+        options = arguments.proof
+        named = [text or "" for text in (options.predict, options.model)]
+        modules = [text.partition(":")[0] for text in named if is_import_name(text)]
+        files = [path for path in (options.model, options.custom_objects) if path]
+        refuse_replaced(reports, files + [path for module in modules for path in module_files(module)])
 
 
 def _report_files(arguments: VerifyArguments) -> dict[str, str | None]:

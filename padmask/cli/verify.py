@@ -103,7 +103,7 @@ class ModelOptions:
 
     Args:
         spec: arguments for `ModelSpec`.
-        model: path of a saved Keras model, as in `ModelProof`.
+        model: path of a saved model, or `module:factory`, as in `ModelProof`.
         predict: function of ids and a mask, as `module:function`.
         inputs: name of the column for each model input, keyed by input name.
         custom_objects: path of a Python file that defines the model's custom classes.
@@ -173,8 +173,9 @@ def _report_failed_start(
     because=RUNS_CODE,
     type=PathOrAddress(),
     default=None,
-    metavar="FILE.keras",
-    help="Verify a saved Keras model instead of the reference models. Without INPUT, uses random rows.",
+    metavar="FILE|MODULE:FACTORY",
+    help="Verify your own model: a saved Keras model, a PyTorch program (.pt2), or the model that a function "
+    "without arguments returns, a PyTorch module or a Keras model. Without INPUT, uses random rows.",
 )
 @command_line_only(
     "--predict",
@@ -325,6 +326,7 @@ def command(ctx: click.Context, /, **given: Any) -> int:
       padmask verify train.jsonl --no-model
       padmask verify tokens.jsonl --model model.keras
       padmask verify --model model.keras --vocab-size 32000 --explain
+      padmask verify --model mypackage.model:build --padding left
       padmask verify tokens.jsonl --predict mypackage.serve:predict
     """
     try:

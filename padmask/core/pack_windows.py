@@ -46,6 +46,8 @@ def pack_window(lengths: Positions, maxlen: int, spec: PackSpec, *, last: bool) 
         The packed row of each sequence (-1 for sequences that are packed with the next window): int64, shape
         (sequences,). And flags of the packed sequences: bool, shape (sequences,).
     """
+    if not len(lengths):
+        return lengths, np.zeros(0, dtype=bool)
     rows = _fewest_rows(lengths, maxlen, spec)
     used = np.bincount(rows, weights=lengths).astype(np.int64)
     left = np.zeros(0, np.int64) if last else np.flatnonzero(used * 100 < maxlen * FULL_PERCENT)

@@ -163,6 +163,8 @@ def plan_wrapped(lengths: Positions, maxlen: int, used: int = 0) -> Segments:
         maxlen: number of positions in a packed row.
         used: number of tokens before the first row in its packed row, less than `maxlen`.
     """
+    # Rows without tokens may have the maxlen 0.
+    maxlen = max(1, maxlen)
     ends = np.cumsum(lengths) + used
     begins = ends - lengths
     pieces = np.where(lengths > 0, (ends - 1) // maxlen - begins // maxlen + 1, 0)

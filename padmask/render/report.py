@@ -78,10 +78,9 @@ def _describe_run(environment: Mapping[str, Any]) -> str:
         parts.append(f"{rows} generated with seed {environment['seed']}")
     if "backend" in environment:
         kernel = f", {environment['kernel']} kernel" if environment.get("kernel") else ""
-        parts.append(
-            f"Keras {environment['keras']} on {environment['backend']} {environment['backend_version']}, "
-            f"{environment['device']}{kernel}"
-        )
+        keras = f"Keras {environment['keras']} on " if "keras" in environment else ""
+        backend = f"{environment['backend']} {environment['backend_version']}"
+        parts.append(f"{keras}{backend}, {environment['device']}{kernel}")
     return "; ".join(parts) or "nothing ran"
 
 

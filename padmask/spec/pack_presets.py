@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from padmask.errors import SpecError
 from padmask.spec.checks import one_of
 from padmask.spec.keywords import spec_with
 from padmask.spec.mask import MaskSpec
@@ -21,11 +22,32 @@ class PackPreset:
         pad: fields of `PadSpec`.
         packing: fields of `PackSpec`.
         mask: fields of `MaskSpec`.
+        no_padding: why the trainer cannot read rows with padding, as a clause; empty if the trainer can.
     """
 
     pad: Mapping[str, Any] = field(default_factory=dict)
     packing: Mapping[str, Any] = field(default_factory=dict)
     mask: Mapping[str, Any] = field(default_factory=lambda: {"column": None})
+    no_padding: str = ""
+
+    def refuse_padding(self, name: str, packing: PackSpec) -> None:
+        """Raise an error if the rows would have padding that the trainer cannot read.
+
+        Args:
+            name: name of the preset.
+            packing: options with those of the caller.
+
+        Raises:
+            SpecError: the rows would have padding.
+        """
+        if not self.no_padding or not packing.has_padding:
+            return
+        option = "pad" if packing.pad else "align"
+        raise SpecError(
+            f"Rows for {name!r} cannot have padding, because {self.no_padding}. Remove `{option}`, or choose "
+            "another dialect.",
+            options=[option, "dialect"],
+        )
 
 
 _INT64 = {"int_dtype": "int64", "label_value": -100}
@@ -42,7 +64,10 @@ _PER_COLUMN = PackPreset(
 )
 
 PACK_PRESETS: Mapping[str, PackPreset] = {
-    "trl": PackPreset(packing={"pad": False}),
+    "trl": PackPreset(
+        packing={"pad": False},
+        no_padding="TRL makes positions only for the tokens in 'seq_lengths'",
+    ),
     "hf": PackPreset(_INT64, {"emit": ("position_ids",), "index_dtype": "int64"}),
     "bridge": PackPreset(packing={"pad": False, "emit": ("seq_start_id", "loss_mask")}),
     "seqio": _PER_COLUMN,
@@ -104,5 +129,6 @@ def pack_preset(name: str, /, **options: Any) -> tuple[PadSpec, MaskSpec]:
         # The requested dtype also applies to integers.
         asked.pop("int_dtype", None)
     own = {option: asked.pop(option) for option in _PACKING if option in asked}
-    asked["packing"] = PackSpec(**{**chosen.packing, **own})
+    asked["packing"] = packing = PackSpec(**{**chosen.packing, **own})
+    chosen.refuse_padding(name, packing)
     return spec_with(None, asked), MaskSpec(**chosen.mask)

@@ -7,6 +7,7 @@ Other modules check whether a column exists and how long the rows are.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import lcm
 from typing import Any, Literal
 
 from padmask.errors import SpecError
@@ -195,8 +196,9 @@ class PadSpec:
         return replace(self, maxlen=maxlen, own_lengths=())
 
     def round_up(self, maxlen: int) -> int:
-        """Return a length rounded up to a multiple of `pad_to_multiple_of`."""
-        multiple = self.pad_to_multiple_of or 1
+        """Return a length rounded up to a multiple of `pad_to_multiple_of` and of `align` of packed rows."""
+        align = 1 if self.packing is None else self.packing.align
+        multiple = lcm(self.pad_to_multiple_of or 1, align)
         return -(-maxlen // multiple) * multiple
 
     @property

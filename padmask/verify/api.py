@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -20,7 +21,7 @@ from padmask.verify.data.rules import find_holes
 from padmask.verify.keras.backend import Engine, start_backend
 from padmask.verify.proof.function import IDS, verify_function
 from padmask.verify.proof.random_rows import draw_random_rows, take_sample
-from padmask.verify.proof.sample import ModelInput, SampleRows
+from padmask.verify.proof.sample import TIMED, ModelInput, SampleRows
 from padmask.verify.proof.tolerance import Array
 from padmask.verify.report import Report, describe_check, describe_culprit
 
@@ -50,8 +51,8 @@ def verify_model(
     'leaks'
 
     Args:
-        model: built Keras model, or a function `model(ids, mask)` of two NumPy arrays. The function returns
-            an array, a sequence of arrays or a dict of arrays.
+        model: built Keras model, PyTorch module, or a function `model(ids, mask)` of two NumPy arrays. The
+            function returns an array, a sequence of arrays or a dict of arrays.
         ids: padded ids or features, shape (rows, maxlen, ...), or a dict of such arrays, keyed by input name.
             If None, random rows are generated.
         mask: bool array, shape (rows, maxlen), True at real tokens, or a dict of such arrays, keyed by input
@@ -89,6 +90,8 @@ def verify_model(
     )
     if hasattr(model, "_flatten_layers"):
         return report_on_model(model, spec, rows, start_backend())
+    if is_torch_model(model):
+        return report_on_torch_model(model, spec, rows)
     return report_on_function(model, spec, rows)
 
 
@@ -136,16 +139,56 @@ def report_on_model(
     from padmask.verify.keras.verify_keras_model import verify_keras_model
 
     user = UserModel(model, engine, spec.batch_size, roles)
-    if rows is not None and set(rows) == {IDS} and IDS not in [slot.name for slot in user.slots]:
-        # If the model has one input, a single array belongs to this input.
-        timed = [slot.name for slot in user.slots if slot.kind in ("tokens", "features")]
-        if len(timed) > 1:
-            raise SpecError(
-                f"The model has the inputs {', '.join(timed)}. Pass a dict of arrays with these names."
-            )
-        rows = {timed[0]: rows[IDS]}
-    subject, settings = verify_keras_model(user, spec, rows)
+    timed = [slot.name for slot in user.slots if slot.kind in TIMED]
+    subject, settings = verify_keras_model(user, spec, _rows_by_input(rows, timed))
     return Report((), [subject], {**environment(), **engine.describe(), **settings})
+
+
+def is_torch_model(model: Any) -> bool:
+    """Return whether a model is a PyTorch module. PyTorch is not imported."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(model, torch.nn.Module)
+
+
+def report_on_torch_model(
+    model: Any,
+    spec: ModelSpec,
+    rows: SampleRows | None,
+    device: str | None = None,
+    roles: Mapping[str, str] | None = None,
+) -> Report:
+    """Verify a PyTorch module and return the report.
+
+    Args:
+        model: PyTorch module.
+        spec: options of the verification.
+        rows: real tokens of each row, keyed by input name. If None, random rows are generated.
+        device: `"auto"`, `"cpu"` or `"gpu"`. If None, the module stays on its device.
+        roles: kind of each input that the user chose, keyed by input name.
+
+    Raises:
+        SpecError: the module has no input with a time axis, or the rows do not match its inputs.
+        ModelError: the module cannot run.
+    """
+    from padmask.verify.torch.inputs import find_roles
+    from padmask.verify.torch.verify_torch_model import open_torch_model, verify_torch_model
+
+    timed = [name for name, kind in find_roles(model, roles).items() if kind in TIMED]
+    rows = _rows_by_input(rows, timed)
+    user = open_torch_model(model, spec, rows, device, roles)
+    subject, settings = verify_torch_model(user, spec, rows)
+    return Report((), [subject], {**environment(), **user.device.describe(), **settings})
+
+
+def _rows_by_input(rows: SampleRows | None, timed: Sequence[str]) -> SampleRows | None:
+    """Return the rows, keyed by input name. A single array belongs to the only input with a time axis."""
+    if rows is None or set(rows) != {IDS} or IDS in timed:
+        return rows
+    if len(timed) > 1:
+        raise SpecError(
+            f"The model has the inputs {', '.join(timed)}. Pass a dict of arrays with these names."
+        )
+    return {timed[0]: rows[IDS]}
 
 
 def report_on_function(

@@ -19,9 +19,11 @@ from padmask.spec.columns import Columns
 from padmask.spec.files import ReadOptions
 from padmask.spec.verify import ModelSpec
 from padmask.stream.padding import find_dataset_padding
-from padmask.verify.api import NO_TOKENS, environment, report_on_function, report_on_model
+from padmask.verify.api import NO_TOKENS, environment, report_on_function
 from padmask.verify.data.audit_data import AuditedData, AuditRequest, audit_and_sample
+from padmask.verify.open_model import open_model
 from padmask.verify.proof.function import IDS
+from padmask.verify.proof.sample import TIMED
 from padmask.verify.proof_spec import ModelProof
 from padmask.verify.report import Report
 from padmask.verify.user_code import import_callable
@@ -34,28 +36,22 @@ def verify_user_model(paths: Sequence[str], request: AuditRequest, proof: ModelP
     """Verify a user's model or function on the data, or on random rows if `paths` is empty."""
     if proof.predict is not None:
         return _verify_function(paths, request, proof)
-    from padmask.verify.keras.backend import start_backend
-
-    engine = start_backend(proof.backend, proof.device)
-    from padmask.verify.keras.load import load_model
-    from padmask.verify.keras.model_inputs import find_model_inputs
-
-    model = load_model(proof.model or "", proof.custom_objects, unsafe=proof.allow_unsafe)
+    model = open_model(proof)
     spec = replace(proof.spec, name=os.path.basename(proof.model or ""))
     with ExitStack() as stack:
         dataset = stack.enter_context(_open_dataset(paths, request.files)) if paths else None
         roles = _find_roles(proof.inputs, dataset, request)
-        slots = find_model_inputs(model, roles)
-        timed = [slot.name for slot in slots if slot.kind in ("tokens", "features")]
-        _check_names(proof.inputs, [*timed, *(slot.name for slot in slots if slot.name in roles)])
+        kinds = model.find_kinds(roles)
+        timed = [name for name, kind in kinds.items() if kind in TIMED]
+        _check_names(proof.inputs, [*timed, *(name for name in kinds if name in roles)])
         if dataset is None:
-            return report_on_model(model, spec, None, engine, roles)
+            return model.report(spec, None, roles)
         data_by_input = _audit_by_input(dataset, request, proof, timed)
     rows = {name: data.sample[column] for name, (data, column) in data_by_input.items()}
     spec = _fit_to_data(spec, [data for data, _ in data_by_input.values()])
     if not any(len(given) for given in rows.values()):
         return _report_no_tokens(data_by_input)
-    return _with_data(report_on_model(model, spec, rows, engine, roles), data_by_input)
+    return _with_data(model.report(spec, rows, roles), data_by_input)
 
 
 def _verify_function(paths: Sequence[str], request: AuditRequest, proof: ModelProof) -> Report:

@@ -53,7 +53,8 @@ class ModelProof:
 
     Args:
         spec: pad value, seed, batch size and similar options.
-        model: path of a saved Keras model.
+        model: path of a saved Keras model or of a PyTorch program (`.pt2`), or `module:factory`, where the
+            factory is a function without arguments that returns a Keras model or a PyTorch module.
         predict: function of ids and a mask, as `module:function`.
         inputs: name of the column for each model input, keyed by input name. Required only for inputs whose
             column has a different name.

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import sys
 from importlib.machinery import PathFinder
 from typing import Any
 
 from padmask.errors import SpecError
+
+_IMPORT_NAME = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+
+
+def is_import_name(text: str) -> bool:
+    """Return whether a text is `MODULE:NAME`, and not a path.
+
+    >>> is_import_name("mypackage.model:build"), is_import_name("C:/model.keras"), is_import_name("a.keras")
+    (True, False, False)
+    """
+    return _IMPORT_NAME.fullmatch(text) is not None
 
 
 def import_callable(option: str, text: str, example: str) -> Any:

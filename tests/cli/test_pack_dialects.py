@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from raised import raises_error
+from raised import has_facts, raises_error
 
 from padmask import PackSpec, PadSpec, SpecError, pack_preset, pack_table, unpad_table, verify_file
 from padmask.cli import run
@@ -46,12 +47,18 @@ LAST_ROWS: dict[str, dict[str, Any]] = {
 LAST_ROWS["grain"] = LAST_ROWS["seqio"]
 
 
+def write_rows(tmp_path: Path, rows: Sequence[dict[str, Any]] = ROWS) -> str:
+    """Write rows as JSON Lines, and return the path of the file."""
+    source = tmp_path / "in.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(source)
+
+
 def last_row(tmp_path: Path, *options: str) -> dict[str, Any]:
     """Return the last row of `padmask pack` without the columns that all dialects have."""
-    source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
-    source.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    target = tmp_path / "out.jsonl"
     asked = ["--maxlen", "5", "--algorithm", "in-order", "-q", *options]
-    assert run(["pack", str(source), "-o", str(target), *asked]) == 0
+    assert run(["pack", write_rows(tmp_path), "-o", str(target), *asked]) == 0
     row = json.loads(target.read_text().splitlines()[-1])
     assert row.pop("seq_lengths") == [2]
     assert (row.pop("source_rows"), row.pop("source_starts")) == ([2], [0])
@@ -73,9 +80,8 @@ def test_preset_in_python(dialect):
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ("--dialect trl --pad", {"input_ids": PADDED}),
         (
-            "--dialect trl --pad --mask-column m",
+            "--dialect bridge --pad --mask-column m",
             {"input_ids": PADDED, "m": [True, True, False, False, False]},
         ),
         ("--dialect hf --no-pad", {"input_ids": [6, 7], "position_ids": [0, 1]}),
@@ -190,3 +196,88 @@ def test_name_in_the_input():
 def test_refused_options(options, name):
     with raises_error(SpecError, option=name):
         PackSpec(**options)
+
+
+@pytest.mark.parametrize(("option", "value"), [("pad", True), ("align", 4)])
+def test_trl_reads_no_padding(tmp_path, capsys, option, value):
+    with raises_error(SpecError, "trl", "seq_lengths", option=option):
+        pack_preset("trl", maxlen=8, **{option: value})
+    flag = ["--pad"] if option == "pad" else ["--align", "4"]
+    assert run(["pack", write_rows(tmp_path), "--maxlen", "8", "--dialect", "trl", *flag]) == 2
+    assert has_facts(capsys.readouterr().err, "trl", flag[0])
+
+
+@pytest.mark.parametrize("options", ["--no-pad --mask", "--dialect trl --mask", "--no-pad --mask-column m"])
+def test_no_mask_without_padding(tmp_path, capsys, options):
+    assert run(["pack", write_rows(tmp_path), *options.split()]) == 2
+    assert has_facts(capsys.readouterr().err, options.split()[2 if "trl" in options else 1], "padding")
+
+
+# Two sequences and two positions of padding, with the names of the columns in each trainer: for each column,
+# the dtype and the values that the trainer reads.
+TOKENS, MASKED = [5, 6, 7, 8, 9], [-100, 6, 7, -100, 9]
+NUMBERS = [1, 1, 1, 2, 2, 0, 0], [0, 0, 0, 1, 1, -1, -1]
+CELLS: dict[str, dict[str, tuple[str, list[int]]]] = {
+    "trl": {
+        "input_ids": ("int32", TOKENS),
+        "labels": ("int32", MASKED),
+        "seq_lengths": ("int32", [3, 2]),
+    },
+    "hf": {
+        "input_ids": ("int64", [*TOKENS, 0, 0]),
+        "labels": ("int64", [*MASKED, -100, -100]),
+        "position_ids": ("int64", [0, 1, 2, 0, 1, 0, 1]),
+    },
+    "bridge": {
+        "input_ids": ("int32", TOKENS),
+        "labels": ("int32", MASKED),
+        "seq_start_id": ("int32", [0, 3]),
+        "loss_mask": ("int8", [1, 1, 0, 1, 0]),
+    },
+    "seqio": {
+        "inputs": ("int32", [*TOKENS, 0, 0]),
+        "targets": ("int32", [*TOKENS, 0, 0]),
+        "inputs_segment_ids": ("int32", NUMBERS[0]),
+        "targets_segment_ids": ("int32", NUMBERS[0]),
+        "inputs_positions": ("int32", [0, 1, 2, 0, 1, 0, 0]),
+        "targets_positions": ("int32", [0, 1, 2, 0, 1, 0, 0]),
+    },
+    "levanter": {
+        "tokens": ("int32", [*TOKENS, 0, 0]),
+        "segment_ids": ("int32", NUMBERS[1]),
+        "loss_mask": ("int32", [1, 1, 0, 1, 0, 0, 0]),
+    },
+    "llm-foundry": {
+        "input_ids": ("int64", [*TOKENS, 0, 0]),
+        "labels": ("int64", [*MASKED, -100, -100]),
+        "attention_mask": ("int64", [1, 1, 1, 1, 1, 0, 0]),
+        "sequence_id": ("int64", NUMBERS[1]),
+    },
+    "torchtune": {
+        "tokens": ("int64", [*TOKENS, 0, 0]),
+        "labels": ("int64", [6, 7, -100, 9, -100, -100, -100]),
+        "input_pos": ("int64", [0, 1, 2, 0, 1, 2, 3]),
+        "seq_lens": ("int64", [3, 2, 2]),
+    },
+}
+CELLS["grain"] = CELLS["seqio"]
+
+
+@pytest.mark.parametrize("dialect", PACK_PRESETS)
+def test_every_cell(dialect):
+    """The columns of a dialect, without those that only unpad reads."""
+    cells = CELLS[dialect]
+    names = [name for name in ("input_ids", "tokens", "inputs", "targets", "labels") if name in cells]
+    table = pa.table({name: [[5, 6, 7], [8, 9]] for name in names})
+    spec, mask = pack_preset(dialect, maxlen=7, source=False)
+    packed = pack_table(table, names, spec, mask=mask)
+    found = {
+        field.name: (str(field.type.value_type), packed[field.name].to_pylist()[0]) for field in packed.schema
+    }
+    if dialect != "trl":
+        assert found.pop("seq_lengths") == ("int32", [3, 2])
+    assert found == cells
+    back = unpad_table(packed)
+    assert [[row[name] for name in names if name != "labels"] for row in back.to_pylist()] == [
+        [ids] * (len(names) - ("labels" in names)) for ids in ([5, 6, 7], [8, 9])
+    ]

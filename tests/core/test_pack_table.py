@@ -95,6 +95,25 @@ def test_other_kinds_of_tokens():
     assert pack([[1, 2, 3], [4]]).values.shape == (2, 3), "the longest row determines maxlen"
 
 
+@pytest.mark.parametrize("algorithm", ["best-fit", "in-order", "wrap"])
+@pytest.mark.parametrize("rows", [[], [[]]])
+def test_no_tokens_and_no_maxlen(rows, algorithm):
+    assert pack(rows, algorithm=algorithm).values.shape == (0, 0)
+    table = pa.table({"input_ids": pa.array(rows, pa.list_(pa.int64()))})
+    for empty_rows in ("drop", "keep"):
+        policy = RowPolicy(empty_rows=empty_rows)
+        packed = pack_table(table, packing=PackSpec(algorithm=algorithm), policy=policy)
+        assert (packed.num_rows, "seq_lengths" in packed.schema.names) == (0, True)
+
+
+@pytest.mark.parametrize(("multiple", "maxlen"), [(None, 8), (6, 24)])
+def test_align_rounds_maxlen_up(multiple, maxlen):
+    packed = pack([[1] * 5, [2] * 3], align=8, pad_to_multiple_of=multiple)
+    assert packed.values.shape[1] == maxlen
+    assert [lengths.tolist() for lengths in packed.seq_lengths] == ([[5], [3]] if maxlen == 8 else [[5, 3]])
+    assert pack([[1] * 9, [2]], align=8, maxlen="p50", overlong="split").values.shape == (3, 8)
+
+
 @pytest.mark.parametrize("rows", [[], [[]]])
 def test_nothing_to_pack(rows):
     packed = pack(rows, maxlen=4)

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 from padmask.errors import SpecError
-from padmask.verify.proof.sample import MADE, ModelInput
+from padmask.verify.proof.sample import MADE, ModelInput, find_masked_input
 
 
 def find_model_inputs(model: Any, roles: Mapping[str, str] | None = None) -> list[ModelInput]:
@@ -40,7 +40,7 @@ def find_model_inputs(model: Any, roles: Mapping[str, str] | None = None) -> lis
             "accepts sequences."
         )
     return [
-        replace(slot, mask_of=_find_masked_input(slot.name, timed))
+        replace(slot, mask_of=find_masked_input(slot.name, timed))
         if slot.kind in (*MADE, "segments")
         else slot
         for slot in slots
@@ -161,12 +161,6 @@ def _kind_of_name(name: str) -> str:
     if words & {"segment", "segments"} or {"type", "ids"} <= words or {"token", "types"} <= words:
         return "segments"
     return "positions" if words & {"position", "positions"} else "tokens"
-
-
-def _find_masked_input(mask: str, timed: Sequence[str]) -> str:
-    """Return the name of the input to which a mask belongs: the input with the most similar name."""
-    words = set(re.split(r"[^a-z0-9]+", mask.lower())) - {"mask"}
-    return max(timed, key=lambda name: len(words & set(re.split(r"[^a-z0-9]+", name.lower()))))
 
 
 def is_embedding(layer: Any) -> bool:

@@ -232,7 +232,17 @@ def _record_runs(user: UserModel, verification: Verification, limit: float) -> R
     # row for "post", and the last row for "pre".
     longest = len(setup.probe) - 1
     pair = setup.probe.select([0, longest] if padding == "post" else [longest, 0])
-    return Runs(_record(user, setup.probe.alone(0)), _record(user, pair.padded()), crop_rows, limit)
+    alone = setup.probe.select([0])
+    # The batch axis grows too.
+    sizes = zip(alone.places().values(), pair.places().values(), strict=True)
+    return Runs(
+        _record(user, alone.padded()),
+        _record(user, pair.padded()),
+        crop_rows,
+        limit,
+        others=_record(user, alone.with_random_tokens(8).padded()),
+        growth=frozenset({(1, 2), *sizes}),
+    )
 
 
 def _record_runs_of_fixed_length(user: UserModel, verification: Verification, limit: float) -> Runs:

@@ -202,6 +202,16 @@ def _keep_rows_that_run_alone(subject: Subject, probe: Sample, notes: list[str])
     return probe.select(runnable)
 
 
+def fit_to_control(setup: CheckSetup, control: Subject) -> CheckSetup:
+    """Return the setup without the padded lengths that the control model cannot run.
+
+    If a model computes positions from its mask, the control model needs more positions than the model.
+    """
+    return replace(
+        setup, more=tuple(number for number in setup.more if _can_run(control, setup.probe.padded(number)))
+    )
+
+
 def _can_run(subject: Subject, batch: ModelBatch) -> bool:
     with suppress(CannotRunError):
         subject.predict(batch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,6 +18,9 @@ from padmask.spec.pad import Side
 # Padded values and mask of each model input, by input name.
 ModelBatch = Mapping[str, Padded]
 
+
+# Kinds of inputs that have a time axis. "timed" is either of the others.
+TIMED = ("tokens", "features", "timed")
 
 # Kinds of inputs whose values are computed from the rows of another input.
 MADE = ("mask", "lengths", "positions")
@@ -59,6 +63,16 @@ class ModelInput:
     def inner(self) -> tuple[int | None, ...]:
         """The shape of one token."""
         return self.shape[: self.time_axis] + self.shape[self.time_axis + 1 :]
+
+
+def find_masked_input(mask: str, timed: Sequence[str]) -> str:
+    """Return the name of the input to which a mask belongs: the input with the most similar name.
+
+    >>> find_masked_input("decoder_mask", ["encoder_ids", "decoder_ids"])
+    'decoder_ids'
+    """
+    words = set(re.split(r"[^a-z0-9]+", mask.lower())) - {"mask"}
+    return max(timed, key=lambda name: len(words & set(re.split(r"[^a-z0-9]+", name.lower()))))
 
 
 @dataclass(frozen=True)

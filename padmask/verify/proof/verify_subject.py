@@ -18,6 +18,7 @@ from padmask.verify.proof.checks import (
     compare_more_padding,
     compare_other_content,
     compare_row_alone,
+    fit_to_control,
     measure_gradient,
     measure_movement,
     measure_noise,
@@ -133,7 +134,7 @@ def verify_subject(
     checks = [*_run_checks(setup, precisions, must_fail), *extra]
     if empty is not False:
         checks.append(_check_empty_rows(setup, precisions, judge=bool(empty)))
-    on_control = _run_checks(setup, [_Precision(control, {})], must_fail)
+    on_control = _run_checks(fit_to_control(setup, control), [_Precision(control, {})], must_fail)
     control_passed = [check.name for check in on_control if check.verdict == "holds"]
     control_result = Control("holds" if control_passed else "fails", on_control)
     constant, blind = _find_silent_outputs(setup, precisions)

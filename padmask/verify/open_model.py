@@ -1,0 +1,124 @@
+"""Open the model of `--model`: a saved Keras model, a saved PyTorch program, or a model built in code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+
+from padmask.errors import MissingExtraError, SpecError
+from padmask.spec.verify import ModelSpec
+from padmask.verify.api import is_torch_model, report_on_model, report_on_torch_model
+from padmask.verify.proof.sample import SampleRows
+from padmask.verify.proof_spec import ModelProof
+from padmask.verify.report import Report
+from padmask.verify.user_code import import_callable, is_import_name
+
+# Suffix of programs that `torch.export.save` writes.
+PROGRAM_SUFFIX = ".pt2"
+
+
+@dataclass(frozen=True)
+class OpenedModel:
+    """A model that is ready to run.
+
+    Args:
+        find_kinds: function that returns the kind of each input, keyed by input name. Its argument has the
+            kinds that the user chose.
+        report: function that verifies the model. Its arguments are the options, the rows (or None) and the
+            kinds that the user chose.
+    """
+
+    find_kinds: Callable[[dict[str, str]], dict[str, str]]
+    report: Callable[[ModelSpec, SampleRows | None, dict[str, str]], Report]
+
+
+def open_model(proof: ModelProof) -> OpenedModel:
+    """Load or build the model of `proof.model`.
+
+    Raises:
+        SpecError: the module or the factory fails, or an option does not apply to the model.
+        MissingExtraError: the framework of the model is not installed.
+        DataError: the file is corrupt.
+        AccessError: the file does not exist.
+    """
+    path = proof.model or ""
+    if path.endswith(PROGRAM_SUFFIX):
+        return _open_torch(_load_program(path), proof)
+    if not is_import_name(path):
+        return _open_keras(None, proof)
+    if proof.backend is not None:
+        from padmask.verify.keras.backend import start_backend
+
+        # Keras chooses its backend when the user's module imports Keras.
+        start_backend(proof.backend, proof.device)
+    model = _build(path)
+    if is_torch_model(model):
+        return _open_torch(model, proof)
+    if hasattr(model, "_flatten_layers"):
+        return _open_keras(model, proof)
+    raise SpecError(
+        f"--model {path} returns {type(model).__name__}, which is neither a PyTorch module nor a Keras "
+        "model. To verify a function of ids and a mask, use --predict.",
+        options=["model"],
+    )
+
+
+def _build(text: str) -> Any:
+    """Call the factory. A name of a model that is already built is used as it is."""
+    found = import_callable("--model", text, "mypackage.model:build")
+    if not isinstance(found, type) and (is_torch_model(found) or hasattr(found, "_flatten_layers")):
+        return found
+    try:
+        return found()
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the factory is the user's, and may raise anything
+        raise SpecError(
+            f"--model {text}: the factory raised {type(error).__name__}: {error}. Call the factory without "
+            "arguments in Python, and fix the error.",
+            options=["model"],
+        ) from None
+
+
+def _open_keras(model: Any, proof: ModelProof) -> OpenedModel:
+    """Prepare a Keras model. If `model` is None, load the model from its file."""
+    from padmask.verify.keras.backend import start_backend
+
+    engine = start_backend(proof.backend, proof.device)
+    from padmask.verify.keras.load import load_model
+    from padmask.verify.keras.model_inputs import find_model_inputs
+
+    if model is None:
+        model = load_model(proof.model or "", proof.custom_objects, unsafe=proof.allow_unsafe)
+    return OpenedModel(
+        lambda roles: {slot.name: slot.kind for slot in find_model_inputs(model, roles)},
+        lambda spec, rows, roles: report_on_model(model, spec, rows, engine, roles),
+    )
+
+
+def _open_torch(model: Any, proof: ModelProof) -> OpenedModel:
+    from padmask.verify.torch.inputs import find_roles
+
+    for option, given in (("--backend", proof.backend), ("--custom-objects", proof.custom_objects)):
+        if given is not None:
+            raise SpecError(
+                f"{option} applies to Keras models, but --model {proof.model} is a PyTorch module. Remove "
+                f"{option}.",
+                options=[option.removeprefix("--").replace("-", "_")],
+            )
+    return OpenedModel(
+        lambda roles: find_roles(model, roles),
+        lambda spec, rows, roles: report_on_torch_model(model, spec, rows, proof.device, roles),
+    )
+
+
+def _load_program(path: str) -> Any:
+    if find_spec("torch") is None:
+        raise MissingExtraError(
+            f"{path} is a PyTorch program, but PyTorch is not installed. Install it with: pip install "
+            "'padmask[torch]'",
+            options=["model"],
+        )
+    from padmask.verify.torch.load import load_program
+
+    return load_program(path)

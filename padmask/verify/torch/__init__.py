@@ -1,0 +1,1 @@
+"""Functions that load, run and trace PyTorch modules. Only these modules import PyTorch."""

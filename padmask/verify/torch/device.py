@@ -1,0 +1,70 @@
+"""Choose the device that PyTorch modules run on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from padmask.errors import SpecError
+
+
+@dataclass(frozen=True)
+class TorchDevice:
+    """The device that a module runs on.
+
+    Args:
+        name: device name of PyTorch, such as `"cpu"` or `"cuda:0"`.
+        seen: names of the GPUs that PyTorch finds.
+    """
+
+    name: str
+    seen: tuple[str, ...] = ()
+
+    def describe(self) -> dict[str, Any]:
+        """Return the version of PyTorch and the device, as entries for a report."""
+        return {
+            "backend": "torch",
+            "backend_version": torch.__version__,
+            "device": "cpu" if self.name == "cpu" else "gpu",
+            "accelerators": list(self.seen),
+        }
+
+
+def choose_device(asked: str | None, module: torch.nn.Module) -> TorchDevice:
+    """Choose the device.
+
+    Args:
+        asked: `"auto"`, `"cpu"` or `"gpu"`. `"auto"` uses a GPU if PyTorch finds one. None keeps the module
+            on the device of its parameters.
+        module: module to run.
+
+    Raises:
+        SpecError: `asked` is `"gpu"`, and PyTorch finds no GPU.
+    """
+    seen = tuple(torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count()))
+    if asked is None:
+        first = next(module.parameters(), None)
+        return TorchDevice("cpu" if first is None else str(first.device), seen)
+    if asked == "gpu" and not seen:
+        built = "" if torch.version.cuda or torch.version.hip else " and was built without CUDA"
+        raise SpecError(
+            f"No usable GPU: torch {torch.__version__} finds none{built}. Use --device cpu, or fix the "
+            "driver or the installation.",
+            options=["device"],
+        )
+    return TorchDevice("cuda:0" if seen and asked != "cpu" else "cpu", seen)
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Disable TF32 inside the context. TF32 rounds float32 on GPUs to about three digits."""
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before

@@ -1,0 +1,326 @@
+"""Find the inputs of a PyTorch module and their roles from the parameters of `forward`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice, product
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from padmask.errors import SpecError
+from padmask.verify.proof.checks import CannotRunError
+from padmask.verify.proof.sample import (
+    MADE,
+    TIMED,
+    ModelBatch,
+    ModelInput,
+    SampleRows,
+    find_masked_input,
+)
+from padmask.verify.proof.tolerance import Array
+
+# Parameters of these names are inputs even if they have a default.
+_IDS = ("input_ids", "decoder_input_ids")
+_AUDIO = ("input_values",)
+_MASKS = ("mask", "attention_mask", "decoder_attention_mask", "padding_mask", "pad_mask", "input_mask")
+_LENGTH_WORDS = ("length", "lengths", "len", "lens", "seqlens")
+_POSITIONS = ("position_ids", "positions")
+_SEGMENTS = ("token_type_ids", "segment_ids")
+
+# Flags of Hugging Face models.
+_FLAGS = {"use_cache": False, "return_dict": True}
+
+# Maximum number of combinations of shapes and dtypes to try.
+_MOST_TRIALS = 200
+
+Layout = Literal["rows-first", "time-first", "time-last"]
+
+
+@dataclass(frozen=True)
+class TorchInput:
+    """An input of a module, and how its tensor is made from a batch.
+
+    Args:
+        slot: role, shape and dtype of the input.
+        layout: order of the axes: `"rows-first"` (rows, time, ...), `"time-first"` (time, rows, ...) or
+            `"time-last"` (rows, ..., time).
+        on_cpu: whether the tensor stays on the CPU, as `pack_padded_sequence` requires.
+        is_padding: whether a mask is True at padding.
+    """
+
+    slot: ModelInput
+    layout: Layout = "rows-first"
+    on_cpu: bool = False
+    is_padding: bool = False
+
+    def tensor(self, batch: ModelBatch, device: str, floats: torch.dtype) -> torch.Tensor:
+        """Return the tensor of the input for a batch.
+
+        Args:
+            batch: padded values and masks, keyed by input name.
+            device: device of the module.
+            floats: dtype of inputs that are floats.
+        """
+        tensor = torch.from_numpy(np.ascontiguousarray(self._values(batch).astype(self.slot.dtype)))
+        if self.layout == "time-first":
+            tensor = tensor.transpose(0, 1)
+        elif self.layout == "time-last":
+            tensor = tensor.movedim(1, -1)
+        if tensor.is_floating_point():
+            tensor = tensor.to(floats)
+        return tensor if self.on_cpu else tensor.to(device)
+
+    def _values(self, batch: ModelBatch) -> Array:
+        slot = self.slot
+        if slot.kind in MADE:
+            padded = batch[slot.mask_of or ""]
+            if slot.kind == "mask":
+                return ~padded.mask if self.is_padding else padded.mask
+            if slot.kind == "lengths":
+                return np.asarray(padded.lengths)
+            places: Array = np.maximum(np.cumsum(padded.mask, axis=1) - 1, 0)
+            return places
+        if slot.kind == "segments":
+            return np.zeros_like(batch[slot.mask_of or ""].mask)
+        values = batch[slot.name].values
+        return values.reshape(len(values), *values.shape[2:]) if slot.kind == "static" else values
+
+
+@dataclass(frozen=True)
+class Signature:
+    """The parameters of a module's `forward`.
+
+    Args:
+        required: names of the parameters without a default.
+        optional: names of the parameters with a default.
+    """
+
+    required: tuple[str, ...]
+    optional: tuple[str, ...]
+
+    @classmethod
+    def of(cls, module: torch.nn.Module) -> Signature:
+        """Read the parameters of `forward`.
+
+        Raises:
+            SpecError: `forward` has no named parameters.
+        """
+        if isinstance(module, torch.jit.ScriptModule):
+            arguments = module.forward.schema.arguments[1:]
+            named = [(argument.name, argument.has_default_value()) for argument in arguments]
+        else:
+            parameters = inspect.signature(module.forward).parameters.values()
+            kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+            named = [(one.name, one.default is not one.empty) for one in parameters if one.kind in kinds]
+        if not named:
+            raise SpecError(
+                f"forward of {type(module).__name__} has no named parameters, so its inputs are unknown. "
+                "Name the parameters of forward, such as input_ids and attention_mask."
+            )
+        return cls(
+            tuple(name for name, has_default in named if not has_default),
+            tuple(name for name, has_default in named if has_default),
+        )
+
+    def flags(self) -> dict[str, bool]:
+        """Return the values of flags that every call sets."""
+        return {name: value for name, value in _FLAGS.items() if name in self.optional}
+
+    def chosen(self, also: Sequence[str]) -> dict[str, str]:
+        """Return the role of each input, keyed by name, as in `find_roles`.
+
+        Args:
+            also: names of optional inputs that the user chose.
+        """
+        roles = {name: _role_of(name) for name in self.required}
+        known = {name: _role_of(name) for name in self.optional if _is_known(name) or name in also}
+        if not any(role == "timed" for role in (*roles.values(), *known.values())) and self.optional:
+            known[self.optional[0]] = "timed"
+        padding_masks = [name for name in (*roles, *known) if name.endswith("key_padding_mask")]
+        if padding_masks:
+            # The other masks of `torch.nn.TransformerEncoder` have the shape (time, time).
+            known = {
+                name: role
+                for name, role in known.items()
+                if role != "mask" or name in padding_masks or name in also
+            }
+        if "attention_mask" in known:
+            # XLNet accepts either of them.
+            known.pop("input_mask", None)
+        return roles | known
+
+
+def _is_known(name: str) -> bool:
+    return (
+        name in (*_IDS, *_AUDIO, *_MASKS) or name.endswith("key_padding_mask") or _role_of(name) == "lengths"
+    )
+
+
+def _role_of(name: str) -> str:
+    words = name.lower().split("_")
+    if "mask" in words or name == "masks":
+        return "mask"
+    if words[-1] in _LENGTH_WORDS and words[0] not in ("max", "min"):
+        return "lengths"
+    if name in _POSITIONS:
+        return "positions"
+    return "segments" if name in _SEGMENTS else "timed"
+
+
+def find_torch_inputs(
+    module: torch.nn.Module,
+    try_run: Callable[[Sequence[TorchInput]], None],
+    roles: Mapping[str, str] | None = None,
+    rows: SampleRows | None = None,
+) -> list[TorchInput]:
+    """Find the inputs of a module by trying shapes and dtypes until the module runs.
+
+    Args:
+        module: module to run.
+        try_run: function that runs the module on a small batch, and raises CannotRunError.
+        roles: kind of each input that the user chose, keyed by input name.
+        rows: rows of the data, keyed by input name.
+
+    Raises:
+        SpecError: the module has no input with a time axis, or an unknown input.
+        CannotRunError: the module runs with none of the combinations. The error is the first one.
+    """
+    rows = rows or {}
+    known = find_roles(module, roles, tuple(rows))
+    timed = [name for name, role in known.items() if role in TIMED]
+    options = [list(_candidates(module, name, role, timed, rows.get(name))) for name, role in known.items()]
+    first_error = None
+    for trial in islice(product(*options), _MOST_TRIALS):
+        try:
+            try_run(trial)
+        except CannotRunError as error:
+            first_error = first_error or error
+            continue
+        return list(trial)
+    assert first_error is not None
+    raise first_error
+
+
+def find_roles(
+    module: torch.nn.Module, roles: Mapping[str, str] | None = None, also: Sequence[str] = ()
+) -> dict[str, str]:
+    """Return the role of each input, keyed by name: `"timed"` (ids or features) or a kind of `ModelInput`.
+
+    Args:
+        module: module whose `forward` has the inputs.
+        roles: kind of each input that the user chose, keyed by input name.
+        also: names of other inputs that the user chose.
+
+    Raises:
+        SpecError: the module has no input with a time axis, or no input of a chosen name.
+    """
+    signature, roles = Signature.of(unwrap(module)), roles or {}
+    known = {**signature.chosen([*roles, *also]), **roles}
+    unknown = [name for name in (*roles, *also) if name not in (*signature.required, *signature.optional)]
+    if unknown:
+        raise SpecError(
+            f"The model has no input {unknown[0]!r}. The inputs of the model are {', '.join(known)}.",
+            options=["model_inputs"],
+        )
+    if not any(role in TIMED for role in known.values()):
+        raise SpecError(
+            "The model has no input with a time axis, so there is nothing to pad. Choose a model that "
+            "accepts sequences."
+        )
+    return known
+
+
+def unwrap(module: torch.nn.Module) -> torch.nn.Module:
+    """Return the module inside a compiled or parallel module."""
+    for attribute in ("_orig_mod", "module"):
+        inner = getattr(module, attribute, None)
+        wraps = attribute == "_orig_mod" or isinstance(
+            module, torch.nn.DataParallel | torch.nn.parallel.DistributedDataParallel
+        )
+        if isinstance(inner, torch.nn.Module) and wraps:
+            return unwrap(inner)
+    return module
+
+
+def _candidates(
+    module: torch.nn.Module,
+    name: str,
+    role: str,
+    timed: Sequence[str],
+    rows: Sequence[npt.NDArray[Any]] | None,
+) -> Iterator[TorchInput]:
+    """Yield the possible shapes and dtypes of an input, the most probable first."""
+    if role in TIMED:
+        yield from _timed_candidates(module, name, role, rows)
+        return
+    slot = ModelInput(name, role, (None,), "int64", mask_of=find_masked_input(name, timed))
+    if role == "lengths":
+        slot = replace(slot, shape=())
+        yield TorchInput(slot)
+        yield TorchInput(slot, on_cpu=True)
+    elif role == "mask":
+        dtypes = ["bool", "int64", "float32"]
+        if name.endswith("attention_mask"):
+            dtypes = ["int64", "bool", "float32"]
+        for dtype in dtypes:
+            yield TorchInput(replace(slot, dtype=dtype), is_padding=name.endswith("key_padding_mask"))
+    else:
+        yield TorchInput(slot)
+
+
+def _timed_candidates(
+    module: torch.nn.Module, name: str, role: str, rows: Sequence[npt.NDArray[Any]] | None
+) -> Iterator[TorchInput]:
+    ids = TorchInput(ModelInput(name, "tokens", (None,), "int64"))
+    if rows is not None:
+        some = next((row for row in rows if row.size), np.zeros(1))
+        inner = [tuple(some.shape[1:])]
+        use_ids = some.dtype.kind in "iu" and not inner[0]
+    else:
+        inner = [(size,) for size in _feature_sizes(module)] + [()]
+        use_ids = True
+    has_table = any(isinstance(part, torch.nn.Embedding) for part in module.modules())
+    layouts: tuple[Layout, ...] = ("rows-first", "time-last")
+    if any(getattr(part, "batch_first", None) is False for part in (module, _attention_of(module))):
+        layouts = ("time-first",)
+        ids = replace(ids, layout="time-first")
+    floats = [
+        TorchInput(ModelInput(name, "features", (None, *shape), "float32"), layout)
+        for shape in inner
+        for layout in (layouts if shape else layouts[:1])
+    ]
+    if name in _AUDIO:
+        floats.insert(0, floats.pop())
+    first_ids = use_ids and (has_table or name in _IDS) and name not in _AUDIO
+    if first_ids and role != "features":
+        yield ids
+    if role != "tokens" and name not in _IDS:
+        yield from floats
+    if use_ids and not first_ids and role != "features":
+        yield ids
+
+
+def _attention_of(module: torch.nn.Module) -> Any:
+    """Return the attention of a Transformer module of PyTorch, which has the attribute `batch_first`."""
+    if isinstance(module, torch.nn.TransformerEncoder | torch.nn.TransformerDecoder):
+        module = module.layers[0]
+    return getattr(module, "self_attn", None)
+
+
+def _feature_sizes(module: torch.nn.Module) -> list[int]:
+    """Return the numbers of features that the parts of a module accept, in order, without repetition."""
+    sizes: list[int] = []
+    for part in module.modules():
+        for attribute in ("in_features", "input_size", "in_channels", "embed_dim", "d_model"):
+            size = getattr(part, attribute, None)
+            if isinstance(size, int):
+                sizes.append(size)
+        shape = getattr(part, "normalized_shape", None)
+        if isinstance(shape, tuple) and shape:
+            sizes.append(int(shape[-1]))
+    return list(dict.fromkeys(sizes))[:4]

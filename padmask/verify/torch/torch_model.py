@@ -1,0 +1,370 @@
+"""Run a PyTorch module for the checks."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch.overrides import TorchFunctionMode
+
+from padmask.core.kernel import Padded
+from padmask.verify.proof.cached_predict import cache_predictions
+from padmask.verify.proof.checks import CannotRunError, Subject
+from padmask.verify.proof.deviations import Outputs, concatenate_outputs
+from padmask.verify.proof.sample import ModelBatch, ModelInput, Sample, SampleRows
+from padmask.verify.torch.device import TorchDevice
+from padmask.verify.torch.inputs import Signature, TorchInput, find_torch_inputs, unwrap
+from padmask.verify.torch.outputs import OutputRows, named_tensors
+
+# Numbers of steps to try until the module runs.
+_STEPS = (7, 16, 32, 64, 128, 256, 512, 1024)
+
+# Largest number of weights with which the checks also run in float64 and with changed weights.
+_MOST_WEIGHTS = 50_000_000
+
+# Reasons why the padding keeps its content.
+_NO_OTHER = "the module computes its mask from the pad value, so the padding cannot contain other values"
+_NO_NEED = "not needed: the model accepts any length, so the check 'row-alone' finds the same leaks"
+
+# Maximum number of characters of an error of PyTorch in a message.
+_LONGEST_ERROR = 300
+
+
+class TorchModel:
+    """A PyTorch module, with methods that run the module on batches.
+
+    The module runs in eval mode and in float32. `restore_afterwards` restores the mode of the user's module.
+
+    Args:
+        module: module to run. Modules in half precision are copied.
+        device: device to run on.
+        batch_size: maximum number of rows per call.
+        roles: kind of each input that the user chose, keyed by input name.
+        rows: rows of the data, keyed by input name.
+
+    Raises:
+        SpecError: the module has no input with a time axis.
+        CannotRunError: the module runs on none of the tried shapes.
+    """
+
+    def __init__(
+        self,
+        module: torch.nn.Module,
+        device: TorchDevice,
+        batch_size: int = 32,
+        roles: Mapping[str, str] | None = None,
+        rows: SampleRows | None = None,
+    ) -> None:
+        self.module, self.device = _as_float32(unwrap(module)), device
+        self._batch_size = batch_size
+        self._flags = Signature.of(self.module).flags()
+        self._sorts_rows = False
+        self._floats = torch.float32
+        self.inputs: list[TorchInput] = []
+        with self.restore_afterwards():
+            self._find_inputs(roles, rows)
+            self._find_outputs()
+            self._find_vocabularies()
+
+    @property
+    def slots(self) -> list[ModelInput]:
+        """The inputs of the module and their roles."""
+        return [one.slot for one in self.inputs]
+
+    @property
+    def has_explicit_mask(self) -> bool:
+        """Whether an input tells the module which positions are real."""
+        return any(slot.kind in ("mask", "lengths") for slot in self.slots)
+
+    @property
+    def pad_value(self) -> int | None:
+        """The pad value of the configuration or of an embedding; None if the module has none."""
+        config = getattr(self.module, "config", None)
+        value = getattr(config, "pad_token_id", None)
+        if isinstance(value, int) and value >= 0:
+            return value
+        tables = (part for part in self.module.modules() if isinstance(part, torch.nn.Embedding))
+        return next((table.padding_idx for table in tables if table.padding_idx is not None), None)
+
+    @contextmanager
+    def restore_afterwards(self) -> Iterator[None]:
+        """Switch the module to eval mode inside the context, without warnings and logs of libraries."""
+        modes = {part: part.training for part in self.module.modules()}
+        disabled = logging.root.manager.disable
+        logging.disable(logging.WARNING)
+        with suppress(NotImplementedError):
+            # Exported programs have no modes.
+            self.module.eval()
+        try:
+            with warnings.catch_warnings(), torch.no_grad():
+                warnings.simplefilter("ignore")
+                yield
+        finally:
+            logging.disable(disabled)
+            for part, mode in modes.items():
+                part.training = mode
+
+    def predict(self, batch: ModelBatch) -> Outputs:
+        """Run the module on a batch.
+
+        Raises:
+            CannotRunError: the module cannot run on the batch.
+        """
+        rows = len(next(iter(batch.values())).mask)
+        parts = []
+        for first in range(0, rows, self._batch_size):
+            piece = slice(first, first + self._batch_size)
+            parts.append(
+                self._predict_piece({name: _select(padded, piece) for name, padded in batch.items()})
+            )
+        return concatenate_outputs(parts)
+
+    def run(self, batch: ModelBatch) -> Any:
+        """Run the module on a batch in one call, and return the result of `forward`."""
+        return self._call(self.inputs, batch)
+
+    def subject(self, name: str, sample: Sample) -> tuple[Subject, Subject]:
+        """Return the module and its control in the form that the checks require.
+
+        The control is the same module, which receives random tokens as padding and a mask that is all True.
+
+        Args:
+            name: name of the module in the report.
+            sample: rows to verify, and source of the random tokens.
+        """
+        is_small = sum(weight.numel() for weight in self.module.parameters()) <= _MOST_WEIGHTS
+
+        def other(batch: ModelBatch) -> Outputs:
+            unmasked = sample.unmasked(batch, 23)
+            return self.predict({key: replace(batch[key], values=unmasked[key].values) for key in batch})
+
+        asks_other = self.has_explicit_mask and sample.has_fixed
+        subject = Subject(
+            name,
+            cache_predictions(self.predict),
+            predict_uncached=self.predict,
+            other=other if asks_other else None,
+            jittered=self._predict_jittered if is_small else None,
+            precise=(lambda: self._precise(name, sample, other=asks_other)) if is_small else None,
+            reason=_NO_OTHER if sample.has_fixed else _NO_NEED,
+        )
+        control = Subject(
+            name,
+            lambda batch: self.predict(sample.unmasked(batch, 21)),
+            other=lambda batch: self.predict(sample.unmasked(batch, 22)),
+        )
+        return subject, control
+
+    def _precise(self, name: str, sample: Sample, *, other: bool) -> Subject | None:
+        """Return a copy of the module in float64.
+
+        If the copy cannot run, or computes some values in float32, such as rotary positions, the result is
+        None, because the copy is no more precise than the module.
+        """
+        narrow = _NarrowFloats()
+        try:
+            twin = copy.copy(self)
+            twin.module = copy.deepcopy(self.module).double()
+            twin._floats = torch.float64
+            with narrow:
+                twin.predict(sample.select([0]).padded())
+        except Exception:  # noqa: BLE001 - modules may refuse to be copied or to run in float64
+            return None
+        if narrow.found:
+            return None
+        subject, _ = twin.subject(name, sample)
+        return replace(subject, dtype="float64", precise=None, jittered=None)
+
+    def _predict_jittered(self, batch: ModelBatch) -> Outputs:
+        """Run the module after changing every weight to the next larger or smaller float."""
+        random = torch.Generator().manual_seed(3)
+        weights = [weight for weight in self.module.parameters() if weight.dtype == torch.float32]
+        originals = [weight.detach().clone() for weight in weights]
+        try:
+            for weight, old in zip(weights, originals, strict=True):
+                signs = torch.randint(0, 2, old.shape, generator=random).to(old.device) * 2 - 1
+                weight.data.copy_(old * (1 + signs * 2.0**-23))
+            return self.predict(batch)
+        finally:
+            for weight, old in zip(weights, originals, strict=True):
+                weight.data.copy_(old)
+
+    def _predict_piece(self, batch: ModelBatch) -> Outputs:
+        lengths = np.max([padded.lengths for padded in batch.values()], axis=0)
+        order = np.argsort(-lengths, kind="stable") if self._sorts_rows else np.arange(len(lengths))
+        try:
+            result = self.run({name: _select(padded, order) for name, padded in batch.items()})
+        except CannotRunError as error:
+            if self._sorts_rows or "enforce_sorted" not in str(error):
+                raise
+            # pack_padded_sequence requires rows in descending order of length by default.
+            self._sorts_rows = True
+            return self._predict_piece(batch)
+        arrays = self._rows.arrays(result)
+        if not arrays:
+            raise CannotRunError("the model has no output with a value for each row")
+        back = np.argsort(order)
+        return {name: array[back] for name, array in arrays.items()}
+
+    def _call(self, inputs: Sequence[TorchInput], batch: ModelBatch) -> Any:
+        tensors = {one.slot.name: one.tensor(batch, self.device.name, self._floats) for one in inputs}
+        try:
+            return self.module(**tensors, **self._flags)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a module's own code may raise anything
+            raise CannotRunError(f"the model cannot run: {describe_torch_error(error)}") from None
+
+    def _find_inputs(self, roles: Mapping[str, str] | None, rows: SampleRows | None) -> None:
+        longest = max((len(row) for given in (rows or {}).values() for row in given), default=0)
+        first_error = None
+        for places in dict.fromkeys([longest or _STEPS[0], *_STEPS, *_sizes_in(self.module)]):
+            try:
+                self.inputs = find_torch_inputs(
+                    self.module,
+                    lambda inputs, places=places: self._call(inputs, _small_batch(inputs, 2, places)),  # type: ignore[misc]
+                    roles,
+                    rows,
+                )
+            except CannotRunError as error:
+                first_error = first_error or error
+                continue
+            self.shortest = places
+            if not self._runs(places + 1) and not self._runs(places - 1):
+                self._fix_places(places)
+            return
+        assert first_error is not None
+        raise first_error
+
+    def _runs(self, places: int) -> bool:
+        with suppress(CannotRunError):
+            self._call(self.inputs, _small_batch(self.inputs, 2, places))
+            return True
+        return False
+
+    def _fix_places(self, places: int) -> None:
+        self.inputs = [
+            replace(one, slot=replace(one.slot, shape=(places, *one.slot.shape[1:])))
+            if one.slot.kind in ("tokens", "features")
+            else one
+            for one in self.inputs
+        ]
+
+    def _find_outputs(self) -> None:
+        few, many = (
+            named_tensors(self._call(self.inputs, _small_batch(self.inputs, rows, self.shortest)))
+            for rows in (2, 3)
+        )
+        self._rows = OutputRows.find(few, many)
+
+    @property
+    def left_out(self) -> frozenset[str]:
+        """The names of outputs without a value for each row."""
+        return self._rows.left_out
+
+    def _find_vocabularies(self) -> None:
+        """Find the number of ids of each input: the size of the embedding that reads the input."""
+        batch = _small_batch(self.inputs, 2, self.shortest)
+        read: list[tuple[torch.nn.Embedding, torch.Tensor]] = []
+
+        def note(table: Any, given: tuple[Any, ...]) -> None:
+            if given and isinstance(given[0], torch.Tensor):
+                read.append((table, given[0].detach().clone()))
+
+        tables = [part for part in self.module.modules() if isinstance(part, torch.nn.Embedding)]
+        hooks = [table.register_forward_pre_hook(note) for table in tables]
+        try:
+            self.run(batch)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        self.inputs = [self._with_vocabulary(one, batch, read, tables) for one in self.inputs]
+
+    def _with_vocabulary(
+        self,
+        one: TorchInput,
+        batch: ModelBatch,
+        read: Sequence[tuple[torch.nn.Embedding, torch.Tensor]],
+        tables: Sequence[torch.nn.Embedding],
+    ) -> TorchInput:
+        if one.slot.kind != "tokens":
+            return one
+        ids = one.tensor(batch, self.device.name, self._floats)
+        own = next(
+            (table for table, given in read if given.shape == ids.shape and torch.equal(given, ids)), None
+        )
+        if own is not None:
+            return replace(one, slot=replace(one.slot, vocab=own.num_embeddings, exact=True))
+        known = getattr(getattr(self.module, "config", None), "vocab_size", None)
+        sizes = [known] if isinstance(known, int) else [table.num_embeddings for table in tables]
+        return replace(one, slot=replace(one.slot, vocab=min(sizes, default=None)))
+
+
+class _NarrowFloats(TorchFunctionMode):  # type: ignore[misc]
+    """A mode that notes whether any function returns floats that are narrower than float64."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found = False
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor) and result.is_floating_point():
+            self.found |= result.dtype != torch.float64
+        return result
+
+
+def _as_float32(module: torch.nn.Module) -> torch.nn.Module:
+    """Return the module, or a copy in float32 if the module has weights in half precision."""
+    halves = (torch.float16, torch.bfloat16)
+    if any(weight.dtype in halves for weight in module.parameters()):
+        return copy.deepcopy(module).float()
+    return module
+
+
+def _sizes_in(module: torch.nn.Module) -> list[int]:
+    """Return sizes of weights, which may be the only length that the module accepts."""
+    shapes = [tuple(weight.shape) for weight in module.parameters()]
+    sizes = {size for shape in shapes for size in shape}
+    products = {
+        shape[-1] // size for shape in shapes if len(shape) == 2 for size in sizes if shape[-1] % size == 0
+    }
+    return sorted(size for size in sizes | products if 1 < size <= 1024)[:40]
+
+
+def _small_batch(inputs: Sequence[TorchInput], rows: int, places: int) -> dict[str, Padded]:
+    """Return a batch to try a module on. The last row has one token less than the others."""
+    lengths = np.full(rows, places)
+    lengths[-1] = max(1, places - 1)
+    mask = np.arange(places) < lengths[:, None]
+    random = np.random.default_rng(rows)
+    batch = {}
+    for number, one in enumerate(inputs):
+        slot = one.slot
+        if slot.kind == "tokens":
+            values = (np.arange(rows * places).reshape(rows, places) // (number + 1)) % 2 + 1
+            batch[slot.name] = Padded(values, mask, lengths)
+        elif slot.kind == "features":
+            shape = (rows, places, *(size or 1 for size in slot.shape[1:]))
+            batch[slot.name] = Padded(random.standard_normal(shape), mask, lengths)
+    return batch
+
+
+def _select(padded: Padded, rows: Any) -> Padded:
+    return replace(padded, values=padded.values[rows], mask=padded.mask[rows], lengths=padded.lengths[rows])
+
+
+def describe_torch_error(error: BaseException) -> str:
+    """Return the type and the first line of an error of PyTorch.
+
+    >>> describe_torch_error(ValueError("wrong shape\\nmore"))
+    'ValueError: wrong shape.'
+    """
+    lines = str(error).strip().splitlines() or [""]
+    text = f"{type(error).__name__}: {lines[0]}"
+    return (text[:_LONGEST_ERROR] + " ..." if len(text) > _LONGEST_ERROR else text).rstrip(".: ") + "."

@@ -1,0 +1,119 @@
+"""Verify a PyTorch module: choose rows, run the checks, and find the module that causes a leak."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import torch
+
+from padmask.errors import ModelError
+from padmask.spec.verify import ModelSpec
+from padmask.verify.proof.checks import CannotRunError
+from padmask.verify.proof.given_rows import check_rows
+from padmask.verify.proof.random_rows import draw_random_rows, take_sample
+from padmask.verify.proof.sample import Sample, SampleRows
+from padmask.verify.proof.verify_subject import verify_subject
+from padmask.verify.report import SubjectReport
+from padmask.verify.torch.device import choose_device, full_precision
+from padmask.verify.torch.torch_model import TorchModel
+
+
+def open_torch_model(
+    module: torch.nn.Module,
+    spec: ModelSpec,
+    rows: SampleRows | None = None,
+    device: str | None = None,
+    roles: Mapping[str, str] | None = None,
+) -> TorchModel:
+    """Find the inputs and outputs of a module, and move the module to a device.
+
+    Args:
+        module: module to verify.
+        spec: options of the verification.
+        rows: real tokens of each row, keyed by input name.
+        device: `"auto"`, `"cpu"` or `"gpu"`. If None, the module stays on its device.
+        roles: kind of each input that the user chose, keyed by input name.
+
+    Raises:
+        SpecError: the module has no input with a time axis, or there is no GPU.
+        ModelError: the module cannot run on any of the tried shapes.
+    """
+    chosen = choose_device(device, module)
+    if device is not None:
+        module = module.to(chosen.name)
+    try:
+        return TorchModel(module, chosen, spec.batch_size, roles, rows)
+    except CannotRunError as error:
+        raise ModelError(f"{spec.name}: {error}", options=error.options) from None
+
+
+def verify_torch_model(
+    model: TorchModel, spec: ModelSpec, rows: SampleRows | None = None
+) -> tuple[SubjectReport, dict[str, Any]]:
+    """Verify a PyTorch module on given rows or on random rows.
+
+    Args:
+        model: module to verify.
+        spec: options of the verification.
+        rows: real tokens of each row, keyed by input name. If None, random rows are generated.
+
+    Returns:
+        The report on the module, and entries about the module for `Report.environment`.
+
+    Raises:
+        SpecError: the rows do not match the inputs of the module.
+        ModelError: the module cannot run on the rows.
+    """
+    value = spec.value if spec.value is not None else (model.pad_value or 0)
+    with model.restore_afterwards(), full_precision():
+        sample = _choose_sample(model, spec, value, rows)
+        subject, control = model.subject(spec.name, sample)
+        try:
+            verification = verify_subject(
+                subject,
+                control,
+                sample,
+                must_fail=False,
+                far=True,
+                empty=spec.empty_rows and rows is not None,
+            )
+        except CannotRunError as error:
+            raise ModelError(f"{spec.name}: {error}", options=error.options) from None
+    report = verification.report
+    environment = {
+        "rows_checked": len(sample),
+        "padding": spec.padding,
+        "value": value,
+        "seed": spec.seed,
+        "dtype": subject.dtype,
+        "inputs": {slot.name: slot.kind for slot in model.slots},
+        "places": sample.places(),
+        "outputs_left_out": sorted(model.left_out),
+    }
+    return report, environment
+
+
+def _choose_sample(model: TorchModel, spec: ModelSpec, value: Any, rows: SampleRows | None) -> Sample:
+    if rows is not None:
+        check_rows(model.slots, rows)
+        values = dict.fromkeys(rows, value)
+        return take_sample(model.slots, rows, padding=spec.padding, values=values, seed=spec.seed)
+    samples = [
+        draw_random_rows(
+            model.slots,
+            padding=spec.padding,
+            value=value,
+            vocab_size=spec.vocab_size,
+            seed=spec.seed,
+            different_lengths=different_lengths,
+        )
+        for different_lengths in (True, False)
+    ]
+    for sample in samples:
+        with suppress(CannotRunError):
+            model.predict(sample.padded())
+            return sample
+    # The module may still run on shorter rows. `prepare` tries them.
+    return samples[-1]

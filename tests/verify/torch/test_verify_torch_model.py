@@ -1,0 +1,121 @@
+"""Verdicts on PyTorch modules."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'padmask[torch]'")
+
+from raised import raises_error  # noqa: E402
+from verify_torch_modules import (  # noqa: E402
+    BatchStatistics,
+    ConvolutionMean,
+    EmbeddingOnly,
+    Encoder,
+    FeatureSum,
+    FixedLength,
+    LastPlace,
+    MaskOnQueries,
+    PackedRnn,
+    PadValueMask,
+    RightPositions,
+)
+
+from padmask.errors import ModelError, SpecError  # noqa: E402
+from padmask.verify import assert_ignores_padding, verify_model  # noqa: E402
+
+
+def verdict_of(module, **options):
+    report = verify_model(module, **options)
+    return report.verdict
+
+
+@pytest.mark.parametrize(
+    ("build", "verdict"),
+    [
+        (PackedRnn, "ignores"),
+        (lambda: PackedRnn(enforce_sorted=True), "ignores"),
+        (lambda: PackedRnn(packed=False), "leaks"),
+        (Encoder, "ignores"),
+        (lambda: Encoder(masked=False), "leaks"),
+        (FeatureSum, "ignores"),
+        (lambda: FeatureSum(masked=False), "leaks"),
+        (MaskOnQueries, "leaks"),
+        (ConvolutionMean, "leaks"),
+        (LastPlace, "leaks"),
+        (PadValueMask, "ignores"),
+        (BatchStatistics, "leaks"),
+        (FixedLength, "ignores"),
+        (lambda: FixedLength(masked=False), "leaks"),
+    ],
+)
+def test_verdicts(build, verdict):
+    assert verdict_of(build()) == verdict
+
+
+@pytest.mark.parametrize(("padding", "verdict"), [("post", "ignores"), ("pre", "leaks")])
+def test_positions(padding, verdict):
+    assert verdict_of(RightPositions(), padding=padding) == verdict
+
+
+def test_given_rows():
+    ids = np.array([[5, 6, 7, 0], [8, 9, 0, 0]])
+    [subject] = verify_model(Encoder(masked=False), ids, ids != 0).subjects
+    assert subject.verdict == "leaks"
+    assert verify_model(Encoder(), {"input_ids": ids}, ids != 0).ok
+
+
+def test_inputs_are_found():
+    found = verify_model(Encoder()).environment
+    assert found["inputs"] == {"input_ids": "tokens", "src_key_padding_mask": "mask"}
+    assert found["backend"] == "torch"
+
+
+def test_mode_is_restored():
+    module = Encoder().train()
+    module.layer.eval()
+    verify_model(module)
+    assert module.training
+    assert not module.layer.training
+
+
+def test_weights_are_kept():
+    module = Encoder()
+    before = {name: weight.clone() for name, weight in module.state_dict().items()}
+    verify_model(module)
+    assert all(torch.equal(before[name], weight) for name, weight in module.state_dict().items())
+
+
+def test_half_precision_copy():
+    module = EmbeddingOnly().to(torch.bfloat16)
+    assert verify_model(module).environment["dtype"] == "float32"
+    assert module.table.weight.dtype == torch.bfloat16
+
+
+def test_pad_value_of_embedding():
+    assert verify_model(PadValueMask(padding_idx=3)).environment["value"] == 3
+
+
+def test_assertion():
+    assert_ignores_padding(Encoder())
+    with pytest.raises(AssertionError):
+        assert_ignores_padding(ConvolutionMean())
+
+
+def test_broken_forward():
+    class Broken(torch.nn.Module):
+        def forward(self, input_ids):
+            raise ValueError("no such layer")
+
+    with raises_error(ModelError, "no such layer"):
+        verify_model(Broken())
+
+
+def test_forward_without_names():
+    class Unnamed(torch.nn.Module):
+        def forward(self, *arguments):
+            return arguments[0]
+
+    with raises_error(SpecError, "Unnamed"):
+        verify_model(Unnamed())

@@ -1,0 +1,155 @@
+"""Small PyTorch modules that ignore padding or leak."""
+
+from __future__ import annotations
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'padmask[torch]'")
+
+from torch import nn  # noqa: E402
+from torch.nn.functional import relu  # noqa: E402
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence  # noqa: E402
+
+VOCAB, DIM = 20, 8
+
+
+class EmbeddingOnly(nn.Module):
+    """One embedding. Its weights are the same in each test."""
+
+    def __init__(self, padding_idx: int | None = None) -> None:
+        torch.manual_seed(0)
+        super().__init__()
+        self.table = nn.Embedding(VOCAB, DIM, padding_idx=padding_idx)
+
+    def forward(self, input_ids):
+        return self.table(input_ids)
+
+
+class PackedRnn(EmbeddingOnly):
+    """A bidirectional GRU on packed rows, or on padded rows."""
+
+    def __init__(self, *, packed: bool = True, enforce_sorted: bool = False) -> None:
+        super().__init__()
+        self.packed, self.enforce_sorted = packed, enforce_sorted
+        self.gru = nn.GRU(DIM, 4, batch_first=True, bidirectional=True)
+
+    def forward(self, input_ids, lengths):
+        steps = self.table(input_ids)
+        if not self.packed:
+            return self.gru(steps)[0]
+        packed = pack_padded_sequence(steps, lengths, batch_first=True, enforce_sorted=self.enforce_sorted)
+        return pad_packed_sequence(self.gru(packed)[0], batch_first=True)[0]
+
+
+class Encoder(EmbeddingOnly):
+    """A layer of a Transformer encoder, with or without the mask."""
+
+    def __init__(self, *, masked: bool = True) -> None:
+        super().__init__()
+        self.masked = masked
+        self.layer = nn.TransformerEncoderLayer(DIM, 2, 16, batch_first=True)
+
+    def forward(self, input_ids, src_key_padding_mask):
+        mask = src_key_padding_mask if self.masked else None
+        return self.layer(self.table(input_ids), src_key_padding_mask=mask)
+
+
+class FeatureSum(nn.Module):
+    """A masked or a plain sum over float features."""
+
+    def __init__(self, *, masked: bool = True) -> None:
+        torch.manual_seed(0)
+        super().__init__()
+        self.masked = masked
+        self.dense = nn.Linear(5, 3)
+
+    def forward(self, x, mask):
+        steps = self.dense(x)
+        return (steps * mask.unsqueeze(-1)).sum(dim=1) if self.masked else steps.sum(dim=1)
+
+
+class MaskOnQueries(EmbeddingOnly):
+    """Attention whose mask is on the axis of the queries."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.query, self.key = nn.Linear(DIM, DIM), nn.Linear(DIM, DIM)
+
+    def forward(self, input_ids, attention_mask):
+        steps = self.table(input_ids)
+        scores = self.query(steps) @ self.key(steps).transpose(1, 2)
+        scores = scores + (1.0 - attention_mask[:, :, None]) * -1e9
+        return scores.softmax(dim=-1) @ steps
+
+
+class ConvolutionMean(EmbeddingOnly):
+    """A convolution and a mean over all places."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(DIM, 4, 3, padding=1)
+
+    def forward(self, input_ids):
+        return relu(self.conv(self.table(input_ids).transpose(1, 2))).mean(dim=-1)
+
+
+class LastPlace(EmbeddingOnly):
+    """A GRU whose output at the last place is used."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru = nn.GRU(DIM, 4, batch_first=True)
+
+    def forward(self, input_ids):
+        return self.gru(self.table(input_ids))[0][:, -1]
+
+
+class PadValueMask(EmbeddingOnly):
+    """A maximum over the places whose id is not the pad value."""
+
+    def __init__(self, padding_idx: int = 0) -> None:
+        super().__init__(padding_idx)
+
+    def forward(self, input_ids):
+        is_pad = (input_ids == self.table.padding_idx).unsqueeze(-1)
+        return self.table(input_ids).masked_fill(is_pad, -1e9).amax(dim=1)
+
+
+class BatchStatistics(EmbeddingOnly):
+    """A batch normalisation that uses the statistics of the batch in eval mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(DIM, track_running_stats=False)
+
+    def forward(self, input_ids):
+        return self.norm(self.table(input_ids).transpose(1, 2)).transpose(1, 2)
+
+
+class FixedLength(EmbeddingOnly):
+    """A dense layer over all places, which requires 12 places."""
+
+    def __init__(self, *, masked: bool = True) -> None:
+        super().__init__()
+        self.masked = masked
+        self.dense = nn.Linear(12 * DIM, 3)
+
+    def forward(self, input_ids, attention_mask):
+        steps = self.table(input_ids)
+        if self.masked:
+            steps = steps * attention_mask.unsqueeze(-1)
+        return self.dense(steps.flatten(1))
+
+
+class RightPositions(EmbeddingOnly):
+    """Attention with learned positions, which count from the first place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places = nn.Embedding(600, DIM)
+        self.attention = nn.MultiheadAttention(DIM, 2, batch_first=True)
+
+    def forward(self, input_ids, attention_mask):
+        steps = self.table(input_ids) + self.places(torch.arange(input_ids.shape[1]))
+        padding = attention_mask == 0
+        return self.attention(steps, steps, steps, key_padding_mask=padding, need_weights=False)[0]
