@@ -79,7 +79,8 @@ from padmask.spec.pad import PadSpec, RowPolicy
     "--labels-from",
     default=None,
     metavar="COLUMN",
-    help="Add a column labels, a copy of the packed column COLUMN with -100 at padding.",
+    help="Add a column labels, a copy of the packed column COLUMN with -100 at padding, and "
+    "where a completion_mask, assistant_masks or loss_mask of the input is 0.",
 )
 @setting(
     "--boundary-labels",

@@ -88,7 +88,8 @@ from padmask.spec.presets import PRESETS, preset_fields, preset_mask
     "--labels-from",
     default=None,
     metavar="COLUMN",
-    help="Add a column named labels: a copy of the padded column COLUMN, with -100 at padding.",
+    help="Add a column named labels: a copy of the padded column COLUMN, with -100 at padding, and "
+    "where a completion_mask, assistant_masks or loss_mask of the input is 0.",
 )
 @command_line_only(
     "--allow-padded/--no-allow-padded",

@@ -15,6 +15,7 @@ from padmask.core.arrow_lists import empty_batch, list_rows, select_rows, to_arr
 from padmask.core.columns import IGNORED_LABEL, PadColumn, is_label
 from padmask.core.foreign_metadata import carry_metadata
 from padmask.core.kernel import pad_batch
+from padmask.core.loss_tokens import LossTokens, copied_labels, find_loss_tokens
 from padmask.core.made_columns import made_columns
 from padmask.core.masks import Mask, as_dialect, make_row_mask, number_sequences, restarting_positions
 from padmask.core.metadata import describe, describe_groups
@@ -24,7 +25,7 @@ from padmask.core.plan import Plan, Positions, Segments
 from padmask.core.ragged import Ragged
 from padmask.core.table import ColumnGroup, no_tokens, replace_columns
 from padmask.spec.mask import MaskSpec
-from padmask.spec.pack import SEQUENCE_LENGTHS, SOURCE_COLUMNS, PackSpec
+from padmask.spec.pack import SEQUENCE_LENGTHS, SOURCE_COLUMNS, PackSpec, is_recomputed
 
 
 @dataclass(frozen=True)
@@ -109,16 +110,16 @@ class PackedRows:
         boundaries[np.arange(len(rows)) + rows] = segments.first_places
         return boundaries
 
-    def loss_mask(self, labels: npt.NDArray[Any] | None) -> Mask:
+    def loss_mask(self, tokens: LossTokens | None) -> Mask:
         """Return the positions whose next token counts in the loss: bool, shape (positions,).
 
         The last token of a sequence has no next token.
 
         Args:
-            labels: labels at all positions, with -100 for tokens that do not count; None if all count.
+            tokens: positions that count in the loss; None if all tokens count.
         """
-        counts = self.mask.copy() if labels is None else self.mask & (labels != IGNORED_LABEL)
-        if labels is not None and self.packing.boundary_labels == "shift":
+        counts = self.mask.copy() if tokens is None else self.mask & tokens.counts
+        if tokens is not None and tokens.shifted:
             return counts
         # The first token of a sequence is predicted by no token.
         counts[self.firsts] = False
@@ -146,16 +147,18 @@ def pack_columns(
         without: names of columns to leave out.
     """
     packing, widths = packed.packing, packed.widths
-    packed_names = [column.name for column in columns]
+    packed_names = [column.name for column in columns if not is_recomputed(column.name, packing)]
     columns, rows = _with_labels(columns, rows, mask, packed.segments.maxlen or 0)
     values = {column.name: _values(rows[column.name], column, packed) for column in columns}
     arrays = {
-        column.name: list_rows(to_lists(values[column.name], column.dtype), widths) for column in columns
+        column.name: list_rows(to_lists(values[column.name], column.dtype), widths)
+        for column in columns
+        if not is_recomputed(column.name, packing)
     }
     if mask.column is not None:
         arrays[mask.column] = list_rows(to_lists(as_dialect(packed.mask, mask), mask.written_dtype), widths)
-    labels = next((values[column.name] for column in columns if is_label(column)), None)
-    arrays |= _derived_columns(packed, numbers, labels, packed_names)
+    tokens = find_loss_tokens(columns, values, shifted=packing.boundary_labels == "shift")
+    arrays |= _derived_columns(packed, numbers, tokens, packed_names)
     names = batch.schema.names
     if packing.fields == "list":
         others = batch.select([name for name in names if name not in {*rows, *arrays, *without}])
@@ -169,7 +172,8 @@ def _with_labels(
 ) -> tuple[list[PadColumn], dict[str, Ragged]]:
     """Return the columns to pack and their rows, with the labels that are copied from a column."""
     labels = [column for column in made_columns(columns, mask, maxlen) if column.name == mask.labels_column]
-    return [*columns, *labels], {**rows, **{column.name: rows[str(mask.labels_from)] for column in labels}}
+    copied = {column.name: copied_labels(str(mask.labels_from), columns, rows) for column in labels}
+    return [*columns, *labels], {**rows, **copied}
 
 
 def packed_schema(
@@ -214,7 +218,7 @@ def _values(rows: Ragged, column: PadColumn, packed: PackedRows) -> npt.NDArray[
 
 
 def _derived_columns(
-    packed: PackedRows, numbers: Positions, labels: npt.NDArray[Any] | None, columns: Sequence[str]
+    packed: PackedRows, numbers: Positions, tokens: LossTokens | None, columns: Sequence[str]
 ) -> dict[str, pa.Array]:
     """Return the columns that describe the sequences of the packed columns, keyed by column name."""
     sizes = packed.sizes
@@ -224,17 +228,17 @@ def _derived_columns(
         arrays[rows] = list_rows(to_arrow(numbers[packed.sources]), sizes)
         arrays[starts] = list_rows(to_arrow(packed.source_starts.astype(np.int32)), sizes)
     for derived, names in packed.packing.derived_for(columns).items():
-        arrays |= dict.fromkeys(names, derived_column(derived, packed, labels))
+        arrays |= dict.fromkeys(names, derived_column(derived, packed, tokens))
     return arrays
 
 
-def derived_column(name: str, packed: PackedRows, labels: npt.NDArray[Any] | None) -> pa.Array:
+def derived_column(name: str, packed: PackedRows, tokens: LossTokens | None) -> pa.Array:
     """Return a column of `DERIVED`, which is computed from the lengths of the sequences.
 
     Args:
         name: name of the column.
         packed: positions of the sequences in the packed rows.
-        labels: labels at all positions, of shape (positions,); None if there are no labels.
+        tokens: positions that count in the loss; None if all tokens count.
     """
     segments, sizes, widths = packed.segments, packed.sizes, packed.widths
     index = packed.packing.index_dtype
@@ -249,7 +253,7 @@ def derived_column(name: str, packed: PackedRows, labels: npt.NDArray[Any] | Non
             lengths, counts = _spaces_and_rest(packed)
             return list_rows(to_arrow(lengths.astype(index)), counts)
         case "loss_mask":
-            return list_rows(to_arrow(packed.loss_mask(labels).astype(packed.packing.loss_dtype)), widths)
+            return list_rows(to_arrow(packed.loss_mask(tokens).astype(packed.packing.loss_dtype)), widths)
         case _:
             # `segment_ids`, or an `attention_mask` with the number of the sequence from 1.
             first = packed.packing.first_segment if name == "segment_ids" else 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from hashlib import blake2b
 from typing import Any
 
@@ -41,7 +42,7 @@ def hash_sequences(values: npt.NDArray[Any], lengths: Positions, ignored: int = 
         lengths: number of tokens of each sequence: int64, shape (sequences,).
         ignored: number of tokens at the start of each sequence that do not count.
     """
-    codes = _codes(values).reshape(len(values), -1)
+    codes = _codes(values).reshape(len(values), math.prod(values.shape[1:]))
     places = index_runs(np.zeros_like(lengths), lengths)
     total = np.zeros(len(values) + 1, dtype=np.uint64)
     for part in range(codes.shape[1]):

@@ -21,7 +21,7 @@ from padmask.core.window_places import WindowPlaces
 from padmask.errors import SpecError, column_flags
 from padmask.spec.batches import SHAPE_OPTIONS
 from padmask.spec.mask import MaskSpec
-from padmask.spec.pack import names_for
+from padmask.spec.pack import is_recomputed, names_for
 from padmask.spec.pad import PadSpec, Side
 from padmask.spec.windows import WINDOW_COLUMNS
 
@@ -149,8 +149,9 @@ def check_cuts(schema: pa.Schema, columns: Sequence[PadColumn], spec: PadSpec, m
             options=["window_labels"],
         )
     noun = spec.shape
-    for name in names_for(spec.added_columns, [column.name for column in columns]):
-        if name in schema.names:
+    names = [column.name for column in columns]
+    for name in names_for(spec.added_columns, names):
+        if name in schema.names and not (name in names and is_recomputed(name, spec.packing)):
             raise SpecError(
                 f"{noun.capitalize()} need a new column {name!r}, but the input already has a column with "
                 f"this name. If the input contains {noun}, first restore the rows with padmask unpad. "

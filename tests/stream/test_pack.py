@@ -101,7 +101,7 @@ def test_every_token_is_packed_once(tmp_path, lengths, algorithm, formats, windo
 @given(
     lengths=st.lists(st.integers(1, 9), min_size=1, max_size=40),
     format_=FORMATS,
-    runs=st.lists(st.tuples(st.integers(1, 50), st.sampled_from([1, 2])), min_size=2, max_size=2),
+    runs=st.lists(st.tuples(st.integers(1, 50), st.sampled_from([1, 2, 8])), min_size=2, max_size=2),
     window=st.integers(2, 20),
 )
 def test_same_bytes_for_chunks_and_threads(tmp_path, lengths, format_, runs, window):

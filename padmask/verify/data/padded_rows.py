@@ -81,12 +81,13 @@ class PaddedRowAudit:
         known = fits & ~rows.bad_tokens
         if self._padding.names:
             audit.add_invalid_masks(~fits & ~bad, batch.place, self._padding.mask, reasons)
-        fits = fits & ~bad
+        equal = np.ones(len(places), dtype=bool)
         for name, ragged in values.items():
             unequal = (ragged.lengths != places) & ~bad
             faults = _length_faults(name, self._first, ragged.lengths, places, unequal)
             audit.add_bad_rows(faults, batch.place)
-            fits &= ~unequal
+            equal &= ~unequal
+        fits = fits & ~bad & equal
         for name in self._masks:
             audit.add_invalid_masks(rows.wrong_masks(name), batch.place, name)
         if self._padding.mask is None and stated is not None:
@@ -95,7 +96,7 @@ class PaddedRowAudit:
             fits &= possible
         sequences = None
         if self._packed is not None:
-            self._packed.check(rows, places, mask, fits)
+            self._packed.check(rows, places, mask, fits, equal)
             sequences = self._packed.sequences_of(batch, bad, places, mask)
         bucket = bucket_folder_of(batch.source)
         if bucket not in self._widths and not bad.all():

@@ -11,6 +11,7 @@ from padmask.core.plan import Positions
 from padmask.core.ragged import Ragged
 from padmask.errors import Place
 from padmask.formats.contract import Batch
+from padmask.spec.checks import as_int
 from padmask.spec.pack import SOURCE_COLUMNS
 from padmask.spec.pad import PadSpec
 from padmask.verify.data.rules import EXAMPLES, Audit
@@ -133,4 +134,9 @@ def _starts_at_first_token(spec: PadSpec | None) -> bool:
     """Return whether the first part of a source row starts at its first token."""
     if spec is None or spec.packing is None:
         return False
-    return spec.truncating == "post" or spec.windows is not None or spec.packing.algorithm == "wrap"
+    if spec.windows is not None or spec.packing.algorithm == "wrap":
+        return True
+    # If the kept last tokens fill maxlen, the first token of a truncated row is one of them.
+    last, maxlen = spec.keep_last, as_int(spec.maxlen)
+    may_be_last = isinstance(last, str) or (spec.keep_first == 0 and last == maxlen)
+    return spec.truncating == "post" and not may_be_last

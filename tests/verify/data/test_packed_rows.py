@@ -134,6 +134,43 @@ def numbers(*values):
     return np.array(values, dtype=np.int64)
 
 
+def change(path, name, change_values):
+    """Change the values of a column of a Parquet file in place."""
+    table = pq.read_table(path)
+    place, field = table.schema.get_field_index(name), table.schema.field(name)
+    values = table.column(name).to_pylist()
+    change_values(values)
+    pq.write_table(table.set_column(place, field, pa.array(values, field.type)), path)
+
+
+@pytest.mark.parametrize("counts", [(1, 0), (1, -1), (-1, 1)])
+def test_unequal_labels(tmp_path, counts):
+    path = pack(tmp_path, [12, 12], PackSpec(pad=False))
+    change(path, "labels", lambda its: its.__setitem__(slice(2), map(resize, its, counts)))
+    found = {finding.rule.name: finding.count for finding in verify_file(path).data}
+    assert found == {"bad-row": sum(count != 0 for count in counts)}
+    against = verify_file(path, against=tmp_path / "in.jsonl").data
+    assert {finding.rule.name: finding.count for finding in against} == {
+        **found,
+        "not-packed": sum(found.values()),
+    }
+
+
+def resize(values, count):
+    return values[: len(values) + count] + [7] * count
+
+
+def test_padded_strings(tmp_path):
+    (tmp_path / "in.jsonl").write_text('{"input_ids": ["a", "b"]}\n')
+    pack_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl", spec=PadSpec(maxlen=4), packing=PackSpec())
+    assert rules(tmp_path / "out.jsonl") == set()
+
+
+@pytest.mark.parametrize("ends", [{"keep_last": 12}, {"keep_last": 11}, {"keep_first": 1, "keep_last": 11}])
+def test_kept_end_fills_the_row(tmp_path, ends):
+    assert rules(pack(tmp_path, [13, 5, 30], PackSpec(), **ends)) == set()
+
+
 def test_parts_of_a_source_row():
     spec = PadSpec(maxlen=4, windows=WindowSpec(overlap=1), packing=PackSpec())
     tiled = numbers(0, 0, 0), numbers(0, 3, 6), numbers(4, 4, 2)
