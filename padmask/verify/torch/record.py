@@ -58,7 +58,7 @@ class Call:
         return named.get(name, named.get(str(place)))
 
 
-class Recorder(TorchFunctionMode):  # type: ignore[misc]
+class TorchRecorder(TorchFunctionMode):  # type: ignore[misc]
     """A recorder of the calls of modules and functions while a module runs.
 
     Args:

@@ -16,7 +16,7 @@ from padmask.verify.proof.sample import ModelBatch
 from padmask.verify.proof.tolerance import Array
 from padmask.verify.proof.verify_subject import Verification
 from padmask.verify.torch.outputs import to_array
-from padmask.verify.torch.record import Call, Recorder, tensors_in
+from padmask.verify.torch.record import Call, TorchRecorder, tensors_in
 from padmask.verify.torch.torch_model import TorchModel
 
 # Numbers larger than this, such as those of additive masks, are not part of the scale of a tensor.
@@ -141,7 +141,7 @@ class ComparedRuns:
         self._changed = {call.number: call for call in self._record(batches.changed)}
 
     def _record(self, batch: ModelBatch) -> list[Call]:
-        recorder = Recorder(self._model.module, getattr(self, "_injected", None))
+        recorder = TorchRecorder(self._model.module, getattr(self, "_injected", None))
         with recorder.recording():
             self._model.run(batch)
         return recorder.finished
