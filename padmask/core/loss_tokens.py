@@ -87,7 +87,11 @@ class LossTokens:
 
 
 def find_loss_tokens(
-    columns: Sequence[PadColumn], values: Mapping[str, npt.NDArray[Any]], *, shifted: bool
+    columns: Sequence[PadColumn],
+    values: Mapping[str, npt.NDArray[Any]],
+    *,
+    shifted: bool,
+    repeated: Mask | None = None,
 ) -> LossTokens | None:
     """Return the positions that count in the loss. The first column of labels decides, else all masks.
 
@@ -95,6 +99,8 @@ def find_loss_tokens(
         columns: the packed columns.
         values: packed values of each column, one row after another: shape (positions, ...).
         shifted: whether labels were moved to the token before.
+        repeated: flags of the tokens that count in another window: bool, shape (positions,). None if there
+            are no such tokens. Labels are -100 there.
 
     Returns:
         The positions that count; None if there are neither labels nor masks, so that all tokens count.
@@ -103,4 +109,5 @@ def find_loss_tokens(
         labels = values[column.name]
         return LossTokens((labels if labels.ndim == 1 else labels[:, 0]) != IGNORED_LABEL, shifted)
     masks = [values[name] != 0 for name in loss_masks(columns)]
+    masks += [] if repeated is None else [~repeated]
     return LossTokens(np.logical_and.reduce(masks)) if masks else None

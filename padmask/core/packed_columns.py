@@ -24,8 +24,10 @@ from padmask.core.packed_segments import round_up
 from padmask.core.plan import Plan, Positions, Segments
 from padmask.core.ragged import Ragged
 from padmask.core.table import ColumnGroup, no_tokens, replace_columns
+from padmask.core.windows import flag_repeated
 from padmask.spec.mask import MaskSpec
 from padmask.spec.pack import SEQUENCE_LENGTHS, SOURCE_COLUMNS, PackSpec, is_recomputed
+from padmask.spec.pad import PadSpec
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,24 @@ class PackedRows:
         packing: how to pack.
         known_widths: number of positions in each row of existing packed rows: int64, shape (rows,). None for
             new rows.
+        new_labels: whether only one window counts the label of a token that occurs in several windows.
     """
 
     segments: Segments
     packing: PackSpec
     known_widths: Positions | None = None
+    new_labels: bool = False
+
+    @classmethod
+    def of(cls, segments: Segments, spec: PadSpec) -> PackedRows:
+        """Return the positions of new packed rows.
+
+        Args:
+            segments: positions of the sequences in the packed rows.
+            spec: options with packing.
+        """
+        new = spec.windows is not None and spec.windows.labels == "new"
+        return cls(segments, spec.packing or PackSpec(), new_labels=new)
 
     @cached_property
     def sequence_rows(self) -> Positions:
@@ -74,20 +89,32 @@ class PackedRows:
         """Index of the first token of each sequence in `mask`: int64, shape (sequences,)."""
         return (np.cumsum(self.widths) - self.widths)[self.sequence_rows] + self.segments.first_places
 
+    @cached_property
+    def repeated(self) -> Mask | None:
+        """Flags of the tokens that count in another window: bool, shape (positions,); None if all count."""
+        if not self.new_labels:
+            return None
+        mask = np.zeros(len(self.mask), dtype=bool)
+        flag_repeated(mask, self.segments, self.firsts)
+        return mask
+
     @property
     def lasts(self) -> Positions:
         """Index of the last token of each sequence in `mask`: int64, shape (sequences,)."""
         return self.firsts + self.segments.lengths - 1
 
     @property
+    def first_tokens(self) -> Positions:
+        """Index in the source row of the token at the start of each sequence: int64, shape (sequences,)."""
+        sequences, starts = self.segments.sequences, self.segments.starts
+        return starts if sequences is None else starts[np.unique(sequences, return_index=True)[1]]
+
+    @property
     def source_starts(self) -> Positions:
         """Index of the first token of each sequence in its source row: int64, shape (sequences,)."""
         if self.segments.windows is not None:
             return self.segments.windows.starts
-        sequences = self.segments.sequences
-        if sequences is None:
-            return self.segments.starts
-        return self.segments.starts[np.unique(sequences, return_index=True)[1]]
+        return self.first_tokens
 
     @property
     def sources(self) -> Positions:
@@ -157,7 +184,8 @@ def pack_columns(
     }
     if mask.column is not None:
         arrays[mask.column] = list_rows(to_lists(as_dialect(packed.mask, mask), mask.written_dtype), widths)
-    tokens = find_loss_tokens(columns, values, shifted=packing.boundary_labels == "shift")
+    shifted = packing.boundary_labels == "shift"
+    tokens = find_loss_tokens(columns, values, shifted=shifted, repeated=packed.repeated)
     arrays |= _derived_columns(packed, numbers, tokens, packed_names)
     names = batch.schema.names
     if packing.fields == "list":
@@ -165,6 +193,28 @@ def pack_columns(
         kept = select_rows(others, packed.sources)
         arrays |= {name: list_rows(kept.column(name), packed.sizes) for name in kept.schema.names}
     return replace_columns(batch, arrays, [name for name in names if name not in arrays])
+
+
+def count_boundary_labels(
+    packed: PackedRows, columns: Sequence[PadColumn], rows: Mapping[str, Ragged]
+) -> int:
+    """Return the number of labels of the input, other than -100, that -100 replaces at starts of sequences.
+
+    Args:
+        packed: positions of the sequences in the packed rows.
+        columns: packed columns.
+        rows: source rows of each column.
+    """
+    if packed.packing.boundary_labels == "keep":
+        return 0
+    counts = np.ones(len(packed.firsts), bool) if packed.repeated is None else ~packed.repeated[packed.firsts]
+    total = 0
+    for column in columns:
+        if is_label(column) and column.inner is None:
+            its = rows[column.name]
+            labels = its.values[its.starts[packed.sources] + packed.first_tokens]
+            total += int((counts & (labels != IGNORED_LABEL)).sum())
+    return total
 
 
 def _with_labels(
@@ -194,7 +244,7 @@ def packed_schema(
     """
     assert group.spec.packing is not None
     none = np.zeros(0, dtype=np.int64)
-    packed = PackedRows(plan_pack(none, plan, group.spec, 1), group.spec.packing)
+    packed = PackedRows.of(plan_pack(none, plan, group.spec, 1), group.spec)
     rows = no_tokens(group.columns)
     types = pack_columns(empty_batch(schema), rows, packed, group.columns, group.mask, none, without).schema
     found = describe(group.columns, plan, group.spec, group.mask)
@@ -206,6 +256,8 @@ def _values(rows: Ragged, column: PadColumn, packed: PackedRows) -> npt.NDArray[
     padded = pad_batch(
         rows, packed.segments, value=column.value, dtype=column.numpy_dtype, mask=packed.mask
     ).values
+    if is_label(column) and packed.repeated is not None:
+        padded[packed.repeated] = IGNORED_LABEL
     if is_label(column) and packed.packing.boundary_labels == "mask":
         padded[packed.firsts] = IGNORED_LABEL
     if is_label(column) and packed.packing.boundary_labels == "shift":

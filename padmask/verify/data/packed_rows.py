@@ -94,8 +94,10 @@ class PackedRowAudit:
         # The loss mask depends on the labels, so it is checked only if all labels are.
         packed = layout.columns if layout.described else ()
         self._has_all_labels = not [name for name in packed if name not in names and name in LABEL_NAMES]
-        # Without some masks that pack used, more tokens seem to count.
-        self._has_all_masks = names.issuperset(layout.loss_masks)
+        # Without some masks that pack used, or the windows, more tokens seem to count.
+        windows = None if layout.spec is None else layout.spec.windows
+        new = windows is not None and windows.labels == "new" and not self._labels
+        self._has_all_masks = names.issuperset(layout.loss_masks) and not new
         self._collected = collected
         self._sources = SourceRows(layout.spec, audit, whole=whole)
 
@@ -332,20 +334,16 @@ class PackedRowAudit:
             self._audit.add_rows("derived-column", found.flags(wrong | ~fits), found.batch.place, name)
 
     def _check_positions(self, rows: AuditRows, found: _Good) -> None:
-        """Check for an attention mask of ones, because models then ignore positions that restart."""
+        """Check for an attention mask of ones or of sequence numbers.
+
+        Models that get such a mask ignore that positions restart.
+        """
         name, batch = "attention_mask", found.batch
         if "position_ids" not in (*self._layout.describing, *rows.ragged):
             return
         if name != self._mask and name not in self._layout.describing:
             return
-        if name == self._mask:
-            ones = np.ones(len(found.rows), dtype=bool)
-        else:
-            ids = _read(batch, name).select(found.rows)
-            ones = ~_any_by_row(_flatten_all(ids) > 1, ids.lengths)
-        self._audit.add_rows(
-            "ignored-positions", found.flags(ones & (found.packed.sizes > 1)), batch.place, name
-        )
+        self._audit.add_rows("ignored-positions", found.flags(found.packed.sizes > 1), batch.place, name)
 
 
 def with_segments(row: Row, sequences: Ragged | None, place: int) -> Row:

@@ -110,8 +110,8 @@ RULES = {
         Rule(
             "ignored-positions",
             "warning",
-            "with a mask of ones, Hugging Face models ignore that position_ids restart, so tokens attend to "
-            "other sequences",
+            "with an attention_mask of ones or of sequence numbers, Hugging Face models ignore that "
+            "position_ids restart, so tokens attend to other sequences unless the trainer converts the mask",
         ),
         Rule(
             "labels-on-padding", "warning", "labels on padding are not -100, so they are included in the loss"
