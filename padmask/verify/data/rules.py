@@ -490,7 +490,9 @@ class Audit:
             # The pad value is unknown. Use the most frequent value in the padding, because some masks may be
             # wrong.
             found, counts = np.unique(values[~mask].reshape(-1), return_counts=True)
-            column = replace(column, value=self._pads.setdefault(column.name, found.tolist()[counts.argmax()]))
+            column = replace(
+                column, value=self._pads.setdefault(column.name, found.tolist()[counts.argmax()])
+            )
         kept = mask.sum(axis=1)
         self._tokens(column, Ragged(values[mask], np.cumsum(kept) - kept, kept), place)
         if column.label:
