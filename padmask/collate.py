@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from importlib import import_module
 from operator import itemgetter
@@ -129,15 +128,19 @@ def _columns_of(rows: list[Any], columns: Columns) -> dict[str, list[Any]]:
     """Return the values of each column."""
     if not rows:
         raise DataError("The batch has no rows. Set `drop_last` or check the sampler of the data loader.")
-    if not isinstance(rows[0], Mapping):
-        _refuse_tuples_of_columns(rows[0])
+    first = rows[0]
+    # For dicts, the comparison of types avoids the search for base classes.
+    if type(first) is not dict and not isinstance(first, Mapping):
+        _refuse_tuples_of_columns(first)
         names = [column if isinstance(column, str) else column.name for column in columns or ["input_ids"]]
         return {names[0]: rows}
-    keys = rows[0].keys()
+    keys = first.keys()
     if set(map(type, rows)) == {dict} and set(map(len, rows)) == {len(keys)}:
-        # If a key is missing, the code below names the row.
-        with suppress(KeyError):
+        try:
             return {name: list(map(itemgetter(name), rows)) for name in keys}
+        except KeyError:
+            # The code below names the row.
+            pass
     for number, row in enumerate(rows):
         if not isinstance(row, Mapping) or row.keys() != keys:
             odd = sorted(map(str, keys ^ row.keys())) if isinstance(row, Mapping) else []

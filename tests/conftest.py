@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Generator, Iterator
 from typing import Any
@@ -10,6 +11,9 @@ import pytest
 from fork_server import ForkServer
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# The models are tiny, and pytest uses all cores. More threads would only wait for each other.
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 
 try:
     from hypothesis import settings
@@ -30,6 +34,12 @@ def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, A
     if report.skipped and "unable to import module" in str(report.longrepr):
         report.outcome = "failed"
     return report
+
+
+def pytest_collection_finish() -> None:
+    """Exclude the modules and tests from garbage collection, which otherwise visits a million objects."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ from contextlib import suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
     from subprocess import CompletedProcess
 
@@ -72,7 +72,6 @@ MODULES = [
 def serve(path: str, modules: Iterable[str]) -> None:
     """Fork a child for every connection to a socket, until the parent process ends."""
     import gc
-    import signal
     import warnings
     from importlib import import_module
 
@@ -91,52 +90,67 @@ def serve(path: str, modules: Iterable[str]) -> None:
     gc.freeze()
     # Python warns about Arrow's allocator thread, which does not hold Python locks.
     warnings.filterwarnings("ignore", ".*fork", DeprecationWarning, "__main__")
-    signal.signal(signal.SIGCHLD, _reap)
+    _serve(path, padmask.__main__.main)
+
+
+def _serve(path: str, main) -> None:
+    """Start the requested runs, and send each exit code when the run has ended."""
+    import select
+    import signal
+
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path)
     listener.listen(64)
+    # A child that ends interrupts poll() with one byte.
+    woken, wake = socket.socketpair()
+    wake.setblocking(False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(wake.fileno())
+    poll = select.poll()
+    poll.register(listener, select.POLLIN)
+    poll.register(woken, select.POLLIN)
+    running: dict[int, socket.socket] = {}
     print("ready", flush=True)
     while True:
-        connection, _ = listener.accept()
-        if not os.fork():
-            listener.close()
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            _oversee(connection, padmask.__main__.main)
-        connection.close()
+        # Only one event at a time, because an event may close the connection of another one.
+        number = poll.poll()[0][0]
+        if number == woken.fileno():
+            woken.recv(1 << 10)
+            for connection in _send_exit_codes(running):
+                with suppress(KeyError):
+                    poll.unregister(connection)
+                connection.close()
+        elif number == listener.fileno():
+            connection, _ = listener.accept()
+            request, streams = _receive(connection)
+            child = os.fork()
+            if not child:
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                _run(request, streams, main)
+            for stream in streams:
+                os.close(stream)
+            running[child] = connection
+            poll.register(connection, select.POLLIN)
+        else:
+            # The client sends nothing more. If the connection ends before the run, the client has given up.
+            poll.unregister(number)
+            for child, connection in running.items():
+                if connection.fileno() == number:
+                    os.kill(child, signal.SIGKILL)
 
 
-def _reap(*_: object) -> None:
-    """Wait for the children that have ended, so that their time counts as time of the tests."""
+def _send_exit_codes(running: dict[int, socket.socket]) -> Iterator[socket.socket]:
+    """Wait for the children that have ended, send their exit codes, and yield their connections."""
     with suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-
-
-def _oversee(connection: socket.socket, main) -> None:
-    """Run one request in a child, and send its exit code."""
-    from threading import Thread
-
-    request, streams = _receive(connection)
-    child = os.fork()
-    if not child:
-        connection.close()
-        _run(request, streams, main)
-    for stream in streams:
-        os.close(stream)
-    running = [child]
-
-    def kill_if_client_gives_up() -> None:
-        # The client sends nothing more, and closes the connection when it has the exit code.
-        connection.recv(1)
-        for process in running:
-            os.kill(process, 9)
-
-    Thread(target=kill_if_client_gives_up, daemon=True).start()
-    _, status = os.waitpid(child, 0)
-    running.clear()
-    with suppress(OSError):
-        connection.sendall(str(os.waitstatus_to_exitcode(status)).encode())
-    os._exit(0)
+        while True:
+            child, status = os.waitpid(-1, os.WNOHANG)
+            if not child:
+                return
+            connection = running.pop(child)
+            with suppress(OSError):
+                connection.sendall(str(os.waitstatus_to_exitcode(status)).encode())
+            yield connection
 
 
 def _receive(connection: socket.socket) -> tuple[dict, list[int]]:

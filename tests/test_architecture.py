@@ -81,9 +81,19 @@ def imports_of(file: Path) -> list[str]:
     return [name for _, name in imports(tree(file))]
 
 
+def statements(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield a node and the statements in the node, at any depth. Expressions contain no statements."""
+    yield node
+    for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+        inner = getattr(node, name, None)
+        if isinstance(inner, list):
+            for one in inner:
+                yield from statements(one)
+
+
 def imports(node: ast.AST) -> Iterator[tuple[ast.Import | ast.ImportFrom, str]]:
     """Yield the import statements in a node, and the dotted names that they import."""
-    for one in ast.walk(node):
+    for one in statements(node):
         if isinstance(one, ast.Import):
             yield from ((one, alias.name) for alias in one.names)
         elif isinstance(one, ast.ImportFrom) and one.module:

@@ -32,6 +32,15 @@ class EndLength(click.ParamType):  # type: ignore[type-arg]  # before click 8.4 
         return number
 
 
+window_labels_option = setting(
+    "--window-labels",
+    type=click.Choice(["all", "new"]),
+    default=None,
+    help="Labels of tokens that occur in several windows. all: each window has the label. new: one window "
+    "has the label, and the others have the pad value.  [default: all]",
+)
+
+
 def cut_options(command: Command) -> Command:
     """Add the options for rows longer than maxlen to a command. By default, such rows are truncated."""
     return _cut_options(

@@ -10,7 +10,7 @@ import click
 
 from padmask.cli.commands import load_runner
 from padmask.cli.config import ConfiguredCommand, setting
-from padmask.cli.cut_options import overlong_of, pack_cut_options, with_cuts
+from padmask.cli.cut_options import overlong_of, pack_cut_options, window_labels_option, with_cuts
 from padmask.cli.dataset_options import arguments_of, output_options, writing_options
 from padmask.cli.foreign_options import PADDING_OPTIONS
 from padmask.cli.options import help_without_input, input_options, is_typed, refuse_output_as_input, spec_of
@@ -62,6 +62,7 @@ from padmask.spec.pad import PadSpec, RowPolicy
     help="Add the token ID to each row that does not end with it.",
 )
 @pack_cut_options
+@window_labels_option
 @setting(
     "--pad/--no-pad",
     "pad_rows",
@@ -79,7 +80,8 @@ from padmask.spec.pad import PadSpec, RowPolicy
     "--labels-from",
     default=None,
     metavar="COLUMN",
-    help="Add a column labels, a copy of the packed column COLUMN with -100 at padding.",
+    help="Add a column labels, a copy of the packed column COLUMN with -100 at padding, and "
+    "where a completion_mask, assistant_masks or loss_mask of the input is 0.",
 )
 @setting(
     "--boundary-labels",

@@ -11,7 +11,7 @@ import click
 from padmask.cli.batch_options import batch_options, batches_of, source_row_of
 from padmask.cli.commands import load_runner
 from padmask.cli.config import ConfiguredCommand, command_line_only, setting
-from padmask.cli.cut_options import cut_options, overlong_of, with_cuts
+from padmask.cli.cut_options import cut_options, overlong_of, window_labels_option, with_cuts
 from padmask.cli.dataset_options import arguments_of, output_options, writing_options
 from padmask.cli.foreign_options import PADDING_OPTIONS
 from padmask.cli.options import (
@@ -88,7 +88,8 @@ from padmask.spec.presets import PRESETS, preset_fields, preset_mask
     "--labels-from",
     default=None,
     metavar="COLUMN",
-    help="Add a column named labels: a copy of the padded column COLUMN, with -100 at padding.",
+    help="Add a column named labels: a copy of the padded column COLUMN, with -100 at padding, and "
+    "where a completion_mask, assistant_masks or loss_mask of the input is 0.",
 )
 @command_line_only(
     "--allow-padded/--no-allow-padded",
@@ -113,13 +114,7 @@ from padmask.spec.presets import PRESETS, preset_fields, preset_mask
     help="Add a mask for the column NAME of --own-length, as the new column COLUMN; repeatable.",
 )
 @cut_options
-@setting(
-    "--window-labels",
-    type=click.Choice(["all", "new"]),
-    default=None,
-    help="Labels of tokens that occur in several windows. all: each window has the label. new: one window "
-    "has the label, and the others have the pad value.  [default: all]",
-)
+@window_labels_option
 @batch_options
 @setting(
     "--buckets",

@@ -19,13 +19,13 @@ from padmask.core.length_stats import LengthStats
 from padmask.core.masks import Mask, make_mask
 from padmask.core.memory_columns import is_columns, read_columns
 from padmask.core.pad_columns import ColumnPadder
+from padmask.core.pad_plain_rows import pad_plain_rows
 from padmask.core.pad_values import fill_value
 from padmask.core.plain_rows import PlainRows, read_plain_rows
 from padmask.core.plan import make_plan, needs_lengths, plan_pad
 from padmask.core.planners import make_segments
 from padmask.core.python_rows import flatten, flatten_objects
 from padmask.core.ragged import Ragged, find_misfits
-from padmask.core.whole_rows import pad_whole_rows
 from padmask.errors import DataError, SpecError, raise_first_fault
 from padmask.spec.checks import at_least, one_of, optional, or_default
 from padmask.spec.columns import Columns, as_list
@@ -134,9 +134,9 @@ def pad(
     check_array_cuts(spec, _TRUNCATE, "pad")
     read, dtype, value = _read_tokens(sequences, spec)
     if isinstance(read, PlainRows):
-        whole = pad_whole_rows([(read, _numpy_dtype(dtype), value)], spec)
-        if whole is not None:
-            return Padded(whole.values[0], whole.mask, whole.lengths)
+        plain = pad_plain_rows([(read, _numpy_dtype(dtype), value)], spec)
+        if plain is not None:
+            return Padded(plain.values[0], plain.mask, plain.lengths)
     ragged = _checked(read, dtype, spec)
     plan = make_plan(spec, LengthStats.of(ragged.lengths) if needs_lengths(spec) else None)
     return pad_batch(
@@ -173,7 +173,7 @@ def _read_tokens(sequences: Any, spec: PadSpec) -> tuple[PlainRows | Ragged, str
     """Return the tokens of rows, which may not fit the dtype yet, the dtype and the pad value."""
     asked = asked_dtype(None, spec)
     read = _read_rows(sequences, None if asked is None else kind_of_dtype(asked))
-    dtype = asked or _default_dtype(read.values, read.first, spec)
+    dtype = asked or _default_dtype(read, spec)
     return read, dtype, fill_value(spec.value, dtype, "PadSpec")
 
 
@@ -206,19 +206,14 @@ def check_array_cuts(spec: PadSpec, policy: RowPolicy, function: str) -> None:
     refuse_unused_cuts(spec, policy)
 
 
-def _default_dtype(values: npt.NDArray[Any], first: Any, spec: PadSpec) -> str:
-    """Return the default dtype for the tokens: the same dtype as for a table column with these tokens.
-
-    Args:
-        values: the tokens.
-        first: as in `Ragged`.
-        spec: how to pad.
-    """
-    if values.size == 0 or values.dtype.kind in "iu":
+def _default_dtype(read: PlainRows | Ragged, spec: PadSpec) -> str:
+    """Return the default dtype for the tokens: the same dtype as for a table column with these tokens."""
+    found = read.dtype if isinstance(read, PlainRows) else read.values.dtype
+    if found.kind in "iu" or (isinstance(read, Ragged) and read.values.size == 0):
         return spec.int_dtype
-    kind = values.dtype.kind if first is None else np.asarray(first).dtype.kind
+    kind = found.kind if read.first is None else np.asarray(read.first).dtype.kind
     # Arrays keep the width of their floats. Python floats have no width.
-    is_wide = first is None and values.dtype == np.float64
+    is_wide = read.first is None and found == np.float64
     return {"f": "float64" if is_wide else "float32", "O": "string"}.get(kind, spec.int_dtype)
 
 

@@ -41,6 +41,49 @@ def fill_mask(mask: Mask, tokens: npt.NDArray[Any], value: Any, dtype: np.dtype[
     return values
 
 
+def fill_block(tokens: npt.NDArray[Any], mask: Mask, value: npt.NDArray[Any], out: npt.NDArray[Any]) -> None:
+    """Write tokens to the True positions of a mask in order, and the pad value elsewhere.
+
+    Args:
+        tokens: one token per True position: shape (tokens, ...). The tokens fit the dtype of `out`.
+        mask: bool array, shape (rows, maxlen).
+        value: pad value, a scalar or a vector.
+        out: array to write to: shape (rows, maxlen, ...).
+    """
+    out[...] = value
+    # A signaling NaN raises "invalid", but is a valid float.
+    with np.errstate(invalid="ignore"):
+        out[mask] = tokens
+
+
+def choose_tokens(
+    tokens: npt.NDArray[Any], mask: Mask, value: npt.NDArray[Any], out: npt.NDArray[Any]
+) -> None:
+    """Write the tokens where the mask is True, and the pad value elsewhere. Both must fit `out.dtype`.
+
+    Args:
+        tokens: one token per position: the shape of `out`.
+        mask: bool array that can be broadcast to this shape.
+        value: pad value, a scalar or a vector.
+        out: array to write to: shape (rows, maxlen, ...).
+    """
+    if out.dtype.kind not in "iu":
+        out[...] = value
+        # A signaling NaN raises "invalid", but is a valid float.
+        with np.errstate(invalid="ignore"):
+            np.copyto(out, tokens, where=mask, casting="unsafe")
+        return
+    # (token - value) * mask + value takes half the time of copyto. The result is exact, because integers
+    # wrap around. A window may include tokens of a neighboring bad row, which need not fit an integer.
+    with np.errstate(invalid="ignore"):
+        if value.any():
+            np.subtract(tokens, value, out=out, dtype=out.dtype, casting="unsafe")
+            np.multiply(out, mask, out=out)
+            np.add(out, value, out=out)
+        else:
+            np.multiply(tokens, mask, out=out, dtype=out.dtype, casting="unsafe")
+
+
 def fill_rows(
     rows: Iterable[npt.NDArray[Any]],
     counts: Sequence[int],

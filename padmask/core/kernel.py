@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
-from padmask.core.fill import fill_mask, fill_rows, is_wide
+from padmask.core.fill import choose_tokens, fill_block, fill_mask, fill_rows, is_wide
 from padmask.core.masks import Mask, empty_array, index_runs, make_mask, mask_of_rows
 from padmask.core.plan import Positions, Segments
 from padmask.core.ragged import Ragged
@@ -81,10 +81,10 @@ def pad_batch(
     has_one_slice_a_row = segments.has_one_sequence_a_row and segments.sequences is None
     if has_one_slice_a_row and is_wide(segments.maxlen or 0):
         return _pad_wide(ragged, segments, value, target, make_mask(segments) if mask is None else mask)
-    # If each row has one slice, a row is a window over the flat values. Gathering windows is faster for many
-    # rows, and takes longer to set up.
+    # If each row has one slice, a row is a window over the flat values. Padding blocks of windows is faster
+    # for many rows, and takes longer to set up.
     if has_one_slice_a_row and len(segments.counts) * (segments.maxlen or 0) >= FEW_POSITIONS:
-        return _pad_windows(ragged, segments, value, target, threads, mask)
+        return _pad_blocks(ragged, segments, value, target, threads, mask)
     return _pad_tokens(ragged, segments, value, target, make_mask(segments) if mask is None else mask)
 
 
@@ -118,16 +118,27 @@ def take_runs(
     values: npt.NDArray[Any], firsts: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]
 ) -> npt.NDArray[Any]:
     """Return the values of all runs, one after another. Contiguous runs share memory with `values`."""
+    adjacent = _adjacent(values, firsts, counts)
+    if adjacent is not None:
+        return adjacent
     ends = firsts + counts
-    if len(firsts) and (firsts[1:] == ends[:-1]).all():
-        return values[firsts[0] : ends[-1]]
     if counts.sum() >= LONG_RUN * len(counts) > 0:
         runs = zip(firsts.tolist(), ends.tolist(), strict=True)
         return np.concatenate([values[first:end] for first, end in runs])
     return values[index_runs(firsts, counts)]
 
 
-def _pad_windows(
+def _adjacent(
+    values: npt.NDArray[Any], firsts: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]
+) -> npt.NDArray[Any] | None:
+    """Return the values of all runs if each run starts where the run before ends; else None."""
+    ends = firsts + counts
+    if len(firsts) and (firsts[1:] == ends[:-1]).all():
+        return values[firsts[0] : ends[-1]]
+    return None
+
+
+def _pad_blocks(
     ragged: Ragged,
     segments: Segments,
     value: Any,
@@ -139,7 +150,8 @@ def _pad_windows(
 
     A row is a window of `maxlen` values over the flat values. The window starts at the first token (post)
     or ends at the last token (pre). The windows of a block of rows are gathered in one operation. The pad
-    value then replaces the values where the mask is False.
+    value then replaces the values where the mask is False. If no row of the block is truncated, the tokens
+    are adjacent, and fill the True positions of the mask in order, which is faster.
     """
     maxlen, padding = segments.maxlen or 0, segments.padding
     rows, inner = len(segments.counts), ragged.values.shape[1:]
@@ -157,9 +169,13 @@ def _pad_windows(
         block = slice(first, first + step)
         if known is None:
             mask_of_rows(kept[block], maxlen, padding, out=mask[block])
+        tokens = _adjacent(ragged.values, begins[block], kept[block])
+        if tokens is not None:
+            fill_block(tokens, mask[block], filling, out=values[block])
+            return
         here = mask[block].reshape(*mask[block].shape, *[1] * len(inner))
         gathered = _gather(ragged.values, begins[block], kept[block], maxlen, padding)
-        _choose(gathered, here, filling, out=values[block])
+        choose_tokens(gathered, here, filling, out=values[block])
 
     blocks = range(0, rows, step)
     if threads > 1 and len(blocks) > 1:
@@ -169,25 +185,6 @@ def _pad_windows(
         for first in blocks:
             pad_block(first)
     return Padded(values, mask, kept)
-
-
-def _choose(tokens: npt.NDArray[Any], mask: Mask, value: npt.NDArray[Any], out: npt.NDArray[Any]) -> None:
-    """Write the tokens where the mask is True, and the pad value elsewhere. Both must fit `out.dtype`."""
-    if out.dtype.kind not in "iu":
-        out[...] = value
-        # A signaling NaN raises "invalid", but is a valid float.
-        with np.errstate(invalid="ignore"):
-            np.copyto(out, tokens, where=mask, casting="unsafe")
-        return
-    # (token - value) * mask + value takes half the time of copyto. The result is exact, because integers
-    # wrap around. A window may include tokens of a neighboring bad row, which need not fit an integer.
-    with np.errstate(invalid="ignore"):
-        if value.any():
-            np.subtract(tokens, value, out=out, dtype=out.dtype, casting="unsafe")
-            np.multiply(out, mask, out=out)
-            np.add(out, value, out=out)
-        else:
-            np.multiply(tokens, mask, out=out, dtype=out.dtype, casting="unsafe")
 
 
 def _gather(

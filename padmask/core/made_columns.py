@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from padmask.core.columns import IGNORED_LABEL, PadColumn
 from padmask.core.kernel import pad_batch
+from padmask.core.loss_tokens import copied_labels
 from padmask.core.masks import Mask, as_dialect, make_positions
 from padmask.core.plan import Segments
 from padmask.core.ragged import Ragged
@@ -145,7 +146,7 @@ def made_values(
         if column.name == mask.position_ids:
             values[column.name] = make_positions(segments, real, dtype)
             continue
-        source = rows[str(mask.labels_from)]
+        source = copied_labels(str(mask.labels_from), columns, rows)
         labels = pad_batch(source, segments, value=column.value, dtype=dtype, mask=real).values
         if repeated is not None:
             labels[repeated] = column.value

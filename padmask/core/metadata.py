@@ -11,11 +11,13 @@ import pyarrow as pa
 
 from padmask._version import __version__
 from padmask.core.columns import PadColumn
+from padmask.core.loss_tokens import deciding_masks
 from padmask.core.made_columns import made_columns
 from padmask.core.plan import Plan
 from padmask.errors import DataError, Place, SpecError
 from padmask.spec.batches import SOURCE_ROW
 from padmask.spec.mask import LABELS, TRUE_AT_TOKENS, Dialect, MaskSpec, Polarity
+from padmask.spec.pack import is_recomputed
 from padmask.spec.pad import PadSpec, Side
 
 METADATA_KEY = b"padmask"
@@ -26,6 +28,7 @@ _TRUE_AT: Mapping[Polarity, str] = {"real": "real token", "padding": "padding"}
 
 def describe(columns: Sequence[PadColumn], plan: Plan, spec: PadSpec, mask: MaskSpec) -> dict[str, Any]:
     """Describe columns that were padded together, for the metadata of a padded table."""
+    written = [column for column in columns if not is_recomputed(column.name, spec.packing)]
     return {
         "version": __version__,
         "maxlen": plan.maxlen,
@@ -34,7 +37,7 @@ def describe(columns: Sequence[PadColumn], plan: Plan, spec: PadSpec, mask: Mask
         "truncating": spec.truncating,
         "columns": {
             column.name: {"dtype": column.dtype, "value": column.value}
-            for column in [*columns, *made_columns(columns, mask, plan.maxlen)]
+            for column in [*written, *made_columns(columns, mask, plan.maxlen)]
         },
         "keep_first": spec.keep_first,
         "keep_last": spec.keep_last,
@@ -50,6 +53,7 @@ def describe(columns: Sequence[PadColumn], plan: Plan, spec: PadSpec, mask: Mask
         "length_column": mask.length_column,
         "position_ids": mask.position_ids,
         "labels_from": mask.labels_from,
+        "loss_masks": deciding_masks(columns),
     }
 
 
@@ -71,6 +75,7 @@ class Described:
         packing: options of packing (`PackSpec`), keyed by name; None if the rows are not packed.
         keep_last: number of tokens kept at the end of each piece of a row, or the name of a column with this
             number for each row.
+        loss_masks: names of the input columns that decided which tokens count in the loss.
     """
 
     values: Mapping[str, Any]
@@ -85,6 +90,7 @@ class Described:
     source_row: bool = False
     packing: Mapping[str, Any] | None = None
     keep_last: int | str = 0
+    loss_masks: tuple[str, ...] = ()
 
     def present(self, names: Iterable[str]) -> tuple[str | None, str | None]:
         """Return the names of the mask and length columns.
@@ -159,6 +165,7 @@ def _read(group: Mapping[str, Any]) -> Described:
         group.get("source_row", True) is True,
         group.get("packing"),
         group.get("keep_last") or 0,
+        tuple(map(str, group.get("loss_masks") or ())),
     )
     if not (
         isinstance(found.mask, str | None)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +15,15 @@ from padmask.core.kernel import pad_batch
 from padmask.core.length_stats import LengthStats
 from padmask.core.masks import Mask, number_sequences, restarting_positions
 from padmask.core.memory_columns import is_columns
+from padmask.core.pack_dict import pack_dict
 from padmask.core.packable_rows import packable_rows
 from padmask.core.packed_columns import PackedRows
 from padmask.core.plan import Positions, make_plan, needs_lengths
 from padmask.errors import SpecError
 from padmask.spec.checks import one_of
+from padmask.spec.columns import Columns
 from padmask.spec.keywords import spec_with
+from padmask.spec.mask import MaskSpec
 from padmask.spec.pack import PackSpec
 from padmask.spec.pack_defaults import pack_policy, packed_spec
 from padmask.spec.pad import PadSpec, RowPolicy
@@ -71,14 +74,43 @@ class Packed:
     source_starts: list[npt.NDArray[np.int32]]
 
 
+Overlong = Literal["error", "truncate", "drop", "split"]
+
+
+@overload
+def pack(
+    sequences: Mapping[str, Sequence[Any]],
+    spec: PadSpec | None = None,
+    *,
+    columns: Columns = None,
+    mask: MaskSpec | None = None,
+    overlong: Overlong | None = None,
+    **options: Any,
+) -> dict[str, Any]: ...
+
+
+@overload
 def pack(
     sequences: Any,
     spec: PadSpec | None = None,
     *,
-    overlong: Literal["error", "truncate", "drop", "split"] | None = None,
+    columns: None = None,
+    mask: None = None,
+    overlong: Overlong | None = None,
     **options: Any,
-) -> Packed:
-    """Pack sequences into rows of one length, several in each, and return the values with their segments.
+) -> Packed: ...
+
+
+def pack(
+    sequences: Any,
+    spec: PadSpec | None = None,
+    *,
+    columns: Columns = None,
+    mask: MaskSpec | None = None,
+    overlong: Overlong | None = None,
+    **options: Any,
+) -> Packed | dict[str, Any]:
+    """Pack sequences, or a dict of columns, into rows of one length, several in each.
 
     >>> packed = pack([[7, 8, 9], [5, 6], [4]], maxlen=4)
     >>> packed.values
@@ -93,9 +125,10 @@ def pack(
 
     Args:
         sequences: rows of tokens, or of vectors of equal length, as in `pad`. Rows without tokens are left
-            out.
+            out. Instead of rows, a dict of columns or an Arrow table, which are packed as in `pack_table`.
         spec: how to pad the packed rows; default `PadSpec()`. Without `maxlen`, packed rows are as long as
             the longest sequence.
+        columns, mask: for a dict of columns, the columns to pack and the mask to add, as in `pack_table`.
         overlong: what to do with sequences longer than `maxlen`: `"error"` (the default), `"truncate"`,
             `"drop"` or `"split"` (into sequences that are packed separately; the default if the options have
             `windows`).
@@ -103,7 +136,10 @@ def pack(
             and `eos` of `PackSpec`. They replace those of `spec`. Rows are always padded to `maxlen`.
 
     Returns:
-        A `Packed` with the same packed rows as `pack_file` for a file with the same rows. The dtype of the
+        For a dict of columns or a table, a dict. The packed columns, `mask`, `segment_ids` and `position_ids`
+        are arrays of shape (rows, maxlen, ...). The other columns, `seq_lengths`, `source_rows` and
+        `source_starts` have one value for each sequence: for each row, an array or a list. For rows, a
+        `Packed` with the same packed rows as `pack_file` for a file with the same rows. The dtype of the
         values is as in `pad`.
 
     Raises:
@@ -113,10 +149,15 @@ def pack(
 
     Source: "Efficient Sequence Packing without Cross-contamination" (arXiv 2107.02027).
     """
-    if is_columns(sequences):
-        raise SpecError("`pack` packs one column. For several columns, use `pack_table(pa.table(columns))`.")
     spec, packing = _spec_with(spec, options, overlong)
     policy = pack_policy(None if overlong is None else _POLICIES[overlong], spec)
+    if is_columns(sequences):
+        return pack_dict(sequences, columns, spec, mask, policy)
+    if columns is not None or mask is not None:
+        raise SpecError(
+            "`columns` and `mask` require a dict of columns. Pass {'input_ids': rows}, or remove both.",
+            options=["columns", "mask"],
+        )
     check_array_cuts(spec, policy, "pack")
     ragged, column = read_array_rows(sequences, spec)
     if packing.eos is not None:

@@ -72,7 +72,7 @@ def pack_table(
     rows = ready.rows[0] if ready.rows else no_tokens(group.columns)
     kept = packable_rows(rows, group.columns, plan, spec, policy, ready.ends[0] if ready.ends else None)
     assert spec.packing is not None
-    packed = PackedRows(kept.arrange(group.columns, plan, spec), spec.packing)
+    packed = PackedRows.of(kept.arrange(group.columns, plan, spec), spec)
     others = select_rows(batch, kept.numbers, tuple(kept.rows))
     made = pack_columns(others, kept.rows, packed, group.columns, group.mask, kept.numbers, ready.dropped)
     return pa.Table.from_batches([pa.RecordBatch.from_arrays(made.columns, schema=schema)], schema=schema)

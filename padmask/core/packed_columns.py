@@ -15,6 +15,7 @@ from padmask.core.arrow_lists import empty_batch, list_rows, select_rows, to_arr
 from padmask.core.columns import IGNORED_LABEL, PadColumn, is_label
 from padmask.core.foreign_metadata import carry_metadata
 from padmask.core.kernel import pad_batch
+from padmask.core.loss_tokens import LossTokens, copied_labels, find_loss_tokens
 from padmask.core.made_columns import made_columns
 from padmask.core.masks import Mask, as_dialect, make_row_mask, number_sequences, restarting_positions
 from padmask.core.metadata import describe, describe_groups
@@ -23,8 +24,10 @@ from padmask.core.packed_segments import round_up
 from padmask.core.plan import Plan, Positions, Segments
 from padmask.core.ragged import Ragged
 from padmask.core.table import ColumnGroup, no_tokens, replace_columns
+from padmask.core.windows import flag_repeated
 from padmask.spec.mask import MaskSpec
-from padmask.spec.pack import SEQUENCE_LENGTHS, SOURCE_COLUMNS, PackSpec
+from padmask.spec.pack import SEQUENCE_LENGTHS, SOURCE_COLUMNS, PackSpec, is_recomputed
+from padmask.spec.pad import PadSpec
 
 
 @dataclass(frozen=True)
@@ -36,11 +39,24 @@ class PackedRows:
         packing: how to pack.
         known_widths: number of positions in each row of existing packed rows: int64, shape (rows,). None for
             new rows.
+        new_labels: whether only one window counts the label of a token that occurs in several windows.
     """
 
     segments: Segments
     packing: PackSpec
     known_widths: Positions | None = None
+    new_labels: bool = False
+
+    @classmethod
+    def of(cls, segments: Segments, spec: PadSpec) -> PackedRows:
+        """Return the positions of new packed rows.
+
+        Args:
+            segments: positions of the sequences in the packed rows.
+            spec: options with packing.
+        """
+        new = spec.windows is not None and spec.windows.labels == "new"
+        return cls(segments, spec.packing or PackSpec(), new_labels=new)
 
     @cached_property
     def sequence_rows(self) -> Positions:
@@ -73,20 +89,32 @@ class PackedRows:
         """Index of the first token of each sequence in `mask`: int64, shape (sequences,)."""
         return (np.cumsum(self.widths) - self.widths)[self.sequence_rows] + self.segments.first_places
 
+    @cached_property
+    def repeated(self) -> Mask | None:
+        """Flags of the tokens that count in another window: bool, shape (positions,); None if all count."""
+        if not self.new_labels:
+            return None
+        mask = np.zeros(len(self.mask), dtype=bool)
+        flag_repeated(mask, self.segments, self.firsts)
+        return mask
+
     @property
     def lasts(self) -> Positions:
         """Index of the last token of each sequence in `mask`: int64, shape (sequences,)."""
         return self.firsts + self.segments.lengths - 1
 
     @property
+    def first_tokens(self) -> Positions:
+        """Index in the source row of the token at the start of each sequence: int64, shape (sequences,)."""
+        sequences, starts = self.segments.sequences, self.segments.starts
+        return starts if sequences is None else starts[np.unique(sequences, return_index=True)[1]]
+
+    @property
     def source_starts(self) -> Positions:
         """Index of the first token of each sequence in its source row: int64, shape (sequences,)."""
         if self.segments.windows is not None:
             return self.segments.windows.starts
-        sequences = self.segments.sequences
-        if sequences is None:
-            return self.segments.starts
-        return self.segments.starts[np.unique(sequences, return_index=True)[1]]
+        return self.first_tokens
 
     @property
     def sources(self) -> Positions:
@@ -109,16 +137,16 @@ class PackedRows:
         boundaries[np.arange(len(rows)) + rows] = segments.first_places
         return boundaries
 
-    def loss_mask(self, labels: npt.NDArray[Any] | None) -> Mask:
+    def loss_mask(self, tokens: LossTokens | None) -> Mask:
         """Return the positions whose next token counts in the loss: bool, shape (positions,).
 
         The last token of a sequence has no next token.
 
         Args:
-            labels: labels at all positions, with -100 for tokens that do not count; None if all count.
+            tokens: positions that count in the loss; None if all tokens count.
         """
-        counts = self.mask.copy() if labels is None else self.mask & (labels != IGNORED_LABEL)
-        if labels is not None and self.packing.boundary_labels == "shift":
+        counts = self.mask.copy() if tokens is None else self.mask & tokens.counts
+        if tokens is not None and tokens.shifted:
             return counts
         # The first token of a sequence is predicted by no token.
         counts[self.firsts] = False
@@ -146,16 +174,19 @@ def pack_columns(
         without: names of columns to leave out.
     """
     packing, widths = packed.packing, packed.widths
-    packed_names = [column.name for column in columns]
+    packed_names = [column.name for column in columns if not is_recomputed(column.name, packing)]
     columns, rows = _with_labels(columns, rows, mask, packed.segments.maxlen or 0)
     values = {column.name: _values(rows[column.name], column, packed) for column in columns}
     arrays = {
-        column.name: list_rows(to_lists(values[column.name], column.dtype), widths) for column in columns
+        column.name: list_rows(to_lists(values[column.name], column.dtype), widths)
+        for column in columns
+        if not is_recomputed(column.name, packing)
     }
     if mask.column is not None:
         arrays[mask.column] = list_rows(to_lists(as_dialect(packed.mask, mask), mask.written_dtype), widths)
-    labels = next((values[column.name] for column in columns if is_label(column)), None)
-    arrays |= _derived_columns(packed, numbers, labels, packed_names)
+    shifted = packing.boundary_labels == "shift"
+    tokens = find_loss_tokens(columns, values, shifted=shifted, repeated=packed.repeated)
+    arrays |= _derived_columns(packed, numbers, tokens, packed_names)
     names = batch.schema.names
     if packing.fields == "list":
         others = batch.select([name for name in names if name not in {*rows, *arrays, *without}])
@@ -164,12 +195,35 @@ def pack_columns(
     return replace_columns(batch, arrays, [name for name in names if name not in arrays])
 
 
+def count_boundary_labels(
+    packed: PackedRows, columns: Sequence[PadColumn], rows: Mapping[str, Ragged]
+) -> int:
+    """Return the number of labels of the input, other than -100, that -100 replaces at starts of sequences.
+
+    Args:
+        packed: positions of the sequences in the packed rows.
+        columns: packed columns.
+        rows: source rows of each column.
+    """
+    if packed.packing.boundary_labels == "keep":
+        return 0
+    counts = np.ones(len(packed.firsts), bool) if packed.repeated is None else ~packed.repeated[packed.firsts]
+    total = 0
+    for column in columns:
+        if is_label(column) and column.inner is None:
+            its = rows[column.name]
+            labels = its.values[its.starts[packed.sources] + packed.first_tokens]
+            total += int((counts & (labels != IGNORED_LABEL)).sum())
+    return total
+
+
 def _with_labels(
     columns: Sequence[PadColumn], rows: Mapping[str, Ragged], mask: MaskSpec, maxlen: int
 ) -> tuple[list[PadColumn], dict[str, Ragged]]:
     """Return the columns to pack and their rows, with the labels that are copied from a column."""
     labels = [column for column in made_columns(columns, mask, maxlen) if column.name == mask.labels_column]
-    return [*columns, *labels], {**rows, **{column.name: rows[str(mask.labels_from)] for column in labels}}
+    copied = {column.name: copied_labels(str(mask.labels_from), columns, rows) for column in labels}
+    return [*columns, *labels], {**rows, **copied}
 
 
 def packed_schema(
@@ -190,7 +244,7 @@ def packed_schema(
     """
     assert group.spec.packing is not None
     none = np.zeros(0, dtype=np.int64)
-    packed = PackedRows(plan_pack(none, plan, group.spec, 1), group.spec.packing)
+    packed = PackedRows.of(plan_pack(none, plan, group.spec, 1), group.spec)
     rows = no_tokens(group.columns)
     types = pack_columns(empty_batch(schema), rows, packed, group.columns, group.mask, none, without).schema
     found = describe(group.columns, plan, group.spec, group.mask)
@@ -202,6 +256,8 @@ def _values(rows: Ragged, column: PadColumn, packed: PackedRows) -> npt.NDArray[
     padded = pad_batch(
         rows, packed.segments, value=column.value, dtype=column.numpy_dtype, mask=packed.mask
     ).values
+    if is_label(column) and packed.repeated is not None:
+        padded[packed.repeated] = IGNORED_LABEL
     if is_label(column) and packed.packing.boundary_labels == "mask":
         padded[packed.firsts] = IGNORED_LABEL
     if is_label(column) and packed.packing.boundary_labels == "shift":
@@ -214,7 +270,7 @@ def _values(rows: Ragged, column: PadColumn, packed: PackedRows) -> npt.NDArray[
 
 
 def _derived_columns(
-    packed: PackedRows, numbers: Positions, labels: npt.NDArray[Any] | None, columns: Sequence[str]
+    packed: PackedRows, numbers: Positions, tokens: LossTokens | None, columns: Sequence[str]
 ) -> dict[str, pa.Array]:
     """Return the columns that describe the sequences of the packed columns, keyed by column name."""
     sizes = packed.sizes
@@ -224,17 +280,17 @@ def _derived_columns(
         arrays[rows] = list_rows(to_arrow(numbers[packed.sources]), sizes)
         arrays[starts] = list_rows(to_arrow(packed.source_starts.astype(np.int32)), sizes)
     for derived, names in packed.packing.derived_for(columns).items():
-        arrays |= dict.fromkeys(names, derived_column(derived, packed, labels))
+        arrays |= dict.fromkeys(names, derived_column(derived, packed, tokens))
     return arrays
 
 
-def derived_column(name: str, packed: PackedRows, labels: npt.NDArray[Any] | None) -> pa.Array:
+def derived_column(name: str, packed: PackedRows, tokens: LossTokens | None) -> pa.Array:
     """Return a column of `DERIVED`, which is computed from the lengths of the sequences.
 
     Args:
         name: name of the column.
         packed: positions of the sequences in the packed rows.
-        labels: labels at all positions, of shape (positions,); None if there are no labels.
+        tokens: positions that count in the loss; None if all tokens count.
     """
     segments, sizes, widths = packed.segments, packed.sizes, packed.widths
     index = packed.packing.index_dtype
@@ -249,7 +305,7 @@ def derived_column(name: str, packed: PackedRows, labels: npt.NDArray[Any] | Non
             lengths, counts = _spaces_and_rest(packed)
             return list_rows(to_arrow(lengths.astype(index)), counts)
         case "loss_mask":
-            return list_rows(to_arrow(packed.loss_mask(labels).astype(packed.packing.loss_dtype)), widths)
+            return list_rows(to_arrow(packed.loss_mask(tokens).astype(packed.packing.loss_dtype)), widths)
         case _:
             # `segment_ids`, or an `attention_mask` with the number of the sequence from 1.
             first = packed.packing.first_segment if name == "segment_ids" else 1

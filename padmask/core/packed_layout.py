@@ -65,6 +65,7 @@ class PackedLayout:
         shifted: names of label columns whose labels pack moved to the token before.
         splits: whether a source row may have several sequences; None if unknown.
         notes: what unpacking does not undo, as sentences.
+        loss_masks: names of the input columns that decided which tokens count in the loss.
     """
 
     columns: tuple[str, ...]
@@ -82,6 +83,7 @@ class PackedLayout:
     shifted: tuple[str, ...] = ()
     splits: bool | None = None
     notes: tuple[str, ...] = ()
+    loss_masks: tuple[str, ...] = ()
 
     @property
     def markers(self) -> tuple[str, ...]:
@@ -330,6 +332,7 @@ def _described_layout(file: str, schema: pa.Schema, columns: Sequence[str]) -> P
         shifted=labels if group.packing.get("boundary_labels") == "shift" else (),
         splits=group.windows or group.packing.get("algorithm") == "wrap",
         notes=tuple(notes),
+        loss_masks=group.loss_masks,
     )
 
 

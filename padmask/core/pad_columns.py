@@ -20,6 +20,7 @@ from padmask.core.length_stats import LengthStats
 from padmask.core.list_types import ListType, arrow_type, list_type
 from padmask.core.made_columns import check_made, made_values, mark_values
 from padmask.core.masks import make_mask
+from padmask.core.pad_plain_rows import pad_plain_rows
 from padmask.core.padding import check_names
 from padmask.core.plain_rows import PlainRows, read_plain_rows
 from padmask.core.plan import make_plan, plan_pad
@@ -29,7 +30,6 @@ from padmask.core.ragged import Ragged, find_misfits
 from padmask.core.row_numbers import row_numbers
 from padmask.core.table import ColumnGroup
 from padmask.core.unequal_lengths import unequal_fault
-from padmask.core.whole_rows import pad_whole_rows
 from padmask.errors import DataError, PaddedError, SpecError, raise_first_fault, row_error
 from padmask.spec.columns import Columns, unknown_column
 from padmask.spec.cuts import refuse_in_memory
@@ -46,7 +46,7 @@ class _Choice:
         ones: name of the input mask that must contain only ones; None if there is no such mask.
         dropped: names of the input columns that are not in the padded batch.
         targets: name, dtype and pad value of each column of each group.
-        may_be_whole: whether `pad_whole_rows` may be used. False if a column has the number of tokens to
+        may_be_plain: whether `pad_plain_rows` may be used. False if a column has the number of tokens to
             keep.
     """
 
@@ -54,7 +54,7 @@ class _Choice:
     ones: str | None
     dropped: Sequence[str]
     targets: Sequence[Sequence[tuple[str, np.dtype[Any], Any]]]
-    may_be_whole: bool
+    may_be_plain: bool
 
 
 class ColumnPadder:
@@ -100,15 +100,12 @@ class ColumnPadder:
         """
         plain = {name: read_plain_rows(its) for name, its in values.items()}
         types = tuple(
-            [
-                (name, list_type(values[name]) if rows is None else rows.values.dtype)
-                for name, rows in plain.items()
-            ]
+            [(name, list_type(values[name]) if rows is None else rows.dtype) for name, rows in plain.items()]
         )
         chosen = self._choose(types)
         arrays: dict[str, Any] = {}
         for group, targets in zip(chosen.groups, chosen.targets, strict=True):
-            padded = _pad_whole(group, targets, plain) if chosen.may_be_whole else None
+            padded = _pad_plain(group, targets, plain) if chosen.may_be_plain else None
             arrays |= padded or _pad_group(group, values, plain)
         if chosen.ones is not None:
             first = chosen.groups[0].columns[0].name
@@ -182,7 +179,7 @@ def _pad_group(
     return arrays | made_values(group.columns, group.mask, segments, ragged, real)
 
 
-def _pad_whole(
+def _pad_plain(
     group: ColumnGroup,
     targets: Sequence[tuple[str, np.dtype[Any], Any]],
     plain: Mapping[str, PlainRows | None],
@@ -191,16 +188,16 @@ def _pad_whole(
     columns = [(rows, dtype, value) for name, dtype, value in targets if (rows := plain[name]) is not None]
     if len(columns) < len(targets):
         return None
-    whole = pad_whole_rows(columns, group.spec)
-    if whole is None:
+    padded = pad_plain_rows(columns, group.spec)
+    if padded is None:
         return None
-    arrays = {target[0]: its for target, its in zip(targets, whole.values, strict=True)}
+    arrays = {target[0]: its for target, its in zip(targets, padded.values, strict=True)}
     if group.mask.position_ids is None and group.mask.labels_from is None:
-        return arrays | mark_values(group.mask, whole.mask, whole.lengths)
+        return arrays | mark_values(group.mask, padded.mask, padded.lengths)
     sides = {"padding": group.spec.padding, "truncating": group.spec.truncating}
-    segments = plan_pad(whole.lengths, whole.mask.shape[1], **sides)
     ragged = {name: rows.ragged() for (name, *_), (rows, *_) in zip(targets, columns, strict=True)}
-    return arrays | made_values(group.columns, group.mask, segments, ragged, whole.mask)
+    segments = plan_pad(ragged[targets[0][0]].lengths, padded.mask.shape[1], **sides)
+    return arrays | made_values(group.columns, group.mask, segments, ragged, padded.mask)
 
 
 def _numbers_of(values: Mapping[str, Sequence[Any]], spec: PadSpec, name: str) -> list[Any]:

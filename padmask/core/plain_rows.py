@@ -10,12 +10,15 @@ import marshal
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from itertools import accumulate, pairwise
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from padmask.core.fill import is_wide
 from padmask.core.ragged import Ragged
+from padmask.spec.pad import Side
 
 # An int32 in marshal's format: one byte for the type, then the number. A list is written like an int, with
 # its length as the number, before its elements.
@@ -25,34 +28,61 @@ _INT, _LIST = b"i", b"["
 # Version 2 of the format has no references to earlier objects.
 _VERSION = 2
 
+_DTYPE, _NDIM = attrgetter("dtype"), attrgetter("ndim")
+
 # Number of rows to read at a time. The records of these rows usually fit in the processor's cache.
 _BLOCK_ROWS = 1 << 10
 
 
 class PlainRows(NamedTuple):
-    """Rows of ints, floats or bools of one type, with at least one token.
+    """Rows of ints, floats or bools of one dtype, with at least one token.
+
+    >>> rows = PlainRows([np.array([7, 8]), np.array([9])], [2, 1])
+    >>> rows.values, rows.dtype
+    (array([7, 8, 9]), dtype('int64'))
 
     Args:
-        values: the tokens of all rows in order: shape (tokens,).
+        parts: the tokens of all rows in order, in one array of shape (tokens,) or in several such arrays. If
+            there are as many arrays as rows, each array is a row.
         lengths: number of tokens of each row.
-        arrays: the rows as arrays, if they are arrays.
     """
 
-    values: npt.NDArray[Any]
+    parts: Sequence[npt.NDArray[Any]]
     lengths: list[int]
-    arrays: Sequence[npt.NDArray[Any]] | None = None
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of the tokens."""
+        return self.parts[0].dtype
+
+    @property
+    def values(self) -> npt.NDArray[Any]:
+        """The tokens of all rows in order: shape (tokens,). Several parts are joined at each call."""
+        return self.parts[0] if len(self.parts) == 1 else np.concatenate(self.parts)
 
     @property
     def first(self) -> None:
-        """None, because the dtype of `values` is the dtype of the tokens. See `Ragged.first`."""
+        """None, because `dtype` is the dtype of the tokens. See `Ragged.first`."""
         return None
 
     def split(self) -> Iterable[npt.NDArray[Any]]:
         """Return the tokens of each row as an array."""
-        if self.arrays is not None:
-            return self.arrays
-        ends = list(accumulate(self.lengths, initial=0))
-        return (self.values[start:end] for start, end in pairwise(ends))
+        if len(self.parts) == len(self.lengths):
+            return self.parts
+        values, ends = self.values, accumulate(self.lengths, initial=0)
+        return (values[start:end] for start, end in pairwise(ends))
+
+    def truncate(self, maxlen: int, side: Side) -> PlainRows:
+        """Return the rows without the tokens that exceed `maxlen` at one side.
+
+        >>> PlainRows([np.array([7, 8, 9])], [2, 1]).truncate(1, "pre").values
+        array([8, 9])
+        """
+        if side == "post":
+            parts = [row[:maxlen] for row in self.split()]
+        else:
+            parts = [row[max(0, len(row) - maxlen) :] for row in self.split()]
+        return PlainRows(parts, list(map(len, parts)))
 
     def ragged(self) -> Ragged:
         """Return the same rows with the start of each row."""
@@ -64,7 +94,7 @@ def read_plain_rows(rows: Sequence[Any]) -> PlainRows | None:
     """Read rows if all rows are lists of ints of at most 32 bits, or arrays of one dtype; else return None.
 
     >>> read_plain_rows([[7, 8], [], [9]])
-    PlainRows(values=array([7, 8, 9], dtype=int32), lengths=[2, 0, 1])
+    PlainRows(parts=[array([7, 8, 9], dtype=int32)], lengths=[2, 0, 1])
     >>> read_plain_rows([[7, True]]), read_plain_rows([[7, 0.5]]), read_plain_rows([[7], None])
     (None, None, None)
 
@@ -92,11 +122,16 @@ def _read_arrays(rows: Sequence[Any]) -> PlainRows | None:
     if dtype.kind not in "iufb" or not dtype.isnative:
         return None
     try:
+        lengths = list(map(len, rows))
+        if is_wide(max(lengths)):
+            # Wide rows are padded one by one, so they need not be joined.
+            are_alike = set(map(_DTYPE, rows)) == {dtype} and set(map(_NDIM, rows)) == {1}
+            return PlainRows(rows, lengths) if are_alike else None
         # "no" refuses rows of another dtype.
         values = np.concatenate(rows, dtype=dtype, casting="no")
     except (TypeError, ValueError):
         return None
-    return PlainRows(values, list(map(len, rows)), rows) if values.ndim == 1 and values.size else None
+    return PlainRows([values], lengths) if values.ndim == 1 and values.size else None
 
 
 def _read_lists(rows: list[Any]) -> PlainRows | None:
@@ -107,7 +142,7 @@ def _read_lists(rows: list[Any]) -> PlainRows | None:
         return None
     if len(rows) <= _BLOCK_ROWS:
         values = _read_ints(rows, lengths)
-        return None if values is None else PlainRows(values, lengths)
+        return None if values is None else PlainRows([values], lengths)
     parts = []
     for start in range(0, len(rows), _BLOCK_ROWS):
         block = slice(start, start + _BLOCK_ROWS)
@@ -115,7 +150,7 @@ def _read_lists(rows: list[Any]) -> PlainRows | None:
         if part is None:
             return None
         parts.append(part)
-    return PlainRows(np.concatenate(parts), lengths)
+    return PlainRows([np.concatenate(parts)], lengths)
 
 
 def _read_ints(rows: list[Any], lengths: list[int]) -> npt.NDArray[Any] | None:

@@ -21,7 +21,7 @@ from padmask.core.window_places import WindowPlaces
 from padmask.errors import SpecError, column_flags
 from padmask.spec.batches import SHAPE_OPTIONS
 from padmask.spec.mask import MaskSpec
-from padmask.spec.pack import names_for
+from padmask.spec.pack import is_recomputed, names_for
 from padmask.spec.pad import PadSpec, Side
 from padmask.spec.windows import WINDOW_COLUMNS
 
@@ -95,13 +95,23 @@ def repeated_mask(segments: Segments) -> Mask:
     Args:
         segments: windows from `plan_windows`.
     """
+    mask = np.zeros((len(segments.lengths), segments.maxlen or 0), dtype=bool)
+    flag_repeated(mask, segments, np.arange(len(mask)) * mask.shape[1] + segments.first_places)
+    return mask
+
+
+def flag_repeated(mask: Mask, segments: Segments, firsts: Positions) -> None:
+    """Set the flags of the repeated tokens, which count in another window.
+
+    Args:
+        mask: flags of all positions, which change in place.
+        segments: windows, one in each sequence.
+        firsts: flat index of the first token of each sequence in `mask`: int64, shape (sequences,).
+    """
     assert segments.windows is not None and segments.windows.repeats is not None
     head, tail = segments.windows.repeats.T
-    firsts = np.arange(len(head)) * (segments.maxlen or 0) + segments.first_places
-    mask = np.zeros((len(head), segments.maxlen or 0), dtype=bool)
     fill_runs(mask, firsts, head, True)
-    fill_runs(mask, firsts + segments.row_lengths - tail, tail, True)
-    return mask
+    fill_runs(mask, firsts + segments.lengths - tail, tail, True)
 
 
 def window_columns(segments: Segments, numbers: Positions) -> dict[str, pa.Array]:
@@ -140,6 +150,7 @@ def check_cuts(schema: pa.Schema, columns: Sequence[PadColumn], spec: PadSpec, m
         spec.windows is not None
         and spec.windows.labels == "new"
         and mask.labels_column is None
+        and (spec.packing is None or "loss_mask" not in spec.packing.emit)
         and not any(map(is_label, columns))
     ):
         padded = column_flags([column.name for column in columns])
@@ -149,8 +160,9 @@ def check_cuts(schema: pa.Schema, columns: Sequence[PadColumn], spec: PadSpec, m
             options=["window_labels"],
         )
     noun = spec.shape
-    for name in names_for(spec.added_columns, [column.name for column in columns]):
-        if name in schema.names:
+    names = [column.name for column in columns]
+    for name in names_for(spec.added_columns, names):
+        if name in schema.names and not (name in names and is_recomputed(name, spec.packing)):
             raise SpecError(
                 f"{noun.capitalize()} need a new column {name!r}, but the input already has a column with "
                 f"this name. If the input contains {noun}, first restore the rows with padmask unpad. "

@@ -76,6 +76,11 @@ def _pack_summary(result: PadResult, output: str, rejects: str | None) -> list[s
     if ledger.rows_split:
         repeated = f"; {count(ledger.tokens_repeated, 'token')} repeated" if ledger.tokens_repeated else ""
         lines.append(f"{count(ledger.rows_split, 'row')} split{repeated}")
+    if ledger.boundary_labels:
+        lines.append(
+            f"{count(ledger.boundary_labels, 'label')} at the start of a sequence became -100. To keep such "
+            "labels: --boundary-labels keep"
+        )
     return [*lines, *_describe_losses(ledger), *_describe_rest(result, rejects)]
 
 

@@ -101,8 +101,9 @@ class MaskSpec:
             padding.
         position_ids: name of a new column that contains the positions 0, 1, ... of the real tokens, and 0 at
             padding. True means `"position_ids"`. If None, no such column is added.
-        labels_from: name of the padded column that is copied to a new column `labels`, with -100 at padding.
-            True means the first padded column. If None, no labels are added.
+        labels_from: name of the padded column that is copied to a new column `labels`, with -100 at padding,
+            and where a padded column `completion_mask`, `assistant_masks` or `loss_mask` is 0. True means the
+            first padded column. If None, no labels are added.
         if_missing: `"position_ids"`, `"labels_from"` or both. If the input already has the new column of one
             of these options, the option has no effect. Without `if_missing`, such a column is an error.
 

@@ -71,6 +71,19 @@ def names_for(patterns: Iterable[str], columns: Sequence[str]) -> tuple[str, ...
     return tuple(found)
 
 
+def is_recomputed(name: str, packing: PackSpec | None) -> bool:
+    """Return whether packing reads a column, and writes other values under its name.
+
+    >>> is_recomputed("loss_mask", PackSpec(emit=["loss_mask"])), is_recomputed("loss_mask", PackSpec())
+    (True, False)
+
+    Args:
+        name: name of a packed column.
+        packing: how to pack; None if the rows are not packed.
+    """
+    return packing is not None and name == "loss_mask" == packing.derived.get("loss_mask")
+
+
 @dataclass(frozen=True, kw_only=True)
 class PackSpec:
     """Options for packing several sequences into each row.

@@ -11,9 +11,10 @@ from typing import Literal
 import pyarrow as pa
 
 from padmask.core.arrow_lists import is_vectors, kind_of
-from padmask.core.columns import COMPANIONS, IGNORED_LABEL, MASK_NAMES
-from padmask.core.companions import ONES, ColumnChoice, choose_together, list_names, own_groups
+from padmask.core.columns import COMPANIONS, IGNORED_LABEL, LABEL_NAMES, MASK_NAMES
+from padmask.core.companions import ONES, ColumnChoice, choose_together, is_companion, list_names, own_groups
 from padmask.core.first_rows import FirstRows
+from padmask.core.loss_tokens import LOSS_MASKS
 from padmask.core.metadata import described_names
 from padmask.core.padding import refuse_padded
 from padmask.core.shared_ends import SharedEnds
@@ -21,6 +22,7 @@ from padmask.errors import column_flags, quoted
 from padmask.formats.dataset import Dataset
 from padmask.spec.columns import Columns
 from padmask.spec.mask import MaskSpec
+from padmask.spec.pack import PackSpec, is_recomputed
 from padmask.spec.pad import PadSpec
 from padmask.stream.first_rows import first_rows_of, read_first_rows
 from padmask.stream.json_schema import refuse_scalars
@@ -124,7 +126,7 @@ def choose_for_dataset(
     before = {name for file in files.values() for name in described_names(file)}
     # A possible mask needs no padding.
     before |= {*_possible_masks(choice, rows)}
-    beside = _describe(schema, choice, asked, before, packs=spec.packing is not None)
+    beside = _describe(schema, choice, asked, before, spec.packing)
     return choice, replace(beside, notes=(*suspicions, *notes, *beside.notes), hint=hint, shared=shared), rows
 
 
@@ -179,7 +181,7 @@ def _possible_masks(choice: ColumnChoice, rows: FirstRows) -> list[str]:
 
 
 def _describe(
-    schema: pa.Schema, choice: ColumnChoice, asked: Columns, before: Collection[str], *, packs: bool
+    schema: pa.Schema, choice: ColumnChoice, asked: Columns, before: Collection[str], packing: PackSpec | None
 ) -> Beside:
     """Describe the columns that are not padded, for the summary.
 
@@ -188,18 +190,25 @@ def _describe(
         choice: the chosen columns.
         asked: requested columns.
         before: names of the columns that earlier runs padded, and of the masks that earlier runs added.
-        packs: whether the columns are packed.
+        packing: how to pack; None if the columns are padded.
     """
-    first = choice.columns[0].name
+    first, packs = choice.columns[0].name, packing is not None
     alike = [name for name in choice.alike if name not in before]
     ragged = [name for name in choice.ragged if name not in before]
     remarks, notes = [], []
     if choice.dropped:
         new = f"the new mask is {choice.mask.column!r}" if choice.mask.column else "no mask is added"
         remarks.append(f"the input mask {quoted(choice.dropped)} is not copied to the output; {new}")
+    marks = [its.name for its in choice.columns if its.name in LOSS_MASKS and _is_companion(schema, its.name)]
+    prompt = f"where {' or '.join(map(repr, marks))} is 0"
     if made := choice.mask.made:
-        copied = f" (a copy of {choice.mask.labels_from!r}, with {IGNORED_LABEL} at padding)"
+        where = f"at padding and {prompt}" if marks else "at padding"
+        copied = f" (a copy of {choice.mask.labels_from!r}, with {IGNORED_LABEL} {where})"
         remarks.append(f"added: {quoted(made)}{copied if choice.mask.labels_from else ''}")
+    if marks and packing is not None and "loss_mask" in packing.derived:
+        verb = "replaced" if any(is_recomputed(name, packing) for name in marks) else "added"
+        how = "computed from the labels" if _has_labels(choice) else f"0 {prompt} in the input"
+        remarks.append(f"{verb}: {packing.derived['loss_mask']!r} ({how})")
     if asked:
         if alike:
             remarks.append(f"unchanged: {quoted(alike)} (same lengths as {first!r})")
@@ -209,7 +218,11 @@ def _describe(
         remedy = "" if packs else f". To pad with a separate maxlen: {flags}"
         verb = "packed" if packs else "padded"
         notes.append(f"not {verb}: {quoted(ragged)} (lengths differ from {first!r}){remedy}")
-    companions = [f"{column.name!r} (with {column.value})" for column in choice.columns[1:]]
+    companions = [
+        f"{column.name!r} (with {column.value})"
+        for column in choice.columns[1:]
+        if not is_recomputed(column.name, packing)
+    ]
     if companions:
         how = f"packed, together with {first!r}" if packs else f"padded, to the same length as {first!r}"
         remarks.append(f"also {how}: {', '.join(companions)}")
@@ -217,6 +230,16 @@ def _describe(
     numbers = {field.name for field in schema if field.name in alike and _has_numbers(field.type)}
     flags = column_flags([*padded, *(name + _value_of(name) if name in numbers else name for name in alike)])
     return Beside(dict.fromkeys(alike, flags), tuple(remarks), tuple(notes))
+
+
+def _is_companion(schema: pa.Schema, name: str) -> bool:
+    return name in schema.names and is_companion(schema.field(name))
+
+
+def _has_labels(choice: ColumnChoice) -> bool:
+    """Return whether the output has labels, which decide which tokens count in the loss."""
+    padded = (column.name in LABEL_NAMES or column.value == IGNORED_LABEL for column in choice.columns)
+    return choice.mask.labels_column is not None or any(padded)
 
 
 def _has_numbers(type_: pa.DataType) -> bool:

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from padmask.core.columns import IGNORED_LABEL, PadColumn, is_label
+from padmask.core.loss_tokens import loss_masks
 from padmask.core.made_columns import made_columns
 from padmask.core.plan import Plan, Positions, Segments
 from padmask.core.planners import make_segments
@@ -144,6 +145,7 @@ def can_pad_as_text(job: Job) -> bool:
         and not job.spec.added_columns
         and not job.spec.reorders
         and not job.spec.end_columns
+        and not (job.mask.labels_from is not None and loss_masks(job.columns))
         and all(
             column.kind == "int" and column.inner is None and column.dtype in INTEGER_DTYPES
             for column in job.columns

@@ -45,6 +45,8 @@ class Ledger:
             several files is the bound if the files are packed separately.
         sequences_rejected: number of sequences of good packed rows that `unpad` skipped, because they cannot
             be joined to their source row.
+        boundary_labels: number of labels other than -100 that became -100 because they are the first label of
+            a sequence in packed rows (`--boundary-labels`). They do not count as lost.
     """
 
     rows_read: int = 0
@@ -70,6 +72,7 @@ class Ledger:
     most_sequences: int = 0
     rows_at_least: int = 0
     sequences_rejected: int = 0
+    boundary_labels: int = 0
 
     def __add__(self, other: Ledger) -> Ledger:
         names = [f.name for f in fields(self)]

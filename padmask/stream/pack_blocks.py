@@ -15,7 +15,7 @@ from padmask.core.columns import IGNORED_LABEL, is_label
 from padmask.core.end_tokens import add_end_tokens
 from padmask.core.length_stats import LengthStats
 from padmask.core.pack_planner import make_sequences, pack_next, plan_pack
-from padmask.core.packed_columns import PackedRows, pack_columns
+from padmask.core.packed_columns import PackedRows, count_boundary_labels, pack_columns
 from padmask.core.packed_counts import PackedCounts
 from padmask.core.packed_segments import round_up, select_packed_rows, with_sources
 from padmask.core.packing import count_at_least
@@ -52,7 +52,7 @@ class PackBlock:
         """Create the packed columns. Return the encoded rows, and this object with its counts."""
         job, rows = target.job, self.rows
         assert job.spec.packing is not None
-        packed = PackedRows(self.segments, job.spec.packing)
+        packed = PackedRows.of(self.segments, job.spec)
         columns = pack_columns(
             rows.batch.columns, rows.ragged, packed, job.columns, job.mask, rows.numbers, job.dropped
         )
@@ -61,6 +61,7 @@ class PackBlock:
             places=int(packed.widths.sum()),
             sequences=len(self.segments.lengths),
             most_sequences=int(packed.sizes.max(initial=0)),
+            boundary_labels=count_boundary_labels(packed, job.columns, rows.ragged),
         )
         encoded = target.writer.encode(_packed_batch(rows.batch, packed, columns, job))
         return encoded, replace(self, ledger=self.ledger + written)

@@ -12,6 +12,7 @@ from padmask.errors import Fault, PaddedError, SpecError
 from padmask.formats.contract import Batch
 from padmask.spec.batches import SHAPE_OPTIONS
 from padmask.spec.buckets import BUCKET
+from padmask.spec.pack import is_recomputed
 from padmask.stream.job import Job
 from padmask.stream.late_fields import later_zeros
 
@@ -33,6 +34,8 @@ def check_added_fields(batch: Batch, job: Job) -> None:
     for name in names:
         is_mark = name in mask.names and name not in mask.made
         if name == job.replaced or (mask.overwrite and is_mark):
+            continue
+        if is_recomputed(name, job.spec.packing) and name in [column.name for column in job.columns]:
             continue
         for row, fields in enumerate(batch.objects):
             if name not in fields:

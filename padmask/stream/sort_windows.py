@@ -7,8 +7,11 @@ threads, the format or the number of rows that are read at a time.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from mmap import mmap
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from padmask.core.columns import PadColumn
@@ -23,6 +26,10 @@ from padmask.stream.job import Job
 from padmask.stream.join_batches import join_batch
 from padmask.stream.ledger import Ledger
 from padmask.stream.rows import Rows
+
+# Arrays of at least this number of bytes have memory pages of their own. A process can have thousands of such
+# arrays, and a window has fewer.
+OWN_PAGES = 1 << 16
 
 
 class SortWindows:
@@ -102,7 +109,20 @@ def _copy(source: Ragged, rows: Positions, column: PadColumn) -> Ragged:
     tokens, dtype = take_runs(source.values, source.starts[rows], lengths), np.dtype(column.numpy_dtype)
     if dtype.itemsize < tokens.itemsize and dtype.kind in "iu":
         tokens = tokens.astype(dtype)
-    return Ragged(tokens, np.cumsum(lengths) - lengths, lengths)
+    return Ragged(_in_own_pages(tokens), np.cumsum(lengths) - lengths, lengths)
+
+
+def _in_own_pages(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return a copy of a large array of numbers. The system gets the memory back when the copy is freed.
+
+    malloc keeps freed blocks of a few megabytes for later. The parts of a window would then stay in memory
+    beside the window that is made of them.
+    """
+    if values.nbytes < OWN_PAGES or values.dtype.kind not in "biuf":
+        return values
+    copy = np.frombuffer(mmap(-1, values.nbytes), dtype=values.dtype).reshape(values.shape)
+    copy[...] = values
+    return copy
 
 
 def concat_rows(parts: list[Rows]) -> Rows:

@@ -70,8 +70,9 @@ def main() -> None:
         names = [name for name in options.only if name in SIZED]
         keep(f"Comparison with other tools, {rows:,} rows{of_what}", benches.COLUMNS, compared(names, load))
     if not options.real:
-        names = [name for name in options.only if name in ONCE]
-        keep("Start-up and proof", benches.COLUMNS, compared(names, Load(data, 0, options.repeat)))
+        for title, names in ONCE.items():
+            chosen = [name for name in options.only if name in names]
+            keep(title, benches.COLUMNS, compared(chosen, Load(data, 0, options.repeat)))
 
 
 if __name__ == "__main__":

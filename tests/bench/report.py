@@ -61,6 +61,11 @@ machines are shared, so ratios are more reliable than seconds.
 - In memory, rows are int32. "Arrow rows" are one list array, and "NumPy rows" are a list of arrays.
   torch starts with the rows as tensors, and TensorFlow with one ragged tensor. Both compute a mask.
   Keras computes no mask.
+- Batches of 32 rows: lists or int64 arrays, padded to int32, with a mask. Tokens are 28% of the positions
+  with mean 70, and 13% with mean 700. The loops check nothing. padmask checks that all tokens fit int32, and
+  joins the rows for this: with mean 700, a fifth of its time. `DataCollatorWithPadding` is compared with
+  `preset="hf"`. With mean 70, 0.02 of its time is about 14 microseconds. NumPy needs as much to join the
+  rows and to fill the ids and the mask, and reading the tokens of lists takes twice as long.
 - `padmask verify` verifies all reference models on generated rows, with its defaults.
 - padmask and the other tool run alternately, A B A B. Seconds are medians. A ratio is the median of the
   ratios padmask : other of all turns. CPU is the user and system time of all threads and child

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -21,7 +21,9 @@ from raised import has_facts, raises_error
 from padmask.errors import PadmaskError, SpecError
 from padmask.shards import dask
 from padmask.shards.dask import open_cluster
+from padmask.shards.pack_dataset import pack_dataset
 from padmask.shards.pad_dataset import pad_dataset
+from padmask.spec.pad import PadSpec
 from padmask.storage.names import MANIFEST
 
 pytest.importorskip("distributed", reason="--cluster needs Dask")
@@ -163,10 +165,15 @@ def empty(tmp_path: Path) -> Iterator[Nodes]:
 
 
 def start(
-    command: list[str], data: Path, folder: Path, *args: str, env: Mapping[str, str] = os.environ
+    command: list[str],
+    data: Path,
+    folder: Path,
+    *args: str,
+    env: Mapping[str, str] = os.environ,
+    asked: Sequence[str] = ("pad",),
 ) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [*command, "pad", str(data), "-o", f"{folder}/", *args],
+        [*command, *asked, str(data), "-o", f"{folder}/", *args],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -194,6 +201,19 @@ def test_cluster_writes_the_same_bytes(command, data, wanted, nodes, tmp_path):
     assert bytes_in(tmp_path / "padded") == wanted
     # The summary and a warning of padmask; no message of Dask.
     assert [line.partition(" ")[0] for line in said.splitlines()] == [str(SHARDS * ROWS), "warning:"]
+
+
+def test_cluster_packs_the_same_bytes(command, data, nodes, tmp_path):
+    pack_dataset(data, tmp_path / "alone", spec=PadSpec(maxlen=32))
+    asked = ("pack", "--maxlen", "32")
+    process = start(command, data, tmp_path / "packed", "--cluster", nodes.address, asked=asked)
+    wait_until(lambda: records_in(tmp_path / "packed"))
+    process.send_signal(signal.SIGKILL)
+    end(process)
+    resumed = ("--cluster", nodes.address, "--resume")
+    code, said = end(start(command, data, tmp_path / "packed", *resumed, asked=asked))
+    assert code == 0, said
+    assert bytes_in(tmp_path / "packed") == bytes_in(tmp_path / "alone")
 
 
 def test_cluster_resolves_relative_paths(command, data, wanted, nodes, tmp_path, monkeypatch):

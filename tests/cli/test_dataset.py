@@ -16,7 +16,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ import pytest
 from processes import SECONDS, children, default_signals, faulty, is_alive, wait_until, workers_of
 from raised import has_facts
 
-from padmask import PadSpec
+from padmask import FileOptions, PadSpec
+from padmask.shards.pack_dataset import pack_dataset
 from padmask.shards.pad_dataset import pad_dataset
 from padmask.storage.names import MANIFEST
 
@@ -75,6 +77,8 @@ class Place:
         folder: output folder.
         wanted: expected output.
         env: environment of the run.
+        asked: subcommand and its options.
+        run_here: function that does the same as the command.
     """
 
     command: list[str]
@@ -82,10 +86,12 @@ class Place:
     folder: Path
     wanted: dict[str, bytes]
     env: Mapping[str, str]
+    asked: tuple[str, ...] = ("pad",)
+    run_here: Callable[..., Any] = pad_dataset
 
     def start(self, *args: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [*self.command, "pad", str(self.data), "-o", f"{self.folder}/", *args],
+            [*self.command, *self.asked, str(self.data), "-o", f"{self.folder}/", *args],
             env=self.env if env is None else env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -126,7 +132,7 @@ class Place:
         """Resume a stopped run and return the number of its shards that were used."""
         done = {path.stem: path.with_suffix(".jsonl") for path in self.staged()}
         stamps = {f"{int(stem)}.jsonl": path.stat().st_ino for stem, path in done.items() if path.exists()}
-        pad_dataset(self.data, self.folder, resume=True)
+        self.run_here(self.data, self.folder, resume=True)
         assert bytes_in(self.folder) == self.wanted
         now = {path.name: path.stat().st_ino for path in self.folder.rglob("*.jsonl")}
         assert {name: now[name] for name in stamps} == stamps
@@ -137,6 +143,15 @@ class Place:
 def place(command: list[str], data: Path, wanted: dict[str, bytes], tmp_path: Path) -> Place:
     """A run of two slow workers."""
     return Place(command, data, tmp_path / "padded", wanted, faulty(tmp_path / "fault", SLOW, "pass"))
+
+
+@pytest.fixture
+def pack_place(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A run of two slow workers that pack."""
+    folder = tmp_path_factory.mktemp("packed")
+    run = partial(pack_dataset, spec=PadSpec(maxlen=32))
+    run(place.data, folder)
+    return replace(place, wanted=bytes_in(folder), asked=("pack", "--maxlen", "32"), run_here=run)
 
 
 def is_sentence(said: str) -> bool:
@@ -323,6 +338,18 @@ CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -signal.SIGKIL
 @pytest.mark.parametrize("number", CODES, ids=lambda number: number.name)
 @pytest.mark.parametrize("moment", range(MOMENTS))
 def test_resume_after_any_signal(place, number, moment):
+    check_resume(place, number, moment)
+
+
+@pytest.mark.slow
+@linux
+@pytest.mark.parametrize("number", CODES, ids=lambda number: number.name)
+def test_resume_of_pack(pack_place, number):
+    check_resume(pack_place, number, 1)
+
+
+def check_resume(place: Place, number: signal.Signals, moment: int) -> None:
+    """Stop a run at a random moment, and resume the run."""
     draw = random.Random(f"{number} {moment}")
     # Ctrl-C in a terminal reaches all processes at once; `kill` reaches one.
     group = number == signal.SIGINT and moment % 2 == 0
@@ -334,6 +361,19 @@ def test_resume_after_any_signal(place, number, moment):
     # A run that is stopped after the last rename may report a complete dataset.
     assert place.is_whole() or code != 0
     place.goes_on()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ways", [("--workers", "1"), ("--workers", "2"), ("--threads", "8")], ids=" ".join)
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet", "arrow"])
+def test_pack_writes_the_same_bytes(pack_place, ways, suffix):
+    """The number of workers and threads does not change a byte."""
+    code, said = pack_place.run("--output-format", suffix, *ways, env=os.environ)
+    assert code == 0, said
+    files = FileOptions(output_format=suffix, threads=1)
+    alone = pack_place.folder.with_name("alone")
+    pack_place.run_here(pack_place.data, alone, files=files)
+    assert bytes_in(pack_place.folder) == bytes_in(alone)
 
 
 @pytest.mark.slow

@@ -78,7 +78,7 @@ def test_one_split_is_read(splits: Run) -> None:
 
 
 def test_output_folder_keeps_splits(splits: Run) -> None:
-    done = splits("pad", "ds", "-o", "padded/", "--output-format", "jsonl")
+    done = splits("pad", "ds", "-o", "padded/", "--output-format", "jsonl", "--workers", "1")
     assert done.returncode == 0, done.stderr
     assert (
         ids("padded/train/data-00000-of-00001.jsonl")
@@ -104,7 +104,7 @@ def test_joined_splits_are_named(here: Run) -> None:
     done = here("pad", "hub", "-o", "out.jsonl")
     assert ids("out.jsonl") == PADDED * 2
     assert "splits: train, validation" in done.stderr
-    assert "splits" not in here("pad", "hub", "-o", "padded/").stderr
+    assert "splits" not in here("pad", "hub", "-o", "padded/", "--workers", "1").stderr
 
 
 @pytest.mark.parametrize("verb", ["pad", "unpad", "inspect", "verify"])

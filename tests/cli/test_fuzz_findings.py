@@ -140,7 +140,16 @@ class TestMissingColumn:
     def test_is_named(self, refused: Run, tmp_path: Path) -> None:
         first = write(tmp_path / "a.parquet", input_ids=IDS)
         second = write(tmp_path / "b.parquet", other=[1, 2, 3])
-        refused("inspect", first, second, "-c", "input_ids", says=["b.parquet, row 0", "'input_ids'"])
+        refused(
+            "inspect",
+            first,
+            second,
+            "-c",
+            "input_ids",
+            "--workers",
+            "1",
+            says=["b.parquet, row 0", "'input_ids'"],
+        )
 
 
 def test_long_names_are_shortened(here: Run, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fork_server import ForkServer, needs_new_process
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from raised import has_facts
@@ -206,7 +207,7 @@ def test_declared_side_is_checked(raw, inspect):
 def test_mixed_types_are_named(tmp_path, inspect):
     for name, type_ in (("a", pa.int32()), ("b", pa.int64())):
         pq.write_table(pa.table({"ids": pa.array([[1]], pa.list_(type_))}), tmp_path / f"{name}.parquet")
-    [finding] = inspect(str(tmp_path))["health"]
+    [finding] = inspect(str(tmp_path), "--workers", "1")["health"]
     assert finding["rule"] == "mixed-dtypes"
     assert finding["examples"] == [f"{tmp_path}/b.parquet (list<element: int64>)"]
 
@@ -559,8 +560,8 @@ def test_tokens_style_folds_padding(texts, capfd):
     assert "98 [20 tokens cut] 102 Lengths" in shown
 
 
-def test_command_is_one_line(texts):
-    shown = real_process(texts, "--no-masks", COLUMNS="40").stdout
+def test_command_is_one_line(real_process, texts):
+    shown = real_process(texts, "--no-masks", COLUMNS="40")
     assert shown.splitlines()[-1] == (
         "  padmask pad 'my texts.parquet' -o padded.parquet --maxlen p99 --keep-last 1"
     )
@@ -589,15 +590,20 @@ def test_tokens_work_without_colour(raw, capfd):
     assert "2: 8 (4 x 2)" in capfd.readouterr().out
 
 
-def real_process(*args: str, **env: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "padmask", "inspect", *args],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        env={**os.environ, **env},
-        check=True,
-    )
+@pytest.fixture
+def real_process(fork_server: ForkServer):
+    """Run `padmask inspect ARGS...` as a process, and return the text on stdout."""
+
+    def start(*args: str, **env: str) -> str:
+        env = {**os.environ, **env}
+        if needs_new_process(env):
+            command = [sys.executable, "-m", "padmask", "inspect", *args]
+            return subprocess.run(command, capture_output=True, encoding="utf-8", env=env, check=True).stdout
+        done = fork_server.run("inspect", *args, cwd=Path.cwd(), env=env)
+        assert done.returncode == 0, done
+        return done.stdout.decode()
+
+    return start
 
 
 @pytest.mark.parametrize(
@@ -605,8 +611,8 @@ def real_process(*args: str, **env: str) -> subprocess.CompletedProcess:
     [(40, {}), (200, {}), (40, {"LANG": "C", "LC_ALL": "C"}), (200, {"NO_COLOR": "1"})],
     ids=str,
 )
-def test_output_fits_the_terminal(raw, columns, env):
-    shown = real_process(raw, "--maxlen", "300", COLUMNS=str(columns), **env).stdout
+def test_output_fits_the_terminal(real_process, raw, columns, env):
+    shown = real_process(raw, "--maxlen", "300", COLUMNS=str(columns), **env)
     # A finding is one line, like the output of a linter.
     findings = shown.partition("Health\n")[2].partition("Advice: ")[0]
     # The command is one line too, so that users can copy it.
@@ -621,30 +627,29 @@ def test_output_fits_the_terminal(raw, columns, env):
 TITLES = {"rows_cut": "rows cut", "tokens_lost": "tokens lost", "shapes": "shapes"}
 
 
-@pytest.mark.parametrize("columns", [20, 30, 40, 50, 60, 70, 78])
-def test_narrow_terminal(capfd, tmp_path, monkeypatch, columns):
+def test_narrow_terminal(capfd, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rows = [[7] * (1 + i * i % 613) for i in range(1500)]
     Path("long.jsonl").write_text("".join(f'{{"input_ids": {row}}}\n' for row in rows))
-    monkeypatch.setenv("COLUMNS", str(columns))
     assert run(["inspect", "long.jsonl", "--no-masks", "--json"]) == 0
     plans = json.loads(capfd.readouterr().out)["plans"]
-    assert run(["inspect", "long.jsonl", "--no-masks"]) == 0
-    shown = capfd.readouterr().out.partition("Plans")[2].partition("Health")[0]
+    for columns in (20, 30, 40, 50, 60, 70, 78):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        assert run(["inspect", "long.jsonl", "--no-masks"]) == 0
+        shown = capfd.readouterr().out.partition("Plans")[2].partition("Health")[0]
 
-    assert max(map(len, shown.splitlines())) <= columns
-    table, _, left_out = shown.partition("omitted columns")
-    cells = table.split()
-    for plan in plans:
-        numbers = [plan["name"], *map(str, plan.get("edges") or [plan["maxlen"]])]
-        numbers += [
-            f"{plan[name]:,}" for name, title in TITLES.items() if title not in " ".join(left_out.split())
-        ]
-        assert set(numbers) <= set(cells)
+        assert max(map(len, shown.splitlines())) <= columns
+        table, _, left_out = shown.partition("omitted columns")
+        for plan in plans:
+            numbers = [plan["name"], *map(str, plan.get("edges") or [plan["maxlen"]])]
+            numbers += [
+                f"{plan[name]:,}" for name, title in TITLES.items() if title not in " ".join(left_out.split())
+            ]
+            assert set(numbers) <= set(table.split()), columns
 
 
-def test_ascii_terminal(raw):
-    shown = real_process(raw, PYTHONIOENCODING="ascii", PYTHONUTF8="0").stdout
+def test_ascii_terminal(real_process, raw):
+    shown = real_process(raw, PYTHONIOENCODING="ascii", PYTHONUTF8="0")
     assert shown.isascii()
     assert "###" in shown
 
@@ -661,9 +666,9 @@ def test_full_cell_means_no_padding(raw, capfd, monkeypatch):
     assert set(grid[2]) == {"█"}
 
 
-def test_closed_pipe_is_not_an_error(raw):
+def test_closed_pipe_is_not_an_error(raw, quick_command):
     Path("many.jsonl").write_text('{"input_ids": [1, 2, 3]}\n' * 5000)
-    script = f'{sys.executable} -m padmask inspect many.jsonl -n 5000 | head -1; exit "${{PIPESTATUS[0]}}"'
+    script = f'{" ".join(quick_command)} inspect many.jsonl -n 5000 | head -1; exit "${{PIPESTATUS[0]}}"'
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -704,15 +709,10 @@ def test_unknown_export_is_refused(raw, capfd):
     assert ".svg, .html, .txt" in capfd.readouterr().err
 
 
-def test_stdin_is_read(raw):
+def test_stdin_is_read(raw, fork_server):
     with open(raw) as stream:
-        done = subprocess.run(
-            [sys.executable, "-m", "padmask", "inspect", "-", "--json"],
-            stdin=stream,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        done = fork_server.run("inspect", "-", "--json", cwd=Path.cwd(), stdin=stream.fileno())
+    assert done.returncode == 0, done
     seen = json.loads(done.stdout)
     assert seen["rows"] == 4
     # The data from the pipe are gone.

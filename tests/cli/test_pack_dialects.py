@@ -211,3 +211,73 @@ def test_trl_reads_no_padding(tmp_path, capsys, option, value):
 def test_no_mask_without_padding(tmp_path, capsys, options):
     assert run(["pack", write_rows(tmp_path), *options.split()]) == 2
     assert has_facts(capsys.readouterr().err, options.split()[2 if "trl" in options else 1], "padding")
+
+
+# Two sequences and two positions of padding, with the names of the columns in each trainer: for each column,
+# the dtype and the values that the trainer reads.
+TOKENS, MASKED = [5, 6, 7, 8, 9], [-100, 6, 7, -100, 9]
+NUMBERS = [1, 1, 1, 2, 2, 0, 0], [0, 0, 0, 1, 1, -1, -1]
+CELLS: dict[str, dict[str, tuple[str, list[int]]]] = {
+    "trl": {
+        "input_ids": ("int32", TOKENS),
+        "labels": ("int32", MASKED),
+        "seq_lengths": ("int32", [3, 2]),
+    },
+    "hf": {
+        "input_ids": ("int64", [*TOKENS, 0, 0]),
+        "labels": ("int64", [*MASKED, -100, -100]),
+        "position_ids": ("int64", [0, 1, 2, 0, 1, 0, 1]),
+    },
+    "bridge": {
+        "input_ids": ("int32", TOKENS),
+        "labels": ("int32", MASKED),
+        "seq_start_id": ("int32", [0, 3]),
+        "loss_mask": ("int8", [1, 1, 0, 1, 0]),
+    },
+    "seqio": {
+        "inputs": ("int32", [*TOKENS, 0, 0]),
+        "targets": ("int32", [*TOKENS, 0, 0]),
+        "inputs_segment_ids": ("int32", NUMBERS[0]),
+        "targets_segment_ids": ("int32", NUMBERS[0]),
+        "inputs_positions": ("int32", [0, 1, 2, 0, 1, 0, 0]),
+        "targets_positions": ("int32", [0, 1, 2, 0, 1, 0, 0]),
+    },
+    "levanter": {
+        "tokens": ("int32", [*TOKENS, 0, 0]),
+        "segment_ids": ("int32", NUMBERS[1]),
+        "loss_mask": ("int32", [1, 1, 0, 1, 0, 0, 0]),
+    },
+    "llm-foundry": {
+        "input_ids": ("int64", [*TOKENS, 0, 0]),
+        "labels": ("int64", [*MASKED, -100, -100]),
+        "attention_mask": ("int64", [1, 1, 1, 1, 1, 0, 0]),
+        "sequence_id": ("int64", NUMBERS[1]),
+    },
+    "torchtune": {
+        "tokens": ("int64", [*TOKENS, 0, 0]),
+        "labels": ("int64", [6, 7, -100, 9, -100, -100, -100]),
+        "input_pos": ("int64", [0, 1, 2, 0, 1, 2, 3]),
+        "seq_lens": ("int64", [3, 2, 2]),
+    },
+}
+CELLS["grain"] = CELLS["seqio"]
+
+
+@pytest.mark.parametrize("dialect", PACK_PRESETS)
+def test_every_cell(dialect):
+    """The columns of a dialect, without those that only unpad reads."""
+    cells = CELLS[dialect]
+    names = [name for name in ("input_ids", "tokens", "inputs", "targets", "labels") if name in cells]
+    table = pa.table({name: [[5, 6, 7], [8, 9]] for name in names})
+    spec, mask = pack_preset(dialect, maxlen=7, source=False)
+    packed = pack_table(table, names, spec, mask=mask)
+    found = {
+        field.name: (str(field.type.value_type), packed[field.name].to_pylist()[0]) for field in packed.schema
+    }
+    if dialect != "trl":
+        assert found.pop("seq_lengths") == ("int32", [3, 2])
+    assert found == cells
+    back = unpad_table(packed)
+    assert [[row[name] for name in names if name != "labels"] for row in back.to_pylist()] == [
+        [ids] * (len(names) - ("labels" in names)) for ids in ([5, 6, 7], [8, 9])
+    ]

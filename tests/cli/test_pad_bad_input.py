@@ -1305,10 +1305,10 @@ def test_limit_ends_endless_pipe(
     assert done.stdout.count(b"\n") == 2
 
 
-def test_error_ends_endless_pipe(command: list[str]) -> None:
+def test_error_ends_endless_pipe(quick_command: list[str]) -> None:
     with subprocess.Popen(["yes", '{"input_ids": null}'], stdout=subprocess.PIPE) as lines:
         done = subprocess.run(
-            [*command, "pad", "-", "--maxlen", "1"],
+            [*quick_command, "pad", "-", "--maxlen", "1"],
             stdin=lines.stdout,
             capture_output=True,
             text=True,

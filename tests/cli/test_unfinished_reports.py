@@ -10,6 +10,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from fork_server import ForkServer
 from processes import default_signals, wait_until
 from raised import has_facts
 
@@ -27,16 +28,11 @@ VERIFY = ("verify", "in.jsonl", "--report", "json:out.json", "--report", "junit:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(fork_server: ForkServer, tmp_path: Path) -> Path:
     """A folder with data, models, and the reports of an earlier run."""
     (tmp_path / "in.jsonl").write_text('{"input_ids": [5, 6]}\n{"input_ids": [7]}\n')
     (tmp_path / "models.py").write_text(MODELS)
-    done = subprocess.run(
-        [sys.executable, "-m", "padmask", *VERIFY[:-1], "--no-model"],
-        cwd=tmp_path,
-        check=False,
-        capture_output=True,
-    )
+    done = fork_server.run(*VERIFY[:-1], "--no-model", cwd=tmp_path)
     assert done.returncode == 0 and verdict(tmp_path) == "data-ok"
     return tmp_path
 
@@ -85,16 +81,16 @@ def test_crashed_run_leaves_an_error(folder: Path) -> None:
     assert has_facts(said, "model", "function") and "corrupt" not in said
 
 
-def test_new_report_is_written_at_once(folder: Path) -> None:
+def test_new_report_is_written_at_once(folder: Path, fork_server: ForkServer) -> None:
     for name in ("out.json", "out.xml"):
         (folder / name).unlink()
-    started(folder, *VERIFY, "models:crash").communicate(timeout=60)
+    fork_server.run(*VERIFY, "models:crash", cwd=folder)
     assert (verdict(folder), errors(folder)) == ("error", "1")
 
 
-def test_other_file_is_kept_until_the_end(folder: Path) -> None:
+def test_other_file_is_kept_until_the_end(folder: Path, fork_server: ForkServer) -> None:
     (folder / "out.json").write_text('{"vocab": 9}')
-    started(folder, *VERIFY, "models:crash").communicate(timeout=60)
+    fork_server.run(*VERIFY, "models:crash", cwd=folder)
     assert (folder / "out.json").read_text() == '{"vocab": 9}'
 
 
@@ -113,21 +109,6 @@ def test_stopped_pad_leaves_an_error(folder: Path, verb: str) -> None:
     assert json.loads(report.read_text())["exit_code"] is None
 
 
-def test_report_to_a_pipe_is_written_once(folder: Path) -> None:
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "padmask",
-            "verify",
-            "in.jsonl",
-            "--no-model",
-            "--report",
-            "json:/dev/fd/1",
-            "-q",
-        ],
-        cwd=folder,
-        check=False,
-        capture_output=True,
-    )
+def test_report_to_a_pipe_is_written_once(folder: Path, fork_server: ForkServer) -> None:
+    done = fork_server.run(*VERIFY[:2], "--no-model", "--report", "json:/dev/fd/1", "-q", cwd=folder)
     assert json.loads(done.stdout)["verdict"] == "data-ok"

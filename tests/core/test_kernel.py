@@ -61,13 +61,21 @@ def test_pads_vectors_like_tokens(rows, **sides):
     assert padded.mask.tolist() == mask
 
 
-@given(rows=ROWS, block=st.integers(1, 40), **PLAIN)
-def test_ignores_blocks_and_threads(rows, block, **sides):
-    ragged = flatten(rows)
-    whole = pad_plain(ragged, value=7, dtype="int64", **sides)
+@given(
+    rows=ROWS,
+    block=st.integers(1, 40),
+    vectors=st.booleans(),
+    value=st.sampled_from([0, 7, -100]),
+    dtype=st.sampled_from(["int64", "float64"]),
+    **PLAIN,
+)
+def test_ignores_blocks_and_threads(rows, block, vectors, value, dtype, **sides):
+    ragged = flatten([[[token, 3] for token in row] for row in rows] if vectors else rows)
+    whole = pad_plain(ragged, value=value, dtype=dtype, **sides)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernel, "FEW_POSITIONS", 0)
         patch.setattr(kernel, "BLOCK_VALUES", block)
-        blocks = pad_plain(ragged, value=7, dtype="int64", threads=2, **sides)
+        blocks = pad_plain(ragged, value=value, dtype=dtype, threads=2, **sides)
     assert (blocks.values == whole.values).all()
     assert (blocks.mask == whole.mask).all()
 
@@ -98,7 +106,9 @@ def test_both_kernels_agree(rows, value, **sides):
     # If all arrays are set, the kernel for pieces processes the same table.
     numbers = np.arange(len(rows))
     general = replace(plain, sources=numbers, sequences=numbers, rows=numbers, firsts=plain.first_places)
-    one, other = (pad_batch(ragged, table, value=value, dtype="int64") for table in (plain, general))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernel, "FEW_POSITIONS", 0)
+        one, other = (pad_batch(ragged, table, value=value, dtype="int64") for table in (plain, general))
     assert one.values.tolist() == other.values.tolist()
     assert one.mask.tolist() == other.mask.tolist()
     assert one.lengths.tolist() == other.lengths.tolist()

@@ -56,3 +56,21 @@ def test_align_and_maximum():
     packed = plan_pack(lengths, make_plan(spec), spec, 1)
     assert (packed.firsts % 4 == 0).all()
     assert np.bincount(packed.rows).max() <= 2
+
+
+@pytest.mark.parametrize("maxlen", [power + by for power in (2, 16, 256, 4096) for by in (-1, 0, 1)])
+@pytest.mark.parametrize("algorithm", ["best-fit", "in-order", "wrap"])
+def test_maxlen_near_powers(maxlen, algorithm):
+    """Rows just below, at and above maxlen are split and packed without a lost token."""
+    windows = None if algorithm == "wrap" else WindowSpec()
+    spec = PadSpec(maxlen=maxlen, windows=windows, packing=PackSpec(algorithm=algorithm))
+    lengths = np.array([maxlen - 1, maxlen, maxlen + 1, 1, 2 * maxlen, 2 * maxlen + 1] * 3, dtype=np.int64)
+    segments = plan_pack(lengths, make_plan(spec), spec, 1)
+    rows = segments.row_lengths
+    assert rows.max() <= maxlen
+    assert rows.sum() == lengths.sum()
+    kept = np.bincount(segments.sources, weights=segments.counts, minlength=len(lengths))
+    assert kept.tolist() == lengths.tolist()
+    assert len(rows) >= -(-lengths.sum() // maxlen)
+    if algorithm == "wrap":
+        assert (rows[:-1] == maxlen).all()

@@ -185,8 +185,47 @@ def test_refused_options(options, name):
         pack([[1]], maxlen=4, **options)
 
 
-def test_several_columns_need_a_table():
-    with raises_error(SpecError):
-        pack({"input_ids": [[1]]}, maxlen=4)
+def test_tables_have_no_skipped_rows():
     with raises_error(SpecError, option="on_error"):
         pack_table(TABLE, policy=RowPolicy(on_error="skip"))
+
+
+DICT = {
+    "id": ["a", "b", "c", "d"],
+    "input_ids": [[1, 2, 3], [4, 5], [], [6]],
+    "labels": [[1, 2, 3], [4, 5], [], [6]],
+    "weight": np.array([0.5, 1, 2, 3]),
+}
+
+
+@pytest.mark.parametrize("kind", [dict, pa.table])
+def test_dict_of_columns(kind):
+    packed = pack(kind(DICT), maxlen=4)
+    rows = pack(DICT["input_ids"], maxlen=4)
+    for name in ("mask", "segment_ids", "position_ids"):
+        np.testing.assert_array_equal(packed[name], getattr(rows, name))
+        assert packed[name].dtype == getattr(rows, name).dtype
+    np.testing.assert_array_equal(packed["input_ids"], rows.values)
+    assert packed["input_ids"].dtype == rows.values.dtype
+    assert packed["labels"].tolist() == [[-100, 2, 3, -100], [-100, 5, -100, -100]]
+    assert packed["id"] == [["a", "d"], ["b"]]
+    for name in ("seq_lengths", "source_rows", "source_starts"):
+        assert [row.tolist() for row in packed[name]] == [row.tolist() for row in getattr(rows, name)]
+    assert [row.tolist() for row in packed["weight"]] == [[0.5, 3], [1]]
+
+
+def test_options_of_a_dict():
+    packed = pack(DICT, maxlen=2, columns=["input_ids"], overlong="split", mask=MaskSpec(column="real"))
+    assert packed["real"].shape == packed["input_ids"].shape == (3, 2)
+    assert "mask" not in packed
+    empty = pack({"input_ids": [[], []]}, maxlen=3)
+    assert (empty["input_ids"].shape, empty["segment_ids"].dtype) == ((0, 3), np.int32)
+    texts = pack({"tokens": [["a"], ["b", "c"]]}, maxlen=3)
+    assert texts["tokens"].tolist() == [["a", "b", "c"]]
+
+
+def test_columns_need_a_dict():
+    with raises_error(SpecError, option="columns"):
+        pack([[1, 2]], maxlen=3, columns=["input_ids"])
+    with raises_error(DataError, column="x"):
+        pack({"input_ids": [[1]], "x": [object()]}, maxlen=3)

@@ -101,6 +101,21 @@ def test_in_order_closes_the_fullest_row():
     assert pack_in_order(lengths, 10)[-1] != 0
 
 
+NEAR_POWERS = [power + by for power in (2, 4, 16, 64, 256, 2048) for by in (-1, 0, 1)]
+
+
+@pytest.mark.parametrize("maxlen", NEAR_POWERS)
+def test_near_powers_equal_one_by_one(maxlen):
+    draw = np.random.default_rng(maxlen)
+    ends = [1, maxlen, max(1, maxlen - 1), -(-maxlen // 2), max(1, maxlen // 2)]
+    lengths = np.concatenate([ends, draw.integers(1, maxlen + 1, 50)]).astype(np.int64)
+    best, in_order = pack_best_fit(lengths, maxlen), pack_in_order(lengths, maxlen)
+    for rows in (best, in_order):
+        assert (np.bincount(rows, weights=lengths) <= maxlen).all()
+    assert best.max() + 1 == pack_one_by_one(sorted(lengths, reverse=True), maxlen, maxlen)
+    assert in_order.max() + 1 == pack_one_by_one(lengths, maxlen, maxlen)
+
+
 @pytest.mark.parametrize("maxlen", [63, 64, 65, 1023, 1024, 1025])
 @PACKERS
 def test_maxlen_near_a_power_of_two(pack, maxlen):

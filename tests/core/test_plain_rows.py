@@ -83,15 +83,22 @@ def test_many_blocks(monkeypatch):
 
 # Batches with and without the short way: the same arrays, or the same error.
 
+SIDES = st.sampled_from(["pre", "post"])
 DTYPES = ["int8", "uint8", "int16", "int32", "int64", "uint64", "float32", "float64", "bool"]
 SPECS = st.builds(
     PadSpec,
     maxlen=st.sampled_from(["longest", "p50"]) | st.integers(0, 8),
-    padding=st.sampled_from(["pre", "post"]),
-    truncating=st.sampled_from(["pre", "post"]),
+    padding=SIDES,
+    truncating=SIDES,
     value=st.sampled_from([0, -100, 7, 2**40, 0.5]),
     dtype=st.sampled_from(["int32", "int64", "uint16", "float32", "string"]),
     dtype_for_all=st.booleans(),
+) | st.builds(
+    PadSpec,
+    maxlen=st.integers(4, 6),
+    truncating=SIDES,
+    keep_first=st.integers(0, 2),
+    keep_last=st.integers(0, 2),
 )
 
 
@@ -144,6 +151,31 @@ WIDE_ROWS = st.sampled_from([0, 4, 2048])
 def test_pad_is_the_same(rows, spec, wide_row):
     fast, slow = outcomes(lambda: pad(rows, spec), wide_row)
     assert fast == slow
+
+
+@given(
+    st.lists(st.integers(0, 9), min_size=1, max_size=5),
+    st.sampled_from([None, "int32", "int64"]),
+    st.builds(PadSpec, maxlen=st.integers(0, 8), padding=SIDES, truncating=SIDES),
+    WIDE_ROWS,
+)
+def test_truncated_rows_are_the_same(lengths, dtype, spec, wide_row):
+    ends = np.cumsum(lengths)
+    tokens = [list(range(end - n, end)) for end, n in zip(ends.tolist(), lengths, strict=True)]
+    rows = [row if dtype is None else np.array(row, dtype) for row in tokens]
+    mask = MaskSpec(position_ids=True, labels_from=True)
+    for function in (lambda: pad(rows, spec), lambda: Collator(spec, mask=mask)(rows)):
+        fast, slow = outcomes(function, wide_row)
+        assert fast == slow
+
+
+@pytest.mark.parametrize("kind", [list, np.array])
+def test_truncation_needs_no_segments(monkeypatch, kind):
+    rows = [kind([1, 2, 3]), kind([4])]
+    monkeypatch.setattr(arrays, "make_segments", None)
+    monkeypatch.setattr(pad_columns, "make_segments", None)
+    assert pad(rows, maxlen=2).values.tolist() == [[1, 2], [4, 0]]
+    assert Collator(maxlen=2)(rows)["input_ids"].tolist() == [[1, 2], [4, 0]]
 
 
 MASKS = st.builds(

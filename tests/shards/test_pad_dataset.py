@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from padmask import MaskSpec, PadmaskError, PadSpec, RowPolicy, pad_file
 from padmask.core.length_stats import LengthStats
 from padmask.errors import DataError, OutputError, SpecError, UnreadableError
 from padmask.shards.driver import SurveySum
+from padmask.shards.pack_dataset import pack_dataset
 from padmask.shards.pad_dataset import pad_dataset
 from padmask.shards.processes import Processes
 from padmask.spec.files import FileOptions
@@ -252,16 +254,20 @@ def team(request) -> Iterator[tuple[Executor | None, int]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("output", [*FORMATS, "npz"])
-def test_workers_write_the_same_bytes(team, data, tmp_path, output):
+@pytest.mark.parametrize(
+    ("run", "output"),
+    [
+        *((pad_dataset, output) for output in [*FORMATS, "npz"]),
+        *((partial(pack_dataset, spec=PadSpec(maxlen=12)), output) for output in FORMATS),
+    ],
+)
+def test_workers_write_the_same_bytes(team, data, tmp_path, run, output):
     executor, workers = team
     files = FileOptions(output_format=output, rejects=str(tmp_path / "rejects.jsonl"))
     policy = RowPolicy(empty_rows="drop")
-    alone = pad_dataset(data, tmp_path / "alone", files=files, policy=policy)
+    alone = run(data, tmp_path / "alone", files=files, policy=policy)
     rejects = (tmp_path / "rejects.jsonl").read_bytes()
-    result = pad_dataset(
-        data, tmp_path / "padded", files=files, policy=policy, executor=executor, workers=workers
-    )
+    result = run(data, tmp_path / "padded", files=files, policy=policy, executor=executor, workers=workers)
 
     assert result == alone
     assert bytes_in(tmp_path / "padded") == bytes_in(tmp_path / "alone")

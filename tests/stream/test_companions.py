@@ -386,11 +386,17 @@ def test_late_companion_is_reported(here: Path, format_: str, first: Row) -> Non
     late = {"input_ids": [1, 1], "labels": [1, 2], "attention_mask": [1, 1], "text": "x", "n": [1]}
     source = write(f"in.{format_}", [*({**row, **first} for row in LATE), late])
     [note] = pad_file(source, "out.jsonl").notes
-    assert pad_dataset(source, "out").notes == (note,)
-    assert pad_dataset(source, "out", resume=True).notes == (note,)
     assert note.startswith("not padded: 'attention_mask', 'labels' (not in the first 1,000 rows)")
     assert pad_file(source, "out.jsonl", columns=["input_ids"]).notes == ()
     assert read("out.jsonl")[-1]["labels"] == [1, 2]
+
+
+@formats
+def test_dataset_reports_late_companion(here: Path, format_: str) -> None:
+    source = write(f"in.{format_}", [*LATE, {"input_ids": [1, 1], "labels": [1, 2]}])
+    notes = pad_file(source, "out.jsonl").notes
+    assert has_facts(notes[0], "not padded", "'labels'")
+    assert pad_dataset(source, "out").notes == pad_dataset(source, "out", resume=True).notes == notes
 
 
 def test_rows_without_the_mask_are_padded(here: Path) -> None:

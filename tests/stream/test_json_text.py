@@ -111,7 +111,7 @@ def outcome(folder, text, asked):
     return result, output.read_bytes(), rejects.read_bytes()
 
 
-@settings(max_examples=75, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(lines(), max_size=8).map("\n".join), asked)
 @example('{"input_ids":[1,2,3]}\n{"input_ids":[]}', {"batch_rows": None})
 @example('{"input_ids":[1.0]}\n{"input_ids":[1000000000]}', {"batch_rows": None})

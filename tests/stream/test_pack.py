@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from raised import has_facts
 from row_files import read_rows, write_rows
 
-from padmask import DataError, FileOptions, PadSpec, RowPolicy, SpecError, WindowSpec
+from padmask import DataError, FileOptions, PadSpec, RowPolicy, SpecError, WindowSpec, verify_file
+from padmask.cli import run
 from padmask.core import pack_windows
 from padmask.spec.pack import PackSpec
 from padmask.stream import pack_blocks, sort_windows
@@ -101,7 +106,7 @@ def test_every_token_is_packed_once(tmp_path, lengths, algorithm, formats, windo
 @given(
     lengths=st.lists(st.integers(1, 9), min_size=1, max_size=40),
     format_=FORMATS,
-    runs=st.lists(st.tuples(st.integers(1, 50), st.sampled_from([1, 2])), min_size=2, max_size=2),
+    runs=st.lists(st.tuples(st.integers(1, 50), st.sampled_from([1, 2, 8])), min_size=2, max_size=2),
     window=st.integers(2, 20),
 )
 def test_same_bytes_for_chunks_and_threads(tmp_path, lengths, format_, runs, window):
@@ -235,3 +240,81 @@ def test_few_rows_wait_for_the_next_window(tmp_path, monkeypatch):
     source = write(tmp_path / "in.parquet", rows_of([6] * 50))
     result = pack(source, tmp_path / "out.parquet")
     assert result.ledger.rows_written == 50
+
+
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.integers(1, 25), min_size=1, max_size=6),
+    st.integers(0, 1),
+    st.integers(0, 1),
+    st.integers(0, 4),
+)
+def test_each_label_counts_once(tmp_path, lengths, first, last, overlap):
+    """With the labels of new tokens only, packed windows have each label of the input once."""
+    tokens = iter(range(1, sum(lengths) + 1))
+    rows = [[next(tokens) for _ in range(length)] for length in lengths]
+    pq.write_table(pa.table({"input_ids": rows, "labels": rows}), tmp_path / "in.parquet")
+    windows = WindowSpec(overlap=overlap, labels="new")
+    spec = PadSpec(maxlen=8, keep_first=first, keep_last=last, windows=windows)
+
+    def pack_with(boundary: str) -> tuple[list[int], int]:
+        packing = PackSpec(boundary_labels=boundary)
+        result = pack_file(tmp_path / "in.parquet", tmp_path / "out.parquet", spec=spec, packing=packing)
+        labels = pq.read_table(tmp_path / "out.parquet")["labels"].to_pylist()
+        return sorted(
+            label for row in labels for label in row if label != -100
+        ), result.ledger.boundary_labels
+
+    every = sorted(token for row in rows for token in row)
+    assert pack_with("keep") == (every, 0)
+    for boundary in ("mask", "shift"):
+        counted, masked = pack_with(boundary)
+        assert len(counted) + masked == len(every)
+
+
+def test_loss_mask_of_windows(tmp_path):
+    pq.write_table(pa.table({"input_ids": [[1, 2, 3, 4, 5, 6]]}), tmp_path / "in.parquet")
+    spec = PadSpec(maxlen=4, windows=WindowSpec(overlap=2, labels="new"))
+    target = tmp_path / "out.parquet"
+    pack_file(tmp_path / "in.parquet", target, spec=spec, packing=PackSpec(emit=["loss_mask"]))
+    table = pq.read_table(target)
+    assert table["input_ids"].to_pylist() == [[1, 2, 3, 4], [3, 4, 5, 6]]
+    assert table["loss_mask"].to_pylist() == [[1, 1, 1, 0], [0, 1, 1, 0]]
+    assert verify_file(target, proof=None).data == []
+
+
+@pytest.mark.parametrize(
+    ("options", "masked"),
+    [
+        ("", 1),
+        ("--overlong split --maxlen 2", 2),
+        ("--algorithm wrap --maxlen 2", 3),
+        ("--boundary-labels shift", 1),
+        ("--boundary-labels keep", 0),
+    ],
+)
+def test_first_labels_are_counted(tmp_path, capsys, options, masked):
+    rows = [{"input_ids": [1, 2, 3], "labels": [-100, 2, 3]}, {"input_ids": [4, 5], "labels": [4, 5]}]
+    source = tmp_path / "in.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    target, report = tmp_path / "out.jsonl", tmp_path / "report.json"
+    assert run(["pack", str(source), "-o", str(target), "--report", str(report), *options.split()]) == 0
+    counts = json.loads(report.read_text())
+    assert (counts["boundary_labels"], counts["labels_lost"]) == (masked, 0)
+    written = [label for row in map(json.loads, target.read_text().splitlines()) for label in row["labels"]]
+    assert sum(label != -100 for label in written) == 4 - masked
+    summary = capsys.readouterr().err
+    assert has_facts(summary, masked, "label" if masked == 1 else "labels", "--boundary-labels") is (
+        masked > 0
+    )
+
+
+def test_window_labels(tmp_path):
+    source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text(json.dumps({"input_ids": [1, 2, 3, 4], "labels": [1, 2, 3, 4]}) + "\n")
+    asked = ["--maxlen", "3", "--overlong", "window", "--overlap", "2", "--boundary-labels", "keep", "-q"]
+    assert run(["pack", str(source), "-o", str(target), *asked, "--window-labels", "new"]) == 0
+    assert [json.loads(line)["labels"] for line in target.read_text().splitlines()] == [
+        [1, 2, 3],
+        [-100, -100, 4],
+    ]

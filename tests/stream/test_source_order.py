@@ -77,7 +77,7 @@ SPECS = [
 ]
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(st.integers(0, 12), max_size=25),
     st.sampled_from(SPECS),

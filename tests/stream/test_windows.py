@@ -108,7 +108,7 @@ def expected(rows: list[dict[str, Any]], spec: PadSpec) -> list[dict[str, Any]]:
     return found
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(cases(), FORMATS, FORMATS, st.sampled_from([None, 1, 3]), st.sampled_from([1, 3]))
 def test_every_format_gives_the_same_rows(tmp_path_factory, case, source, target, batch_rows, threads):
     rows, spec = case

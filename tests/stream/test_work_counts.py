@@ -83,11 +83,18 @@ def transferred() -> dict[str, int]:
     return {name: int(count) for name, count in (line.split(": ") for line in counters)}
 
 
+@pytest.fixture(scope="module")
+def large(tmp_path_factory) -> dict[str, Path]:
+    """The same rows by format. One more pass over the JSON Lines exceeds the limit."""
+    folder = tmp_path_factory.mktemp("large")
+    return {name: write_rows(folder / f"rows.{name}", 20_000, 20) for name in ("jsonl", "parquet")}
+
+
 @pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="only Linux counts a process's bytes")
 @pytest.mark.parametrize(("source", "output"), [row[:2] for row in FORMATS])
 @pytest.mark.parametrize(("maxlen", "passes"), [(8, 1), ("longest", 2)])
-def test_number_of_passes(tmp_path, source, output, maxlen, passes):
-    rows = write_rows(tmp_path / f"rows.{source}", 20_000, 20)
+def test_number_of_passes(tmp_path, large, source, output, maxlen, passes):
+    rows = large[source]
     out = tmp_path / f"out.{output}"
 
     def run() -> None:
@@ -100,8 +107,10 @@ def test_number_of_passes(tmp_path, source, output, maxlen, passes):
     # The types of JSON Lines are known only after all rows have been read.
     passes = 2 if (source, output) == ("jsonl", "parquet") else passes
     size = rows.stat().st_size
-    # In addition to the passes, the first chunks and footers are read to choose the columns.
-    assert after["rchar"] - before["rchar"] <= passes * size + (1 << 21)
+    # In addition to the passes, the first chunks are read to choose the columns. The Parquet file is smaller
+    # than these, so its passes cannot be counted.
+    if source == "jsonl":
+        assert after["rchar"] - before["rchar"] <= passes * size + (1 << 21)
     assert after["wchar"] - before["wchar"] <= out.stat().st_size + (1 << 12)
 
 

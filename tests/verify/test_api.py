@@ -403,8 +403,18 @@ def two_inputs():
     return scrambled(keras.Model([question, answer], [asked, told], name="net"))
 
 
+# The other forms become the same arrays, as the tests of functions show.
+QUICK = {"drawn", "ids-and-mask", "a-dict-and-one-mask", "rows-without-padding"}
+
+
 @with_models
-@pytest.mark.parametrize(("given", "options"), GIVEN.values(), ids=GIVEN)
+@pytest.mark.parametrize(
+    ("given", "options"),
+    [
+        pytest.param(*asked, id=name, marks=[] if name in QUICK else pytest.mark.slow)
+        for name, asked in GIVEN.items()
+    ],
+)
 def test_model(given, options):
     assert verify_model(averaging(), *given, **options).verdict == "ignores"
     assert verify_model(averaging(masked=False), *given, **options).verdict == "leaks"

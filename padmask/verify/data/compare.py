@@ -136,7 +136,8 @@ class PackedSequences:
             sources: source row and first token of each sequence; None if unknown.
         """
         at, segments = rows[packed.sequence_rows], packed.segments
-        hashes = self._hash(values, at, segments.first_places, segments.lengths, segments.lengths)
+        lengths = segments.lengths
+        hashes = self._hash(values, at, segments.first_places, lengths, lengths, shifted=self._shifts)
         none = np.zeros(len(at), dtype=np.int64)
         self._packed.add(batch, at, *(sources or (none, none)), segments.lengths, hashes)
 
@@ -231,6 +232,8 @@ class PackedSequences:
         firsts: Positions,
         counts: Positions,
         lengths: Positions,
+        *,
+        shifted: bool = False,
     ) -> Hashes:
         """Return the hash of each sequence over all columns.
 
@@ -240,6 +243,7 @@ class PackedSequences:
             firsts: first token of each slice in its row.
             counts: number of tokens of each slice.
             lengths: number of tokens of each sequence, which consists of adjacent slices.
+            shifted: whether each label is at the token before its own. The first label is then unknown.
         """
         hashes = []
         for column in self.columns:
@@ -248,8 +252,15 @@ class PackedSequences:
             if column.dtype != "string":
                 with np.errstate(invalid="ignore", over="ignore"):
                     taken = taken.astype(column.numpy_dtype)
+            if shifted and is_label(column):
+                taken = np.roll(taken, 1, axis=0)
             hashes.append(hash_sequences(taken, lengths, self._ignored(column)))
         return join_hashes(*hashes)
+
+    @property
+    def _shifts(self) -> bool:
+        packing = self._layout.packing
+        return packing is not None and packing.boundary_labels == "shift"
 
     def _ignored(self, column: PadColumn) -> int:
         """Return the number of tokens at the start of a sequence that may differ from the input."""
@@ -259,9 +270,5 @@ class PackedSequences:
 
 def _keeps_labels(layout: PackedLayout) -> bool:
     """Return whether packing changes no labels but the first label of each sequence."""
-    spec, packing = layout.spec, layout.packing
-    if spec is None or packing is None:
-        return True
-    return packing.boundary_labels in ("mask", "keep") and (
-        spec.windows is None or spec.windows.labels == "all"
-    )
+    spec = layout.spec
+    return spec is None or spec.windows is None or spec.windows.labels == "all"

@@ -12,6 +12,7 @@ import pyarrow as pa
 from padmask.core.arrow_lists import Flags
 from padmask.core.columns import IGNORED_LABEL, LABEL_NAMES, PadColumn, is_label
 from padmask.core.kernel import take_runs
+from padmask.core.loss_tokens import LOSS_MASKS, LossTokens, find_loss_tokens
 from padmask.core.masks import make_row_mask, number_sequences
 from padmask.core.packed_columns import PackedRows, derived_column
 from padmask.core.packed_counts import PackedCounts
@@ -42,13 +43,13 @@ class _Good:
         batch: all rows of the batch.
         rows: indices of the valid rows: int64, shape (valid rows,).
         packed: positions of the sequences in the valid rows.
-        labels: labels at all positions, of shape (positions,); None if no label column is checked.
+        tokens: positions that count in the loss; None if there are neither labels nor masks of the loss.
     """
 
     batch: Batch
     rows: Positions
     packed: PackedRows
-    labels: npt.NDArray[np.int64] | None
+    tokens: LossTokens | None
 
     def flags(self, bad: Flags) -> Flags:
         """Convert flags of the valid rows to flags of all rows of the batch."""
@@ -88,10 +89,15 @@ class PackedRowAudit:
         self._counts = CountAudit(counts or {}, audit) if whole and layout.marker is not None else None
         self._layout, self._audit, self._mask = layout, audit, mask
         self._labels = [column.name for column in columns if is_label(column)]
+        self._loss_columns = [column for column in columns if is_label(column) or column.name in LOSS_MASKS]
         names = {column.name for column in columns}
         # The loss mask depends on the labels, so it is checked only if all labels are.
         packed = layout.columns if layout.described else ()
         self._has_all_labels = not [name for name in packed if name not in names and name in LABEL_NAMES]
+        # Without some masks that pack used, or the windows, more tokens seem to count.
+        windows = None if layout.spec is None else layout.spec.windows
+        new = windows is not None and windows.labels == "new" and not self._labels
+        self._has_all_masks = names.issuperset(layout.loss_masks) and not new
         self._collected = collected
         self._sources = SourceRows(layout.spec, audit, whole=whole)
 
@@ -231,15 +237,18 @@ class PackedRowAudit:
         number = np.cumsum(good) - 1
         its = _segments(segments.lengths[kept], number[at[kept]], segments.firsts[kept])
         packed = PackedRows(its, packing or PackSpec(), places[chosen])
-        labels = None
+        values = {column.name: _flatten(rows.ragged[column.name], chosen) for column in self._loss_columns}
+        shifts = packing is not None and packing.boundary_labels == "shift"
+        tokens = find_loss_tokens(self._loss_columns, values, shifted=shifts)
         for name in self._labels:
-            values = _flatten(rows.ragged[name], chosen).reshape(int(places[chosen].sum()), -1)[:, 0]
-            labels = values if labels is None else labels
-            if packing is not None and packing.boundary_labels == "mask":
+            labels = values[name].reshape(int(places[chosen].sum()), -1)[:, 0]
+            if packing is not None and packing.boundary_labels != "keep":
+                # Shifted labels lack the label of the token after the sequence.
+                places_of = packed.firsts if packing.boundary_labels == "mask" else packed.lasts
                 wrong = np.zeros(len(chosen), dtype=bool)
-                wrong[packed.sequence_rows[values[packed.firsts] != IGNORED_LABEL]] = True
+                wrong[packed.sequence_rows[labels[places_of] != IGNORED_LABEL]] = True
                 audit.add_rows("boundary-labels", _spread(wrong, chosen, len(batch)), batch.place, name)
-        found = _Good(batch, chosen, packed, labels)
+        found = _Good(batch, chosen, packed, tokens)
         if packing is not None and packing.max_segments is not None:
             audit.add_rows("max-segments", found.flags(packed.sizes > packing.max_segments), batch.place)
         marker = self._layout.marker
@@ -282,7 +291,7 @@ class PackedRowAudit:
             # `seq_lens` depends on --align, which only the metadata contain.
             return
         actual = _read(found.batch, column).select(found.rows)
-        expected, _ = Ragged.from_arrow(derived_column(name, packed, found.labels))
+        expected, _ = Ragged.from_arrow(derived_column(name, packed, found.tokens))
         if packing is None and name == "attention_mask" and (_flatten_all(actual) <= 1).all():
             expected = Ragged(packed.mask, expected.starts, expected.lengths)
         if packing is None and name == "cu_seqlens":
@@ -293,6 +302,8 @@ class PackedRowAudit:
         bad = actual.lengths != expected.lengths
         same = np.flatnonzero(~bad)
         differ = _flatten(actual, same) != _flatten(expected, same)
+        if name == "loss_mask" and not self._has_all_masks:
+            differ &= _flatten(expected, same) == 0
         if packing is None and name in _WIDE:
             # Other tools have other values at padding.
             differ &= _flatten(Ragged(packed.mask, expected.starts, expected.lengths), same)
@@ -323,20 +334,16 @@ class PackedRowAudit:
             self._audit.add_rows("derived-column", found.flags(wrong | ~fits), found.batch.place, name)
 
     def _check_positions(self, rows: AuditRows, found: _Good) -> None:
-        """Check for an attention mask of ones, because models then ignore positions that restart."""
+        """Check for an attention mask of ones or of sequence numbers.
+
+        Models that get such a mask ignore that positions restart.
+        """
         name, batch = "attention_mask", found.batch
         if "position_ids" not in (*self._layout.describing, *rows.ragged):
             return
         if name != self._mask and name not in self._layout.describing:
             return
-        if name == self._mask:
-            ones = np.ones(len(found.rows), dtype=bool)
-        else:
-            ids = _read(batch, name).select(found.rows)
-            ones = ~_any_by_row(_flatten_all(ids) > 1, ids.lengths)
-        self._audit.add_rows(
-            "ignored-positions", found.flags(ones & (found.packed.sizes > 1)), batch.place, name
-        )
+        self._audit.add_rows("ignored-positions", found.flags(found.packed.sizes > 1), batch.place, name)
 
 
 def with_segments(row: Row, sequences: Ragged | None, place: int) -> Row:

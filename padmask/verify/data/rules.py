@@ -62,7 +62,11 @@ RULES = {
         Rule("seq-lengths-sum", "error", "the length or the mask of the row does not match seq_lengths"),
         Rule("max-segments", "error", "the row has more sequences than the maximum in the file metadata"),
         Rule("derived-column", "error", "the column disagrees with seq_lengths"),
-        Rule("boundary-labels", "error", "the first label of a sequence is not -100"),
+        Rule(
+            "boundary-labels",
+            "error",
+            "the first label of a sequence is not -100, or the last label if labels are shifted",
+        ),
         Rule("source-rows", "error", "a part of a source row occurs twice or is missing"),
         Rule(
             "packed-counts",
@@ -106,8 +110,8 @@ RULES = {
         Rule(
             "ignored-positions",
             "warning",
-            "with a mask of ones, Hugging Face models ignore that position_ids restart, so tokens attend to "
-            "other sequences",
+            "with an attention_mask of ones or of sequence numbers, Hugging Face models ignore that "
+            "position_ids restart, so tokens attend to other sequences unless the trainer converts the mask",
         ),
         Rule(
             "labels-on-padding", "warning", "labels on padding are not -100, so they are included in the loss"
@@ -490,9 +494,8 @@ class Audit:
             # The pad value is unknown. Use the most frequent value in the padding, because some masks may be
             # wrong.
             found, counts = np.unique(values[~mask].reshape(-1), return_counts=True)
-            column = replace(
-                column, value=self._pads.setdefault(column.name, found.tolist()[counts.argmax()])
-            )
+            most = found.tolist()[int(counts.argmax())]
+            column = replace(column, value=self._pads.setdefault(column.name, most))
         kept = mask.sum(axis=1)
         self._tokens(column, Ragged(values[mask], np.cumsum(kept) - kept, kept), place)
         if column.label:

@@ -25,7 +25,7 @@ PACKINGS = st.builds(
     align=st.sampled_from([1, 4]),
     source=st.booleans(),
     eos=st.sampled_from([None, 7]),
-    boundary_labels=st.sampled_from(["mask", "keep"]),
+    boundary_labels=st.sampled_from(["mask", "keep", "shift"]),
 )
 WRAP = st.builds(PackSpec, algorithm=st.just("wrap"), pad=st.booleans(), source=st.booleans())
 CUTS = st.sampled_from(

@@ -113,6 +113,20 @@ def test_changed_value_is_found(tmp_path, lengths, data, align):
     assert found - {"ignored-positions"}
 
 
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
+@pytest.mark.parametrize(
+    ("emit", "found"),
+    [
+        (["position_ids", "attention_mask"], {"ignored-positions"}),
+        (["position_ids"], set()),
+        (["attention_mask"], set()),
+    ],
+)
+def test_numbers_in_the_mask(tmp_path, suffix, emit, found):
+    """A model that gets an attention mask ignores positions, also if the mask has sequence numbers."""
+    assert rules(pack(tmp_path, [3, 2, 1], PackSpec(emit=emit), suffix)) == found
+
+
 def test_lengths_replace_the_mask(tmp_path):
     path = pack(tmp_path, [3, 4, 2], PackSpec(), mask=None)
     assert "mask" not in pq.read_schema(path).names

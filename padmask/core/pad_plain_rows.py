@@ -1,7 +1,7 @@
-"""Pad plain rows, none of which is longer than maxlen.
+"""Pad plain rows without a table of segments.
 
-Such rows need no table of segments. For few rows, the tables and their checks would take longer than the
-padding itself. For many rows, writing the tokens in order takes less time than gathering windows.
+For few rows, the tables and their checks would take longer than the padding itself. For many rows that are
+not truncated, writing the tokens in order takes less time than gathering windows.
 """
 
 from __future__ import annotations
@@ -18,14 +18,17 @@ from padmask.core.masks import Mask, mask_of_rows
 from padmask.core.plain_rows import PlainRows
 from padmask.spec.pad import PadSpec
 
+# Most rows of a batch that are truncated one by one. For more rows, gathering windows is faster.
+_FEW_ROWS = 1 << 10
 
-class WholeRows(NamedTuple):
+
+class PlainColumns(NamedTuple):
     """Padded columns of the same lengths.
 
     Args:
         values: padded values of each column: shape (rows, maxlen).
         mask: mask of all columns: bool, shape (rows, maxlen).
-        lengths: number of tokens in each row: int64, shape (rows,).
+        lengths: number of tokens kept in each row: int64, shape (rows,).
     """
 
     values: list[npt.NDArray[Any]]
@@ -33,16 +36,16 @@ class WholeRows(NamedTuple):
     lengths: npt.NDArray[np.int64]
 
 
-def pad_whole_rows(
+def pad_plain_rows(
     columns: Sequence[tuple[PlainRows, np.dtype[Any], Any]], spec: PadSpec
-) -> WholeRows | None:
+) -> PlainColumns | None:
     """Pad columns of plain rows together, without a table of segments. Return None if this is impossible.
 
-    >>> rows = PlainRows(np.array([7, 8, 9]), [2, 1])
-    >>> pad_whole_rows([(rows, np.dtype("int32"), 0)], PadSpec()).values
+    >>> rows = PlainRows([np.array([7, 8, 9])], [2, 1])
+    >>> pad_plain_rows([(rows, np.dtype("int32"), 0)], PadSpec()).values
     [array([[7, 8],
            [9, 0]], dtype=int32)]
-    >>> pad_whole_rows([(rows, np.dtype("int32"), 0)], PadSpec(maxlen=1))
+    >>> pad_plain_rows([(rows, np.dtype("int32"), 0)], PadSpec(maxlen="p50"))
 
     Args:
         columns: rows, dtype and pad value of each column. There is at least one column, and the pad values
@@ -50,8 +53,8 @@ def pad_whole_rows(
         spec: how to pad.
 
     Returns:
-        The padded columns. None if a row would be truncated, the columns have different lengths, or a value
-        may not fit the dtype.
+        The padded columns. None if maxlen is a percentile, several parts of a row would be kept, many rows
+        would be truncated, the columns have different lengths, or a value may not fit the dtype.
     """
     lengths = columns[0][0].lengths
     longest = max(lengths)
@@ -60,11 +63,14 @@ def pad_whole_rows(
         if maxlen != "longest":
             return None
         maxlen = spec.round_up(longest)
-    if maxlen < longest:
+    if maxlen < longest and (len(lengths) > _FEW_ROWS or spec.keep_first or spec.keep_last or spec.windows):
         return None
     for rows, dtype, _ in columns:
-        if rows.lengths != lengths or not _fits(rows.values, dtype):
+        if rows.lengths != lengths or not _fits(rows, dtype):
             return None
+    if maxlen < longest:
+        columns = [(rows.truncate(maxlen, spec.truncating), dtype, value) for rows, dtype, value in columns]
+        lengths = columns[0][0].lengths
     kept = np.array(lengths)
     mask = mask_of_rows(kept, maxlen, spec.padding)
     if is_wide(maxlen):
@@ -74,11 +80,12 @@ def pad_whole_rows(
         ]
     else:
         values = [fill_mask(mask, rows.values, value, dtype) for rows, dtype, value in columns]
-    return WholeRows(values, mask, kept)
+    return PlainColumns(values, mask, kept)
 
 
-def _fits(values: npt.NDArray[Any], dtype: np.dtype[Any]) -> bool:
-    """Return whether all values certainly fit a dtype."""
-    if values.dtype == dtype:
+def _fits(rows: PlainRows, dtype: np.dtype[Any]) -> bool:
+    """Return whether all tokens certainly fit a dtype."""
+    found = rows.dtype
+    if found == dtype:
         return True
-    return values.dtype.kind in "iu" and dtype.kind in "iu" and integers_fit(values, dtype)
+    return found.kind in "iu" and dtype.kind in "iu" and integers_fit(rows.values, dtype)
