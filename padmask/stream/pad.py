@@ -33,7 +33,7 @@ from padmask.stream.other_columns import make_output_job
 from padmask.stream.overlap import ordered_map
 from padmask.stream.pack_blocks import metadata_with_counts, pack_blocks
 from padmask.stream.paddable_rows import PaddableBlock, PaddableRows, PadTarget
-from padmask.stream.passes import PadRun, Survey, assume_types, survey, typed_job
+from padmask.stream.passes import PadRun, make_attempts
 from padmask.stream.plans import choose_plan, positions_in_memory, rows_at_a_time
 from padmask.stream.progress import ProgressCallback
 from padmask.stream.result import make_result
@@ -101,36 +101,13 @@ def pad_file(
         pool, limit = stack.enter_context(open_pool(files)), available_bytes(output, files.max_bytes)
         run = PadRun(dataset, files, pool, progress, limit, job, as_text)
         notes = data_notes(dataset, job, format_, files.limit)
-        plan, padded = _pad_once(run, typed, output, format_)
+        for attempt, measured in make_attempts(run, typed, restarts=output != "-"):
+            plan = choose_plan(attempt.job, measured, format_, limit, positions_in_memory(files, run.ahead))
+            refuse_zero_maxlen(plan, measured.lengths if measured else None, dataset.name)
+            with suppress(OtherTypesError):
+                padded = pad_rows_to_file(attempt, plan, output, format_)
+                break
     return make_result(padded, plan, job, format_, notes)
-
-
-def _pad_once(run: PadRun, typed: bool, output: str, format_: FormatTraits) -> tuple[Plan, PaddedRows]:
-    """Pad all rows. Read the input only once, if maxlen is known and the first rows show all types.
-
-    Args:
-        run: the run that reads the rows.
-        typed: whether the output needs the types of JSON fields.
-        output: path of the output.
-        format_: format of the output.
-    """
-    searches = needs_survey(run.job.spec)
-    # The part of a stream that is written cannot be replaced.
-    if typed and not searches and output != "-" and (assumed := assume_types(run)) is not None:
-        with suppress(OtherTypesError):
-            return _pad_measured(replace(run, job=assumed), None, output, format_)
-    measured = survey(run, typed) if searches or typed else None
-    return _pad_measured(replace(run, job=typed_job(run.job, measured)), measured, output, format_)
-
-
-def _pad_measured(
-    run: PadRun, measured: Survey | None, output: str, format_: FormatTraits
-) -> tuple[Plan, PaddedRows]:
-    """Choose the plan, and pad all rows."""
-    places = positions_in_memory(run.files, run.ahead)
-    plan = choose_plan(run.job, measured, format_, run.max_bytes, places)
-    refuse_zero_maxlen(plan, measured.lengths if measured else None, run.dataset.name)
-    return plan, pad_rows_to_file(run, plan, output, format_)
 
 
 def pad_rows_to_file(

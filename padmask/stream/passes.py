@@ -10,7 +10,7 @@ import numpy as np
 
 from padmask.core.buckets import with_edges
 from padmask.core.length_stats import LengthStats
-from padmask.core.plan import Plan, make_plan
+from padmask.core.plan import Plan, make_plan, needs_survey
 from padmask.errors import DataError
 from padmask.formats.contract import HEAD_ROWS, Chunk
 from padmask.formats.dataset import Dataset
@@ -119,11 +119,26 @@ def _known_fields(job: Job) -> Sequence[str]:
     return (*job.wanted.sequences.names, *job.added)
 
 
-def assume_types(run: PadRun) -> Job | None:
-    """Return the job with the types of the first rows; None if they may not be the types of all rows.
+def make_attempts(run: PadRun, typed: bool, restarts: bool) -> Iterator[tuple[PadRun, Survey | None]]:
+    """Yield the runs that pad all rows, with the survey of each run, until one succeeds.
 
-    The run then raises an `OtherTypesError` if a later row has another type.
+    If maxlen is known, the first run assumes that all rows have the types of the first rows, and reads the
+    input only once. This run raises an `OtherTypesError` if a later row has another type.
+
+    Args:
+        run: the run that reads the rows.
+        typed: whether the output needs the types of JSON fields.
+        restarts: whether the output can be written again from its start.
     """
+    searches = needs_survey(run.job.spec)
+    if typed and not searches and restarts and (assumed := _assume_types(run)) is not None:
+        yield replace(run, job=assumed), None
+    measured = survey(run, typed) if searches or typed else None
+    yield replace(run, job=typed_job(run.job, measured)), measured
+
+
+def _assume_types(run: PadRun) -> Job | None:
+    """Return the job with the types of the first rows; None if they have no common types."""
     limit = run.files.limit
     if limit is not None and limit < HEAD_ROWS:
         return None
