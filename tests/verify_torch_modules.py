@@ -153,3 +153,69 @@ class RightPositions(EmbeddingOnly):
         steps = self.table(input_ids) + self.places(torch.arange(input_ids.shape[1]))
         padding = attention_mask == 0
         return self.attention(steps, steps, steps, key_padding_mask=padding, need_weights=False)[0]
+
+
+class SoftmaxPooling(EmbeddingOnly):
+    """A sum that is weighted by a softmax over all places."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.score = nn.Linear(DIM, 1)
+
+    def forward(self, input_ids, attention_mask):
+        steps = self.table(input_ids)
+        return (self.score(steps).softmax(dim=1) * steps).sum(dim=1)
+
+
+class FourierMix(EmbeddingOnly):
+    """A Fourier transform over time and features."""
+
+    def forward(self, input_ids):
+        return torch.fft.fft2(self.table(input_ids)).real
+
+
+class Nested(nn.Module):
+    """A module around another module."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, input_ids):
+        return self.inner(input_ids)
+
+
+class PaddingMask(EmbeddingOnly):
+    """Attention whose argument `mask` is True at padding."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(DIM, 2, batch_first=True)
+
+    def forward(self, input_ids, mask):
+        steps = self.table(input_ids)
+        return self.attention(steps, steps, steps, key_padding_mask=mask, need_weights=False)[0]
+
+
+class Rotary(EmbeddingOnly):
+    """Attention with rotary positions, which count from the first place."""
+
+    def __init__(self, *, mean: bool = False) -> None:
+        super().__init__()
+        self.mean = mean
+        self.query, self.key = nn.Linear(DIM, DIM), nn.Linear(DIM, DIM)
+
+    def forward(self, input_ids, attention_mask):
+        steps = self.table(input_ids)
+        places = torch.arange(input_ids.shape[1], dtype=steps.dtype)
+        angles = places[:, None] * torch.tensor([1.0, 0.3, 0.1, 0.03], dtype=steps.dtype)
+        cosines, sines = torch.cat([angles.cos()] * 2, -1), torch.cat([angles.sin()] * 2, -1)
+
+        def rotate(x):
+            half = torch.cat([-x[..., DIM // 2 :], x[..., : DIM // 2]], dim=-1)
+            return x * cosines + half * sines
+
+        scores = rotate(self.query(steps)) @ rotate(self.key(steps)).transpose(1, 2)
+        scores = scores.masked_fill(attention_mask[:, None, :] == 0, -1e9)
+        outputs = scores.softmax(dim=-1) @ steps
+        return outputs.mean(dim=1) if self.mean else outputs

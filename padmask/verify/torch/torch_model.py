@@ -18,7 +18,8 @@ from padmask.core.kernel import Padded
 from padmask.verify.proof.cached_predict import cache_predictions
 from padmask.verify.proof.checks import CannotRunError, Subject
 from padmask.verify.proof.deviations import Outputs, concatenate_outputs
-from padmask.verify.proof.sample import MADE, ModelBatch, ModelInput, Sample, SampleRows
+from padmask.verify.proof.sample import ModelBatch, ModelInput, Sample, SampleRows
+from padmask.verify.proof.tolerance import PRECISE
 from padmask.verify.torch.device import TorchDevice
 from padmask.verify.torch.inputs import Signature, TorchInput, find_torch_inputs, unwrap
 from padmask.verify.torch.outputs import OutputRows, named_tensors
@@ -81,7 +82,7 @@ class TorchModel:
     @property
     def has_explicit_mask(self) -> bool:
         """Whether an input tells the module which positions are real."""
-        return any(slot.kind in MADE for slot in self.slots)
+        return any(slot.kind in ("mask", "lengths") for slot in self.slots)
 
     @property
     def pad_value(self) -> int | None:
@@ -130,6 +131,26 @@ class TorchModel:
         """Run the module on a batch in one call, and return the result of `forward`."""
         return self._call(self.inputs, batch)
 
+    def inverted(self) -> TorchModel | None:
+        """Return the same module with masks that are True at padding.
+
+        The name of a mask shows its polarity if the name is `attention_mask` or ends with `key_padding_mask`.
+        If no mask has another name, the result is None.
+        """
+        unclear = [
+            one.slot.name
+            for one in self.inputs
+            if one.slot.kind == "mask" and not one.slot.name.endswith(("attention_mask", "key_padding_mask"))
+        ]
+        if not unclear:
+            return None
+        twin = copy.copy(self)
+        twin.inputs = [
+            replace(one, is_padding=not one.is_padding) if one.slot.name in unclear else one
+            for one in self.inputs
+        ]
+        return twin
+
     def subject(self, name: str, sample: Sample) -> tuple[Subject, Subject]:
         """Return the module and its control in the form that the checks require.
 
@@ -157,7 +178,7 @@ class TorchModel:
         )
         control = Subject(
             name,
-            lambda batch: self.predict(sample.unmasked(batch, 21)),
+            cache_predictions(lambda batch: self.predict(sample.unmasked(batch, 21))),
             other=lambda batch: self.predict(sample.unmasked(batch, 22)),
         )
         return subject, control
@@ -180,7 +201,8 @@ class TorchModel:
         if narrow.found:
             return None
         subject, _ = twin.subject(name, sample)
-        return replace(subject, dtype="float64", precise=None, jittered=None)
+        # Tables that were computed in float32, such as sines of positions, keep their rounding.
+        return replace(subject, dtype=PRECISE, precise=None, jittered=None)
 
     def _predict_jittered(self, batch: ModelBatch) -> Outputs:
         """Run the module after changing every weight to the next larger or smaller float."""

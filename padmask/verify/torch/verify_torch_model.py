@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from padmask.verify.proof.verify_subject import verify_subject
 from padmask.verify.report import SubjectReport
 from padmask.verify.torch.device import choose_device, full_precision
 from padmask.verify.torch.torch_model import TorchModel
+from padmask.verify.torch.trace import find_leaking_module
 
 
 def open_torch_model(
@@ -69,30 +71,48 @@ def verify_torch_model(
     value = spec.value if spec.value is not None else (model.pad_value or 0)
     with model.restore_afterwards(), full_precision():
         sample = _choose_sample(model, spec, value, rows)
-        subject, control = model.subject(spec.name, sample)
-        try:
-            verification = verify_subject(
-                subject,
-                control,
-                sample,
-                must_fail=False,
-                far=True,
-                empty=spec.empty_rows and rows is not None,
-            )
-        except CannotRunError as error:
-            raise ModelError(f"{spec.name}: {error}", options=error.options) from None
-    report = verification.report
+        report = _report(model, spec, sample)
+        inverted = model.inverted()
+        if report.verdict == "leaks" and inverted is not None:
+            other = _report(inverted, spec, sample)
+            if other.verdict == "ignores":
+                masks = ", ".join(one.slot.name for one in inverted.inputs if one.is_padding)
+                detail = "; ".join(part for part in (f"{masks} is True at padding", other.detail) if part)
+                report = replace(other, detail=detail)
     environment = {
         "rows_checked": len(sample),
         "padding": spec.padding,
         "value": value,
         "seed": spec.seed,
-        "dtype": subject.dtype,
+        "dtype": "float32",
         "inputs": {slot.name: slot.kind for slot in model.slots},
         "places": sample.places(),
         "outputs_left_out": sorted(model.left_out),
     }
     return report, environment
+
+
+def _report(model: TorchModel, spec: ModelSpec, sample: Sample) -> SubjectReport:
+    """Run the checks. If the module leaks, or if each module is asked for, trace the module too."""
+    subject, control = model.subject(spec.name, sample)
+    try:
+        verification = verify_subject(
+            subject, control, sample, must_fail=False, far=True, empty=spec.empty_rows
+        )
+    except CannotRunError as error:
+        raise ModelError(f"{spec.name}: {error}", options=error.options) from None
+    report = verification.report
+    if report.verdict != "leaks" and not spec.explain:
+        return report
+    traced = find_leaking_module(model, verification)
+    return replace(
+        report,
+        culprit=traced.culprit,
+        path=traced.path,
+        advice=traced.advice,
+        detail="; ".join(part for part in (report.detail, traced.remark) if part),
+        layers=traced.layers if spec.explain else (),
+    )
 
 
 def _choose_sample(model: TorchModel, spec: ModelSpec, value: Any, rows: SampleRows | None) -> Sample:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'padmask[torch]'")
 
 from raised import raises_error  # noqa: E402
+from recipes import run_recipes  # noqa: E402
 from verify_torch_modules import (  # noqa: E402
     BatchStatistics,
     ConvolutionMean,
@@ -24,6 +27,8 @@ from verify_torch_modules import (  # noqa: E402
 
 from padmask.errors import ModelError, SpecError  # noqa: E402
 from padmask.verify import assert_ignores_padding, verify_model  # noqa: E402
+
+MANUAL = Path(__file__).parents[3] / "docs" / "verify.md"
 
 
 def verdict_of(module, **options):
@@ -110,6 +115,11 @@ def test_broken_forward():
 
     with raises_error(ModelError, "no such layer"):
         verify_model(Broken())
+
+
+def test_recipe_of_the_manual():
+    build = run_recipes(MANUAL, "torch")["build"]
+    assert_ignores_padding(build())
 
 
 def test_forward_without_names():

@@ -1,0 +1,138 @@
+"""Find the module that causes a leak, by comparing two recorded runs of a PyTorch module."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from padmask.verify.proof.checks import CannotRunError
+from padmask.verify.proof.verify_subject import Verification
+from padmask.verify.report import LayerReport
+from padmask.verify.torch.advice import Leak, advise_on_leak
+from padmask.verify.torch.attention import describe_attention
+from padmask.verify.torch.record import Call, tensors_in
+from padmask.verify.torch.torch_model import TorchModel
+from padmask.verify.torch.two_runs import ComparedRuns, choose_two_batches
+
+# Maximum number of differences without an effect on the outputs, such as shifted rotary positions.
+_MOST_HARMLESS = 12
+
+
+@dataclass(frozen=True)
+class TracedModule:
+    """The result of the search for the module that causes a leak.
+
+    Args:
+        culprit: dotted name of the module to fix, or its class for the outermost module. None if unknown.
+        path: the last call whose outputs do not depend on padding, and the first call whose outputs do.
+        advice: how to fix the module.
+        remark: reason why the search failed.
+        layers: deviation of every module that ran.
+    """
+
+    culprit: str | None = None
+    path: str | None = None
+    advice: str | None = None
+    remark: str = ""
+    layers: Sequence[LayerReport] = ()
+
+
+def find_leaking_module(model: TorchModel, verification: Verification) -> TracedModule:
+    """Find the first module after which real positions differ, and the function in this module.
+
+    Args:
+        model: verified module.
+        verification: result of the checks.
+
+    Returns:
+        The result of the search. If the verdict of the checks is not `"leaks"`, only `layers` is set.
+    """
+    failed = {check.name for check in verification.report.checks if check.verdict == "fails"}
+    if failed == {"empty-rows"}:
+        return TracedModule(
+            remark="only rows without tokens depend on padding: drop such rows, or ignore their outputs"
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            runs = ComparedRuns(model, choose_two_batches(model, verification))
+            layers = _describe_layers(model, runs)
+            if verification.report.verdict != "leaks":
+                return TracedModule(layers=layers)
+            return _find(model, verification, runs, layers)
+    except CannotRunError as error:
+        return TracedModule(remark=f"the search for the module that causes the leak failed: {error}")
+
+
+def _find(
+    model: TorchModel, verification: Verification, runs: ComparedRuns, layers: Sequence[LayerReport]
+) -> TracedModule:
+    for _ in range(_MOST_HARMLESS):
+        pairs = runs.pairs()
+        first = next((pair for pair in pairs if (runs.deviation(*pair) or 0.0) > runs.limit), None)
+        if first is None:
+            return TracedModule(remark="padding does not change the output of any single call", layers=layers)
+        if first[0].module is model.module or runs.is_harmful(*first):
+            return _describe(model, verification, runs, first, layers)
+    return TracedModule(
+        remark="many calls depend on padding, but none of them changes the outputs alone", layers=layers
+    )
+
+
+def _describe(
+    model: TorchModel,
+    verification: Verification,
+    runs: ComparedRuns,
+    leak: tuple[Call, Call],
+    layers: Sequence[LayerReport],
+) -> TracedModule:
+    few, many = leak
+    owner = many.owner
+    padding = verification.setup.sample.padding
+    found = Leak(
+        function="" if many.module is not None else many.name,
+        kind=type(owner.module).__name__,
+        is_torch=type(owner.module).__module__.startswith("torch.nn"),
+        padding=padding,
+        is_position=not runs.reads_tokens(many),
+        has_mask=model.has_explicit_mask,
+        attention=describe_attention(few, many, padding),
+        strided=_is_strided(owner),
+    )
+    name = _name_of(owner)
+    where = ", ".join(part for part in (found.function, many.line) if part)
+    before = _last_equal_module(runs, few)
+    path = f"{before} -> {name}" if before else name
+    return TracedModule(name, f"{path} ({where})" if where else path, advise_on_leak(found), layers=layers)
+
+
+def _name_of(call: Call) -> str:
+    return call.name or type(call.module).__name__
+
+
+def _is_strided(call: Call) -> bool:
+    return bool(getattr(call.module, "stride", 1) not in (1, (1,), (1, 1)))
+
+
+def _last_equal_module(runs: ComparedRuns, leak: Call) -> str:
+    """Return the name of the last module that finishes before a call, outside the modules around the call."""
+    around = leak.path
+    names = [
+        call.name
+        for call in runs.few
+        if call.module is not None and call.number < leak.number and call.name and call.name not in around
+    ]
+    return names[-1] if names else ""
+
+
+def _describe_layers(model: TorchModel, runs: ComparedRuns) -> list[LayerReport]:
+    layers = []
+    for few, many in runs.pairs():
+        if many.module is None or many.module is model.module:
+            continue
+        masks = [value for name, value in many.arguments if "mask" in name and tensors_in(value)]
+        layers.append(
+            LayerReport(many.name, type(many.module).__name__, bool(masks), None, runs.deviation(few, many))
+        )
+    return layers

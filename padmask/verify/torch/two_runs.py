@@ -1,0 +1,213 @@
+"""Choose two batches that differ only in their padding, and compare two recorded runs of a PyTorch module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from padmask.spec.pad import Side
+from padmask.verify.proof.checks import MORE, CannotRunError
+from padmask.verify.proof.deviations import crop, difference, relative_difference
+from padmask.verify.proof.sample import ModelBatch
+from padmask.verify.proof.tolerance import Array
+from padmask.verify.proof.verify_subject import Verification
+from padmask.verify.torch.outputs import to_array
+from padmask.verify.torch.record import Call, TorchRecorder, tensors_in
+from padmask.verify.torch.torch_model import TorchModel
+
+# Numbers larger than this, such as those of additive masks, are not part of the scale of a tensor.
+_LARGEST_USUAL = 1e4
+
+# Function that crops two arrays to their real positions: the array of the run with less padding, and the same
+# array of the run with more padding. The results are None if the arrays cannot be compared.
+Crop = Callable[[Array, Array], tuple[Array | None, Array | None]]
+
+
+@dataclass(frozen=True)
+class TwoBatches:
+    """Two batches of the same rows that differ only in their padding.
+
+    Args:
+        few: batch with less padding, or with the usual padding.
+        many: batch with more padding, or with other values in the padding.
+        crop: function that crops arrays of both runs to the real positions.
+        largest: largest relative deviation between the outputs for the batches.
+        changed: the second batch with other tokens.
+    """
+
+    few: ModelBatch
+    many: ModelBatch
+    crop: Crop
+    largest: float
+    changed: ModelBatch
+
+
+def choose_two_batches(model: TorchModel, verification: Verification) -> TwoBatches:
+    """Choose the batches that show a leak best.
+
+    Raises:
+        CannotRunError: no pair of batches shows the leak.
+    """
+    setup = verification.setup
+    padding = setup.sample.padding
+    if setup.sample.is_fixed:
+        return _choose_contents(model, verification)
+    if setup.interact:
+        same = setup.probe.select([len(setup.probe) // 2] * 4).with_random_tokens(7)
+        few, many = same.padded(), same.padded(setup.more[-1])
+        largest = relative_difference(model.predict(few), model.predict(many), padding)
+        changed = same.with_random_tokens(8).padded(setup.more[-1])
+        return TwoBatches(few, many, _crop_to_few(padding, setup.more[-1]), largest, changed)
+    best: TwoBatches | None = None
+    for row in range(len(setup.probe)):
+        one = setup.probe.select([row])
+        alone = one.padded()
+        expected = model.predict(alone)
+        for more in [more for more in setup.more[1:] if more <= MORE[-1]]:
+            with suppress(CannotRunError):
+                largest = relative_difference(expected, model.predict(one.padded(more)), padding)
+                if best is None or largest > best.largest * 1.01:
+                    changed, cut = one.with_random_tokens(8).padded(more), _crop_to_few(padding, more)
+                    best = TwoBatches(alone, one.padded(more), cut, largest, changed)
+    if best is None:
+        raise CannotRunError("the model cannot run on a single row with padding")
+    return best
+
+
+def _choose_contents(model: TorchModel, verification: Verification) -> TwoBatches:
+    """Choose two batches with different values in the padding, for modules that require a fixed length."""
+    sample = verification.setup.sample
+    lengths, places = next(iter(sample.lengths().values())), set(sample.places().values())
+    row = int(np.argmax(np.where(lengths < max(places), lengths, -1)))
+    one = sample.select([row])
+    batch = one.padded()
+    unmasked = one.unmasked(batch, 23)
+    other = {name: replace(padded, values=unmasked[name].values) for name, padded in batch.items()}
+    cut = _crop_to_length(sample.padding, places, int(lengths[row]))
+    largest = relative_difference(model.predict(batch), model.predict(other), sample.padding)
+    return TwoBatches(batch, other, cut, largest, one.with_random_tokens(8).padded())
+
+
+def _crop_to_few(padding: Side, more: int) -> Crop:
+    """Return a function that crops the arrays of the longer batch to the shapes of the shorter batch.
+
+    Arrays that grow by more than the padding, such as tables of relative positions, cannot be compared.
+    """
+
+    def cut(few: Array, many: Array) -> tuple[Array | None, Array | None]:
+        is_table = any(large - small > more for small, large in zip(few.shape, many.shape, strict=False))
+        part = None if is_table else crop(many, few.shape, padding)
+        return (None, None) if part is None else (few, part)
+
+    return cut
+
+
+def _crop_to_length(padding: Side, places: set[int], length: int) -> Crop:
+    """Return a function that crops the time axes of two arrays of the same shape to the length of the row."""
+
+    def cut(few: Array, many: Array) -> tuple[Array | None, Array | None]:
+        if few.shape != many.shape:
+            return None, None
+        part = slice(None, length) if padding == "post" else slice(-length, None)
+        index = tuple(part if axis and size in places else slice(None) for axis, size in enumerate(few.shape))
+        return few[index], many[index]
+
+    return cut
+
+
+def is_float(tensor: torch.Tensor) -> bool:
+    """Return whether a tensor has floats or complex numbers. Positions and masks usually have neither."""
+    return bool(tensor.is_floating_point() or tensor.is_complex())
+
+
+class ComparedRuns:
+    """Two recorded runs of a module, on batches that differ only in their padding.
+
+    Args:
+        model: module to run.
+        batches: the two batches.
+    """
+
+    def __init__(self, model: TorchModel, batches: TwoBatches) -> None:
+        self._model, self._batches = model, batches
+        self.limit = float(np.clip(batches.largest * 1e-3, 1e-5, 1e-4))
+        self.many = self._record(batches.many)
+        self._injected: dict[int, list[torch.Tensor]] = {}
+        self.few = self._record(batches.few)
+        self._changed = {call.number: call for call in self._record(batches.changed)}
+
+    def _record(self, batch: ModelBatch) -> list[Call]:
+        recorder = TorchRecorder(self._model.module, getattr(self, "_injected", None))
+        with recorder.recording():
+            self._model.run(batch)
+        return recorder.finished
+
+    def pairs(self) -> list[tuple[Call, Call]]:
+        """Return the calls that both runs have in common, in the order in which they finish."""
+        return _match(self.few, self.many)
+
+    def deviation(self, few: Call, many: Call) -> float | None:
+        """Return the largest relative deviation of the float outputs; None if nothing can be compared."""
+        pairs = zip(few.outputs, many.outputs, strict=False)
+        found = [self._compare(one, other) for one, other in pairs if is_float(one)]
+        return max((deviation for deviation in found if deviation is not None), default=None)
+
+    def _compare(self, one: torch.Tensor, other: torch.Tensor) -> float | None:
+        first, second = self._batches.crop(to_array(one), to_array(other))
+        if first is None or second is None or not first.size:
+            return None
+        usual = np.abs(first[np.isfinite(first) & (np.abs(first) < _LARGEST_USUAL)])
+        return difference(first, second) / (float(usual.max(initial=0.0)) or 1.0)
+
+    def is_harmful(self, few: Call, many: Call) -> bool:
+        """Return whether the outputs of a call, with the values of the other run, change the final outputs.
+
+        If not, such as for rotary positions that start at another number, later calls are compared with a
+        run that has these values.
+        """
+        before = dict(self._injected)
+        replaced = []
+        for one, other in zip(few.outputs, many.outputs, strict=False):
+            first, second = self._batches.crop(to_array(one), to_array(other))
+            is_usable = first is not None and second is not None and first.shape == one.shape
+            replaced.append(
+                torch.from_numpy(second.copy()).to(one) if is_usable and second is not None else one
+            )
+        self._injected[few.number] = replaced
+        reference, final = self.few, self._record(self._batches.few)
+        changes = any(
+            (self._compare(one, other) or 0.0) > self.limit
+            for one, other in zip(reference[-1].outputs, final[-1].outputs, strict=False)
+            if is_float(one)
+        )
+        if changes:
+            self._injected = before
+        else:
+            self.few = final
+        return changes
+
+    def reads_tokens(self, many: Call) -> bool:
+        """Return whether the inputs or the outputs of a call change if the tokens change."""
+        # Batches of the same shape have the same sequence of calls.
+        other = self._changed.get(many.number)
+        if other is None:
+            return True
+        tensors = [
+            [*tensors_in([value for _, value in call.arguments]), *call.outputs] for call in (many, other)
+        ]
+        return any(
+            one.shape != changed.shape or difference(to_array(one), to_array(changed)) > 0
+            for one, changed in zip(*tensors, strict=False)
+        )
+
+
+def _match(few: list[Call], many: list[Call]) -> list[tuple[Call, Call]]:
+    """Match the calls of two runs by their paths. Calls with the same path are matched in order."""
+    waiting: dict[tuple[str, ...], list[Call]] = {}
+    for call in many:
+        waiting.setdefault(call.path, []).append(call)
+    return [(call, waiting[call.path].pop(0)) for call in few if waiting.get(call.path)]

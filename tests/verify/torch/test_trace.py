@@ -1,0 +1,100 @@
+"""The module that causes a leak, and the advice."""
+
+from __future__ import annotations
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'padmask[torch]'")
+
+from raised import has_facts  # noqa: E402
+from verify_torch_modules import (  # noqa: E402
+    BatchStatistics,
+    ConvolutionMean,
+    EmbeddingOnly,
+    Encoder,
+    FeatureSum,
+    FixedLength,
+    FourierMix,
+    LastPlace,
+    MaskOnQueries,
+    Nested,
+    PackedRnn,
+    PaddingMask,
+    RightPositions,
+    Rotary,
+    SoftmaxPooling,
+)
+
+from padmask.verify import verify_model  # noqa: E402
+
+
+def subject_of(module, **options):
+    [subject] = verify_model(module, **options).subjects
+    return subject
+
+
+@pytest.mark.parametrize(
+    ("build", "culprit", "facts"),
+    [
+        (lambda: PackedRnn(packed=False), "gru", ["pack_padded_sequence"]),
+        (lambda: Encoder(masked=False), "layer.self_attn", ["src_key_padding_mask"]),
+        (MaskOnQueries, "MaskOnQueries", ["queries", "keys"]),
+        (ConvolutionMean, "conv", ["convolution", "zero"]),
+        (LastPlace, "LastPlace", ["last", "lengths - 1"]),
+        (BatchStatistics, "norm", ["track_running_stats"]),
+        (lambda: FeatureSum(masked=False), "FeatureSum", ["sum", "mask"]),
+        (lambda: FixedLength(masked=False), "FixedLength", ["flattening"]),
+        (SoftmaxPooling, "SoftmaxPooling", ["softmax", "-inf"]),
+        (FourierMix, "FourierMix", ["Fourier", "one length"]),
+        (lambda: Nested(ConvolutionMean()), "inner.conv", ["convolution"]),
+    ],
+)
+def test_culprit_and_advice(build, culprit, facts):
+    found = subject_of(build())
+    assert found.culprit == culprit
+    assert has_facts(found.advice, *facts), found.advice
+
+
+@pytest.mark.parametrize(
+    ("build", "culprit", "facts"),
+    [
+        (RightPositions, "places", ["right", "position_ids"]),
+        (PackedRnn, "PackedRnn", ["right", "pack_padded_sequence"]),
+        (lambda: PackedRnn(packed=False), "gru", ["start"]),
+    ],
+)
+def test_culprit_under_left_padding(build, culprit, facts):
+    found = subject_of(build(), padding="pre")
+    assert found.culprit == culprit
+    assert has_facts(found.advice, *facts), found.advice
+
+
+def test_path_names_function_and_line():
+    path = subject_of(LastPlace()).path
+    assert path.startswith("gru -> LastPlace (getitem, verify_torch_modules.py:")
+
+
+def test_rotary_positions_are_no_culprit():
+    """Rotary positions differ under left padding, but their differences do not. The mean is the culprit."""
+    assert subject_of(Rotary(), padding="pre").verdict == "ignores"
+    found = subject_of(Rotary(mean=True), padding="pre")
+    assert found.culprit == "Rotary"
+    assert "mean" in found.path
+
+
+def test_mask_of_padding_is_recognized():
+    found = subject_of(PaddingMask())
+    assert found.verdict == "ignores"
+    assert has_facts(found.detail, "mask", "True")
+
+
+def test_explain_lists_modules():
+    layers = {layer.name: layer for layer in subject_of(ConvolutionMean(), explain=True).layers}
+    assert layers["table"].max_abs_diff == 0
+    assert layers["conv"].max_abs_diff > 0.01
+    assert layers["conv"].kind == "Conv1d"
+
+
+def test_no_culprit_without_leak():
+    found = subject_of(EmbeddingOnly())
+    assert (found.verdict, found.culprit, found.advice) == ("ignores", None, None)
