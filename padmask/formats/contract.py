@@ -125,7 +125,7 @@ class Wanted:
             written as floats such as 1.0, and their floats may be rounded to the dtype.
         optional: names of sequence columns that may be null or missing.
         check: for JSON Lines, a function that raises an error if rows, given with the values of their other
-            fields, do not have the types in `others`. None if all rows are known to have these types.
+            fields, have other types than `others`.
     """
 
     sequences: pa.Schema
