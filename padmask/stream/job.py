@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
@@ -170,7 +171,7 @@ class Job:
         padded = (column.name for group in self.groups for column in group.columns)
         return (*padded, *self.added, *self.dropped)
 
-    @property
+    @cached_property
     def groups(self) -> tuple[ColumnGroup, ...]:
         """The groups of columns to pad together: the main columns, then each column with its own maxlen."""
         return (ColumnGroup(self.columns, self.spec, replace(self.mask, own=())), *self.own)

@@ -218,21 +218,20 @@ def apply_overlong(rows: Rows, plan: Plan, job: Job) -> Rows:
     policy = job.policy
     if policy.overlong == "truncate":
         return rows
-    lossless = "window (which keeps all tokens)"
-    if job.spec.packing is not None:
-        lossless = "split or window (which keep all tokens)"
+    packing = job.spec.packing
+    lossless = "window (which keeps" if packing is None else "split or window (which keep"
     for name, its in {next(iter(rows.ragged)): plan, **plan.own}.items():
         lengths = rows.ragged[name].lengths
         overlong = lengths > its.maxlen
         if policy.overlong == "error" and overlong.any():
             row = int(np.argmax(overlong))
-            has_end = job.spec.packing is not None and job.spec.packing.eos is not None
-            end = ", including the end token" if has_end else ""
+            end = ", including the end token" if packing is not None and packing.eos is not None else ""
             raise DataError(
                 f"the row has {lengths[row]} tokens{end}, but maxlen is {its.maxlen} and --overlong is error",
                 place=rows.batch.place(row),
                 column=name if plan.own else None,
-                remedy=f"{_larger_maxlen(job)}, or set --overlong to {lossless}, truncate or drop.",
+                remedy=f"{_larger_maxlen(job)}, or set --overlong to {lossless} all tokens), "
+                "truncate or drop.",
                 options=["maxlen", "overlong"],
             )
         rows = _drop(rows, overlong, f"longer than maxlen {its.maxlen}", plan.own)
