@@ -1,4 +1,4 @@
-"""Checks of new fields and of masks."""
+"""Checks of new fields, of masks and of row lengths, and their errors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy.typing as npt
 from padmask.core.columns import MASK_NAMES
 from padmask.core.later_masks import check_ones, later_zero
 from padmask.core.made_columns import made_remedy
-from padmask.errors import Fault, PaddedError, SpecError
+from padmask.errors import DataError, Fault, PaddedError, Place, SpecError
 from padmask.formats.contract import Batch
 from padmask.spec.batches import SHAPE_OPTIONS
 from padmask.spec.buckets import BUCKET
@@ -80,3 +80,31 @@ def check_masks(batch: Batch, job: Job, lengths: npt.NDArray[np.int64]) -> list[
     if zero is not None:
         raise later_zero(batch.place(zero), job.ones)
     return faults
+
+
+def larger_maxlen(job: Job) -> str:
+    """Return the remedy for a maxlen that is too small."""
+    edges = isinstance(job.spec.buckets, tuple)
+    return "Choose a larger last edge in --buckets" if edges else "Choose a larger --maxlen"
+
+
+def overlong_error(length: int, maxlen: int, job: Job, place: Place, column: str | None) -> DataError:
+    """Return the error for a row that is longer than maxlen.
+
+    Args:
+        length: number of tokens in the row.
+        maxlen: maxlen of the column.
+        job: columns and options of the run.
+        place: the location of the row.
+        column: name of the column, if several columns have a maxlen of their own; otherwise None.
+    """
+    packing = job.spec.packing
+    end = ", including the end token" if packing is not None and packing.eos is not None else ""
+    lossless = "window (which keeps" if packing is None else "split or window (which keep"
+    return DataError(
+        f"the row has {length} tokens{end}, but maxlen is {maxlen} and --overlong is error",
+        place=place,
+        column=column,
+        remedy=f"{larger_maxlen(job)}, or set --overlong to {lossless} all tokens), truncate or drop.",
+        options=["maxlen", "overlong"],
+    )
