@@ -136,6 +136,7 @@ def _proof(arguments: VerifyArguments) -> ProofSpec | ModelProof | None:
                 model=options.model,
                 predict=options.predict,
                 inputs=options.inputs,
+                kinds=options.kinds,
                 custom_objects=options.custom_objects,
                 allow_unsafe=options.allow_unsafe,
                 **common,

@@ -31,7 +31,7 @@ from padmask.cli.options import (
 from padmask.errors import PadmaskError, SpecError, did_you_mean
 from padmask.spec.files import ReadOptions
 from padmask.spec.pad import PadSpec, Side
-from padmask.spec.verify import BACKENDS, DEVICES, ROUTES
+from padmask.spec.verify import BACKENDS, DEVICES, INPUT_KINDS, ROUTES
 from padmask.storage.output_places import descriptor_of
 
 # Default batch size for the user's model, which may be large.
@@ -106,6 +106,7 @@ class ModelOptions:
         model: path of a saved model, or `module:factory`, as in `ModelProof`.
         predict: function of ids and a mask, as `module:function`.
         inputs: name of the column for each model input, keyed by input name.
+        kinds: kind of each model input, keyed by input name.
         custom_objects: path of a Python file that defines the model's custom classes.
         allow_unsafe: whether code in the model file may run.
     """
@@ -114,6 +115,7 @@ class ModelOptions:
     model: str | None
     predict: str | None
     inputs: dict[str, str]
+    kinds: dict[str, str]
     custom_objects: str | None
     allow_unsafe: bool
 
@@ -189,9 +191,10 @@ def _report_failed_start(
     "--input",
     "model_inputs",
     multiple=True,
-    metavar="NAME=COLUMN",
-    help="Column for the model input NAME; repeatable. NAME=mask passes the mask, and NAME=lengths the "
-    "number of tokens in each row. Both also work for raw input.  [default: the column with the same name]",
+    metavar="NAME[:KIND][=COLUMN]",
+    help="Column and kind of the model input NAME; repeatable. KIND is tokens, features, mask, lengths, "
+    "positions, segments or static. Masks, lengths and positions come from the padding and need no column. "
+    "NAME=mask is short for NAME:mask.  [default: the column with the same name]",
 )
 @command_line_only(
     "--custom-objects",
@@ -408,11 +411,13 @@ def _model_options(given: dict[str, Any]) -> ModelOptions:
         "explain": given["explain"],
         "batch_size": given["batch_size"] or USER_BATCH,
     }
+    inputs = [_model_input(text) for text in given["model_inputs"]]
     return ModelOptions(
         spec=spec,
         model=given["model"],
         predict=given["predict"],
-        inputs=dict(_named_column(text) for text in given["model_inputs"]),
+        inputs={name: column for name, _, column in inputs if column},
+        kinds={name: kind for name, kind, _ in inputs if kind},
         custom_objects=given["custom_objects"],
         allow_unsafe=given["allow_unsafe_model"],
     )
@@ -427,14 +432,21 @@ def _number(text: str) -> int | float:
     )
 
 
-def _named_column(text: str) -> tuple[str, str]:
-    name, equals, column = text.partition("=")
-    if not name or not equals or not column:
+def _model_input(text: str) -> tuple[str, str, str]:
+    """Return the name, the kind and the column of a model input. The kind or the column may be empty."""
+    declared, equals, column = text.partition("=")
+    name, _, kind = declared.rpartition(":")
+    if kind not in INPUT_KINDS:
+        # Names of inputs may contain colons.
+        name, kind = declared, ""
+    if not name or bool(equals) != bool(column) or not (kind or column):
         raise SpecError(
-            f"--input must be NAME=COLUMN, such as --input tokens=input_ids. Received: {text!r}.",
+            "--input must be NAME=COLUMN, NAME:KIND or NAME:KIND=COLUMN, such as --input tokens=input_ids or "
+            f"--input parts:segments=token_type_ids. KIND is one of {', '.join(INPUT_KINDS)}. "
+            f"Received: {text!r}.",
             options=["model_inputs"],
         )
-    return name, column
+    return name, kind, column
 
 
 def _form(text: str) -> tuple[str, str]:

@@ -12,7 +12,7 @@ import pyarrow.types as pat
 from padmask.core.arrow_lists import is_list, is_mask, token_type
 from padmask.core.columns import COMPANIONS, MASK_NAMES
 from padmask.core.dialects import usual_dialect
-from padmask.core.metadata import Described, groups_to_keep, read_descriptions
+from padmask.core.metadata import Described, groups_to_keep, read_descriptions, valid_descriptions
 from padmask.core.packed_head import USUAL_TOKENS, HeadRows, PackedHead
 from padmask.core.packed_spans import CERTAIN_NAMES, KINDS, USUAL_NAMES, Marker, NumberLists, show_packing
 from padmask.core.ragged import Ragged
@@ -193,7 +193,8 @@ def find_packing(
     described = {name: _described_layout(name, schema, columns) for name, schema in files.items()}
     found = next((layout for layout in described.values() if layout is not None), None)
     if found is None:
-        found = _seen_layout(files, columns, read_head, mask, dialect)
+        unknown = {name: schema for name, schema in files.items() if not _is_only_padded(schema)}
+        found = _seen_layout(unknown, columns, read_head, mask, dialect)
     else:
         _refuse_different_packing(described)
     if found is None:
@@ -208,7 +209,15 @@ def find_packing(
 
 def may_be_packed(schema: pa.Schema) -> bool:
     """Return whether a schema has metadata of packing, or a column that may separate sequences."""
-    return _packed_group(schema) is not None or bool(_candidates(schema, ()))
+    if _packed_group(schema) is not None:
+        return True
+    return bool(_candidates(schema, ())) and not _is_only_padded(schema)
+
+
+def _is_only_padded(schema: pa.Schema) -> bool:
+    """Return whether the metadata describe padding, but no packing."""
+    groups = valid_descriptions(schema)
+    return bool(groups) and all(group.packing is None for group in groups)
 
 
 def check_marker(name: str, layout: PackedLayout) -> None:

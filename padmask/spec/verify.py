@@ -25,6 +25,9 @@ BACKENDS = ("tensorflow", "jax", "torch")
 
 DEVICES = ("auto", "cpu", "gpu")
 
+# Kinds of model inputs that a user may declare.
+INPUT_KINDS = ("tokens", "features", "mask", "lengths", "positions", "segments", "static")
+
 # The inputs of these routes are floats. The inputs of all other routes are ids.
 FLOAT_ROUTES = ("masking",)
 

@@ -40,13 +40,18 @@ def verify_user_model(paths: Sequence[str], request: AuditRequest, proof: ModelP
     spec = replace(proof.spec, name=os.path.basename(proof.model or ""))
     with ExitStack() as stack:
         dataset = stack.enter_context(_open_dataset(paths, request.files)) if paths else None
-        roles = _find_roles(proof.inputs, dataset, request)
+        roles = {**_find_roles(proof.inputs, dataset, request), **proof.kinds}
         kinds = model.find_kinds(roles)
+        _check_names(proof.kinds, list(kinds))
         timed = [name for name, kind in kinds.items() if kind in TIMED]
-        _check_names(proof.inputs, [*timed, *(name for name in kinds if name in roles)])
+        _refuse_static_columns(proof)
+        segments = [name for name, kind in kinds.items() if kind == "segments"]
+        _check_names(proof.inputs, [*timed, *segments, *(name for name in kinds if name in roles)])
         if dataset is None:
             return model.report(spec, None, roles)
-        data_by_input = _audit_by_input(dataset, request, proof, timed)
+        known = {*proof.inputs, *dataset.schema().names}
+        with_columns = [*timed, *(name for name in segments if name in known)]
+        data_by_input = _audit_by_input(dataset, request, proof, with_columns)
     rows = {name: data.sample[column] for name, (data, column) in data_by_input.items()}
     spec = _fit_to_data(spec, [data for data, _ in data_by_input.values()])
     if not any(len(given) for given in rows.values()):
@@ -84,6 +89,15 @@ def _check_names(given: Mapping[str, str], known: Sequence[str]) -> None:
             raise SpecError(
                 f"--input {name}=...: the model has no input {name!r} for tokens, features, a mask or "
                 f"lengths.{did_you_mean(name, list(known))} Choose one of {', '.join(known)}.",
+                options=["model_inputs"],
+            )
+
+
+def _refuse_static_columns(proof: ModelProof) -> None:
+    for name, column in proof.inputs.items():
+        if proof.kinds.get(name) == "static":
+            raise SpecError(
+                f"--input {name}:static={column}: static inputs get random values. Remove ={column}.",
                 options=["model_inputs"],
             )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from padmask.errors import SpecError
 from padmask.spec.checks import at_least, check_fields, choice, file_path, flag, instance, optional, string
-from padmask.spec.verify import BACKENDS, DEVICES, ModelSpec, ReferenceSpec
+from padmask.spec.verify import BACKENDS, DEVICES, INPUT_KINDS, ModelSpec, ReferenceSpec
 from padmask.storage.urls import display_path, is_url, refuse_mistyped
 
 SAMPLE_ROWS = 256
@@ -47,6 +47,11 @@ def _check_inputs(name: str, value: Any) -> dict[str, str]:
     return {string(name, key): string(name, column) for key, column in value.items()}
 
 
+def _check_kinds(name: str, value: Any) -> dict[str, str]:
+    kinds = _check_inputs(name, value)
+    return {input_name: choice(INPUT_KINDS)(name, kind) for input_name, kind in kinds.items()}
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelProof:
     """Options for verifying a user's model or function. Set either `model` or `predict`.
@@ -56,6 +61,8 @@ class ModelProof:
         model: path of a saved Keras model or of a PyTorch program (`.pt2`), or `module:factory`, where the
             factory is a function without arguments that returns a Keras model or a PyTorch module.
         predict: function of ids and a mask, as `module:function`.
+        kinds: kind of each model input, keyed by input name, such as `"segments"`. Required only for inputs
+            whose names, dtypes and use do not show their kind.
         inputs: name of the column for each model input, keyed by input name. Required only for inputs whose
             column has a different name.
         custom_objects: path of a Python file that defines the model's custom classes.
@@ -69,6 +76,7 @@ class ModelProof:
     model: str | None = None
     predict: str | None = None
     inputs: Mapping[str, str] = field(default_factory=dict)
+    kinds: Mapping[str, str] = field(default_factory=dict)
     custom_objects: str | None = None
     allow_unsafe: bool = False
     backend: str | None = None
@@ -82,6 +90,7 @@ class ModelProof:
             model=optional(file_path),
             predict=optional(string),
             inputs=_check_inputs,
+            kinds=_check_kinds,
             custom_objects=optional(file_path),
             allow_unsafe=flag,
             backend=optional(choice(BACKENDS)),

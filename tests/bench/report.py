@@ -78,7 +78,9 @@ machines are shared, so ratios are more reliable than seconds.
   positions, and rows with mean 700 to 2,048. No row is longer. padmask writes the columns of the other tool
   (`--dialect`, `--no-source`), and the check compares all sequences of both outputs. padmask and pyarrow
   write zstd at level 1. TRL's packer runs on two processes with `datasets.map`, and `to_parquet` always
-  writes snappy. grain packs rows in memory, and pyarrow writes them with the settings of padmask.
+  writes snappy. grain packs rows in memory, and pyarrow writes them with the settings of padmask. grain has
+  one turn, because a turn takes a minute. Other processes used both cores, so CPU ratios are more reliable
+  than wall ratios there.
 - "without start-up" is the ratio of the CPU times minus those for ten rows. Importing TRL takes seconds.
 - "full" is the share of positions with tokens, and "above the bound" compares the number of packed rows with
   a lower bound for all algorithms (Martello and Toth's L2), padmask / other.

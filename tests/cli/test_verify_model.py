@@ -304,6 +304,9 @@ def test_input_option_renames_columns(here, saved, tmp_path):
         ("question=nothing", ["nothing"]),
         ("question", ["--input", "NAME=COLUMN"]),
         ("=question", ["--input", "NAME=COLUMN"]),
+        ("question:token", ["--input", "NAME:KIND", "segments"]),
+        ("questions:tokens", ["no input 'questions'"]),
+        ("question:static=question", ["random values"]),
     ],
 )
 def test_wrong_input_is_refused(here, saved, pairs, said, words):
@@ -321,6 +324,14 @@ def test_mask_and_lengths_of_raw_rows(here, saved, raw, name):
     assert report["verdict"] == "ignores"
     assert report["environment"]["inputs"] == {"input_layer": "tokens", "input_layer_1": ROLES[name]}
     assert report["environment"]["columns"] == {"input_layer": "input_ids"}
+
+
+@with_models
+@pytest.mark.parametrize("given", ["input_layer_1:mask", "input_layer_1:mask=input_ids"])
+def test_declared_kind(here, saved, raw, given):
+    given = ("--model", saved("unnamed-mask"), "--input", given, "--input", "input_layer:tokens=input_ids")
+    report, _ = answer_of(here("verify", raw, *given, "--json"), 0)
+    assert report["environment"]["inputs"] == {"input_layer": "tokens", "input_layer_1": "mask"}
 
 
 @with_models

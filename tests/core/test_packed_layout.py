@@ -200,3 +200,22 @@ def test_bad_separators(tmp_path, marker, values, bad):
             unpad_table(table)
     else:
         assert unpad_table(table).num_rows == 6
+
+
+def test_padded_rows_are_not_packed(tmp_path):
+    """Metadata that describe padding decide, also if a column looks like the numbers of sequences."""
+    table = pa.table({"input_ids": [[5, 6, 7], [8]], "segment_ids": [[0, 1, 2], [0]]})
+    with raises_error(PaddedError, "segment_ids"):
+        pad_table(table)
+    padded = pad_table(table, ["input_ids", "segment_ids"], mask=MaskSpec(allow_padded=True))
+    assert unpad_table(padded).to_pylist() == table.to_pylist()
+    assert rules(padded, tmp_path / "padded.parquet") <= {"pad-value-in-tokens"}
+    unpad_file(tmp_path / "padded.parquet", tmp_path / "rows.parquet")
+    assert pq.read_table(tmp_path / "rows.parquet").to_pylist() == table.to_pylist()
+
+
+def test_padded_packed_rows():
+    """Packed rows without metadata that are padded are unpadded first, and stay packed."""
+    packed = without_metadata(packed_in("trl"))
+    padded = pad_table(packed, mask=MaskSpec(allow_padded=True))
+    assert unpad_table(padded).to_pylist() == packed.to_pylist()

@@ -19,8 +19,8 @@ def find_model_inputs(model: Any, roles: Mapping[str, str] | None = None) -> lis
 
     Args:
         model: built Keras model.
-        roles: role of an input, `"mask"` or `"lengths"`, keyed by input name. Required only for inputs whose
-            names do not show their role.
+        roles: role of an input, a kind of `ModelInput`, keyed by input name. Required only for inputs whose
+            names and dtypes do not show their role.
 
     Raises:
         SpecError: no input has a time axis, an input expects strings, or an input cannot have its role.
@@ -40,7 +40,9 @@ def find_model_inputs(model: Any, roles: Mapping[str, str] | None = None) -> lis
             "accepts sequences."
         )
     return [
-        replace(slot, mask_of=find_masked_input(slot.name, timed)) if slot.kind in MADE else slot
+        replace(slot, mask_of=find_masked_input(slot.name, timed))
+        if slot.kind in (*MADE, "segments")
+        else slot
         for slot in slots
     ]
 
@@ -50,14 +52,14 @@ def _with_role(slot: ModelInput, role: str | None) -> ModelInput:
     if role is None:
         return slot
     per_row = slot.shape in ((), (1,))
-    if per_row != (role == "lengths"):
+    if role != "static" and per_row != (role == "lengths"):
         needs = f"{role} requires one number per {'row' if role == 'lengths' else 'time step'}"
         raise SpecError(
             f"--input {slot.name}={role}: the model's input {slot.name!r} has the shape "
             f"{(None, *slot.shape)}, but {needs}. Choose another input.",
             options=["model_inputs"],
         )
-    return ModelInput(slot.name, role, slot.shape, slot.dtype)
+    return replace(slot, kind=role)
 
 
 def inputs_of(model: Any) -> list[tuple[str, tuple[int | None, ...], str, Any]]:
@@ -110,17 +112,55 @@ def _describe_input(
     model: Any, name: str, shape: tuple[int | None, ...], dtype: str, tensor: Any
 ) -> ModelInput:
     inner = shape[1:]
-    if "mask" in re.split(r"[^a-z]+", name.lower()):
-        return ModelInput(name, "mask", inner, dtype)
+    time_axis = _find_time_axis(inner)
+    per_row = inner in ((), (1,))
+    if _is_named_mask(name) or (dtype == "bool" and not per_row):
+        return ModelInput(name, "mask", inner, dtype, time_axis=time_axis)
     floats = dtype.startswith(("float", "bfloat"))
     vocab = _find_vocab_size(model, tensor)
+    kind = "tokens" if floats or per_row else _kind_of_name(name)
+    if kind == "positions":
+        return ModelInput(name, kind, inner, dtype, time_axis=time_axis)
+    if kind == "segments":
+        own = None if _find_embedding(model, tensor) is None else vocab
+        return ModelInput(name, kind, inner, dtype, own, time_axis=time_axis)
     if floats and len(inner) == 1 and _find_embedding(model, tensor) is None and tensor is not None:
         return ModelInput(name, "features" if inner[0] is None else "static", inner, dtype)
     if not inner or (inner == (1,) and tensor is not None):
         return ModelInput(name, "static", inner, dtype, vocab)
     if floats and len(inner) > 1:
         return ModelInput(name, "features", inner, dtype)
-    return ModelInput(name, "tokens", inner, dtype, vocab, exact=_find_embedding(model, tensor) is not None)
+    embedding = _find_embedding(model, tensor)
+    exact = embedding is not None and is_embedding(embedding)
+    return ModelInput(name, "tokens", inner, dtype, vocab, exact=exact, time_axis=time_axis)
+
+
+def _find_time_axis(shape: tuple[int | None, ...]) -> int:
+    """Return the index of the time axis in the shape of an input of ids, without the batch axis.
+
+    The time axis is the first axis, except in shapes such as (choices, time).
+    """
+    if len(shape) != 2 or shape[0] is None:
+        return 0
+    return int(shape[1] is None or shape[0] < shape[1])
+
+
+def _is_named_mask(name: str) -> bool:
+    """Return whether the last word of a name is mask, as in `attention_mask`, but not in `mask_positions`."""
+    words = [word for word in re.split(r"[^a-z]+", name.lower()) if word and word not in ("input", "inputs")]
+    return bool(words) and words[-1] in ("mask", "masks")
+
+
+def _kind_of_name(name: str) -> str:
+    """Return the kind of an input of integers with this name.
+
+    >>> [_kind_of_name(name) for name in ("token_type_ids", "mask_positions", "input_ids")]
+    ['segments', 'positions', 'tokens']
+    """
+    words = set(re.split(r"[^a-z]+", name.lower()))
+    if words & {"segment", "segments"} or {"type", "ids"} <= words or {"token", "types"} <= words:
+        return "segments"
+    return "positions" if words & {"position", "positions"} else "tokens"
 
 
 def is_embedding(layer: Any) -> bool:
@@ -133,32 +173,44 @@ def _find_vocab_size(model: Any, tensor: Any) -> int | None:
     If no embedding reads the tensor, return the smallest vocabulary size of all embeddings.
     """
     embedding = _find_embedding(model, tensor)
-    if embedding is not None:
+    if embedding is not None and is_embedding(embedding):
         return int(embedding.input_dim)
     sizes = [int(layer.input_dim) for layer in model._flatten_layers() if is_embedding(layer)]
     return min(sizes, default=None)
 
 
 def _find_embedding(model: Any, tensor: Any) -> Any:
-    """Return the embedding that reads an input tensor; None if no embedding reads the tensor."""
-    reached = [(graph_of(model), tensor)] if tensor is not None else []
+    """Return the layer that embeds an input tensor, or None.
+
+    The layer is an embedding, or a custom layer that contains an embedding and adds an axis to the tensor.
+    """
+    reached = [(graph_of(model), tensor, True)] if tensor is not None else []
     for _ in range(64):
         if not reached:
             return None
-        graph, wanted = reached.pop(0)
+        graph, wanted, given_input = reached.pop(0)
         for operation in getattr(graph, "operations", ()):
             for node in operation._inbound_nodes:
                 if not any(given is wanted for given in node.input_tensors):
                     continue
-                if is_embedding(operation):
+                if is_embedding(operation) or (given_input and _embeds(operation, node)):
                     return operation
                 inner = getattr(graph_of(operation), "inputs", None) if _is_model(operation) else None
                 if inner:
                     index = next(i for i, given in enumerate(node.input_tensors) if given is wanted)
-                    reached += [(graph_of(operation), inner[min(index, len(inner) - 1)])]
+                    reached += [(graph_of(operation), inner[min(index, len(inner) - 1)], given_input)]
                 else:
-                    reached += [(graph, output) for output in node.output_tensors]
+                    reached += [(graph, output, False) for output in node.output_tensors]
     return None
+
+
+def _embeds(operation: Any, node: Any) -> bool:
+    """Return whether a call of a custom layer turns ids into vectors with an embedding of its own."""
+    if _is_model(operation) or not isinstance(operation, keras.Layer):
+        return False
+    has_table = any(is_embedding(layer) for layer in operation._flatten_layers(include_self=False))
+    ranks = [len(tensor.shape) for tensor in (*node.input_tensors, *node.output_tensors)]
+    return has_table and len(node.input_tensors) == 1 and ranks[-1] == ranks[0] + 1
 
 
 def _is_model(operation: Any) -> bool:

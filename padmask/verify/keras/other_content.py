@@ -63,7 +63,7 @@ def find_other_content(
         value: pad value.
     """
     masked = {slot.mask_of for slot in slots if slot.kind == "mask"}
-    explicit = set(sample.timed) <= masked
+    explicit = {slot.name for slot in slots if slot.kind in ("tokens", "features")} <= masked
     few = sample.select(np.arange(min(ROWS, len(sample))))
     any_length = "not needed: the model accepts any length, so the check 'row-alone' finds the same leaks"
     with _record_embeddings() as (calls, made):

@@ -10,11 +10,11 @@ from typing import Any
 import keras
 
 from padmask.verify.keras.advice import advise_on_layer
+from padmask.verify.keras.model_inputs import is_embedding
 from padmask.verify.keras.record import Event, is_from_keras, marks_padding
 from padmask.verify.keras.two_runs import Runs, crop_empty_row, run_twice
 from padmask.verify.keras.user_model import UserModel
 from padmask.verify.proof.checks import CannotRunError
-from padmask.verify.proof.sample import MADE
 from padmask.verify.proof.verify_subject import Verification
 from padmask.verify.report import LayerReport
 
@@ -71,7 +71,7 @@ def find_culprit(user: UserModel, verification: Verification) -> Traced:
     entry = _find_entry(runs)
     if entry is None:
         return Traced(remark="padding does not change the output of any single layer", layers=layers)
-    explicit_masks = any(slot.kind in MADE for slot in user.slots) or any(
+    explicit_masks = any(slot.kind in ("mask", "lengths") for slot in user.slots) or any(
         map(_gets_explicit_mask, runs.padded)
     )
     culprit, reason = _find_culprit_call(runs, entry, explicit_masks=explicit_masks)
@@ -289,8 +289,8 @@ def _find_inner_embedding(event: Event) -> Event | None:
         inner = _find_inner_embedding(child)
         if inner is not None:
             return inner
-        reads_ids = any(len(tensor.shape) > 1 and "int" in str(tensor.dtype) for _, tensor in child.inputs)
-        if "Embedding" in child.kind and reads_ids:
+        reads_ids = any(len(tensor.shape) > 1 for _, tensor in child.inputs)
+        if is_embedding(child.operation) and reads_ids:
             return child
     return None
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from padmask.spec.pad import Side
-from padmask.verify.keras.record import Event, Recorder, as_array
+from padmask.verify.keras.record import Event, Recorder, as_array, is_from_keras
 from padmask.verify.keras.user_model import UserModel, in_float64
 from padmask.verify.proof.checks import EMPTY_PLACES, MORE, CannotRunError
 from padmask.verify.proof.deviations import Outputs, crop, difference, relative_difference, scale_of
@@ -36,7 +36,7 @@ class Runs:
         crop: function that crops two arrays to their real positions.
         limit: largest deviation at which two tensors still count as equal, relative to the largest value.
         places: padded lengths of the inputs if both runs use the same lengths, otherwise empty.
-        others: calls of a run with padding and other tokens; empty if there is no such run.
+        others: calls of a run without padding and with other tokens; empty if there is no such run.
         growth: padded length of each input in the run without padding and in the run with padding.
     """
 
@@ -56,7 +56,7 @@ class Runs:
             for output in event.outputs:
                 self.producer.setdefault(id(output), event)
         self._deviations: dict[int, float | None] = {}
-        self._without_tokens = _find_tensors_without_tokens(self.padded, self.others)
+        self._without_tokens = _find_tensors_without_tokens(self.reference, self.others)
 
     def deviation(self, event: Event) -> float | None:
         """Return the largest deviation of a call's outputs at real positions; None if unknown."""
@@ -101,7 +101,7 @@ class Runs:
         """
         largest, exceeds, compared = 0.0, False, False
         for one, other in zip(ones, others, strict=False):
-            if id(other) in self._without_tokens and not self._grows_with_padding(one, other):
+            if id(one) in self._without_tokens and not self._grows_with_padding(one, other):
                 # A tensor of relative positions has no real steps that could be compared.
                 continue
             first, second = self.crop(as_array(one), as_array(other))
@@ -121,10 +121,10 @@ class Runs:
         )
 
 
-def _find_tensors_without_tokens(padded: Sequence[Event], others: Sequence[Event]) -> set[int]:
+def _find_tensors_without_tokens(reference: Sequence[Event], others: Sequence[Event]) -> set[int]:
     """Return the ids of the tensors that stay the same if all tokens change, such as positions."""
     found = set()
-    for event, other in _match_events(others, padded).items():
+    for event, other in _match_events(others, reference).items():
         mine = [*(tensor for _, tensor in event.inputs), *event.outputs]
         its = [*(tensor for _, tensor in other.inputs), *other.outputs]
         for tensor, changed in zip(mine, its, strict=False):
@@ -225,14 +225,24 @@ def _record_runs(user: UserModel, verification: Verification, limit: float) -> R
             _record(user, one.padded(more)),
             crop_rows,
             limit,
-            others=_record(user, one.with_random_tokens(8).padded(more)),
+            others=_record(user, one.with_random_tokens(8).padded()),
             growth=frozenset(growth),
         )
     # Padding alone does not change the outputs, so add a longer row to the batch. `crop_rows` keeps the first
     # row for "post", and the last row for "pre".
     longest = len(setup.probe) - 1
     pair = setup.probe.select([0, longest] if padding == "post" else [longest, 0])
-    return Runs(_record(user, setup.probe.alone(0)), _record(user, pair.padded()), crop_rows, limit)
+    alone = setup.probe.select([0])
+    # The batch axis grows too.
+    sizes = zip(alone.places().values(), pair.places().values(), strict=True)
+    return Runs(
+        _record(user, alone.padded()),
+        _record(user, pair.padded()),
+        crop_rows,
+        limit,
+        others=_record(user, alone.with_random_tokens(8).padded()),
+        growth=frozenset({(1, 2), *sizes}),
+    )
 
 
 def _record_runs_of_fixed_length(user: UserModel, verification: Verification, limit: float) -> Runs:
@@ -262,6 +272,31 @@ def _record(user: UserModel, batch: ModelBatch) -> list[Event]:
     with recorder.recording():
         user.predict_eagerly(batch)
     return recorder.events
+
+
+def can_run(user: UserModel, batch: ModelBatch) -> bool:
+    """Return whether a model can run on a batch, and its rows are long enough for every layer."""
+    try:
+        events = _record(user, batch)
+    except CannotRunError:
+        return False
+    return not any(map(_is_too_short, events))
+
+
+def _is_too_short(event: Event) -> bool:
+    """Return whether the rows are too short for a convolution or a pooling.
+
+    For such rows, TensorFlow may return arbitrary values with the shape of the input instead of an error.
+    """
+    if any(0 in tuple(output.shape) for output in event.outputs):
+        return True
+    if not is_from_keras(event.operation) or not any(name in event.kind for name in ("Conv", "Pooling")):
+        return False
+    try:
+        shape = event.operation.compute_output_shape(tuple(event.inputs[0][1].shape))
+    except ValueError:
+        return True
+    return tuple(shape) != tuple(event.outputs[0].shape)
 
 
 def _find_worst_row(user: UserModel, verification: Verification) -> tuple[int, int, float]:

@@ -71,7 +71,7 @@ class UserModel:
             return
         original = self.slots, self._rows
         self.slots, self._rows = [replace(slot, shape=(None, *slot.shape[1:]))], None
-        inner = tuple(size or 1 for size in slot.shape[1:])
+        inner = tuple(size or 1 for size in slot.inner)
         for places in ((slot.shape[0] or 4) + 1, (slot.shape[0] or 4) + 3):
             try:
                 self._run_eagerly([np.ones((3, places, *inner), dtype=slot.dtype)])
@@ -126,7 +126,12 @@ class UserModel:
                 mask = batch[slot.mask_of or ""].mask
                 if usual_dialect(slot.name).polarity == "padding":
                     mask = ~mask
-                arrays.append(_reshape_mask(mask, slot).astype(slot.dtype))
+                masked = next(other for other in self.slots if other.name == slot.mask_of)
+                arrays.append(_reshape_mask(mask, slot, masked).astype(slot.dtype))
+                continue
+            if slot.kind == "positions":
+                real = batch[slot.mask_of or ""].mask
+                arrays.append(np.where(real, np.cumsum(real, axis=1) - 1, 0).astype(slot.dtype))
                 continue
             if slot.kind == "lengths":
                 lengths = batch[slot.mask_of or ""].lengths
@@ -135,6 +140,8 @@ class UserModel:
             values = batch[slot.name].values
             if slot.kind == "static":
                 values = values.reshape(len(values), *values.shape[2:])
+            elif slot.time_axis:
+                values = np.moveaxis(values, 1, slot.time_axis + 1)
             arrays.append(values.astype(slot.dtype))
         return arrays
 
@@ -381,9 +388,15 @@ def _find_sizes(slot: ModelInput, array: Array) -> list[int | None]:
     ]
 
 
-def _reshape_mask(mask: Array, slot: ModelInput) -> Array:
-    """Reshape a mask for its model input, to (rows, time, 1), (rows, 1, time) or (rows, time, time)."""
+def _reshape_mask(mask: Array, slot: ModelInput, masked: ModelInput) -> Array:
+    """Reshape a mask for its model input, to (rows, time, 1), (rows, 1, time) or (rows, time, time).
+
+    If the time axis of the masked input is not its first axis, the mask gets the shape of this input.
+    """
     rank = len(slot.shape)
+    if masked.time_axis and rank == len(masked.shape):
+        lifted = mask.reshape(len(mask), *[1] * masked.time_axis, mask.shape[1])
+        return np.broadcast_to(lifted, (len(mask), *[size or 1 for size in slot.shape[:-1]], mask.shape[1]))
     if rank <= 1:
         return mask
     if slot.shape[-1] == 1:

@@ -9,10 +9,11 @@ from typing import Any
 from padmask.errors import ModelError
 from padmask.spec.verify import ModelSpec
 from padmask.verify.keras.trace import find_culprit
+from padmask.verify.keras.two_runs import can_run
 from padmask.verify.keras.user_model import UserModel
 from padmask.verify.proof.checks import ROWS_ALONE, CannotRunError
 from padmask.verify.proof.given_rows import check_rows
-from padmask.verify.proof.random_rows import draw_random_rows, take_sample
+from padmask.verify.proof.random_rows import draw_longer_rows, draw_random_rows, middle_row, take_sample
 from padmask.verify.proof.sample import Sample, SampleRows, pick_rows, shared_lengths
 from padmask.verify.proof.verify_subject import verify_subject
 from padmask.verify.report import SubjectReport
@@ -116,9 +117,14 @@ def _choose_sample(user: UserModel, spec: ModelSpec, value: Any, rows: SampleRow
         )
         for different_lengths in (True, False)
     ]
+    fits = []
     for sample in samples:
         with suppress(CannotRunError):
             user.predict_eagerly(sample.padded())
-            return sample
-    # The model may still run on shorter rows. `prepare` tries them.
-    return samples[-1]
+            fits = [sample]
+            break
+    if fits and (fits[0].has_fixed or can_run(user, middle_row(fits[0]))):
+        return fits[0]
+    # Strides and poolings may need longer rows. Otherwise, `prepare` tries shorter rows.
+    longer = draw_longer_rows(user.slots, spec, value, lambda batch: can_run(user, batch))
+    return longer or [*fits, samples[-1]][0]

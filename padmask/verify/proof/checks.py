@@ -222,7 +222,8 @@ def _can_run(subject: Subject, batch: ModelBatch) -> bool:
 def _rows_interact(setup: CheckSetup) -> bool:
     """Return whether the outputs for a row change if the other rows of the batch have other tokens.
 
-    All rows of the batch have the same length. Rows with which the model cannot run show nothing.
+    All rows of the batch have the same length. Rows with which the model cannot run, or for which it returns
+    NaN or infinity, show nothing.
     """
     for row in {0, len(setup.probe) - 1}:
         copies = setup.probe.select([row] * 4)
@@ -230,8 +231,8 @@ def _rows_interact(setup: CheckSetup) -> bool:
         with suppress(CannotRunError):
             outputs, others = setup.subject.predict(first), setup.subject.predict(second)
             for name, output in outputs.items():
-                scale = scale_of(output[0])
-                if name in others and difference(output[0], others[name][0]) > 1e-6 * scale:
+                change = difference(output[0], others[name][0])
+                if np.isfinite(change) and change > 1e-6 * scale_of(output[0]):
                     return True
     return False
 

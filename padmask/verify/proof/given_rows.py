@@ -40,7 +40,7 @@ def check_rows(slots: Sequence[ModelInput], rows: SampleRows) -> None:
 
 
 def _check_shape(slot: ModelInput, row: npt.NDArray[Any] | None) -> None:
-    wanted = slot.shape[1:]
+    wanted = slot.inner
     if row is None or (
         len(row.shape[1:]) == len(wanted)
         and all(size in (None, have) for size, have in zip(wanted, row.shape[1:], strict=True))

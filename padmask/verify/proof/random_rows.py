@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,13 @@ from padmask.core.python_rows import flatten
 from padmask.core.ragged import Ragged
 from padmask.errors import SpecError
 from padmask.spec.pad import Side
-from padmask.verify.proof.sample import Input, ModelInput, Sample
+from padmask.spec.verify import ModelSpec
+from padmask.verify.proof.sample import Input, ModelBatch, ModelInput, Sample, shared_lengths
 
 LENGTHS: npt.NDArray[np.int64] = np.arange(1, 12, dtype=np.int64)
+
+# Lengths of the longest row, for models that cannot run on shorter rows.
+LONGER = (32, 64, 128, 256)
 
 # Number of rows of each length. Their tokens differ.
 DRAWS = 2
@@ -31,6 +35,7 @@ def draw_random_rows(
     vocab_size: int | None = None,
     seed: int = 0,
     different_lengths: bool = True,
+    longest: int | None = None,
 ) -> Sample:
     """Generate random rows for every input of a model.
 
@@ -43,17 +48,69 @@ def draw_random_rows(
         seed: random seed.
         different_lengths: whether the inputs of a row have different lengths. With equal lengths, one input
             can hide a leak in another input.
+        longest: length of the longest row; None for the lengths of `LENGTHS`.
     """
     random = np.random.default_rng(seed)
+    base = LENGTHS
+    if longest is not None:
+        base = np.linspace(longest // 4, longest, len(LENGTHS)).round().astype(np.int64)
     inputs: dict[str, Input] = {}
     pool: dict[str, npt.NDArray[Any]] = {}
     for number, slot in enumerate(slot for slot in slots if slot.kind in ("tokens", "features")):
-        lengths = _choose_lengths(slot.shape[0], number if different_lengths else 0)
+        lengths = _choose_lengths(base, slot.places, number if different_lengths else 0)
         pool[slot.name] = _draw_pool(slot, value, vocab_size, random)
-        drawn = pool[slot.name][random.integers(len(pool[slot.name]), size=int(lengths.sum()))]
-        rows = Ragged(drawn, np.cumsum(lengths) - lengths, lengths)
-        inputs[slot.name] = Input(rows, value, slot.dtype, slot.shape[0])
+        inputs[slot.name] = Input(
+            _draw_rows(pool[slot.name], lengths, random), value, slot.dtype, slot.places
+        )
+    for slot in slots:
+        if slot.kind == "segments":
+            pool[slot.name] = np.arange(slot.vocab or 2)
+            rows = _draw_rows(pool[slot.name], inputs[slot.mask_of or ""].rows.lengths, random)
+            inputs[slot.name] = Input(rows, 0, slot.dtype, slot.places)
     return _add_static_inputs(slots, Sample(inputs, padding, pool), random)
+
+
+def draw_longer_rows(
+    slots: Sequence[ModelInput], spec: ModelSpec, value: Any, can_run: Callable[[ModelBatch], bool]
+) -> Sample | None:
+    """Generate random rows for a model that cannot run on short rows.
+
+    Args:
+        slots: inputs of the model.
+        spec: options of the verification.
+        value: pad value.
+        can_run: function that returns whether the model can run on a batch.
+
+    Returns:
+        Rows that can run alone, or None if fewer than half of the rows can.
+    """
+    for longest in LONGER:
+        sample = draw_random_rows(
+            slots,
+            padding=spec.padding,
+            value=value,
+            vocab_size=spec.vocab_size,
+            seed=spec.seed,
+            different_lengths=False,
+            longest=longest,
+        )
+        lengths = shared_lengths(sample)
+        if not can_run(sample.padded()) or not can_run(middle_row(sample)):
+            continue
+        for shortest in np.unique(lengths):
+            if can_run(sample.alone(int(np.argmax(lengths == shortest)))):
+                return sample.select(np.flatnonzero(lengths >= shortest))
+    return None
+
+
+def middle_row(sample: Sample) -> ModelBatch:
+    """Return a batch of the row of medium length."""
+    return sample.alone(int(np.argsort(shared_lengths(sample), kind="stable")[len(sample) // 2]))
+
+
+def _draw_rows(pool: npt.NDArray[Any], lengths: npt.NDArray[np.int64], random: np.random.Generator) -> Ragged:
+    drawn = pool[random.integers(len(pool), size=int(lengths.sum()))]
+    return Ragged(drawn, np.cumsum(lengths) - lengths, lengths)
 
 
 def take_sample(
@@ -79,10 +136,21 @@ def take_sample(
             flatten([np.asarray(row) for row in rows[slot.name]]),
             values[slot.name],
             slot.dtype,
-            slot.shape[0],
+            slot.places,
         )
         for slot in timed
     }
+    for slot in slots:
+        if slot.kind == "segments" and slot.name in rows:
+            inputs[slot.name] = Input(
+                flatten([np.asarray(row) for row in rows[slot.name]]), 0, slot.dtype, slot.places
+            )
+        elif slot.kind == "segments":
+            # Without a column, each row has one segment.
+            like = inputs[slot.mask_of or ""].rows
+            zeros = np.zeros(int(like.lengths.sum()), dtype=np.int64)
+            one = Ragged(zeros, np.cumsum(like.lengths) - like.lengths, like.lengths)
+            inputs[slot.name] = Input(one, 0, slot.dtype, slot.places)
     pool = {name: given.rows.values for name, given in inputs.items()}
     return _add_static_inputs(slots, Sample(inputs, padding, pool), np.random.default_rng(seed), rows)
 
@@ -111,17 +179,18 @@ def _add_static_inputs(
     return Sample(inputs, sample.padding, sample.pool)
 
 
-def _choose_lengths(places: int | None, shift: int) -> npt.NDArray[np.int64]:
+def _choose_lengths(base: npt.NDArray[np.int64], places: int | None, shift: int) -> npt.NDArray[np.int64]:
     """Return the length of each row of an input: shape (rows,).
 
     Args:
+        base: lengths for an input of any length.
         places: padded length that the input requires; None for any length.
         shift: number of the input. In the same row, inputs with different numbers have different lengths.
     """
-    lengths = LENGTHS if places is None else _choose_lengths_up_to(places)
+    lengths = base if places is None else _choose_lengths_up_to(places)
     lengths = np.roll(lengths, 4 * shift)
     if places is None and shift:
-        lengths = np.minimum(lengths, len(LENGTHS) - shift % 8)
+        lengths = np.minimum(lengths, base.max() - shift % 8)
     return np.tile(lengths, DRAWS)
 
 
@@ -134,7 +203,7 @@ def _choose_lengths_up_to(places: int) -> npt.NDArray[np.int64]:
 def _draw_pool(
     slot: ModelInput, value: Any, vocab_size: int | None, random: np.random.Generator
 ) -> npt.NDArray[Any]:
-    inner = tuple(size or FEATURES for size in slot.shape[1:])
+    inner = tuple(size or FEATURES for size in slot.inner)
     if slot.kind == "features":
         return np.asarray(random.standard_normal((512, *inner)), dtype="float32")
     # If the embedding may belong to another input, use its size only if there is no vocab_size.

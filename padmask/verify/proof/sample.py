@@ -23,7 +23,7 @@ ModelBatch = Mapping[str, Padded]
 TIMED = ("tokens", "features", "timed")
 
 # Kinds of inputs whose values are computed from the rows of another input.
-MADE = ("mask", "lengths")
+MADE = ("mask", "lengths", "positions")
 
 
 @dataclass(frozen=True)
@@ -32,15 +32,17 @@ class ModelInput:
 
     Args:
         name: name of the input in the model.
-        kind: `"tokens"` (ids), `"features"` (float vectors), `"mask"`, `"lengths"` (number of
-            tokens in each row), or `"static"` (no time axis).
+        kind: `"tokens"` (ids), `"features"` (float vectors), `"segments"` (ids of parts of a row, such as
+            sentences), `"mask"`, `"lengths"` (number of tokens in each row), `"positions"` (position of
+            each token), or `"static"` (no time axis).
         shape: shape without the batch axis; None for an axis of any size.
         dtype: dtype that the model expects.
         vocab: number of ids that the embedding accepts; None if unknown.
-        mask_of: for the kinds `"mask"` and `"lengths"`, the name of the input to which the mask or the
-            lengths belong.
+        mask_of: for the kinds `"mask"`, `"lengths"`, `"positions"` and `"segments"`, the name of the input
+            whose rows determine the values or their number.
         exact: whether `vocab` is the size of the embedding that reads this input. If False, `vocab` is a
             guess.
+        time_axis: index of the time axis in `shape`. Rows have this axis first.
     """
 
     name: str
@@ -50,6 +52,17 @@ class ModelInput:
     vocab: int | None = None
     mask_of: str | None = None
     exact: bool = False
+    time_axis: int = 0
+
+    @property
+    def places(self) -> int | None:
+        """The padded length that the input requires; None for any length."""
+        return self.shape[self.time_axis] if self.shape else None
+
+    @property
+    def inner(self) -> tuple[int | None, ...]:
+        """The shape of one token."""
+        return self.shape[: self.time_axis] + self.shape[self.time_axis + 1 :]
 
 
 def find_masked_input(mask: str, timed: Sequence[str]) -> str:

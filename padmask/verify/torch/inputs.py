@@ -77,7 +77,7 @@ class TorchInput:
 
     def _values(self, batch: ModelBatch) -> Array:
         slot = self.slot
-        if slot.kind in (*MADE, "positions"):
+        if slot.kind in MADE:
             padded = batch[slot.mask_of or ""]
             if slot.kind == "mask":
                 return ~padded.mask if self.is_padding else padded.mask

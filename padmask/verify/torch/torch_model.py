@@ -18,7 +18,7 @@ from padmask.core.kernel import Padded
 from padmask.verify.proof.cached_predict import cache_predictions
 from padmask.verify.proof.checks import CannotRunError, Subject
 from padmask.verify.proof.deviations import Outputs, concatenate_outputs
-from padmask.verify.proof.sample import MADE, ModelBatch, ModelInput, Sample, SampleRows
+from padmask.verify.proof.sample import ModelBatch, ModelInput, Sample, SampleRows
 from padmask.verify.proof.tolerance import PRECISE
 from padmask.verify.torch.device import TorchDevice
 from padmask.verify.torch.inputs import Signature, TorchInput, find_torch_inputs, unwrap
@@ -86,7 +86,7 @@ class TorchModel:
     @property
     def has_explicit_mask(self) -> bool:
         """Whether an input tells the module which positions are real."""
-        return any(slot.kind in MADE for slot in self.slots)
+        return any(slot.kind in ("mask", "lengths") for slot in self.slots)
 
     @property
     def pad_value(self) -> int | None:
