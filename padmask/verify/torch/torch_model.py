@@ -104,6 +104,7 @@ class TorchModel:
         modes = {part: part.training for part in self.module.modules()}
         disabled = logging.root.manager.disable
         logging.disable(logging.WARNING)
+        guards = [] if self.device.name == "cpu" else guard_tables(self.module)
         with suppress(NotImplementedError):
             # Exported programs have no modes.
             self.module.eval()
@@ -113,6 +114,8 @@ class TorchModel:
                 yield
         finally:
             logging.disable(disabled)
+            for guard in guards:
+                guard.remove()
             for part, mode in modes.items():
                 part.training = mode
 
@@ -367,6 +370,24 @@ class _NarrowFloats(TorchFunctionMode):  # type: ignore[misc]
         return result
 
 
+def guard_tables(module: torch.nn.Module) -> list[Any]:
+    """Let embeddings raise an IndexError for ids that they do not accept. Return the hooks.
+
+    On a GPU, such an id stops the process with an error that no later call can recover from.
+    """
+
+    def check(table: Any, given: tuple[Any, ...]) -> None:
+        if given and isinstance(given[0], torch.Tensor) and given[0].numel():
+            largest = int(given[0].max())
+            if largest >= table.num_embeddings:
+                raise IndexError(
+                    f"index {largest} is out of range for an embedding of {table.num_embeddings}"
+                )
+
+    tables = [part for part in module.modules() if isinstance(part, torch.nn.Embedding)]
+    return [table.register_forward_pre_hook(check) for table in tables]
+
+
 def _as_float32(module: torch.nn.Module) -> torch.nn.Module:
     """Return the module, or a copy in float32 if the module has weights in half precision."""
     halves = (torch.float16, torch.bfloat16)
@@ -400,6 +421,9 @@ def _small_batch(inputs: Sequence[TorchInput], rows: int, places: int) -> dict[s
         elif slot.kind == "features":
             shape = (rows, places, *(size or 1 for size in slot.shape[1:]))
             batch[slot.name] = Padded(random.standard_normal(shape), mask, lengths)
+        elif slot.kind == "static":
+            shape = (rows, 1, *(size or 1 for size in slot.shape))
+            batch[slot.name] = Padded(np.ones(shape), np.ones((rows, 1), bool), np.ones(rows, np.int64))
     return batch
 
 
