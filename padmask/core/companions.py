@@ -141,7 +141,7 @@ def choose_together(
             for field in schema
             if field.name in once - own - {first}
             and is_companion(field)
-            and rows.have_same_lengths(first, field.name)
+            and _is_chosen(rows, first, field.name, packs=spec.packing is not None)
         ]
     chosen = {column.name for column in columns} | own
     replaced = padded if mask.column is not None else None
@@ -168,6 +168,16 @@ def choose_together(
     ]
     unpaddable = [field.name for field in schema if field.name in once - taken and _is_unpaddable(field)]
     return ColumnChoice(columns, mask, replaced, tuple(alike), tuple(ragged), tuple(unpaddable), watched)
+
+
+def _is_chosen(rows: FirstRows, first: str, name: str, *, packs: bool) -> bool:
+    """Return whether a companion is padded or packed together with the first column.
+
+    A companion with other lengths may have a length of its own when it is padded. In packed rows, such a
+    companion would become lists of lists, which no trainer reads. So `pack` chooses all companions, and each
+    row in which the lengths differ is a bad row.
+    """
+    return rows.have_same_lengths(first, name) or (packs and rows.have_values(name))
 
 
 def is_companion(field: pa.Field) -> bool:

@@ -26,7 +26,13 @@ from padmask.core.ragged import Ragged
 from padmask.core.table import ColumnGroup, no_tokens, replace_columns
 from padmask.core.windows import flag_repeated
 from padmask.spec.mask import MaskSpec
-from padmask.spec.pack import SEQUENCE_LENGTHS, SOURCE_COLUMNS, PackSpec, is_recomputed
+from padmask.spec.pack import (
+    SEQUENCE_LENGTHS,
+    SOURCE_COLUMNS,
+    BoundaryLabels,
+    PackSpec,
+    is_recomputed,
+)
 from padmask.spec.pad import PadSpec
 
 
@@ -256,17 +262,38 @@ def _values(rows: Ragged, column: PadColumn, packed: PackedRows) -> npt.NDArray[
     padded = pad_batch(
         rows, packed.segments, value=column.value, dtype=column.numpy_dtype, mask=packed.mask
     ).values
-    if is_label(column) and packed.repeated is not None:
-        padded[packed.repeated] = IGNORED_LABEL
-    if is_label(column) and packed.packing.boundary_labels == "mask":
-        padded[packed.firsts] = IGNORED_LABEL
-    if is_label(column) and packed.packing.boundary_labels == "shift":
-        # The first label of a sequence moves to the sequence or the padding before.
-        padded[packed.firsts] = IGNORED_LABEL
-        padded[:-1] = padded[1:].copy()
-        padded[packed.lasts] = IGNORED_LABEL
-        padded[~packed.mask] = column.value
+    if is_label(column):
+        if packed.repeated is not None:
+            padded[packed.repeated] = IGNORED_LABEL
+        set_boundary_labels(padded, packed.firsts, packed.lasts, packed.packing.boundary_labels)
+        if packed.packing.boundary_labels == "shift":
+            padded[~packed.mask] = column.value
     return padded
+
+
+def set_boundary_labels(
+    labels: npt.NDArray[Any], firsts: Positions, lasts: Positions, boundary: BoundaryLabels
+) -> None:
+    """Change the labels of sequences in place, so that no token predicts the first token of another sequence.
+
+    >>> labels = np.array([5, 6, 7, 8, 9])
+    >>> set_boundary_labels(labels, np.array([0, 3]), np.array([2, 4]), "shift")
+    >>> labels.tolist()
+    [6, 7, -100, 9, -100]
+
+    Args:
+        labels: labels at all positions, of shape (positions, ...).
+        firsts: index of the first token of each sequence: int64, shape (sequences,).
+        lasts: index of the last token of each sequence: int64, shape (sequences,).
+        boundary: as in `PackSpec.boundary_labels`.
+    """
+    if boundary == "keep":
+        return
+    labels[firsts] = IGNORED_LABEL
+    if boundary == "shift":
+        # The first label of a sequence moves to the sequence or the padding before.
+        labels[:-1] = labels[1:].copy()
+        labels[lasts] = IGNORED_LABEL
 
 
 def _derived_columns(

@@ -31,6 +31,7 @@ class PackedCounts:
         tokens_lost: number of source tokens that are not in the packed rows.
         tokens_repeated: number of additional copies of source tokens in the packed rows.
         tokens_added: number of end tokens that were added.
+        limit: maximum number of source rows that the run reads; None if there is no maximum.
     """
 
     rows_read: int
@@ -45,6 +46,7 @@ class PackedCounts:
     tokens_lost: int
     tokens_repeated: int
     tokens_added: int
+    limit: int | None = None
 
     @property
     def tokens_written(self) -> int:
@@ -57,7 +59,7 @@ class PackedCounts:
         return (
             self.rows_read == self.rows_used + self.rows_dropped + self.rows_rejected
             and self.tokens_read == self.tokens_kept + self.tokens_lost
-            and min(asdict(self).values()) >= 0
+            and min(getattr(self, name) for name in COUNTED) >= 0
         )
 
     @classmethod
@@ -69,9 +71,11 @@ class PackedCounts:
         """
         for group in groups_to_keep(schema, ()):
             found: Any = group.get(_KEY)
-            names = [its.name for its in fields(cls)]
-            if isinstance(found, dict) and all(type(found.get(name)) is int for name in names):
-                return cls(**{name: found[name] for name in names})
+            if isinstance(found, dict) and all(type(found.get(name)) is int for name in COUNTED):
+                limit = found.get("limit")
+                return cls(
+                    **{name: found[name] for name in COUNTED}, limit=limit if type(limit) is int else None
+                )
         return None
 
     def add_to(self, metadata: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
@@ -83,3 +87,7 @@ class PackedCounts:
         described = json.loads(metadata[METADATA_KEY])
         text = json.dumps({**described, _KEY: asdict(self)})
         return {**metadata, METADATA_KEY: text.encode()}
+
+
+# Names of the numbers that a ledger has.
+COUNTED = tuple(its.name for its in fields(PackedCounts) if its.name != "limit")

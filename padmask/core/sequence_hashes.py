@@ -29,7 +29,7 @@ def mix(values: Hashes) -> Hashes:
     return mixed ^ (mixed >> np.uint64(31))
 
 
-def hash_sequences(values: npt.NDArray[Any], lengths: Positions, ignored: int = 0) -> Hashes:
+def hash_sequences(values: npt.NDArray[Any], lengths: Positions) -> Hashes:
     """Return a hash of each sequence: uint64, shape (sequences,). Equal sequences have equal hashes.
 
     >>> tokens, lengths = np.array([7, 8, 7, 8, 8, 7]), np.array([2, 2, 2])
@@ -40,16 +40,13 @@ def hash_sequences(values: npt.NDArray[Any], lengths: Positions, ignored: int = 
     Args:
         values: tokens of all sequences, one sequence after another, of shape (tokens, ...).
         lengths: number of tokens of each sequence: int64, shape (sequences,).
-        ignored: number of tokens at the start of each sequence that do not count.
     """
     codes = _codes(values).reshape(len(values), math.prod(values.shape[1:]))
     places = index_runs(np.zeros_like(lengths), lengths)
     total = np.zeros(len(values) + 1, dtype=np.uint64)
     for part in range(codes.shape[1]):
         at = mix((places * codes.shape[1] + part).astype(np.uint64))
-        mixed = mix(codes[:, part] ^ at)
-        mixed[places < ignored] = 0
-        total[1:] += mixed
+        total[1:] += mix(codes[:, part] ^ at)
     np.cumsum(total, out=total)
     ends = np.cumsum(lengths)
     return mix((total[ends] - total[ends - lengths]) ^ mix(lengths.astype(np.uint64)))
@@ -78,16 +75,17 @@ def join_hashes(*parts: Hashes | Positions) -> Hashes:
     return joined
 
 
-def find_unmatched(keys: Hashes, others: Hashes) -> npt.NDArray[np.bool_]:
-    """Return flags of the keys that are not in `others`, or more often than in `others`.
+def find_partners(keys: Hashes, others: Hashes) -> Positions:
+    """Return the index in `others` of each key, or -1. Each index occurs at most once.
 
-    >>> find_unmatched(np.array([5, 3, 5], dtype=np.uint64), np.array([5], dtype=np.uint64)).tolist()
-    [False, True, True]
+    >>> find_partners(np.array([5, 3, 5, 5], dtype=np.uint64), np.array([7, 5, 5], dtype=np.uint64)).tolist()
+    [1, -1, 2, -1]
     """
-    order = np.argsort(keys, kind="stable")
-    ordered, others = keys[order], np.sort(others)
+    order, other_order = np.argsort(keys, kind="stable"), np.argsort(others, kind="stable")
+    ordered, others = keys[order], others[other_order]
     again = np.arange(len(keys)) - np.searchsorted(ordered, ordered)
-    there = np.searchsorted(others, ordered, "right") - np.searchsorted(others, ordered)
-    unmatched = np.empty(len(keys), dtype=bool)
-    unmatched[order] = again >= there
-    return unmatched
+    places = np.searchsorted(others, ordered) + again
+    found = places < np.searchsorted(others, ordered, "right")
+    partners = np.full(len(keys), -1)
+    partners[order[found]] = other_order[places[found]]
+    return partners

@@ -56,7 +56,7 @@ def read_rows(batch: pa.RecordBatch, groups: Sequence[ColumnGroup]) -> tuple[dic
     rows: dict[str, Ragged] = {}
     faults: dict[int, Fault] = {}
     for group in groups:
-        first = group.columns[0].name
+        first, packs = group.columns[0].name, group.spec.packing is not None
         for column in group.columns:
             ragged, found = Ragged.from_arrow(batch.column(column.name), column.inner)
             for options, bad in (
@@ -67,7 +67,8 @@ def read_rows(batch: pa.RecordBatch, groups: Sequence[ColumnGroup]) -> tuple[dic
                     faults.setdefault(fault.row, replace(fault, column=column.name, options=options))
             rows[column.name] = ragged
             for row in np.flatnonzero(ragged.lengths != rows[first].lengths).tolist():
-                faults.setdefault(row, unequal_fault(row, first, rows[first], column.name, ragged))
+                fault = unequal_fault(row, first, rows[first], column.name, ragged, packs=packs)
+                faults.setdefault(row, fault)
     return rows, [faults[row] for row in sorted(faults)]
 
 

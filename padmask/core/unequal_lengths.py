@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 from padmask.core.ragged import Ragged
-from padmask.errors import Fault
+from padmask.errors import Fault, count
 
 
-def unequal_fault(row: int, first: str, rows: Ragged, other: str, others: Ragged) -> Fault:
-    """Return the fault of a row in which two columns have different lengths."""
-    lengths = f"column {other!r} has {others.lengths[row]} tokens, but {first!r} has {rows.lengths[row]}"
+def unequal_fault(
+    row: int, first: str, rows: Ragged, other: str, others: Ragged, *, packs: bool = False
+) -> Fault:
+    """Return the fault of a row in which two columns have different lengths.
+
+    Args:
+        row: index of the row.
+        first: name of the first column.
+        rows: rows of the first column.
+        other: name of the other column.
+        others: rows of the other column.
+        packs: whether the columns are packed. Packed columns cannot have lengths of their own.
+    """
+    lengths = (
+        f"column {other!r} has {count(others.lengths[row], 'token')}, but {first!r} has {rows.lengths[row]}"
+    )
+    if packs:
+        alone = f"; to keep {other!r} as lists that are not packed, use "
+        return Fault(
+            row,
+            f"{lengths}{alone}-c {first}",
+            options=("columns",),
+            in_memory=f"{lengths}{alone}columns=[{first!r}]",
+        )
     alone, own = f"; to leave {other!r} unchanged, use ", f"; to pad {other!r} separately, use "
     return Fault(
         row,

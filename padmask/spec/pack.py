@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from padmask.errors import SpecError
 from padmask.spec.checks import (
@@ -52,7 +52,8 @@ _REASONS = {
 }
 
 
-BOUNDARY_LABELS = ("mask", "keep", "shift")
+BoundaryLabels = Literal["mask", "keep", "shift"]
+BOUNDARY_LABELS: tuple[BoundaryLabels, ...] = get_args(BoundaryLabels)
 
 
 def names_for(patterns: Iterable[str], columns: Sequence[str]) -> tuple[str, ...]:
@@ -133,7 +134,7 @@ class PackSpec:
     loss_dtype: Literal["int8", "uint8", "int32", "float32"] = "int8"
     first_segment: Literal[0, 1] = 1
     position_padding: Literal["restart", "zero", "continue"] = "restart"
-    boundary_labels: Literal["mask", "keep", "shift"] = "mask"
+    boundary_labels: BoundaryLabels = "mask"
     fields: Literal["list", "drop"] = "list"
 
     def __post_init__(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -16,7 +16,7 @@ from padmask.core.end_tokens import add_end_tokens
 from padmask.core.length_stats import LengthStats
 from padmask.core.pack_planner import make_sequences, pack_next, plan_pack
 from padmask.core.packed_columns import PackedRows, count_boundary_labels, pack_columns
-from padmask.core.packed_counts import PackedCounts
+from padmask.core.packed_counts import COUNTED, PackedCounts
 from padmask.core.packed_segments import round_up, select_packed_rows, with_sources
 from padmask.core.packing import count_at_least
 from padmask.core.plan import Plan, Positions, Segments
@@ -203,14 +203,15 @@ class _Packer:
         return _blocks_of(rows, packed, plan, bound), carried
 
 
-def metadata_with_counts(schema: pa.Schema, ledger: Ledger) -> dict[bytes, bytes]:
+def metadata_with_counts(schema: pa.Schema, ledger: Ledger, limit: int | None) -> dict[bytes, bytes]:
     """Return the metadata of packed rows with the numbers of rows and tokens of the complete run.
 
     Args:
         schema: schema of the packed rows.
         ledger: counts of the run.
+        limit: maximum number of source rows that the run reads; None if there is no maximum.
     """
-    counts = PackedCounts(**{its.name: getattr(ledger, its.name) for its in fields(PackedCounts)})
+    counts = PackedCounts(**{name: getattr(ledger, name) for name in COUNTED}, limit=limit)
     return counts.add_to(schema.metadata)
 
 

@@ -146,7 +146,7 @@ def pad_rows_to_file(
                 sink.write(encoded, done.refused)
                 written += PaddedRows(done.ledger, tuple(done.late))
         if job.spec.packing is not None:
-            sink.metadata.update(metadata_with_counts(layout.schema, written.ledger))
+            sink.metadata.update(metadata_with_counts(layout.schema, written.ledger, run.files.limit))
     written += PaddedRows(column_notes=sink.column_notes)
     if not written.ledger.balanced:
         raise AssertionError(f"The row counts of padmask are inconsistent. Please report this: {written}")

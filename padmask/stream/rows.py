@@ -226,8 +226,10 @@ def apply_overlong(rows: Rows, plan: Plan, job: Job) -> Rows:
         overlong = lengths > its.maxlen
         if policy.overlong == "error" and overlong.any():
             row = int(np.argmax(overlong))
+            has_end = job.spec.packing is not None and job.spec.packing.eos is not None
+            end = ", including the end token" if has_end else ""
             raise DataError(
-                f"the row has {lengths[row]} tokens, but maxlen is {its.maxlen} and --overlong is error",
+                f"the row has {lengths[row]} tokens{end}, but maxlen is {its.maxlen} and --overlong is error",
                 place=rows.batch.place(row),
                 column=name if plan.own else None,
                 remedy=f"{_larger_maxlen(job)}, or set --overlong to {lossless}, truncate or drop.",

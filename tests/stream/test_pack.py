@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from raised import has_facts
+from raised import has_facts, raises_error
 from row_files import read_rows, write_rows
 
-from padmask import DataError, FileOptions, PadSpec, RowPolicy, SpecError, WindowSpec, verify_file
+from padmask import DataError, FileOptions, PadSpec, RowPolicy, SpecError, WindowSpec, pack_table, verify_file
 from padmask.cli import run
 from padmask.core import pack_windows
 from padmask.spec.pack import PackSpec
@@ -142,7 +142,7 @@ def test_end_tokens_are_counted(tmp_path):
 
 def test_end_token_makes_a_row_too_long(tmp_path):
     source = write(tmp_path / "in.jsonl", rows_of([9]))
-    with pytest.raises(DataError):
+    with raises_error(DataError, "including the end token", "10 tokens", option="maxlen"):
         pack(source, tmp_path / "out.jsonl", packing=PackSpec(eos=2))
     # Truncation removes the end token again, so no token was added.
     result = pack(source, tmp_path / "out.jsonl", packing=PackSpec(eos=2), truncating="post")
@@ -318,3 +318,23 @@ def test_window_labels(tmp_path):
         [1, 2, 3],
         [-100, -100, 4],
     ]
+
+
+@pytest.mark.parametrize("bad", [0, 1, 1200])
+@pytest.mark.parametrize("format_", ["jsonl", "parquet"])
+def test_companion_of_other_length(tmp_path, format_, bad):
+    """Labels that do not fit their row are a bad row, wherever the row is in the input."""
+    rows = [{"input_ids": [1, 2], "labels": [1, 2]} for _ in range(1201)]
+    rows[bad]["labels"] = [1]
+    schema = pa.schema([("input_ids", pa.list_(pa.int64())), ("labels", pa.list_(pa.int64()))])
+    source, target = write_rows(tmp_path / f"in.{format_}", rows, schema), tmp_path / "out.parquet"
+    place = f"line {bad + 1}" if format_ == "jsonl" else f"row {bad}"
+    with raises_error(DataError, "labels", "-c input_ids", place=place, option="columns") as error:
+        pack_file(source, target)
+    assert "own-length" not in str(error.value)
+    with raises_error(DataError, "labels", "['input_ids']", place=f"row {bad}"):
+        pack_table(pa.Table.from_pylist(rows, schema))
+    result = pack_file(source, target, policy=RowPolicy(on_error="skip"))
+    assert (result.ledger.rows_rejected, result.ledger.sequences) == (1, 1200)
+    alone = pack_table(pa.Table.from_pylist(rows[:2], schema), ["input_ids"])
+    assert alone["labels"].to_pylist() == [[row["labels"]] for row in rows[:2]]

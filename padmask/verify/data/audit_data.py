@@ -181,9 +181,11 @@ def audit_and_sample(
     sampler = RowSampler(_sample_picks(sample, seed) if numbers is None else [pick_numbers(numbers)])
     rows = longest = 0
     inputs = _open_input(request, job)
-    collected = None
+    collected, notes = None, []
     if inputs is not None and job.packed is not None:
-        collected = PackedSequences(job.packed, columns, inputs.schema().names)
+        collected = PackedSequences(
+            job.packed, columns, inputs.schema().names, job.counts, is_text=dataset.format.is_text
+        )
     with open_reading(dataset, request.files, request.progress) as reading:
         maxlen = None if job.padding else _maxlen(reading, job)
         checked = audit_rows(
@@ -197,7 +199,7 @@ def audit_and_sample(
     if inputs is not None and collected is not None:
         options = replace(request.files, limit=None, input_format=None)
         with closing(inputs), open_reading(inputs, options, request.progress) as reading:
-            collected.compare(reading, audit, whole=limit is None)
+            notes += collected.compare(reading, audit, whole=limit is None)
     kept = choose_rows(sampler.kept, sample if numbers is None else None)
     names = [column.name for column in columns]
     return AuditedData(
@@ -213,7 +215,7 @@ def audit_and_sample(
         [row.number for row in kept],
         job.padding is not None,
         any(finding.rule.name == "row-fully-masked" for finding in audit.findings()),
-        (*dataset.notes, *job.notes, *late_notes(audit.late, "check")),
+        (*dataset.notes, *job.notes, *notes, *late_notes(audit.late, "check")),
     )
 
 

@@ -2,93 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from padmask.core.arrow_lists import Flags
-from padmask.core.columns import PadColumn, is_label
-from padmask.core.end_tokens import add_end_tokens
-from padmask.core.kernel import take_runs
-from padmask.core.pack_planner import make_sequences
+from padmask.core.columns import PadColumn
 from padmask.core.packed_columns import PackedRows
+from padmask.core.packed_counts import PackedCounts
 from padmask.core.packed_layout import PackedLayout
-from padmask.core.plan import Plan, Positions, Segments
+from padmask.core.plan import Positions
 from padmask.core.ragged import Ragged
-from padmask.core.sequence_hashes import Hashes, find_unmatched, hash_sequences, join_hashes
-from padmask.errors import Place, SpecError
+from padmask.core.sequence_hashes import find_partners, join_hashes
+from padmask.errors import count, quoted
 from padmask.formats.contract import Batch
-from padmask.spec.checks import as_int
-from padmask.spec.columns import Column
-from padmask.spec.mask import MaskSpec
-from padmask.spec.pack import PackSpec
-from padmask.spec.pad import PadSpec, RowPolicy
-from padmask.stream.job import PadRequest, make_job
 from padmask.stream.run import Reading
-from padmask.verify.data.rows_to_check import GroupToRead, map_audit_rows
-from padmask.verify.data.rules import EXAMPLES, Audit
+from padmask.verify.data.hashed_columns import Hashed, ValueTypes, hash_columns, hashed_columns
+from padmask.verify.data.planned_input import InputPlanner
+from padmask.verify.data.rules import RULES, Audit
+from padmask.verify.data.sequence_table import LocatedSequences, SequenceTable
 
+_NO_METADATA = (
+    "the packed rows have no metadata, so rows also differ if packing split them, kept tokens at their ends "
+    "or added end tokens"
+)
 
-@dataclass
-class SequenceTable:
-    """The sequences of packed rows, or those that the input gives: 48 bytes for each sequence.
-
-    Args:
-        sources: source row of each sequence.
-        starts: first token of each sequence in its source row.
-        hashes: hash of each sequence.
-        lengths: number of tokens of each sequence.
-        numbers: number of the row or line with the sequence.
-        files: index of the file of each sequence in `names`.
-        names: name and unit of each file.
-    """
-
-    sources: list[Positions] = field(default_factory=list)
-    starts: list[Positions] = field(default_factory=list)
-    hashes: list[Hashes] = field(default_factory=list)
-    lengths: list[Positions] = field(default_factory=list)
-    numbers: list[Positions] = field(default_factory=list)
-    files: list[Positions] = field(default_factory=list)
-    names: list[tuple[str, str]] = field(default_factory=list)
-
-    def add(
-        self,
-        batch: Batch,
-        rows: Positions,
-        sources: Positions,
-        starts: Positions,
-        lengths: Positions,
-        hashes: Hashes,
-    ) -> None:
-        """Add sequences of a batch. `rows` are the indices of their rows in the batch."""
-        name = (batch.source, batch.unit)
-        if not self.names or self.names[-1] != name:
-            self.names.append(name)
-        self.sources.append(sources)
-        self.starts.append(starts)
-        self.lengths.append(lengths)
-        self.hashes.append(hashes)
-        self.numbers.append(batch.numbers[rows])
-        self.files.append(np.full(len(rows), len(self.names) - 1))
-
-    def keys(self, *, located: bool) -> Hashes:
-        """Return a key of each sequence: its hash, and its source if `located` is True."""
-        hashes = _join(self.hashes, np.uint64)
-        return join_hashes(_join(self.sources), _join(self.starts), hashes) if located else hashes
-
-    def places(self, flags: npt.NDArray[np.bool_]) -> tuple[int, list[Place]]:
-        """Return the number of rows with a flagged sequence, and the locations of the first of these rows."""
-        files, numbers = _join(self.files)[flags], _join(self.numbers)[flags]
-        rows = np.unique(np.stack([files, numbers], axis=1), axis=0)
-        examples = [(*self.names[file], number) for file, number in rows[:EXAMPLES].tolist()]
-        return len(rows), [Place(source, unit, number) for source, unit, number in examples]
-
-
-def _join(parts: Sequence[npt.NDArray[Any]], dtype: Any = np.int64) -> npt.NDArray[Any]:
-    return np.concatenate([np.zeros(0, dtype=dtype), *parts])
+_ABSENT = "the input has no such sequence, or the packed rows have the sequence more often than the input"
 
 
 class PackedSequences:
@@ -98,25 +38,26 @@ class PackedSequences:
         layout: how the rows are packed.
         columns: packed columns that are checked. The first column has the tokens.
         names: names of the columns of the input. Other columns are not compared.
-
-    Raises:
-        SpecError: the metadata do not say how many tokens of a row were kept.
+        counts: numbers of rows in the metadata of each packed file, keyed by file name.
+        is_text: whether the packed rows have no column types.
     """
 
-    def __init__(self, layout: PackedLayout, columns: Sequence[PadColumn], names: Sequence[str]) -> None:
-        if layout.spec is not None and layout.spec.end_columns:
-            raise SpecError(
-                f"The column {layout.spec.end_columns[0]!r} of the input says how many tokens of each row "
-                "were kept, and `against` does not support such columns. Remove the option.",
-                options=["against"],
-            )
-        self._layout = layout
-        rest = [column for column in columns[1:] if column.name in names]
-        self.columns = [
-            columns[0],
-            *(column for column in rest if not is_label(column) or _keeps_labels(layout)),
-        ]
-        self._packed = SequenceTable()
+    def __init__(
+        self,
+        layout: PackedLayout,
+        columns: Sequence[PadColumn],
+        names: Sequence[str],
+        counts: Mapping[str, PackedCounts],
+        *,
+        is_text: bool,
+    ) -> None:
+        self._layout, self._columns, self._counts = layout, columns, counts
+        self._read = [columns[0], *(column for column in columns[1:] if column.name in names)]
+        self._hashed = hashed_columns(layout, columns, names)
+        self._types = ValueTypes(is_text=is_text)
+        self._table = SequenceTable()
+        # Number of positions in the longest packed row.
+        self._width = 0
 
     def add(
         self,
@@ -136,139 +77,209 @@ class PackedSequences:
             sources: source row and first token of each sequence; None if unknown.
         """
         at, segments = rows[packed.sequence_rows], packed.segments
-        lengths = segments.lengths
-        hashes = self._hash(values, at, segments.first_places, lengths, lengths, shifted=self._shifts)
+        for column in self._read:
+            self._types.add(column, values[column.name].values)
+        slices = at, segments.first_places, segments.lengths
+        hashes = hash_columns(self._hashed, self._types, values, slices, segments.lengths, packed=True)
         none = np.zeros(len(at), dtype=np.int64)
-        self._packed.add(batch, at, *(sources or (none, none)), segments.lengths, hashes)
+        self._table.add(batch, at, *(sources or (none, none)), segments.lengths, hashes)
+        self._width = max(self._width, int(packed.widths.max(initial=0)))
 
-    def compare(self, reading: Reading, audit: Audit, *, whole: bool) -> None:
+    def compare(self, reading: Reading, audit: Audit, *, whole: bool) -> list[str]:
         """Read the input, and report the sequences and rows that differ.
 
         Args:
             reading: input of the packed rows.
             audit: object that collects the findings.
             whole: whether all packed rows were read.
+
+        Returns:
+            Notes about the comparison.
         """
+        packed = self._table.joined(len(self._hashed))
         # Each packed file numbers its source rows from 0.
-        located = self._layout.sources and len(self._packed.names) == 1
-        expected, cut = self._read(reading, located=located)
-        ours, theirs = self._packed.keys(located=located), expected.keys(located=located)
-        audit.add_count("differs-from-input", *self._packed.places(find_unmatched(ours, theirs)))
-        if not whole:
-            return
-        missing = find_unmatched(theirs, ours)
-        if located:
-            # A sequence that differs is already reported at its packed row.
-            missing &= ~np.isin(_join(expected.sources), _join(self._packed.sources))
-        # A row that is cut may also be dropped, which loses all its tokens.
-        audit.add_count("not-packed", *expected.places(missing & ~cut))
-        audit.add_count("tokens-lost", *expected.places(cut))
+        located = self._layout.sources and len(packed.names) <= 1
+        limit = None
+        if len(packed.names) == len(self._counts) == 1:
+            limit = next(iter(self._counts.values())).limit
+        planner = InputPlanner(
+            self._layout,
+            self._read,
+            self._types,
+            packed if located else None,
+            limit,
+            joined=len(packed.names) <= 1,
+        )
+        expected, loses = self._read_input(planner, reading, packed, located=located)
+        found = _match(packed, expected, self._hashed, located=located)
+        self._report_differences(audit, packed, found)
+        if whole:
+            self._report_missing(audit, packed, expected, loses, found, located=located)
+        return list(self._describe(reading, packed, planner))
 
-    def _read(self, reading: Reading, *, located: bool) -> tuple[SequenceTable, Flags]:
+    def _read_input(
+        self, planner: InputPlanner, reading: Reading, packed: LocatedSequences, *, located: bool
+    ) -> tuple[LocatedSequences, Flags]:
         """Return the sequences that the input gives, and flags of those whose rows lose tokens."""
-        expected, cuts, first, used, source = SequenceTable(), [np.zeros(0, dtype=bool)], 0, 0, ""
-        asked = [Column(column.name, column.dtype) for column in self.columns]
-        request = PadRequest(asked, PadSpec(), MaskSpec(column=None), RowPolicy())
-        job = make_job(reading.dataset, request, keep_others=False, purpose="audit")
-        packing = self._layout.packing
-        with map_audit_rows(
-            reading, "comparing", [GroupToRead(job, [], padded=False)], report_bad_rows=True
-        ) as batches:
-            for batch in batches:
-                rows = batch.groups[0]
-                if not located and rows.batch.source != source:
-                    source, used = rows.batch.source, 0
-                ragged = {
-                    name: Ragged(its.values, its.starts, np.where(rows.bad, 0, its.lengths))
-                    for name, its in rows.ragged.items()
-                }
-                if packing is not None and packing.eos is not None:
-                    ragged, _ = add_end_tokens(ragged, self.columns, packing.eos)
-                lengths = ragged[self.columns[0].name].lengths
-                segments = self._plan(lengths, first, used, located=located)
-                used += int(lengths.sum())
-                sequences = PackedRows(segments, packing or PackSpec())
-                assert segments.sources is not None
-                hashes = self._hash(
-                    ragged, segments.sources, segments.starts, segments.counts, segments.lengths
-                )
-                its = sequences.sources
-                expected.add(rows.batch, its, its + first, sequences.source_starts, segments.lengths, hashes)
-                cuts.append((segments.kept_tokens() < lengths)[its])
-                first += len(lengths)
-        return expected, np.concatenate(cuts)
-
-    def _plan(self, lengths: Positions, first: int, used: int, *, located: bool) -> Segments:
-        """Return the sequences of some input rows, with one output row for each sequence.
-
-        Without metadata, the packed rows say how rows were split.
-        """
-        spec = self._layout.spec
-        if spec is not None and (maxlen := as_int(spec.maxlen)) is not None:
-            planned = make_sequences(lengths, Plan(maxlen, "given", maxlen), spec, None, used % maxlen)
-            sources = np.arange(len(lengths)) if planned.sources is None else planned.sources
-            return replace(planned, sources=sources)
-        sources = np.flatnonzero(lengths)
-        starts, counts = np.zeros_like(sources), lengths[sources]
-        if located:
-            known, parts, its = (
-                _join(part) for part in (self._packed.sources, self._packed.starts, self._packed.lengths)
+        table, loses = SequenceTable(), [np.zeros(0, dtype=bool)]
+        for rows in planner.read(reading):
+            segments, sources = rows.segments, rows.sources
+            hashes = hash_columns(
+                self._hashed,
+                self._types,
+                rows.ragged,
+                rows.slices,
+                segments.lengths,
+                packed=False,
+                repeated=rows.repeated,
             )
-            here = np.flatnonzero((known >= first) & (known < first + len(lengths)))
-            whole = sources[~np.isin(sources + first, known)]
-            sources = np.concatenate([whole, known[here] - first])
-            starts = np.concatenate(
-                [np.zeros_like(whole), np.clip(parts[here], 0, lengths[known[here] - first])]
-            )
-            counts = np.concatenate(
-                [lengths[whole], np.minimum(its[here], lengths[known[here] - first] - starts[len(whole) :])]
-            )
-        return Segments(lengths, starts, counts, None, sources=sources)
+            numbers = sources + rows.first
+            table.add(rows.batch, sources, numbers, rows.starts, segments.lengths, hashes)
+            lost = segments.kept_tokens() < segments.source_lengths
+            if self._layout.spec is None:
+                # A row that is longer than all packed rows was truncated, split or dropped.
+                absent = ~np.isin(numbers, packed.sources) if located else np.ones(len(sources), dtype=bool)
+                loses.append(lost[sources] | (absent & (segments.source_lengths[sources] > self._width)))
+            else:
+                loses.append(lost[sources])
+        return table.joined(len(self._hashed)), np.concatenate(loses)
 
-    def _hash(
+    def _report_differences(self, audit: Audit, packed: LocatedSequences, found: _Matches) -> None:
+        rule = RULES["differs-from-input"]
+        reasons = [] if self._layout.spec is not None else [_NO_METADATA]
+        flags: dict[tuple[str | None, str], Flags] = {(None, _ABSENT): found.partners < 0}
+        for place in found.chosen:
+            flags[self._hashed[place].column.name, rule.means] = found.differ[:, place]
+        for (name, means), differ in flags.items():
+            if differ.any():
+                first = _describe_sequence(packed, int(np.argmax(differ)), self._layout)
+                detail = "; ".join([means, first, *reasons])
+                audit.add_count(rule.name, *packed.places(differ), column=name, detail=detail)
+
+    def _report_missing(
         self,
-        values: Mapping[str, Ragged],
-        rows: Positions,
-        firsts: Positions,
-        counts: Positions,
-        lengths: Positions,
+        audit: Audit,
+        packed: LocatedSequences,
+        expected: LocatedSequences,
+        loses: Flags,
+        found: _Matches,
         *,
-        shifted: bool = False,
-    ) -> Hashes:
-        """Return the hash of each sequence over all columns.
+        located: bool,
+    ) -> None:
+        """Report the rows of the input that are not, or not whole, in the packed rows."""
+        missing = ~found.found
+        damaged, splits = np.zeros(len(missing), dtype=bool), False
+        if self._layout.spec is None and located:
+            splits = len(np.unique(packed.sources)) < len(packed.sources)
+            damaged = loses & ~missing & (splits | ~_are_truncated(expected, packed))
+        truncates = bool((loses & ~missing & ~damaged).any())
+        drops = not self._counts or any(its.rows_dropped for its in self._counts.values())
+        may_drop = drops and not splits and not truncates
+        unpacked = damaged | (missing & ~(loses & may_drop))
+        audit.add_count("not-packed", *expected.places(unpacked))
+        audit.add_count("tokens-lost", *expected.places(loses & ~unpacked))
 
-        Args:
-            values: rows of each column.
-            rows: row of each slice.
-            firsts: first token of each slice in its row.
-            counts: number of tokens of each slice.
-            lengths: number of tokens of each sequence, which consists of adjacent slices.
-            shifted: whether each label is at the token before its own. The first label is then unknown.
-        """
-        hashes = []
-        for column in self.columns:
-            ragged = values[column.name]
-            taken = take_runs(ragged.values, ragged.starts[rows] + firsts, counts)
-            if column.dtype != "string":
-                with np.errstate(invalid="ignore", over="ignore"):
-                    taken = taken.astype(column.numpy_dtype)
-            if shifted and is_label(column):
-                taken = np.roll(taken, 1, axis=0)
-            hashes.append(hash_sequences(taken, lengths, self._ignored(column)))
-        return join_hashes(*hashes)
-
-    @property
-    def _shifts(self) -> bool:
-        packing = self._layout.packing
-        return packing is not None and packing.boundary_labels == "shift"
-
-    def _ignored(self, column: PadColumn) -> int:
-        """Return the number of tokens at the start of a sequence that may differ from the input."""
-        packing = self._layout.packing
-        return int(is_label(column) and (packing is None or packing.boundary_labels != "keep"))
+    def _describe(self, reading: Reading, packed: LocatedSequences, planner: InputPlanner) -> Iterator[str]:
+        """Yield notes about what was compared."""
+        names = list(dict.fromkeys(its.column.name for its in self._hashed))
+        input_name = reading.dataset.name
+        yield (
+            f"compared with {input_name}: {quoted(names)} of {count(len(packed.lengths), 'sequence')} and "
+            f"{count(planner.rows, 'row')} of the input"
+        )
+        read = [column.name for column in self._read]
+        lacking = [column.name for column in self._columns if column.name not in read]
+        if lacking:
+            yield f"not compared: {quoted(lacking)} (the input has no such column)"
+        if planner.first_bad is not None:
+            place, fault = planner.first_bad
+            yield (
+                f"not compared: {count(planner.bad, 'row')} of the input that cannot be packed, the first at "
+                f"{place}: {fault}"
+            )
+        if planner.first_unread is not None:
+            yield (
+                f"not compared: {count(planner.unread, 'row')} of the input from {planner.first_unread}, "
+                "because the maximum for pack was "
+                f"{count(planner.rows - planner.unread, 'row')} (--limit)"
+            )
 
 
-def _keeps_labels(layout: PackedLayout) -> bool:
-    """Return whether packing changes no labels but the first label of each sequence."""
-    spec = layout.spec
-    return spec is None or spec.windows is None or spec.windows.labels == "all"
+@dataclass(frozen=True)
+class _Matches:
+    """Which sequence of the input each packed sequence comes from.
+
+    Args:
+        partners: index of the sequence of the input, or -1: int64, shape (packed sequences,).
+        differ: whether the values of a column differ: bool, shape (packed sequences, hashes).
+        found: whether each sequence of the input is packed: bool, shape (sequences of the input,).
+        chosen: the hashes that count. A column of labels without metadata has two hashes.
+    """
+
+    partners: Positions
+    differ: Flags
+    found: Flags
+    chosen: Sequence[int]
+
+
+def _match(
+    packed: LocatedSequences, expected: LocatedSequences, hashed: Sequence[Hashed], *, located: bool
+) -> _Matches:
+    """Find the sequence of the input for each packed sequence: by its source, or else by its tokens."""
+    if located:
+        partners = find_partners(
+            join_hashes(packed.sources, packed.starts), join_hashes(expected.sources, expected.starts)
+        )
+        chosen = _choose_hashes(packed, expected, partners, hashed)
+    else:
+        by_tokens = find_partners(packed.keys([0]), expected.keys([0]))
+        chosen = _choose_hashes(packed, expected, by_tokens, hashed)
+        partners = find_partners(packed.keys(chosen), expected.keys(chosen))
+        # The other sequences may have the right tokens and other values in another column.
+        left = np.flatnonzero(partners < 0)
+        free = np.ones(len(expected.lengths), dtype=bool)
+        free[partners[partners >= 0]] = False
+        others = np.flatnonzero(free)
+        again = find_partners(packed.keys([0])[left], expected.keys([0])[others])
+        partners[left[again >= 0]] = others[again[again >= 0]]
+    here = partners >= 0
+    differ = np.zeros(packed.hashes.shape, dtype=bool)
+    differ[here] = packed.hashes[here] != expected.hashes[partners[here]]
+    longer = here.copy()
+    longer[here] = packed.lengths[here] != expected.lengths[partners[here]]
+    # A sequence of another length differs in all columns, and one finding is enough.
+    differ[longer] = False
+    differ[longer, 0] = True
+    found = np.zeros(len(expected.lengths), dtype=bool)
+    found[partners[here]] = True
+    return _Matches(partners, differ, found, chosen)
+
+
+def _choose_hashes(
+    packed: LocatedSequences, expected: LocatedSequences, partners: Positions, hashed: Sequence[Hashed]
+) -> list[int]:
+    """Return the hash of each column in which the fewest sequences differ."""
+    here = partners >= 0
+    counts = (packed.hashes[here] != expected.hashes[partners[here]]).sum(axis=0)
+    best: dict[str, int] = {}
+    for place, its in enumerate(hashed):
+        before = best.setdefault(its.column.name, place)
+        if counts[place] < counts[before]:
+            best[its.column.name] = place
+    return list(best.values())
+
+
+def _are_truncated(expected: LocatedSequences, packed: LocatedSequences) -> Flags:
+    """Return whether each sequence may be all that is left of a truncated row.
+
+    Truncation leaves as many tokens as a packed row has positions, so no other sequence is longer.
+    """
+    return np.asarray(expected.lengths == packed.lengths.max(initial=0))
+
+
+def _describe_sequence(packed: LocatedSequences, index: int, layout: PackedLayout) -> str:
+    """Return a text that locates a sequence in its packed row and in its source row."""
+    text = f"first: sequence {packed.number_in_row(index)} of the row"
+    if layout.sources:
+        text += f", from token {packed.starts[index]} of source row {packed.sources[index]}"
+    return text

@@ -77,9 +77,9 @@ RULES = {
         Rule(
             "differs-from-input",
             "error",
-            "a sequence has other tokens than its source row in the input, or occurs more often than there",
+            "a sequence has other values than its source row in the input",
         ),
-        Rule("not-packed", "error", "the row of the input is not in the packed rows"),
+        Rule("not-packed", "error", "the row of the input, or a part of the row, is not in the packed rows"),
         Rule("padding-not-pad-value", "error", "a padded position does not have the pad value"),
         Rule("pad-value-in-tokens", "warning", "mask_zero=True or a Masking layer would mask real tokens"),
         Rule("non-finite", "warning", "real tokens are NaN or infinite, so outputs and gradients become NaN"),

@@ -9,10 +9,8 @@ from typing import Any
 import torch
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
+from padmask.verify.proof.named_outputs import CACHES
 from padmask.verify.proof.tolerance import Array
-
-# Outputs with these names store the keys and values of earlier calls.
-_CACHES = ("past_key_values", "past_key_value", "mems", "cache_params", "state")
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,7 @@ def named_tensors(result: Any) -> dict[str, torch.Tensor]:
 def _flatten(result: Mapping[Any, Any]) -> Iterator[tuple[str, torch.Tensor]]:
     for key, value in result.items():
         name = str(key)
-        if name in _CACHES:
+        if name in CACHES:
             continue
         if isinstance(value, PackedSequence):
             value = pad_packed_sequence(value, batch_first=True)[0]

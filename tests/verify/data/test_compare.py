@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from raised import raises_error
+from raised import has_facts, raises_error
 
 from padmask import PadSpec, RowPolicy, SpecError, WindowSpec
-from padmask.spec.files import ReadOptions
+from padmask.spec.files import FileOptions, ReadOptions
 from padmask.spec.pack import PackSpec
 from padmask.stream.pack import pack_file
 from padmask.verify.verify_file import verify_file
@@ -51,6 +52,11 @@ def pack(folder, lengths, packing=None, suffix="parquet", overlong="truncate", *
         policy=RowPolicy(overlong="error" if packing.algorithm == "wrap" else overlong, empty_rows="drop"),
     )
     return folder / f"out.{suffix}"
+
+
+def has_note(report, *facts):
+    """Return whether a note contains these facts."""
+    return any(has_facts(note, *facts) for note in report.notes)
 
 
 def compared(path, **options):
@@ -99,7 +105,7 @@ def test_changed_token_is_found(tmp_path, lengths, source, name, data):
     pq.write_table(table.set_column(place, field, pa.array(values, field.type)), path)
     found = compared(path)
     assert found["differs-from-input"] == 1
-    assert ("not-packed" in found) is not source
+    assert ("not-packed" in found) is (name == "input_ids" and not source)
 
 
 def test_missing_packed_row(tmp_path):
@@ -108,8 +114,71 @@ def test_missing_packed_row(tmp_path):
     assert compared(path) == {"not-packed": 1, "packed-counts": 1}
 
 
+@pytest.mark.parametrize("source", [True, False])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"windows": WindowSpec(overlap=0)},
+        {"windows": WindowSpec(overlap=3)},
+        {"packing": PackSpec(algorithm="wrap")},
+    ],
+)
+def test_missing_piece(tmp_path, options, source):
+    packing = replace(options.get("packing", PackSpec()), source=source)
+    path = pack(tmp_path, [48], packing=packing, windows=options.get("windows"))
+    table = pq.read_table(path)
+    for row in range(table.num_rows):
+        pq.write_table(pa.concat_tables([table.slice(0, row), table.slice(row + 1)]), path)
+        assert compared(path)["not-packed"] == 1, row
+
+
+def write_rows(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("lengths", "pieces", "found"),
+    [
+        # The row is truncated, or its other pieces are missing. Without metadata, the two look the same.
+        ([10, 3], [(0, 0, 4), (1, 0, 3)], {"tokens-lost": 1}),
+        ([10, 3], [(0, 6, 4), (1, 0, 3)], {"tokens-lost": 1}),
+        # A truncated row has as many tokens as the longest sequence.
+        ([10, 3, 4], [(0, 0, 3), (1, 0, 3), (2, 0, 4)], {"not-packed": 1}),
+        ([10, 4], [(0, 8, 2), (1, 0, 4)], {"not-packed": 1}),
+        # Another row has several pieces, so rows were split.
+        ([10, 6], [(0, 0, 4), (1, 0, 4), (1, 4, 2)], {"not-packed": 1}),
+        ([10, 6], [(1, 0, 4), (1, 4, 2)], {"not-packed": 1}),
+        # Only a row that is longer than the packed rows may be dropped, and only if no row was truncated.
+        ([10, 3], [(1, 0, 3)], {"tokens-lost": 1}),
+        ([3, 4], [(1, 0, 4)], {"not-packed": 1}),
+        ([10, 6, 6], [(0, 0, 4), (2, 0, 4)], {"tokens-lost": 2, "not-packed": 1}),
+    ],
+)
+def test_missing_piece_without_metadata(tmp_path, lengths, pieces, found):
+    rows = [[*range(100 * i, 100 * i + n)] for i, n in enumerate(lengths, 1)]
+    packed = [
+        {
+            "input_ids": (rows[source][start : start + size] + [0] * 4)[:4],
+            "seq_lengths": [size],
+            "source_rows": [source],
+            "source_starts": [start],
+        }
+        for source, start, size in pieces
+    ]
+    write_rows(tmp_path / "in.jsonl", [{"input_ids": row} for row in rows])
+    assert compared(write_rows(tmp_path / "out.jsonl", packed)) == found
+
+
 def test_dropped_rows_are_lost(tmp_path):
     assert compared(pack(tmp_path, [13, 5, 3], overlong="drop")) == {"tokens-lost": 1}
+
+
+def test_missing_long_row(tmp_path):
+    path = pack(tmp_path, [5, 3], overlong="drop")
+    with (tmp_path / "in.jsonl").open("a") as file:
+        file.write(json.dumps({"input_ids": [9] * 20, "labels": [9] * 20}) + "\n")
+    assert compared(path) == {"not-packed": 1}, "according to the metadata, pack dropped no row"
 
 
 def test_swapped_sources(tmp_path):
@@ -132,9 +201,132 @@ def test_several_packed_files(tmp_path):
     assert [
         (finding.rule.name, finding.count) for finding in report.data if finding.rule.severity == "error"
     ] == [("not-packed", 2)]
+    pq.write_table(pq.read_table(paths[0]).slice(0, 0), paths[0])
+    found = verify_file(paths, against=tmp_path / "in.jsonl").data
+    assert ("not-packed", 2) in [(finding.rule.name, finding.count) for finding in found]
 
 
 def test_rows_that_are_not_packed(tmp_path):
     pack(tmp_path, [3])
     with raises_error(SpecError, option="against"):
         verify_file(tmp_path / "in.jsonl", against=tmp_path / "in.jsonl")
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
+@pytest.mark.parametrize("boundary", ["mask", "keep", "shift"])
+def test_changed_label(tmp_path, boundary, suffix):
+    packing = PackSpec(boundary_labels=boundary, algorithm="in-order")
+    path = pack(tmp_path, [4, 5], packing, suffix)
+    known = {"mask_column": "mask"} if suffix == "jsonl" else {}
+    assert compared(path, **known) == {}
+    rows = pq.read_table(path).to_pylist() if suffix == "parquet" else [json.loads(path.read_text())]
+    rows[0]["labels"][5] += 7
+    if suffix == "parquet":
+        pq.write_table(pa.Table.from_pylist(rows, pq.read_schema(path)), path)
+    else:
+        write_rows(path, rows)
+    [found] = [
+        its
+        for its in verify_file(path, against=tmp_path / "in.jsonl", **known).data
+        if its.column == "labels"
+    ]
+    assert (found.rule.name, found.count) == ("differs-from-input", 1)
+    assert has_facts(found.detail, "sequence 1", "source row 1")
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
+@pytest.mark.parametrize("number", [3_000_000_000, -3_000_000_000])
+def test_wide_integers(tmp_path, number, suffix):
+    rows = [{"input_ids": [number, 1]}, {"input_ids": [2]}]
+    source, path = write_rows(tmp_path / "in.jsonl", rows), tmp_path / f"out.{suffix}"
+    spec = PadSpec(maxlen=4, int_dtype="int64")
+    pack_file(source, path, spec=spec, packing=PackSpec())
+    assert compared(path) == {}
+    # The lower 32 bits stay the same.
+    write_rows(source, [{"input_ids": [number + 2**32, 1]}, {"input_ids": [2]}])
+    assert compared(path) == {"differs-from-input": 1}
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
+def test_floats(tmp_path, suffix):
+    source, path = write_rows(tmp_path / "in.jsonl", [{"x": [0.1, 2.5]}]), tmp_path / f"out.{suffix}"
+    pack_file(source, path, columns=["x"], spec=PadSpec(maxlen=4), packing=PackSpec())
+    assert compared(path, columns=["x"]) == {}
+    write_rows(source, [{"x": [0.10001, 2.5]}])
+    assert compared(path, columns=["x"]) == {"differs-from-input": 1}
+
+
+def test_bad_rows_are_noted(tmp_path):
+    rows = [{"input_ids": [1, 2]}, {"input_ids": None}, {"input_ids": [3, "x"]}, {"input_ids": [4]}]
+    source, path = write_rows(tmp_path / "in.jsonl", rows), tmp_path / "out.parquet"
+    pack_file(source, path, spec=PadSpec(maxlen=4), packing=PackSpec(), policy=RowPolicy(on_error="skip"))
+    report = verify_file(path, against=source)
+    assert report.verdict == "data-ok"
+    assert has_note(report, "not compared", "2 rows", "in.jsonl, line 2", "input_ids")
+    assert has_note(report, "compared", "input_ids", "2 sequences", "4 rows")
+
+
+def test_columns_that_are_not_compared(tmp_path):
+    path = pack(tmp_path, [4, 3])
+    write_rows(tmp_path / "in.jsonl", [{"input_ids": [*range(4)]}, {"input_ids": [*range(100, 103)]}])
+    assert has_note(verify_file(path, against=tmp_path / "in.jsonl"), "not compared", "labels")
+
+
+def test_limit_is_noted(tmp_path):
+    source, path = (
+        write_rows(tmp_path / "in.jsonl", [{"input_ids": [i]} for i in range(5)]),
+        tmp_path / "a.parquet",
+    )
+    pack_file(source, path, spec=PadSpec(maxlen=4), packing=PackSpec(), files=FileOptions(limit=3))
+    report = verify_file(path, against=source)
+    assert report.verdict == "data-ok"
+    assert has_note(report, "not compared", "2 rows", "in.jsonl, line 4")
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_columns_of_kept_ends(tmp_path, suffix):
+    rows = [
+        {"input_ids": [*range(10 * i, 10 * i + n)], "first": i, "last": 1} for i, n in enumerate([9, 3, 9])
+    ]
+    source, path = tmp_path / f"in.{suffix}", tmp_path / "out.parquet"
+    if suffix == "jsonl":
+        write_rows(source, rows)
+    else:
+        pq.write_table(pa.Table.from_pylist(rows), source)
+    spec = PadSpec(maxlen=6, keep_first="first", keep_last="last")
+    pack_file(source, path, spec=spec, packing=PackSpec(), policy=RowPolicy(overlong="truncate"))
+    found = {
+        its.rule.name: its.count
+        for its in verify_file(path, against=source).data
+        if its.rule.name != "pad-value-in-tokens"
+    }
+    assert found == {"tokens-lost": 2}
+    write_rows(tmp_path / "other.jsonl", [{"input_ids": row["input_ids"]} for row in rows])
+    with raises_error(SpecError, "first", "other.jsonl", option="against"):
+        verify_file(path, against=tmp_path / "other.jsonl")
+
+
+def test_file_without_tokens(tmp_path):
+    first, second = tmp_path / "a.jsonl", write_rows(tmp_path / "b.jsonl", [{"input_ids": []}])
+    write_rows(first, [{"input_ids": [1, 2, 3]}])
+    pack_file([first, second], tmp_path / "out.parquet", spec=PadSpec(maxlen=4), packing=PackSpec())
+    assert verify_file(tmp_path / "out.parquet", against=[first, second]).verdict == "data-ok"
+
+
+def test_wrapped_files_without_sources(tmp_path):
+    files = [
+        write_rows(tmp_path / f"{name}.jsonl", [{"input_ids": [*range(start, start + 7)]}])
+        for name, start in (("a", 1), ("b", 11), ("c", 21))
+    ]
+    packing = PackSpec(algorithm="wrap", source=False)
+    pack_file(files, tmp_path / "out.parquet", spec=PadSpec(maxlen=5), packing=packing)
+    assert verify_file(tmp_path / "out.parquet", against=files).verdict == "data-ok"
+
+
+def test_missing_metadata_is_named(tmp_path):
+    source = write_rows(tmp_path / "in.jsonl", [{"input_ids": [*range(9)]}])
+    spec, packing = PadSpec(maxlen=4, windows=WindowSpec(overlap=0)), PackSpec(source=False)
+    pack_file(source, tmp_path / "out.jsonl", spec=spec, packing=packing)
+    found = verify_file(tmp_path / "out.jsonl", against=source).data
+    [differs] = [its for its in found if its.rule.name == "differs-from-input"]
+    assert has_facts(differs.detail, "no metadata", "split")

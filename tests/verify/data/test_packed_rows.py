@@ -235,6 +235,7 @@ def test_counts_in_the_metadata(tmp_path):
         "tokens_lost": 0,
         "tokens_repeated": 2,
         "tokens_added": 4,
+        "limit": None,
     }
     assert rules(path) == set()
 

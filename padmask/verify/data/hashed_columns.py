@@ -1,0 +1,156 @@
+"""Hash the sequences of packed rows and of their input, so that equal sequences have equal hashes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from padmask.core.arrow_lists import Flags
+from padmask.core.columns import IGNORED_LABEL, PadColumn, is_label
+from padmask.core.kernel import take_runs
+from padmask.core.packed_columns import set_boundary_labels
+from padmask.core.packed_layout import PackedLayout
+from padmask.core.plan import Positions
+from padmask.core.ragged import Ragged
+from padmask.core.sequence_hashes import Hashes, hash_sequences
+from padmask.spec.columns import Column
+from padmask.spec.pack import BoundaryLabels
+from padmask.spec.pad import COLUMN_DTYPES
+
+
+@dataclass(frozen=True)
+class Hashed:
+    """A column to hash.
+
+    Args:
+        column: the column.
+        boundary: how packing changes the labels of each sequence; `"keep"` if packing changes no values.
+    """
+
+    column: PadColumn
+    boundary: BoundaryLabels = "keep"
+
+
+def hashed_columns(layout: PackedLayout, columns: Sequence[PadColumn], names: Sequence[str]) -> list[Hashed]:
+    """Return the columns to compare with the input. The first column has the tokens.
+
+    Without metadata, a column of labels occurs twice, because it is unknown how packing changed the labels.
+
+    Args:
+        layout: how the rows are packed.
+        columns: packed columns that are checked. The first column has the tokens.
+        names: names of the columns of the input.
+    """
+    found = [Hashed(columns[0])]
+    for column in columns[1:]:
+        if column.name not in names:
+            continue
+        if not is_label(column):
+            found.append(Hashed(column))
+        elif layout.packing is None:
+            found += [Hashed(column, "mask"), Hashed(column, "shift")]
+        else:
+            found.append(Hashed(column, layout.packing.boundary_labels))
+    return found
+
+
+class ValueTypes:
+    """The dtypes in which values of packed rows and of their input are compared.
+
+    Args:
+        is_text: whether the packed rows have no column types.
+    """
+
+    def __init__(self, *, is_text: bool) -> None:
+        self._is_text = is_text
+        self._found: dict[str, np.dtype[Any]] = {}
+
+    def add(self, column: PadColumn, values: npt.NDArray[Any]) -> None:
+        """Add values of the packed rows."""
+        kind = values.dtype.kind
+        if kind not in "iuf":
+            return
+        found = values.dtype
+        if self._is_text:
+            found = np.dtype(column.dtype)
+            if kind != "f" and values.size and found.kind in "iu":
+                for number in (int(values.min()), int(values.max())):
+                    found = np.promote_types(found, np.min_scalar_type(number))
+        before = self._found.get(column.name, found)
+        self._found[column.name] = np.promote_types(before, found)
+
+    def cast(self, column: PadColumn, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return a copy of values in the dtype for the comparison."""
+        if column.dtype == "string":
+            return values
+        dtype = self._found.get(column.name, np.dtype(column.dtype))
+        with np.errstate(invalid="ignore", over="ignore"):
+            return values.astype(np.int64 if dtype.kind in "iu" else dtype)
+
+    def asked(self, column: PadColumn) -> Column:
+        """Return the column with the dtype in which the input is read."""
+        found = self._found.get(column.name)
+        if found is None:
+            return Column(column.name, column.dtype)
+        if found.name not in COLUMN_DTYPES:
+            found = np.dtype("float64" if found.kind == "f" else "int64")
+        return Column(column.name, found.name)
+
+
+def hash_columns(
+    hashed: Sequence[Hashed],
+    types: ValueTypes,
+    values: Mapping[str, Ragged],
+    slices: tuple[Positions, Positions, Positions],
+    lengths: Positions,
+    *,
+    packed: bool,
+    repeated: Flags | None = None,
+) -> Hashes:
+    """Return the hash of each sequence in each column: uint64, shape (sequences, columns).
+
+    Args:
+        hashed: columns to hash.
+        types: dtypes of the values.
+        values: rows of each column.
+        slices: row, first token in the row and number of tokens of each slice.
+        lengths: number of tokens of each sequence, which consists of adjacent slices.
+        packed: whether the sequences are those of packed rows. Packing already changed their labels.
+        repeated: tokens whose labels packing replaced with -100; None if there are none.
+    """
+    rows, firsts, counts = slices
+    begins = np.cumsum(lengths) - lengths
+    hashes = np.empty((len(lengths), len(hashed)), dtype=np.uint64)
+    for place, its in enumerate(hashed):
+        ragged = values[its.column.name]
+        taken = take_runs(ragged.values, ragged.starts[rows] + firsts, counts)
+        taken = types.cast(its.column, taken)
+        if is_label(its.column):
+            _change_labels(taken, its.boundary, begins, lengths, packed=packed, repeated=repeated)
+        hashes[:, place] = hash_sequences(taken, lengths)
+    return hashes
+
+
+def _change_labels(
+    labels: npt.NDArray[Any],
+    boundary: BoundaryLabels,
+    begins: Positions,
+    lengths: Positions,
+    *,
+    packed: bool,
+    repeated: Flags | None,
+) -> None:
+    """Change the labels of sequences in place as packing does. Packed labels at boundaries do not count."""
+    filled = lengths > 0
+    firsts, lasts = begins[filled], (begins + lengths - 1)[filled]
+    if not packed:
+        if repeated is not None:
+            labels[repeated] = IGNORED_LABEL
+        set_boundary_labels(labels, firsts, lasts, boundary)
+    elif boundary != "keep":
+        # These labels have a rule of their own.
+        labels[firsts if boundary == "mask" else lasts] = IGNORED_LABEL

@@ -1,0 +1,202 @@
+"""Read the input of packed rows, and plan the sequences that packing makes of its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+
+from padmask.core.arrow_lists import Flags
+from padmask.core.columns import PadColumn
+from padmask.core.end_tokens import add_end_tokens
+from padmask.core.keep_ends import Ends, find_large_ends, read_ends
+from padmask.core.pack_planner import make_sequences
+from padmask.core.packed_columns import PackedRows
+from padmask.core.packed_layout import PackedLayout
+from padmask.core.plan import Plan, Positions, Segments
+from padmask.core.ragged import Ragged
+from padmask.core.windows import flag_repeated
+from padmask.errors import Fault, Place, SpecError
+from padmask.formats.contract import Batch
+from padmask.spec.checks import as_int
+from padmask.spec.mask import MaskSpec
+from padmask.spec.pack import PackSpec
+from padmask.spec.pad import PadSpec, RowPolicy
+from padmask.stream.column_values import column_values
+from padmask.stream.job import Job, PadRequest, make_job
+from padmask.stream.run import Reading
+from padmask.verify.data.hashed_columns import ValueTypes
+from padmask.verify.data.rows_to_check import AuditRows, GroupToRead, map_audit_rows
+from padmask.verify.data.sequence_table import LocatedSequences
+
+
+@dataclass(frozen=True)
+class PlannedRows:
+    """Rows of the input, and the sequences that packing makes of them.
+
+    Args:
+        batch: the rows.
+        ragged: rows of each column, keyed by column name. Rows that packing left out are empty.
+        segments: the sequences, with one output row for each sequence.
+        first: number of the first of these rows in the input.
+        new_labels: whether only one window counts the label of a token that occurs in several windows.
+    """
+
+    batch: Batch
+    ragged: Mapping[str, Ragged]
+    segments: Segments
+    first: int
+    new_labels: bool = False
+
+    @property
+    def sources(self) -> Positions:
+        """Index in `batch` of the source row of each sequence: int64, shape (sequences,)."""
+        return PackedRows(self.segments, PackSpec()).sources
+
+    @property
+    def starts(self) -> Positions:
+        """First token of each sequence in its source row: int64, shape (sequences,)."""
+        return PackedRows(self.segments, PackSpec()).source_starts
+
+    @property
+    def repeated(self) -> Flags | None:
+        """Tokens whose labels count in another window: bool, shape (tokens,); None if all labels count."""
+        if not self.new_labels:
+            return None
+        lengths = self.segments.lengths
+        mask = np.zeros(int(lengths.sum()), dtype=bool)
+        flag_repeated(mask, self.segments, np.cumsum(lengths) - lengths)
+        return mask
+
+    @property
+    def slices(self) -> tuple[Positions, Positions, Positions]:
+        """Row, first token in the row and number of tokens of each slice."""
+        assert self.segments.sources is not None
+        return self.segments.sources, self.segments.starts, self.segments.counts
+
+
+class InputPlanner:
+    """Reads the input, and plans its sequences. Without metadata, the packed rows say how rows were split.
+
+    Args:
+        layout: how the rows are packed.
+        columns: packed columns that the input has. The first column has the tokens.
+        types: dtypes of the values of the packed rows.
+        packed: sequences of the packed rows, whose sources are rows of this input; None if their sources are
+            unknown.
+        limit: number of rows that packing read; None if unknown.
+        joined: whether all files of the input are packed into one file.
+    """
+
+    def __init__(
+        self,
+        layout: PackedLayout,
+        columns: Sequence[PadColumn],
+        types: ValueTypes,
+        packed: LocatedSequences | None,
+        limit: int | None,
+        *,
+        joined: bool,
+    ) -> None:
+        self._layout, self._columns, self._types = layout, columns, types
+        self._packed, self._limit, self._joined = packed, limit, joined
+        self.rows = self.bad = self.unread = 0
+        self.first_bad: tuple[Place, Fault] | None = None
+        self.first_unread: Place | None = None
+
+    def read(self, reading: Reading) -> Iterator[PlannedRows]:
+        """Yield the rows and sequences of the input.
+
+        Raises:
+            SpecError: the input lacks a column.
+        """
+        used, source = 0, ""
+        job = self._job(reading)
+        packing = self._layout.packing
+        windows = None if self._layout.spec is None else self._layout.spec.windows
+        new = windows is not None and windows.labels == "new"
+        groups = [GroupToRead(job, self._end_fields(reading), padded=False)]
+        with map_audit_rows(reading, "comparing", groups, report_bad_rows=True) as batches:
+            for its in batches:
+                rows = its.groups[0]
+                if not self._joined and rows.batch.source != source:
+                    source, used = rows.batch.source, 0
+                ragged, ends = self._usable_rows(rows)
+                if packing is not None and packing.eos is not None:
+                    ragged, _ = add_end_tokens(ragged, self._columns, packing.eos)
+                lengths = ragged[self._columns[0].name].lengths
+                segments = self._plan(lengths, ends, used)
+                yield PlannedRows(rows.batch, ragged, segments, self.rows, new)
+                used += int(lengths.sum())
+                self.rows += len(lengths)
+
+    def _job(self, reading: Reading) -> Job:
+        asked = [self._types.asked(column) for column in self._columns]
+        request = PadRequest(asked, PadSpec(), MaskSpec(column=None), RowPolicy())
+        return make_job(reading.dataset, request, keep_others=False, purpose="audit")
+
+    def _end_fields(self, reading: Reading) -> list[pa.Field]:
+        """Return the columns with the numbers of tokens to keep."""
+        spec, schema = self._layout.spec, reading.dataset.schema()
+        names = [] if spec is None else spec.end_columns
+        for name in names:
+            if name not in schema.names:
+                raise SpecError(
+                    f"{reading.dataset.name} has no column {name!r}. According to the metadata of the packed "
+                    "rows, this column has the number of tokens to keep in each row.",
+                    options=["against"],
+                )
+        # JSON rows have all fields as text.
+        return [] if reading.dataset.format.is_text else [schema.field(name) for name in names]
+
+    def _usable_rows(self, rows: AuditRows) -> tuple[dict[str, Ragged], Ends | None]:
+        """Return the rows without those that packing left out, and their numbers of tokens to keep."""
+        batch, spec = rows.batch, self._layout.spec
+        faults, ends = list(rows.faults), None
+        if spec is not None:
+            ends, found = read_ends(spec, len(batch), partial(column_values, batch))
+            lengths = rows.ragged[self._columns[0].name].lengths
+            faults += [*found, *find_large_ends(lengths, ends, _plan_of(spec), spec)]
+        left = len(batch) if self._limit is None else max(0, self._limit - self.rows)
+        if left < len(batch):
+            self.unread += len(batch) - left
+            self.first_unread = self.first_unread or batch.place(left)
+        faults = [fault for fault in faults if fault.row < left]
+        if faults and self.first_bad is None:
+            first = min(faults, key=lambda fault: fault.row)
+            self.first_bad = batch.place(first.row), first
+        bad = np.arange(len(batch)) >= left
+        bad[[fault.row for fault in faults]] = True
+        self.bad += len({fault.row for fault in faults})
+        return {
+            name: Ragged(its.values, its.starts, np.where(bad, 0, its.lengths))
+            for name, its in rows.ragged.items()
+        }, ends
+
+    def _plan(self, lengths: Positions, ends: Ends | None, used: int) -> Segments:
+        """Return the sequences of some rows, with one output row for each sequence."""
+        spec = self._layout.spec
+        if spec is not None and as_int(spec.maxlen) is not None:
+            plan = _plan_of(spec)
+            planned = make_sequences(lengths, plan, spec, ends, used % max(1, plan.maxlen))
+            sources = np.arange(len(lengths)) if planned.sources is None else planned.sources
+            return replace(planned, sources=sources)
+        sources = np.flatnonzero(lengths)
+        starts, counts, packed, first = np.zeros_like(sources), lengths[sources], self._packed, self.rows
+        if packed is not None:
+            here = np.flatnonzero((packed.sources >= first) & (packed.sources < first + len(lengths)))
+            its = packed.sources[here] - first
+            whole = sources[~np.isin(sources, its)]
+            begins = np.clip(packed.starts[here], 0, lengths[its])
+            sources = np.concatenate([whole, its])
+            starts = np.concatenate([np.zeros_like(whole), begins])
+            counts = np.concatenate([lengths[whole], np.minimum(packed.lengths[here], lengths[its] - begins)])
+        return Segments(lengths, starts, counts, None, sources=sources)
+
+
+def _plan_of(spec: PadSpec) -> Plan:
+    maxlen = as_int(spec.maxlen) or 0
+    return Plan(maxlen, "given", maxlen)
