@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
-from padmask.verify.proof.named_outputs import CACHES
+from padmask.verify.proof.function_result import CACHES
 from padmask.verify.proof.tolerance import Array
 
 
