@@ -19,8 +19,8 @@ from padmask.spec.sides import checked_side
 from padmask.spec.verify import ModelSpec
 from padmask.verify.data.rules import find_holes
 from padmask.verify.keras.backend import Engine, start_backend
-from padmask.verify.proof.function import IDS, verify_function
-from padmask.verify.proof.random_rows import draw_random_rows, take_sample
+from padmask.verify.proof.function import IDS, can_call, verify_function
+from padmask.verify.proof.random_rows import draw_longer_rows, draw_random_rows, middle_row, take_sample
 from padmask.verify.proof.sample import TIMED, ModelInput, SampleRows
 from padmask.verify.proof.tolerance import Array
 from padmask.verify.report import Report, describe_check, describe_culprit
@@ -212,6 +212,10 @@ def report_on_function(
         sample = draw_random_rows(
             [slot], padding=spec.padding, value=value, vocab_size=spec.vocab_size, seed=spec.seed
         )
+        if places is None and not can_call(function, middle_row(sample)):
+            # Strides and poolings may need longer rows.
+            longer = draw_longer_rows([slot], spec, value, lambda batch: can_call(function, batch))
+            sample = longer or sample
     else:
         if len(rows) > 1:
             raise SpecError(

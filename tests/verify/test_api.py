@@ -292,10 +292,40 @@ def test_global_random_state_is_kept():
     assert np.random.get_state()[1].tolist() == before
 
 
+def whole_result(ids, mask):
+    """A result as of a Hugging Face model, with a loss, hidden states and a cache."""
+    means = masked_mean(ids, mask)
+    return {"loss": 0.5, "logits": means, "hidden_states": (means, means + 1), "past_key_values": object()}
+
+
+def test_whole_result_of_a_model():
+    subject = subject_of(whole_result, vocab_size=VOCAB)
+    assert subject.verdict == "ignores"
+    assert [output.name for output in subject.outputs] == ["logits", "hidden_states_0", "hidden_states_1"]
+    assert "do not compare loss, past_key_values" in subject.detail
+
+
+def of_many_tokens(model):
+    """Return a model that cannot run on rows of fewer than 20 tokens."""
+
+    def long(ids, mask):
+        if ids.shape[1] < 20:
+            raise ValueError("too short")
+        return model(ids, mask)
+
+    return long
+
+
+@pytest.mark.parametrize(("model", "verdict"), [(masked_mean, "ignores"), (mean, "leaks")])
+def test_random_rows_are_lengthened(model, verdict):
+    subject = subject_of(of_many_tokens(model), vocab_size=VOCAB)
+    assert (subject.verdict, subject.detail) == (verdict, "")
+
+
 REFUSED = {
     "raises": (lambda ids, mask: 1 / 0, ["ZeroDivisionError: division by zero"]),
     "no-rows": (lambda ids, mask: 1.0, ["shape ()", "float64"]),
-    "other-rows": (lambda ids, mask: np.ones(7), ["22 rows", "shape (7,)"]),
+    "other-rows": (lambda ids, mask: np.ones(7), ["rows", "shape (7,)"]),
     "strings": (lambda ids, mask: np.array(["a"] * len(ids)), ["<U1"]),
     "nothing": (lambda ids, mask: None, ["object"]),
     "no-function": (3, ["'int' object"]),

@@ -199,7 +199,7 @@ def audit_and_sample(
     if inputs is not None and collected is not None:
         options = replace(request.files, limit=None, input_format=None)
         with closing(inputs), open_reading(inputs, options, request.progress) as reading:
-            notes += collected.compare(reading, audit, whole=limit is None)
+            notes += collected.compare(reading, audit, rows, whole=limit is None)
     kept = choose_rows(sampler.kept, sample if numbers is None else None)
     names = [column.name for column in columns]
     return AuditedData(

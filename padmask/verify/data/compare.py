@@ -85,12 +85,13 @@ class PackedSequences:
         self._table.add(batch, at, *(sources or (none, none)), segments.lengths, hashes)
         self._width = max(self._width, int(packed.widths.max(initial=0)))
 
-    def compare(self, reading: Reading, audit: Audit, *, whole: bool) -> list[str]:
+    def compare(self, reading: Reading, audit: Audit, rows: int, *, whole: bool) -> list[str]:
         """Read the input, and report the sequences and rows that differ.
 
         Args:
             reading: input of the packed rows.
             audit: object that collects the findings.
+            rows: number of packed rows that were read. Rows with errors were not added.
             whole: whether all packed rows were read.
 
         Returns:
@@ -115,7 +116,7 @@ class PackedSequences:
         self._report_differences(audit, packed, found)
         if whole:
             self._report_missing(audit, packed, expected, loses, found, located=located)
-        return list(self._describe(reading, packed, planner))
+        return list(self._describe(reading, packed, planner, rows))
 
     def _read_input(
         self, planner: InputPlanner, reading: Reading, packed: LocatedSequences, *, located: bool
@@ -138,8 +139,9 @@ class PackedSequences:
             lost = segments.kept_tokens() < segments.source_lengths
             if self._layout.spec is None:
                 # A row that is longer than all packed rows was truncated, split or dropped.
+                longer = (segments.source_lengths[sources] > self._width) & (self._width > 0)
                 absent = ~np.isin(numbers, packed.sources) if located else np.ones(len(sources), dtype=bool)
-                loses.append(lost[sources] | (absent & (segments.source_lengths[sources] > self._width)))
+                loses.append(lost[sources] | (absent & longer))
             else:
                 loses.append(lost[sources])
         return table.joined(len(self._hashed)), np.concatenate(loses)
@@ -179,7 +181,9 @@ class PackedSequences:
         audit.add_count("not-packed", *expected.places(unpacked))
         audit.add_count("tokens-lost", *expected.places(loses & ~unpacked))
 
-    def _describe(self, reading: Reading, packed: LocatedSequences, planner: InputPlanner) -> Iterator[str]:
+    def _describe(
+        self, reading: Reading, packed: LocatedSequences, planner: InputPlanner, rows: int
+    ) -> Iterator[str]:
         """Yield notes about what was compared."""
         names = list(dict.fromkeys(its.column.name for its in self._hashed))
         input_name = reading.dataset.name
@@ -189,6 +193,8 @@ class PackedSequences:
         )
         read = [column.name for column in self._read]
         lacking = [column.name for column in self._columns if column.name not in read]
+        if (left := rows - packed.count_rows()) > 0:
+            yield f"not compared: {count(left, 'packed row')} with errors or without tokens"
         if lacking:
             yield f"not compared: {quoted(lacking)} (the input has no such column)"
         if planner.first_bad is not None:

@@ -49,6 +49,13 @@ def load_model(path: str, custom_objects: str | None = None, *, unsafe: bool = F
                 f"{path} contains Python code, such as a Lambda layer, and loading the file would run the "
                 "code. If you trust the file, use --allow-unsafe-model."
             ) from None
+        missing = _find_missing_modules(path) if not custom_objects else []
+        if missing:
+            raise UnsupportedError(
+                f"{path}: the model has classes from {missing[0]}, which is not installed. If {missing[0]} "
+                f"is a package, install the package: pip install {missing[0].replace('_', '-')}   If "
+                f"{missing[0]}.py is a file of yours, use --custom-objects {missing[0]}.py."
+            ) from None
         unknown = re.search(r"Could not locate \w+ '(\w+)'|Unknown \w+: '?(\w+)", text)
         if unknown:
             name = unknown[1] or unknown[2]
@@ -66,6 +73,16 @@ def load_model(path: str, custom_objects: str | None = None, *, unsafe: bool = F
             f"{path}: Keras cannot load the model: {shorten(text)} Check that model.save('....keras') wrote "
             "the file."
         ) from None
+
+
+def _find_missing_modules(path: str) -> list[str]:
+    """Return the top-level modules of the classes in a model file that cannot be imported."""
+    if not zipfile.is_zipfile(path):
+        return []
+    with zipfile.ZipFile(path) as archive:
+        config = archive.read("config.json").decode(errors="replace")
+    modules = dict.fromkeys(re.findall(r'"module": "(\w+)', config))
+    return [module for module in modules if importlib.util.find_spec(module) is None]
 
 
 # Terminal colours, and the node names that Keras and TensorFlow insert into messages.

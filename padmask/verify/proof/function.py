@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from padmask.errors import ModelError
 from padmask.spec.verify import ModelSpec
 from padmask.verify.proof.checks import CannotRunError, Subject
 from padmask.verify.proof.deviations import Outputs, concatenate_outputs
+from padmask.verify.proof.function_result import outputs_of_result
 from padmask.verify.proof.sample import ModelBatch, Sample
 from padmask.verify.proof.tolerance import Array
 from padmask.verify.proof.verify_subject import verify_subject
@@ -36,12 +37,18 @@ def verify_function(
     """
 
     names: list[str] = []
+    left_out: set[str] = set()
 
     def predict(batch: ModelBatch) -> Outputs:
         [padded] = batch.values()
         size = spec.batch_size
         pieces = [
-            _call_function(function, padded.values[first : first + size], padded.mask[first : first + size])
+            _call_function(
+                function,
+                padded.values[first : first + size],
+                padded.mask[first : first + size],
+                left_out,
+            )
             for first in range(0, len(padded.mask), size)
         ]
         names[:] = names or list(pieces[0])
@@ -79,22 +86,35 @@ def verify_function(
         found = verify_subject(subject, control, sample, must_fail=False, far=True, empty=spec.empty_rows)
     except CannotRunError as error:
         raise ModelError(f"{spec.name}: {error}", options=error.options) from None
-    return found.report
+    if not left_out:
+        return found.report
+    remark = f"the checks do not compare {', '.join(sorted(left_out))}"
+    detail = "; ".join(part for part in (found.report.detail, remark) if part)
+    return replace(found.report, detail=detail)
 
 
-def _call_function(function: Callable[[Array, Array], Any], ids: Array, mask: Array) -> dict[str, Array]:
+def can_call(function: Callable[[Array, Array], Any], batch: ModelBatch) -> bool:
+    """Return whether a function of ids and a mask can run on a batch of one input."""
+    [padded] = batch.values()
+    try:
+        _call_function(function, padded.values, padded.mask, set())
+    except CannotRunError:
+        return False
+    return True
+
+
+def _call_function(
+    function: Callable[[Array, Array], Any], ids: Array, mask: Array, left_out: set[str]
+) -> dict[str, Array]:
+    """Call a function. Add the names of the results that are no outputs to `left_out`."""
     try:
         # Pass copies, because the function may change its arguments.
         result = function(ids.copy(), mask.copy())
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the function is the user's, and may raise anything
         raise CannotRunError(f"the function raised {type(error).__name__}: {_first_line(error)}") from None
     try:
-        if isinstance(result, Mapping):
-            named = {str(name): _to_numpy(output) for name, output in result.items()}
-        elif isinstance(result, (list, tuple)):
-            named = {f"output_{number}": _to_numpy(output) for number, output in enumerate(result)}
-        else:
-            named = {"output": _to_numpy(result)}
+        outputs, skipped = outputs_of_result(result)
+        named = {name: _to_numpy(output) for name, output in outputs.items()}
     except Exception as error:  # noqa: BLE001 - the tensors of each library raise their own errors
         raise ModelError(
             "The result of the function cannot be converted to a NumPy array: "
@@ -108,6 +128,7 @@ def _call_function(function: Callable[[Array, Array], Any], ids: Array, mask: Ar
                 f"For {len(ids)} rows, the function returned {name} with shape {output.shape} and dtype "
                 f"{output.dtype}. The function must return numbers, with the rows first."
             )
+    left_out |= skipped
     return named
 
 

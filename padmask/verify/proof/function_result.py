@@ -1,0 +1,42 @@
+"""Name the outputs in the result of a function, and leave out what is no output."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+# Names of the keys and values of earlier calls in the results of Hugging Face models.
+CACHES = ("past_key_values", "past_key_value", "mems", "cache_params", "state")
+
+# Name of the mean loss of a batch.
+LOSS = "loss"
+
+
+def outputs_of_result(result: Any) -> tuple[dict[str, Any], set[str]]:
+    """Return the outputs in the result of a function, keyed by name, and the names that are left out.
+
+    Dicts may contain tuples, such as the hidden states of each layer. Caches, losses and None are left out of
+    dicts.
+
+    >>> outputs_of_result(5)
+    ({'output': 5}, set())
+    >>> outputs_of_result({"logits": 1, "states": (2, 3), "past_key_values": object(), "loss": 0.5})[0]
+    {'logits': 1, 'states_0': 2, 'states_1': 3}
+    >>> outputs_of_result((1, 2))[0]
+    {'output_0': 1, 'output_1': 2}
+    """
+    if isinstance(result, Mapping):
+        outputs: dict[str, Any] = {}
+        left_out = set()
+        for key, value in result.items():
+            name = str(key)
+            if name in (*CACHES, LOSS) or value is None:
+                left_out.add(name)
+            elif isinstance(value, tuple):
+                outputs |= {f"{name}_{number}": part for number, part in enumerate(value)}
+            else:
+                outputs[name] = value
+        return outputs, left_out
+    if isinstance(result, (list, tuple)):
+        return {f"output_{number}": output for number, output in enumerate(result)}, set()
+    return {"output": result}, set()

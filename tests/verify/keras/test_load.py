@@ -1,0 +1,56 @@
+"""A model file whose classes cannot be imported is refused with the module that is missing."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+
+import pytest
+
+pytest.importorskip("tensorflow", reason="models need TensorFlow: pip install 'padmask[verify]'")
+
+from raised import raises_error
+from verify.keras.example_models import VOCAB, L, keras
+
+from padmask.errors import UnsupportedError
+from padmask.verify.keras.backend import start_backend
+
+pytestmark = [pytest.mark.tf, pytest.mark.filterwarnings("ignore")]
+
+
+@pytest.fixture
+def with_module(tmp_path):
+    """Save a model, and replace the module of one class."""
+
+    def save(module):
+        file, changed = tmp_path / "a.keras", tmp_path / "b.keras"
+        keras.Sequential([L.Input((None,)), L.Embedding(VOCAB, 2, name="embed")]).save(file)
+        with zipfile.ZipFile(file) as old, zipfile.ZipFile(changed, "w") as new:
+            for name in old.namelist():
+                content = old.read(name)
+                if name == "config.json":
+                    config = json.loads(content)
+                    [layer] = [x for x in config["config"]["layers"] if x["class_name"] == "Embedding"]
+                    layer.update(
+                        module=f"{module}.layers", class_name="Mine", registered_name=f"{module}>Mine"
+                    )
+                    content = json.dumps(config)
+                new.writestr(name, content)
+        return str(changed)
+
+    return save
+
+
+@pytest.mark.parametrize(
+    ("module", "facts"),
+    [
+        ("keras_hub", ["keras_hub", "pip install keras-hub"]),
+        ("my_layers", ["my_layers", "--custom-objects my_layers.py"]),
+    ],
+)
+def test_missing_module_is_named(with_module, module, facts):
+    start_backend()
+    from padmask.verify.keras.load import load_model
+
+    with raises_error(UnsupportedError, "b.keras", *facts):
+        load_model(with_module(module))
