@@ -6,12 +6,14 @@ import numpy as np
 import numpy.typing as npt
 
 from padmask.core.columns import MASK_NAMES
+from padmask.core.counted_positions import find_other_positions
 from padmask.core.later_masks import check_ones, later_zero
 from padmask.core.made_columns import made_remedy
 from padmask.errors import DataError, Fault, PaddedError, Place, SpecError
 from padmask.formats.contract import Batch
 from padmask.spec.batches import SHAPE_OPTIONS
 from padmask.spec.buckets import BUCKET
+from padmask.spec.mask import POSITION_IDS
 from padmask.spec.pack import is_recomputed
 from padmask.stream.job import Job
 from padmask.stream.late_fields import later_zeros
@@ -33,7 +35,7 @@ def check_added_fields(batch: Batch, job: Job) -> None:
     names = (*job.added, BUCKET) if job.spec.buckets is not None else job.added
     for name in names:
         is_mark = name in mask.names and name not in mask.made
-        if name == job.replaced or (mask.overwrite and is_mark):
+        if name in (job.replaced, *job.unwritten) or (mask.overwrite and is_mark):
             continue
         if is_recomputed(name, job.spec.packing) and name in [column.name for column in job.columns]:
             continue
@@ -74,12 +76,21 @@ def check_masks(batch: Batch, job: Job, lengths: npt.NDArray[np.int64]) -> list[
     for name in job.watched:
         if zeros := later_zeros(batch, name, lengths):
             raise later_zero(batch.place(zeros[0]), name)
+    faults = _check_positions(batch, job, lengths)
     if job.ones is None:
-        return []
-    zero, faults = check_ones(batch.columns.column(job.ones), lengths, job.ones)
+        return faults
+    zero, others = check_ones(batch.columns.column(job.ones), lengths, job.ones)
     if zero is not None:
         raise later_zero(batch.place(zero), job.ones)
-    return faults
+    return [*faults, *others]
+
+
+def _check_positions(batch: Batch, job: Job, lengths: npt.NDArray[np.int64]) -> list[Fault]:
+    """Return a `Fault` for each row with other positions than those that packing replaces."""
+    replaces = job.spec.packing is not None and "position_ids" in job.spec.packing.emit
+    if not replaces or POSITION_IDS not in job.unwritten:
+        return []
+    return find_other_positions(batch.columns.column(POSITION_IDS), lengths)
 
 
 def larger_maxlen(job: Job) -> str:
