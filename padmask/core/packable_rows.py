@@ -97,7 +97,8 @@ def packable_rows(
         remedy = (
             "choose a larger maxlen, set `overlong` to 'truncate' or 'drop', or split rows with `windows`"
         )
-        reason = f"is longer than maxlen {plan.maxlen}; {remedy}"
+        end = "" if spec.packing.eos is None else "with the end token "
+        reason = f"{end}is longer than maxlen {plan.maxlen}; {remedy}"
         _refuse(kept, overlong, reason, "maxlen", "overlong")
     return kept.select(np.flatnonzero(~overlong))
 

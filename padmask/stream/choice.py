@@ -204,7 +204,10 @@ def _describe(
     alike = [name for name in choice.alike if name not in before]
     ragged = [name for name in choice.ragged if name not in before]
     remarks, notes = [], []
-    if old := dropped_columns(choice.replaced, choice.mask):
+    derived = () if packing is None else packing.derived.values()
+    if choice.replaced is not None and choice.replaced in derived:
+        remarks.append(f"the sequence numbers replace the input mask {choice.replaced!r}")
+    elif old := dropped_columns(choice.replaced, choice.mask):
         new = f"the new mask is {choice.mask.column!r}" if choice.mask.column else "no mask is added"
         remarks.append(f"the input mask {quoted(old)} is not copied to the output; {new}")
     if choice.counted is not None:

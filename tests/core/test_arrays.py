@@ -318,9 +318,8 @@ def test_rows_that_are_dicts(function):
 
 
 @pytest.mark.parametrize("columns", [{"x": [[1]]}, pa.table({"x": [[1]]})], ids=["dict", "table"])
-def test_pack_takes_one_column(columns):
-    with raises_error(SpecError, "pack_table"):
-        pack(columns)
+def test_pack_takes_columns(columns):
+    assert pack(columns)["x"].tolist() == [[1]]
 
 
 @pytest.mark.parametrize("function", [pad, pack])
