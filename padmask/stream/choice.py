@@ -120,7 +120,7 @@ def choose_for_dataset(
     names = [*(column.name for column in choice.columns), *own]
     files = known_schemas(dataset)
     refuse_packed_dataset(dataset, names, spec, mask)
-    old = refuse_padded(files, names, mask, first_rows)
+    old = refuse_padded(files, names, mask, first_rows, packs=spec.packing is not None)
     if old is not None:
         choice = choose_together(schema, asked, spec, mask, rows, old)
     before = {name for file in files.values() for name in described_names(file)}
@@ -210,7 +210,10 @@ def _describe(
         how = "computed from the labels" if _has_labels(choice) else f"0 {prompt} in the input"
         remarks.append(f"{verb}: {packing.derived['loss_mask']!r} ({how})")
     if asked:
-        if alike:
+        if alike and packing is not None:
+            kept = "one list for each sequence" if packing.fields == "list" else "left out"
+            remarks.append(f"not packed: {quoted(alike)} (same lengths as {first!r}; {kept})")
+        elif alike:
             remarks.append(f"unchanged: {quoted(alike)} (same lengths as {first!r})")
         return Beside({}, tuple(remarks))
     if ragged:
