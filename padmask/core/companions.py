@@ -36,7 +36,7 @@ from padmask.core.later_masks import watched_masks
 from padmask.core.made_columns import settle_made
 from padmask.errors import SpecError
 from padmask.spec.columns import Column, Columns, unknown_column
-from padmask.spec.mask import MaskSpec
+from padmask.spec.mask import POSITION_IDS, MaskSpec
 from padmask.spec.pad import INTEGER_DTYPES, PadSpec
 
 # Name of the mask that tokenizers write. It contains only ones if the rows are not padded.
@@ -62,6 +62,8 @@ class ColumnChoice:
         unpaddable: names of companions and masks whose type padmask cannot pad, such as lists of structs.
         watched: names of columns that may be masks. If a later row of such a column contains a 0, the row is
             padded. Some of the columns may be missing in the input.
+        counted: name of the input column of positions that the new positions of packed rows replace; None if
+            no positions are replaced. All its rows must count from 0.
     """
 
     columns: Sequence[Column]
@@ -71,11 +73,22 @@ class ColumnChoice:
     ragged: tuple[str, ...] = ()
     unpaddable: tuple[str, ...] = ()
     watched: tuple[str, ...] = ()
+    counted: str | None = None
 
     @property
     def dropped(self) -> tuple[str, ...]:
         """Names of the input columns that are not in the output."""
-        return dropped_columns(self.replaced, self.mask)
+        return (*dropped_columns(self.replaced, self.mask), *self.counted_columns)
+
+    @property
+    def counted_columns(self) -> tuple[str, ...]:
+        """The name `counted` in a tuple, which is empty if no positions are replaced."""
+        return () if self.counted is None else (self.counted,)
+
+    @property
+    def checked(self) -> tuple[str, ...]:
+        """Names of the input columns that must have the values of new columns, which replace them."""
+        return tuple(name for name in (self.ones, self.counted) if name is not None)
 
     @property
     def ones(self) -> str | None:
@@ -135,11 +148,14 @@ def choose_together(
     first = columns[0].name
     mask = settle_made(mask, schema.names, first)
     once = _unique_names(schema)
+    positions = spec.packing is not None and "position_ids" in spec.packing.emit
+    may_be_counted = positions and POSITION_IDS in once - own - {column.name for column in columns}
+    counted = POSITION_IDS if may_be_counted and rows.are_counted(POSITION_IDS, first) else None
     if not asked:
         columns += [
             _companion(field, spec)
             for field in schema
-            if field.name in once - own - {first}
+            if field.name in once - own - {first, counted}
             and is_companion(field)
             and _is_chosen(rows, first, field.name, packs=spec.packing is not None)
         ]
@@ -149,10 +165,10 @@ def choose_together(
         ones = rows.are_ones(ONES, first)
     if padded is None and ONES in once - chosen and ones:
         replaced = ONES
-    watched = watched_masks(schema, rows, mask, {*chosen, replaced})
+    watched = watched_masks(schema, rows, mask, {*chosen, replaced, counted})
     if replaced is not None:
         mask = _take_place(mask, replaced, schema.field(replaced).type)
-    taken = {*chosen, *mask.names, replaced}
+    taken = {*chosen, *mask.names, replaced, counted}
     others = [field for field in schema if field.name in once - taken and is_sequence(field.type)]
     alike = [
         field.name
@@ -167,7 +183,9 @@ def choose_together(
         and (is_per_token(field) or is_companion(field))
     ]
     unpaddable = [field.name for field in schema if field.name in once - taken and _is_unpaddable(field)]
-    return ColumnChoice(columns, mask, replaced, tuple(alike), tuple(ragged), tuple(unpaddable), watched)
+    return ColumnChoice(
+        columns, mask, replaced, tuple(alike), tuple(ragged), tuple(unpaddable), watched, counted
+    )
 
 
 def _is_chosen(rows: FirstRows, first: str, name: str, *, packs: bool) -> bool:

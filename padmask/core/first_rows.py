@@ -24,12 +24,13 @@ from padmask.core.arrow_lists import (
     token_type,
     without_wrappers,
 )
+from padmask.core.counted_positions import are_counted
 from padmask.core.dialects import ADDITIVE, usual_dialect
 from padmask.core.mask_segments import read_mask
 from padmask.core.plan import Positions
 from padmask.core.ragged import Ragged
 from padmask.core.shared_ends import SharedEnds
-from padmask.spec.mask import Dialect
+from padmask.spec.mask import POSITION_IDS, Dialect
 
 # Number of rows that are read to choose the columns and the mask.
 FIRST_ROWS = 1000
@@ -56,6 +57,7 @@ class FirstRows:
         ends: tokens that most rows of a list column start and end with, keyed by column name.
         additive: names of the columns that have the values of an additive mask: 0 at real tokens, and large
             negative numbers at padding. At least one value is negative.
+        counted: names of the columns of positions that count from 0 in each row.
     """
 
     lengths: Mapping[str, Positions]
@@ -65,6 +67,7 @@ class FirstRows:
     real: Mapping[str, Positions] = field(default_factory=dict)
     ends: Mapping[str, SharedEnds] = field(default_factory=dict)
     additive: Collection[str] = ()
+    counted: Collection[str] = ()
 
     @classmethod
     def of(
@@ -103,6 +106,11 @@ class FirstRows:
             {name: mask.real for name, mask in masks.items() if mask.real is not None},
             {name: SharedEnds.of(parts) for name, parts in columns.items()},
             additive,
+            {
+                name
+                for name, parts in columns.items()
+                if name == POSITION_IDS and all(map(are_counted, parts))
+            },
         )
 
     def have_same_lengths(self, first: str, other: str) -> bool:
@@ -149,6 +157,10 @@ class FirstRows:
     def are_ones(self, mask: str, column: str) -> bool:
         """Return whether a mask contains only ones and each row is as long as the same row of `column`."""
         return mask in self.ones and self.have_same_lengths(column, mask)
+
+    def are_counted(self, positions: str, column: str) -> bool:
+        """Return whether positions count from 0 to the end of the same row of `column`, in each row."""
+        return positions in self.counted and self.have_same_lengths(column, positions)
 
 
 def _may_be_mask(parts: Sequence[pa.Array], dialect: Dialect) -> bool:

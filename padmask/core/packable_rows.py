@@ -111,7 +111,8 @@ def packable_rows(
             "choose a larger `maxlen`, set `overlong` to 'truncate' or 'drop', or split the row with "
             "`windows` or, in the function `pack`, with `overlong` 'split'"
         )
-        reason = f"more than maxlen {plan.maxlen}; {remedy}"
+        more = f"more than maxlen {plan.maxlen}; {remedy}"
+        reason = more if spec.packing.eos is None else f"with the end token, {more}"
         _refuse(kept, overlong, reason, "maxlen", "overlong")
     return kept.select(np.flatnonzero(~overlong))
 

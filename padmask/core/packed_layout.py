@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.types as pat
 
@@ -13,6 +14,7 @@ from padmask.core.arrow_lists import is_list, is_mask, token_type
 from padmask.core.columns import COMPANIONS, MASK_NAMES
 from padmask.core.dialects import usual_dialect
 from padmask.core.metadata import Described, groups_to_keep, read_descriptions, valid_descriptions
+from padmask.core.packed_align import find_aligns
 from padmask.core.packed_head import USUAL_TOKENS, HeadRows, PackedHead
 from padmask.core.packed_spans import CERTAIN_NAMES, KINDS, USUAL_NAMES, Marker, NumberLists, show_packing
 from padmask.core.ragged import Ragged
@@ -59,7 +61,8 @@ class PackedLayout:
         repeated: names of columns with one value for the packed row. All other columns are lists with one
             value for each sequence.
         dialect: how the mask marks real tokens and padding.
-        align: the number of positions of a sequence is a multiple of this number. Used without a mask.
+        aligns: the number of positions of a sequence is a multiple of this number. Used without a mask.
+            Several numbers if all of them fit the first rows. Empty if unknown.
         keep_last: number of tokens kept at the end of each piece of a row, or the name of the column with
             this number.
         shifted: names of label columns whose labels pack moved to the token before.
@@ -78,7 +81,7 @@ class PackedLayout:
     dropped: tuple[str, ...] = ()
     repeated: tuple[str, ...] = ()
     dialect: Dialect = TRUE_AT_TOKENS
-    align: int = 1
+    aligns: tuple[int, ...] = (1,)
     keep_last: int | str = 0
     shifted: tuple[str, ...] = ()
     splits: bool | None = None
@@ -97,6 +100,11 @@ class PackedLayout:
         return tuple(dict.fromkeys([*self.markers, *self.derived]))
 
     @property
+    def align(self) -> int:
+        """The smallest number in `aligns`; 1 if unknown."""
+        return min(self.aligns, default=1)
+
+    @property
     def packing(self) -> PackSpec | None:
         """The options for packing; None if they are not known."""
         return None if self.spec is None else self.spec.packing
@@ -106,6 +114,19 @@ class PackedLayout:
         if self.marker is None or not self._lacks_padding:
             return self
         return replace(self, notes=(*self.notes, _MAY_BE_PADDING.format(marker=self.marker.column)))
+
+    def with_align(self, align: int | None) -> PackedLayout:
+        """Return the layout with a requested value of `--align`; None for the value that is known.
+
+        Raises:
+            SpecError: the layout does not need the value.
+        """
+        if align is None or self.aligns == (align,):
+            return self
+        if self.described or self.mask is not None or self.marker is None or self.marker.kind != "lengths":
+            known = "the metadata say" if self.described else "the mask or another column says"
+            raise SpecError(f"Remove --align, because {known} where the padding is.", options=["align"])
+        return replace(self, aligns=(align,))
 
     @property
     def ends_in_padding(self) -> bool:
@@ -336,7 +357,7 @@ def _described_layout(file: str, schema: pa.Schema, columns: Sequence[str]) -> P
             its.name for its in schema if not is_list(its.type) and its.name not in (*names, *derived)
         ),
         dialect=group.dialect,
-        align=group.packing.get("align") or 1,
+        aligns=(group.packing.get("align") or 1,),
         keep_last=keep_last,
         shifted=labels if group.packing.get("boundary_labels") == "shift" else (),
         splits=group.windows or group.packing.get("algorithm") == "wrap",
@@ -429,15 +450,17 @@ def _seen_layout(
     alike = [name for name in packed if head.are_alike(first, name)]
     dropped = [name for name in _separators(head, alike, derived) if name not in (*columns, mask)]
     names = dict.fromkeys([first, *columns, *alike])
+    found = mask if mask in (None, *alike) else None
     return PackedLayout(
         columns=tuple(name for name in names if name not in (mask, *dropped)),
-        mask=mask if mask in (None, *alike) else None,
+        mask=found,
         sources=sources,
         marker=marker,
         derived=derived,
         dropped=tuple(dropped),
         repeated=tuple(name for name in others if name not in names and not head.are_fields(name)),
         dialect=TRUE_AT_TOKENS if mask is None else dialect,
+        aligns=_aligns_in(schema, rows, marker, first) if found is None else (1,),
         notes=(_MAY_BE_MASKED,) if any(COMPANIONS.get(name, 0) < 0 for name in alike) else (),
     )
 
@@ -458,6 +481,26 @@ def _marker_in(
         if show_packing(marker, NumberLists.of(values, signed=marker.is_signed), flags):
             return marker
     return None
+
+
+def _aligns_in(schema: pa.Schema, rows: HeadRows, marker: Marker, first: str) -> tuple[int, ...]:
+    """Return the values of `--align` that fit the first rows. See `PackedLayout.aligns`.
+
+    Args:
+        schema: columns of the file.
+        rows: the first rows.
+        marker: column that separates the sequences.
+        first: name of a packed column.
+    """
+    if marker.kind != "lengths":
+        return (1,)
+    located = []
+    for its in _candidates(schema, (first, marker.column)):
+        lists = NumberLists.of(rows.values(its.column), signed=its.is_signed)
+        if _is_certain(its.column, schema) or show_packing(its, lists):
+            located.append((its, lists))
+    widths = np.maximum(np.array(rows.lengths()[first], dtype=np.int64), 0)
+    return find_aligns(NumberLists.of(rows.values(marker.column)), widths, located)
 
 
 def _mask_in(schema: pa.Schema, rows: HeadRows) -> str | None:

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from padmask.core.columns import choose_columns, find_vector_sizes
 from padmask.core.companions import choose_together, list_names, own_groups
+from padmask.core.counted_positions import find_other_positions
 from padmask.core.first_rows import FirstRows
 from padmask.core.keep_ends import Ends, read_ends
 from padmask.core.later_masks import check_ones, later_zero, padded_rows
@@ -96,7 +97,7 @@ def prepare_table(
     check_made(schema, groups[0].columns, choice.mask)
     chosen = [column for group in groups for column in group.columns]
     check_names(schema, chosen, choice.mask, choice.replaced, packs=packs)
-    check_cuts(schema, groups[0].columns, spec, choice.mask)
+    check_cuts(schema, groups[0].columns, spec, choice.mask, (choice.replaced, choice.counted))
     # Vectors must have the same length in all chunks of the table.
     groups = [replace(group, columns=find_vector_sizes(group.columns, batches)) for group in groups]
     read: list[Mapping[str, Ragged]] = []
@@ -114,6 +115,8 @@ def prepare_table(
                 raise later_zero(Place("the table", "row", number + later[0]), name, packs=packs)
         if choice.ones is not None:
             _check_ones(batch, choice.ones, tokens, number, packs)
+        for name in choice.counted_columns:
+            raise_first_fault(find_other_positions(batch.column(name), tokens.lengths), number)
         read.append(rows)
         number += batch.num_rows
     return PreparedTable(schema, groups, choice.dropped, batches, read, kept)

@@ -62,6 +62,7 @@ def unpack_table(table: pa.Table, layout: PackedLayout, spec: UnpadSpec) -> pa.T
         RowError: the columns of a row disagree, or pieces cannot be joined.
     """
     check_marker("the table", layout)
+    layout = layout.with_align(spec.align)
     schema = unpacked_schema(table.schema, layout)
     batches = table.to_batches()
     if not batches:

@@ -7,7 +7,7 @@ Here, the windows are always in the order of the row.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -129,7 +129,13 @@ def window_columns(segments: Segments, numbers: Positions) -> dict[str, pa.Array
     return dict(zip(WINDOW_COLUMNS, arrays, strict=True))
 
 
-def check_cuts(schema: pa.Schema, columns: Sequence[PadColumn], spec: PadSpec, mask: MaskSpec) -> None:
+def check_cuts(
+    schema: pa.Schema,
+    columns: Sequence[PadColumn],
+    spec: PadSpec,
+    mask: MaskSpec,
+    replaced: Collection[str | None] = (),
+) -> None:
     """Check the input columns for kept ends and windows, and the names of the columns to add.
 
     Args:
@@ -137,6 +143,7 @@ def check_cuts(schema: pa.Schema, columns: Sequence[PadColumn], spec: PadSpec, m
         columns: columns to pad.
         spec: how to pad.
         mask: the new mask and length columns.
+        replaced: names of input columns that new columns replace.
 
     Raises:
         SpecError: a column with the number of tokens to keep is missing or has the wrong type; the input or
@@ -162,7 +169,15 @@ def check_cuts(schema: pa.Schema, columns: Sequence[PadColumn], spec: PadSpec, m
     noun = spec.shape
     names = [column.name for column in columns]
     for name in names_for(spec.added_columns, names):
-        if name in schema.names and not (name in names and is_recomputed(name, spec.packing)):
+        is_replaced = name in replaced or (name in names and is_recomputed(name, spec.packing))
+        if name in schema.names and not is_replaced and is_recomputed(name, spec.packing):
+            flags = column_flags([*names, name])
+            raise SpecError(
+                f"Packing computes a new column {name!r}, and the column of the input with this name is not "
+                f"packed. To use the column, choose {flags}. Otherwise rename the column.",
+                options=["columns"],
+            )
+        if name in schema.names and not is_replaced:
             raise SpecError(
                 f"{noun.capitalize()} need a new column {name!r}, but the input already has a column with "
                 f"this name. If the input contains {noun}, first restore the rows with padmask unpad. "

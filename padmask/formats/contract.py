@@ -124,12 +124,15 @@ class Wanted:
         dtype_requested: names of columns with a requested dtype. In JSON Lines, their integers may be
             written as floats such as 1.0, and their floats may be rounded to the dtype.
         optional: names of sequence columns that may be null or missing.
+        check: for JSON Lines, a function that raises an error if rows, given with the values of their other
+            fields, have other types than `others`.
     """
 
     sequences: pa.Schema
     others: pa.Schema | None = None
     dtype_requested: Collection[str] = ()
     optional: Collection[str] = ()
+    check: Callable[[Batch, Mapping[str, list[Any]]], None] | None = None
 
     @property
     def schema(self) -> pa.Schema:

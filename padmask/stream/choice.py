@@ -12,7 +12,15 @@ import pyarrow as pa
 
 from padmask.core.arrow_lists import is_vectors, kind_of
 from padmask.core.columns import COMPANIONS, IGNORED_LABEL, LABEL_NAMES, MASK_NAMES
-from padmask.core.companions import ONES, ColumnChoice, choose_together, is_companion, list_names, own_groups
+from padmask.core.companions import (
+    ONES,
+    ColumnChoice,
+    choose_together,
+    dropped_columns,
+    is_companion,
+    list_names,
+    own_groups,
+)
 from padmask.core.first_rows import FirstRows
 from padmask.core.loss_tokens import LOSS_MASKS
 from padmask.core.metadata import described_names
@@ -180,6 +188,19 @@ def _possible_masks(choice: ColumnChoice, rows: FirstRows) -> list[str]:
     ]
 
 
+def _describe_alike(alike: list[str], first: str, packing: PackSpec | None) -> list[str]:
+    """Return a line about columns that have the lengths of the ids, but are not requested."""
+    if not alike:
+        return []
+    done, kept = "unchanged", ""
+    if packing is not None:
+        done, kept = (
+            "not packed",
+            "; one list for each sequence" if packing.fields == "list" else "; left out",
+        )
+    return [f"{done}: {quoted(alike)} (same lengths as {first!r}{kept})"]
+
+
 def _describe(
     schema: pa.Schema, choice: ColumnChoice, asked: Columns, before: Collection[str], packing: PackSpec | None
 ) -> Beside:
@@ -196,9 +217,14 @@ def _describe(
     alike = [name for name in choice.alike if name not in before]
     ragged = [name for name in choice.ragged if name not in before]
     remarks, notes = [], []
-    if choice.dropped:
+    derived = () if packing is None else packing.derived.values()
+    if choice.replaced is not None and choice.replaced in derived:
+        remarks.append(f"the sequence numbers replace the input mask {choice.replaced!r}")
+    elif old := dropped_columns(choice.replaced, choice.mask):
         new = f"the new mask is {choice.mask.column!r}" if choice.mask.column else "no mask is added"
-        remarks.append(f"the input mask {quoted(choice.dropped)} is not copied to the output; {new}")
+        remarks.append(f"the input mask {quoted(old)} is not copied to the output; {new}")
+    if choice.counted is not None:
+        remarks.append(f"the new positions replace the input column {choice.counted!r}")
     marks = [its.name for its in choice.columns if its.name in LOSS_MASKS and _is_companion(schema, its.name)]
     prompt = f"where {' or '.join(map(repr, marks))} is 0"
     if made := choice.mask.made:
@@ -210,11 +236,7 @@ def _describe(
         how = "computed from the labels" if _has_labels(choice) else f"0 {prompt} in the input"
         remarks.append(f"{verb}: {packing.derived['loss_mask']!r} ({how})")
     if asked:
-        if alike and packing is not None:
-            kept = "one list for each sequence" if packing.fields == "list" else "left out"
-            remarks.append(f"not packed: {quoted(alike)} (same lengths as {first!r}; {kept})")
-        elif alike:
-            remarks.append(f"unchanged: {quoted(alike)} (same lengths as {first!r})")
+        remarks += _describe_alike(alike, first, packing)
         return Beside({}, tuple(remarks))
     if ragged:
         flags = " ".join(f"--own-length {shlex.quote(name)}" for name in ragged)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
@@ -72,12 +73,11 @@ def make_job(dataset: Dataset, asked: PadRequest, *, keep_others: bool, purpose:
         check_made(known, chosen[:main], asked.mask)
         check_names(schema, chosen, asked.mask, choice.replaced, packs=spec.packing is not None)
         if known.names:
-            check_cuts(schema, chosen, spec, asked.mask)
-    ones = choice.ones
+            check_cuts(schema, chosen, spec, asked.mask, (choice.replaced, choice.counted))
     fields = [schema.field(column.name) for column in chosen]
     if dataset.format.is_text:
         fields = [as_float_field(field, column) for field, column in zip(fields, chosen, strict=True)]
-    fields += [mask_field(schema, ones)] if ones is not None else []
+    fields += [mask_field(schema, name) for name in choice.checked]
     # JSON rows have all fields as text.
     extra = [] if dataset.format.is_text else [schema.field(name) for name in spec.end_columns]
     if late is not None and not dataset.format.is_text and not keep_others:
@@ -88,7 +88,7 @@ def make_job(dataset: Dataset, asked: PadRequest, *, keep_others: bool, purpose:
         pa.schema(fields),
         schema if keep_others and not dataset.format.is_text else None,
         tuple(token_kinds(name_columns(schema, asked.columns), spec)),
-        () if ones is None else (ones,),
+        choice.checked,
     )
     chosen = find_vector_sizes(
         chosen, (batch.columns for batch in dataset.look(replace(wanted, others=None)))
@@ -107,7 +107,7 @@ def make_job(dataset: Dataset, asked: PadRequest, *, keep_others: bool, purpose:
         replaced=choice.replaced,
         earlier=_earlier_groups(dataset, changed),
         beside=beside,
-        unwritten=() if keep_others else tuple(field.name for field in extra),
+        unwritten=(*choice.counted_columns, *(field.name for field in extra if not keep_others)),
         late=late,
         watched=choice.watched,
     )
@@ -170,7 +170,7 @@ class Job:
         padded = (column.name for group in self.groups for column in group.columns)
         return (*padded, *self.added, *self.dropped)
 
-    @property
+    @cached_property
     def groups(self) -> tuple[ColumnGroup, ...]:
         """The groups of columns to pad together: the main columns, then each column with its own maxlen."""
         return (ColumnGroup(self.columns, self.spec, replace(self.mask, own=())), *self.own)

@@ -6,7 +6,7 @@ integers that fit the dtype. `rows.py` pads all other chunks and reports bad row
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import repeat
 from typing import Any
@@ -21,6 +21,7 @@ from padmask.core.plan import Plan, Positions, Segments
 from padmask.core.planners import make_segments
 from padmask.errors import Place
 from padmask.formats.contract import Chunk
+from padmask.formats.jsonl.id_texts import IdTexts, read_ids
 from padmask.formats.jsonl.reader import line_place, read_objects
 from padmask.formats.jsonl.writer import write_objects
 from padmask.spec.pad import FLOAT_DTYPES, INTEGER_DTYPES
@@ -33,111 +34,10 @@ from padmask.stream.paddable_rows import PadTarget, RejectedRow
 # Maximum number of positions in the cached mask texts.
 CACHE_POSITIONS = 1 << 20
 
-_BLANK = b" \t\r\n"
-
-_PLAIN = b"0123456789-,[]"
-
-_COMMA, _LAST_DIGIT, _OPEN, _CLOSE = b",9[]"
-
 # Text of True and False in a mask, by dtype of the mask. Other masks contain 1 and 0.
 _FLAGS = {"bool": (b"true", b"false"), **dict.fromkeys(FLOAT_DTYPES, (b"1.0", b"0.0"))}
 
 _IGNORED = str(IGNORED_LABEL).encode()
-
-
-@dataclass(frozen=True)
-class IdTexts:
-    """The ids of a column as JSON text without spaces, with the offsets of the ids.
-
-    Args:
-        text: the lists of all rows, such as `[7,8][9]`.
-        marks: offsets of the brackets and commas in `text`, int64. The ids are between these offsets.
-        opens: index in `marks` of the opening bracket of each row: int64, shape (rows,).
-        lengths: number of ids in each row: int64, shape (rows,).
-    """
-
-    text: bytes
-    marks: Positions
-    opens: Positions
-    lengths: Positions
-
-    def select(self, rows: slice) -> IdTexts:
-        """Return the selected rows. They share `text` with this object."""
-        return replace(self, opens=self.opens[rows], lengths=self.lengths[rows])
-
-    def join(self, segments: Segments) -> Iterable[bytes]:
-        """Return the text of the ids that the segments select in each row, separated by commas.
-
-        >>> ids = read_ids([msgspec.Raw(b"[7,8,9]")], "int32")
-        >>> one, two = np.array([0, 2]), np.array([1, 1])
-        >>> list(ids.join(Segments(ids.lengths, one, two, 2, sources=one * 0, sequences=one * 0)))
-        [b'7,9']
-        """
-        opens = self.opens if segments.sources is None else self.opens[segments.sources]
-        begins, ends = self.between(opens + segments.starts, segments.counts)
-        slices = map(self.text.__getitem__, map(slice, begins.tolist(), ends.tolist()))
-        if segments.sequences is None:
-            return slices
-        texts: dict[int, bytes] = {}
-        for sequence, text in zip(segments.sequences.tolist(), slices, strict=True):
-            texts[sequence] = texts[sequence] + b"," + text if sequence in texts else text
-        return texts.values()
-
-    def cut(self, rows: Positions, starts: Positions, counts: Positions) -> Sequence[msgspec.Raw]:
-        """Return a JSON list of `counts[i]` ids of row `rows[i]`, from index `starts[i]`, for each i.
-
-        >>> ids = read_ids([msgspec.Raw(b"[7,8]"), msgspec.Raw(b"[9]")], "int32")
-        >>> [bytes(text) for text in ids.cut(np.array([0, 1]), np.array([1, 0]), np.array([1, 1]))]
-        [b'[8]', b'[9]']
-        """
-        begins, ends = self.between(self.opens[rows] + starts, counts)
-        bounds = zip(begins.tolist(), ends.tolist(), strict=True)
-        return [msgspec.Raw(b"[" + self.text[begin:end] + b"]") for begin, end in bounds]
-
-    def between(self, begins: Positions, counts: Positions) -> tuple[Positions, Positions]:
-        """Return the start and end offsets of the `counts[i]` ids after mark `begins[i]`, for each i."""
-        return self.marks[begins] + 1, self.marks[begins + counts]
-
-
-def read_ids(raws: Sequence[msgspec.Raw | None], dtype: str) -> IdTexts | None:
-    """Find the offsets of ids in JSON lists. Return None if a value is not a list of ids of type `dtype`.
-
-    >>> ids = read_ids([msgspec.Raw(b"[7, 8]"), msgspec.Raw(b"[]")], "int32")
-    >>> ids.text, ids.lengths.tolist()
-    (b'[7,8][]', [2, 0])
-
-    Args:
-        raws: JSON value of each row; None if the key is missing.
-        dtype: one of `INTEGER_DTYPES`.
-    """
-    try:
-        text = b"".join(raws)  # type: ignore[arg-type]
-    except TypeError:
-        return None
-    if others := text.translate(None, _PLAIN):
-        if others.translate(None, _BLANK):
-            return None
-        text = text.translate(None, _BLANK)
-    # The text cannot be copied if it contains -0, because the output is 0.
-    if b"-" in text and (dtype == "uint16" or b"-0" in text):
-        return None
-    letters = np.frombuffer(text, dtype=np.uint8)
-    marks = np.flatnonzero((letters == _COMMA) | (letters > _LAST_DIGIT))
-    kinds = letters[marks]
-    opens, closes = np.flatnonzero(kinds == _OPEN), np.flatnonzero(kinds == _CLOSE)
-    if not (len(opens) == len(closes) == len(raws) and _flat(text, marks, opens, closes)):
-        return None
-    # A number with fewer digits than the largest value of the dtype fits.
-    if int(np.diff(marks).max()) > len(str(np.iinfo(dtype).max)):
-        return None
-    empty = marks[closes] == marks[opens] + 1
-    return IdTexts(text, marks, opens, np.where(empty, 0, closes - opens))
-
-
-def _flat(text: bytes, marks: Positions, opens: Positions, closes: Positions) -> bool:
-    """Return whether every row is a flat list. There must be one pair of brackets per row."""
-    starts, stops = marks[opens], marks[closes]
-    return bool(starts[0] == 0 and stops[-1] == len(text) - 1 and np.array_equal(starts[1:], stops[:-1] + 1))
 
 
 @dataclass(frozen=True)

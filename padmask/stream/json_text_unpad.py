@@ -13,10 +13,10 @@ from padmask.core.unpad_job import UnpadJob
 from padmask.core.unpad_table import blame_column, compare_lengths
 from padmask.errors import Fault
 from padmask.formats.contract import Batch
+from padmask.formats.jsonl.id_texts import read_ids
 from padmask.formats.jsonl.tokens import read_items
 from padmask.formats.jsonl.writer import write_objects
 from padmask.stream.json_masks import MaskTexts
-from padmask.stream.json_text import read_ids
 from padmask.stream.unpad_rows import OnError, UnpadRows, lengths_of, split_bad_rows
 
 

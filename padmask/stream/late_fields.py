@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -132,6 +133,8 @@ def zeros_in(objects: Objects, name: str, lengths: Positions) -> list[int]:
     >>> zeros_in([{"mask": b"[1,1]"}, {}, {"mask": b"[1,0]"}], "mask", [2, 2, 2])
     [2]
     """
+    if not any(map(dict.__contains__, objects, repeat(name))):
+        return []
     found, padding = [], 0 if usual_dialect(name).polarity == "real" else 1
     for row, fields in enumerate(objects):
         mask = (

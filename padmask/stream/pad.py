@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import Any
 
 from padmask.core.plan import Plan, needs_survey
 from padmask.formats import output_format
+from padmask.formats.jsonl.types import OtherTypesError
 from padmask.spec.checks import or_default
 from padmask.spec.columns import Columns, as_list
 from padmask.spec.cuts import refuse_fixed_shapes
@@ -32,7 +33,7 @@ from padmask.stream.other_columns import make_output_job
 from padmask.stream.overlap import ordered_map
 from padmask.stream.pack_blocks import metadata_with_counts, pack_blocks
 from padmask.stream.paddable_rows import PaddableBlock, PaddableRows, PadTarget
-from padmask.stream.passes import PadRun, survey, typed_job
+from padmask.stream.passes import PadRun, make_attempts
 from padmask.stream.plans import choose_plan, positions_in_memory, rows_at_a_time
 from padmask.stream.progress import ProgressCallback
 from padmask.stream.result import make_result
@@ -102,10 +103,12 @@ def pad_file(
         pool, limit = stack.enter_context(open_pool(files)), available_bytes(output, files.max_bytes)
         run = PadRun(dataset, files, pool, progress, limit, job, as_text)
         notes = data_notes(dataset, job, format_, files.limit)
-        measured = survey(run, typed) if needs_survey(spec) or typed else None
-        plan = choose_plan(job, measured, format_, limit, positions_in_memory(files, run.ahead))
-        refuse_zero_maxlen(plan, measured.lengths if measured else None, dataset.name)
-        padded = pad_rows_to_file(replace(run, job=typed_job(job, measured)), plan, output, format_)
+        for attempt, measured in make_attempts(run, typed, restarts=output != "-"):
+            plan = choose_plan(attempt.job, measured, format_, limit, positions_in_memory(files, run.ahead))
+            refuse_zero_maxlen(plan, measured.lengths if measured else None, dataset.name)
+            with suppress(OtherTypesError):
+                padded = pad_rows_to_file(attempt, plan, output, format_)
+                break
     return make_result(padded, plan, job, format_, notes)
 
 

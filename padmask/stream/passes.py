@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 
@@ -10,10 +10,11 @@ import numpy as np
 
 from padmask.core.buckets import with_edges
 from padmask.core.length_stats import LengthStats
-from padmask.core.plan import Plan, make_plan
-from padmask.formats.contract import Chunk
+from padmask.core.plan import Plan, make_plan, needs_survey
+from padmask.errors import DataError
+from padmask.formats.contract import HEAD_ROWS, Chunk
 from padmask.formats.dataset import Dataset
-from padmask.formats.jsonl.types import TypeSurvey
+from padmask.formats.jsonl.types import AssumedTypes, TypeSurvey
 from padmask.stream.dropped import Lengths, join_longest, longest_together, plan_written, written_rows
 from padmask.stream.job import Job
 from padmask.stream.json_text import read_text_rows
@@ -101,9 +102,7 @@ def survey(run: PadRun, typed: bool) -> Survey:
     if not typed:
         with run.rows("measuring") as all_rows:
             return _survey_lengths(all_rows, run.job)
-    types = TypeSurvey()
-    # A mask or length column that replaces a field keeps the place of the field.
-    known = (*run.job.wanted.sequences.names, *run.job.added)
+    types, known = TypeSurvey(), _known_fields(run.job)
 
     def with_types(all_rows: Iterable[Rows]) -> Iterator[Rows]:
         for rows in all_rows:
@@ -112,6 +111,49 @@ def survey(run: PadRun, typed: bool) -> Survey:
 
     with run.column_rows("measuring") as all_rows:
         return replace(_survey_lengths(with_types(all_rows), run.job), types=types)
+
+
+def _known_fields(job: Job) -> Sequence[str]:
+    """Return the names of the JSON fields whose types need not be found."""
+    # A mask or length column that replaces a field keeps the place of the field.
+    return (*job.wanted.sequences.names, *job.added)
+
+
+def make_attempts(run: PadRun, typed: bool, restarts: bool) -> Iterator[tuple[PadRun, Survey | None]]:
+    """Yield the runs that pad all rows, with the survey of each run, until one succeeds.
+
+    If maxlen is known, the first run assumes that all rows have the types of the first rows, and reads the
+    input only once. This run raises an `OtherTypesError` if a later row has another type.
+
+    Args:
+        run: the run that reads the rows.
+        typed: whether the output needs the types of JSON fields.
+        restarts: whether the output can be written again from its start.
+    """
+    searches = needs_survey(run.job.spec)
+    if typed and not searches and restarts and (assumed := _assume_types(run)) is not None:
+        yield replace(run, job=assumed), None
+    measured = survey(run, typed) if searches or typed else None
+    yield replace(run, job=typed_job(run.job, measured)), measured
+
+
+def _assume_types(run: PadRun) -> Job | None:
+    """Return the job with the types of the first rows; None if they have no common types."""
+    limit = run.files.limit
+    if limit is not None and limit < HEAD_ROWS:
+        return None
+    types, known, dropped, rows = TypeSurvey(), _known_fields(run.job), run.job.dropped, 0
+    for batch in run.dataset.look(run.job.wanted):
+        first = prepare_rows(batch.slice(0, min(len(batch), HEAD_ROWS - rows)), run.job)
+        try:
+            types.add_rows(first.batch, known, dropped)
+        except DataError:
+            return None
+        rows += len(batch)
+        if rows >= HEAD_ROWS:
+            break
+    assumed = AssumedTypes(types, known, dropped)
+    return replace(run.job, wanted=replace(run.job.wanted, others=assumed.schema, check=assumed.check))
 
 
 def _survey_lengths(all_rows: Iterable[PaddableRows], job: Job) -> Survey:

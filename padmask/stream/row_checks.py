@@ -1,4 +1,4 @@
-"""Checks of new fields and of masks."""
+"""Checks of new fields, of masks and of row lengths, and their errors."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import numpy as np
 import numpy.typing as npt
 
 from padmask.core.columns import MASK_NAMES
+from padmask.core.counted_positions import find_other_positions
 from padmask.core.later_masks import check_ones, later_zero
 from padmask.core.made_columns import made_remedy
-from padmask.errors import Fault, PaddedError, SpecError
+from padmask.errors import DataError, Fault, PaddedError, Place, SpecError
 from padmask.formats.contract import Batch
 from padmask.spec.batches import SHAPE_OPTIONS
 from padmask.spec.buckets import BUCKET
+from padmask.spec.mask import POSITION_IDS
 from padmask.spec.pack import is_recomputed
 from padmask.stream.job import Job
 from padmask.stream.late_fields import later_zeros
@@ -33,7 +35,7 @@ def check_added_fields(batch: Batch, job: Job) -> None:
     names = (*job.added, BUCKET) if job.spec.buckets is not None else job.added
     for name in names:
         is_mark = name in mask.names and name not in mask.made
-        if name == job.replaced or (mask.overwrite and is_mark):
+        if name in (job.replaced, *job.unwritten) or (mask.overwrite and is_mark):
             continue
         if is_recomputed(name, job.spec.packing) and name in [column.name for column in job.columns]:
             continue
@@ -74,9 +76,46 @@ def check_masks(batch: Batch, job: Job, lengths: npt.NDArray[np.int64]) -> list[
     for name in job.watched:
         if zeros := later_zeros(batch, name, lengths):
             raise later_zero(batch.place(zeros[0]), name, packs=packs)
+    faults = _check_positions(batch, job, lengths)
     if job.ones is None:
-        return []
-    zero, faults = check_ones(batch.columns.column(job.ones), lengths, job.ones)
+        return faults
+    zero, others = check_ones(batch.columns.column(job.ones), lengths, job.ones)
     if zero is not None:
         raise later_zero(batch.place(zero), job.ones, packs=packs)
-    return faults
+    return [*faults, *others]
+
+
+def _check_positions(batch: Batch, job: Job, lengths: npt.NDArray[np.int64]) -> list[Fault]:
+    """Return a `Fault` for each row with other positions than those that packing replaces."""
+    replaces = job.spec.packing is not None and "position_ids" in job.spec.packing.emit
+    if not replaces or POSITION_IDS not in job.unwritten:
+        return []
+    return find_other_positions(batch.columns.column(POSITION_IDS), lengths)
+
+
+def larger_maxlen(job: Job) -> str:
+    """Return the remedy for a maxlen that is too small."""
+    edges = isinstance(job.spec.buckets, tuple)
+    return "Choose a larger last edge in --buckets" if edges else "Choose a larger --maxlen"
+
+
+def overlong_error(length: int, maxlen: int, job: Job, place: Place, column: str | None) -> DataError:
+    """Return the error for a row that is longer than maxlen.
+
+    Args:
+        length: number of tokens in the row.
+        maxlen: maxlen of the column.
+        job: columns and options of the run.
+        place: the location of the row.
+        column: name of the column, if several columns have a maxlen of their own; otherwise None.
+    """
+    packing = job.spec.packing
+    end = ", including the end token" if packing is not None and packing.eos is not None else ""
+    lossless = "window (which keeps" if packing is None else "split or window (which keep"
+    return DataError(
+        f"the row has {length} tokens{end}, but maxlen is {maxlen} and --overlong is error",
+        place=place,
+        column=column,
+        remedy=f"{larger_maxlen(job)}, or set --overlong to {lossless} all tokens), truncate or drop.",
+        options=["maxlen", "overlong"],
+    )

@@ -27,7 +27,7 @@ from padmask.stream.counts import count_padded
 from padmask.stream.job import Job
 from padmask.stream.ledger import Ledger
 from padmask.stream.paddable_rows import PadTarget, RejectedRow
-from padmask.stream.row_checks import check_added_fields, check_masks
+from padmask.stream.row_checks import check_added_fields, check_masks, larger_maxlen, overlong_error
 
 
 @dataclass(frozen=True)
@@ -163,13 +163,7 @@ def _refuse_large_ends(rows: Rows, job: Job, plan: Plan) -> Rows:
         DataError: such a row exists, and `--on-error` is `fail`.
     """
     faults = find_large_ends(rows.lengths, rows.ends, plan, job.spec)
-    return _refuse_faults(rows, faults, job, _larger_maxlen(job))
-
-
-def _larger_maxlen(job: Job) -> str:
-    """Return the remedy for a maxlen that is too small."""
-    edges = isinstance(job.spec.buckets, tuple)
-    return "Choose a larger last edge in --buckets" if edges else "Choose a larger --maxlen"
+    return _refuse_faults(rows, faults, job, larger_maxlen(job))
 
 
 def _refuse_wide(rows: Rows, job: Job, plan: Plan) -> Rows:
@@ -221,23 +215,13 @@ def apply_overlong(rows: Rows, plan: Plan, job: Job) -> Rows:
     policy = job.policy
     if policy.overlong == "truncate":
         return rows
-    lossless = "window (which keeps all tokens)"
-    if job.spec.packing is not None:
-        lossless = "split or window (which keep all tokens)"
     for name, its in {next(iter(rows.ragged)): plan, **plan.own}.items():
         lengths = rows.ragged[name].lengths
         overlong = lengths > its.maxlen
         if policy.overlong == "error" and overlong.any():
             row = int(np.argmax(overlong))
-            has_end = job.spec.packing is not None and job.spec.packing.eos is not None
-            end = ", including the end token" if has_end else ""
-            raise DataError(
-                f"the row has {lengths[row]} tokens{end}, but maxlen is {its.maxlen} and --overlong is error",
-                place=rows.batch.place(row),
-                column=name if plan.own else None,
-                remedy=f"{_larger_maxlen(job)}, or set --overlong to {lossless}, truncate or drop.",
-                options=["maxlen", "overlong"],
-            )
+            place, shown = rows.batch.place(row), name if plan.own else None
+            raise overlong_error(int(lengths[row]), its.maxlen, job, place, shown)
         rows = _drop(rows, overlong, f"longer than maxlen {its.maxlen}", plan.own)
     return rows
 

@@ -81,6 +81,7 @@ def make_unpack_run(
         SpecError: an option is not valid for packed rows.
     """
     check_marker(run.dataset.name, layout)
+    layout = layout.with_align(spec.align)
     sorts, joins = layout.sources and spec.restore_order, spec.join_windows
     if run.files.limit is not None and sorts and joins and layout.splits is not False:
         raise SpecError(

@@ -135,6 +135,11 @@ def test_long_row():
         assert pack([[1, 2, 3]], maxlen=2, **options).values.tolist() == [[1, 2], [3, 0]]
 
 
+def test_end_token_makes_a_row_too_long():
+    with raises_error(DataError, "4 tokens", "with the end token", place="row 1", option="maxlen"):
+        pack([[1], [1, 2, 3]], maxlen=3, eos=9)
+
+
 def test_empty_row():
     policy = RowPolicy(overlong="error", empty_rows="error")
     with raises_error(DataError, option="empty_rows") as raised:

@@ -157,7 +157,7 @@ def test_bad_row_is_named(column, facts):
 
 def test_row_of_unequal_columns_is_named():
     table = pa.table({"a": [[1], [2, 3]], "b": [[1], [2]]})
-    with raises_error(DataError, "'a'", "'b'", "1 tokens", place="row 1", option="own_lengths"):
+    with raises_error(DataError, "'a'", "'b'", "1 token", place="row 1", option="own_lengths"):
         pad_table(table, ["a", "b"])
 
 

@@ -14,6 +14,7 @@ from padmask.core.columns import PadColumn
 from padmask.core.plan import Plan
 from padmask.errors import DataError, PadmaskError
 from padmask.formats.contract import Chunk, Wanted
+from padmask.formats.jsonl.id_texts import read_ids
 from padmask.formats.jsonl.tokens import read_items
 from padmask.spec.columns import Column
 from padmask.spec.files import FileOptions
@@ -22,7 +23,7 @@ from padmask.spec.pad import PadSpec, RowPolicy
 from padmask.stream import pad as pipeline
 from padmask.stream import passes
 from padmask.stream.job import Job
-from padmask.stream.json_text import read_ids, read_text_rows
+from padmask.stream.json_text import read_text_rows
 from padmask.stream.json_text_unpad import ItemTexts
 from padmask.stream.pad import pad_file
 from padmask.stream.paddable_rows import PadTarget

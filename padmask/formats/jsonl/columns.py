@@ -67,5 +67,9 @@ class JsonColumns:
         return batch
 
     def complete(self, batch: Batch, wanted: Wanted) -> Batch:
-        """Add the other fields as columns, if `wanted` includes them."""
-        return batch if wanted.others is None else add_other_columns(batch, wanted.others)
+        """Add the other fields as columns, if `wanted` includes them.
+
+        Raises:
+            OtherTypesError: the rows have other types.
+        """
+        return batch if wanted.others is None else add_other_columns(batch, wanted)

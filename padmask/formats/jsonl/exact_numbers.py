@@ -9,9 +9,9 @@ import msgspec
 
 # The smallest positive float64 is 5e-324. The text of a smaller number has an exponent of three digits, or
 # many zeros.
-_SMALL = (re.compile(rb"e-\d{3}"), re.compile(rb"E-\d{3}"))
+_SMALL = ((b"e-", re.compile(rb"e-\d{3}")), (b"E-", re.compile(rb"E-\d{3}")))
 
-# A number with this many zeros may be too small. `in` finds the zeros much faster than a regular expression.
+# A number with this many zeros may be too small. `in` is much faster than a regular expression.
 _ZEROS = b"0" * 200
 
 _read_plain = msgspec.json.Decoder().decode
@@ -23,7 +23,7 @@ def may_vanish(text: bytes) -> bool:
     >>> may_vanish(b"[0.0, 1e-05]"), may_vanish(b"[1e-400]")
     (False, True)
     """
-    return _ZEROS in text or any(pattern.search(text) for pattern in _SMALL)
+    return _ZEROS in text or any(start in text and pattern.search(text) for start, pattern in _SMALL)
 
 
 def _read_float(text: str) -> float:

@@ -228,28 +228,32 @@ class JsonlReader:
         return False
 
 
-def add_other_columns(batch: Batch, others: pa.Schema) -> Batch:
-    """Convert all fields of JSON rows to columns, in the order of `others`.
+def add_other_columns(batch: Batch, wanted: Wanted) -> Batch:
+    """Convert all fields of JSON rows to columns, in the order of `wanted.others`.
 
     `decode` converts only the fields that padding needs. The other fields are converted after bad rows have
     been removed, because a bad row may have a field of another type.
+
+    Raises:
+        OtherTypesError: `wanted.check` finds rows with other types.
     """
-    assert batch.objects is not None
+    assert batch.objects is not None and wanted.others is not None
     have = dict(zip(batch.columns.schema.names, batch.columns.columns, strict=True))
-    columns = {
-        field.name: have[field.name] if field.name in have else _other_column(batch, field)
-        for field in others
+    # A field of type null has no value in any row, or a new column will replace its values.
+    fields = [field for field in wanted.others if field.name not in have]
+    values = {
+        field.name: field_values(batch.objects, field.name, batch.place)
+        for field in fields
+        if not pa.types.is_null(field.type)
     }
-    columns |= {name: array for name, array in have.items() if name not in columns}
+    if wanted.check is not None:
+        wanted.check(batch, values)
+    made = {
+        field.name: pa.array(values[field.name], field.type) if field.name in values else pa.nulls(len(batch))
+        for field in fields
+    }
+    columns = {name: have[name] if name in have else made[name] for name in wanted.others.names} | have
     return replace(batch, columns=pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns)))
-
-
-def _other_column(batch: Batch, field: pa.Field) -> pa.Array:
-    if pa.types.is_null(field.type):
-        # The field has no value in any row, or a new column will replace its values.
-        return pa.nulls(len(batch))
-    assert batch.objects is not None
-    return pa.array(field_values(batch.objects, field.name, batch.place), type=field.type)
 
 
 def _tell(raw: BinaryIO) -> int:

@@ -15,6 +15,7 @@ from padmask.core.arrow_lists import numpy_dtype, to_arrow, to_numpy
 from padmask.core.dtypes import narrowest_float, suggest_for_floats
 from padmask.errors import Fault
 from padmask.formats.jsonl.exact_numbers import may_vanish, read_value, vanishing_number
+from padmask.formats.jsonl.id_texts import find_ids
 
 _BLANK = b" \t\r\n"
 
@@ -44,17 +45,27 @@ def _plain_sequences(
     raws: list[msgspec.Raw | None], type_: pa.DataType, requested: bool = False
 ) -> pa.Array | None:
     """Parse flat lists of numbers, strings or bools quickly. Return None if a row is not such a list."""
-    try:
-        text = b"".join(raws)  # type: ignore[arg-type]
-    except TypeError:
-        return None
     if pat.is_string(type_.value_type) or pat.is_boolean(type_.value_type):
         read = _read_strings if pat.is_string(type_.value_type) else _read_bools
         try:
             return pa.array(read(b"[" + b",".join(raws) + b"]"), type=type_)  # type: ignore[arg-type]
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, TypeError):
             return None
-    if not (pat.is_integer(type_.value_type) or pat.is_floating(type_.value_type)):
+    if pat.is_integer(type_.value_type):
+        ids = find_ids(raws)
+        numbers = None if ids is None else ids.numbers()
+        if ids is not None and numbers is not None:
+            return _make_lists(numbers, ids.lengths)
+    elif not pat.is_floating(type_.value_type):
+        return None
+    return _plain_numbers(raws, type_, requested)
+
+
+def _plain_numbers(raws: list[msgspec.Raw | None], type_: pa.DataType, requested: bool) -> pa.Array | None:
+    """Parse flat lists of floats, or of ints of any size. Return None if a row is not such a list."""
+    try:
+        text = b"".join(raws)  # type: ignore[arg-type]
+    except TypeError:
         return None
     if others := text.translate(None, b"0123456789-,[]" + _BLANK):
         if others.translate(None, b".eE+"):
@@ -68,9 +79,11 @@ def _plain_sequences(
     rows = text[1:-1].split(b"][") if raws else []
     lengths = np.fromiter((row.count(b",") + 1 if row else 0 for row in rows), np.int64, len(rows))
     numbers = _numbers(b",".join(filter(None, rows)), type_.value_type, requested)
-    if numbers is None:
-        return None
-    offsets = np.zeros(len(rows) + 1, dtype=np.int32)
+    return None if numbers is None else _make_lists(numbers, lengths)
+
+
+def _make_lists(numbers: npt.NDArray[Any], lengths: npt.NDArray[np.int64]) -> pa.Array:
+    offsets = np.zeros(len(lengths) + 1, dtype=np.int32)
     np.cumsum(lengths, out=offsets[1:])
     return pa.ListArray.from_arrays(to_arrow(offsets), to_arrow(numbers))
 
@@ -80,7 +93,7 @@ def _integral_numbers(raws: list[msgspec.Raw | None]) -> pa.Array | None:
 
     Return None if a float has a fraction.
     """
-    floats = _plain_sequences(raws, pa.list_(pa.float64()), requested=True)
+    floats = _plain_numbers(raws, pa.list_(pa.float64()), requested=True)
     if floats is None:
         return None
     numbers = to_numpy(floats.values)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import Any
+from types import MappingProxyType
+from typing import Any, overload
 
 import pyarrow as pa
 
@@ -223,7 +224,7 @@ class JsonType:
 
 def _place_of(number: int, values: Sequence[Any], places: Sequence[str]) -> str:
     """Return the file and line of an integer. Floats with the same value are ignored."""
-    return next(p for v, p in zip(values, places, strict=True) if type(v) is int and v == number)
+    return places[next(i for i, value in enumerate(values) if value == number and type(value) is int)]
 
 
 class TypeSurvey:
@@ -236,7 +237,13 @@ class TypeSurvey:
         """Add values of one field, and the file and line of each value."""
         self._types.setdefault(name, JsonType(name)).observe(values, places)
 
-    def add_rows(self, batch: Batch, known: Sequence[str], without: Sequence[str]) -> None:
+    def add_rows(
+        self,
+        batch: Batch,
+        known: Sequence[str],
+        without: Sequence[str],
+        parsed: Mapping[str, Sequence[Any]] = MappingProxyType({}),
+    ) -> None:
         """Add the fields of JSON rows, with the types of their values.
 
         Args:
@@ -244,13 +251,18 @@ class TypeSurvey:
             known: names of fields whose types need not be detected. These fields keep their place in the
                 order of the fields, but their values are not read.
             without: names of fields to ignore.
+            parsed: values of some fields, which are then not parsed again.
         """
         assert batch.objects is not None
-        places = [str(batch.place(row)) for row in range(len(batch))]
+        places = _Places(batch)
         for name in dict.fromkeys(name for row in batch.objects for name in row):
-            if name not in without:
-                values = [] if name in known else field_values(batch.objects, name, batch.place)
-                self.add(name, values, places)
+            if name in without:
+                continue
+            if name in known:
+                values: Sequence[Any] = []
+            else:
+                values = parsed.get(name) or field_values(batch.objects, name, batch.place)
+            self.add(name, values, places)
 
     def join(self, later: TypeSurvey) -> None:
         """Add the types that another `TypeSurvey` found in later rows.
@@ -269,3 +281,65 @@ class TypeSurvey:
 
     def schema(self) -> pa.Schema:
         return pa.schema([(name, seen.arrow()) for name, seen in self._types.items()])
+
+
+class _Places(Sequence[str]):
+    """The file and line of each row of a batch, as text. The text is only made if it is needed."""
+
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
+
+    def __len__(self) -> int:
+        return len(self._batch)
+
+    @overload
+    def __getitem__(self, row: int) -> str: ...
+
+    @overload
+    def __getitem__(self, row: slice) -> Sequence[str]: ...
+
+    def __getitem__(self, row: int | slice) -> str | Sequence[str]:
+        if isinstance(row, slice):
+            return [self[one] for one in range(len(self))[row]]
+        if row >= len(self):
+            raise IndexError(row)
+        return str(self._batch.place(row))
+
+
+class OtherTypesError(Exception):
+    """A field has another type than in the first rows."""
+
+
+class AssumedTypes:
+    """The types of all JSON fields in the first rows, which later rows are assumed to have.
+
+    If the types differ, the caller finds them in all rows. The result is the same as if the types of all rows
+    were found first, because the types of more rows are never narrower.
+
+    Args:
+        first: types of the fields in the first rows.
+        known: names of fields whose types are not needed, as in `TypeSurvey.add_rows`.
+        without: names of fields to ignore.
+    """
+
+    def __init__(self, first: TypeSurvey, known: Sequence[str], without: Sequence[str]) -> None:
+        self._first, self._known, self._without = first, known, without
+        self.schema = first.schema()
+
+    def check(self, batch: Batch, parsed: Mapping[str, Sequence[Any]]) -> None:
+        """Raise an error if the types of rows are not the assumed types.
+
+        Args:
+            batch: the rows.
+            parsed: values of some fields of these rows.
+
+        Raises:
+            OtherTypesError: a field has another type, or a field is new.
+        """
+        types = self._first.copy()
+        try:
+            types.add_rows(batch, self._known, self._without, parsed)
+        except DataError as error:
+            raise OtherTypesError from error
+        if types.schema() != self.schema:
+            raise OtherTypesError

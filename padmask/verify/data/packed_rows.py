@@ -29,6 +29,7 @@ from padmask.verify.data.compare import PackedSequences
 from padmask.verify.data.packed_totals import CountAudit
 from padmask.verify.data.rows_to_check import AuditRows
 from padmask.verify.data.rules import Audit
+from padmask.verify.data.sequence_values import SequenceValues
 from padmask.verify.data.source_rows import SourceRows
 
 # Derived columns with one value per position.
@@ -83,7 +84,7 @@ class PackedRowAudit:
         mask: str | None,
         *,
         whole: bool,
-        collected: PackedSequences | None = None,
+        collected: PackedSequences | SequenceValues | None = None,
         counts: Mapping[str, PackedCounts] | None = None,
     ) -> None:
         self._counts = CountAudit(counts or {}, audit) if whole and layout.marker is not None else None
@@ -119,6 +120,36 @@ class PackedRowAudit:
         segments = self._place(found.without(bad))
         starts = np.cumsum(places) - places
         return Ragged(make_row_mask(segments, places), starts, places), ~bad
+
+    def find_gaps(self, batch: Batch, mask: Ragged, ids: Ragged) -> Flags:
+        """Report the rows with tokens after the last sequence, and return their flags.
+
+        Without a mask and without metadata, nothing shows the padding between sequences (`--align`). All
+        padding of a batch must have one value.
+
+        Args:
+            batch: the rows.
+            mask: mask of each row, from the lengths of the sequences.
+            ids: tokens of each row, with as many positions as the mask.
+        """
+        gaps = np.zeros(len(batch), dtype=bool)
+        marker = self._layout.marker
+        if self._layout.spec is not None or marker is None or marker.kind != "lengths":
+            return gaps
+        fits = np.flatnonzero(ids.lengths == mask.lengths)
+        padding = _flatten(mask, fits) == 0
+        values = _flatten(ids, fits)[padding]
+        if not len(values):
+            return gaps
+        found, which = np.unique(values.reshape(len(values), -1)[:, 0], return_inverse=True)
+        rows = np.repeat(fits, ids.lengths[fits])[padding]
+        gaps[rows[which.reshape(-1) != np.bincount(which.reshape(-1), minlength=len(found)).argmax()]] = True
+        detail = (
+            "the row has other values than padding after its last sequence. With pack --align, there is "
+            "padding between sequences, which only a mask or file metadata show"
+        )
+        self._audit.add_rows("seq-lengths-sum", gaps, batch.place, marker.column, detail)
+        return gaps
 
     def sequences_of(self, batch: Batch, bad: Flags, places: Positions, mask: Ragged) -> Ragged | None:
         """Return the lengths of the sequences of each row; None if no column separates the sequences.
@@ -174,7 +205,8 @@ class PackedRowAudit:
             places: number of positions in each row: int64, shape (rows,).
             mask: mask of each row.
             fits: flags of the rows without a fault and with a valid mask. Other rows are not checked.
-            equal: flags of the rows in which all columns have the same number of values.
+            equal: flags of the rows in which all columns have the same number of values, and no tokens follow
+                the last sequence.
         """
         batch, spec = rows.batch, self._layout.spec
         if spec is not None and isinstance(spec.maxlen, int):

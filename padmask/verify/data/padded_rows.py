@@ -81,12 +81,9 @@ class PaddedRowAudit:
         known = fits & ~rows.bad_tokens
         if self._padding.names:
             audit.add_invalid_masks(~fits & ~bad, batch.place, self._padding.mask, reasons)
-        equal = np.ones(len(places), dtype=bool)
-        for name, ragged in values.items():
-            unequal = (ragged.lengths != places) & ~bad
-            faults = _length_faults(name, self._first, ragged.lengths, places, unequal)
-            audit.add_bad_rows(faults, batch.place)
-            equal &= ~unequal
+        equal = self._find_equal(rows, places)
+        if self._packed is not None and not self._padding.names:
+            equal &= ~self._packed.find_gaps(batch, mask, values[self._first])
         fits = fits & ~bad & equal
         for name in self._masks:
             audit.add_invalid_masks(rows.wrong_masks(name), batch.place, name)
@@ -123,6 +120,16 @@ class PaddedRowAudit:
             places,
         )
         return CheckedRows(found, fits)
+
+    def _find_equal(self, rows: AuditRows, places: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Return whether all columns of each row have the same number of values. Report the other rows."""
+        equal = np.ones(len(places), dtype=bool)
+        for name, ragged in rows.ragged.items():
+            unequal = (ragged.lengths != places) & ~rows.bad
+            faults = _length_faults(name, self._first, ragged.lengths, places, unequal)
+            self._audit.add_bad_rows(faults, rows.batch.place)
+            equal &= ~unequal
+        return equal
 
     def _check_positions(
         self,

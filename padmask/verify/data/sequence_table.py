@@ -43,6 +43,11 @@ class LocatedSequences:
         """Return one hash for each sequence, over its length and some columns."""
         return join_hashes(self.lengths, *(self.hashes[:, column] for column in columns))
 
+    def count_rows(self) -> int:
+        """Return the number of rows. The sequences of a row are adjacent."""
+        changes = (np.diff(self.files) != 0) | (np.diff(self.numbers) != 0)
+        return min(1, len(self.files)) + int(changes.sum())
+
     def places(self, flags: Flags) -> tuple[int, list[Place]]:
         """Return the number of rows with a flagged sequence, and the locations of the first of these rows."""
         rows = np.unique(np.stack([self.files[flags], self.numbers[flags]], axis=1), axis=0)

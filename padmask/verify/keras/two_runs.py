@@ -38,6 +38,7 @@ class Runs:
         places: padded lengths of the inputs if both runs use the same lengths, otherwise empty.
         others: calls of a run without padding and with other tokens; empty if there is no such run.
         growth: padded length of each input in the run without padding and in the run with padding.
+        from_start: whether the real positions come first.
     """
 
     reference: list[Event]
@@ -47,6 +48,7 @@ class Runs:
     places: frozenset[int] = frozenset()
     others: list[Event] = field(default_factory=list)
     growth: frozenset[tuple[int, int]] = frozenset()
+    from_start: bool = True
 
     def __post_init__(self) -> None:
         self.counterpart = _match_events(self.reference, self.padded)
@@ -227,6 +229,7 @@ def _record_runs(user: UserModel, verification: Verification, limit: float) -> R
             limit,
             others=_record(user, one.with_random_tokens(8).padded()),
             growth=frozenset(growth),
+            from_start=padding == "post",
         )
     # Padding alone does not change the outputs, so add a longer row to the batch. `crop_rows` keeps the first
     # row for "post", and the last row for "pre".
@@ -242,6 +245,7 @@ def _record_runs(user: UserModel, verification: Verification, limit: float) -> R
         limit,
         others=_record(user, alone.with_random_tokens(8).padded()),
         growth=frozenset({(1, 2), *sizes}),
+        from_start=padding == "post",
     )
 
 

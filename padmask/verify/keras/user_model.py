@@ -200,7 +200,9 @@ class UserModel:
         try:
             with self.engine.scope(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                return name_outputs(self.model, self.call([keras.ops.convert_to_tensor(a) for a in arrays]))
+                return outputs_as_arrays(
+                    self.model, self.call([keras.ops.convert_to_tensor(a) for a in arrays])
+                )
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a model's own code may raise anything
             raise CannotRunError(f"the model cannot run: {shorten(str(error))}") from None
 
@@ -210,7 +212,7 @@ class UserModel:
                 warnings.simplefilter("ignore")
                 if self._graph_call is None:
                     self._graph_call = self._trace(arrays)
-                return name_outputs(self.model, self._graph_call(*arrays))
+                return outputs_as_arrays(self.model, self._graph_call(*arrays))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a model's own code may raise anything
             raise CannotRunError(
                 f"the compiled model, which model.predict runs, fails: {shorten(str(error))}"
@@ -407,7 +409,7 @@ def _reshape_mask(mask: Array, slot: ModelInput, masked: ModelInput) -> Array:
     return lifted
 
 
-def name_outputs(model: Any, outputs: Any) -> dict[str, Array]:
+def outputs_as_arrays(model: Any, outputs: Any) -> dict[str, Array]:
     """Return the outputs of a model as NumPy arrays, keyed by name."""
     flat = keras.tree.flatten_with_path(outputs)
     known = getattr(model, "output_names", None) or []

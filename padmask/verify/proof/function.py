@@ -12,7 +12,7 @@ from padmask.errors import ModelError
 from padmask.spec.verify import ModelSpec
 from padmask.verify.proof.checks import CannotRunError, Subject
 from padmask.verify.proof.deviations import Outputs, concatenate_outputs
-from padmask.verify.proof.named_outputs import name_outputs
+from padmask.verify.proof.function_result import outputs_of_result
 from padmask.verify.proof.sample import ModelBatch, Sample
 from padmask.verify.proof.tolerance import Array
 from padmask.verify.proof.verify_subject import verify_subject
@@ -113,7 +113,7 @@ def _call_function(
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the function is the user's, and may raise anything
         raise CannotRunError(f"the function raised {type(error).__name__}: {_first_line(error)}") from None
     try:
-        outputs, skipped = name_outputs(result)
+        outputs, skipped = outputs_of_result(result)
         named = {name: _to_numpy(output) for name, output in outputs.items()}
     except Exception as error:  # noqa: BLE001 - the tensors of each library raise their own errors
         raise ModelError(

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from raised import has_facts
 
 from padmask import PadSpec, RowPolicy, WindowSpec, unpad_file
 from padmask.spec.files import ReadOptions
@@ -172,6 +173,17 @@ def test_unequal_labels(tmp_path, counts):
 
 def resize(values, count):
     return values[: len(values) + count] + [7] * count
+
+
+@pytest.mark.parametrize("emit", [[], ["position_ids"], ["cu_seqlens", "loss_mask"]])
+def test_padding_between_sequences(tmp_path, emit):
+    packing = PackSpec(align=4, emit=emit, algorithm="in-order")
+    path = pack(tmp_path, [3, 4, 1, 2, 7], packing, "jsonl", mask=None)
+    found = [finding for finding in verify_file(path).data if finding.rule.severity == "error"]
+    assert [finding.rule.name for finding in found] == ["seq-lengths-sum"]
+    assert has_facts(found[0].detail, "--align")
+    notes = verify_file(path, against=tmp_path / "in.jsonl").notes
+    assert any(has_facts(note, "not compared", "errors") for note in notes)
 
 
 def test_padded_strings(tmp_path):

@@ -12,17 +12,17 @@ CACHES = ("past_key_values", "past_key_value", "mems", "cache_params", "state")
 LOSS = "loss"
 
 
-def name_outputs(result: Any) -> tuple[dict[str, Any], set[str]]:
+def outputs_of_result(result: Any) -> tuple[dict[str, Any], set[str]]:
     """Return the outputs in the result of a function, keyed by name, and the names that are left out.
 
     Dicts may contain tuples, such as the hidden states of each layer. Caches, losses and None are left out of
     dicts.
 
-    >>> name_outputs(5)
+    >>> outputs_of_result(5)
     ({'output': 5}, set())
-    >>> name_outputs({"logits": 1, "states": (2, 3), "past_key_values": object(), "loss": 0.5})[0]
+    >>> outputs_of_result({"logits": 1, "states": (2, 3), "past_key_values": object(), "loss": 0.5})[0]
     {'logits': 1, 'states_0': 2, 'states_1': 3}
-    >>> name_outputs((1, 2))[0]
+    >>> outputs_of_result((1, 2))[0]
     {'output_0': 1, 'output_1': 2}
     """
     if isinstance(result, Mapping):
