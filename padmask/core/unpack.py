@@ -52,6 +52,16 @@ class Sequences:
     numbers: Positions
     sources: Positions
 
+    def select(self, order: Positions) -> Sequences:
+        """Return the sequences at the given indices."""
+        return Sequences(
+            self.rows[order],
+            self.starts[order],
+            self.counts[order],
+            self.numbers[order],
+            self.sources[order],
+        )
+
 
 def read_packed(  # noqa: C901 - one check after another
     batch: pa.RecordBatch,
