@@ -22,6 +22,7 @@ from padmask import (
     SpecError,
     UnpadSpec,
     WindowSpec,
+    pack_table,
     pad_file,
     pad_table,
     unpad_file,
@@ -444,3 +445,46 @@ def test_note_of_shifted_labels(tmp_path):
     pack(write(tmp_path / "in.jsonl", rows_of(4, 3)), tmp_path / "packed.jsonl", boundary_labels="shift")
     [remark] = unpad_file(tmp_path / "packed.jsonl", tmp_path / "out.jsonl").remarks
     assert "--boundary-labels shift" in remark and "--boundary-labels mask" in remark
+
+
+TYPED = pa.table(
+    {
+        "input_ids": pa.array([[1, 2], [3], [4, 5, 6]], pa.list_(pa.int32())),
+        "name": pa.array(["a", None, "a"], pa.dictionary(pa.int8(), pa.string())),
+        "key": pa.array([b"0" * 16, b"1" * 16, None], pa.binary(16)).cast(pa.uuid()),
+        "flag": pa.array([1, 0, None], pa.int8()).cast(pa.bool8()),
+    }
+)
+
+
+@pytest.mark.parametrize("suffix", ["arrow", "parquet"])
+def test_types_of_fields(tmp_path, suffix):
+    """Dictionaries and extension types of fields come back."""
+    source, packed, target = (tmp_path / f"{name}.{suffix}" for name in ("in", "packed", "out"))
+    write_table(source, TYPED)
+    pack_file(source, packed, spec=PadSpec(maxlen=4), columns=["input_ids"])
+    unpad_file(packed, target)
+    assert read_table(target).equals(TYPED)
+    assert unpad_table(read_table(packed)).equals(TYPED)
+
+
+def test_several_dictionaries():
+    """Batches with different dictionaries are joined."""
+    parts = [
+        pack_table(TYPED.take([2 * i, 1]), ["input_ids"], PadSpec(maxlen=4), packing=PackSpec(source=False))
+        for i in range(2)
+    ]
+    names = unpad_table(pa.concat_tables(parts))["name"]
+    assert (names.to_pylist(), names.type) == (["a", None, "a", None], TYPED["name"].type)
+
+
+def write_table(path, table):
+    if path.suffix == ".parquet":
+        pq.write_table(table, path)
+    else:
+        with pa.ipc.new_file(path, table.schema) as writer:
+            writer.write_table(table)
+
+
+def read_table(path):
+    return pq.read_table(path) if path.suffix == ".parquet" else pa.ipc.open_file(path).read_all()
