@@ -30,7 +30,7 @@ PADMASK_LINES = sorted(
     {
         part.strip()
         for block in BLOCKS
-        if block.kind in ("sh", "console")
+        if block.kind in ("", "sh", "console")
         for line in block.text.splitlines()
         for part in re.split(r"[|;]|&&", line.strip().removeprefix("$ "))
         if part.strip().startswith("padmask ")
