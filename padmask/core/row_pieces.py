@@ -44,7 +44,7 @@ def plan_pieces(
     splits: bool | None = None,
     lost: Collection[int] = (),
 ) -> tuple[RowPieces, list[Fault]]:
-    """Locate sequences in their source rows, and return a `Fault` for each sequence that has no place.
+    """Locate sequences in their source rows, and return a `Fault` for each sequence that cannot be located.
 
     >>> rows, starts, counts = np.array([4, 4, 6]), np.array([0, 3, 0]), np.array([3, 2, 1])
     >>> pieces, _ = plan_pieces(rows, starts, counts, np.zeros(3, np.int64))
@@ -78,9 +78,9 @@ def plan_pieces(
     reasons = {}
     for flags, reason in (
         (is_lost & is_first, "another piece of the row could not be read"),
-        (lacks_first, "the pieces before it are missing"),
-        (same, "it has the same position as the piece before, as if the rows came from several packed files"),
-        (single, "the source row has another sequence, but pack did not split rows"),
+        (lacks_first, "earlier pieces of the row are missing"),
+        (same, "the piece before has the same position, so the rows may come from several packed files"),
+        (single, "the source row has several sequences, but pack did not split rows"),
     ):
         for row in np.flatnonzero(flags).tolist():
             reasons[row] = Fault(row, f"{pieces.name(row)} cannot be joined: {reason}")

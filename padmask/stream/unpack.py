@@ -1,4 +1,4 @@
-"""Unpack packed rows: write the rows that `pack` put together, in the order of the source rows."""
+"""Unpack packed rows: write their sequences as rows, in the order of the source rows."""
 
 from __future__ import annotations
 
