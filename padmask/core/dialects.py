@@ -55,9 +55,7 @@ def describe_fault(value: Any, dialect: Dialect) -> str:
     '7 is neither 0 nor 1'
     """
     if dialect.kind == "additive":
-        fault = (
-            f"an additive mask cannot contain {value}, but only 0 and numbers of at most {ADDITIVE_PADDING}"
-        )
+        fault = f"{value} is not a value of an additive mask (0, or a number of at most {ADDITIVE_PADDING})"
     else:
         fault = f"{value} is neither 0 nor 1"
     other = fitting_kind(value, dialect)

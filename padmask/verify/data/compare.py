@@ -31,7 +31,7 @@ from padmask.verify.data.sequence_values import (
 
 _NO_METADATA = (
     "the packed rows have no metadata, so differences may also come from options of pack, such as "
-    "--overlong, --keep-last or --eos"
+    "--overlong split, --keep-last or --eos"
 )
 
 _ABSENT = "the input has no such sequence, or the packed rows have the sequence more often than the input"

@@ -94,16 +94,16 @@ def describe_difference(ours: Values, theirs: Values) -> str:
     """Return a text about the first difference between a packed sequence and its input.
 
     >>> describe_difference(np.array([5, 6]), np.array([5, 7]))
-    'position 1 of the sequence is 6, but 7 in the input'
+    'position 1 of the sequence has 6, but the input has 7'
     >>> describe_difference(np.array([5]), np.array([5, 7]))
-    'the sequence has 1 token, but 2 tokens in the input'
+    'the sequence has 1 token, but the input has 2 tokens'
     """
     if len(ours) != len(theirs):
         found, expected = count(len(ours), "token"), count(len(theirs), "token")
-        return f"the sequence has {found}, but {expected} in the input"
+        return f"the sequence has {found}, but the input has {expected}"
     differ = np.asarray(ours != theirs)
     if ours.dtype.kind == "f":
         differ &= ~(np.isnan(ours) & np.isnan(theirs))
     place = int(np.argmax(differ.reshape(len(ours), -1).any(axis=1)))
     here, there = (repr(values[place : place + 1].tolist()[0])[:60] for values in (ours, theirs))
-    return f"position {place} of the sequence is {here}, but {there} in the input"
+    return f"position {place} of the sequence has {here}, but the input has {there}"
