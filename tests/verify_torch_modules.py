@@ -142,15 +142,17 @@ class FixedLength(EmbeddingOnly):
 
 
 class RightPositions(EmbeddingOnly):
-    """Attention with learned positions, which count from the first place."""
+    """Attention with learned positions, which count from the first place by default."""
 
     def __init__(self) -> None:
         super().__init__()
         self.places = nn.Embedding(600, DIM)
         self.attention = nn.MultiheadAttention(DIM, 2, batch_first=True)
 
-    def forward(self, input_ids, attention_mask):
-        steps = self.table(input_ids) + self.places(torch.arange(input_ids.shape[1]))
+    def forward(self, input_ids, attention_mask, position_ids=None):
+        if position_ids is None:
+            position_ids = torch.arange(input_ids.shape[1])
+        steps = self.table(input_ids) + self.places(position_ids)
         padding = attention_mask == 0
         return self.attention(steps, steps, steps, key_padding_mask=padding, need_weights=False)[0]
 

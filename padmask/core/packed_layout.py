@@ -23,10 +23,12 @@ from padmask.spec.columns import list_columns
 from padmask.spec.mask import TRUE_AT_TOKENS, Dialect
 from padmask.spec.pack import DERIVED, SEQUENCE_LENGTHS, SOURCE_COLUMNS, PackSpec, names_for
 from padmask.spec.pad import PadSpec
+from padmask.spec.unpad import UnpadSpec
 from padmask.spec.windows import WindowSpec
 
 _MAY_BE_MASKED = (
-    "the first label of each sequence stays -100 if pack replaced this label (--boundary-labels mask)"
+    "labels stay as pack wrote them: the first label of each sequence may be -100 (--boundary-labels mask), "
+    "or each label may be at the token before (--boundary-labels shift, --dialect torchtune)"
 )
 
 _MAY_BE_PADDING = (
@@ -53,8 +55,8 @@ class PackedLayout:
         columns: names of the packed columns, with one value for each position.
         mask: name of the mask column; None if there is no mask.
         sources: whether the columns in `SOURCE_COLUMNS` locate the sequences in the source rows.
-        marker: column that separates the sequences; None if the metadata describe packing, but no such column
-            is left.
+        marker: column that separates the sequences; None if the metadata or the source columns show that rows
+            are packed, but no such column is left.
         derived: the name in `DERIVED` of each derived column, keyed by column name. With metadata, only
             columns that packing added.
         described: whether the metadata describe the packing.
@@ -177,6 +179,19 @@ def check_kept_ends(layout: PackedLayout, names: Collection[str]) -> None:
         )
 
 
+def refuse_unpad_options(spec: UnpadSpec) -> None:
+    """Raise an error for options of `unpad` that packed rows do not support."""
+    if spec.keep_mask:
+        raise SpecError(
+            "Unpacked rows have no mask. Remove --keep-mask, or pad the rows again.", options=["keep_mask"]
+        )
+    if spec.padding is not None:
+        raise SpecError(
+            "The rows are packed, and their sequences determine the padding. Remove --padding.",
+            options=["padding"],
+        )
+
+
 # Returns the first rows.
 ReadHead = Callable[[], HeadRows]
 
@@ -234,7 +249,7 @@ def may_be_packed(schema: pa.Schema) -> bool:
     """Return whether a schema has metadata of packing, or a column that may separate sequences."""
     if _packed_group(schema) is not None:
         return True
-    return bool(_candidates(schema, ())) and not _is_only_padded(schema)
+    return (_has_sources(schema) or bool(_candidates(schema, ()))) and not _is_only_padded(schema)
 
 
 def _is_only_padded(schema: pa.Schema) -> bool:
@@ -252,9 +267,9 @@ def check_marker(name: str, layout: PackedLayout) -> None:
     """
     if layout.marker is None:
         raise SpecError(
-            f"{name}: the rows are packed, according to the metadata, but the column {SEQUENCE_LENGTHS!r} is "
-            f"missing, and no other column separates the sequences. Pack the rows again, or keep "
-            f"{SEQUENCE_LENGTHS!r}."
+            f"{name}: the rows are packed, according to {_evidence(layout)}, but the column "
+            f"{SEQUENCE_LENGTHS!r} is missing, and no other column separates the sequences. Pack the rows "
+            f"again, or keep {SEQUENCE_LENGTHS!r}."
         )
 
 
@@ -338,7 +353,7 @@ def _described_layout(file: str, schema: pa.Schema, columns: Sequence[str]) -> P
     markers = [Marker.of(its, name) for its in KINDS for name in found if found[name] == its]
     if has_integer_lists(schema, SEQUENCE_LENGTHS):
         markers = [_LENGTHS]
-    sources = all(has_integer_lists(schema, name) for name in SOURCE_COLUMNS)
+    sources = _has_sources(schema)
     notes = []
     if group.packing.get("eos") is not None:
         notes.append(f"the end tokens {group.packing['eos']} that pack added (--eos) stay in the rows")
@@ -427,7 +442,7 @@ def _seen_layout(
     dialect: Dialect | None,
 ) -> PackedLayout | None:
     """Find the layout from the column names and the first rows. Return None if the rows are not packed."""
-    schema = next((schema for schema in files.values() if _candidates(schema, columns)), None)
+    schema = next((its for its in files.values() if _has_sources(its) or _candidates(its, columns)), None)
     if schema is None:
         return None
     rows = read_head()
@@ -435,10 +450,10 @@ def _seen_layout(
     dialect = usual_dialect(mask or "") if dialect is None else dialect
     marker = _marker_in(schema, columns, rows, mask, dialect)
     if marker is None:
-        return None
+        return _unmarked_layout(schema, columns, mask, dialect)
     flags = None if mask is None else Ragged.from_mask(rows.values(mask), dialect)[0]
     head = PackedHead.of(rows, marker, flags)
-    sources = all(has_integer_lists(schema, name) for name in SOURCE_COLUMNS)
+    sources = _has_sources(schema)
     usual = _usual_names(schema)
     derived = {column: name for name in DERIVED for column in usual[name] if column not in (*columns, mask)}
     markers = (marker.column, *(SOURCE_COLUMNS if sources else ()))
@@ -465,6 +480,22 @@ def _seen_layout(
         aligns=_aligns_in(schema, rows, marker, first) if found is None else (1,),
         notes=(_MAY_BE_MASKED,) if any(COMPANIONS.get(name, 0) < 0 for name in alike) else (),
     )
+
+
+def _unmarked_layout(
+    schema: pa.Schema, columns: Sequence[str], mask: str | None, dialect: Dialect
+) -> PackedLayout | None:
+    """Return the layout of packed rows that only the source columns show; None if they are missing."""
+    if not _has_sources(schema):
+        return None
+    lists = [its.name for its in schema if is_list(its.type) and its.name not in (*SOURCE_COLUMNS, mask)]
+    names = tuple(dict.fromkeys([*columns, *lists]))
+    return PackedLayout(names, mask, sources=True, marker=None, dialect=dialect) if names else None
+
+
+def _has_sources(schema: pa.Schema) -> bool:
+    """Return whether a schema has the columns that locate packed sequences in their source rows."""
+    return all(has_integer_lists(schema, name) for name in SOURCE_COLUMNS)
 
 
 def _marker_in(
@@ -561,6 +592,8 @@ def refuse_packed(
 
 
 def _evidence(layout: PackedLayout | None) -> str:
+    if layout is not None and layout.marker is None and not layout.described:
+        return f"the columns {quoted(SOURCE_COLUMNS)}"
     if layout is None or layout.marker is None:
         return "the metadata"
     return f"the column {layout.marker.column!r}"

@@ -13,6 +13,7 @@ from padmask.core.arrow_lists import (
     as_lists,
     cut_lists,
     list_lengths,
+    list_values,
     list_windows,
     take_rows,
     to_arrow,
@@ -51,6 +52,16 @@ class Sequences:
     counts: Positions
     numbers: Positions
     sources: Positions
+
+    def select(self, order: Positions) -> Sequences:
+        """Return the sequences at the given indices."""
+        return Sequences(
+            self.rows[order],
+            self.starts[order],
+            self.counts[order],
+            self.numbers[order],
+            self.sources[order],
+        )
 
 
 def read_packed(  # noqa: C901 - one check after another
@@ -287,7 +298,7 @@ def explode(batch: pa.RecordBatch, sequences: Sequences, layout: PackedLayout) -
         if name in batch.schema.names:
             arrays[name] = take_rows(batch.column(name), rows)
     for name in layout.fields(batch.schema.names):
-        starts, _, values = list_windows(as_lists(without_wrappers(batch.column(name))))
+        starts, _, values = list_values(as_lists(without_wrappers(batch.column(name))))
         arrays[name] = take_rows(values, starts[rows] + sequences.numbers)
     kept = [field for field in batch.schema if field.name in arrays]
     fields = [

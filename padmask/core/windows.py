@@ -186,7 +186,7 @@ def check_cuts(
             )
         if name in mask.names:
             raise SpecError(
-                f"{noun.capitalize()} need a new column {name!r}, so the mask or length column needs another "
-                "name. Choose the name with --mask-column or --length-column.",
+                f"{noun.capitalize()} need a new column {name!r}, but the mask or length column has this "
+                f"name too. {mask.name_remedy(name)}.",
                 options=[mask.option_for(name)],
             )

@@ -27,6 +27,7 @@ def module(tmp_path, monkeypatch):
             "def leaks(): return modules.ConvolutionMean()",
             "def ignores(): return modules.FeatureSum()",
             "def tokens(): return modules.Segments()",
+            "def positions(): return modules.RightPositions()",
             "def number(): return 3",
             "def fails(): raise RuntimeError('no weights')",
             code,
@@ -64,6 +65,13 @@ def test_data(here, module, tmp_path):
     assert json.loads(done.stdout)["environment"]["columns"] == {"input_ids": "input_ids"}
     (tmp_path / "large.jsonl").write_text('{"input_ids": [1, 200]}\n')
     assert has_facts(here("verify", "large.jsonl", "--model", f"{module()}:leaks").stderr, 200, 19)
+
+
+def test_positions_from_the_mask(here, module):
+    """Left padding changes the positions that the module counts, but not those from the mask."""
+    given = ("verify", "--padding", "left", "--model", f"{module()}:positions")
+    assert here(*given).returncode == 1
+    assert here(*given, "--input", "position_ids:positions").returncode == 0
 
 
 def test_declared_segments(here, module):

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+import keras
 import numpy as np
 
 from padmask.spec.pad import Side
@@ -294,7 +295,8 @@ def _is_too_short(event: Event) -> bool:
     """
     if any(0 in tuple(output.shape) for output in event.outputs):
         return True
-    if not is_from_keras(event.operation) or not any(name in event.kind for name in ("Conv", "Pooling")):
+    is_layer = isinstance(event.operation, keras.Layer) and is_from_keras(event.operation)
+    if not is_layer or not any(name in event.kind for name in ("Conv", "Pooling")):
         return False
     try:
         shape = event.operation.compute_output_shape(tuple(event.inputs[0][1].shape))

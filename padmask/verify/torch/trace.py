@@ -132,6 +132,6 @@ def _describe_layers(model: TorchModel, runs: ComparedRuns) -> list[LayerReport]
             continue
         masks = [value for name, value in many.arguments if "mask" in name and tensors_in(value)]
         layers.append(
-            LayerReport(many.name, type(many.module).__name__, bool(masks), None, runs.deviation(few, many))
+            LayerReport(many.name, type(many.module).__name__, bool(masks), None, runs.difference(few, many))
         )
     return layers

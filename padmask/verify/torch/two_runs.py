@@ -192,6 +192,15 @@ class ComparedRuns:
         found = [self._compare(one, other) for one, other in pairs if is_float(one)]
         return max((deviation for deviation in found if deviation is not None), default=None)
 
+    def difference(self, few: Call, many: Call) -> float | None:
+        """Return the largest absolute difference of the float outputs; None if nothing can be compared."""
+        both = [
+            self._batches.crop.cut(to_array(one), to_array(other))
+            for one, other in zip(few.outputs, many.outputs, strict=False)
+            if is_float(one)
+        ]
+        return max((difference(*arrays) for arrays in both if arrays is not None), default=None)
+
     def _compare(self, one: torch.Tensor, other: torch.Tensor) -> float | None:
         both = self._batches.crop.cut(to_array(one), to_array(other))
         if both is None or not both[0].size:

@@ -29,6 +29,7 @@ from verify_torch_modules import (  # noqa: E402
 
 from padmask.errors import ModelError, SpecError  # noqa: E402
 from padmask.verify import assert_ignores_padding, verify_model  # noqa: E402
+from padmask.verify.api import is_torch_model  # noqa: E402
 from padmask.verify.torch.torch_model import guard_tables  # noqa: E402
 
 MANUAL = Path(__file__).parents[3] / "docs" / "verify.md"
@@ -133,6 +134,16 @@ def test_ids_outside_a_table_are_refused():
     with pytest.raises(IndexError, match=str(VOCAB)):
         module(torch.tensor([[VOCAB]]))
     assert len(hooks) == 1
+
+
+def test_keras_model_on_torch():
+    """A Keras model on PyTorch is a PyTorch module, but the checks for Keras apply."""
+
+    class Layered(torch.nn.Module):
+        _flatten_layers = None
+
+    assert is_torch_model(torch.nn.Identity())
+    assert not is_torch_model(Layered())
 
 
 def test_recipe_of_the_manual():
