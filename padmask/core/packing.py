@@ -72,8 +72,8 @@ class _OpenRows:
 def pack_best_fit(lengths: Positions, maxlen: int, most: int | None = None) -> Positions:
     """Pack sequences with best-fit-decreasing: the longest first, each into the fullest row that has space.
 
-    The function plans from the number of sequences of each length, so equal sequences take one step
-    together. The result has as many rows as best-fit-decreasing of single sequences.
+    The function places all sequences of one length in one step, which saves time. The result has as many rows
+    as best-fit-decreasing of single sequences.
 
     >>> pack_best_fit(np.array([2, 6, 4, 3]), 8)
     array([0, 0, 1, 1])

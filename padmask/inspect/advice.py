@@ -84,7 +84,7 @@ def advise_to_restore(command: PadCommand, shape: Literal["batches", "buckets"],
     """
     each = {"batches": "batch is padded to its longest row", "buckets": "bucket has its own row length"}
     text = (
-        f"The rows are in {shape}, and each {each[shape]}: {share(padding)} of the positions are padding. To "
+        f"The rows are in {shape}, and each {each[shape]}. {share(padding)} of the positions are padding. To "
         "pad the rows in another way, restore them first."
     )
     return Advice(text, command=command.unpad_text())

@@ -183,7 +183,7 @@ class _Packer:
         """Pack the rows of a window.
 
         Args:
-            rows: the rows that the last call carried, and then the new rows.
+            rows: the rows that the last call returned to carry over, and then the new rows.
             last: whether there are no more rows after this window.
 
         Returns:
