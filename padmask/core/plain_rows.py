@@ -1,7 +1,7 @@
 """Read plain rows: lists of ints, or one-dimensional NumPy arrays of one dtype.
 
-These are the usual rows in memory. They are read without a look at single tokens in Python, so a small batch
-costs little.
+Most rows in memory are plain. No Python code runs for single tokens, so reading a small batch takes little
+time.
 """
 
 from __future__ import annotations
