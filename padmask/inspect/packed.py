@@ -23,7 +23,10 @@ class PackedStats:
         most: largest number of sequences in a row.
         tokens: number of tokens.
         places: number of positions, including padding.
+        width: number of positions in the longest row.
         rows_at_least: lower bound of the number of rows: no packing of the sequences needs fewer.
+        lengths: number of sequences of each length.
+        per_row: number of rows with each number of sequences.
     """
 
     rows: int
@@ -31,7 +34,10 @@ class PackedStats:
     most: int
     tokens: int
     places: int
+    width: int
     rows_at_least: int
+    lengths: LengthStats
+    per_row: LengthStats
 
     @property
     def filled_share(self) -> float:
@@ -76,9 +82,9 @@ class PackedCounter:
 
     align: int = 1
     _lengths: LengthCounter = field(default_factory=LengthCounter)
-    _rows: int = 0
-    _most: int = 0
+    _per_row: LengthCounter = field(default_factory=LengthCounter)
     _places: int = 0
+    _width: int = 0
 
     def add(self, sequences: Ragged, places: Any) -> None:
         """Add rows.
@@ -88,9 +94,9 @@ class PackedCounter:
             places: number of positions in each row: int64, shape (rows,).
         """
         self._lengths.add(take_runs(sequences.values, sequences.starts, sequences.lengths))
-        self._rows += len(sequences.lengths)
-        self._most = max(self._most, int(sequences.lengths.max(initial=0)))
+        self._per_row.add(sequences.lengths)
         self._places += int(places.sum())
+        self._width = max(self._width, int(places.max(initial=0)))
 
     def found(self, maxlen: int) -> PackedStats:
         """Return the statistics of all rows.
@@ -105,4 +111,15 @@ class PackedCounter:
             aligned[up] = aligned.get(up, 0) + rows
         longest = max(aligned, default=0)
         bound = count_at_least(LengthStats(aligned), max(maxlen, longest))
-        return PackedStats(self._rows, stats.rows, self._most, stats.tokens, self._places, bound)
+        per_row = self._per_row.stats()
+        return PackedStats(
+            rows=per_row.rows,
+            sequences=stats.rows,
+            most=per_row.longest,
+            tokens=stats.tokens,
+            places=self._places,
+            width=self._width,
+            rows_at_least=bound,
+            lengths=stats,
+            per_row=per_row,
+        )
