@@ -1,6 +1,6 @@
 # make demo   create a virtual environment, install padmask with all extras, and pad sample_data
 # make test   create the environment and run the quick tests
-# make test-all  run make test, then the slow tests
+# make test-all  run make test, then the slow tests (those of PyTorch only if torch is installed)
 # make lowest run the smoke tests with the lowest supported versions of the dependencies
 # make lint   check style and types;  make format fixes the style
 # make docs   build the pages as a web site;  make readme updates their help texts and outputs

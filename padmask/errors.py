@@ -193,7 +193,8 @@ def raise_first_fault(
     if first is not None:
         number = rows_before + first.row
         first = replace(first, reason=first.in_memory or first.reason)
-        raise row_error(number, f"Row {number}, {first}.", first.column, first.options, kind)
+        place = f"Row {number}" + (":" if first.column is None else ",")
+        raise row_error(number, f"{place} {first}.", first.column, first.options, kind)
 
 
 def row_error(

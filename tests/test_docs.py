@@ -30,7 +30,7 @@ PADMASK_LINES = sorted(
     {
         part.strip()
         for block in BLOCKS
-        if block.kind in ("sh", "console")
+        if block.kind in ("", "sh", "console")
         for line in block.text.splitlines()
         for part in re.split(r"[|;]|&&", line.strip().removeprefix("$ "))
         if part.strip().startswith("padmask ")
@@ -141,6 +141,8 @@ def test_torch_recipe():
     assert batches[0]["key_padding_mask"].tolist() == [[False, False, False], [False, True, True]]
 
 
+# Trainer pins memory by default, and PyTorch warns if the machine has no GPU.
+@pytest.mark.filterwarnings("ignore:'pin_memory' argument:UserWarning")
 def test_hugging_face_recipe(tmp_path):
     pytest.importorskip("torch", reason="torch is not installed")
     transformers = pytest.importorskip("transformers", reason="transformers is not installed")

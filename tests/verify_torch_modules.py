@@ -142,15 +142,17 @@ class FixedLength(EmbeddingOnly):
 
 
 class RightPositions(EmbeddingOnly):
-    """Attention with learned positions, which count from the first place."""
+    """Attention with learned positions, which count from the first place by default."""
 
     def __init__(self) -> None:
         super().__init__()
         self.places = nn.Embedding(600, DIM)
         self.attention = nn.MultiheadAttention(DIM, 2, batch_first=True)
 
-    def forward(self, input_ids, attention_mask):
-        steps = self.table(input_ids) + self.places(torch.arange(input_ids.shape[1]))
+    def forward(self, input_ids, attention_mask, position_ids=None):
+        if position_ids is None:
+            position_ids = torch.arange(input_ids.shape[1])
+        steps = self.table(input_ids) + self.places(position_ids)
         padding = attention_mask == 0
         return self.attention(steps, steps, steps, key_padding_mask=padding, need_weights=False)[0]
 
@@ -219,3 +221,25 @@ class Rotary(EmbeddingOnly):
         scores = scores.masked_fill(attention_mask[:, None, :] == 0, -1e9)
         outputs = scores.softmax(dim=-1) @ steps
         return outputs.mean(dim=1) if self.mean else outputs
+
+
+class Segments(EmbeddingOnly):
+    """Embeddings of ids and of the parts of a row."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kinds = nn.Embedding(2, DIM)
+
+    def forward(self, input_ids, parts):
+        return self.table(input_ids) + self.kinds(parts)
+
+
+class Strided(EmbeddingOnly):
+    """A convolution and a pooling with strides, which need at least 17 places."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.pool = nn.Conv1d(DIM, 4, 9, stride=2), nn.MaxPool1d(5)
+
+    def forward(self, input_ids):
+        return self.pool(self.conv(self.table(input_ids).transpose(1, 2))).amax(dim=-1)

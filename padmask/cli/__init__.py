@@ -27,6 +27,9 @@ from padmask.cli.commands import COMMANDS, load_command
 from padmask.cli.guard import run_guarded
 from padmask.storage.stdout import replace_unbuffered_stdout
 
+# Help texts are as wide as the terminal, but not wider than this.
+MOST_COLUMNS = 100
+
 
 class _ClosedPipeError(Exception):
     """The reader of stdout closed the pipe.
@@ -67,7 +70,9 @@ class _Commands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": MOST_COLUMNS}
+)
 @click.version_option(__version__, "-V", "--version", prog_name="padmask", message="%(prog)s %(version)s")
 def cli() -> None:
     """Pad and mask sequence data, and verify that models ignore the padding.

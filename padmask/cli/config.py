@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import click
 
 from padmask.cli.commands import COMMANDS, load_command
+from padmask.cli.option_groups import group_options
 from padmask.errors import PadmaskError, SpecError, did_you_mean, printable, size
 from padmask.storage.system import read_small
 
@@ -91,6 +92,13 @@ class ConfiguredCommand(click.Command):
     def __init__(self, *args: Any, unsupported: Mapping[str, str] | None = None, **settings: Any) -> None:
         super().__init__(*args, **settings)
         self._unsupported = unsupported or {}
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options in groups."""
+        options = [option for option in self.get_params(ctx) if isinstance(option, click.Option)]
+        for heading, group in group_options(self.name or "", options).items():
+            with formatter.section(heading):
+                formatter.write_dl([record for option in group if (record := option.get_help_record(ctx))])
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         try:

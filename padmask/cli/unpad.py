@@ -91,6 +91,14 @@ class UnpadArguments:
     help="Write the rows of pack, --batch-tokens and --buckets in the order of the original rows, without "
     "the columns source_row and batch.  [default: on]",
 )
+@setting(
+    "--align",
+    type=click.IntRange(min=1),
+    default=None,
+    metavar="N",
+    help="The --align of pack, for packed rows without metadata in which no mask or other column says where "
+    "the padding is.",
+)
 @input_format_option
 @limit_option
 @command_line_only(
@@ -151,6 +159,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
             keep_mask=given["keep_mask"],
             join_windows=given["join_windows"],
             restore_order=given["restore_order"],
+            align=given["align"],
         ),
         on_error=given["on_error"],
     )

@@ -349,28 +349,40 @@ def null_flags(array: pa.Array) -> Flags:
 
 
 def list_windows(rows: pa.Array) -> tuple[Positions, Positions, pa.Array]:
-    """Return the start and the length of each row, and the array of all tokens.
+    """Return the start and the length of each row, and the array of all tokens, without wrappers.
 
-    A start is an index in the token array. If `rows` is a slice of a larger array, the token array contains
-    only the tokens of the slice, except for list views.
+    The result is as in `list_values`.
+    """
+    starts, lengths, tokens = list_values(rows)
+    return starts, lengths, without_wrappers(tokens)
+
+
+def list_values(rows: pa.Array) -> tuple[Positions, Positions, pa.Array]:
+    """Return the start and the length of each row, and the array of all values, with their type.
+
+    >>> names = pa.array([["a"], ["b", "a"]], pa.list_(pa.dictionary(pa.int8(), pa.string())))
+    >>> starts, lengths, values = list_values(names)
+    >>> starts.tolist(), lengths.tolist(), values.dictionary.to_pylist()
+    ([0, 1], [1, 2], ['a', 'b'])
+
+    A start is an index in the array. If `rows` is a slice of a larger array, the array contains
+    only the values of the slice, except for list views.
     """
     type_ = rows.type
     if pat.is_fixed_size_list(type_):
         # If `rows` is a slice, .values returns the values of the complete array. .flatten() omits null rows.
-        tokens = without_wrappers(
-            rows.values.slice(rows.offset * type_.list_size, len(rows) * type_.list_size)
-        )
+        values = rows.values.slice(rows.offset * type_.list_size, len(rows) * type_.list_size)
         starts = np.arange(len(rows), dtype=np.int64) * type_.list_size
-        return starts, np.full(len(rows), type_.list_size, dtype=np.int64), tokens
+        return starts, np.full(len(rows), type_.list_size, dtype=np.int64), values
     offsets = to_numpy(rows.offsets).astype(np.int64)
     if pat.is_list_view(type_) or pat.is_large_list_view(type_):
         # The rows of a list view may overlap and be in any order. Null rows may have any offset and size.
         nulls = null_flags(rows)
         starts = np.where(nulls, 0, offsets)
         lengths = np.where(nulls, 0, to_numpy(rows.sizes).astype(np.int64))
-        return starts, lengths, without_wrappers(rows.values)
+        return starts, lengths, rows.values
     first, last = (int(offsets[0]), int(offsets[-1])) if len(offsets) else (0, 0)
-    return offsets[:-1] - first, np.diff(offsets), without_wrappers(rows.values.slice(first, last - first))
+    return offsets[:-1] - first, np.diff(offsets), rows.values.slice(first, last - first)
 
 
 def token_values(tokens: pa.Array) -> npt.NDArray[Any]:

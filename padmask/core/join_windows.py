@@ -220,7 +220,7 @@ def find_differences(batch: pa.RecordBatch, windows: RowWindows, without: Collec
         faults += [
             other_value(windows, row, field.name)
             for i, row in enumerate(later.tolist())
-            if not _are_same(here.slice(i, 1), before.slice(i, 1))
+            if not are_same(here.slice(i, 1), before.slice(i, 1))
         ]
     return faults
 
@@ -245,7 +245,13 @@ def join_remedy(fault: Fault) -> str:
     )
 
 
-def _are_same(one: pa.Array, other: pa.Array) -> bool:
+def are_same(one: pa.Array, other: pa.Array) -> bool:
+    """Return whether two arrays have the same values.
+
+    >>> nan = pa.array([float("nan")])
+    >>> nan.equals(nan), are_same(nan, nan)
+    (False, True)
+    """
     # NaN does not equal itself.
     return bool(one.equals(other)) or repr(one.to_pylist()) == repr(other.to_pylist())
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from padmask.core.plan import Segments
 from padmask.errors import SpecError
+from padmask.spec.checks import flag
 from padmask.spec.mask import MaskSpec
 from padmask.spec.pad import Side
 
@@ -255,10 +256,12 @@ def block_mask(segment_ids: npt.ArrayLike, *, causal: bool = False) -> Mask:
         to the key. A padding position attends only to itself, because a query without keys gives NaN.
 
     Raises:
-        SpecError: `segment_ids` are not integers of at least 0 of shape (rows, positions).
+        SpecError: `segment_ids` are not integers of at least 0 of shape (rows, positions), or `causal` is not
+            a bool.
 
     Source: `attention_mask` of `keras.layers.MultiHeadAttention`, which has the same polarity.
     """
+    causal = flag("causal", causal)
     try:
         ids = np.asarray(segment_ids)
     except ValueError:

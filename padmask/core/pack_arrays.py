@@ -191,8 +191,21 @@ def _spec_with(
     Raises:
         SpecError: an option is not valid, or has no effect on arrays.
     """
+    if overlong == "window":
+        raise SpecError(
+            "`overlong` cannot be 'window'. Use windows=WindowSpec(overlap=N), which splits long rows into "
+            "overlapping windows, or `overlong` 'split'.",
+            options=["overlong"],
+        )
     if overlong is not None:
         one_of("overlong", overlong, _POLICIES)
+    for name in ("preset", "dialect"):
+        if name in options:
+            raise SpecError(
+                f"`{name}` is not an option of `pack`, which returns arrays. For the columns of a trainer, "
+                "use `spec, mask = padmask.pack_preset('hf')` with `pack_table` or `pack_file`.",
+                options=[name],
+            )
     for field in fields(PackSpec):
         if field.name in options and field.name not in _PACKING:
             raise SpecError(

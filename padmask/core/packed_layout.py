@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.types as pat
 
@@ -13,6 +14,7 @@ from padmask.core.arrow_lists import is_list, is_mask, token_type
 from padmask.core.columns import COMPANIONS, MASK_NAMES
 from padmask.core.dialects import usual_dialect
 from padmask.core.metadata import Described, groups_to_keep, read_descriptions, valid_descriptions
+from padmask.core.packed_align import find_aligns
 from padmask.core.packed_head import USUAL_TOKENS, HeadRows, PackedHead
 from padmask.core.packed_spans import CERTAIN_NAMES, KINDS, USUAL_NAMES, Marker, NumberLists, show_packing
 from padmask.core.ragged import Ragged
@@ -21,9 +23,13 @@ from padmask.spec.columns import list_columns
 from padmask.spec.mask import TRUE_AT_TOKENS, Dialect
 from padmask.spec.pack import DERIVED, SEQUENCE_LENGTHS, SOURCE_COLUMNS, PackSpec, names_for
 from padmask.spec.pad import PadSpec
+from padmask.spec.unpad import UnpadSpec
 from padmask.spec.windows import WindowSpec
 
-_MAY_BE_MASKED = "the first label of each sequence stays -100 if pack replaced it (--boundary-labels mask)"
+_MAY_BE_MASKED = (
+    "labels stay as pack wrote them: the first label of each sequence may be -100 (--boundary-labels mask), "
+    "or each label may be at the token before (--boundary-labels shift, --dialect torchtune)"
+)
 
 _MAY_BE_PADDING = (
     "without a mask, {marker!r} does not say which positions are padding, so padding may stay in the rows or "
@@ -49,8 +55,8 @@ class PackedLayout:
         columns: names of the packed columns, with one value for each position.
         mask: name of the mask column; None if there is no mask.
         sources: whether the columns in `SOURCE_COLUMNS` locate the sequences in the source rows.
-        marker: column that separates the sequences; None if the metadata describe packing, but no such column
-            is left.
+        marker: column that separates the sequences; None if the metadata or the source columns show that rows
+            are packed, but no such column is left.
         derived: the name in `DERIVED` of each derived column, keyed by column name. With metadata, only
             columns that packing added.
         described: whether the metadata describe the packing.
@@ -59,7 +65,8 @@ class PackedLayout:
         repeated: names of columns with one value for the packed row. All other columns are lists with one
             value for each sequence.
         dialect: how the mask marks real tokens and padding.
-        align: the number of positions of a sequence is a multiple of this number. Used without a mask.
+        aligns: the number of positions of a sequence is a multiple of this number. Used without a mask.
+            Several numbers if all of them fit the first rows. Empty if unknown.
         keep_last: number of tokens kept at the end of each piece of a row, or the name of the column with
             this number.
         shifted: names of label columns whose labels pack moved to the token before.
@@ -78,7 +85,7 @@ class PackedLayout:
     dropped: tuple[str, ...] = ()
     repeated: tuple[str, ...] = ()
     dialect: Dialect = TRUE_AT_TOKENS
-    align: int = 1
+    aligns: tuple[int, ...] = (1,)
     keep_last: int | str = 0
     shifted: tuple[str, ...] = ()
     splits: bool | None = None
@@ -97,6 +104,11 @@ class PackedLayout:
         return tuple(dict.fromkeys([*self.markers, *self.derived]))
 
     @property
+    def align(self) -> int:
+        """The smallest number in `aligns`; 1 if unknown."""
+        return min(self.aligns, default=1)
+
+    @property
     def packing(self) -> PackSpec | None:
         """The options for packing; None if they are not known."""
         return None if self.spec is None else self.spec.packing
@@ -106,6 +118,19 @@ class PackedLayout:
         if self.marker is None or not self._lacks_padding:
             return self
         return replace(self, notes=(*self.notes, _MAY_BE_PADDING.format(marker=self.marker.column)))
+
+    def with_align(self, align: int | None) -> PackedLayout:
+        """Return the layout with a requested value of `--align`; None for the value that is known.
+
+        Raises:
+            SpecError: the layout does not need the value.
+        """
+        if align is None or self.aligns == (align,):
+            return self
+        if self.described or self.mask is not None or self.marker is None or self.marker.kind != "lengths":
+            known = "the metadata say" if self.described else "the mask or another column says"
+            raise SpecError(f"Remove --align, because {known} where the padding is.", options=["align"])
+        return replace(self, aligns=(align,))
 
     @property
     def ends_in_padding(self) -> bool:
@@ -151,6 +176,19 @@ def check_kept_ends(layout: PackedLayout, names: Collection[str]) -> None:
             "pack kept (--keep-last), so the pieces of split rows cannot be joined. Keep the pieces "
             "as rows with --no-join-windows, or pack the rows again with --fields list.",
             options=["join_windows"],
+        )
+
+
+def refuse_unpad_options(spec: UnpadSpec) -> None:
+    """Raise an error for options of `unpad` that packed rows do not support."""
+    if spec.keep_mask:
+        raise SpecError(
+            "Unpacked rows have no mask. Remove --keep-mask, or pad the rows again.", options=["keep_mask"]
+        )
+    if spec.padding is not None:
+        raise SpecError(
+            "The rows are packed, and their sequences determine the padding. Remove --padding.",
+            options=["padding"],
         )
 
 
@@ -211,7 +249,7 @@ def may_be_packed(schema: pa.Schema) -> bool:
     """Return whether a schema has metadata of packing, or a column that may separate sequences."""
     if _packed_group(schema) is not None:
         return True
-    return bool(_candidates(schema, ())) and not _is_only_padded(schema)
+    return (_has_sources(schema) or bool(_candidates(schema, ()))) and not _is_only_padded(schema)
 
 
 def _is_only_padded(schema: pa.Schema) -> bool:
@@ -229,9 +267,9 @@ def check_marker(name: str, layout: PackedLayout) -> None:
     """
     if layout.marker is None:
         raise SpecError(
-            f"{name}: the rows are packed, according to the metadata, but the column {SEQUENCE_LENGTHS!r} is "
-            f"missing, and no other column separates the sequences. Pack the rows again, or keep "
-            f"{SEQUENCE_LENGTHS!r}."
+            f"{name}: the rows are packed, according to {_evidence(layout)}, but the column "
+            f"{SEQUENCE_LENGTHS!r} is missing, and no other column separates the sequences. Pack the rows "
+            f"again, or keep {SEQUENCE_LENGTHS!r}."
         )
 
 
@@ -315,7 +353,7 @@ def _described_layout(file: str, schema: pa.Schema, columns: Sequence[str]) -> P
     markers = [Marker.of(its, name) for its in KINDS for name in found if found[name] == its]
     if has_integer_lists(schema, SEQUENCE_LENGTHS):
         markers = [_LENGTHS]
-    sources = all(has_integer_lists(schema, name) for name in SOURCE_COLUMNS)
+    sources = _has_sources(schema)
     notes = []
     if group.packing.get("eos") is not None:
         notes.append(f"the end tokens {group.packing['eos']} that pack added (--eos) stay in the rows")
@@ -336,7 +374,7 @@ def _described_layout(file: str, schema: pa.Schema, columns: Sequence[str]) -> P
             its.name for its in schema if not is_list(its.type) and its.name not in (*names, *derived)
         ),
         dialect=group.dialect,
-        align=group.packing.get("align") or 1,
+        aligns=(group.packing.get("align") or 1,),
         keep_last=keep_last,
         shifted=labels if group.packing.get("boundary_labels") == "shift" else (),
         splits=group.windows or group.packing.get("algorithm") == "wrap",
@@ -404,7 +442,7 @@ def _seen_layout(
     dialect: Dialect | None,
 ) -> PackedLayout | None:
     """Return the layout that the names and the first rows show; None if the rows are not packed."""
-    schema = next((schema for schema in files.values() if _candidates(schema, columns)), None)
+    schema = next((its for its in files.values() if _has_sources(its) or _candidates(its, columns)), None)
     if schema is None:
         return None
     rows = read_head()
@@ -412,10 +450,10 @@ def _seen_layout(
     dialect = usual_dialect(mask or "") if dialect is None else dialect
     marker = _marker_in(schema, columns, rows, mask, dialect)
     if marker is None:
-        return None
+        return _unmarked_layout(schema, columns, mask, dialect)
     flags = None if mask is None else Ragged.from_mask(rows.values(mask), dialect)[0]
     head = PackedHead.of(rows, marker, flags)
-    sources = all(has_integer_lists(schema, name) for name in SOURCE_COLUMNS)
+    sources = _has_sources(schema)
     usual = _usual_names(schema)
     derived = {column: name for name in DERIVED for column in usual[name] if column not in (*columns, mask)}
     markers = (marker.column, *(SOURCE_COLUMNS if sources else ()))
@@ -429,17 +467,35 @@ def _seen_layout(
     alike = [name for name in packed if head.are_alike(first, name)]
     dropped = [name for name in _separators(head, alike, derived) if name not in (*columns, mask)]
     names = dict.fromkeys([first, *columns, *alike])
+    found = mask if mask in (None, *alike) else None
     return PackedLayout(
         columns=tuple(name for name in names if name not in (mask, *dropped)),
-        mask=mask if mask in (None, *alike) else None,
+        mask=found,
         sources=sources,
         marker=marker,
         derived=derived,
         dropped=tuple(dropped),
         repeated=tuple(name for name in others if name not in names and not head.are_fields(name)),
         dialect=TRUE_AT_TOKENS if mask is None else dialect,
+        aligns=_aligns_in(schema, rows, marker, first) if found is None else (1,),
         notes=(_MAY_BE_MASKED,) if any(COMPANIONS.get(name, 0) < 0 for name in alike) else (),
     )
+
+
+def _unmarked_layout(
+    schema: pa.Schema, columns: Sequence[str], mask: str | None, dialect: Dialect
+) -> PackedLayout | None:
+    """Return the layout of packed rows that only the source columns show; None if they are missing."""
+    if not _has_sources(schema):
+        return None
+    lists = [its.name for its in schema if is_list(its.type) and its.name not in (*SOURCE_COLUMNS, mask)]
+    names = tuple(dict.fromkeys([*columns, *lists]))
+    return PackedLayout(names, mask, sources=True, marker=None, dialect=dialect) if names else None
+
+
+def _has_sources(schema: pa.Schema) -> bool:
+    """Return whether a schema has the columns that locate packed sequences in their source rows."""
+    return all(has_integer_lists(schema, name) for name in SOURCE_COLUMNS)
 
 
 def _marker_in(
@@ -458,6 +514,26 @@ def _marker_in(
         if show_packing(marker, NumberLists.of(values, signed=marker.is_signed), flags):
             return marker
     return None
+
+
+def _aligns_in(schema: pa.Schema, rows: HeadRows, marker: Marker, first: str) -> tuple[int, ...]:
+    """Return the values of `--align` that fit the first rows. See `PackedLayout.aligns`.
+
+    Args:
+        schema: columns of the file.
+        rows: the first rows.
+        marker: column that separates the sequences.
+        first: name of a packed column.
+    """
+    if marker.kind != "lengths":
+        return (1,)
+    located = []
+    for its in _candidates(schema, (first, marker.column)):
+        lists = NumberLists.of(rows.values(its.column), signed=its.is_signed)
+        if _is_certain(its.column, schema) or show_packing(its, lists):
+            located.append((its, lists))
+    widths = np.maximum(np.array(rows.lengths()[first], dtype=np.int64), 0)
+    return find_aligns(NumberLists.of(rows.values(marker.column)), widths, located)
 
 
 def _mask_in(schema: pa.Schema, rows: HeadRows) -> str | None:
@@ -516,6 +592,8 @@ def refuse_packed(
 
 
 def _evidence(layout: PackedLayout | None) -> str:
+    if layout is not None and layout.marker is None and not layout.described:
+        return f"the columns {quoted(SOURCE_COLUMNS)}"
     if layout is None or layout.marker is None:
         return "the metadata"
     return f"the column {layout.marker.column!r}"

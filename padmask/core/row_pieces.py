@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from padmask.core.arrow_lists import list_windows
-from padmask.core.join_windows import RowWindows
+from padmask.core.join_windows import RowWindows, are_same
 from padmask.core.plan import Positions
 from padmask.core.window_places import WindowPlaces
 from padmask.errors import Fault
@@ -41,6 +41,8 @@ def plan_pieces(
     counts: Positions,
     lasts: Positions,
     *,
+    packed: Positions | None = None,
+    unit: str = "row",
     splits: bool | None = None,
     lost: Collection[int] = (),
 ) -> tuple[RowPieces, list[Fault]]:
@@ -56,6 +58,8 @@ def plan_pieces(
         starts: first token of each sequence in its source row, sorted in each row: int64, shape (sequences,).
         counts: number of tokens of each sequence: int64, shape (sequences,).
         lasts: number of tokens kept at the end of each piece: int64, shape (sequences,).
+        packed: number of the packed row of each sequence, for messages: int64, shape (sequences,).
+        unit: `"line"` if `packed` has numbers of lines, else `"row"`.
         splits: whether a source row may have several pieces; None if unknown.
         lost: source rows with a piece that could not be read.
     """
@@ -76,15 +80,30 @@ def plan_pieces(
     lacks_first = ~split & (starts > 0) if splits else np.zeros(len(rows), dtype=bool)
     is_lost = np.isin(rows, list(lost)) if lost and splits is not False else np.zeros(len(rows), dtype=bool)
     reasons = {}
-    for flags, reason in (
-        (is_lost & is_first, "another piece of the row could not be read"),
-        (lacks_first, "the pieces before it are missing"),
-        (same, "it has the same position as the piece before, as if the rows came from several packed files"),
-        (single, "the source row has another sequence, but pack did not split rows"),
+    for flags, reason, names_rows in (
+        (is_lost & is_first, "another piece of the row could not be read", False),
+        (lacks_first, "the pieces before it are missing", False),
+        (same, "at the same position, as if the rows came from several packed files", True),
+        (single, "but pack did not split rows", True),
     ):
         for row in np.flatnonzero(flags).tolist():
-            reasons[row] = Fault(row, f"{pieces.name(row)} cannot be joined: {reason}")
+            both = _name_rows(packed, unit, row) if names_rows else ""
+            reasons[row] = Fault(row, f"{pieces.name(row)} cannot be joined: {both}{reason}")
     return pieces, [reasons[row] for row in sorted(reasons)]
+
+
+def _name_rows(packed: Positions | None, unit: str, piece: int) -> str:
+    """Return the start of a message about a piece and the piece before it.
+
+    >>> _name_rows(np.array([2, 3]), "line", 1)
+    'lines 2 and 3 have the source row, '
+    """
+    if packed is None:
+        return "two sequences have the source row, "
+    before, here = sorted(packed[piece - 1 : piece + 1].tolist())
+    if before == here:
+        return f"{unit} {here} has the source row twice, "
+    return f"{unit}s {before} and {here} have the source row, "
 
 
 def find_other_tokens(column: pa.Array, pieces: RowWindows) -> list[Fault]:
@@ -114,7 +133,7 @@ def find_other_tokens(column: pa.Array, pieces: RowWindows) -> list[Fault]:
     ):
         here = tokens.slice(int(firsts[row]) + head, size)
         before = tokens.slice(int(firsts[row - 1]) + head + move, size)
-        if not here.equals(before):
+        if not are_same(here, before):
             reason = f"{pieces.name(row)} does not repeat the tokens of the piece before"
             faults.append(Fault(row, reason))
     return faults

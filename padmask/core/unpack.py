@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +13,7 @@ from padmask.core.arrow_lists import (
     as_lists,
     cut_lists,
     list_lengths,
+    list_values,
     list_windows,
     take_rows,
     to_arrow,
@@ -52,6 +53,16 @@ class Sequences:
     numbers: Positions
     sources: Positions
 
+    def select(self, order: Positions) -> Sequences:
+        """Return the sequences at the given indices."""
+        return Sequences(
+            self.rows[order],
+            self.starts[order],
+            self.counts[order],
+            self.numbers[order],
+            self.sources[order],
+        )
+
 
 def read_packed(  # noqa: C901 - one check after another
     batch: pa.RecordBatch,
@@ -83,10 +94,13 @@ def read_packed(  # noqa: C901 - one check after another
     rows = batch.num_rows
     faults = {fault.row: fault for fault in reversed([*found])}
 
-    def blame(flags: Flags, reason: str | Callable[[int], str], name: str, option: str = "columns") -> None:
+    def blame(
+        flags: Flags, reason: str | Callable[[int], str], name: str, option: str = "columns", remedy: str = ""
+    ) -> None:
         for row in np.flatnonzero(flags).tolist():
             text = reason if isinstance(reason, str) else reason(row)
-            faults.setdefault(row, Fault(row, text, name, (option,)))
+            in_memory = f"{text}; set {remedy}" if remedy else ""
+            faults.setdefault(row, Fault(row, text, name, (option,), in_memory=in_memory))
 
     marker = layout.marker
     assert marker is not None
@@ -150,6 +164,10 @@ def read_packed(  # noqa: C901 - one check after another
         starts, gaps = _before_in_row(round_up(counts, layout.align), owners, rows), np.zeros(rows, bool)
         over = _flags(rows, owners[starts + counts > widths[owners]])
         blame(over, "the row is too short for its sequences", first)
+        unsure = _other_starts(layout.aligns, starts, counts, owners, widths)
+        blame(
+            unsure, f"{marker.column!r} does not say where the padding is", marker.column, "align", "`align`"
+        )
     if layout.mask is not None:
         blame(gaps, "the mask has padding in a sequence", layout.mask, "mask_column")
     good = ~_flags(rows, faults)
@@ -163,6 +181,29 @@ def read_packed(  # noqa: C901 - one check after another
         lost = take_runs(numbers_of.values, numbers_of.starts, np.where(good, 0, numbers_of.sizes))
     sequences = Sequences(owners[kept], starts[kept], counts[kept], numbers[kept], sources)
     return sequences, [faults[row] for row in sorted(faults)], lost
+
+
+def _other_starts(
+    aligns: Sequence[int], starts: Positions, counts: Positions, owners: Positions, widths: Positions
+) -> Flags:
+    """Return whether the sequences of each row may also start at other positions: bool, shape (rows,).
+
+    Args:
+        aligns: as in `PackedLayout`.
+        starts: positions of the sequences with the smallest value of `aligns`: int64, shape (sequences,).
+        counts: number of tokens of each sequence: int64, shape (sequences,).
+        owners: row of each sequence: int64, shape (sequences,).
+        widths: number of positions in each row: int64, shape (rows,).
+    """
+    rows = len(widths)
+    if not aligns:
+        return (np.bincount(owners, minlength=rows) > 1) & (_sum_rows(counts, owners, rows) < widths)
+    unsure = np.zeros(rows, dtype=bool)
+    for align in sorted(aligns)[1:]:
+        others = _before_in_row(round_up(counts, align), owners, rows)
+        fits = ~_flags(rows, owners[others + counts > widths[owners]])
+        unsure |= fits & _flags(rows, owners[others != starts])
+    return unsure
 
 
 def _flags(rows: int, chosen: Iterable[int]) -> Flags:
@@ -257,7 +298,7 @@ def explode(batch: pa.RecordBatch, sequences: Sequences, layout: PackedLayout) -
         if name in batch.schema.names:
             arrays[name] = take_rows(batch.column(name), rows)
     for name in layout.fields(batch.schema.names):
-        starts, _, values = list_windows(as_lists(without_wrappers(batch.column(name))))
+        starts, _, values = list_values(as_lists(without_wrappers(batch.column(name))))
         arrays[name] = take_rows(values, starts[rows] + sequences.numbers)
     kept = [field for field in batch.schema if field.name in arrays]
     fields = [

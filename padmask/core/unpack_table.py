@@ -13,11 +13,16 @@ from padmask.core.foreign_metadata import carry_metadata
 from padmask.core.join_windows import find_differences, join_rows, plan_join
 from padmask.core.metadata import describe_groups, groups_to_keep
 from padmask.core.packed_head import TableHead
-from padmask.core.packed_layout import PackedLayout, check_kept_ends, check_marker, find_packing
-from padmask.core.plan import Positions
+from padmask.core.packed_layout import (
+    PackedLayout,
+    check_kept_ends,
+    check_marker,
+    find_packing,
+    refuse_unpad_options,
+)
 from padmask.core.row_pieces import find_other_tokens, kept_lasts, piece_remedy, plan_pieces
 from padmask.core.table import replace_columns
-from padmask.core.unpack import explode, packed_places, read_packed
+from padmask.core.unpack import Sequences, explode, packed_places, read_packed
 from padmask.errors import RowError, raise_first_fault, row_error
 from padmask.spec.unpad import UnpadSpec
 
@@ -62,6 +67,8 @@ def unpack_table(table: pa.Table, layout: PackedLayout, spec: UnpadSpec) -> pa.T
         RowError: the columns of a row disagree, or pieces cannot be joined.
     """
     check_marker("the table", layout)
+    refuse_unpad_options(spec)
+    layout = layout.with_align(spec.align)
     schema = unpacked_schema(table.schema, layout)
     batches = table.to_batches()
     if not batches:
@@ -71,29 +78,30 @@ def unpack_table(table: pa.Table, layout: PackedLayout, spec: UnpadSpec) -> pa.T
     places, sizes, nulls = packed_places(packed, layout)
     sequences, faults, _ = read_packed(packed, layout, places, sizes, nulls)
     raise_first_fault(faults, 0, RowError)
-    rows, counts = explode(packed, sequences, layout), sequences.counts
+    rows = explode(packed, sequences, layout)
     if layout.sources and spec.restore_order:
         order = np.lexsort(sequences.sources.T[::-1])
-        rows, counts, sources = select_rows(rows, order), counts[order], sequences.sources[order]
+        rows, sequences = select_rows(rows, order), sequences.select(order)
         if spec.join_windows:
             check_kept_ends(layout, schema.names)
-            rows = _join(rows, counts, sources, layout)
+            rows = _join(rows, sequences, layout)
     return pa.Table.from_batches([pa.RecordBatch.from_arrays(rows.columns, schema=schema)])
 
 
-def _join(
-    rows: pa.RecordBatch, counts: Positions, sources: Positions, layout: PackedLayout
-) -> pa.RecordBatch:
+def _join(rows: pa.RecordBatch, sequences: Sequences, layout: PackedLayout) -> pa.RecordBatch:
     """Join the pieces of source rows.
 
     Args:
         rows: the pieces with all columns.
-        counts, sources: as in `Sequences`.
+        sequences: the pieces, in the same order.
         layout: the columns of packed rows.
     """
+    counts, sources = sequences.counts, sequences.sources
     values = [] if isinstance(layout.keep_last, int) else rows.column(layout.keep_last).to_pylist()
     lasts = kept_lasts(layout.keep_last, values, len(counts))
-    pieces, found = plan_pieces(sources[:, 0], sources[:, 1], counts, lasts, splits=layout.splits)
+    pieces, found = plan_pieces(
+        sources[:, 0], sources[:, 1], counts, lasts, packed=sequences.rows, splits=layout.splits
+    )
     found += find_other_tokens(rows.column(layout.columns[0]), pieces)
     found += find_differences(rows, pieces, layout.columns)
     joined = plan_join(pieces, counts, found)

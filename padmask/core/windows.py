@@ -170,6 +170,13 @@ def check_cuts(
     names = [column.name for column in columns]
     for name in names_for(spec.added_columns, names):
         is_replaced = name in replaced or (name in names and is_recomputed(name, spec.packing))
+        if name in schema.names and not is_replaced and is_recomputed(name, spec.packing):
+            flags = column_flags([*names, name])
+            raise SpecError(
+                f"Packing computes a new column {name!r}, and the column of the input with this name is not "
+                f"packed. To use the column, choose {flags}. Otherwise rename the column.",
+                options=["columns"],
+            )
         if name in schema.names and not is_replaced:
             raise SpecError(
                 f"{noun.capitalize()} need a new column {name!r}, but the input already has a column with "
@@ -179,7 +186,7 @@ def check_cuts(
             )
         if name in mask.names:
             raise SpecError(
-                f"{noun.capitalize()} need a new column {name!r}, so the mask or length column needs another "
-                "name. Choose the name with --mask-column or --length-column.",
+                f"{noun.capitalize()} need a new column {name!r}, but the mask or length column has this "
+                f"name too. {mask.name_remedy(name)}.",
                 options=[mask.option_for(name)],
             )

@@ -225,10 +225,6 @@ def warnings(result: PadResult) -> list[str]:
             f"{count(ledger.rows_empty, 'row')} without tokens. Empty rows cause NaN in pooling and "
             "attention layers. To drop empty rows: --empty-rows drop"
         )
-    if result.padding == "pre" and ledger.rows_written:
-        lines.append(
-            "--padding pre: LSTM and GRU layers use slower kernels, because cuDNN requires --padding post"
-        )
     if result.unpadded:
         names = quoted(result.unpadded)
         flags = next(iter(result.unpadded.values()))

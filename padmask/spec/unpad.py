@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from padmask.errors import SpecError
-from padmask.spec.checks import check_fields, flag, optional, string
+from padmask.spec.checks import at_least, check_fields, flag, optional, string
 from padmask.spec.mask import Dialect, MaskKind, Polarity, asked_dialect
 from padmask.spec.pad import Side
 from padmask.spec.sides import checked_side
@@ -36,6 +36,8 @@ class UnpadSpec:
         restore_order: whether to write packed rows, and rows of batches and buckets, in the order of the
             source rows, and leave out the columns `source_row` and `batch`. If False, the rows stay in the
             order of the input.
+        align: number of positions to which each sequence of packed rows is padded, as in `PackSpec`. Only for
+            packed rows without metadata, if neither a mask nor another column says where the padding is.
     """
 
     mask_column: str | None = None
@@ -46,6 +48,7 @@ class UnpadSpec:
     restore_order: bool = True
     mask_polarity: Polarity | None = None
     mask_kind: MaskKind | None = None
+    align: int | None = None
 
     def __post_init__(self) -> None:
         check_fields(
@@ -56,6 +59,7 @@ class UnpadSpec:
             keep_mask=flag,
             join_windows=flag,
             restore_order=flag,
+            align=optional(at_least(1, bits=31)),
         )
         asked_dialect(self.mask_polarity, self.mask_kind)
         if self.mask_column is not None and self.mask_column == self.length_column:

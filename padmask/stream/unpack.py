@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -10,12 +10,13 @@ import pyarrow as pa
 
 from padmask.core.arrow_lists import is_sequence
 from padmask.core.columns import name_columns
-from padmask.core.packed_layout import PackedLayout, check_kept_ends, check_marker
+from padmask.core.packed_counts import PackedCounts
+from padmask.core.packed_layout import PackedLayout, check_kept_ends, check_marker, refuse_unpad_options
 from padmask.core.padding import mask_field
 from padmask.core.plan import Positions
 from padmask.core.unpack_table import unpacked_schema
 from padmask.core.unpad_job import UnpadJob
-from padmask.errors import SpecError
+from padmask.errors import SpecError, count
 from padmask.formats import describe_columns
 from padmask.formats.contract import Batch, Chunk, Layout, Wanted
 from padmask.formats.dataset import Dataset
@@ -30,7 +31,7 @@ from padmask.stream.ledger import Ledger, UnpadResult
 from padmask.stream.overlap import ordered_map
 from padmask.stream.run import GROUP_POSITIONS, RowSink, Run, open_sink
 from padmask.stream.sorted_rows import KeyedRows, RowSorter
-from padmask.stream.unpack_order import are_whole, count_joined, join_sequences, whole_rows
+from padmask.stream.unpack_order import are_whole, count_joined, count_late_rows, join_sequences, whole_rows
 from padmask.stream.unpack_rows import Unpacker
 from padmask.stream.unpad_order import as_lines, collect_rows, source_ranks
 from padmask.stream.unpad_rows import EncodedRows, OnError, UnpadRows
@@ -81,6 +82,7 @@ def make_unpack_run(
         SpecError: an option is not valid for packed rows.
     """
     check_marker(run.dataset.name, layout)
+    layout = layout.with_align(spec.align)
     sorts, joins = layout.sources and spec.restore_order, spec.join_windows
     if run.files.limit is not None and sorts and joins and layout.splits is not False:
         raise SpecError(
@@ -90,10 +92,7 @@ def make_unpack_run(
         )
     if sorts and joins:
         check_kept_ends(layout, run.dataset.schema().names)
-    if spec.keep_mask:
-        raise SpecError(
-            "Unpacked rows have no mask. Remove --keep-mask, or pad the rows again.", options=["keep_mask"]
-        )
+    refuse_unpad_options(spec)
     wanted, unpacked = _columns_to_read(run.dataset, layout, columns)
     return UnpackRun(
         run.dataset, run.files, run.pool, run.progress, run.max_bytes, layout, wanted, unpacked, on_error
@@ -137,17 +136,22 @@ def unpack_to_file(run: UnpackRun, output_path: str, format_: FormatTraits, spec
     with open_sink(run, output_path, format_, written) as sink:
         if sorts:
             with RowSorter(spool_folder(output_path)) as sorter:
-                ledger = _unpack_in_order(run, sink, sorter, format_, joins=spec.join_windows)
+                ledger, late = _unpack_in_order(run, sink, sorter, format_, joins=spec.join_windows)
         else:
-            ledger = Ledger()
+            ledger, late = Ledger(), 0
             with run.map_chunks("unpadding", run.wanted, _encoder(run, sink, format_)) as results:
                 for result in results:
                     sink.write(result.encoded, result.cuts.refused)
                     ledger += result.ledger
+                    late += int((result.cuts.order[:, 1:2] > 0).sum())
     if not ledger.balanced:
         raise AssertionError(f"The row counts of padmask are inconsistent. Please report this: {ledger}")
     warnings, remarks = describe_columns(format_, sink.column_notes)
-    notes = () if layout.sources or not spec.restore_order else (_NO_SOURCES,)
+    notes = [*_missing_rows(run, ledger)]
+    if spec.restore_order and not layout.sources:
+        notes.append(_NO_SOURCES)
+    if late and layout.splits is not False and spec.join_windows:
+        notes.append((_LATE_ROWS if sorts else _NOT_JOINED).format(count=late))
     return UnpadResult(
         ledger,
         layout.columns,
@@ -164,6 +168,30 @@ _NO_SOURCES = (
     "the rows stay in the order of the packed rows, and pieces of split rows are not joined, because the "
     "input has no columns 'source_rows' and 'source_starts'"
 )
+
+
+_NOT_JOINED = (
+    "rows that start after the first token of their source row: {count:,}. --no-restore-order does not join "
+    "the pieces of split rows"
+)
+
+_LATE_ROWS = (
+    "rows that start after the first token of their source row: {count:,}. pack truncated these rows, or "
+    "their first pieces are missing"
+)
+
+
+def _missing_rows(run: UnpackRun, ledger: Ledger) -> Iterator[str]:
+    """Yield a note if the input has fewer packed rows than pack wrote, according to the metadata."""
+    if run.dataset.format.is_text or run.files.limit is not None:
+        return
+    found = [PackedCounts.read(schema) for schema in run.dataset.schemas().values()]
+    written = sum(counts.rows_written for counts in found if counts is not None)
+    if None not in found and ledger.rows_read < written:
+        yield (
+            f"pack wrote {count(written, 'packed row')}, but the input has only {ledger.rows_read:,}, so "
+            "source rows, or the last tokens of split rows, may be missing"
+        )
 
 
 def _survey(run: UnpackRun) -> UnpackRun:
@@ -211,8 +239,12 @@ def _column_cutter(run: UnpackRun) -> Callable[[Chunk], EncodedRows]:
 
 def _unpack_in_order(
     run: UnpackRun, sink: RowSink, sorter: RowSorter, format_: FormatTraits, *, joins: bool
-) -> Ledger:
-    """Unpack all rows, sort them by their source rows, join their pieces, and write them."""
+) -> tuple[Ledger, int]:
+    """Unpack all rows, sort them by their source rows, join their pieces, and write them.
+
+    Returns:
+        The counts, and the number of source rows without their first tokens.
+    """
     is_text = run.dataset.format.is_text
     ranks = source_ranks(run.dataset.names)
     encode_chunk = (_text_encoder if is_text else _column_cutter)(run)
@@ -237,8 +269,15 @@ def _unpack_in_order(
         joined = join_sequences(batch, rows.keys, run.layout, run.job, run.on_error, lost)
         return EncodedRows(sink.writer.encode(run.dataset.complete(joined.batch, run.unpacked)), joined)
 
-    total = Ledger()
-    for result in ordered_map(run.pool, encode, whole_rows(sorter.sorted_rows()), run.ahead):
+    total, late = Ledger(), 0
+
+    def rows_with_all_pieces() -> Iterator[KeyedRows]:
+        nonlocal late
+        for rows in whole_rows(sorter.sorted_rows()):
+            late += count_late_rows(rows.keys)
+            yield rows
+
+    for result in ordered_map(run.pool, encode, rows_with_all_pieces(), run.ahead):
         if isinstance(result, EncodedRows):
             sink.write(result.encoded, result.cuts.refused)
             total += result.ledger
@@ -246,4 +285,4 @@ def _unpack_in_order(
             encoded, keys = result
             sink.write(encoded, ())
             total += Ledger(rows_written=len(keys), tokens_kept=int(keys[:, 3].sum()))
-    return count_joined(ledger, total)
+    return count_joined(ledger, total), late

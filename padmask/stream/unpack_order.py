@@ -64,6 +64,20 @@ def are_whole(keys: Positions, layout: PackedLayout, lost: Collection[tuple[int,
     return bool(is_first_of(keys[:, _SOURCE]).all())
 
 
+def count_late_rows(keys: Positions) -> int:
+    """Return the number of source rows of which only one sequence is left, without the first tokens.
+
+    >>> count_late_rows(np.array([[0, 7, 8, 2, 0], [0, 9, 0, 4, 0], [0, 9, 4, 4, 1]]))
+    1
+
+    Args:
+        keys: keys of the sequences of one file, sorted: int64, shape (sequences, 5).
+    """
+    firsts = is_first_of(keys[:, _SOURCE])
+    alone = firsts & np.append(firsts[1:], True)[: len(firsts)]
+    return int((alone & (keys[:, _START] > 0)).sum())
+
+
 def join_sequences(
     batch: Batch,
     keys: Positions,
@@ -90,7 +104,16 @@ def join_sequences(
     lost_rows = {row for file, row in lost if file == rank}
     values = [] if isinstance(layout.keep_last, int) else column_values(batch, layout.keep_last)
     lasts = kept_lasts(layout.keep_last, values, len(batch))
-    pieces, found = plan_pieces(rows, starts, counts, lasts, splits=layout.splits, lost=lost_rows)
+    pieces, found = plan_pieces(
+        rows,
+        starts,
+        counts,
+        lasts,
+        packed=keys[:, _NUMBER],
+        unit=batch.unit,
+        splits=layout.splits,
+        lost=lost_rows,
+    )
     found += find_other_tokens(batch.columns.column(layout.columns[0]), pieces)
     found += find_field_differences(batch, pieces, job.may_differ)
     tokens = int(counts.sum())

@@ -92,7 +92,7 @@ class Unpacker:
                 place=batch.place(found[0].row),
                 column=found[0].column,
                 options=found[0].options,
-                remedy=_remedy(found[0].column, self.layout),
+                remedy=_remedy(found[0], self.layout),
             )
         bad = [fault.row for fault in found]
         widths = np.delete(next(iter(places.values())), bad)
@@ -122,9 +122,14 @@ class Unpacker:
         return rows, sequences
 
 
-def _remedy(column: str | None, layout: PackedLayout) -> str:
+def _remedy(fault: Fault, layout: PackedLayout) -> str:
     marker = layout.marker
-    if marker is None or layout.described or column != marker.column:
+    if "align" in fault.options:
+        return (
+            "Use --align N with the number that packed the rows, or --align 1 if padding is only at the end "
+            "of the rows."
+        )
+    if marker is None or layout.described or fault.column != marker.column:
         return "Fix the row, or skip bad rows with --on-error skip."
     return (
         f"Fix the row, or skip bad rows with --on-error skip. If {marker.column!r} does not separate packed "

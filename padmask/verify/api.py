@@ -145,9 +145,13 @@ def report_on_model(
 
 
 def is_torch_model(model: Any) -> bool:
-    """Return whether a model is a PyTorch module. PyTorch is not imported."""
+    """Return whether a model is a PyTorch module. PyTorch is not imported.
+
+    Keras models are PyTorch modules too if Keras runs on PyTorch. For them, the result is False.
+    """
     torch = sys.modules.get("torch")
-    return torch is not None and isinstance(model, torch.nn.Module)
+    is_keras = hasattr(model, "_flatten_layers")
+    return torch is not None and isinstance(model, torch.nn.Module) and not is_keras
 
 
 def report_on_torch_model(

@@ -39,7 +39,7 @@ MAY_SET = {
     | {"mask-polarity", "mask-kind", "position-ids", "no-position-ids", "labels-from", "preset"},
     "unpad": {"column", "mask-column", "length-column", "padding", "keep-mask", "no-keep-mask"}
     | {"input-format", "output-format", "threads", "progress", "no-progress"}
-    | {"join-windows", "no-join-windows", "restore-order", "no-restore-order"}
+    | {"join-windows", "no-join-windows", "restore-order", "no-restore-order", "align"}
     | {"mask-polarity", "mask-kind"},
     "inspect": {*READ, "count", "rows", "sample", "seed", "style", "mask-column", "masks", "no-masks"}
     | {"theme", "plans", "no-plans", "json", "workers", "progress", "no-progress"}

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from raised import raises_error
+from raised import has_facts, raises_error
 
 import padmask
 from padmask import DataError, PackSpec, PadSpec, RowPolicy, SpecError, pack_file, pack_preset, pack_table
@@ -47,7 +47,9 @@ def test_columns_of_tokenizers(tmp_path, suffix):
     result = pack_file(source, target, spec=SPEC)
     assert pq.read_table(target).select(alone.schema.names).to_pydict() == alone.to_pydict()
     assert pack_table(pa.table(TOKENIZED), spec=SPEC).to_pydict() == pq.read_table(target).to_pydict()
-    assert [remark for remark in result.remarks if "position_ids" in remark]
+    for name in ("position_ids", "attention_mask"):
+        [remark] = [text for text in result.remarks if repr(name) in text]
+        assert has_facts(remark, "replace")
     rules = {finding.rule.name for finding in padmask.verify_file(target, proof=None).data}
     assert rules <= {"ignored-positions"}
     padmask.unpad_file(target, tmp_path / "rows.jsonl")

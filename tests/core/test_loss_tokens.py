@@ -10,9 +10,20 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from raised import raises_error
 
 import padmask
-from padmask import MaskSpec, PackSpec, PadSpec, pack_file, pack_preset, pack_table, pad_file, pad_table
+from padmask import (
+    MaskSpec,
+    PackSpec,
+    PadSpec,
+    SpecError,
+    pack_file,
+    pack_preset,
+    pack_table,
+    pad_file,
+    pad_table,
+)
 from padmask.core.loss_tokens import LOSS_MASKS
 
 LABELS = MaskSpec(labels_from=True)
@@ -145,6 +156,13 @@ def test_loss_mask_of_the_input(tmp_path, suffix):
     assert broken_rules(target) == []
     pq.write_table(replace_loss_mask(packed, [0, 0, 1, 1, 1, 1, 0]), target)
     assert broken_rules(target) == ["derived-column"]
+
+
+def test_loss_mask_that_is_not_packed():
+    table = pa.table({"input_ids": ROWS["input_ids"], "loss_mask": COUNTS})
+    spec, mask = pack_preset("bridge", maxlen=8)
+    with raises_error(SpecError, "loss_mask", "-c input_ids -c loss_mask", option="columns"):
+        pack_table(table, ["input_ids"], spec=spec, mask=mask)
 
 
 def test_verify_uses_the_masks(tmp_path):

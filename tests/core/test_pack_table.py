@@ -135,6 +135,11 @@ def test_long_row():
         assert pack([[1, 2, 3]], maxlen=2, **options).values.tolist() == [[1, 2], [3, 0]]
 
 
+def test_end_token_makes_a_row_too_long():
+    with raises_error(DataError, "4 tokens", "with the end token", place="row 1", option="maxlen"):
+        pack([[1], [1, 2, 3]], maxlen=3, eos=9)
+
+
 def test_empty_row():
     policy = RowPolicy(overlong="error", empty_rows="error")
     with raises_error(DataError, option="empty_rows") as raised:
@@ -183,6 +188,29 @@ def test_packing_in_spec():
 def test_refused_options(options, name):
     with raises_error(SpecError, option=name):
         pack([[1]], maxlen=4, **options)
+
+
+@pytest.mark.parametrize("maxlen", [2**40, 2**62])
+@pytest.mark.parametrize("rows", [[[1, 2], [3]], {"input_ids": [[1, 2], [3]]}])
+def test_maxlen_beyond_memory(rows, maxlen):
+    with raises_error(SpecError, f"{maxlen:,}", option="maxlen"):
+        pack(rows, maxlen=maxlen)
+
+
+@pytest.mark.parametrize(
+    "options, facts",
+    [
+        ({"overlong": "window"}, ["windows", "split"]),
+        ({"preset": "hf"}, ["pack_preset"]),
+        ({"dialect": "trl"}, ["pack_preset"]),
+        ({"packing": 0}, ["packing"]),
+        ({"packing": False}, ["packing"]),
+    ],
+)
+def test_options_that_pack_has_not(options, facts):
+    (name,) = options
+    with raises_error(SpecError, *facts, option=name):
+        pack([[1, 2]], maxlen=4, **options)
 
 
 def test_tables_have_no_skipped_rows():

@@ -12,7 +12,9 @@ from raised import raises_error
 from padmask import (
     PackSpec,
     PadSpec,
+    RowError,
     SpecError,
+    UnpadSpec,
     inspect_file,
     pack_preset,
     pack_table,
@@ -219,3 +221,82 @@ def test_padded_packed_rows():
     packed = without_metadata(packed_in("trl"))
     padded = pad_table(packed, mask=MaskSpec(allow_padded=True))
     assert unpad_table(padded).to_pylist() == packed.to_pylist()
+
+
+ALIGNED = pa.table({"input_ids": [[11, 12, 13], [21, 22, 23, 24, 25], [31]]})
+
+
+def pack_ids(align, *, emit=(), mask=None, table=ALIGNED):
+    packing = PackSpec(align=align, emit=emit, algorithm="in-order")
+    packed = pack_table(table, spec=PadSpec(maxlen=16), packing=packing, mask=mask or MaskSpec(column=None))
+    return without_metadata(packed)
+
+
+@pytest.mark.parametrize("dialect", MARKERS)
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+@pytest.mark.parametrize("align", [1, 4])
+def test_align_without_metadata(tmp_path, dialect, suffix, align):
+    """Without a mask and the metadata, another column shows the padding between sequences."""
+    table = without_metadata(packed_in(dialect, ALIGNED, 16, align=align))
+    path = tmp_path / f"packed.{suffix}"
+    if suffix == "parquet":
+        pq.write_table(table, path)
+    else:
+        path.write_text("".join(json.dumps(row) + "\n" for row in table.to_pylist()))
+    unpad_file(path, tmp_path / "rows.parquet")
+    assert (
+        pq.read_table(tmp_path / "rows.parquet")["input_ids"].to_pylist() == ALIGNED["input_ids"].to_pylist()
+    )
+    assert not {finding.rule.name for finding in verify_file(path).data}
+
+
+@pytest.mark.parametrize("align", [1, 4])
+@pytest.mark.parametrize("dtype", ["bool", "int32"])
+@pytest.mark.parametrize("name", ["mask", "attention_mask", "padding_mask"])
+def test_mask_of_aligned_rows(align, dtype, name):
+    packed = pack_ids(align, mask=MaskSpec(column=name, dtype=dtype, named=True))
+    assert unpad_table(packed)["input_ids"].equals(ALIGNED["input_ids"].cast(pa.list_(pa.int32())))
+
+
+@pytest.mark.parametrize("align", [1, 4])
+def test_unknown_align(tmp_path, align):
+    """Lengths alone do not say where the padding is, so the rows need the option."""
+    packed = pack_ids(align)
+    with raises_error(RowError, "seq_lengths", place="row 0", column="seq_lengths", option="align"):
+        unpad_table(packed)
+    spec = UnpadSpec(align=align)
+    assert unpad_table(packed, spec=spec)["input_ids"].to_pylist() == ALIGNED["input_ids"].to_pylist()
+    path = tmp_path / "packed.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in packed.to_pylist()))
+    with raises_error(RowError, "--align", place="packed.jsonl, line 1", option="align"):
+        unpad_file(path, tmp_path / "rows.parquet")
+    unpad_file(path, tmp_path / "rows.parquet", spec=spec)
+    assert (
+        pq.read_table(tmp_path / "rows.parquet")["input_ids"].to_pylist() == ALIGNED["input_ids"].to_pylist()
+    )
+
+
+def test_align_is_not_needed():
+    """Rows without padding, and rows with one sequence, have no padding between sequences."""
+    for ids in ([[1, 2, 3], [4, 5]], [[1, 2]]):
+        packed = pack_table(pa.table({"input_ids": ids}), spec=PadSpec(maxlen=5), mask=MaskSpec(column=None))
+        assert unpad_table(without_metadata(packed))["input_ids"].to_pylist() == ids
+
+
+def test_later_rows_need_align():
+    """The first 1,000 rows fit several values of align, and a later row fits only one."""
+    lists = {"input_ids": [[1, 2, 3, 0, 4, 5, 6, 0]] * 1000, "seq_lengths": [[3, 3]] * 1000}
+    starts = {"seq_start_id": [[0, 4]] * 1001}
+    later = {"input_ids": [[1, 0, 4, 5, 6, 0, 0, 0]], "seq_lengths": [[1, 3]]}
+    table = pa.table({**{name: lists[name] + later[name] for name in lists}, **starts})
+    with raises_error(RowError, place="row 1000", option="align"):
+        unpad_table(table)
+
+
+@pytest.mark.parametrize("kept", ["metadata", "mask"])
+def test_conflicting_align(kept):
+    mask = MaskSpec() if kept == "mask" else MaskSpec(column=None)
+    packed = pack_table(ALIGNED, spec=PadSpec(maxlen=16), packing=PackSpec(align=4), mask=mask)
+    packed = packed if kept == "metadata" else without_metadata(packed)
+    with raises_error(SpecError, option="align"):
+        unpad_table(packed, spec=UnpadSpec(align=2))

@@ -22,6 +22,7 @@ from padmask import (
     SpecError,
     UnpadSpec,
     WindowSpec,
+    pack_table,
     pad_file,
     pad_table,
     unpad_file,
@@ -325,3 +326,165 @@ def test_lost_column_of_kept_ends(tmp_path):
     )
     with pytest.raises(SpecError, match="keep-last"):
         unpad_file(tmp_path / "packed.parquet", tmp_path / "out.jsonl")
+
+
+def test_sources_without_lengths(tmp_path):
+    """The source columns show packed rows, also if no column separates the sequences."""
+    packed = pack(write(tmp_path / "in.jsonl", rows_of(4, 5)), tmp_path / "packed.parquet")
+    assert packed.ledger.rows_written == 1
+    table = pq.read_table(tmp_path / "packed.parquet").drop_columns(["seq_lengths"])
+    table = table.replace_schema_metadata(None)
+    with raises_error(SpecError, "seq_lengths", "source_rows"):
+        unpad_table(table)
+    with raises_error(PaddedError, "source_rows", column="input_ids"):
+        pad_table(table)
+    for path in (tmp_path / "part.parquet", tmp_path / "part.jsonl"):
+        if path.suffix == ".parquet":
+            pq.write_table(table, path)
+        else:
+            write_rows(path, table.to_pylist(), table.schema)
+        with raises_error(SpecError, "seq_lengths"):
+            unpad_file(path, tmp_path / "out.jsonl")
+        for run in (pack, pad_file):
+            with raises_error(PaddedError, column="input_ids"):
+                run(path, tmp_path / "out.jsonl")
+
+
+@pytest.mark.parametrize("kept", [[0, 1], [2]])
+def test_removed_packed_rows(tmp_path, kept):
+    """The last piece of a row cannot be missed, but the metadata have the number of packed rows."""
+    pack(write(tmp_path / "in.jsonl", rows_of(18, 9)), tmp_path / "packed.parquet", windows=WindowSpec())
+    table = pq.read_table(tmp_path / "packed.parquet")
+    pq.write_table(table.take(kept), tmp_path / "part.parquet")
+    spec = UnpadSpec(join_windows=False)
+    [note] = unpad_file(tmp_path / "part.parquet", tmp_path / "out.jsonl", spec=spec).notes
+    assert "3 packed rows" in note and str(len(kept)) in note
+    assert not unpad_file(tmp_path / "packed.parquet", tmp_path / "out.jsonl").notes
+    assert not unpad_file(
+        tmp_path / "part.parquet", tmp_path / "out.jsonl", spec=spec, files=FileOptions(limit=1)
+    ).notes
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_missing_first_piece(tmp_path, suffix):
+    """Without metadata, a row that starts later may be truncated, so a note counts such rows."""
+    pack(write(tmp_path / "in.jsonl", rows_of(20, 9)), tmp_path / "packed.parquet", windows=WindowSpec())
+    table = pq.read_table(tmp_path / "packed.parquet").replace_schema_metadata(None)
+    path = tmp_path / f"part.{suffix}"
+    for rows, count in ((table.slice(2), 1), (table, None)):
+        if suffix == "parquet":
+            pq.write_table(rows, path)
+        else:
+            write_rows(path, rows.to_pylist(), rows.schema)
+        notes = unpad_file(path, tmp_path / "out.jsonl").notes
+        assert [f": {count}." in note for note in notes] == ([] if count is None else [True])
+
+
+@pytest.mark.parametrize("described", [True, False])
+@pytest.mark.parametrize("length", [9, 20])
+def test_pieces_in_input_order(tmp_path, described, length):
+    """Without the order of the source rows, pieces are not joined, and a note says so."""
+    pack(write(tmp_path / "in.jsonl", rows_of(length)), tmp_path / "packed.parquet", windows=WindowSpec())
+    table = pq.read_table(tmp_path / "packed.parquet")
+    pq.write_table(table if described else table.replace_schema_metadata(None), tmp_path / "p.parquet")
+    spec = UnpadSpec(restore_order=False)
+    notes = unpad_file(tmp_path / "p.parquet", tmp_path / "out.jsonl", spec=spec).notes
+    assert ["--no-restore-order" in note for note in notes] == ([True] if length == 20 else [])
+    alone = UnpadSpec(restore_order=False, join_windows=False)
+    assert not unpad_file(tmp_path / "p.parquet", tmp_path / "out.jsonl", spec=alone).notes
+
+
+@pytest.mark.parametrize("options", [{"padding": "pre"}, {"padding": "post"}, {"keep_mask": True}])
+def test_unsupported_options(tmp_path, options):
+    pack(write(tmp_path / "in.jsonl", rows_of(4)), tmp_path / "packed.parquet")
+    [option] = options
+    with raises_error(SpecError, option=option):
+        unpad_file(tmp_path / "packed.parquet", tmp_path / "out.jsonl", spec=UnpadSpec(**options))
+    with raises_error(SpecError, option=option):
+        unpad_table(pq.read_table(tmp_path / "packed.parquet"), spec=UnpadSpec(**options))
+
+
+@pytest.mark.parametrize("type_", [pa.float32(), pa.float64(), pa.list_(pa.float32(), 2)], ids=str)
+def test_repeated_nan(tmp_path, type_):
+    """Windows that repeat NaN are joined."""
+    values = [1.0, 2.0, float("nan"), 4.0, 5.0]
+    if not pa.types.is_floating(type_):
+        values = [[value, float("nan")] for value in values]
+    table = pa.table({"x": pa.array([values], pa.list_(type_))})
+    pq.write_table(table, tmp_path / "in.parquet")
+    pack(tmp_path / "in.parquet", tmp_path / "packed.parquet", 3, windows=WindowSpec(overlap=1))
+    unpad_file(tmp_path / "packed.parquet", tmp_path / "out.parquet")
+    for found in (
+        pq.read_table(tmp_path / "out.parquet"),
+        unpad_table(pq.read_table(tmp_path / "packed.parquet")),
+    ):
+        assert repr(found.to_pylist()) == repr(table.to_pylist())
+
+
+@pytest.mark.parametrize(("suffix", "unit"), [("parquet", "rows 0 and 1"), ("jsonl", "lines 1 and 2")])
+def test_repeated_source_row(tmp_path, suffix, unit):
+    """Two packed rows with the same source row are both named."""
+    pack(write(tmp_path / "in.jsonl", rows_of(8, 9)), tmp_path / "packed.parquet")
+    table = pq.read_table(tmp_path / "packed.parquet")
+    index = table.schema.names.index("source_rows")
+    table = table.set_column(index, table.schema.field(index), [pa.array([[1], [1]], pa.list_(pa.int64()))])
+    path = tmp_path / f"bad.{suffix}"
+    if suffix == "parquet":
+        pq.write_table(table, path)
+    else:
+        write_rows(path, table.to_pylist(), table.schema)
+    with raises_error(RowError, "source row 1", unit):
+        unpad_file(path, tmp_path / "out.jsonl")
+    if suffix == "parquet":
+        with raises_error(RowError, "source row 1", unit):
+            unpad_table(table)
+
+
+def test_note_of_shifted_labels(tmp_path):
+    """JSON Lines do not say whether pack moved the labels, so the note names both options."""
+    pack(write(tmp_path / "in.jsonl", rows_of(4, 3)), tmp_path / "packed.jsonl", boundary_labels="shift")
+    [remark] = unpad_file(tmp_path / "packed.jsonl", tmp_path / "out.jsonl").remarks
+    assert "--boundary-labels shift" in remark and "--boundary-labels mask" in remark
+
+
+TYPED = pa.table(
+    {
+        "input_ids": pa.array([[1, 2], [3], [4, 5, 6]], pa.list_(pa.int32())),
+        "name": pa.array(["a", None, "a"], pa.dictionary(pa.int8(), pa.string())),
+        "key": pa.array([b"0" * 16, b"1" * 16, None], pa.binary(16)).cast(pa.uuid()),
+        "flag": pa.array([1, 0, None], pa.int8()).cast(pa.bool8()),
+    }
+)
+
+
+@pytest.mark.parametrize("suffix", ["arrow", "parquet"])
+def test_types_of_fields(tmp_path, suffix):
+    """Dictionaries and extension types of fields come back."""
+    source, packed, target = (tmp_path / f"{name}.{suffix}" for name in ("in", "packed", "out"))
+    write_table(source, TYPED)
+    pack_file(source, packed, spec=PadSpec(maxlen=4), columns=["input_ids"])
+    unpad_file(packed, target)
+    assert read_table(target).equals(TYPED)
+    assert unpad_table(read_table(packed)).equals(TYPED)
+
+
+def test_several_dictionaries():
+    """Batches with different dictionaries are joined."""
+    parts = [
+        pack_table(TYPED.take([2 * i, 1]), ["input_ids"], PadSpec(maxlen=4), packing=PackSpec(source=False))
+        for i in range(2)
+    ]
+    names = unpad_table(pa.concat_tables(parts))["name"]
+    assert (names.to_pylist(), names.type) == (["a", None, "a", None], TYPED["name"].type)
+
+
+def write_table(path, table):
+    if path.suffix == ".parquet":
+        pq.write_table(table, path)
+    else:
+        with pa.ipc.new_file(path, table.schema) as writer:
+            writer.write_table(table)
+
+
+def read_table(path):
+    return pq.read_table(path) if path.suffix == ".parquet" else pa.ipc.open_file(path).read_all()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,7 @@ from padmask.verify.data.audit_job import (
 from padmask.verify.data.compare import PackedSequences
 from padmask.verify.data.padded_rows import side_of
 from padmask.verify.data.rules import RULES, Audit, Finding
+from padmask.verify.data.sequence_values import SequenceValues
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,6 +185,9 @@ def audit_and_sample(
     inputs = _open_input(request, job)
     collected, notes = None, []
     if inputs is not None and job.packed is not None:
+        # The first difference is read again.
+        dataset.spool(limit)
+        inputs.spool()
         collected = PackedSequences(
             job.packed, columns, inputs.schema().names, job.counts, is_text=dataset.format.is_text
         )
@@ -199,7 +204,9 @@ def audit_and_sample(
     if inputs is not None and collected is not None:
         options = replace(request.files, limit=None, input_format=None)
         with closing(inputs), open_reading(inputs, options, request.progress) as reading:
-            notes += collected.compare(reading, audit, rows, whole=limit is None)
+            notes += collected.compare(
+                reading, audit, rows, partial(_read_again, dataset, request, job), whole=limit is None
+            )
     kept = choose_rows(sampler.kept, sample if numbers is None else None)
     names = [column.name for column in columns]
     return AuditedData(
@@ -217,6 +224,18 @@ def audit_and_sample(
         any(finding.rule.name == "row-fully-masked" for finding in audit.findings()),
         (*dataset.notes, *job.notes, *notes, *late_notes(audit.late, "check")),
     )
+
+
+def _read_again(dataset: Dataset, request: AuditRequest, job: AuditJob, wanted: SequenceValues) -> None:
+    """Read packed rows until the values of a sequence are found."""
+    with open_reading(dataset, request.files, request.progress) as reading:
+        checked = audit_rows(
+            reading, "comparing", job, open_audits(job), report_bad_rows=True, collected=wanted
+        )
+        with closing(checked) as batches:
+            for _ in batches:
+                if wanted.found is not None:
+                    break
 
 
 def _open_input(request: AuditRequest, job: AuditJob) -> Dataset | None:

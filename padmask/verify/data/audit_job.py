@@ -47,6 +47,7 @@ from padmask.verify.data.padded_rows import PaddedRowAudit
 from padmask.verify.data.raw_rows import audit_raw_rows
 from padmask.verify.data.rows_to_check import AuditBatch, AuditRows, CheckedRows, GroupToRead, map_audit_rows
 from padmask.verify.data.rules import RULES, Audit, Finding
+from padmask.verify.data.sequence_values import SequenceValues
 
 
 @dataclass(frozen=True)
@@ -320,7 +321,7 @@ def audit_rows(
     *,
     is_cut: bool = True,
     report_bad_rows: bool = False,
-    collected: PackedSequences | None = None,
+    collected: PackedSequences | SequenceValues | None = None,
 ) -> Generator[BatchRows]:
     """Read rows and check them against the rules. Raw rows are checked as if they were padded.
 
@@ -363,7 +364,7 @@ def _check_of(
     job: AuditJob,
     audit: Audit,
     maxlen: int | None,
-    collected: PackedSequences | None,
+    collected: PackedSequences | SequenceValues | None,
     *,
     is_cut: bool,
     whole: bool,

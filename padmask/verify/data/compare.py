@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,12 @@ from padmask.verify.data.hashed_columns import Hashed, ValueTypes, hash_columns,
 from padmask.verify.data.planned_input import InputPlanner
 from padmask.verify.data.rules import RULES, Audit
 from padmask.verify.data.sequence_table import LocatedSequences, SequenceTable
+from padmask.verify.data.sequence_values import (
+    ReadAgain,
+    SequenceValues,
+    describe_difference,
+    read_input_values,
+)
 
 _NO_METADATA = (
     "the packed rows have no metadata, so rows also differ if packing split them, kept tokens at their ends "
@@ -85,13 +91,16 @@ class PackedSequences:
         self._table.add(batch, at, *(sources or (none, none)), segments.lengths, hashes)
         self._width = max(self._width, int(packed.widths.max(initial=0)))
 
-    def compare(self, reading: Reading, audit: Audit, rows: int, *, whole: bool) -> list[str]:
+    def compare(
+        self, reading: Reading, audit: Audit, rows: int, read_again: ReadAgain, *, whole: bool
+    ) -> list[str]:
         """Read the input, and report the sequences and rows that differ.
 
         Args:
             reading: input of the packed rows.
             audit: object that collects the findings.
             rows: number of packed rows that were read. Rows with errors were not added.
+            read_again: function that reads the packed rows again.
             whole: whether all packed rows were read.
 
         Returns:
@@ -100,10 +109,31 @@ class PackedSequences:
         packed = self._table.joined(len(self._hashed))
         # Each packed file numbers its source rows from 0.
         located = self._layout.sources and len(packed.names) <= 1
+        planner = self._planner(packed, located=located)
+        expected, loses = self._read_input(planner, reading, packed, located=located)
+        found = _match(packed, expected, self._hashed, located=located)
+
+        def describe(index: int, place: int) -> str:
+            """Return a text about the first value of a packed sequence that differs from the input."""
+            hashed, partner = self._hashed[place], int(found.partners[index])
+            row = packed.names[packed.files[index]], int(packed.numbers[index])
+            ours = SequenceValues(*row, packed.number_in_row(index), hashed, self._types)
+            read_again(ours)
+            source = int(expected.sources[partner]), int(expected.starts[partner])
+            again = self._planner(packed, located=located)
+            theirs = read_input_values(again, reading, hashed, self._types, *source)
+            return "" if ours.found is None or theirs is None else describe_difference(ours.found, theirs)
+
+        self._report_differences(audit, packed, found, describe)
+        if whole:
+            self._report_missing(audit, packed, expected, loses, found, located=located)
+        return list(self._describe(reading, packed, planner, rows))
+
+    def _planner(self, packed: LocatedSequences, *, located: bool) -> InputPlanner:
         limit = None
         if len(packed.names) == len(self._counts) == 1:
             limit = next(iter(self._counts.values())).limit
-        planner = InputPlanner(
+        return InputPlanner(
             self._layout,
             self._read,
             self._types,
@@ -111,12 +141,6 @@ class PackedSequences:
             limit,
             joined=len(packed.names) <= 1,
         )
-        expected, loses = self._read_input(planner, reading, packed, located=located)
-        found = _match(packed, expected, self._hashed, located=located)
-        self._report_differences(audit, packed, found)
-        if whole:
-            self._report_missing(audit, packed, expected, loses, found, located=located)
-        return list(self._describe(reading, packed, planner, rows))
 
     def _read_input(
         self, planner: InputPlanner, reading: Reading, packed: LocatedSequences, *, located: bool
@@ -146,17 +170,31 @@ class PackedSequences:
                 loses.append(lost[sources])
         return table.joined(len(self._hashed)), np.concatenate(loses)
 
-    def _report_differences(self, audit: Audit, packed: LocatedSequences, found: _Matches) -> None:
+    def _report_differences(
+        self,
+        audit: Audit,
+        packed: LocatedSequences,
+        found: _Matches,
+        describe: Callable[[int, int], str],
+    ) -> None:
+        """Report the packed sequences that differ. `describe` gets the index of a sequence and of a hash."""
         rule = RULES["differs-from-input"]
         reasons = [] if self._layout.spec is not None else [_NO_METADATA]
-        flags: dict[tuple[str | None, str], Flags] = {(None, _ABSENT): found.partners < 0}
+        absent = found.partners < 0
+        if absent.any():
+            first = _describe_sequence(packed, int(np.argmax(absent)), self._layout)
+            audit.add_count(rule.name, *packed.places(absent), detail="; ".join([_ABSENT, first, *reasons]))
         for place in found.chosen:
-            flags[self._hashed[place].column.name, rule.means] = found.differ[:, place]
-        for (name, means), differ in flags.items():
+            differ = found.differ[:, place]
             if differ.any():
-                first = _describe_sequence(packed, int(np.argmax(differ)), self._layout)
-                detail = "; ".join([means, first, *reasons])
-                audit.add_count(rule.name, *packed.places(differ), column=name, detail=detail)
+                index = int(np.argmax(differ))
+                texts = [rule.means, _describe_sequence(packed, index, self._layout), describe(index, place)]
+                audit.add_count(
+                    rule.name,
+                    *packed.places(differ),
+                    column=self._hashed[place].column.name,
+                    detail="; ".join(filter(None, [*texts, *reasons])),
+                )
 
     def _report_missing(
         self,

@@ -122,17 +122,35 @@ def hash_columns(
         packed: whether the sequences are those of packed rows. Packing already changed their labels.
         repeated: tokens whose labels packing replaced with -100; None if there are none.
     """
-    rows, firsts, counts = slices
-    begins = np.cumsum(lengths) - lengths
     hashes = np.empty((len(lengths), len(hashed)), dtype=np.uint64)
     for place, its in enumerate(hashed):
-        ragged = values[its.column.name]
-        taken = take_runs(ragged.values, ragged.starts[rows] + firsts, counts)
-        taken = types.cast(its.column, taken)
-        if is_label(its.column):
-            _change_labels(taken, its.boundary, begins, lengths, packed=packed, repeated=repeated)
+        taken = take_values(its, types, values, slices, lengths, packed=packed, repeated=repeated)
         hashes[:, place] = hash_sequences(taken, lengths)
     return hashes
+
+
+def take_values(
+    hashed: Hashed,
+    types: ValueTypes,
+    values: Mapping[str, Ragged],
+    slices: tuple[Positions, Positions, Positions],
+    lengths: Positions,
+    *,
+    packed: bool,
+    repeated: Flags | None = None,
+) -> npt.NDArray[Any]:
+    """Return the values of a column that count in the comparison, one sequence after another.
+
+    The arguments are as in `hash_columns`.
+    """
+    rows, firsts, counts = slices
+    ragged = values[hashed.column.name]
+    taken = take_runs(ragged.values, ragged.starts[rows] + firsts, counts)
+    taken = types.cast(hashed.column, taken)
+    if is_label(hashed.column):
+        begins = np.cumsum(lengths) - lengths
+        _change_labels(taken, hashed.boundary, begins, lengths, packed=packed, repeated=repeated)
+    return taken
 
 
 def _change_labels(

@@ -29,6 +29,7 @@ from padmask.verify.data.compare import PackedSequences
 from padmask.verify.data.packed_totals import CountAudit
 from padmask.verify.data.rows_to_check import AuditRows
 from padmask.verify.data.rules import Audit
+from padmask.verify.data.sequence_values import SequenceValues
 from padmask.verify.data.source_rows import SourceRows
 
 # Derived columns with one value per position.
@@ -83,7 +84,7 @@ class PackedRowAudit:
         mask: str | None,
         *,
         whole: bool,
-        collected: PackedSequences | None = None,
+        collected: PackedSequences | SequenceValues | None = None,
         counts: Mapping[str, PackedCounts] | None = None,
     ) -> None:
         self._counts = CountAudit(counts or {}, audit) if whole and layout.marker is not None else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -107,7 +107,7 @@ class InputPlanner:
         self.first_bad: tuple[Place, Fault] | None = None
         self.first_unread: Place | None = None
 
-    def read(self, reading: Reading) -> Iterator[PlannedRows]:
+    def read(self, reading: Reading) -> Generator[PlannedRows]:
         """Yield the rows and sequences of the input.
 
         Raises:

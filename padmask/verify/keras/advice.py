@@ -175,6 +175,13 @@ def _advise_on_missing_mask(kind: str, entry: str, from_keras: bool) -> str:
     return f"No mask reaches {entry}. Pass a mask with mask=... or attention_mask=..., or use Masking"
 
 
+def _advise_on_wrong_mask(kind: str, entry: str, from_keras: bool) -> str:
+    return (
+        f"The mask that {kind} makes for {entry} is False at some padded positions and True at others. Check "
+        "the order of the axes: a reshape that swaps axes mixes the rows, so use a transpose"
+    )
+
+
 def _advise_on_empty_rows(kind: str, entry: str, from_keras: bool) -> str:
     return (
         f"If a row has no real steps, the output of {kind} depends on the padding. Drop such rows "
@@ -192,4 +199,5 @@ _ADVICE = {
     "plain": _advise_on_plain_operations,
     "all-true": _advise_on_true_mask,
     "never-made": _advise_on_missing_mask,
+    "wrong-mask": _advise_on_wrong_mask,
 }

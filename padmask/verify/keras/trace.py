@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 
 from padmask.verify.keras.advice import advise_on_layer
 from padmask.verify.keras.model_inputs import is_embedding
-from padmask.verify.keras.record import Event, is_from_keras, marks_padding
+from padmask.verify.keras.record import Event, as_array, is_from_keras, marks_padding
 from padmask.verify.keras.two_runs import Runs, crop_empty_row, run_twice
 from padmask.verify.keras.user_model import UserModel
 from padmask.verify.proof.checks import CannotRunError
+from padmask.verify.proof.tolerance import Array
 from padmask.verify.proof.verify_subject import Verification
 from padmask.verify.report import LayerReport
 
@@ -75,6 +77,9 @@ def find_culprit(user: UserModel, verification: Verification) -> Traced:
         map(_gets_explicit_mask, runs.padded)
     )
     culprit, reason = _find_culprit_call(runs, entry, explicit_masks=explicit_masks)
+    wrong_mask = _find_wrong_mask(runs, entry)
+    if wrong_mask is not None:
+        culprit, reason = wrong_mask, "wrong-mask"
     if runs.crop is crop_empty_row:
         culprit, reason = _find_empty_row_culprit(runs, entry), "empty"
     remark = _describe_mask_suspect(runs, culprit, entry)
@@ -147,6 +152,51 @@ def _find_culprit_call(runs: Runs, entry: Event, *, explicit_masks: bool) -> tup
     if explicit_masks:
         return entry, "never-made"
     return _find_mask_source(runs, entry, needed[0]), "never-made"
+
+
+def _find_wrong_mask(runs: Runs, entry: Event) -> Event | None:
+    """Return the layer that makes the mask of a call, if this mask does not treat all padding alike."""
+    reference = runs.counterpart.get(entry)
+    if reference is None or not runs.growth:
+        return None
+    for name, mask in entry.mask_arguments.items():
+        own = reference.mask_arguments.get(name)
+        if own is None or not (keras.ops.is_tensor(mask) and keras.ops.is_tensor(own)):
+            continue
+        padding = _keys_of_padding(as_array(mask), own.shape[-1], runs.from_start)
+        if padding.size and padding.min() != padding.max():
+            return _find_maker(runs, entry, as_array(mask))
+    return None
+
+
+def _find_maker(runs: Runs, entry: Event, mask: Array) -> Event | None:
+    """Return the innermost layer before `entry` that returns a mask. Casts may have copied the mask."""
+    makers = [
+        event
+        for event in runs.padded[: runs.padded.index(entry)]
+        if isinstance(event.operation, keras.Layer)
+        and event is not entry.parent
+        and any(
+            tuple(output.shape) == mask.shape and np.array_equal(as_array(output), mask)
+            for output in event.outputs
+        )
+    ]
+    return makers[0] if makers else None
+
+
+def _keys_of_padding(mask: Array, real: int, from_start: bool) -> Array:
+    """Return the values of a mask of one row at padded keys, for real queries.
+
+    Args:
+        mask: mask of a batch whose first or last row has the padding: shape (rows, ..., keys).
+        real: number of real keys.
+        from_start: whether the real keys come first.
+    """
+    row = mask[0] if from_start else mask[-1]
+    if row.ndim > 1 and row.shape[-2] == row.shape[-1]:
+        row = row[..., :real, :] if from_start else row[..., -real:, :]
+    padding: Array = row[..., real:] if from_start else row[..., :-real]
+    return padding
 
 
 def _gets_explicit_mask(event: Event) -> bool:
@@ -342,6 +392,7 @@ PATH_LABELS = {
     "stripped": "deletes the mask of its input tensors",
     "all-true": "the mask is all True from this layer on",
     "never-made": "creates no mask",
+    "wrong-mask": "masks other positions than the padding",
     "empty": "output depends on padding in rows without tokens",
 }
 

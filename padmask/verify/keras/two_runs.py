@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+import keras
 import numpy as np
 
 from padmask.spec.pad import Side
@@ -38,6 +39,7 @@ class Runs:
         places: padded lengths of the inputs if both runs use the same lengths, otherwise empty.
         others: calls of a run without padding and with other tokens; empty if there is no such run.
         growth: padded length of each input in the run without padding and in the run with padding.
+        from_start: whether the real positions come first.
     """
 
     reference: list[Event]
@@ -47,6 +49,7 @@ class Runs:
     places: frozenset[int] = frozenset()
     others: list[Event] = field(default_factory=list)
     growth: frozenset[tuple[int, int]] = frozenset()
+    from_start: bool = True
 
     def __post_init__(self) -> None:
         self.counterpart = _match_events(self.reference, self.padded)
@@ -227,6 +230,7 @@ def _record_runs(user: UserModel, verification: Verification, limit: float) -> R
             limit,
             others=_record(user, one.with_random_tokens(8).padded()),
             growth=frozenset(growth),
+            from_start=padding == "post",
         )
     # Padding alone does not change the outputs, so add a longer row to the batch. `crop_rows` keeps the first
     # row for "post", and the last row for "pre".
@@ -242,6 +246,7 @@ def _record_runs(user: UserModel, verification: Verification, limit: float) -> R
         limit,
         others=_record(user, alone.with_random_tokens(8).padded()),
         growth=frozenset({(1, 2), *sizes}),
+        from_start=padding == "post",
     )
 
 
@@ -290,7 +295,8 @@ def _is_too_short(event: Event) -> bool:
     """
     if any(0 in tuple(output.shape) for output in event.outputs):
         return True
-    if not is_from_keras(event.operation) or not any(name in event.kind for name in ("Conv", "Pooling")):
+    is_layer = isinstance(event.operation, keras.Layer) and is_from_keras(event.operation)
+    if not is_layer or not any(name in event.kind for name in ("Conv", "Pooling")):
         return False
     try:
         shape = event.operation.compute_output_shape(tuple(event.inputs[0][1].shape))

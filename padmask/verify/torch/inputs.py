@@ -85,7 +85,7 @@ class TorchInput:
                 return np.asarray(padded.lengths)
             places: Array = np.maximum(np.cumsum(padded.mask, axis=1) - 1, 0)
             return places
-        if slot.kind == "segments":
+        if slot.kind == "segments" and slot.name not in batch:
             return np.zeros_like(batch[slot.mask_of or ""].mask)
         values = batch[slot.name].values
         return values.reshape(len(values), *values.shape[2:]) if slot.kind == "static" else values
@@ -269,6 +269,10 @@ def _candidates(
             dtypes = ["int64", "bool", "float32"]
         for dtype in dtypes:
             yield TorchInput(replace(slot, dtype=dtype), is_padding=name.endswith("key_padding_mask"))
+    elif role == "static":
+        for shape in [(), *((size,) for size in _feature_sizes(module))]:
+            yield TorchInput(ModelInput(name, role, shape, "float32"))
+        yield TorchInput(ModelInput(name, role, (), "int64"))
     else:
         yield TorchInput(slot)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import torch
@@ -19,7 +20,9 @@ def load_program(path: str) -> torch.nn.Module:
     if not Path(path).is_file():
         raise AccessError(f"{path}: no such file. Check the path of --model.")
     try:
-        return torch.export.load(path).module()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.export.load(path).module()
     except Exception as error:  # noqa: BLE001 - PyTorch raises many types for files that are not programs
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise DataError(

@@ -26,12 +26,19 @@ class OutputRows:
     left_out: frozenset[str]
 
     @classmethod
-    def find(cls, few: Mapping[str, torch.Tensor], many: Mapping[str, torch.Tensor]) -> OutputRows:
-        """Compare two runs with 2 and 3 rows of the same length to find the axes."""
+    def find(
+        cls, few: Mapping[str, torch.Tensor], many: Mapping[str, torch.Tensor], rows: tuple[int, int]
+    ) -> OutputRows:
+        """Compare two runs with different numbers of rows of the same length to find the axes.
+
+        Args:
+            few, many: outputs of both runs, keyed by output name.
+            rows: number of rows in both runs. They are equal if the module requires a number of rows.
+        """
         axes = {}
         for name, output in few.items():
             shapes = zip(output.shape, many[name].shape if name in many else (), strict=False)
-            found = next((axis for axis, sizes in enumerate(shapes) if sizes == (2, 3)), None)
+            found = next((axis for axis, sizes in enumerate(shapes) if sizes == rows), None)
             if found is not None and found < 2:
                 axes[name] = found
         return cls(axes, frozenset(few) - frozenset(axes))

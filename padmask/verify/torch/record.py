@@ -154,7 +154,8 @@ def _name_of(function: Any) -> str:
     if name == "__get__":
         # A property, such as Tensor.real.
         name = str(getattr(getattr(function, "__self__", None), "__name__", name))
-    return name.strip("_")
+    # Operators of exported programs have names such as `softmax.int`.
+    return name.partition(".")[0].strip("_")
 
 
 def _find_line() -> str:

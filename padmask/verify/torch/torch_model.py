@@ -23,6 +23,7 @@ from padmask.verify.proof.tolerance import PRECISE
 from padmask.verify.torch.device import TorchDevice
 from padmask.verify.torch.inputs import Signature, TorchInput, find_torch_inputs, unwrap
 from padmask.verify.torch.outputs import OutputRows, named_tensors
+from padmask.verify.torch.program import read_input_sizes, read_vocabularies
 
 # Numbers of steps to try until the module runs.
 _STEPS = (7, 16, 32, 64, 128, 256, 512, 1024)
@@ -67,6 +68,9 @@ class TorchModel:
         self._batch_size = batch_size
         self._flags = Signature.of(self.module).flags()
         self._sorts_rows = False
+        self._sizes = read_input_sizes(self.module)
+        # Number of rows that an exported program requires; None for any number.
+        self._rows_per_call = next((shape[0] for shape in self._sizes.values() if shape), None)
         self._floats = torch.float32
         self.inputs: list[TorchInput] = []
         with self.restore_afterwards():
@@ -100,6 +104,7 @@ class TorchModel:
         modes = {part: part.training for part in self.module.modules()}
         disabled = logging.root.manager.disable
         logging.disable(logging.WARNING)
+        guards = [] if self.device.name == "cpu" else guard_tables(self.module)
         with suppress(NotImplementedError):
             # Exported programs have no modes.
             self.module.eval()
@@ -109,6 +114,8 @@ class TorchModel:
                 yield
         finally:
             logging.disable(disabled)
+            for guard in guards:
+                guard.remove()
             for part, mode in modes.items():
                 part.training = mode
 
@@ -120,15 +127,23 @@ class TorchModel:
         """
         rows = len(next(iter(batch.values())).mask)
         parts = []
-        for first in range(0, rows, self._batch_size):
-            piece = slice(first, first + self._batch_size)
+        size = self._rows_per_call or self._batch_size
+        for first in range(0, rows, size):
+            piece = slice(first, first + size)
             parts.append(
                 self._predict_piece({name: _select(padded, piece) for name, padded in batch.items()})
             )
         return concatenate_outputs(parts)
 
     def run(self, batch: ModelBatch) -> Any:
-        """Run the module on a batch in one call, and return the result of `forward`."""
+        """Run the module on a batch in one call, and return the result of `forward`.
+
+        If the module requires a number of rows, the last row is repeated.
+        """
+        if self._rows_per_call is not None:
+            rows = len(next(iter(batch.values())).mask)
+            index = np.minimum(np.arange(self._rows_per_call), rows - 1)
+            batch = {name: _select(padded, index) for name, padded in batch.items()}
         return self._call(self.inputs, batch)
 
     def inverted(self) -> TorchModel | None:
@@ -229,7 +244,7 @@ class TorchModel:
             # pack_padded_sequence requires rows in descending order of length by default.
             self._sorts_rows = True
             return self._predict_piece(batch)
-        arrays = self._rows.arrays(result)
+        arrays = {name: array[: len(order)] for name, array in self._rows.arrays(result).items()}
         if not arrays:
             raise CannotRunError("the model has no output with a value for each row")
         back = np.argsort(order)
@@ -245,11 +260,12 @@ class TorchModel:
     def _find_inputs(self, roles: Mapping[str, str] | None, rows: SampleRows | None) -> None:
         longest = max((len(row) for given in (rows or {}).values() for row in given), default=0)
         first_error = None
-        for places in dict.fromkeys([longest or _STEPS[0], *_STEPS, *_sizes_in(self.module)]):
+        required = [shape[1] for shape in self._sizes.values() if len(shape) > 1 and shape[1] is not None]
+        for places in dict.fromkeys([*required, longest or _STEPS[0], *_STEPS, *_sizes_in(self.module)]):
             try:
                 self.inputs = find_torch_inputs(
                     self.module,
-                    lambda inputs, places=places: self._call(inputs, _small_batch(inputs, 2, places)),  # type: ignore[misc]
+                    lambda inputs, places=places: self._call(inputs, self._small(inputs, places)),  # type: ignore[misc]
                     roles,
                     rows,
                 )
@@ -265,9 +281,12 @@ class TorchModel:
 
     def _runs(self, places: int) -> bool:
         with suppress(CannotRunError):
-            self._call(self.inputs, _small_batch(self.inputs, 2, places))
+            self._call(self.inputs, self._small(self.inputs, places))
             return True
         return False
+
+    def _small(self, inputs: Sequence[TorchInput], places: int) -> dict[str, Padded]:
+        return _small_batch(inputs, self._rows_per_call or 2, places)
 
     def _fix_places(self, places: int) -> None:
         self.inputs = [
@@ -278,11 +297,12 @@ class TorchModel:
         ]
 
     def _find_outputs(self) -> None:
+        rows = (2, 3) if self._rows_per_call is None else (self._rows_per_call, self._rows_per_call)
         few, many = (
-            named_tensors(self._call(self.inputs, _small_batch(self.inputs, rows, self.shortest)))
-            for rows in (2, 3)
+            named_tensors(self._call(self.inputs, _small_batch(self.inputs, count, self.shortest)))
+            for count in rows
         )
-        self._rows = OutputRows.find(few, many)
+        self._rows = OutputRows.find(few, many, rows)
 
     @property
     def left_out(self) -> frozenset[str]:
@@ -291,7 +311,16 @@ class TorchModel:
 
     def _find_vocabularies(self) -> None:
         """Find the number of ids of each input: the size of the embedding that reads the input."""
-        batch = _small_batch(self.inputs, 2, self.shortest)
+        batch = self._small(self.inputs, self.shortest)
+        vocabularies = read_vocabularies(self.module)
+        if vocabularies:
+            self.inputs = [
+                replace(one, slot=replace(one.slot, vocab=vocabularies.get(one.slot.name), exact=True))
+                if one.slot.name in vocabularies
+                else one
+                for one in self.inputs
+            ]
+            return
         read: list[tuple[torch.nn.Embedding, torch.Tensor]] = []
 
         def note(table: Any, given: tuple[Any, ...]) -> None:
@@ -341,6 +370,24 @@ class _NarrowFloats(TorchFunctionMode):  # type: ignore[misc]
         return result
 
 
+def guard_tables(module: torch.nn.Module) -> list[Any]:
+    """Let embeddings raise an IndexError for ids that they do not accept. Return the hooks.
+
+    On a GPU, such an id stops the process with an error that no later call can recover from.
+    """
+
+    def check(table: Any, given: tuple[Any, ...]) -> None:
+        if given and isinstance(given[0], torch.Tensor) and given[0].numel():
+            largest = int(given[0].max())
+            if largest >= table.num_embeddings:
+                raise IndexError(
+                    f"index {largest} is out of range for an embedding of {table.num_embeddings}"
+                )
+
+    tables = [part for part in module.modules() if isinstance(part, torch.nn.Embedding)]
+    return [table.register_forward_pre_hook(check) for table in tables]
+
+
 def _as_float32(module: torch.nn.Module) -> torch.nn.Module:
     """Return the module, or a copy in float32 if the module has weights in half precision."""
     halves = (torch.float16, torch.bfloat16)
@@ -374,6 +421,9 @@ def _small_batch(inputs: Sequence[TorchInput], rows: int, places: int) -> dict[s
         elif slot.kind == "features":
             shape = (rows, places, *(size or 1 for size in slot.shape[1:]))
             batch[slot.name] = Padded(random.standard_normal(shape), mask, lengths)
+        elif slot.kind == "static":
+            shape = (rows, 1, *(size or 1 for size in slot.shape))
+            batch[slot.name] = Padded(np.ones(shape), np.ones((rows, 1), bool), np.ones(rows, np.int64))
     return batch
 
 

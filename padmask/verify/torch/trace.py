@@ -11,6 +11,7 @@ from padmask.verify.proof.verify_subject import Verification
 from padmask.verify.report import LayerReport
 from padmask.verify.torch.advice import Leak, advise_on_leak
 from padmask.verify.torch.attention import describe_attention
+from padmask.verify.torch.program import find_exported_module
 from padmask.verify.torch.record import Call, tensors_in
 from padmask.verify.torch.torch_model import TorchModel
 from padmask.verify.torch.two_runs import ComparedRuns, choose_two_batches
@@ -90,9 +91,12 @@ def _describe(
     few, many = leak
     owner = many.owner
     padding = verification.setup.sample.padding
+    earlier = sum(call.name == many.name and call.number < many.number for call in runs.many)
+    exported = find_exported_module(model.module, many.name, earlier)
+    name, kind = exported or (owner.name or type(owner.module).__name__, type(owner.module).__name__)
     found = Leak(
         function="" if many.module is not None else many.name,
-        kind=type(owner.module).__name__,
+        kind=kind,
         is_torch=type(owner.module).__module__.startswith("torch.nn"),
         padding=padding,
         is_position=not runs.reads_tokens(many),
@@ -100,15 +104,10 @@ def _describe(
         attention=describe_attention(few, many, padding),
         strided=_is_strided(owner),
     )
-    name = _name_of(owner)
-    where = ", ".join(part for part in (found.function, many.line) if part)
+    where = ", ".join(part for part in (found.function, "" if exported else many.line) if part)
     before = _last_equal_module(runs, few)
     path = f"{before} -> {name}" if before else name
     return TracedModule(name, f"{path} ({where})" if where else path, advise_on_leak(found), layers=layers)
-
-
-def _name_of(call: Call) -> str:
-    return call.name or type(call.module).__name__
 
 
 def _is_strided(call: Call) -> bool:
@@ -133,6 +132,6 @@ def _describe_layers(model: TorchModel, runs: ComparedRuns) -> list[LayerReport]
             continue
         masks = [value for name, value in many.arguments if "mask" in name and tensors_in(value)]
         layers.append(
-            LayerReport(many.name, type(many.module).__name__, bool(masks), None, runs.deviation(few, many))
+            LayerReport(many.name, type(many.module).__name__, bool(masks), None, runs.difference(few, many))
         )
     return layers

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -22,9 +22,72 @@ from padmask.verify.torch.torch_model import TorchModel
 # Numbers larger than this, such as those of additive masks, are not part of the scale of a tensor.
 _LARGEST_USUAL = 1e4
 
-# Function that crops two arrays to their real positions: the array of the run with less padding, and the same
-# array of the run with more padding. The results are None if the arrays cannot be compared.
-Crop = Callable[[Array, Array], tuple[Array | None, Array | None]]
+
+class Crop(Protocol):
+    """Crop the arrays of two runs to their real positions."""
+
+    def cut(self, few: Array, many: Array) -> tuple[Array, Array] | None:
+        """Return the real positions of both arrays; None if the arrays cannot be compared."""
+        ...
+
+    def mix(self, few: Array, many: Array) -> Array | None:
+        """Return the first array with the real positions of the second array."""
+        ...
+
+
+@dataclass(frozen=True)
+class CropToFew:
+    """Crop the arrays of the longer batch to the shapes of the shorter batch.
+
+    Arrays that grow by more than the padding, such as tables of relative positions, cannot be compared.
+
+    Args:
+        padding: side of the padding.
+        more: number of positions that the longer batch has more.
+    """
+
+    padding: Side
+    more: int
+
+    def cut(self, few: Array, many: Array) -> tuple[Array, Array] | None:
+        is_table = any(large - small > self.more for small, large in zip(few.shape, many.shape, strict=False))
+        part = None if is_table else crop(many, few.shape, self.padding)
+        return None if part is None else (few, part)
+
+    def mix(self, few: Array, many: Array) -> Array | None:
+        both = self.cut(few, many)
+        return None if both is None else both[1].copy()
+
+
+@dataclass(frozen=True)
+class CropToLength:
+    """Crop the time axes of two arrays of the same shape to the length of the row.
+
+    Args:
+        padding: side of the padding.
+        places: padded lengths of the inputs. Axes of these sizes are time axes.
+        length: number of tokens of the row.
+    """
+
+    padding: Side
+    places: frozenset[int]
+    length: int
+
+    def cut(self, few: Array, many: Array) -> tuple[Array, Array] | None:
+        return (few[self._index(few)], many[self._index(few)]) if few.shape == many.shape else None
+
+    def mix(self, few: Array, many: Array) -> Array | None:
+        if few.shape != many.shape:
+            return None
+        mixed = few.copy()
+        mixed[self._index(few)] = many[self._index(few)]
+        return mixed
+
+    def _index(self, array: Array) -> tuple[slice, ...]:
+        part = slice(None, self.length) if self.padding == "post" else slice(-self.length, None)
+        return tuple(
+            part if axis and size in self.places else slice(None) for axis, size in enumerate(array.shape)
+        )
 
 
 @dataclass(frozen=True)
@@ -34,7 +97,7 @@ class TwoBatches:
     Args:
         few: batch with less padding, or with the usual padding.
         many: batch with more padding, or with other values in the padding.
-        crop: function that crops arrays of both runs to the real positions.
+        crop: crops arrays of both runs to the real positions.
         largest: largest relative deviation between the outputs for the batches.
         changed: the second batch with other tokens.
     """
@@ -61,7 +124,7 @@ def choose_two_batches(model: TorchModel, verification: Verification) -> TwoBatc
         few, many = same.padded(), same.padded(setup.more[-1])
         largest = relative_difference(model.predict(few), model.predict(many), padding)
         changed = same.with_random_tokens(8).padded(setup.more[-1])
-        return TwoBatches(few, many, _crop_to_few(padding, setup.more[-1]), largest, changed)
+        return TwoBatches(few, many, CropToFew(padding, setup.more[-1]), largest, changed)
     best: TwoBatches | None = None
     for row in range(len(setup.probe)):
         one = setup.probe.select([row])
@@ -71,7 +134,7 @@ def choose_two_batches(model: TorchModel, verification: Verification) -> TwoBatc
             with suppress(CannotRunError):
                 largest = relative_difference(expected, model.predict(one.padded(more)), padding)
                 if best is None or largest > best.largest * 1.01:
-                    changed, cut = one.with_random_tokens(8).padded(more), _crop_to_few(padding, more)
+                    changed, cut = one.with_random_tokens(8).padded(more), CropToFew(padding, more)
                     best = TwoBatches(alone, one.padded(more), cut, largest, changed)
     if best is None:
         raise CannotRunError("the model cannot run on a single row with padding")
@@ -87,36 +150,9 @@ def _choose_contents(model: TorchModel, verification: Verification) -> TwoBatche
     batch = one.padded()
     unmasked = one.unmasked(batch, 23)
     other = {name: replace(padded, values=unmasked[name].values) for name, padded in batch.items()}
-    cut = _crop_to_length(sample.padding, places, int(lengths[row]))
+    cut = CropToLength(sample.padding, frozenset(places), int(lengths[row]))
     largest = relative_difference(model.predict(batch), model.predict(other), sample.padding)
     return TwoBatches(batch, other, cut, largest, one.with_random_tokens(8).padded())
-
-
-def _crop_to_few(padding: Side, more: int) -> Crop:
-    """Return a function that crops the arrays of the longer batch to the shapes of the shorter batch.
-
-    Arrays that grow by more than the padding, such as tables of relative positions, cannot be compared.
-    """
-
-    def cut(few: Array, many: Array) -> tuple[Array | None, Array | None]:
-        is_table = any(large - small > more for small, large in zip(few.shape, many.shape, strict=False))
-        part = None if is_table else crop(many, few.shape, padding)
-        return (None, None) if part is None else (few, part)
-
-    return cut
-
-
-def _crop_to_length(padding: Side, places: set[int], length: int) -> Crop:
-    """Return a function that crops the time axes of two arrays of the same shape to the length of the row."""
-
-    def cut(few: Array, many: Array) -> tuple[Array | None, Array | None]:
-        if few.shape != many.shape:
-            return None, None
-        part = slice(None, length) if padding == "post" else slice(-length, None)
-        index = tuple(part if axis and size in places else slice(None) for axis, size in enumerate(few.shape))
-        return few[index], many[index]
-
-    return cut
 
 
 def is_float(tensor: torch.Tensor) -> bool:
@@ -156,10 +192,20 @@ class ComparedRuns:
         found = [self._compare(one, other) for one, other in pairs if is_float(one)]
         return max((deviation for deviation in found if deviation is not None), default=None)
 
+    def difference(self, few: Call, many: Call) -> float | None:
+        """Return the largest absolute difference of the float outputs; None if nothing can be compared."""
+        both = [
+            self._batches.crop.cut(to_array(one), to_array(other))
+            for one, other in zip(few.outputs, many.outputs, strict=False)
+            if is_float(one)
+        ]
+        return max((difference(*arrays) for arrays in both if arrays is not None), default=None)
+
     def _compare(self, one: torch.Tensor, other: torch.Tensor) -> float | None:
-        first, second = self._batches.crop(to_array(one), to_array(other))
-        if first is None or second is None or not first.size:
+        both = self._batches.crop.cut(to_array(one), to_array(other))
+        if both is None or not both[0].size:
             return None
+        first, second = both
         usual = np.abs(first[np.isfinite(first) & (np.abs(first) < _LARGEST_USUAL)])
         return difference(first, second) / (float(usual.max(initial=0.0)) or 1.0)
 
@@ -172,11 +218,8 @@ class ComparedRuns:
         before = dict(self._injected)
         replaced = []
         for one, other in zip(few.outputs, many.outputs, strict=False):
-            first, second = self._batches.crop(to_array(one), to_array(other))
-            is_usable = first is not None and second is not None and first.shape == one.shape
-            replaced.append(
-                torch.from_numpy(second.copy()).to(one) if is_usable and second is not None else one
-            )
+            mixed = self._batches.crop.mix(to_array(one), to_array(other))
+            replaced.append(one if mixed is None else torch.from_numpy(mixed).to(one))
         self._injected[few.number] = replaced
         reference, final = self.few, self._record(self._batches.few)
         changes = any(

@@ -13,8 +13,13 @@ from padmask.errors import ModelError
 from padmask.spec.verify import ModelSpec
 from padmask.verify.proof.checks import CannotRunError
 from padmask.verify.proof.given_rows import check_rows
-from padmask.verify.proof.random_rows import draw_random_rows, take_sample
-from padmask.verify.proof.sample import Sample, SampleRows
+from padmask.verify.proof.random_rows import (
+    draw_longer_rows,
+    draw_random_rows,
+    middle_row,
+    take_sample,
+)
+from padmask.verify.proof.sample import ModelBatch, Sample, SampleRows
 from padmask.verify.proof.verify_subject import verify_subject
 from padmask.verify.report import SubjectReport
 from padmask.verify.torch.device import choose_device, full_precision
@@ -132,8 +137,20 @@ def _choose_sample(model: TorchModel, spec: ModelSpec, value: Any, rows: SampleR
         for different_lengths in (True, False)
     ]
     for sample in samples:
-        with suppress(CannotRunError):
-            model.predict(sample.padded())
-            return sample
+        if _can_run(model, sample.padded()):
+            if sample.is_fixed or _can_run(model, middle_row(sample)):
+                return sample
+            break
+    # Convolutions and poolings with strides need longer rows.
+    longer = draw_longer_rows(model.slots, spec, value, lambda batch: _can_run(model, batch))
+    if longer is not None:
+        return longer
     # The module may still run on shorter rows. `prepare` tries them.
     return samples[-1]
+
+
+def _can_run(model: TorchModel, batch: ModelBatch) -> bool:
+    with suppress(CannotRunError):
+        model.predict(batch)
+        return True
+    return False

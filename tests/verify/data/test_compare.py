@@ -231,7 +231,7 @@ def test_changed_label(tmp_path, boundary, suffix):
         if its.column == "labels"
     ]
     assert (found.rule.name, found.count) == ("differs-from-input", 1)
-    assert has_facts(found.detail, "sequence 1", "source row 1")
+    assert has_facts(found.detail, "sequence 1", "source row 1", "position 1", "has 8", "input has 1")
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
@@ -330,3 +330,31 @@ def test_missing_metadata_is_named(tmp_path):
     found = verify_file(tmp_path / "out.jsonl", against=source).data
     [differs] = [its for its in found if its.rule.name == "differs-from-input"]
     assert has_facts(differs.detail, "no metadata", "split")
+
+
+@pytest.mark.parametrize("source", [True, False])
+@pytest.mark.parametrize("batch_rows", [1, 10_000])
+def test_first_difference(tmp_path, source, batch_rows):
+    rows = [{"input_ids": [i, i + 1, i + 2], "x": [[0.5, i], [1, i], [2, i]]} for i in range(0, 60, 3)]
+    write_rows(tmp_path / "in.jsonl", rows)
+    path, columns = tmp_path / "out.jsonl", ["input_ids", "x"]
+    packing = PackSpec(algorithm="in-order", source=source)
+    pack_file(tmp_path / "in.jsonl", path, columns=columns, spec=PadSpec(maxlen=6), packing=packing)
+    packed = [json.loads(line) for line in path.read_text().splitlines()]
+    packed[7]["x"][4][1] = 77
+    write_rows(path, packed)
+    report = verify_file(
+        path, columns=columns, against=tmp_path / "in.jsonl", files=ReadOptions(batch_rows=batch_rows)
+    )
+    [found] = [its for its in report.data if its.rule.name == "differs-from-input"]
+    assert (found.column, [place.number for place in found.examples]) == ("x", [8])
+    assert has_facts(found.detail, "sequence 1", "position 1", "has [1.0, 77.0]", "has [1.0, 45.0]")
+
+
+def test_other_number_of_tokens(tmp_path):
+    path = pack(tmp_path, [4, 3], PackSpec(algorithm="in-order"), "jsonl")
+    write_rows(path, [{**json.loads(path.read_text()), "seq_lengths": [3, 4]}])
+    report = verify_file(path, against=tmp_path / "in.jsonl", mask_column="mask")
+    [found] = [its for its in report.data if its.rule.name == "differs-from-input"]
+    assert found.column == "input_ids"
+    assert has_facts(found.detail, "tokens", 3, 4)

@@ -175,9 +175,17 @@ def resize(values, count):
     return values[: len(values) + count] + [7] * count
 
 
-@pytest.mark.parametrize("emit", [[], ["position_ids"], ["cu_seqlens", "loss_mask"]])
+@pytest.mark.parametrize("emit", [["position_ids"], ["cu_seqlens", "loss_mask"]])
 def test_padding_between_sequences(tmp_path, emit):
     packing = PackSpec(align=4, emit=emit, algorithm="in-order")
+    path = pack(tmp_path, [3, 4, 1, 2, 7], packing, "jsonl", mask=None)
+    report = verify_file(path, against=tmp_path / "in.jsonl")
+    assert report.verdict == "data-ok", "the emitted column shows the positions of the sequences"
+    assert any(has_facts(note, "compared", "5 sequences") for note in report.notes)
+
+
+def test_padding_that_nothing_shows(tmp_path):
+    packing = PackSpec(align=4, algorithm="in-order")
     path = pack(tmp_path, [3, 4, 1, 2, 7], packing, "jsonl", mask=None)
     found = [finding for finding in verify_file(path).data if finding.rule.severity == "error"]
     assert [finding.rule.name for finding in found] == ["seq-lengths-sum"]

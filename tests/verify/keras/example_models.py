@@ -1534,6 +1534,28 @@ def probability_beside_price():
     return net([ids, mask], K.concatenate([price, K.sigmoid(K.mean(x, axis=1))], axis=-1))
 
 
+@custom
+class SwappedMask(L.Layer):
+    """A mask for attention. The reshape should be a transpose, so the rows of a batch are mixed."""
+
+    def call(self, flags):
+        swapped = K.reshape(flags, (-1, K.shape(flags)[0]))
+        return K.transpose(K.expand_dims(swapped, 0), (2, 0, 1))
+
+    def compute_output_shape(self, shape):
+        return (shape[0], 1, shape[1])
+
+
+@leaks("swap", inputs=MASKED, custom=True)
+def mask_with_swapped_axes():
+    """The mask is wrong in batches of several rows."""
+    ids, mask = tokens(), mask_input("int32")
+    x = embedding(False)(ids)
+    seen = SwappedMask(name="swap")(mask)
+    x = attention()(x, x, attention_mask=K.cast(seen, "bool"))
+    return net([ids, mask], head(weighted_mean(x, K.expand_dims(K.cast(mask, "float32"), -1))))
+
+
 # Inconclusive: the output does not depend on the tokens. --------------------------------------------------
 
 

@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip insta
 from raised import raises_error  # noqa: E402
 from recipes import run_recipes  # noqa: E402
 from verify_torch_modules import (  # noqa: E402
+    VOCAB,
     BatchStatistics,
     ConvolutionMean,
     EmbeddingOnly,
@@ -23,10 +24,13 @@ from verify_torch_modules import (  # noqa: E402
     PackedRnn,
     PadValueMask,
     RightPositions,
+    Strided,
 )
 
 from padmask.errors import ModelError, SpecError  # noqa: E402
 from padmask.verify import assert_ignores_padding, verify_model  # noqa: E402
+from padmask.verify.api import is_torch_model  # noqa: E402
+from padmask.verify.torch.torch_model import guard_tables  # noqa: E402
 
 MANUAL = Path(__file__).parents[3] / "docs" / "verify.md"
 
@@ -115,6 +119,31 @@ def test_broken_forward():
 
     with raises_error(ModelError, "no such layer"):
         verify_model(Broken())
+
+
+def test_short_rows_are_too_short():
+    report = verify_model(Strided())
+    assert report.verdict == "leaks"
+    assert report.environment["places"]["input_ids"] >= 32
+
+
+def test_ids_outside_a_table_are_refused():
+    module = EmbeddingOnly()
+    hooks = guard_tables(module)
+    module(torch.tensor([[VOCAB - 1]]))
+    with pytest.raises(IndexError, match=str(VOCAB)):
+        module(torch.tensor([[VOCAB]]))
+    assert len(hooks) == 1
+
+
+def test_keras_model_on_torch():
+    """A Keras model on PyTorch is a PyTorch module, but the checks for Keras apply."""
+
+    class Layered(torch.nn.Module):
+        _flatten_layers = None
+
+    assert is_torch_model(torch.nn.Identity())
+    assert not is_torch_model(Layered())
 
 
 def test_recipe_of_the_manual():

@@ -1,0 +1,109 @@
+"""Read the values of one packed sequence, to say how they differ from the input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from padmask.core.packed_columns import PackedRows
+from padmask.core.plan import Positions
+from padmask.core.ragged import Ragged
+from padmask.formats.contract import Batch
+from padmask.stream.run import Reading
+from padmask.verify.data.hashed_columns import Hashed, ValueTypes, take_values
+from padmask.verify.data.planned_input import InputPlanner
+
+Values = npt.NDArray[Any]
+
+
+@dataclass
+class SequenceValues:
+    """Collects the values of one packed sequence in one column.
+
+    Args:
+        file: name and unit of the file.
+        number: number of the row or line in the file.
+        place: number of the sequence in the row.
+        hashed: the column.
+        types: dtypes of the values.
+        found: the values, of shape (tokens, ...); None until the sequence was read.
+    """
+
+    file: tuple[str, str]
+    number: int
+    place: int
+    hashed: Hashed
+    types: ValueTypes
+    found: Values | None = None
+
+    def add(
+        self,
+        batch: Batch,
+        rows: Positions,
+        packed: PackedRows,
+        values: Mapping[str, Ragged],
+        sources: tuple[Positions, Positions] | None,
+    ) -> None:
+        """Read the sequence from some packed rows. The arguments are as in `PackedSequences.add`."""
+        at = rows[packed.sequence_rows]
+        chosen = np.flatnonzero(batch.numbers[at] == self.number)[self.place : self.place + 1]
+        if (batch.source, batch.unit) != self.file or not len(chosen):
+            return
+        lengths = packed.segments.lengths[chosen]
+        slices = at[chosen], packed.segments.first_places[chosen], lengths
+        self.found = take_values(self.hashed, self.types, values, slices, lengths, packed=True)
+
+
+# Reads the packed rows again until the values of a sequence are found.
+ReadAgain = Callable[[SequenceValues], None]
+
+
+def read_input_values(
+    planner: InputPlanner, reading: Reading, hashed: Hashed, types: ValueTypes, source: int, start: int
+) -> Values | None:
+    """Return the values of one sequence that the input gives; None if there is no such sequence.
+
+    Args:
+        planner: planner that has read no rows yet.
+        reading: the input.
+        hashed: the column.
+        types: dtypes of the values.
+        source: number of the source row in the input.
+        start: first token of the sequence in its source row.
+    """
+    with closing(planner.read(reading)) as batches:
+        for rows in batches:
+            lengths = rows.segments.lengths
+            [chosen] = np.nonzero((rows.sources + rows.first == source) & (rows.starts == start))
+            if len(chosen):
+                values = take_values(
+                    hashed, types, rows.ragged, rows.slices, lengths, packed=False, repeated=rows.repeated
+                )
+                stop = int(np.cumsum(lengths)[chosen[0]])
+                return values[stop - int(lengths[chosen[0]]) : stop]
+    return None
+
+
+def describe_difference(ours: Values, theirs: Values) -> str:
+    """Return a text about the first difference between a packed sequence and its input.
+
+    >>> describe_difference(np.array([5, 6]), np.array([5, 7]))
+    'position 1 of the sequence has 6, and the input has 7'
+    >>> describe_difference(np.array([5]), np.array([5, 7]))
+    'the sequence has a different number of tokens: 1, and the input gives 2'
+    """
+    if len(ours) != len(theirs):
+        return (
+            f"the sequence has a different number of tokens: {len(ours)}, and the input gives {len(theirs)}"
+        )
+    differ = np.asarray(ours != theirs)
+    if ours.dtype.kind == "f":
+        differ &= ~(np.isnan(ours) & np.isnan(theirs))
+    place = int(np.argmax(differ.reshape(len(ours), -1).any(axis=1)))
+    here, there = (repr(values[place : place + 1].tolist()[0])[:60] for values in (ours, theirs))
+    return f"position {place} of the sequence has {here}, and the input has {there}"
