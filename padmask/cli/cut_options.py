@@ -91,8 +91,8 @@ def _cut_options(command: Command, overlong: list[str], default: str, descriptio
                 type=click.IntRange(min=0),
                 default=None,
                 metavar="N",
-                help="Number of tokens that each window repeats from the window before, in addition to the "
-                "kept ends.  [default: 0]",
+                help="Number of tokens that two consecutive windows share, not counting the tokens of "
+                "--keep-first and --keep-last.  [default: 0]",
             ),
         )
     ):

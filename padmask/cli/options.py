@@ -283,7 +283,7 @@ def mask_options(command: Command) -> Command:
             "--mask-polarity",
             type=click.Choice(POLARITIES),
             default=None,
-            help="Positions at which the mask of padded input is True or 1: real tokens or padding.  "
+            help="What True or 1 means in the mask of padded input: a real token or padding.  "
             "[default: from metadata, else padding for key_padding_mask and src_key_padding_mask, else real]",
         ),
         setting(

@@ -43,8 +43,9 @@ from padmask.spec.pad import PadSpec, RowPolicy
     type=click.Choice(ALGORITHMS),
     default="best-fit",
     show_default=True,
-    help="best-fit: the longest sequences first, each into the fullest row that has space. in-order: in "
-    "input order, into 64 open rows. wrap: join all rows and cut every maxlen tokens, which splits rows.",
+    help="How to fill the rows. best-fit: place the longest sequences first, each in the fullest row with "
+    "enough space. in-order: place sequences in input order, in one of 64 open rows. wrap: join all rows, "
+    "and cut the result every maxlen tokens.",
 )
 @setting(
     "--max-segments",
@@ -65,7 +66,7 @@ from padmask.spec.pad import PadSpec, RowPolicy
     type=click.IntRange(min=0),
     default=None,
     metavar="ID",
-    help="Add the token ID to each row that does not end with it.",
+    help="Append the token ID to each row that does not already end with this token.",
 )
 @pack_cut_options
 @window_labels_option
@@ -98,8 +99,8 @@ from padmask.spec.pad import PadSpec, RowPolicy
     type=click.Choice(BOUNDARY_LABELS),
     default="mask",
     help="Labels at the start of a sequence. mask: the first label is -100, so that no token predicts the "
-    "next sequence. keep: unchanged. shift: each label moves to the token before, for trainers that do not "
-    "shift labels.  [default: mask; shift for torchtune]",
+    "next sequence. keep: no change. shift: each label moves one position to the left, for trainers that do "
+    "not shift labels.  [default: mask; shift for torchtune]",
 )
 @setting(
     "--emit",

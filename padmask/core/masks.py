@@ -225,7 +225,7 @@ def number_sequences(segments: Segments, mask: Mask) -> npt.NDArray[np.int32]:
 def restarting_positions(segments: Segments, mask: Mask) -> npt.NDArray[np.int32]:
     """Return the position of each token in its sequence: int32, in the shape of the mask.
 
-    A run of padding counts from 0, as if the run was a sequence.
+    The positions of a run of padding also start at 0, as if the run were a sequence.
 
     Args:
         segments: positions of the sequences. Each row starts with a sequence.

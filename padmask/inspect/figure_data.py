@@ -113,7 +113,7 @@ class FigureData:
         marks: candidates for maxlen, ascending.
         curves: shares by maxlen; None for packed rows.
         sequences: rows by number of sequences; None for rows that are not packed.
-        filled: share of the positions that are tokens; None for rows that are not packed.
+        filled: share of the positions of full rows that are tokens; None for rows that are not packed.
         places: tokens and padding of all rows.
     """
 
@@ -132,8 +132,8 @@ def make_figure_data(seen: Inspection) -> FigureData:
     marks = _marks(seen)
     if seen.packed is not None:
         packed = seen.packed
-        places = make_places(seen.stats, packed.width)
-        if packed.width * packed.rows != packed.places:
+        places = make_places(seen.stats, packed.maxlen)
+        if packed.maxlen * packed.rows != packed.places:
             # The rows have different lengths, so they have no padding at their ends.
             places = replace(places, padding=np.zeros_like(places.padding))
         return FigureData(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from padmask.errors import MissingExtraError, printable, share
+from padmask.errors import MissingExtraError, fine_share, printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -131,7 +131,7 @@ def draw(data: FigureData, theme: Theme) -> Figure:
     is_best = any(mark.is_best for mark in data.marks)
     title = f"{'Recommended: maxlen' if is_best else 'Rows of maxlen'} {_short(data.places.maxlen)}"
     if data.filled is not None:
-        title = f"{share(data.filled)} of positions are tokens"
+        title = f"Tokens fill {fine_share(data.filled)} of {_short(data.places.maxlen)}"
     order = "rows, sorted by length" if data.filled is None else "rows, sorted by number of tokens"
     _label(places, theme, title, "position", order, has_legend=True)
     for axes in (lengths, below):
@@ -338,7 +338,10 @@ def _draw_places(axes: Axes, places: Places, theme: Theme) -> None:
             axes.fill_betweenx(rows, left, right, color=color, linewidth=0, label=name)
     ends = np.concatenate([places.real, places.padding, places.cut])
     most = round((MOST_CUT - 1) * max(places.maxlen, 1))
-    low, high = max(int(ends.min(initial=0)), -most), min(int(ends.max(initial=1)), places.maxlen + most)
+    low, high = (
+        max(int(ends.min(initial=0)), -most),
+        min(int(ends.max(initial=max(places.maxlen, 1))), places.maxlen + most),
+    )
     sizes = places.row_ends - starts
     outside = int(sizes[(places.cut[:, 0] < low) | (places.cut[:, 1] > high)].sum())
     if outside:

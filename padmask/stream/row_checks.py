@@ -86,7 +86,7 @@ def check_masks(batch: Batch, job: Job, lengths: npt.NDArray[np.int64]) -> list[
 
 
 def _check_positions(batch: Batch, job: Job, lengths: npt.NDArray[np.int64]) -> list[Fault]:
-    """Return a `Fault` for each row with other positions than those that packing replaces."""
+    """Return a `Fault` for each row whose positions packing cannot replace."""
     replaces = job.spec.packing is not None and "position_ids" in job.spec.packing.emit
     if not replaces or POSITION_IDS not in job.unwritten:
         return []

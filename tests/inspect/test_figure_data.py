@@ -119,7 +119,7 @@ def test_packed_rows(tmp_path, pad):
     packed = tmp_path / "out.parquet"
     pack_file(write(tmp_path, [3, 1, 5, 2]), packed, spec=PadSpec(maxlen=6), packing=PackSpec(pad=pad))
     data = make_figure_data(inspect_file(packed))
-    assert (data.curves, data.marks, data.filled) == (None, [], 11 / (12 if pad else 11))
+    assert (data.curves, data.marks, data.filled) == (None, [], 11 / 12)
     assert (data.lengths.edges[0], data.lengths.rows.tolist()) == (1, [1, 1, 1, 0, 1])
     assert (data.sequences.edges[0], data.sequences.rows.sum()) == (data.sequences.edges[:-1].min(), 2)
     per_row = np.repeat(data.sequences.edges[:-1], data.sequences.rows)

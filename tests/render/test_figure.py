@@ -60,7 +60,7 @@ def test_labels_of_packed_rows(packed):
     assert titles(draw(packed, THEMES["light"])) == [
         ("Lengths of sequences", "length, in tokens", "sequences"),
         ("Sequences in each row", "sequences in a row", "rows"),
-        (f"{packed.filled:.1%} of positions are tokens", "position", "rows, sorted by number of tokens"),
+        (f"Tokens fill {packed.filled:.1%} of 64", "position", "rows, sorted by number of tokens"),
     ]
 
 

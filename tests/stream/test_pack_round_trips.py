@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -221,7 +222,10 @@ def check_in_memory(packed: list[Row], case: Case) -> None:
 def check_without_metadata(made: pa.Table, case: Case) -> None:
     """Check that `unpad_table` restores the tokens or refuses the rows, but never returns other tokens."""
     try:
-        found = unpad_table(made.replace_schema_metadata(None))
+        with warnings.catch_warnings():
+            # Rows that were truncated at their start may also be incomplete.
+            warnings.simplefilter("ignore")
+            found = unpad_table(made.replace_schema_metadata(None))
     except (RowError, SpecError):
         return
     assert found["input_ids"].to_pylist() == [row["input_ids"] for row in expected_rows(case)]
