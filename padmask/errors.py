@@ -278,6 +278,16 @@ def share(fraction: float) -> str:
     return f"{fraction:.1%}" if fraction >= 0.001 else "<0.1%"
 
 
+def fine_share(fraction: float) -> str:
+    """Format a fraction as a percentage, with more digits near 0% and 100%.
+
+    >>> fine_share(0.25), fine_share(0.000026), fine_share(0.99997), fine_share(1.0)
+    ('25.0%', '0.003%', '99.997%', '100.0%')
+    """
+    is_near = 0 < fraction < 0.001 or 0.999 < fraction < 1
+    return f"{fraction:.3%}" if is_near else share(fraction)
+
+
 def printable(text: str) -> str:
     """Escape control characters, which can change a terminal. File and column names may contain them.
 

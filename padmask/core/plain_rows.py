@@ -60,6 +60,10 @@ class PlainRows(NamedTuple):
         """The tokens of all rows in order: shape (tokens,). Several parts are joined at each call."""
         return self.parts[0] if len(self.parts) == 1 else np.concatenate(self.parts)
 
+    def join(self) -> PlainRows:
+        """Return the same rows with all tokens in one array."""
+        return PlainRows([self.values], self.lengths)
+
     @property
     def first(self) -> None:
         """None, because `dtype` is the dtype of the tokens. See `Ragged.first`."""
@@ -123,7 +127,7 @@ def _read_arrays(rows: Sequence[Any]) -> PlainRows | None:
         return None
     try:
         lengths = list(map(len, rows))
-        if is_wide(max(lengths)):
+        if is_wide(max(lengths), joined=False):
             # Wide rows are padded one by one, so they need not be joined.
             are_alike = set(map(_DTYPE, rows)) == {dtype} and set(map(_NDIM, rows)) == {1}
             return PlainRows(rows, lengths) if are_alike else None

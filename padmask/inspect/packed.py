@@ -10,7 +10,7 @@ from padmask.core.length_counter import LengthCounter
 from padmask.core.length_stats import LengthStats
 from padmask.core.packing import count_at_least
 from padmask.core.ragged import Ragged
-from padmask.errors import count, share
+from padmask.errors import count, fine_share
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class PackedStats:
         most: largest number of sequences in a row.
         tokens: number of tokens.
         places: number of positions, including padding.
+        maxlen: number of positions in a full row. Rows without padding may have fewer.
         rows_at_least: lower bound of the number of rows: no packing of the sequences needs fewer.
     """
 
@@ -31,12 +32,14 @@ class PackedStats:
     most: int
     tokens: int
     places: int
+    maxlen: int
     rows_at_least: int
 
     @property
     def filled_share(self) -> float:
-        """Share of the positions that are tokens, from 0 to 1."""
-        return self.tokens / self.places if self.places else 0.0
+        """Share of the positions of full rows that are tokens, from 0 to 1."""
+        places = self.rows * self.maxlen
+        return self.tokens / places if places else 0.0
 
     def __str__(self) -> str:
         """Return the statistics as text."""
@@ -47,7 +50,7 @@ class PackedStats:
         )
         return (
             f"{count(self.sequences, 'sequence')} in {count(self.rows, 'row')}, at most {self.most:,} in a "
-            f"row; {share(self.filled_share)} of the positions are tokens; {least}"
+            f"row; tokens fill {fine_share(self.filled_share)} of maxlen {self.maxlen:,}; {least}"
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -68,7 +71,7 @@ class PackedCounter:
     >>> counter = PackedCounter()
     >>> counter.add(Ragged(np.array([3, 1, 2]), np.array([0, 2]), np.array([2, 1])), np.array([4, 4]))
     >>> print(counter.found(4))
-    3 sequences in 2 rows, at most 2 in a row; 75.0% of the positions are tokens; no packing has fewer rows
+    3 sequences in 2 rows, at most 2 in a row; tokens fill 75.0% of maxlen 4; no packing has fewer rows
 
     Args:
         align: the number of positions of each sequence is rounded up to a multiple of this number.
@@ -104,5 +107,6 @@ class PackedCounter:
             up = -(-length // self.align) * self.align
             aligned[up] = aligned.get(up, 0) + rows
         longest = max(aligned, default=0)
-        bound = count_at_least(LengthStats(aligned), max(maxlen, longest))
-        return PackedStats(self._rows, stats.rows, self._most, stats.tokens, self._places, bound)
+        size = max(maxlen, longest)
+        bound = count_at_least(LengthStats(aligned), size)
+        return PackedStats(self._rows, stats.rows, self._most, stats.tokens, self._places, size, bound)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from padmask.errors import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.segment import Segment
 
     from padmask.stream.progress import Progress, ProgressCallback
 
@@ -61,6 +63,11 @@ def make_console() -> Console:
             # rich would exit with code 1, but a closed pipe is not an error.
             raise BrokenPipeError
 
+        def _render_buffer(self, buffer: Iterable[Segment]) -> str:
+            # rich fills lines with spaces up to the width of the console, which only a terminal hides.
+            text = super()._render_buffer(buffer)
+            return text if self.is_terminal else re.sub(r" +(?=\n)", "", text)
+
     return PipeConsole(highlight=False)
 
 
@@ -104,8 +111,6 @@ def export(console: Console, path: str) -> bytes:
 
     The SVG does not refer to other files. rich's own template would load fonts from a server.
     """
-    import re
-
     from rich._export_format import CONSOLE_SVG_FORMAT
 
     if path.endswith(".svg"):

@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -738,3 +739,15 @@ def test_bad_rows_are_errors(tmp_path, capfd):
     (tmp_path / "bad.jsonl").write_text('{"input_ids": [1, null]}\n')
     assert run(["inspect", str(tmp_path / "bad.jsonl")]) == 1
     assert has_facts(capfd.readouterr().err, "line 1", "'input_ids'", "position 1", "null")
+
+
+def test_pipes_have_no_trailing_spaces(
+    here: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    (tmp_path / "in.jsonl").write_text('{"input_ids": [1, 2, 3]}\n{"input_ids": [4]}\n' * 40)
+    for command in ("pad", "pack"):
+        assert here(command, "in.jsonl", "-o", f"{command}.parquet", "-q").returncode == 0
+    for name in ("in.jsonl", "pad.parquet", "pack.parquet"):
+        lines = here("inspect", name).stdout.splitlines()
+        assert len(lines) > 5
+        assert [line for line in lines if line != line.rstrip()] == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -137,3 +138,36 @@ def test_mask_keeps_the_dialects_name(tmp_path: Path, source: Path, options: lis
     assert run([*base, *options]) == 0
     row = json.loads(target.read_text())
     assert column in row and "mask" not in row
+
+
+@pytest.mark.parametrize("pad", ["--pad", "--no-pad"])
+@pytest.mark.parametrize("most, full", [("2", "62.5%"), ("1", "31.2%")])
+def test_summary_has_tokens_and_fullness(
+    source: Path, capsys: pytest.CaptureFixture[str], pad: str, most: str, full: str
+) -> None:
+    assert run(["pack", str(source), "--maxlen", "8", "--max-segments", most, pad]) == 0
+    assert has_facts(capsys.readouterr().err, "5 tokens", full, "no packing has fewer rows")
+
+
+def test_summary_of_a_folder(tmp_path: Path, source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("1.jsonl", "2.jsonl"):
+        (folder / name).write_text(source.read_text())
+    assert run(["pack", str(folder), "-o", f"{tmp_path}/out/", "--maxlen", "16", "--workers", "1"]) == 0
+    assert has_facts(capsys.readouterr().err, "no packing of the separate files")
+
+
+@pytest.mark.parametrize("overlong", ["drop", "error", "truncate"])
+def test_recommended_command_works(tmp_path: Path, capsys: pytest.CaptureFixture[str], overlong: str) -> None:
+    path = write(tmp_path, [{"input_ids": [1] * n} for n in [2] * 90 + [9] * 5 + [400]])
+    asked = ["--truncating", "pre"] if overlong == "truncate" else ["--overlong", overlong]
+    assert run(["inspect", str(path), "--maxlen", "9", *asked]) == 0
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    commands = [line for line in lines if re.match(r"padmask (pad|pack) ", line)]
+    assert commands
+    for command in commands:
+        words = shlex.split(command)[1:]
+        words[words.index("-o") + 1] = str(tmp_path / "out.parquet")
+        # The data decide between 0 and 1. Options that contradict each other give 2.
+        assert run([*words, "-q"]) in (0, 1)
