@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from itertools import groupby, zip_longest
+from itertools import dropwhile, groupby, zip_longest
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
@@ -175,7 +175,7 @@ def _print_histogram(seen: Inspection, console: Console) -> None:
     bars = Table(box=None, pad_edge=False, show_header=False)
     for justify in ("right", "right", "left"):
         bars.add_column(justify=justify)
-    histogram = [bin_ for bin_ in seen.histogram() if bin_["rows"] or bin_["low"]]
+    histogram = list(dropwhile(lambda bin_: not bin_["rows"], seen.histogram()))
     most = max(bin_["rows"] for bin_ in histogram) if histogram else 1
     width = max(4, min(60, console.width - 30))
     for bin_ in histogram:
