@@ -134,7 +134,8 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     """Show masks, length statistics and the cost of padding, and recommend a command.
 
     Reads the same inputs as pad, raw or padded. --maxlen accepts a comma-separated list.
-    Each entry is a plan, and the largest limits the other plans. The masks show the recommended plan.
+    Each length is a plan. The largest length also limits the other plans. The masks show the recommended
+    plan.
 
     \b
     Examples:
