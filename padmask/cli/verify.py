@@ -57,7 +57,7 @@ class VerifyArguments:
         mask_polarity: which positions of the mask are True. If None, the metadata or the name decide.
         mask_kind: whether the mask is binary or additive. If None, the metadata decide, else binary.
         declared: padding side of padded input. None if the command line does not set the side.
-        against: input of packed rows, to compare; empty if the rows are not compared.
+        against: files that were packed, to compare with the packed rows; empty if the rows are not compared.
         files: options for reading files.
         reports: format and path of each report. `-` is standard output.
         as_json: whether to print the report as JSON.

@@ -1,4 +1,4 @@
-"""Determine which tokens count in the loss, from labels or from masks such as `completion_mask`."""
+"""Find the tokens that the loss includes, from labels or from masks such as `completion_mask`."""
 
 from __future__ import annotations
 

@@ -144,7 +144,7 @@ class PackedRows:
         return boundaries
 
     def loss_mask(self, tokens: LossTokens | None) -> Mask:
-        """Return the positions whose next token counts in the loss: bool, shape (positions,).
+        """Return flags of the positions whose next token counts in the loss: bool, shape (positions,).
 
         The last token of a sequence has no next token.
 
