@@ -25,6 +25,8 @@ class PackedStats:
         places: number of positions, including padding.
         maxlen: number of positions in a full row. Rows without padding may have fewer.
         rows_at_least: lower bound of the number of rows: no packing of the sequences needs fewer.
+        lengths: number of sequences of each length.
+        per_row: number of rows with each number of sequences.
     """
 
     rows: int
@@ -34,6 +36,8 @@ class PackedStats:
     places: int
     maxlen: int
     rows_at_least: int
+    lengths: LengthStats
+    per_row: LengthStats
 
     @property
     def filled_share(self) -> float:
@@ -79,8 +83,7 @@ class PackedCounter:
 
     align: int = 1
     _lengths: LengthCounter = field(default_factory=LengthCounter)
-    _rows: int = 0
-    _most: int = 0
+    _per_row: LengthCounter = field(default_factory=LengthCounter)
     _places: int = 0
 
     def add(self, sequences: Ragged, places: Any) -> None:
@@ -91,8 +94,7 @@ class PackedCounter:
             places: number of positions in each row: int64, shape (rows,).
         """
         self._lengths.add(take_runs(sequences.values, sequences.starts, sequences.lengths))
-        self._rows += len(sequences.lengths)
-        self._most = max(self._most, int(sequences.lengths.max(initial=0)))
+        self._per_row.add(sequences.lengths)
         self._places += int(places.sum())
 
     def found(self, maxlen: int) -> PackedStats:
@@ -109,4 +111,15 @@ class PackedCounter:
         longest = max(aligned, default=0)
         size = max(maxlen, longest)
         bound = count_at_least(LengthStats(aligned), size)
-        return PackedStats(self._rows, stats.rows, self._most, stats.tokens, self._places, size, bound)
+        per_row = self._per_row.stats()
+        return PackedStats(
+            rows=per_row.rows,
+            sequences=stats.rows,
+            most=per_row.longest,
+            tokens=stats.tokens,
+            places=self._places,
+            maxlen=size,
+            rows_at_least=bound,
+            lengths=stats,
+            per_row=per_row,
+        )

@@ -107,16 +107,7 @@ def print_line(markup: str, console: Console, style: str | None = None) -> None:
 
 
 def export(console: Console, path: str) -> bytes:
-    """Return the output of a recording console as SVG, HTML or text. The suffix of `path` decides the format.
-
-    The SVG does not refer to other files. rich's own template would load fonts from a server.
-    """
-    from rich._export_format import CONSOLE_SVG_FORMAT
-
-    if path.endswith(".svg"):
-        template = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.S)
-        template = template.replace("<!-- Generated with Rich https://www.textualize.io -->", "")
-        return console.export_svg(title="padmask inspect", code_format=template).encode()
+    """Return the output of a recording console as HTML or text. The suffix of `path` decides the format."""
     if path.endswith(".html"):
         return console.export_html(inline_styles=True).encode()
     return console.export_text().encode()

@@ -44,12 +44,7 @@ def show_inspection(
         plans: whether to print the plans.
     """
     stats = seen.stats
-    state = "packed" if seen.packed is not None else "padded" if seen.padded else "raw"
-    console.print(
-        f"[bold]{printable_line(seen.name)}[/bold]: {count(stats.rows, 'row')}, "
-        f"{count(stats.tokens, 'token')} "
-        f"in {printable_line(repr(seen.column))} ({state})"
-    )
+    console.print(f"[bold]{printable_line(seen.name)}[/bold]: {printable_line(seen.describe())}")
     if seen.packed is not None:
         console.print(str(seen.packed), highlight=False)
     for row in describe_buckets(seen.buckets):
