@@ -23,7 +23,7 @@ LATE_ROWS = (
 
 
 def count_late_rows(rows: Positions, starts: Positions) -> int:
-    """Return the number of source rows of which only one sequence is left, without the first tokens.
+    """Count the source rows that have only one sequence, which does not start at the first token of the row.
 
     >>> count_late_rows(np.array([7, 9, 9]), np.array([8, 0, 4]))
     1

@@ -96,14 +96,14 @@ def _name_rows(packed: Positions | None, unit: str, piece: int) -> str:
     """Return the start of a message about a piece and the piece before it.
 
     >>> _name_rows(np.array([2, 3]), "line", 1)
-    'lines 2 and 3 have the source row, '
+    'lines 2 and 3 have this source row, '
     """
     if packed is None:
-        return "two sequences have the source row, "
+        return "two sequences have this source row, "
     before, here = sorted(packed[piece - 1 : piece + 1].tolist())
     if before == here:
-        return f"{unit} {here} has the source row twice, "
-    return f"{unit}s {before} and {here} have the source row, "
+        return f"{unit} {here} has this source row twice, "
+    return f"{unit}s {before} and {here} have this source row, "
 
 
 def find_other_tokens(column: pa.Array, pieces: RowWindows) -> list[Fault]:

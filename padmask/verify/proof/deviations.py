@@ -135,7 +135,7 @@ def _choose_scales(scales: npt.NDArray[np.float64], *, by_row: bool) -> npt.NDAr
 
 
 def _raise_smallest(scales: npt.NDArray[np.float64], share: float) -> npt.NDArray[np.float64]:
-    """Raise small scales to a quantile. `share` is the share of the nonzero scales below this quantile.
+    """Raise each scale that is below a quantile of the nonzero scales. `share` is the quantile, from 0 to 1.
 
     >>> _raise_smallest(np.array([1e-9, 2.0, 3.0, 4.0, 5.0]), 1 / 4).tolist()
     [2.0, 2.0, 3.0, 4.0, 5.0]
