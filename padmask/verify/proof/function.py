@@ -106,7 +106,7 @@ def can_call(function: Callable[[Array, Array], Any], batch: ModelBatch) -> bool
 def _call_function(
     function: Callable[[Array, Array], Any], ids: Array, mask: Array, left_out: set[str]
 ) -> dict[str, Array]:
-    """Call a function. Add the names of the results that are no outputs to `left_out`."""
+    """Call a function. Add the names of results that are not outputs to `left_out`."""
     try:
         # Pass copies, because the function may change its arguments.
         result = function(ids.copy(), mask.copy())
