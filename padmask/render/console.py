@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from rich.segment import Segment
 
     from padmask.stream.progress import Progress, ProgressCallback
+
+# Width of tables and masks in a pipe, in characters.
+PIPE_COLUMNS = 100
 
 # Shorter runs show no progress bar.
 SECONDS_BEFORE_PROGRESS = 0.7
@@ -55,7 +59,7 @@ def progress_bar() -> Iterator[ProgressCallback]:
 
 
 def make_console() -> Console:
-    """Return a rich console for stdout."""
+    """Return a rich console for stdout. Text in a pipe is wrapped only if the user sets COLUMNS."""
     from rich.console import Console
 
     class PipeConsole(Console):
@@ -68,7 +72,10 @@ def make_console() -> Console:
             text = super()._render_buffer(buffer)
             return text if self.is_terminal else re.sub(r" +(?=\n)", "", text)
 
-    return PipeConsole(highlight=False)
+    console = PipeConsole(highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.soft_wrap, console.width = True, PIPE_COLUMNS
+    return console
 
 
 def recording_console() -> Console:

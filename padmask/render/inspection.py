@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.text import Text
 
+    from padmask.inspect.advice import Advice
     from padmask.inspect.costs import Cost
     from padmask.inspect.inspection import Inspection, ShownRow
 
@@ -62,22 +63,29 @@ def show_inspection(
     console.print()
     print_notes(seen.notes, console)
     _print_health(seen, console)
-    console.print(f"[bold]Advice:[/bold] {printable_line(seen.advice.text)}")
-    for detail in seen.advice.details:
+    _print_advice(seen.advice, console)
+
+
+def _print_advice(advice: Advice, console: Console) -> None:
+    """Print the recommended plan, its alternatives and the commands."""
+    console.print(f"[bold]Advice:[/bold] {printable_line(advice.text)}")
+    for detail in advice.details:
         text, *commands = detail.split("\n")
-        line = fill(
-            f"- {text}",
-            console.width,
-            subsequent_indent="  ",
-            break_on_hyphens=False,
-            break_long_words=False,
-        )
+        line = f"- {text}"
+        if not console.soft_wrap:
+            line = fill(
+                line,
+                console.width,
+                subsequent_indent="  ",
+                break_on_hyphens=False,
+                break_long_words=False,
+            )
         print_line("\n".join(map(printable_line, line.split("\n"))), console)
         for command in commands:
             print_line(f"  {printable_line(command)}", console, style="green")
-    if seen.advice.command:
+    if advice.command:
         # The command stays on one line, so that users can copy it.
-        print_line(f"  {printable_line(seen.advice.command)}", console, style="green")
+        print_line(f"  {printable_line(advice.command)}", console, style="green")
 
 
 def _format_masks(seen: Inspection, style: str, console: Console) -> list[RenderableType]:
