@@ -159,7 +159,7 @@ def _read_rows(
 
 
 def _shape(dataset: Dataset, job: AuditJob, rows: InspectedRows) -> Shape:
-    """Return the kind of rows, such as packed rows or windows, from the metadata, the columns and the folders."""
+    """Return the kind of rows, such as packed rows, from the metadata, the columns and the folders."""
     if rows.packed is not None:
         return "packed"
     if job.batched:
