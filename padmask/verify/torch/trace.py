@@ -115,7 +115,7 @@ def _is_strided(call: Call) -> bool:
 
 
 def _last_equal_module(runs: ComparedRuns, leak: Call) -> str:
-    """Return the name of the last module that finishes before a call, outside the modules around the call."""
+    """Return the name of the last module that finishes before a call and does not contain the call."""
     around = leak.path
     names = [
         call.name
