@@ -77,7 +77,7 @@ def _find(
         if first[0].module is model.module or runs.is_harmful(*first):
             return _describe(model, verification, runs, first, layers)
     return TracedModule(
-        remark="many calls depend on padding, but none of them changes the outputs alone", layers=layers
+        remark="many calls depend on padding, but no single call changes the outputs", layers=layers
     )
 
 
