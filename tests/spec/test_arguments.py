@@ -102,7 +102,6 @@ def test_numpy_numbers_become_ints(make, name):
         (FileOptions, "fixed_size_list"),
         (RuleSpec, "strict"),
         (proof, "allow_unsafe"),
-        (ModelSpec, "empty_rows"),
         (ModelSpec, "explain"),
     ],
     ids=_id,
@@ -112,6 +111,13 @@ def test_flags_of_the_wrong_type(make, name):
         with raises_error(SpecError, option=name):
             make(**{name: value})
     assert getattr(make(**{name: np.True_}), name) is True
+
+
+def test_optional_flag_of_the_wrong_type():
+    assert ModelSpec(empty_rows=None).empty_rows is None
+    for value in [value for value in NO_FLAGS if value is not None]:
+        with raises_error(SpecError, option="empty_rows"):
+            ModelSpec(empty_rows=value)
 
 
 @pytest.mark.parametrize(

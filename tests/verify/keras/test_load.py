@@ -45,7 +45,7 @@ def with_module(tmp_path):
     ("module", "facts"),
     [
         ("keras_hub", ["keras_hub", "pip install keras-hub"]),
-        ("my_layers", ["my_layers", "--custom-objects my_layers.py"]),
+        ("absent_layers", ["absent_layers", "--custom-objects absent_layers.py"]),
     ],
 )
 def test_missing_module_is_named(with_module, module, facts):
