@@ -61,7 +61,8 @@ def make_console() -> Console:
             # rich would exit with code 1, but a closed pipe is not an error.
             raise BrokenPipeError
 
-    return PipeConsole(highlight=False)
+    # Names between colons, such as `m:running:`, are not emojis.
+    return PipeConsole(highlight=False, emoji=False)
 
 
 def recording_console() -> Console:
