@@ -4,6 +4,7 @@
 # make lowest run the smoke tests with the lowest supported versions of the dependencies
 # make lint   check style and types;  make format fixes the style
 # make docs   build the pages as a web site;  make readme updates their help texts and outputs
+# make figures draw the figure in the pages
 # make bench  compare padmask with other tools
 # make messages  print all messages
 # make soak   process 10^8 tokens with every pair of formats;  make fuzz MINUTES=5 runs the fuzzer
@@ -17,10 +18,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lowest lint format docs readme messages bench soak fuzz clean
+.PHONY: help demo test test-all lowest lint format docs readme figures messages bench soak fuzz clean
 
 help:
-	@sed -n 's/^# //p' $(MAKEFILE_LIST) | head -9
+	@sed -n 's/^# //p' $(MAKEFILE_LIST) | head -10
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -83,6 +84,9 @@ readme: $(VENV)/.core
 docs: $(VENV)/.docs
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "Built docs/_build/html/index.html"
+
+figures: $(VENV)/.core
+	@$(BIN)/padmask inspect sample_data/jargon.jsonl --maxlen 256,p95 --export docs/images/lengths.svg >/dev/null
 
 messages: $(VENV)/.core
 	@$(BIN)/python tests/messages.py padmask

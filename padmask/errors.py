@@ -193,7 +193,8 @@ def raise_first_fault(
     if first is not None:
         number = rows_before + first.row
         first = replace(first, reason=first.in_memory or first.reason)
-        raise row_error(number, f"Row {number}, {first}.", first.column, first.options, kind)
+        place = f"Row {number}" + (":" if first.column is None else ",")
+        raise row_error(number, f"{place} {first}.", first.column, first.options, kind)
 
 
 def row_error(
@@ -275,6 +276,16 @@ def share(fraction: float) -> str:
     if fraction == 0:
         return "0%"
     return f"{fraction:.1%}" if fraction >= 0.001 else "<0.1%"
+
+
+def fine_share(fraction: float) -> str:
+    """Format a fraction as a percentage, with more digits near 0% and 100%.
+
+    >>> fine_share(0.25), fine_share(0.000026), fine_share(0.99997), fine_share(1.0)
+    ('25.0%', '0.003%', '99.997%', '100.0%')
+    """
+    is_near = 0 < fraction < 0.001 or 0.999 < fraction < 1
+    return f"{fraction:.3%}" if is_near else share(fraction)
 
 
 def printable(text: str) -> str:

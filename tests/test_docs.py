@@ -141,6 +141,8 @@ def test_torch_recipe():
     assert batches[0]["key_padding_mask"].tolist() == [[False, False, False], [False, True, True]]
 
 
+# Trainer pins memory by default, and PyTorch warns if the machine has no GPU.
+@pytest.mark.filterwarnings("ignore:'pin_memory' argument:UserWarning")
 def test_hugging_face_recipe(tmp_path):
     pytest.importorskip("torch", reason="torch is not installed")
     transformers = pytest.importorskip("transformers", reason="transformers is not installed")

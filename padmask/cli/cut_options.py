@@ -91,8 +91,8 @@ def _cut_options(command: Command, overlong: list[str], default: str, descriptio
                 type=click.IntRange(min=0),
                 default=None,
                 metavar="N",
-                help="Number of tokens that each window repeats from the window before, in addition to the "
-                "kept ends.  [default: 0]",
+                help="Number of tokens that two consecutive windows share, not counting the tokens of "
+                "--keep-first and --keep-last.  [default: 0]",
             ),
         )
     ):
@@ -106,6 +106,13 @@ def with_cuts(spec: PadSpec, ctx: click.Context, given: Mapping[str, Any]) -> Pa
     Raises:
         SpecError: the options contradict each other, or the ends do not fit in maxlen.
     """
+    overlong, wraps = given["overlong"], given.get("algorithm") == "wrap"
+    if is_typed(ctx, "truncating") and (overlong in ("drop", "error") or wraps):
+        cause = "with --algorithm wrap" if wraps else f"if --overlong is {overlong}"
+        raise SpecError(
+            f"--truncating has no effect {cause}, because no row is truncated. Remove one of the two.",
+            options=["truncating", "algorithm" if wraps else "overlong"],
+        )
     first, last = _end(ctx, given, "keep_first"), _end(ctx, given, "keep_last")
     return replace(spec, keep_first=first, keep_last=last, windows=_windows(ctx, given))
 

@@ -25,7 +25,7 @@ from padmask.cli.options import (
     workers_of,
     workers_option,
 )
-from padmask.spec.formats import names_of, output_formats
+from padmask.spec.formats import FormatTraits, names_of, output_formats, ragged_formats
 from padmask.spec.mask import MaskSpec
 from padmask.spec.pad import PadSpec, RowPolicy
 
@@ -64,7 +64,16 @@ class PadArguments:
 
 
 def output_options(command: Command) -> Command:
-    """Add the options for the output to a command."""
+    """Add the options for the output to a command that writes rows of one length."""
+    return _output_options(command, output_formats())
+
+
+def ragged_output_options(command: Command) -> Command:
+    """Add the options for the output to a command that writes lists of different lengths."""
+    return _output_options(command, ragged_formats())
+
+
+def _output_options(command: Command, formats: Sequence[FormatTraits]) -> Command:
     for option in reversed(
         (
             command_line_only(
@@ -74,12 +83,12 @@ def output_options(command: Command) -> Command:
                 default="-",
                 type=PathOrAddress(),
                 metavar="PATH",
-                help=f"Output file, or - for stdout. {suffix_help(output_formats())} A folder, or a name "
+                help=f"Output file, or - for stdout. {suffix_help(formats)} A folder, or a name "
                 "that ends in /, gets one file per input file.  [default: -]",
             ),
             setting(
                 "--output-format",
-                type=click.Choice(names_of(output_formats())),
+                type=click.Choice(names_of(formats)),
                 default=None,
                 help="Output format, if the suffix does not determine it.  [default: jsonl; in a folder, the "
                 "input format]",

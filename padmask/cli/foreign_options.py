@@ -40,3 +40,25 @@ PADDING_OPTIONS = {
     ),
     "--return-tensors": "pad writes files. For NumPy arrays, use an output that ends in .npz.",
 }
+
+_SIDE = "The padding of packed rows is always after the sequences. Remove {option}."
+
+# The same for `pack`, where some of these options mean something else.
+PACKING_OPTIONS = {
+    **PADDING_OPTIONS,
+    "--preset": "pad has presets for masks, and pack has dialects for trainers. Use --dialect, such as "
+    "--dialect hf or --dialect trl.",
+    "--padding": _SIDE.format(option="--padding"),
+    "--padding-side": _SIDE.format(option="--padding-side"),
+    "--truncation": (
+        "Rows longer than --maxlen are an error by default. To choose what to do with these rows, use "
+        "--overlong truncate, --overlong drop, --overlong split or --overlong window."
+    ),
+    "--return-attention-mask": (
+        "pack always adds a mask to rows with padding. To choose its name, use --mask-column. A mask of ones "
+        "does not separate the sequences of a row. For a column that does, use --emit or --dialect."
+    ),
+    "--return-tensors": "pack writes files. For NumPy arrays, use the Python function padmask.pack.",
+    "--eos-token-id": "To add an end token to each row, use --eos ID.",
+    "--strategy": "To choose how to pack, use --algorithm best-fit, in-order or wrap.",
+}

@@ -48,7 +48,8 @@ class InspectArguments:
         masks: whether to show masks.
         plans: whether to show plans.
         as_json: whether to print JSON instead of text.
-        export: file for a copy of the printed output. If None, no file is written.
+        export: file for a figure, or for a copy of the printed output. If None, no file is written.
+        theme: colours of the figure: `"light"` or `"dark"`.
         mask_column: mask column of padded input. If None, the column is found from the metadata, else by its
             name.
         mask_polarity: which positions of the mask are True. If None, the metadata or the name decide.
@@ -70,6 +71,7 @@ class InspectArguments:
     plans: bool
     as_json: bool
     export: str | None
+    theme: str
     mask_column: str | None
     mask_polarity: Any
     mask_kind: Any
@@ -115,7 +117,14 @@ class InspectArguments:
     type=PathOrAddress(),
     default=None,
     metavar="FILE",
-    help="Also write the printed output to an .svg, .html or .txt file.",
+    help="Also write a figure to an .svg, .png or .pdf file, or the printed output to an .html or .txt file.",
+)
+@setting(
+    "--theme",
+    type=click.Choice(["light", "dark"]),
+    default="light",
+    show_default=True,
+    help="Colours of the figure.",
 )
 @workers_option
 @cluster_option
@@ -125,14 +134,15 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     """Show masks, length statistics and the cost of padding, and recommend a command.
 
     Reads the same inputs as pad, raw or padded. --maxlen accepts a comma-separated list.
-    Each entry is a plan, and the largest limits the other plans. The masks show the recommended plan.
+    Each length is a plan. The largest length also limits the other plans. The masks show the recommended
+    plan.
 
     \b
     Examples:
       padmask inspect sample_data/jargon.jsonl
       padmask inspect padded.parquet -n 20 -c labels
       padmask inspect train.parquet --maxlen 128,256,p95 --json | jq .plans
-      padmask inspect train.parquet --export masks.svg
+      padmask inspect train.parquet --export lengths.svg
       padmask inspect s3://bucket/train/ --no-masks
     """
     help_without_input(ctx, given)
@@ -157,6 +167,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         plans=given["plans"],
         as_json=given["as_json"],
         export=given["export"],
+        theme=given["theme"],
         mask_column=given["mask_column"],
         mask_polarity=given["mask_polarity"],
         mask_kind=given["mask_kind"],

@@ -81,6 +81,7 @@ GROUPS = {
         "reports",
         "as_json",
         "export",
+        "theme",
         "max_bytes",
         "explain",
     ),

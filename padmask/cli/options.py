@@ -119,11 +119,17 @@ threads_option = setting(
 )
 
 
+_MAXLEN = "Row length: a number, longest, or a percentile such as p95."
+
+
 def input_options(command: Command) -> Command:
     """Add the options for the input and for padding to a command that pads rows."""
-    return _input_options(
-        command, verb="pad", maxlen="Row length: a number, longest, or a percentile such as p95."
-    )
+    return _input_options(command, verb="pad", maxlen=_MAXLEN)
+
+
+def pack_input_options(command: Command) -> Command:
+    """Add the options for the input and for packing to `pack`. Packed rows have no side of the padding."""
+    return _input_options(command, verb="pack", maxlen=_MAXLEN)
 
 
 def audit_options(maxlen: str) -> Callable[[Command], Command]:
@@ -136,6 +142,13 @@ def audit_options(maxlen: str) -> Callable[[Command], Command]:
 
 
 def _input_options(command: Command, verb: str, maxlen: str) -> Command:
+    padding = setting(
+        "--padding",
+        type=SideChoice(),
+        default="post",
+        show_default=True,
+        help="Side of the padding. right means post, and left means pre.",
+    )
     for option in reversed(
         (
             inputs_argument,
@@ -154,17 +167,11 @@ def _input_options(command: Command, verb: str, maxlen: str) -> Command:
                 "--max-length",
                 "maxlen",
                 default="longest",
-                show_default=verb == "pad",
+                show_default=verb != "check",
                 metavar="N|longest|pNN",
                 help=maxlen,
             ),
-            setting(
-                "--padding",
-                type=SideChoice(),
-                default="post",
-                show_default=True,
-                help="Side of the padding. right means post, and left means pre.",
-            ),
+            *([] if verb == "pack" else [padding]),
             setting(
                 "--truncating",
                 type=SideChoice(),
@@ -276,7 +283,7 @@ def mask_options(command: Command) -> Command:
             "--mask-polarity",
             type=click.Choice(POLARITIES),
             default=None,
-            help="Positions at which the mask of padded input is True or 1: real tokens or padding.  "
+            help="What True or 1 means in the mask of padded input: a real token or padding.  "
             "[default: from metadata, else padding for key_padding_mask and src_key_padding_mask, else real]",
         ),
         setting(
@@ -374,7 +381,7 @@ def spec_of(given: Mapping[str, Any], maxlen: str) -> PadSpec:
     """Create a `PadSpec` from the parameters of a command and one value of maxlen."""
     return PadSpec(
         maxlen=parse_maxlen(maxlen),
-        padding=given["padding"],
+        padding=given.get("padding", "post"),
         truncating=given["truncating"],
         value=0 if given["value"] is None else given["value"],
         dtype=given["dtype"] or "int32",

@@ -11,9 +11,15 @@ import click
 from padmask.cli.commands import load_runner
 from padmask.cli.config import ConfiguredCommand, setting
 from padmask.cli.cut_options import overlong_of, pack_cut_options, window_labels_option, with_cuts
-from padmask.cli.dataset_options import arguments_of, output_options, writing_options
-from padmask.cli.foreign_options import PADDING_OPTIONS
-from padmask.cli.options import help_without_input, input_options, is_typed, refuse_output_as_input, spec_of
+from padmask.cli.dataset_options import arguments_of, ragged_output_options, writing_options
+from padmask.cli.foreign_options import PACKING_OPTIONS
+from padmask.cli.options import (
+    help_without_input,
+    is_typed,
+    pack_input_options,
+    refuse_output_as_input,
+    spec_of,
+)
 from padmask.errors import SpecError
 from padmask.spec.mask import MaskSpec
 from padmask.spec.pack import ALGORITHMS, BOUNDARY_LABELS, DERIVED, PackSpec
@@ -22,9 +28,9 @@ from padmask.spec.pack_presets import PACK_PRESETS, PackPreset
 from padmask.spec.pad import PadSpec, RowPolicy
 
 
-@click.command("pack", cls=ConfiguredCommand, unsupported=PADDING_OPTIONS)
-@input_options
-@output_options
+@click.command("pack", cls=ConfiguredCommand, unsupported=PACKING_OPTIONS)
+@pack_input_options
+@ragged_output_options
 @setting(
     "--dialect",
     type=click.Choice(list(PACK_PRESETS)),
@@ -37,8 +43,9 @@ from padmask.spec.pad import PadSpec, RowPolicy
     type=click.Choice(ALGORITHMS),
     default="best-fit",
     show_default=True,
-    help="best-fit: the longest sequences first, each into the fullest row that has space. in-order: in "
-    "input order, into 64 open rows. wrap: join all rows and cut every maxlen tokens, which splits rows.",
+    help="How to fill the rows. best-fit: place the longest sequences first, each in the fullest row with "
+    "enough space. in-order: place sequences in input order, in one of 64 open rows. wrap: join all rows, "
+    "and cut the result every maxlen tokens.",
 )
 @setting(
     "--max-segments",
@@ -59,7 +66,7 @@ from padmask.spec.pad import PadSpec, RowPolicy
     type=click.IntRange(min=0),
     default=None,
     metavar="ID",
-    help="Add the token ID to each row that does not end with it.",
+    help="Append the token ID to each row that does not already end with this token.",
 )
 @pack_cut_options
 @window_labels_option
@@ -73,9 +80,13 @@ from padmask.spec.pad import PadSpec, RowPolicy
     "--mask-column",
     default="mask",
     metavar="NAME",
-    help="Name of the mask column.  [default: mask; with --dialect, attention_mask or no mask]",
+    help="Name of the mask column.  [default: mask; attention_mask for llm-foundry]",
 )
-@setting("--no-mask/--mask", default=False, help="Do not add a mask.")
+@setting(
+    "--no-mask/--mask",
+    default=False,
+    help="Do not add a mask.  [default: off; on for all dialects except llm-foundry]",
+)
 @setting(
     "--labels-from",
     default=None,
@@ -88,8 +99,8 @@ from padmask.spec.pad import PadSpec, RowPolicy
     type=click.Choice(BOUNDARY_LABELS),
     default="mask",
     help="Labels at the start of a sequence. mask: the first label is -100, so that no token predicts the "
-    "next sequence. keep: unchanged. shift: each label moves to the token before, for trainers that do not "
-    "shift labels.  [default: mask; shift for torchtune]",
+    "next sequence. keep: no change. shift: each label moves one position to the left, for trainers that do "
+    "not shift labels.  [default: mask; shift for torchtune]",
 )
 @setting(
     "--emit",
@@ -181,7 +192,9 @@ def _mask_of(ctx: click.Context, given: Mapping[str, Any], preset: PackPreset, s
                     options=["mask_column", "pad"],
                 )
     if _is_set(ctx, "mask_column") or _is_set(ctx, "no_mask"):
-        fields["column"] = None if given["no_mask"] or usual.column is None else given["mask_column"]
+        named = given["mask_column"] if _is_set(ctx, "mask_column") else fields.get("column")
+        no_mask = given["no_mask"] or usual.column is None
+        fields["column"] = None if no_mask else named or given["mask_column"]
     if given["labels_from"] is not None:
         fields |= {"labels_from": given["labels_from"], "if_missing": ()}
     return replace(usual, **fields)

@@ -56,7 +56,7 @@ from padmask.spec.presets import PRESETS, preset_fields, preset_mask
     "--mask-polarity",
     type=click.Choice(POLARITIES),
     default=None,
-    help="Positions at which the mask is True or 1: real tokens, or padding as in the key_padding_mask of "
+    help="What True or 1 means in the mask: a real token, or padding as in the key_padding_mask of "
     "PyTorch.  [default: real]",
 )
 @setting(
@@ -120,9 +120,9 @@ from padmask.spec.presets import PRESETS, preset_fields, preset_mask
     "--buckets",
     default=None,
     metavar="N|E1,E2,...",
-    help="Pad each row to the smallest edge that holds the row, and write one folder per edge. N: find the N "
-    "edges with the least padding. --maxlen then limits the last edge. E1,E2,...: use these edges. The last "
-    "edge is the maxlen. Requires an output folder.",
+    help="Pad each row to one of several lengths, called edges: the smallest edge that the row fits in. "
+    "Write one folder per edge. N: find the N edges with the least padding. --maxlen then limits the last "
+    "edge. E1,E2,...: use these edges. The last edge is the maxlen. Requires an output folder.",
 )
 @setting(
     "--source/--no-source",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import PurePath
 from typing import Any
 
 import click
@@ -11,15 +12,17 @@ from padmask.cli.execution import open_executor
 from padmask.cli.inspect import InspectArguments
 from padmask.cli.progress import open_progress
 from padmask.errors import SpecError
+from padmask.inspect.figure_data import make_figure_data
 from padmask.inspect.inspect_file import inspect_file
 from padmask.inspect.inspection import Inspection
 from padmask.render.console import export, make_console, recording_console
+from padmask.render.figure import FIGURES, figure_bytes, refuse_missing_matplotlib
 from padmask.render.inspection import show_inspection
 from padmask.storage.conflicts import refuse_conflicts
 from padmask.storage.output import open_output
 from padmask.storage.urls import display_path
 
-EXPORTS = (".svg", ".html", ".txt")
+TEXTS = (".html", ".txt")
 
 
 def run_inspect(arguments: InspectArguments) -> None:
@@ -32,19 +35,30 @@ def run_inspect(arguments: InspectArguments) -> None:
     if not arguments.as_json:
         show_inspection(seen, make_console(), **options)
     if arguments.export:
-        console = recording_console()
-        show_inspection(seen, console, **options)
         with open_output(arguments.export) as stream:
-            stream.write(export(console, arguments.export))
+            stream.write(_export(seen, arguments.export, arguments.theme, options))
+
+
+def _export(seen: Inspection, path: str, theme: str, options: dict[str, Any]) -> bytes:
+    """Return the content of the export: a figure, or a copy of the printed output."""
+    suffix = PurePath(path).suffix
+    if suffix in FIGURES:
+        return figure_bytes(make_figure_data(seen), suffix, theme)
+    console = recording_console()
+    show_inspection(seen, console, **options)
+    return export(console, path)
 
 
 def _check_outputs(arguments: InspectArguments) -> None:
-    """Raise an error if the export has an unknown format, or would replace an input or stdout."""
-    if arguments.export and not arguments.export.endswith(EXPORTS):
+    """Raise an error if the export has an unknown format, needs matplotlib, or would replace an input."""
+    if arguments.export and not arguments.export.endswith((*FIGURES, *TEXTS)):
         raise SpecError(
             f"--export {display_path(arguments.export)}: the suffix is not an export format. Choose one of "
-            f"{', '.join(EXPORTS)}."
+            f"{', '.join((*FIGURES, *TEXTS))}.",
+            options=["export"],
         )
+    if arguments.export and arguments.export.endswith(FIGURES):
+        refuse_missing_matplotlib()
     outputs = {"the printed report": "-", "the export": arguments.export or None}
     refuse_conflicts(outputs, arguments.inputs or ["-"])
 

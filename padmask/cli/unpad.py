@@ -96,8 +96,8 @@ class UnpadArguments:
     type=click.IntRange(min=1),
     default=None,
     metavar="N",
-    help="The --align of pack, for packed rows without metadata in which no mask or other column says where "
-    "the padding is.",
+    help="The value of --align that pack used. Required only if packed rows have no metadata, no mask and no "
+    "other column that shows the padding.",
 )
 @input_format_option
 @limit_option

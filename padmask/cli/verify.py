@@ -57,7 +57,7 @@ class VerifyArguments:
         mask_polarity: which positions of the mask are True. If None, the metadata or the name decide.
         mask_kind: whether the mask is binary or additive. If None, the metadata decide, else binary.
         declared: padding side of padded input. None if the command line does not set the side.
-        against: input of packed rows, to compare; empty if the rows are not compared.
+        against: files that were packed, to compare with the packed rows; empty if the rows are not compared.
         files: options for reading files.
         reports: format and path of each report. `-` is standard output.
         as_json: whether to print the report as JSON.
@@ -166,8 +166,8 @@ def _report_failed_start(
 
 @click.command("verify", cls=VerifyCommand)
 @audit_options(
-    "Length to which raw rows are checked as if they were padded: a number, longest, or a percentile "
-    "such as p95.  [default: longest]"
+    "Check raw rows as if they were padded to this length: a number, longest, or a percentile such as "
+    "p95.  [default: longest]"
 )
 @mask_options
 @command_line_only(
@@ -176,8 +176,8 @@ def _report_failed_start(
     type=PathOrAddress(),
     default=None,
     metavar="FILE|MODULE:FACTORY",
-    help="Verify your own model: a saved Keras model, a PyTorch program (.pt2), or the model that a function "
-    "without arguments returns, a PyTorch module or a Keras model. Without INPUT, uses random rows.",
+    help="Verify your own model: a saved Keras model, a PyTorch program (.pt2), or a function without "
+    "arguments that returns a Keras model or a PyTorch module. Without INPUT, the rows are random.",
 )
 @command_line_only(
     "--predict",
@@ -280,7 +280,7 @@ def _report_failed_start(
     type=click.IntRange(min=1),
     default=None,
     metavar="N",
-    help="Number of token ids, including 0.  [default: found from the data]",
+    help="Size of the vocabulary, including id 0.  [default: found from the data]",
 )
 @setting(
     "--embedding-dim",

@@ -170,7 +170,7 @@ def read_array_rows(sequences: Any, spec: PadSpec) -> tuple[Ragged, PadColumn]:
 
 
 def _read_tokens(sequences: Any, spec: PadSpec) -> tuple[PlainRows | Ragged, str, int | float | str]:
-    """Return the tokens of rows, which may not fit the dtype yet, the dtype and the pad value."""
+    """Return the tokens of rows, the dtype and the pad value. The tokens may not fit the dtype yet."""
     asked = asked_dtype(None, spec)
     read = _read_rows(sequences, None if asked is None else kind_of_dtype(asked))
     dtype = asked or _default_dtype(read, spec)
@@ -199,8 +199,8 @@ def check_array_cuts(spec: PadSpec, policy: RowPolicy, function: str) -> None:
         return
     if spec.end_columns:
         raise SpecError(
-            f"`{function}` takes no table, so no column {spec.end_columns[0]!r} can contain the number of "
-            f"tokens to keep. Use a number, or `{function}_table`.",
+            f"`{function}` cannot read the number of tokens to keep from a column, such as "
+            f"{spec.end_columns[0]!r}. Use a number, or `{function}_table`.",
             options=["keep_first", "keep_last"],
         )
     refuse_unused_cuts(spec, policy)
@@ -343,7 +343,7 @@ def _check_value(value: Any, target: np.dtype[Any]) -> None:
     """Raise an error if `target` cannot represent the pad value or an element of a pad vector."""
     values = np.asarray(value)
     if values.size == 0:
-        raise SpecError(f"`value` must be a scalar or a vector that is not empty. Received: {value!r:.80}.")
+        raise SpecError(f"`value` must be a scalar or a non-empty vector. Received: {value!r:.80}.")
     if target.kind == "O":
         return
     if (values.dtype.kind in "US") != (target.kind in "US"):

@@ -22,8 +22,8 @@ class BatchPlan:
         order: indices of the rows, one batch after another: int64, shape (rows,).
         sizes: number of rows of each batch: int64, shape (batches,).
         widths: padded length of the rows of each batch: int64, shape (batches,).
-        short: whether the batch with the longest rows is not full: it has space for more rows, or its number
-            of rows is not a multiple of `BatchSpec.multiple`.
+        short: whether the batch with the longest rows is not full. Such a batch has space for more rows, or
+            its number of rows is not a multiple of `BatchSpec.multiple`.
     """
 
     order: Positions
@@ -56,7 +56,8 @@ def plan_batches(
     """Divide the rows of one sort window into batches.
 
     The rows are sorted by length. Rows of the same length stay in order. Each batch has as many rows as fit
-    in the budget, rounded down to a multiple of `spec.multiple`. Only the last batch has all remaining rows.
+    in the budget, rounded down to a multiple of `spec.multiple`. The last batch has all remaining rows, so
+    their number may not be a multiple.
 
     >>> plan = plan_batches(np.array([5, 1, 2, 1]), BatchSpec(tokens=6))
     >>> plan.order.tolist(), plan.sizes.tolist(), plan.widths.tolist()

@@ -62,8 +62,8 @@ class ColumnChoice:
         unpaddable: names of companions and masks whose type padmask cannot pad, such as lists of structs.
         watched: names of columns that may be masks. If a later row of such a column contains a 0, the row is
             padded. Some of the columns may be missing in the input.
-        counted: name of the input column of positions that the new positions of packed rows replace; None if
-            no positions are replaced. All its rows must count from 0.
+        counted: name of an input column whose rows are the positions 0, 1, 2, ... The new positions of packed
+            rows replace this column. None if there is no such column.
     """
 
     columns: Sequence[Column]
@@ -82,12 +82,12 @@ class ColumnChoice:
 
     @property
     def counted_columns(self) -> tuple[str, ...]:
-        """The name `counted` in a tuple, which is empty if no positions are replaced."""
+        """The name in `counted` as a tuple; empty if no positions are replaced."""
         return () if self.counted is None else (self.counted,)
 
     @property
     def checked(self) -> tuple[str, ...]:
-        """Names of the input columns that must have the values of new columns, which replace them."""
+        """Names of the input columns that new columns replace, and that must have the same values."""
         return tuple(name for name in (self.ones, self.counted) if name is not None)
 
     @property

@@ -1,4 +1,4 @@
-"""Find positions that count from 0 in each row, so that the positions of packed rows can replace them."""
+"""Find columns of ascending positions from 0, which the new positions of packed rows can replace."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ def are_counted(column: pa.Array) -> bool:
 
 
 def find_other_positions(column: pa.Array, lengths: Positions) -> list[Fault]:
-    """Return a `Fault` for each row that does not count from 0, or has more or fewer positions than tokens.
+    """Return a `Fault` for each row whose positions are not 0, 1, 2, ... with one position per token.
 
     Args:
-        column: positions of the input, which count from 0 in the first rows. Null rows are accepted.
+        column: positions of the input, which are 0, 1, 2, ... in the first rows. Null rows are accepted.
         lengths: number of tokens in each row: shape (rows,).
     """
     rows, _ = Ragged.from_arrow(column)
     null = null_flags(without_wrappers(column))
     bad = ~null & (_other_rows(rows) | (rows.lengths != lengths))
     reason = (
-        f"{POSITION_IDS!r} does not count from 0 to the end of the row, as in the first rows, so packing "
+        f"{POSITION_IDS!r} is not 0, 1, 2, ... to the end of the row, as in the first rows, so packing "
         "cannot replace the positions"
     )
     return [Fault(row, reason, options=("emit",)) for row in np.flatnonzero(bad).tolist()]

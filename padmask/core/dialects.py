@@ -55,7 +55,7 @@ def describe_fault(value: Any, dialect: Dialect) -> str:
     '7 is neither 0 nor 1'
     """
     if dialect.kind == "additive":
-        fault = f"{value} is not a value of an additive mask, which is 0, or at most {ADDITIVE_PADDING}"
+        fault = f"{value} is not a value of an additive mask (0, or a number of at most {ADDITIVE_PADDING})"
     else:
         fault = f"{value} is neither 0 nor 1"
     other = fitting_kind(value, dialect)
@@ -64,7 +64,7 @@ def describe_fault(value: Any, dialect: Dialect) -> str:
 
 
 def fitting_kind(value: Any, dialect: Dialect) -> MaskKind | None:
-    """Return the other kind of masks if a mask of this kind can contain a value, and the dialect cannot.
+    """Return the other kind of mask if it can contain a value that the dialect cannot; else None.
 
     >>> fitting_kind(-1e9, Dialect()), fitting_kind(1, Dialect(kind="additive")), fitting_kind(7, Dialect())
     ('additive', 'binary', None)

@@ -52,7 +52,7 @@ def check_end_token(columns: Sequence[PadColumn], token: int) -> None:
 def add_end_tokens(
     rows: Mapping[str, Ragged], columns: Sequence[PadColumn], token: int
 ) -> tuple[dict[str, Ragged], int]:
-    """Add a token to the rows that do not end with it, and the values of the other columns at this token.
+    """Append a token to the rows that do not end with it, and append values to the other columns.
 
     >>> ids = Ragged(np.array([5, 2, 6]), np.array([0, 2]), np.array([2, 1]))
     >>> rows, added = add_end_tokens({"ids": ids}, [PadColumn("ids", "int", "int32", 0)], 2)
@@ -110,7 +110,7 @@ def _type_with(dtype: np.dtype[Any], token: int) -> np.dtype[Any]:
 
 
 def _extend(rows: Ragged, lacking: npt.NDArray[np.bool_], end_value: _EndValue) -> Ragged:
-    """Append a value to each row for which `lacking` is True."""
+    """Append a value to each row for which `lacking` (the row lacks the end token) is True."""
     lengths: Positions = rows.lengths + lacking
     starts = np.cumsum(lengths) - lengths
     ends = (starts + lengths - 1)[lacking]

@@ -11,13 +11,19 @@ import numpy.typing as npt
 from padmask.core.masks import Mask, filled_array
 from padmask.spec.pad import Side
 
-# From this maxlen, copying row by row is faster than moving all positions at once.
-_WIDE_ROW = 1 << 11
+# From this maxlen, copying row by row is faster than moving all positions at once. Rows that are separate
+# arrays would have to be joined first, so the limit is lower.
+_WIDE_ROW, _WIDE_ARRAY = 1 << 11, 1 << 10
 
 
-def is_wide(maxlen: int) -> bool:
-    """Return whether rows should be padded by `fill_rows`."""
-    return maxlen >= _WIDE_ROW
+def is_wide(maxlen: int, *, joined: bool = True) -> bool:
+    """Return whether rows should be padded by `fill_rows`.
+
+    Args:
+        maxlen: number of positions in a row.
+        joined: whether the tokens of all rows are in one array.
+    """
+    return maxlen >= (_WIDE_ROW if joined else _WIDE_ARRAY)
 
 
 def fill_mask(mask: Mask, tokens: npt.NDArray[Any], value: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any]:

@@ -57,7 +57,7 @@ class FirstRows:
         ends: tokens that most rows of a list column start and end with, keyed by column name.
         additive: names of the columns that have the values of an additive mask: 0 at real tokens, and large
             negative numbers at padding. At least one value is negative.
-        counted: names of the columns of positions that count from 0 in each row.
+        counted: names of the columns whose rows are the positions 0, 1, 2, ...
     """
 
     lengths: Mapping[str, Positions]
@@ -159,7 +159,7 @@ class FirstRows:
         return mask in self.ones and self.have_same_lengths(column, mask)
 
     def are_counted(self, positions: str, column: str) -> bool:
-        """Return whether positions count from 0 to the end of the same row of `column`, in each row."""
+        """Return whether each row of a column is 0, 1, 2, ... with one number for each token of `column`."""
         return positions in self.counted and self.have_same_lengths(column, positions)
 
 

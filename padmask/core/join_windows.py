@@ -193,7 +193,7 @@ def plan_join(windows: RowWindows, lengths: Positions, found: Iterable[Fault] = 
     return JoinPlan(firsts, starts, np.maximum(stops - starts, 0), [*causes.values()], faults)
 
 
-_NO_MATCH = "{window} does not have the tokens that its columns describe"
+_NO_MATCH = "the number of tokens in {window} does not match its window columns"
 _LACKS_LATER = "the windows after {window} are missing or at a different position"
 _OTHER_ROW = "{window} is followed by the next window of another source row"
 _LACKS_EARLIER = "a window before {window} is missing or at a different position"
@@ -235,8 +235,8 @@ def join_remedy(fault: Fault) -> str:
     if fault.column is not None:
         name = shlex.quote(fault.column)
         return (
-            "If the column is padded, name all padded columns with -c; if it has the row lengths, use "
-            f"--length-column {name}; or remove the column, or keep the windows as rows with "
+            "If the column is padded, name all padded columns with -c. If the column has the row lengths, "
+            f"use --length-column {name}. Otherwise remove the column, or keep the windows as rows with "
             "--no-join-windows."
         )
     return (

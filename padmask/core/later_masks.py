@@ -97,14 +97,21 @@ def check_ones(column: pa.Array, lengths: Positions, name: str) -> tuple[int | N
     return (zeros[0].row if zeros else None), [replace(fault, column=name) for fault in faults]
 
 
-def later_zero(place: Place, mask: str) -> PaddedError:
-    """Return the error for a mask that marks padding in a later row, but not in the first rows."""
+def later_zero(place: Place, mask: str, *, packs: bool) -> PaddedError:
+    """Return the error for a mask that marks padding in a later row, but not in the first rows.
+
+    Args:
+        place: the later row.
+        mask: name of the mask.
+        packs: whether the rows are to be packed; if False, padded.
+    """
+    count_all = "" if packs else ", or use --allow-padded to count all positions as tokens"
     return PaddedError(
         f"the mask marks padding in this row, but not in the first {FIRST_ROWS:,} rows",
         place=place,
         column=mask,
         remedy="If the input is padded, remove the padding with padmask unpad --mask-column "
         f"{shlex.quote(mask)}, or check the input with padmask verify --mask-column {shlex.quote(mask)}. If "
-        "the input is not padded, remove the mask, or use --allow-padded to count all positions as tokens.",
-        options=["allow_padded"],
+        f"the input is not padded, remove the mask{count_all}.",
+        options=() if packs else ["allow_padded"],
     )

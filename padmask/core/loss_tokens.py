@@ -1,4 +1,4 @@
-"""Determine which tokens count in the loss, from labels or from masks such as `completion_mask`."""
+"""Find the tokens that the loss includes, from labels or from masks such as `completion_mask`."""
 
 from __future__ import annotations
 
@@ -99,8 +99,8 @@ def find_loss_tokens(
         columns: the packed columns.
         values: packed values of each column, one row after another: shape (positions, ...).
         shifted: whether labels were moved to the token before.
-        repeated: flags of the tokens that count in another window: bool, shape (positions,). None if there
-            are no such tokens. Labels are -100 there.
+        repeated: flags of the repeated tokens, whose labels are -100, because only another window keeps the
+            label: bool, shape (positions,). None if there are no such tokens.
 
     Returns:
         The positions that count; None if there are neither labels nor masks, so that all tokens count.

@@ -133,8 +133,8 @@ def made_values(
         segments: positions of the tokens in the output.
         rows: source rows of each padded column.
         real: mask of the segments: bool, shape (rows, maxlen), True at real tokens.
-        repeated: flags of the positions whose labels count in another window: bool, shape (rows, maxlen).
-            If None, all labels count.
+        repeated: flags of the repeated tokens, whose labels only another window keeps: bool, shape (rows,
+            maxlen). If None, all labels are kept.
 
     Returns:
         The lengths have the shape (rows,) and the dtype int32. All other columns have the shape

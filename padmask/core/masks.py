@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from padmask.core.plan import Segments
 from padmask.errors import SpecError
+from padmask.spec.checks import flag
 from padmask.spec.mask import MaskSpec
 from padmask.spec.pad import Side
 
@@ -224,7 +225,7 @@ def number_sequences(segments: Segments, mask: Mask) -> npt.NDArray[np.int32]:
 def restarting_positions(segments: Segments, mask: Mask) -> npt.NDArray[np.int32]:
     """Return the position of each token in its sequence: int32, in the shape of the mask.
 
-    A run of padding counts from 0, as if the run was a sequence.
+    The positions of a run of padding also start at 0, as if the run were a sequence.
 
     Args:
         segments: positions of the sequences. Each row starts with a sequence.
@@ -255,10 +256,12 @@ def block_mask(segment_ids: npt.ArrayLike, *, causal: bool = False) -> Mask:
         to the key. A padding position attends only to itself, because a query without keys gives NaN.
 
     Raises:
-        SpecError: `segment_ids` are not integers of at least 0 of shape (rows, positions).
+        SpecError: `segment_ids` are not integers of at least 0 of shape (rows, positions), or `causal` is not
+            a bool.
 
     Source: `attention_mask` of `keras.layers.MultiHeadAttention`, which has the same polarity.
     """
+    causal = flag("causal", causal)
     try:
         ids = np.asarray(segment_ids)
     except ValueError:

@@ -54,8 +54,8 @@ class Packed:
         mask: bool array, shape (rows, maxlen). **True is a real token**, False is padding.
         segment_ids: number of the sequence at each position, 1, 2, ... in each row, and 0 at padding: int32,
             shape (rows, maxlen).
-        position_ids: position of each token in its sequence, from 0: int32, shape (rows, maxlen). A run of
-            padding also counts from 0.
+        position_ids: position of each token in its sequence, from 0: int32, shape (rows, maxlen). The
+            positions of a run of padding also start at 0.
         seq_lengths: number of tokens of each sequence: for each row, an int32 array of shape (sequences,).
         source_rows: source row of each sequence: for each row, an int64 array of shape (sequences,).
         source_starts: index of the first token of each sequence in its source row: for each row, an int32
@@ -110,7 +110,7 @@ def pack(
     overlong: Overlong | None = None,
     **options: Any,
 ) -> Packed | dict[str, Any]:
-    """Pack sequences, or a dict of columns, into rows of one length, several in each.
+    """Pack sequences, or a dict of columns: put several sequences into each row of length maxlen.
 
     >>> packed = pack([[7, 8, 9], [5, 6], [4]], maxlen=4)
     >>> packed.values
@@ -191,8 +191,21 @@ def _spec_with(
     Raises:
         SpecError: an option is not valid, or has no effect on arrays.
     """
+    if overlong == "window":
+        raise SpecError(
+            "`overlong` cannot be 'window'. Use windows=WindowSpec(overlap=N), which splits long rows into "
+            "overlapping windows, or `overlong` 'split'.",
+            options=["overlong"],
+        )
     if overlong is not None:
         one_of("overlong", overlong, _POLICIES)
+    for name in ("preset", "dialect"):
+        if name in options:
+            raise SpecError(
+                f"`{name}` is not an option of `pack`, which returns arrays. For the columns of a trainer, "
+                "use `spec, mask = padmask.pack_preset('hf')` with `pack_table` or `pack_file`.",
+                options=[name],
+            )
     for field in fields(PackSpec):
         if field.name in options and field.name not in _PACKING:
             raise SpecError(

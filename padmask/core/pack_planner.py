@@ -44,17 +44,17 @@ def make_sequences(
 def pack_next(
     held: Segments, new: Segments, plan: Plan, spec: PadSpec, *, last: bool
 ) -> tuple[Segments, Segments]:
-    """Pack the sequences of a window, together with those that the window before left.
+    """Pack the sequences of a window, and the sequences left over from the window before.
 
     Args:
-        held: sequences that the window before left.
+        held: sequences left over from the window before.
         new: sequences of the window, from `make_sequences`. Both have the same source rows.
         plan: plan with the maxlen of all rows.
         spec: how to pack.
         last: whether there are no more sequences after this window.
 
     Returns:
-        The segments of the packed rows, and the sequences that are left for the next window.
+        The segments of the packed rows, and the sequences left over for the next window.
     """
     assert spec.packing is not None
     sequences = join_segments([held, new])

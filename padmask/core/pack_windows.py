@@ -37,7 +37,7 @@ def pack_window(lengths: Positions, maxlen: int, spec: PackSpec, *, last: bool) 
 
     Args:
         lengths: number of positions that each sequence needs, from 1 to `maxlen`: int64, shape (sequences,).
-            The first sequences may be those that the window before left.
+            The first sequences may be left over from the window before.
         maxlen: number of positions in a packed row.
         spec: how to pack. The algorithm is not `"wrap"`.
         last: whether there are no more sequences after this window.

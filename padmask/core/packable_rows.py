@@ -10,11 +10,15 @@ import numpy as np
 from padmask.core.columns import PadColumn
 from padmask.core.end_tokens import add_end_tokens
 from padmask.core.keep_ends import Ends, find_large_ends
+from padmask.core.memory_limit import refuse_large_rows
 from padmask.core.pack_planner import plan_pack
 from padmask.core.plan import Plan, Positions, Segments
 from padmask.core.ragged import Ragged
-from padmask.errors import Fault, raise_first_fault
+from padmask.errors import Fault, count, raise_first_fault
 from padmask.spec.pad import PadSpec, RowPolicy
+
+# Minimum memory of a position of packed rows: a token; and the mask, the number and the position.
+TOKEN_BYTES, POSITION_BYTES = 2, 9
 
 
 @dataclass(frozen=True)
@@ -45,9 +49,18 @@ class PackableRows:
         )
 
     def arrange(self, columns: Sequence[PadColumn], plan: Plan, spec: PadSpec) -> Segments:
-        """Return the segments of the packed rows, which are those of a file with the same rows."""
+        """Return the segments of the packed rows, which are those of a file with the same rows.
+
+        Raises:
+            SpecError: the packed rows do not fit in memory.
+        """
         width = sum(max(1, column.inner or 1) for column in columns)
-        return plan_pack(self.lengths, plan, spec, width, self.ends)
+        segments = plan_pack(self.lengths, plan, spec, width, self.ends)
+        if spec.packing is not None and spec.packing.pad and segments.rows is not None:
+            rows = int(segments.rows.max(initial=-1)) + 1
+            needed = rows * plan.maxlen * (width * TOKEN_BYTES + POSITION_BYTES)
+            refuse_large_rows(plan.maxlen, needed, "the packed rows", ["maxlen", "pad_to_multiple_of"])
+        return segments
 
 
 def packable_rows(
@@ -83,7 +96,7 @@ def packable_rows(
     kept = PackableRows(rows, np.arange(len(next(iter(rows.values())).lengths)), ends)
     empty = kept.lengths == 0
     if policy.empty_rows == "error":
-        _refuse(kept, empty, "has no tokens; fix the row, or set `empty_rows` to 'drop'", "empty_rows")
+        _refuse(kept, empty, "fix the row, or set `empty_rows` to 'drop'", "empty_rows")
     elif policy.empty_rows == "drop":
         kept = kept.select(np.flatnonzero(~empty))
     if spec.packing.eos is not None:
@@ -95,10 +108,11 @@ def packable_rows(
     overlong = kept.lengths > plan.maxlen
     if policy.overlong == "error":
         remedy = (
-            "choose a larger maxlen, set `overlong` to 'truncate' or 'drop', or split rows with `windows`"
+            "choose a larger `maxlen`, set `overlong` to 'truncate' or 'drop', or split the row: set "
+            "`windows`, or call `pack` with `overlong` 'split'"
         )
-        end = "" if spec.packing.eos is None else "with the end token "
-        reason = f"{end}is longer than maxlen {plan.maxlen}; {remedy}"
+        more = f"more than maxlen {plan.maxlen}; {remedy}"
+        reason = more if spec.packing.eos is None else f"with the end token, {more}"
         _refuse(kept, overlong, reason, "maxlen", "overlong")
     return kept.select(np.flatnonzero(~overlong))
 
@@ -107,6 +121,9 @@ def _refuse(rows: PackableRows, bad: np.ndarray, reason: str, *options: str) -> 
     """Raise an error for the first bad row, if there is one."""
     for row in np.flatnonzero(bad)[:1]:
         number = rows.lengths[row]
-        raise_first_fault(
-            [Fault(int(rows.numbers[row]), f"the row of {number} tokens {reason}", options=options)]
+        text = (
+            f"the row has {count(number, 'token')}, {reason}"
+            if number
+            else f"the row has no tokens; {reason}"
         )
+        raise_first_fault([Fault(int(rows.numbers[row]), text, options=options)])

@@ -13,7 +13,7 @@ from padmask.core.plan import Positions
 def find_aligns(
     lengths: NumberLists, widths: Positions, located: Sequence[tuple[Marker, NumberLists]]
 ) -> tuple[int, ...]:
-    """Return the values of `--align` with which each sequence starts where another column says.
+    """Return the values of `--align` that agree with the starts of the sequences in another column.
 
     >>> import pyarrow as pa
     >>> lengths, starts = NumberLists.of(pa.array([[3, 5, 1]])), NumberLists.of(pa.array([[0, 4, 12]]))
@@ -86,7 +86,7 @@ def _starting_at(aligns: Positions, counts: Positions, longest: Positions, width
 
 
 def _has_one_padding(values: Positions, counts: Positions, align: int) -> bool:
-    """Return whether all padding of a row has positions of one kind: 0, counted from 0, or counted on.
+    """Return whether the positions at padding follow one rule: all 0, restart at 0, or continue.
 
     >>> _has_one_padding(np.array([0, 1, 2, 0, 0, 1, 2, 3]), np.array([3, 1]), 1)
     True

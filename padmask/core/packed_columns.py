@@ -45,7 +45,7 @@ class PackedRows:
         packing: how to pack.
         known_widths: number of positions in each row of existing packed rows: int64, shape (rows,). None for
             new rows.
-        new_labels: whether only one window counts the label of a token that occurs in several windows.
+        new_labels: whether a token that occurs in several windows keeps its label in only one of them.
     """
 
     segments: Segments
@@ -97,7 +97,7 @@ class PackedRows:
 
     @cached_property
     def repeated(self) -> Mask | None:
-        """Flags of the tokens that count in another window: bool, shape (positions,); None if all count."""
+        """Flags of tokens whose labels only another window keeps: bool, shape (positions,); None if none."""
         if not self.new_labels:
             return None
         mask = np.zeros(len(self.mask), dtype=bool)
@@ -144,7 +144,7 @@ class PackedRows:
         return boundaries
 
     def loss_mask(self, tokens: LossTokens | None) -> Mask:
-        """Return the positions whose next token counts in the loss: bool, shape (positions,).
+        """Return flags of the positions whose next token counts in the loss: bool, shape (positions,).
 
         The last token of a sequence has no next token.
 
@@ -204,7 +204,9 @@ def pack_columns(
 def count_boundary_labels(
     packed: PackedRows, columns: Sequence[PadColumn], rows: Mapping[str, Ragged]
 ) -> int:
-    """Return the number of labels of the input, other than -100, that -100 replaces at starts of sequences.
+    """Count the labels at starts of sequences that packing replaces with -100.
+
+    Labels that are -100 do not count.
 
     Args:
         packed: positions of the sequences in the packed rows.

@@ -33,7 +33,8 @@ class HeadRows(Protocol):
     def lengths(self) -> Mapping[str, Sequence[int]]:
         """Return the length of the value in each row, keyed by column name.
 
-        `NO_LIST` for a value that is not a list, `ABSENT` for a value that is null or missing.
+        The length is `NO_LIST` for a value that is not a list, and `ABSENT` for a value that is null or
+        missing.
         """
 
 
@@ -87,7 +88,7 @@ class PackedHead:
     (True, True)
 
     Args:
-        totals: number of positions of the sequences in each row, at least: int64, shape (rows,).
+        totals: minimum number of positions that the sequences of each row need: int64, shape (rows,).
         sizes: number of sequences in each row: int64, shape (rows,).
         lengths: as in `HeadRows`: int64, shape (rows,).
     """

@@ -32,8 +32,8 @@ _MAY_BE_MASKED = (
 )
 
 _MAY_BE_PADDING = (
-    "without a mask, {marker!r} does not say which positions are padding, so padding may stay in the rows or "
-    "become rows"
+    "without a mask, {marker!r} does not say which positions are padding, so the rows may contain "
+    "padding, or only padding"
 )
 
 # The values of this many rows show whether rows are packed. Reading more rows takes long in JSON Lines.
@@ -65,8 +65,8 @@ class PackedLayout:
         repeated: names of columns with one value for the packed row. All other columns are lists with one
             value for each sequence.
         dialect: how the mask marks real tokens and padding.
-        aligns: the number of positions of a sequence is a multiple of this number. Used without a mask.
-            Several numbers if all of them fit the first rows. Empty if unknown.
+        aligns: possible values of `--align`: the number of positions of each sequence is a multiple of this
+            value. Used only without a mask. Empty if unknown.
         keep_last: number of tokens kept at the end of each piece of a row, or the name of the column with
             this number.
         shifted: names of label columns whose labels pack moved to the token before.
@@ -120,7 +120,7 @@ class PackedLayout:
         return replace(self, notes=(*self.notes, _MAY_BE_PADDING.format(marker=self.marker.column)))
 
     def with_align(self, align: int | None) -> PackedLayout:
-        """Return the layout with a requested value of `--align`; None for the value that is known.
+        """Return the layout with the value of `--align` that the user requested. None keeps the known value.
 
         Raises:
             SpecError: the layout does not need the value.
@@ -136,7 +136,7 @@ class PackedLayout:
     def ends_in_padding(self) -> bool:
         """Whether the marker may count the padding at the end of a row as sequences.
 
-        With padding between sequences, it is not known which of them are padding.
+        If there may be padding between sequences, the result is False, because no column shows this padding.
         """
         return self.described and self.align == 1 and self._lacks_padding
 
@@ -172,9 +172,9 @@ def check_kept_ends(layout: PackedLayout, names: Collection[str]) -> None:
     """
     if isinstance(layout.keep_last, str) and layout.keep_last not in names:
         raise SpecError(
-            f"The input has no column {layout.keep_last!r}, which has the number of last tokens that "
-            "pack kept (--keep-last), so the pieces of split rows cannot be joined. Keep the pieces "
-            "as rows with --no-join-windows, or pack the rows again with --fields list.",
+            f"The pieces of split rows cannot be joined, because the input has no column "
+            f"{layout.keep_last!r} with the number of last tokens that pack kept (--keep-last). Keep the "
+            "pieces as rows with --no-join-windows, or pack the rows again with --fields list.",
             options=["join_windows"],
         )
 
@@ -274,7 +274,7 @@ def check_marker(name: str, layout: PackedLayout) -> None:
 
 
 def _candidates(schema: pa.Schema, columns: Sequence[str]) -> list[Marker]:
-    """Return the columns that may separate sequences, in the order in which they decide.
+    """Return the columns that may separate sequences, the most reliable first.
 
     Args:
         schema: columns of a file.
@@ -287,7 +287,7 @@ def _candidates(schema: pa.Schema, columns: Sequence[str]) -> list[Marker]:
 
 
 def _usual_names(schema: pa.Schema) -> dict[str, list[str]]:
-    """Return the columns of lists of integers with a usual name of each column that describes sequences."""
+    """Return the columns with a common name, for each kind of column that describes sequences."""
     lists = [its.name for its in schema if is_list(its.type)]
     return {
         name: [
@@ -441,7 +441,7 @@ def _seen_layout(
     mask: str | None,
     dialect: Dialect | None,
 ) -> PackedLayout | None:
-    """Return the layout that the names and the first rows show; None if the rows are not packed."""
+    """Find the layout from the column names and the first rows. Return None if the rows are not packed."""
     schema = next((its for its in files.values() if _has_sources(its) or _candidates(its, columns)), None)
     if schema is None:
         return None

@@ -72,8 +72,8 @@ class _OpenRows:
 def pack_best_fit(lengths: Positions, maxlen: int, most: int | None = None) -> Positions:
     """Pack sequences with best-fit-decreasing: the longest first, each into the fullest row that has space.
 
-    The function plans from the number of sequences of each length, so equal sequences take one step
-    together. The result has as many rows as best-fit-decreasing of single sequences.
+    The function places all sequences of one length in one step, which saves time. The result has as many rows
+    as best-fit-decreasing of single sequences.
 
     >>> pack_best_fit(np.array([2, 6, 4, 3]), 8)
     array([0, 0, 1, 1])
@@ -213,15 +213,18 @@ def pack_in_order(lengths: Positions, maxlen: int, most: int | None = None) -> P
     return np.array(rows, dtype=np.int64)
 
 
-def count_at_least(stats: LengthStats, maxlen: int) -> int:
+def count_at_least(stats: LengthStats, maxlen: int, most: int | None = None) -> int:
     """Return a lower bound of the number of packed rows: no algorithm needs fewer rows.
 
     >>> count_at_least(LengthStats({5: 4}), 8), count_at_least(LengthStats({4: 4}), 8)
     (4, 2)
+    >>> count_at_least(LengthStats({1: 4}), 8, most=1)
+    4
 
     Args:
-        stats: number of sequences of each length.
+        stats: number of sequences of each length. Sequences without tokens need no row.
         maxlen: number of positions in a packed row.
+        most: maximum number of sequences in a row; None if there is no maximum.
 
     Source: the bound L2 of Martello and Toth, "Lower bounds and reduction procedures for the bin packing
     problem" (1990).
@@ -244,4 +247,6 @@ def count_at_least(stats: LengthStats, maxlen: int) -> int:
     space = medium * maxlen - between(tokens_to, half, maxlen - k + 1)
     small = between(tokens_to, k, half)
     needed = large + medium + np.maximum(0, -(-(small - space) // maxlen))
-    return int(max(needed.max(initial=0), -(-stats.tokens // maxlen) if maxlen else 0))
+    sequences = stats.rows - stats.counts.get(0, 0)
+    by_number = 0 if most is None else -(-sequences // most)
+    return int(max(needed.max(initial=0), -(-stats.tokens // maxlen) if maxlen else 0, by_number))

@@ -65,6 +65,8 @@ def pad_plain_rows(
         maxlen = spec.round_up(longest)
     if maxlen < longest and (len(lengths) > _FEW_ROWS or spec.keep_first or spec.keep_last or spec.windows):
         return None
+    # The tokens of another dtype are checked together, so they are joined first.
+    columns = [(rows if rows.dtype == dtype else rows.join(), dtype, value) for rows, dtype, value in columns]
     for rows, dtype, _ in columns:
         if rows.lengths != lengths or not _fits(rows, dtype):
             return None
@@ -73,13 +75,12 @@ def pad_plain_rows(
         lengths = columns[0][0].lengths
     kept = np.array(lengths)
     mask = mask_of_rows(kept, maxlen, spec.padding)
-    if is_wide(maxlen):
-        values = [
-            fill_rows(rows.split(), lengths, mask.shape, spec.padding, value, dtype)
-            for rows, dtype, value in columns
-        ]
-    else:
-        values = [fill_mask(mask, rows.values, value, dtype) for rows, dtype, value in columns]
+    values = [
+        fill_rows(rows.split(), lengths, mask.shape, spec.padding, value, dtype)
+        if is_wide(maxlen, joined=len(rows.parts) == 1)
+        else fill_mask(mask, rows.values, value, dtype)
+        for rows, dtype, value in columns
+    ]
     return PlainColumns(values, mask, kept)
 
 

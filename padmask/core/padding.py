@@ -345,7 +345,12 @@ def check_padding(schema: pa.Schema, found: Padding) -> None:
 
 
 def check_names(
-    schema: pa.Schema, columns: Sequence[PadColumn], mask: MaskSpec, replaced: str | None = None
+    schema: pa.Schema,
+    columns: Sequence[PadColumn],
+    mask: MaskSpec,
+    replaced: str | None = None,
+    *,
+    packs: bool = False,
 ) -> None:
     """Raise an error if a new mask or length column would replace a column of the input.
 
@@ -354,6 +359,7 @@ def check_names(
         columns: columns to pad.
         mask: the new mask and length columns.
         replaced: name of the input mask that the new mask replaces; None if no mask is replaced.
+        packs: whether the rows are to be packed; if False, padded.
 
     Raises:
         SpecError: the input has a column with the same name and `mask.overwrite` is False, or a column to
@@ -363,8 +369,8 @@ def check_names(
     for name in (name for name in mask.names if name not in mask.made):
         if name in [column.name for column in columns]:
             raise SpecError(
-                f"Column {name!r} is a column to pad, and cannot also be the mask or length column. Choose "
-                "another name with --mask-column, --length-column or --own-mask.",
+                f"Column {name!r} is a column to {'pack' if packs else 'pad'}, and cannot also be the mask "
+                f"or length column. {mask.name_remedy(name)}.",
                 options=[mask.option_for(name)],
             )
         in_place = name == mask.column == replaced
@@ -373,10 +379,9 @@ def check_names(
             usual = name == mask.column and name in MASK_NAMES
             padded = usual and is_mask(schema.field(schema.get_all_field_indices(name)[0]).type)
             raise (PaddedError if padded else SpecError)(
-                f"The input already has a column {name!r}. If the input is padded, first remove the padding "
-                "with padmask unpad, because padding would count as real tokens. Otherwise choose another "
-                "name with --mask-column, --length-column or --own-mask, or replace the column with "
-                "--overwrite-mask.",
+                f"The input already has a column {name!r}. {mask.replace_remedy(name, packs=packs)} If the "
+                "input is padded, first remove the padding with padmask unpad, because padding would count "
+                "as real tokens.",
                 options=[mask.option_for(name)],
             )
 
@@ -388,7 +393,12 @@ def mask_field(schema: pa.Schema, name: str) -> pa.Field:
 
 
 def refuse_padded(
-    files: Mapping[str, pa.Schema], columns: Sequence[str], mask: MaskSpec, first_rows: FirstRowsOf
+    files: Mapping[str, pa.Schema],
+    columns: Sequence[str],
+    mask: MaskSpec,
+    first_rows: FirstRowsOf,
+    *,
+    packs: bool = False,
 ) -> str | None:
     """Raise an error if columns are padded already, unless `mask.allow_padded` is set.
 
@@ -397,6 +407,7 @@ def refuse_padded(
         columns: names of the columns to pad.
         mask: the mask to add.
         first_rows: function that returns the first rows of a mask column and of the columns in `columns`.
+        packs: whether the rows are to be packed; if False, padded.
 
     Returns:
         Name of the mask of the first column; None if the first column is not padded.
@@ -421,13 +432,13 @@ def refuse_padded(
             if not (found.seen or found.described or column in found.values):
                 continue
             if not mask.allow_padded:
-                raise _padded_error(file, column, found, mask)
+                raise _padded_error(file, column, found, mask, packs)
             if column == columns[0]:
                 old = old or found.mask
     return old
 
 
-def _padded_error(file: str, column: str, found: Padding, mask: MaskSpec) -> PaddedError:
+def _padded_error(file: str, column: str, found: Padding, mask: MaskSpec, packs: bool) -> PaddedError:
     marks = [f"the mask {found.mask!r}"] * (found.mask is not None)
     marks += [f"the length column {found.length!r}"] * (found.length is not None)
     option = ""
@@ -445,6 +456,8 @@ def _padded_error(file: str, column: str, found: Padding, mask: MaskSpec) -> Pad
         f"the input is padded already, according to {marks[0] if marks else 'its metadata'}",
         place=Place(file),
         column=column,
-        remedy=f"{unpad} To count all positions as tokens and replace the mask, use --allow-padded.",
-        options=["columns", "allow_padded"],
+        remedy=unpad
+        if packs
+        else f"{unpad} To count all positions as tokens and replace the mask, use --allow-padded.",
+        options=["columns"] if packs else ["columns", "allow_padded"],
     )

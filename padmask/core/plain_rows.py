@@ -1,7 +1,7 @@
 """Read plain rows: lists of ints, or one-dimensional NumPy arrays of one dtype.
 
-These are the usual rows in memory. They are read without a look at single tokens in Python, so a small batch
-costs little.
+Most rows in memory are plain. No Python code runs for single tokens, so reading a small batch takes little
+time.
 """
 
 from __future__ import annotations
@@ -59,6 +59,10 @@ class PlainRows(NamedTuple):
     def values(self) -> npt.NDArray[Any]:
         """The tokens of all rows in order: shape (tokens,). Several parts are joined at each call."""
         return self.parts[0] if len(self.parts) == 1 else np.concatenate(self.parts)
+
+    def join(self) -> PlainRows:
+        """Return the same rows with all tokens in one array."""
+        return PlainRows([self.values], self.lengths)
 
     @property
     def first(self) -> None:
@@ -123,7 +127,7 @@ def _read_arrays(rows: Sequence[Any]) -> PlainRows | None:
         return None
     try:
         lengths = list(map(len, rows))
-        if is_wide(max(lengths)):
+        if is_wide(max(lengths), joined=False):
             # Wide rows are padded one by one, so they need not be joined.
             are_alike = set(map(_DTYPE, rows)) == {dtype} and set(map(_NDIM, rows)) == {1}
             return PlainRows(rows, lengths) if are_alike else None

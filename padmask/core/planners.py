@@ -29,7 +29,7 @@ def make_segments(lengths: Positions, plan: Plan, spec: PadSpec, ends: Ends | No
 
 
 def count_rows(lengths: Positions, plan: Plan, spec: PadSpec, ends: Ends | None = None) -> Positions | None:
-    """Return the number of output rows of each source row: int64, shape (rows,); None if each has one row.
+    """Return the number of output rows of each source row: int64, shape (rows,); None if each has one.
 
     The arguments are as in `make_segments`.
     """

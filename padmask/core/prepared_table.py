@@ -86,18 +86,17 @@ def prepare_table(
     schema, batches = table.schema, table.to_batches()
     first = FirstRows.of(batch.select(list_names(schema)) for batch in batches)
     choice = choose_together(schema, columns, spec, mask, first)
-    own = own_groups(schema, columns, spec, mask)
+    own, packs = own_groups(schema, columns, spec, mask), spec.packing is not None
     names = [*(column.name for column in choice.columns), *(column.name for column, _, _ in own)]
     if not mask.allow_padded:
-        refuse_packed("the table", find_table_packing(table), names, packs=spec.packing is not None)
-    if (old := refuse_padded({"the table": schema}, names, mask, lambda _: first)) is not None:
+        refuse_packed("the table", find_table_packing(table), names, packs=packs)
+    if (old := refuse_padded({"the table": schema}, names, mask, lambda _: first, packs=packs)) is not None:
         choice = choose_together(schema, columns, spec, mask, first, old)
     groups = [ColumnGroup(choose_columns(schema, choice.columns, spec), spec, choice.mask)]
     groups += [ColumnGroup(choose_columns(schema, [column], alone), alone, its) for column, alone, its in own]
     check_made(schema, groups[0].columns, choice.mask)
-    check_names(
-        schema, [column for group in groups for column in group.columns], choice.mask, choice.replaced
-    )
+    chosen = [column for group in groups for column in group.columns]
+    check_names(schema, chosen, choice.mask, choice.replaced, packs=packs)
     check_cuts(schema, groups[0].columns, spec, choice.mask, (choice.replaced, choice.counted))
     # Vectors must have the same length in all chunks of the table.
     groups = [replace(group, columns=find_vector_sizes(group.columns, batches)) for group in groups]
@@ -113,9 +112,9 @@ def prepare_table(
         tokens = rows[groups[0].columns[0].name]
         for name in choice.watched:
             if name in schema.names and (later := padded_rows(batch.column(name), name, tokens.lengths)):
-                raise later_zero(Place("the table", "row", number + later[0]), name)
+                raise later_zero(Place("the table", "row", number + later[0]), name, packs=packs)
         if choice.ones is not None:
-            _check_ones(batch, choice.ones, tokens, number)
+            _check_ones(batch, choice.ones, tokens, number, packs)
         for name in choice.counted_columns:
             raise_first_fault(find_other_positions(batch.column(name), tokens.lengths), number)
         read.append(rows)
@@ -135,8 +134,8 @@ def _plan(group: ColumnGroup, read: Sequence[Mapping[str, Ragged]]) -> Plan:
     return make_plan(group.spec, stats)
 
 
-def _check_ones(batch: pa.RecordBatch, name: str, tokens: Ragged, first: int) -> None:
+def _check_ones(batch: pa.RecordBatch, name: str, tokens: Ragged, first: int, packs: bool) -> None:
     zero, faults = check_ones(batch.column(name), tokens.lengths, name)
     if zero is not None:
-        raise later_zero(Place("the table", "row", first + zero), name)
+        raise later_zero(Place("the table", "row", first + zero), name, packs=packs)
     raise_first_fault(faults, first)

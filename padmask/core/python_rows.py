@@ -304,7 +304,10 @@ def refuse_other_than_bools(sequences: Sequence[Any]) -> None:
 
 
 def _may_have_bools(sequences: Sequence[Any]) -> bool:
-    """Return False if the rows certainly contain no bools. This is much faster than looking at each token."""
+    """Return False if the rows certainly contain no bools.
+
+    This check is much faster than a check of each token.
+    """
     kinds = set(map(type, sequences))
     if kinds == {np.ndarray}:
         return any(row.dtype.kind in "bO" for row in sequences)

@@ -25,8 +25,8 @@ def row_numbers(name: str, values: Any) -> Any:
         values: one value per row. Numbers may be NumPy numbers, or tensors without axes.
 
     Returns:
-        An array keeps its dtype. Ints become int64, or uint64 if int64 cannot represent a value. Floats, also
-        with ints among them, become float32, as floats in JSON do. They become float64 if float32 would
+        An array keeps its dtype. Ints become int64, or uint64 if int64 cannot represent a value. Floats, and
+        mixtures of floats and ints, become float32, like floats in JSON. They become float64 if float32 would
         change a value of at least 2**24, or would round a value to 0.
 
     Raises:

@@ -46,7 +46,7 @@ def plan_pieces(
     splits: bool | None = None,
     lost: Collection[int] = (),
 ) -> tuple[RowPieces, list[Fault]]:
-    """Locate sequences in their source rows, and return a `Fault` for each sequence that has no place.
+    """Locate sequences in their source rows, and return a `Fault` for each sequence that cannot be located.
 
     >>> rows, starts, counts = np.array([4, 4, 6]), np.array([0, 3, 0]), np.array([3, 2, 1])
     >>> pieces, _ = plan_pieces(rows, starts, counts, np.zeros(3, np.int64))
@@ -82,8 +82,8 @@ def plan_pieces(
     reasons = {}
     for flags, reason, names_rows in (
         (is_lost & is_first, "another piece of the row could not be read", False),
-        (lacks_first, "the pieces before it are missing", False),
-        (same, "at the same position, as if the rows came from several packed files", True),
+        (lacks_first, "earlier pieces of the row are missing", False),
+        (same, "at the same position, so the rows may come from several packed files", True),
         (single, "but pack did not split rows", True),
     ):
         for row in np.flatnonzero(flags).tolist():
@@ -96,14 +96,14 @@ def _name_rows(packed: Positions | None, unit: str, piece: int) -> str:
     """Return the start of a message about a piece and the piece before it.
 
     >>> _name_rows(np.array([2, 3]), "line", 1)
-    'lines 2 and 3 have the source row, '
+    'lines 2 and 3 have this source row, '
     """
     if packed is None:
-        return "two sequences have the source row, "
+        return "two sequences have this source row, "
     before, here = sorted(packed[piece - 1 : piece + 1].tolist())
     if before == here:
-        return f"{unit} {here} has the source row twice, "
-    return f"{unit}s {before} and {here} have the source row, "
+        return f"{unit} {here} has this source row twice, "
+    return f"{unit}s {before} and {here} have this source row, "
 
 
 def find_other_tokens(column: pa.Array, pieces: RowWindows) -> list[Fault]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from functools import partial
 
@@ -12,6 +13,8 @@ from padmask.core.arrow_lists import cut_lists, empty_batch, join_batches, selec
 from padmask.core.foreign_metadata import carry_metadata
 from padmask.core.join_windows import find_differences, join_rows, plan_join
 from padmask.core.metadata import describe_groups, groups_to_keep
+from padmask.core.missing_pieces import LATE_ROWS, count_late_rows, missing_rows
+from padmask.core.packed_counts import PackedCounts
 from padmask.core.packed_head import TableHead
 from padmask.core.packed_layout import (
     PackedLayout,
@@ -65,6 +68,9 @@ def unpack_table(table: pa.Table, layout: PackedLayout, spec: UnpadSpec) -> pa.T
 
     Raises:
         RowError: the columns of a row disagree, or pieces cannot be joined.
+
+    Warns:
+        UserWarning: packed rows, or the first pieces of rows, are missing.
     """
     check_marker("the table", layout)
     refuse_unpad_options(spec)
@@ -78,13 +84,18 @@ def unpack_table(table: pa.Table, layout: PackedLayout, spec: UnpadSpec) -> pa.T
     places, sizes, nulls = packed_places(packed, layout)
     sequences, faults, _ = read_packed(packed, layout, places, sizes, nulls)
     raise_first_fault(faults, 0, RowError)
+    notes = missing_rows([PackedCounts.read(table.schema)], table.num_rows)
     rows = explode(packed, sequences, layout)
     if layout.sources and spec.restore_order:
         order = np.lexsort(sequences.sources.T[::-1])
         rows, sequences = select_rows(rows, order), sequences.select(order)
         if spec.join_windows:
+            late = 0 if layout.splits is False else count_late_rows(*sequences.sources.T)
+            notes += [LATE_ROWS.format(count=late)] if late else []
             check_kept_ends(layout, schema.names)
             rows = _join(rows, sequences, layout)
+    for note in notes:
+        warnings.warn(note, stacklevel=3)
     return pa.Table.from_batches([pa.RecordBatch.from_arrays(rows.columns, schema=schema)])
 
 

@@ -184,7 +184,7 @@ def choose_unpad_jobs(
 
 
 def _with_windows(job: UnpadJob, schema: pa.Schema) -> UnpadJob:
-    """Return the job with the decision whether windows are joined."""
+    """Decide whether windows are joined, and return the job with this decision."""
     groups = valid_descriptions(schema)
     windowed = {name for group in groups if group.windows for name in group.values}
     if groups and not windowed:
@@ -199,7 +199,7 @@ def _with_windows(job: UnpadJob, schema: pa.Schema) -> UnpadJob:
 def _with_order(
     job: UnpadJob, schema: pa.Schema, spec: UnpadSpec, in_buckets: bool, read_first: ReadFirst | None
 ) -> UnpadJob:
-    """Return the job with the decision whether the order of the source rows is restored."""
+    """Decide whether the order of the source rows is restored, and return the job with this decision."""
 
     def has_widths() -> bool:
         return read_first is not None and not read_first().have_one_length(job.columns[0])

@@ -17,9 +17,9 @@ class WindowPlaces:
         numbers: number of the window in its source row, from 0: int64, shape (windows,).
         starts: index of the first token in the source row: int64, shape (windows,).
         stops: index after the last token: int64, shape (windows,).
-        repeats: number of tokens at the start and at the end of the window that are also in another window,
-            in which they are counted. Kept ends are included. int64, shape (windows, 2). None for windows
-            that were read from a file.
+        repeats: number of tokens at the start and at the end of the window that repeat tokens of another
+            window, including kept ends: int64, shape (windows, 2). None for windows that were read from a
+            file.
     """
 
     numbers: npt.NDArray[np.int64]

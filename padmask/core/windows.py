@@ -87,10 +87,10 @@ def count_windows(lengths: Positions, maxlen: int, ends: Ends, overlap: int) -> 
 
 
 def repeated_mask(segments: Segments) -> Mask:
-    """Return flags of the repeated tokens, which count in another window: bool, shape (rows, maxlen).
+    """Return flags of the repeated tokens (copies of tokens in another window): bool, shape (rows, maxlen).
 
-    A token of several windows counts in the first of these windows. The kept tokens at the end of a row count
-    in the last window.
+    If a token is in several windows, the first of them has the original, and the others have copies. For the
+    kept tokens at the end of a row, the last window has the original.
 
     Args:
         segments: windows from `plan_windows`.
@@ -101,7 +101,7 @@ def repeated_mask(segments: Segments) -> Mask:
 
 
 def flag_repeated(mask: Mask, segments: Segments, firsts: Positions) -> None:
-    """Set the flags of the repeated tokens, which count in another window.
+    """Set the flags of the repeated tokens, which are copies of tokens in another window.
 
     Args:
         mask: flags of all positions, which change in place.
@@ -186,7 +186,7 @@ def check_cuts(
             )
         if name in mask.names:
             raise SpecError(
-                f"{noun.capitalize()} need a new column {name!r}, so the mask or length column needs another "
-                "name. Choose the name with --mask-column or --length-column.",
+                f"{noun.capitalize()} need a new column {name!r}, but the mask or length column has this "
+                f"name too. {mask.name_remedy(name)}.",
                 options=[mask.option_for(name)],
             )

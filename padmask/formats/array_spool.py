@@ -65,7 +65,7 @@ class ArraySpool:
         self._end += array.nbytes
 
     def drop(self, name: str) -> None:
-        """Forget the rows of an array."""
+        """Discard the rows of an array."""
         self._blocks.pop(name, None)
 
     def write(self, name: str, out: Any, dtype: npt.DTypeLike | None = None) -> None:

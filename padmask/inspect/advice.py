@@ -84,7 +84,7 @@ def advise_to_restore(command: PadCommand, shape: Literal["batches", "buckets"],
     """
     each = {"batches": "batch is padded to its longest row", "buckets": "bucket has its own row length"}
     text = (
-        f"The rows are in {shape}, and each {each[shape]}: {share(padding)} of the positions are padding. To "
+        f"The rows are in {shape}, and each {each[shape]}. {share(padding)} of the positions are padding. To "
         "pad the rows in another way, restore them first."
     )
     return Advice(text, command=command.unpad_text())
@@ -335,13 +335,26 @@ class Adviser:
         if packed.maxlen < self.plans["longest"].maxlen and packed.overlong == "window":
             spec = self._window_spec(packed)
         cut = packed.rows_cut and packed.overlong != "window"
+        shared = self.basis.shared
+        if (
+            cut
+            and packed.overlong == "truncate"
+            and shared is not None
+            and 2 * packed.ends_lost > packed.rows_cut
+        ):
+            # The other plans keep this token too.
+            spec = replace(spec, keep_last=1) if shared.end == "last" else replace(spec, keep_first=1)
         command = self.command.pack_text(spec, packed.overlong if cut else "error")
         lost = "" if packed.tokens_lost else ", and no tokens are lost"
+        split = " With --overlong split, no tokens are lost." if packed.tokens_lost else ""
+        apart = ""
+        if self.command.output.endswith("/"):
+            apart = " These are the numbers for one output file. In a folder, each file is packed separately."
         least = packed.rows_at_least or 0
         bound = "no packing has fewer" if packed.rows == least else f"no packing has fewer than {least:,}"
         return (
             f"To pack several rows into each output row, use this command instead: {_padding(packed)}{lost}. "
-            f"The output has {count(packed.rows, 'row')}, and {bound}.\n{command}"
+            f"The output has {count(packed.rows, 'row')}, and {bound}.{apart}{split}\n{command}"
         )
 
     def _use_batches(self, plan: Cost) -> tuple[str, ...]:

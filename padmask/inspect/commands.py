@@ -59,6 +59,7 @@ class PadCommand:
         again = self.padded or PaddedOptions(columns=self.columns)
         preset = [] if again.preset is None else ["--preset", again.preset]
         options = preset or [*_columns(again.columns), *again.mask]
+        spec = _used(spec, overlong)
         options += [*self._options(spec, [spec.maxlen]), *self._cut_options(spec, overlong)]
         if self.unpadded is None:
             inputs = map(_argument, self.inputs)
@@ -77,7 +78,7 @@ class PadCommand:
             overlong: what to do with longer rows, if `spec` has no windows.
         """
         output = new_name("packed", "/" if self.output.endswith("/") else RECOMMENDED_FORMAT.suffixes[0])
-        spec = replace(spec, padding="post", pad_to_multiple_of=None)
+        spec = replace(_used(spec, overlong), padding="post", pad_to_multiple_of=None)
         options = [*self._all_columns(), *self._options(spec, [spec.maxlen])]
         if spec.windows is None and overlong != "error":
             options += ["--overlong", overlong]
@@ -146,6 +147,12 @@ class PadCommand:
         for name, number in (("--keep-first", spec.keep_first), ("--keep-last", spec.keep_last)):
             if number:
                 yield from (name, str(number))
+
+
+def _used(spec: PadSpec, overlong: str) -> PadSpec:
+    """Return the options without the side of truncation, if no row is truncated or split."""
+    cuts = spec.windows is not None or overlong not in ("drop", "error")
+    return spec if cuts else replace(spec, truncating="post")
 
 
 def _argument(path: str) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from padmask.core.length_stats import LengthStats
+from padmask.errors import count
 from padmask.inspect.advice import Advice
 from padmask.inspect.costs import Cost
 from padmask.inspect.packed import PackedStats
@@ -79,6 +80,12 @@ class Inspection:
     notes: Sequence[str] = ()
     packed: PackedStats | None = None
     buckets: Sequence[BucketRows] = ()
+
+    def describe(self) -> str:
+        """Return the numbers of rows and tokens, the column, and how the rows were made."""
+        state = "packed" if self.packed is not None else "padded" if self.padded else "raw"
+        rows, tokens = count(self.stats.rows, "row"), count(self.stats.tokens, "token")
+        return f"{rows}, {tokens} in {self.column!r} ({state})"
 
     def lengths(self) -> dict[str, int | float]:
         """Return statistics of the row lengths in tokens: extremes, mean, percentiles, and empty rows."""

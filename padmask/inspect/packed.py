@@ -10,7 +10,7 @@ from padmask.core.length_counter import LengthCounter
 from padmask.core.length_stats import LengthStats
 from padmask.core.packing import count_at_least
 from padmask.core.ragged import Ragged
-from padmask.errors import count, share
+from padmask.errors import count, fine_share
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,10 @@ class PackedStats:
         most: largest number of sequences in a row.
         tokens: number of tokens.
         places: number of positions, including padding.
+        maxlen: number of positions in a full row. Rows without padding may have fewer.
         rows_at_least: lower bound of the number of rows: no packing of the sequences needs fewer.
+        lengths: number of sequences of each length.
+        per_row: number of rows with each number of sequences.
     """
 
     rows: int
@@ -31,12 +34,16 @@ class PackedStats:
     most: int
     tokens: int
     places: int
+    maxlen: int
     rows_at_least: int
+    lengths: LengthStats
+    per_row: LengthStats
 
     @property
     def filled_share(self) -> float:
-        """Share of the positions that are tokens, from 0 to 1."""
-        return self.tokens / self.places if self.places else 0.0
+        """Share of the positions of full rows that are tokens, from 0 to 1."""
+        places = self.rows * self.maxlen
+        return self.tokens / places if places else 0.0
 
     def __str__(self) -> str:
         """Return the statistics as text."""
@@ -47,7 +54,7 @@ class PackedStats:
         )
         return (
             f"{count(self.sequences, 'sequence')} in {count(self.rows, 'row')}, at most {self.most:,} in a "
-            f"row; {share(self.filled_share)} of the positions are tokens; {least}"
+            f"row; tokens fill {fine_share(self.filled_share)} of maxlen {self.maxlen:,}; {least}"
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -68,7 +75,7 @@ class PackedCounter:
     >>> counter = PackedCounter()
     >>> counter.add(Ragged(np.array([3, 1, 2]), np.array([0, 2]), np.array([2, 1])), np.array([4, 4]))
     >>> print(counter.found(4))
-    3 sequences in 2 rows, at most 2 in a row; 75.0% of the positions are tokens; no packing has fewer rows
+    3 sequences in 2 rows, at most 2 in a row; tokens fill 75.0% of maxlen 4; no packing has fewer rows
 
     Args:
         align: the number of positions of each sequence is rounded up to a multiple of this number.
@@ -76,8 +83,7 @@ class PackedCounter:
 
     align: int = 1
     _lengths: LengthCounter = field(default_factory=LengthCounter)
-    _rows: int = 0
-    _most: int = 0
+    _per_row: LengthCounter = field(default_factory=LengthCounter)
     _places: int = 0
 
     def add(self, sequences: Ragged, places: Any) -> None:
@@ -88,8 +94,7 @@ class PackedCounter:
             places: number of positions in each row: int64, shape (rows,).
         """
         self._lengths.add(take_runs(sequences.values, sequences.starts, sequences.lengths))
-        self._rows += len(sequences.lengths)
-        self._most = max(self._most, int(sequences.lengths.max(initial=0)))
+        self._per_row.add(sequences.lengths)
         self._places += int(places.sum())
 
     def found(self, maxlen: int) -> PackedStats:
@@ -104,5 +109,17 @@ class PackedCounter:
             up = -(-length // self.align) * self.align
             aligned[up] = aligned.get(up, 0) + rows
         longest = max(aligned, default=0)
-        bound = count_at_least(LengthStats(aligned), max(maxlen, longest))
-        return PackedStats(self._rows, stats.rows, self._most, stats.tokens, self._places, bound)
+        size = max(maxlen, longest)
+        bound = count_at_least(LengthStats(aligned), size)
+        per_row = self._per_row.stats()
+        return PackedStats(
+            rows=per_row.rows,
+            sequences=stats.rows,
+            most=per_row.longest,
+            tokens=stats.tokens,
+            places=self._places,
+            maxlen=size,
+            rows_at_least=bound,
+            lengths=stats,
+            per_row=per_row,
+        )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -12,8 +14,12 @@ from padmask.errors import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.segment import Segment
 
     from padmask.stream.progress import Progress, ProgressCallback
+
+# Width of tables and masks in a pipe, in characters.
+PIPE_COLUMNS = 100
 
 # Shorter runs show no progress bar.
 SECONDS_BEFORE_PROGRESS = 0.7
@@ -53,7 +59,7 @@ def progress_bar() -> Iterator[ProgressCallback]:
 
 
 def make_console() -> Console:
-    """Return a rich console for stdout."""
+    """Return a rich console for stdout. Text in a pipe is wrapped only if the user sets COLUMNS."""
     from rich.console import Console
 
     class PipeConsole(Console):
@@ -61,8 +67,16 @@ def make_console() -> Console:
             # rich would exit with code 1, but a closed pipe is not an error.
             raise BrokenPipeError
 
+        def _render_buffer(self, buffer: Iterable[Segment]) -> str:
+            # rich fills lines with spaces up to the width of the console, which only a terminal hides.
+            text = super()._render_buffer(buffer)
+            return text if self.is_terminal else re.sub(r" +(?=\n)", "", text)
+
     # Names between colons, such as `m:running:`, are not emojis.
-    return PipeConsole(highlight=False, emoji=False)
+    console = PipeConsole(highlight=False, emoji=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.soft_wrap, console.width = True, PIPE_COLUMNS
+    return console
 
 
 def recording_console() -> Console:
@@ -101,18 +115,7 @@ def print_line(markup: str, console: Console, style: str | None = None) -> None:
 
 
 def export(console: Console, path: str) -> bytes:
-    """Return the output of a recording console as SVG, HTML or text. The suffix of `path` decides the format.
-
-    The SVG does not refer to other files. rich's own template would load fonts from a server.
-    """
-    import re
-
-    from rich._export_format import CONSOLE_SVG_FORMAT
-
-    if path.endswith(".svg"):
-        template = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.S)
-        template = template.replace("<!-- Generated with Rich https://www.textualize.io -->", "")
-        return console.export_svg(title="padmask inspect", code_format=template).encode()
+    """Return the output of a recording console as HTML or text. The suffix of `path` decides the format."""
     if path.endswith(".html"):
         return console.export_html(inline_styles=True).encode()
     return console.export_text().encode()

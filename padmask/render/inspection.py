@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from itertools import groupby, zip_longest
+from itertools import dropwhile, groupby, zip_longest
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.text import Text
 
+    from padmask.inspect.advice import Advice
     from padmask.inspect.costs import Cost
     from padmask.inspect.inspection import Inspection, ShownRow
 
@@ -44,12 +45,7 @@ def show_inspection(
         plans: whether to print the plans.
     """
     stats = seen.stats
-    state = "packed" if seen.packed is not None else "padded" if seen.padded else "raw"
-    console.print(
-        f"[bold]{printable_line(seen.name)}[/bold]: {count(stats.rows, 'row')}, "
-        f"{count(stats.tokens, 'token')} "
-        f"in {printable_line(repr(seen.column))} ({state})"
-    )
+    console.print(f"[bold]{printable_line(seen.name)}[/bold]: {printable_line(seen.describe())}")
     if seen.packed is not None:
         console.print(str(seen.packed), highlight=False)
     for row in describe_buckets(seen.buckets):
@@ -67,22 +63,29 @@ def show_inspection(
     console.print()
     print_notes(seen.notes, console)
     _print_health(seen, console)
-    console.print(f"[bold]Advice:[/bold] {printable_line(seen.advice.text)}")
-    for detail in seen.advice.details:
+    _print_advice(seen.advice, console)
+
+
+def _print_advice(advice: Advice, console: Console) -> None:
+    """Print the recommended plan, its alternatives and the commands."""
+    console.print(f"[bold]Advice:[/bold] {printable_line(advice.text)}")
+    for detail in advice.details:
         text, *commands = detail.split("\n")
-        line = fill(
-            f"- {text}",
-            console.width,
-            subsequent_indent="  ",
-            break_on_hyphens=False,
-            break_long_words=False,
-        )
+        line = f"- {text}"
+        if not console.soft_wrap:
+            line = fill(
+                line,
+                console.width,
+                subsequent_indent="  ",
+                break_on_hyphens=False,
+                break_long_words=False,
+            )
         print_line("\n".join(map(printable_line, line.split("\n"))), console)
         for command in commands:
             print_line(f"  {printable_line(command)}", console, style="green")
-    if seen.advice.command:
+    if advice.command:
         # The command stays on one line, so that users can copy it.
-        print_line(f"  {printable_line(seen.advice.command)}", console, style="green")
+        print_line(f"  {printable_line(advice.command)}", console, style="green")
 
 
 def _format_masks(seen: Inspection, style: str, console: Console) -> list[RenderableType]:
@@ -175,7 +178,7 @@ def _print_histogram(seen: Inspection, console: Console) -> None:
     bars = Table(box=None, pad_edge=False, show_header=False)
     for justify in ("right", "right", "left"):
         bars.add_column(justify=justify)
-    histogram = [bin_ for bin_ in seen.histogram() if bin_["rows"] or bin_["low"]]
+    histogram = list(dropwhile(lambda bin_: not bin_["rows"], seen.histogram()))
     most = max(bin_["rows"] for bin_ in histogram) if histogram else 1
     width = max(4, min(60, console.width - 30))
     for bin_ in histogram:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from padmask.core.still_padded import StillPadded
-from padmask.errors import count, quoted, share
+from padmask.errors import count, fine_share, quoted, share
 from padmask.stream.ledger import BucketRows, Ledger, PadResult, UnpadResult
 
 
@@ -63,13 +63,18 @@ def summary(result: PadResult, output: str, rejects: str | None = None) -> list[
 def _pack_summary(result: PadResult, output: str, rejects: str | None) -> list[str]:
     """Return the summary of `pack`. The arguments are as in `summary`."""
     ledger = result.ledger
-    above = ledger.rows_written - ledger.rows_at_least
-    bound = "no packing has fewer rows" if above <= 0 else f"{above:,} more than the lower bound"
+    is_best = ledger.rows_written <= ledger.rows_at_least
+    apart = " of the separate files" if result.shards > 1 else ""
+    least = count(ledger.rows_at_least, "row")
+    bound = f"no packing{apart} has fewer" + (" rows" if is_best else f" than {least}")
+    tokens = ledger.tokens_kept + ledger.tokens_repeated + ledger.tokens_added
+    full = tokens / max(1, ledger.rows_written * result.maxlen)
     lines = [
         f"{count(ledger.sequences, 'sequence')} in {count(ledger.rows_written, 'row')} -> "
         f"{_describe_output(result, output)}: maxlen {result.maxlen}, "
-        f"{_small_share(ledger.padding_share)} of positions are padding",
-        f"rows: {bound}; at most {count(ledger.most_sequences, 'sequence')} in a row",
+        f"{fine_share(ledger.padding_share)} of positions are padding",
+        f"rows: {count(tokens, 'token')} fill {fine_share(full)} of maxlen; {bound}; at most "
+        f"{count(ledger.most_sequences, 'sequence')} in a row",
     ]
     if ledger.tokens_added:
         lines.append(f"{count(ledger.tokens_added, 'end token')} added")
@@ -82,15 +87,6 @@ def _pack_summary(result: PadResult, output: str, rejects: str | None) -> list[s
             "labels: --boundary-labels keep"
         )
     return [*lines, *_describe_losses(ledger), *_describe_rest(result, rejects)]
-
-
-def _small_share(fraction: float) -> str:
-    """Format a fraction that may be very small as a percentage.
-
-    >>> _small_share(0.000026), _small_share(0.0)
-    ('0.003%', '0%')
-    """
-    return share(fraction) if fraction >= 0.001 or not fraction else f"{fraction:.3%}"
 
 
 def _describe_output(result: PadResult, output: str) -> str:
@@ -224,10 +220,6 @@ def warnings(result: PadResult) -> list[str]:
         lines.append(
             f"{count(ledger.rows_empty, 'row')} without tokens. Empty rows cause NaN in pooling and "
             "attention layers. To drop empty rows: --empty-rows drop"
-        )
-    if result.padding == "pre" and ledger.rows_written:
-        lines.append(
-            "--padding pre: LSTM and GRU layers use slower kernels, because cuDNN requires --padding post"
         )
     if result.unpadded:
         names = quoted(result.unpadded)

@@ -32,7 +32,7 @@ class FinishedDataset:
     Args:
         plan: maxlen of the output rows, and how it was determined.
         records: records of all shards and of all skipped files.
-        decision: which shards of earlier runs this run used.
+        decision: the shards of earlier runs that this run used, and the reason.
         deleted: number of files of an earlier dataset that were deleted because no new file replaces them.
     """
 

@@ -209,6 +209,29 @@ class MaskSpec:
             return "position_ids" if name == self.position_ids else "labels_from"
         return "mask_column" if name == self.column else "length_column"
 
+    def name_remedy(self, name: str) -> str:
+        """Return how to give an added column another name, without a final period.
+
+        >>> MaskSpec(length_column="n").name_remedy("n")
+        'Choose another name with --length-column'
+        """
+        option = self.option_for(name)
+        option = "own_mask" if option == "own_masks" else option
+        return f"Choose another name with --{option.replace('_', '-')}"
+
+    def replace_remedy(self, name: str, *, packs: bool) -> str:
+        """Return what to do if the input already has a column with the name of a mask or length column.
+
+        >>> MaskSpec().replace_remedy("mask", packs=True)
+        'Choose another name with --mask-column, or add no mask with --no-mask.'
+
+        Args:
+            name: name of the column.
+            packs: whether the rows are to be packed; if False, padded.
+        """
+        other = "add no mask with --no-mask" if packs else "replace the column with --overwrite-mask"
+        return f"{self.name_remedy(name)}, or {other}."
+
 
 def _name_or_flag(argument: str, value: Any, default: Any) -> Any:
     """Return the name of a column; `default` for True, and None for False."""

@@ -108,10 +108,10 @@ class PackSpec:
         index_dtype: dtype of `segment_ids`, `position_ids`, `attention_mask` and `seq_lens`, `"int32"` or
             `"int64"`.
         loss_dtype: dtype of `loss_mask`: `"int8"`, `"uint8"`, `"int32"` or `"float32"`.
-        first_segment: number of the first sequence of a row in `segment_ids`, 1 or 0. Padding has the number
-            before: 0 or -1.
-        position_padding: `position_ids` at padding. `"restart"` counts each run of padding from 0, `"zero"`
-            has 0, and `"continue"` counts on from the sequence before.
+        first_segment: number of the first sequence of a row in `segment_ids`, 1 or 0. At padding,
+            `segment_ids` has this number minus 1.
+        position_padding: `position_ids` at padding. `"restart"`: each run of padding has 0, 1, 2, ...
+            `"zero"`: all are 0. `"continue"`: the numbers continue those of the sequence before.
         boundary_labels: `"mask"` replaces the first label of each sequence with -100, so that no token
             predicts the next sequence. `"keep"` leaves the label unchanged. `"shift"` moves each label to the
             token before, for trainers that do not shift labels. The last label of a sequence is -100.

@@ -21,7 +21,9 @@ def packed_spec(spec: PadSpec | None, packing: PackSpec | None) -> PadSpec:
         packing: how to pack. If None, `spec.packing` is used, or the default `PackSpec()`.
     """
     spec = or_default("spec", spec, PadSpec)
-    return replace(spec, packing=or_default("packing", packing or spec.packing, PackSpec))
+    return replace(
+        spec, packing=or_default("packing", spec.packing if packing is None else packing, PackSpec)
+    )
 
 
 def pack_policy(policy: RowPolicy | None, spec: PadSpec) -> RowPolicy:

@@ -213,7 +213,7 @@ class PadSpec:
 
     @property
     def has_overlong_rows(self) -> bool:
-        """Whether a row can be longer than maxlen. The algorithm `"wrap"` cuts joined rows at any place."""
+        """Whether a row can be longer than maxlen. The algorithm `"wrap"` cuts joined rows anywhere."""
         wraps = self.packing is not None and self.packing.algorithm == "wrap"
         return not (self.has_no_maxlen or wraps)
 

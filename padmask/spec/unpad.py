@@ -36,8 +36,8 @@ class UnpadSpec:
         restore_order: whether to write packed rows, and rows of batches and buckets, in the order of the
             source rows, and leave out the columns `source_row` and `batch`. If False, the rows stay in the
             order of the input.
-        align: number of positions to which each sequence of packed rows is padded, as in `PackSpec`. Only for
-            packed rows without metadata, if neither a mask nor another column says where the padding is.
+        align: each sequence of packed rows is padded to a multiple of this number, as in `PackSpec`. Required
+            only if packed rows have no metadata, no mask and no other column that shows the padding.
     """
 
     mask_column: str | None = None

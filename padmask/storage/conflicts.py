@@ -229,12 +229,15 @@ def refuse_closed(path: str) -> None:
         )
 
 
-def refuse_own_input(paths: Iterable[str | None], is_input: Callable[[os.stat_result], bool]) -> None:
+def refuse_own_input(
+    paths: Iterable[str | None], is_input: Callable[[os.stat_result], bool], *, replaceable: bool = True
+) -> None:
     """Raise an error if an output is appended to an input, as with `>>`. Such an input never ends.
 
     Args:
         paths: paths of the outputs. A path of None is ignored.
         is_input: function that accepts a file status and returns whether the file is an input.
+        replaceable: whether the main output may replace the input.
 
     Raises:
         OutputError: padmask would append the output to an input.
@@ -242,9 +245,14 @@ def refuse_own_input(paths: Iterable[str | None], is_input: Callable[[os.stat_re
     for path in paths:
         if path is not None and (file := _open_file(path)) and is_input(file):
             name = "stdout" if path == "-" else repr(path)
+            remedy = "Choose another file."
+            if replaceable:
+                remedy = (
+                    "Set the file with -o instead of a redirection. padmask then replaces the file at the "
+                    "end of the run."
+                )
             raise OutputError(
-                f"{name} is also an input, so the input would change while padmask reads it. Set the file "
-                "with -o instead of a redirection. padmask then replaces the file at the end of the run."
+                f"{name} is also an input, so the input would change while padmask reads it. {remedy}"
             )
 
 

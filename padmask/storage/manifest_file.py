@@ -48,6 +48,17 @@ class ManifestCounts(msgspec.Struct):
     ends_lost: Count = 0
     batches: Count = 0
     batches_short: Count = 0
+    tokens_added: Count = 0
+    sequences: Count = 0
+    most_sequences: Count = 0
+    rows_at_least: Count = 0
+    sequences_rejected: Count = 0
+    boundary_labels: Count = 0
+
+    @property
+    def tokens_written(self) -> int:
+        """Number of tokens in the output."""
+        return self.tokens_kept + self.tokens_repeated + self.tokens_added
 
 
 class ManifestBucket(msgspec.Struct):
@@ -237,15 +248,15 @@ def _adds_up(shard: ManifestEntry, plan: ManifestLength) -> bool:
     ):
         return False
     most = sum(maxlen * number for maxlen, number in lengths)
-    # Batches are padded to their own longest rows.
-    least = rows.rows_written if rows.batches else most
+    # Batches are padded to their own longest rows, and packed rows may have no padding.
+    least = rows.rows_written if rows.batches or rows.sequences else most
     return (
         rows.rows_read == rows.rows_used + rows.rows_dropped + rows.rows_rejected
         and sum(number for _, number in lengths) == rows.rows_written
         and least <= rows.places <= most
         and rows.batches_short <= rows.batches <= rows.rows_written
         and rows.tokens_kept <= rows.tokens_read
-        and rows.tokens_kept + rows.tokens_repeated <= rows.places
+        and rows.tokens_written <= rows.places
         and max(rows.rows_truncated, rows.rows_empty, rows.rows_split) <= rows.rows_used
         and rows.ends_lost <= rows.rows_truncated
         and not (shard.fault and rows.rows_read)
@@ -265,12 +276,14 @@ def _faults_of_total(contents: ManifestContents) -> Iterator[str]:
     sums = {
         name: sum(getattr(ledger, name) for ledger in ledgers) for name in ManifestCounts.__struct_fields__
     }
+    # The maximum of all shards.
+    sums["most_sequences"] = max((ledger.most_sequences for ledger in ledgers), default=0)
     sums["tokens_lost"] = sums["tokens_read"] - sums["tokens_kept"]
     for name, number in sums.items():
         # Manifests of earlier versions have no totals of newer counts.
         if (total := contents.total.get(name, None if number else 0)) != number:
             yield f"has a total of {_number(total)} for {name}, but the shards add up to {number}"
-    written = sums["tokens_kept"] + sums["tokens_repeated"]
+    written = sum(ledger.tokens_written for ledger in ledgers)
     padding = 1 - written / sums["places"] if sums["places"] else 0.0
     if not abs(contents.total.get("padding_share", -1) - padding) <= 1e-9:
         yield f"has a padding_share of {_number(contents.total.get('padding_share'))} instead of {padding}"

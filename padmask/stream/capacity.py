@@ -16,12 +16,13 @@ from padmask.core.buckets import output_size, with_edges
 from padmask.core.columns import PadColumn
 from padmask.core.length_stats import LengthStats
 from padmask.core.made_columns import made_columns
+from padmask.core.memory_limit import refuse_large_rows
 from padmask.core.plan import Plan, make_plan
 from padmask.errors import DataError, Place, SpecError, size
 from padmask.spec.formats import FormatTraits
 from padmask.spec.mask import MaskSpec
 from padmask.spec.pad import FLOAT_DTYPES, PadSpec
-from padmask.storage.system import free_disk, free_memory
+from padmask.storage.system import free_disk
 
 # Share of the free disk space that an output may use. A full disk would also stop other programs.
 DISK_SHARE = 0.9
@@ -196,11 +197,10 @@ def refuse_more_than_memory(plan: Plan, widths: PositionBytes, places: int) -> N
     Raises:
         SpecError: the rows do not fit in the free memory.
     """
-    free = free_memory()
     needed = int(places * max(widths.real, widths.padding))
-    if free is not None and needed > free:
-        raise SpecError(
-            f"maxlen {plan.maxlen:,} needs {size(needed)} of memory for the rows that are processed at the "
-            f"same time, but only {size(free)} are free. Choose a smaller --maxlen.",
-            options=["maxlen", "pad_to_multiple_of", "batch_rows", "threads"],
-        )
+    refuse_large_rows(
+        plan.maxlen,
+        needed,
+        "the rows that are processed at the same time",
+        ["maxlen", "pad_to_multiple_of", "batch_rows", "threads"],
+    )

@@ -128,7 +128,7 @@ def choose_for_dataset(
     names = [*(column.name for column in choice.columns), *own]
     files = known_schemas(dataset)
     refuse_packed_dataset(dataset, names, spec, mask)
-    old = refuse_padded(files, names, mask, first_rows)
+    old = refuse_padded(files, names, mask, first_rows, packs=spec.packing is not None)
     if old is not None:
         choice = choose_together(schema, asked, spec, mask, rows, old)
     before = {name for file in files.values() for name in described_names(file)}
@@ -188,6 +188,19 @@ def _possible_masks(choice: ColumnChoice, rows: FirstRows) -> list[str]:
     ]
 
 
+def _describe_alike(alike: list[str], first: str, packing: PackSpec | None) -> list[str]:
+    """Return a line about columns that have the lengths of the ids, but are not requested."""
+    if not alike:
+        return []
+    done, kept = "unchanged", ""
+    if packing is not None:
+        done, kept = (
+            "not packed",
+            "; one list for each sequence" if packing.fields == "list" else "; left out",
+        )
+    return [f"{done}: {quoted(alike)} (same lengths as {first!r}{kept})"]
+
+
 def _describe(
     schema: pa.Schema, choice: ColumnChoice, asked: Columns, before: Collection[str], packing: PackSpec | None
 ) -> Beside:
@@ -223,8 +236,7 @@ def _describe(
         how = "computed from the labels" if _has_labels(choice) else f"0 {prompt} in the input"
         remarks.append(f"{verb}: {packing.derived['loss_mask']!r} ({how})")
     if asked:
-        if alike:
-            remarks.append(f"unchanged: {quoted(alike)} (same lengths as {first!r})")
+        remarks += _describe_alike(alike, first, packing)
         return Beside({}, tuple(remarks))
     if ragged:
         flags = " ".join(f"--own-length {shlex.quote(name)}" for name in ragged)

@@ -166,8 +166,16 @@ def _checked_folder(path: str) -> str:
 
 
 @contextmanager
-def open_dataset(paths: Sequence[str], output_path: str, files: FileOptions) -> Iterator[Dataset]:
+def open_dataset(
+    paths: Sequence[str], output_path: str, files: FileOptions, *, replaceable: bool = True
+) -> Iterator[Dataset]:
     """Open the inputs as one dataset.
+
+    Args:
+        paths: paths of the inputs.
+        output_path: path of the output.
+        files: formats, limits and tuning.
+        replaceable: whether the output may replace the input if there is only one input.
 
     Raises:
         DataError: an input cannot be read, or the columns of the inputs have no common types.
@@ -178,12 +186,13 @@ def open_dataset(paths: Sequence[str], output_path: str, files: FileOptions) -> 
     refuse_joined_splits(found)
     sources = sources_of(found.files, spool_folder(output_path))
     outputs = {"the output": output_path, "the rejects": files.rejects}
-    refuse_replaced(outputs, [source.path for source in sources], replaceable="the output")
+    allowed = "the output" if replaceable else None
+    refuse_replaced(outputs, [source.path for source in sources], replaceable=allowed)
     dataset = Dataset(
         sources, files.input_format, files.batch_rows, notes=[*found.notes, *joined_splits_note(found)]
     )
     with closing(dataset):
-        refuse_own_input([output_path, files.rejects], dataset.is_input)
+        refuse_own_input([output_path, files.rejects], dataset.is_input, replaceable=replaceable)
         yield dataset
 
 

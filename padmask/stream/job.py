@@ -71,7 +71,7 @@ def make_job(dataset: Dataset, asked: PadRequest, *, keep_others: bool, purpose:
         main = len(choice.columns) or len(chosen)
         asked = replace(asked, mask=settle_made(asked.mask, known.names, chosen[0].name))
         check_made(known, chosen[:main], asked.mask)
-        check_names(schema, chosen, asked.mask, choice.replaced)
+        check_names(schema, chosen, asked.mask, choice.replaced, packs=spec.packing is not None)
         if known.names:
             check_cuts(schema, chosen, spec, asked.mask, (choice.replaced, choice.counted))
     fields = [schema.field(column.name) for column in chosen]

@@ -35,7 +35,7 @@ def known_schema(dataset: Dataset, asked: Columns, spec: PadSpec) -> pa.Schema:
 
 
 def refuse_scalars(dataset: Dataset, names: Iterable[str]) -> None:
-    """Raise an error if a requested JSON field has a list in none of the first rows.
+    """Raise an error if no value of a requested JSON field is a list in the first rows.
 
     Args:
         dataset: JSON Lines.

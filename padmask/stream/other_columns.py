@@ -1,4 +1,4 @@
-"""Choose which columns a file keeps besides the padded ones, and the name of its column of lengths."""
+"""Choose which other columns the output keeps, and the name of its column of lengths."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def make_output_job(dataset: Dataset, asked: PadRequest, output: FormatTraits) -
 
 
 def refuse_source_row(dataset: Dataset, job: Job, output: FormatTraits) -> None:
-    """Raise an error if unpad would take a column of the input for the numbers of the source rows.
+    """Raise an error if unpad would sort the rows by a column of the input.
 
     Raises:
         SpecError: buckets or batches have no numbers of source rows, the input has a column `source_row`, and

@@ -183,7 +183,7 @@ class _Packer:
         """Pack the rows of a window.
 
         Args:
-            rows: the rows that the last call carried, and then the new rows.
+            rows: the rows that the last call returned to carry over, and then the new rows.
             last: whether there are no more rows after this window.
 
         Returns:
@@ -199,7 +199,10 @@ class _Packer:
         held, new = with_sources(self._carried, rows.lengths, 0), with_sources(new, rows.lengths, first)
         packed, left = pack_next(held, new, plan, spec, last=last)
         carried, self._carried = _take_sources(rows, left, job)
-        bound = Ledger(rows_at_least=count_at_least(self._stats, plan.maxlen)) if last else Ledger()
+        bound = Ledger()
+        if last:
+            least = count_at_least(self._stats, plan.maxlen, spec.packing.max_segments)
+            bound = Ledger(rows_at_least=least)
         return _blocks_of(rows, packed, plan, bound), carried
 
 

@@ -89,7 +89,9 @@ def pad_file(
     format_ = output_format(output, files.output_format)
     refuse_fixed_shapes(spec, format_, files.fixed_size_list)
     with ExitStack() as stack:
-        dataset = stack.enter_context(open_dataset(paths, output, files))
+        # unpad cannot always restore all columns of packed rows, so they do not replace their input.
+        keeps_input = spec.packing is not None
+        dataset = stack.enter_context(open_dataset(paths, output, files, replaceable=not keeps_input))
         typed = dataset.format.is_text and format_.needs_types
         if needs_survey(spec) or typed:
             dataset.spool(files.limit)

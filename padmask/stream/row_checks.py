@@ -61,8 +61,7 @@ def check_added_fields(batch: Batch, job: Job) -> None:
             raise (PaddedError if padded else SpecError)(
                 f"the row already has a field {name!r}",
                 place=batch.place(row),
-                remedy="Choose another name for the new field with --mask-column, --length-column or "
-                "--own-mask, or replace the existing field with --overwrite-mask.",
+                remedy=mask.replace_remedy(name, packs=job.spec.packing is not None),
                 options=[mask.option_for(name)],
             )
 
@@ -73,20 +72,21 @@ def check_masks(batch: Batch, job: Job, lengths: npt.NDArray[np.int64]) -> list[
     Raises:
         PaddedError: a mask marks padding in one of these rows, but not in the first rows of the input.
     """
+    packs = job.spec.packing is not None
     for name in job.watched:
         if zeros := later_zeros(batch, name, lengths):
-            raise later_zero(batch.place(zeros[0]), name)
+            raise later_zero(batch.place(zeros[0]), name, packs=packs)
     faults = _check_positions(batch, job, lengths)
     if job.ones is None:
         return faults
     zero, others = check_ones(batch.columns.column(job.ones), lengths, job.ones)
     if zero is not None:
-        raise later_zero(batch.place(zero), job.ones)
+        raise later_zero(batch.place(zero), job.ones, packs=packs)
     return [*faults, *others]
 
 
 def _check_positions(batch: Batch, job: Job, lengths: npt.NDArray[np.int64]) -> list[Fault]:
-    """Return a `Fault` for each row with other positions than those that packing replaces."""
+    """Return a `Fault` for each row whose positions packing cannot replace."""
     replaces = job.spec.packing is not None and "position_ids" in job.spec.packing.emit
     if not replaces or POSITION_IDS not in job.unwritten:
         return []

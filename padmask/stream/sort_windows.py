@@ -33,7 +33,7 @@ OWN_PAGES = 1 << 16
 
 
 class SortWindows:
-    """Collects rows, and returns complete sort windows. These have no counts and no refused rows.
+    """Collects rows, and returns complete sort windows without counts and refused rows.
 
     Args:
         job: columns and options of the run, with batches or packing.
@@ -65,7 +65,7 @@ class SortWindows:
                 yield from self.rest()
 
     def carry(self, rows: Rows) -> None:
-        """Put rows before the rows of the next window. They do not count for the size of the window."""
+        """Put rows before the rows of the next window. They do not count towards the size of the window."""
         self._carried = [rows]
 
     def rest(self) -> Iterator[Rows]:

@@ -1,4 +1,4 @@
-"""Unpack packed rows: write the rows that `pack` put together, in the order of the source rows."""
+"""Unpack packed rows: write their sequences as rows, in the order of the source rows."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import pyarrow as pa
 
 from padmask.core.arrow_lists import is_sequence
 from padmask.core.columns import name_columns
+from padmask.core.missing_pieces import LATE_ROWS, NOT_JOINED, count_late_rows, missing_rows
 from padmask.core.packed_counts import PackedCounts
 from padmask.core.packed_layout import PackedLayout, check_kept_ends, check_marker, refuse_unpad_options
 from padmask.core.padding import mask_field
 from padmask.core.plan import Positions
 from padmask.core.unpack_table import unpacked_schema
 from padmask.core.unpad_job import UnpadJob
-from padmask.errors import SpecError, count
+from padmask.errors import SpecError
 from padmask.formats import describe_columns
 from padmask.formats.contract import Batch, Chunk, Layout, Wanted
 from padmask.formats.dataset import Dataset
@@ -31,7 +32,7 @@ from padmask.stream.ledger import Ledger, UnpadResult
 from padmask.stream.overlap import ordered_map
 from padmask.stream.run import GROUP_POSITIONS, RowSink, Run, open_sink
 from padmask.stream.sorted_rows import KeyedRows, RowSorter
-from padmask.stream.unpack_order import are_whole, count_joined, count_late_rows, join_sequences, whole_rows
+from padmask.stream.unpack_order import are_whole, count_joined, join_sequences, whole_rows
 from padmask.stream.unpack_rows import Unpacker
 from padmask.stream.unpad_order import as_lines, collect_rows, source_ranks
 from padmask.stream.unpad_rows import EncodedRows, OnError, UnpadRows
@@ -147,11 +148,11 @@ def unpack_to_file(run: UnpackRun, output_path: str, format_: FormatTraits, spec
     if not ledger.balanced:
         raise AssertionError(f"The row counts of padmask are inconsistent. Please report this: {ledger}")
     warnings, remarks = describe_columns(format_, sink.column_notes)
-    notes = [*_missing_rows(run, ledger)]
+    notes = _missing_rows(run, ledger)
     if spec.restore_order and not layout.sources:
         notes.append(_NO_SOURCES)
     if late and layout.splits is not False and spec.join_windows:
-        notes.append((_LATE_ROWS if sorts else _NOT_JOINED).format(count=late))
+        notes.append((LATE_ROWS if sorts else NOT_JOINED).format(count=late))
     return UnpadResult(
         ledger,
         layout.columns,
@@ -170,28 +171,11 @@ _NO_SOURCES = (
 )
 
 
-_NOT_JOINED = (
-    "rows that start after the first token of their source row: {count:,}. --no-restore-order does not join "
-    "the pieces of split rows"
-)
-
-_LATE_ROWS = (
-    "rows that start after the first token of their source row: {count:,}. pack truncated these rows, or "
-    "their first pieces are missing"
-)
-
-
-def _missing_rows(run: UnpackRun, ledger: Ledger) -> Iterator[str]:
-    """Yield a note if the input has fewer packed rows than pack wrote, according to the metadata."""
+def _missing_rows(run: UnpackRun, ledger: Ledger) -> list[str]:
+    """Return a note if the input has fewer packed rows than pack wrote."""
     if run.dataset.format.is_text or run.files.limit is not None:
-        return
-    found = [PackedCounts.read(schema) for schema in run.dataset.schemas().values()]
-    written = sum(counts.rows_written for counts in found if counts is not None)
-    if None not in found and ledger.rows_read < written:
-        yield (
-            f"pack wrote {count(written, 'packed row')}, but the input has only {ledger.rows_read:,}, so "
-            "source rows, or the last tokens of split rows, may be missing"
-        )
+        return []
+    return missing_rows(map(PackedCounts.read, run.dataset.schemas().values()), ledger.rows_read)
 
 
 def _survey(run: UnpackRun) -> UnpackRun:
@@ -274,7 +258,7 @@ def _unpack_in_order(
     def rows_with_all_pieces() -> Iterator[KeyedRows]:
         nonlocal late
         for rows in whole_rows(sorter.sorted_rows()):
-            late += count_late_rows(rows.keys)
+            late += count_late_rows(rows.keys[:, 1], rows.keys[:, 2])
             yield rows
 
     for result in ordered_map(run.pool, encode, rows_with_all_pieces(), run.ahead):

@@ -64,20 +64,6 @@ def are_whole(keys: Positions, layout: PackedLayout, lost: Collection[tuple[int,
     return bool(is_first_of(keys[:, _SOURCE]).all())
 
 
-def count_late_rows(keys: Positions) -> int:
-    """Return the number of source rows of which only one sequence is left, without the first tokens.
-
-    >>> count_late_rows(np.array([[0, 7, 8, 2, 0], [0, 9, 0, 4, 0], [0, 9, 4, 4, 1]]))
-    1
-
-    Args:
-        keys: keys of the sequences of one file, sorted: int64, shape (sequences, 5).
-    """
-    firsts = is_first_of(keys[:, _SOURCE])
-    alone = firsts & np.append(firsts[1:], True)[: len(firsts)]
-    return int((alone & (keys[:, _START] > 0)).sum())
-
-
 def join_sequences(
     batch: Batch,
     keys: Positions,

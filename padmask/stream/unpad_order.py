@@ -28,7 +28,7 @@ from padmask.stream.unpad_rows import EncodedRows, UnpadRows
 def source_ranks(names: Sequence[str]) -> dict[str, int]:
     """Return the place of the source rows of each file among all source rows, keyed by file name.
 
-    Files of different buckets that have the same path otherwise have rows of one source file. The source
+    If the paths of two files differ only in the bucket, their rows come from one source file. The source
     files are in the order of their paths, because the first bucket may have no rows of some of them.
 
     >>> source_ranks(["bucket=8/b.arrow", "bucket=9/a.arrow", "bucket=9/b.arrow"])

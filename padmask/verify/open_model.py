@@ -71,7 +71,7 @@ def open_model(proof: ModelProof) -> OpenedModel:
 
 
 def _build(text: str) -> Any:
-    """Call the factory. A name of a model that is already built is used as it is."""
+    """Call the factory. If the name refers to a built model, return this model."""
     found = import_callable("--model", text, "mypackage.model:build")
     if not isinstance(found, type) and (is_torch_model(found) or hasattr(found, "_flatten_layers")):
         return found

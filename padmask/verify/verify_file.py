@@ -65,7 +65,7 @@ def verify_file(  # noqa: PLR0913 - one keyword per option of the command
             used, else the most common side.
         files: input format and limits. If None, `ReadOptions()` is used.
         progress: callback that receives progress updates.
-        against: input of packed rows. The tokens of the packed rows are compared with this input.
+        against: the files that were packed. The tokens of the packed rows are compared with these files.
 
     Raises:
         SpecError: an option is invalid, or a column is missing or has an unsupported type.

@@ -42,7 +42,7 @@ MAY_SET = {
     | {"join-windows", "no-join-windows", "restore-order", "no-restore-order", "align"}
     | {"mask-polarity", "mask-kind"},
     "inspect": {*READ, "count", "rows", "sample", "seed", "style", "mask-column", "masks", "no-masks"}
-    | {"plans", "no-plans", "json", "workers", "progress", "no-progress"}
+    | {"theme", "plans", "no-plans", "json", "workers", "progress", "no-progress"}
     | {"overlong", "keep-first", "keep-last", "overlap", "mask-polarity", "mask-kind"},
     "verify": {*READ, "mask-column", "input", "explain", "strict", "no-strict", "device", "backend", "seed"}
     | {"batch-size", "vocab-size", "embedding-dim", "units", "json", "progress", "no-progress"}

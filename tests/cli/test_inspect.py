@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -694,19 +695,36 @@ def test_given_pad_value_is_checked(tmp_path, inspect):
     assert found == ["padding-not-pad-value", "pad-value-in-tokens"]
 
 
-@pytest.mark.parametrize("suffix", ["svg", "html", "txt"])
+@pytest.mark.parametrize("suffix", ["html", "txt"])
 def test_export_is_self_contained(raw, suffix, capfd):
     assert run(["inspect", raw, "--export", f"masks.{suffix}"]) == 0
     capfd.readouterr()
     exported = Path(f"masks.{suffix}").read_text(encoding="utf-8")
     assert "raw.jsonl" in exported.replace("&#160;", " ")
-    assert "url(" not in exported.replace("url(#", "")  # an SVG may refer to parts of itself
-    assert "http" not in exported.replace("http://www.w3.org/2000/svg", "")
+    assert "url(" not in exported
+    assert "http" not in exported
+
+
+@pytest.mark.parametrize("suffix", ["svg", "png", "pdf"])
+def test_figure_is_exported(raw, suffix, capfd):
+    pytest.importorskip("matplotlib")
+    start = {"svg": b"<?xml", "png": b"\x89PNG", "pdf": b"%PDF"}[suffix]
+    assert run(["inspect", raw, "--export", f"lengths.{suffix}", "--theme", "dark"]) == 0
+    assert has_facts(capfd.readouterr().out, raw)
+    assert Path(f"lengths.{suffix}").read_bytes().startswith(start)
+
+
+def test_missing_matplotlib(raw, capfd, monkeypatch):
+    monkeypatch.setattr("padmask.render.figure.find_spec", lambda name: None)
+    assert run(["inspect", "missing.jsonl", "--export", "lengths.svg"]) == 2  # refused before reading
+    assert has_facts(capfd.readouterr().err, "pip install 'padmask[plot]'")
+    assert not Path("lengths.svg").exists()
+    assert run(["inspect", raw, "--export", "lengths.html"]) == 0
 
 
 def test_unknown_export_is_refused(raw, capfd):
-    assert run(["inspect", raw, "--export", "masks.pdf"]) == 2
-    assert ".svg, .html, .txt" in capfd.readouterr().err
+    assert run(["inspect", raw, "--export", "masks.gif"]) == 2
+    assert ".svg, .png, .pdf, .html, .txt" in capfd.readouterr().err
 
 
 def test_stdin_is_read(raw, fork_server):
@@ -738,3 +756,15 @@ def test_bad_rows_are_errors(tmp_path, capfd):
     (tmp_path / "bad.jsonl").write_text('{"input_ids": [1, null]}\n')
     assert run(["inspect", str(tmp_path / "bad.jsonl")]) == 1
     assert has_facts(capfd.readouterr().err, "line 1", "'input_ids'", "position 1", "null")
+
+
+def test_pipes_have_no_trailing_spaces(
+    here: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    (tmp_path / "in.jsonl").write_text('{"input_ids": [1, 2, 3]}\n{"input_ids": [4]}\n' * 40)
+    for command in ("pad", "pack"):
+        assert here(command, "in.jsonl", "-o", f"{command}.parquet", "-q").returncode == 0
+    for name in ("in.jsonl", "pad.parquet", "pack.parquet"):
+        lines = here("inspect", name).stdout.splitlines()
+        assert len(lines) > 5
+        assert [line for line in lines if line != line.rstrip()] == []

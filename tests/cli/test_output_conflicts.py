@@ -121,6 +121,14 @@ def test_nothing_replaces_an_input(here: Run, tmp_path: Path, command: str, name
     assert not (tmp_path / "out.jsonl").exists()
 
 
+@all_pairs(named=["file", "pattern", "folder"], output=OUTPUT_NAMES)
+def test_pack_keeps_its_input(here: Run, tmp_path: Path, named: str, output: str) -> None:
+    source = inputs_named(tmp_path)[named]
+    done = here("pack", source, "-o", output)
+    assert done.returncode == 2, done.stderr
+    assert (tmp_path / "d" / "a.jsonl").read_text() == GOOD
+
+
 @all_pairs(named=["pattern", "folder", "linked folder"], output=OUTPUT_NAMES, verb=["pad", "pack", "unpad"])
 def test_output_replaces_no_shard(here: Run, tmp_path: Path, verb: str, named: str, output: str) -> None:
     source = inputs_named(tmp_path)[named]

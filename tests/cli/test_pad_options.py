@@ -708,6 +708,13 @@ def test_padding_pre_mentions_cudnn(pad: Pad) -> None:
     assert "cuDNN" not in pad("in.jsonl").err
 
 
+@pytest.mark.parametrize("preset, warned", [("keras", 1), ("torch", 1), ("hf", 0), ("causal-lm", 0)])
+def test_transformers_need_no_cudnn(pad: Pad, preset: str, warned: int) -> None:
+    write("in.jsonl", ROWS)
+
+    assert pad("in.jsonl", "--padding", "pre", "--preset", preset).err.count("cuDNN") == warned
+
+
 def test_token_may_equal_pad_value(pad: Pad) -> None:
     ran = pad(write("in.jsonl", [{"input_ids": [0, 5, 0]}, {"input_ids": [0]}]))
 

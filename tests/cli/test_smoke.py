@@ -63,7 +63,7 @@ def test_folder_with_workers(padmask: Run, tmp_path: Path, rows: Path) -> None:
     assert json.loads((tmp_path / "padded" / "_padmask.json").read_text())["total"]["rows_written"] == 6
 
 
-@pytest.mark.parametrize("name", ["masks.svg", "masks.html", "masks.txt"])
+@pytest.mark.parametrize("name", ["masks.html", "masks.txt"])
 def test_inspect(padmask: Run, rows: Path, name: str) -> None:
     assert padmask("inspect", rows, "-c", "input_ids", "--export", name).returncode == 0
     assert rows.with_name(name).stat().st_size > 500

@@ -322,7 +322,7 @@ def test_pack_takes_columns(columns):
     assert pack(columns)["x"].tolist() == [[1]]
 
 
-@pytest.mark.parametrize("function", [pad, pack])
-def test_preset_is_no_field(function):
-    with raises_error(SpecError, "spec, mask = padmask.preset('hf')", option="preset"):
+@pytest.mark.parametrize("function, other", [(pad, "preset"), (pack, "pack_preset")])
+def test_preset_is_no_field(function, other):
+    with raises_error(SpecError, f"spec, mask = padmask.{other}('hf')", option="preset"):
         function(ROWS, preset="hf")

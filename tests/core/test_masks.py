@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from raised import raises_error
 
 from padmask import SpecError, block_mask
 
@@ -31,3 +32,9 @@ def test_segment_ids_are_checked(ids):
 
 def test_block_mask_of_no_rows():
     assert block_mask(np.zeros((0, 4), np.int32)).shape == (0, 4, 4)
+
+
+@pytest.mark.parametrize("causal", ["x", None, np.nan, 1])
+def test_causal_is_a_bool(causal):
+    with raises_error(SpecError, "causal", option="causal"):
+        block_mask([[1, 1]], causal=causal)

@@ -190,6 +190,29 @@ def test_refused_options(options, name):
         pack([[1]], maxlen=4, **options)
 
 
+@pytest.mark.parametrize("maxlen", [2**40, 2**62])
+@pytest.mark.parametrize("rows", [[[1, 2], [3]], {"input_ids": [[1, 2], [3]]}])
+def test_maxlen_beyond_memory(rows, maxlen):
+    with raises_error(SpecError, f"{maxlen:,}", option="maxlen"):
+        pack(rows, maxlen=maxlen)
+
+
+@pytest.mark.parametrize(
+    "options, facts",
+    [
+        ({"overlong": "window"}, ["windows", "split"]),
+        ({"preset": "hf"}, ["pack_preset"]),
+        ({"dialect": "trl"}, ["pack_preset"]),
+        ({"packing": 0}, ["packing"]),
+        ({"packing": False}, ["packing"]),
+    ],
+)
+def test_options_that_pack_has_not(options, facts):
+    (name,) = options
+    with raises_error(SpecError, *facts, option=name):
+        pack([[1, 2]], maxlen=4, **options)
+
+
 def test_tables_have_no_skipped_rows():
     with raises_error(SpecError, option="on_error"):
         pack_table(TABLE, policy=RowPolicy(on_error="skip"))

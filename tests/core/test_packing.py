@@ -138,6 +138,16 @@ def test_bound_of_hard_cases(lengths, rows):
     assert count_at_least(LengthStats.of(lengths), 1024) == rows
 
 
+@given(st.lists(st.integers(0, 12), max_size=9), st.integers(1, 9))
+def test_bound_with_a_maximum(lengths, most):
+    filled = np.array([length for length in lengths if length], dtype=np.int64)
+    rows = int(pack_best_fit(filled, 12, most).max(initial=-1)) + 1
+    bound = count_at_least(LengthStats.of(lengths), 12, most)
+    assert -(-len(filled) // most) <= bound <= rows
+    if most == 1:
+        assert bound == rows == len(filled)
+
+
 @pytest.mark.parametrize(("mean", "maxlen", "share"), [(70, 1024, 0.9999), (700, 2048, 0.9997)])
 def test_rows_are_almost_full(mean, maxlen, share):
     random = np.random.default_rng(1)

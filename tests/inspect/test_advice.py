@@ -184,6 +184,7 @@ def test_pack_command():
 def test_pack_command_of_cut_rows():
     text = str(advise({8: 90, 40: 10, 100: 1}, 50))
     assert "--maxlen 50 --overlong truncate" in text
+    assert "--overlong split" in text
 
 
 @given(

@@ -86,7 +86,7 @@ def test_prediction_equals_output(bomb, tmp_path, suffix, columns, mask):
 
 def test_huge_maxlen_is_refused(bomb, tmp_path):
     for spec in (PadSpec(maxlen=10**12), PadSpec(maxlen="longest", pad_to_multiple_of=10**12)):
-        with raises_error(SpecError, "memory", "--maxlen", option="maxlen"):
+        with raises_error(SpecError, "memory", "`maxlen`", option="maxlen"):
             padmask.pad_file(bomb, tmp_path / "out.jsonl", spec=spec)
     assert os.listdir(tmp_path) == ["bomb.jsonl"]
 

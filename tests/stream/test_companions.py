@@ -470,7 +470,7 @@ def test_own_length_of_overlong_rows(here: Path) -> None:
             PadSpec(own_lengths={"labels": 2}),
             MaskSpec(own={"labels": "labels"}),
             "own_masks",
-            ["'labels'", "--mask-column"],
+            ["'labels'", "--own-mask"],
         ),
     ],
     ids=["unknown column", "mask without length", "mask over tokens"],

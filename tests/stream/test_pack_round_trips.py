@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from padmask import (
     MaskSpec,
     PackSpec,
     PadSpec,
+    RowError,
     RowPolicy,
+    SpecError,
     WindowSpec,
     pack_file,
     pack_preset,
@@ -210,9 +213,22 @@ def check_in_memory(packed: list[Row], case: Case) -> None:
     made = pack_table(table, spec=case.spec, mask=case.mask, policy=case.policy)
     assert made.to_pylist() == packed
     check_rows(unpad_table(made).to_pylist(), packed, case)
+    check_without_metadata(made, case)
     # Without padding between sequences, each derived column separates them as well. Segment ids always do.
     if case.packing.emit and ("segment_ids" in case.packing.emit or case.packing.align == 1):
         check_rows(unpad_table(made.drop_columns(["seq_lengths"])).to_pylist(), packed, case)
+
+
+def check_without_metadata(made: pa.Table, case: Case) -> None:
+    """Check that `unpad_table` restores the tokens or refuses the rows, but never returns other tokens."""
+    try:
+        with warnings.catch_warnings():
+            # Rows that were truncated at their start may also be incomplete.
+            warnings.simplefilter("ignore")
+            found = unpad_table(made.replace_schema_metadata(None))
+    except (RowError, SpecError):
+        return
+    assert found["input_ids"].to_pylist() == [row["input_ids"] for row in expected_rows(case)]
 
 
 def run_cases(folder: Path, seeds: range) -> None:

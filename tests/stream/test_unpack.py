@@ -359,6 +359,8 @@ def test_removed_packed_rows(tmp_path, kept):
     spec = UnpadSpec(join_windows=False)
     [note] = unpad_file(tmp_path / "part.parquet", tmp_path / "out.jsonl", spec=spec).notes
     assert "3 packed rows" in note and str(len(kept)) in note
+    with pytest.warns(UserWarning, match="3 packed rows"):
+        unpad_table(table.take(kept), spec=spec)
     assert not unpad_file(tmp_path / "packed.parquet", tmp_path / "out.jsonl").notes
     assert not unpad_file(
         tmp_path / "part.parquet", tmp_path / "out.jsonl", spec=spec, files=FileOptions(limit=1)
@@ -378,6 +380,8 @@ def test_missing_first_piece(tmp_path, suffix):
             write_rows(path, rows.to_pylist(), rows.schema)
         notes = unpad_file(path, tmp_path / "out.jsonl").notes
         assert [f": {count}." in note for note in notes] == ([] if count is None else [True])
+    with pytest.warns(UserWarning, match=": 1."):
+        unpad_table(table.slice(2))
 
 
 @pytest.mark.parametrize("described", [True, False])

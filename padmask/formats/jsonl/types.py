@@ -284,7 +284,7 @@ class TypeSurvey:
 
 
 class _Places(Sequence[str]):
-    """The file and line of each row of a batch, as text. The text is only made if it is needed."""
+    """The file and line of each row of a batch, as text. The text is created only on demand."""
 
     def __init__(self, batch: Batch) -> None:
         self._batch = batch

@@ -146,7 +146,7 @@ class AuditRequest:
         progress: callback that receives progress updates.
         dialect: dialect of the mask. If None, the dialect in the file metadata is used, else the usual
             dialect of a mask with this name.
-        against: input of packed rows, to compare; empty if the rows are not compared.
+        against: files that were packed, to compare with the packed rows; empty if the rows are not compared.
     """
 
     asked: PadRequest
@@ -247,7 +247,7 @@ def _read_again(dataset: Dataset, request: AuditRequest, job: AuditJob, wanted: 
 
 
 def _open_input(request: AuditRequest, job: AuditJob) -> Dataset | None:
-    """Return the input of packed rows; None if the rows are not compared with the input."""
+    """Open the files that were packed; None if the packed rows are not compared with them."""
     if not request.against:
         return None
     if job.packed is None or job.packed.marker is None:

@@ -209,7 +209,7 @@ def _counts_of(dataset: Dataset) -> dict[str, PackedCounts]:
 
 
 def _packed_padding(found: Padding | None, packed: PackedLayout) -> Padding:
-    """Return the columns that mark the padding of packed rows with a column that separates the sequences."""
+    """Return the columns that mark the padding of packed rows."""
     if found is not None and found.mask == packed.mask:
         return found
     return replace(found or Padding(None, None), mask=packed.mask, padding="post", dialect=packed.dialect)

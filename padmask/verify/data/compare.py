@@ -1,4 +1,4 @@
-"""Compare packed rows with the rows that were packed, token by token."""
+"""Compare packed rows with the input that was packed, token by token."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from padmask.verify.data.sequence_values import (
 )
 
 _NO_METADATA = (
-    "the packed rows have no metadata, so rows also differ if packing split them, kept tokens at their ends "
-    "or added end tokens"
+    "the packed rows have no metadata, so differences may also come from options of pack, such as "
+    "--overlong split, --keep-last or --eos"
 )
 
 _ABSENT = "the input has no such sequence, or the packed rows have the sequence more often than the input"
@@ -97,7 +97,7 @@ class PackedSequences:
         """Read the input, and report the sequences and rows that differ.
 
         Args:
-            reading: input of the packed rows.
+            reading: the input that was packed.
             audit: object that collects the findings.
             rows: number of packed rows that were read. Rows with errors were not added.
             read_again: function that reads the packed rows again.
@@ -145,7 +145,7 @@ class PackedSequences:
     def _read_input(
         self, planner: InputPlanner, reading: Reading, packed: LocatedSequences, *, located: bool
     ) -> tuple[LocatedSequences, Flags]:
-        """Return the sequences that the input gives, and flags of those whose rows lose tokens."""
+        """Read the sequences that packing makes of the input, and flags of those whose rows lose tokens."""
         table, loses = SequenceTable(), [np.zeros(0, dtype=bool)]
         for rows in planner.read(reading):
             segments, sources = rows.segments, rows.sources
@@ -206,7 +206,7 @@ class PackedSequences:
         *,
         located: bool,
     ) -> None:
-        """Report the rows of the input that are not, or not whole, in the packed rows."""
+        """Report the rows of the input that are missing or incomplete in the packed rows."""
         missing = ~found.found
         damaged, splits = np.zeros(len(missing), dtype=bool), False
         if self._layout.spec is None and located:
@@ -244,8 +244,7 @@ class PackedSequences:
         if planner.first_unread is not None:
             yield (
                 f"not compared: {count(planner.unread, 'row')} of the input from {planner.first_unread}, "
-                "because the maximum for pack was "
-                f"{count(planner.rows - planner.unread, 'row')} (--limit)"
+                f"because pack read only {count(planner.rows - planner.unread, 'row')} (--limit)"
             )
 
 
@@ -257,7 +256,7 @@ class _Matches:
         partners: index of the sequence of the input, or -1: int64, shape (packed sequences,).
         differ: whether the values of a column differ: bool, shape (packed sequences, hashes).
         found: whether each sequence of the input is packed: bool, shape (sequences of the input,).
-        chosen: the hashes that count. A column of labels without metadata has two hashes.
+        chosen: the hashes to compare. A column of labels without metadata has two hashes.
     """
 
     partners: Positions
@@ -314,9 +313,9 @@ def _choose_hashes(
 
 
 def _are_truncated(expected: LocatedSequences, packed: LocatedSequences) -> Flags:
-    """Return whether each sequence may be all that is left of a truncated row.
+    """Return whether each sequence may come from a truncated row.
 
-    Truncation leaves as many tokens as a packed row has positions, so no other sequence is longer.
+    A truncated row has as many tokens as a packed row has positions, so no sequence is longer.
     """
     return np.asarray(expected.lengths == packed.lengths.max(initial=0))
 

@@ -139,7 +139,7 @@ def take_values(
     packed: bool,
     repeated: Flags | None = None,
 ) -> npt.NDArray[Any]:
-    """Return the values of a column that count in the comparison, one sequence after another.
+    """Return the values of a column that are compared, one sequence after another.
 
     The arguments are as in `hash_columns`.
     """
@@ -162,7 +162,10 @@ def _change_labels(
     packed: bool,
     repeated: Flags | None,
 ) -> None:
-    """Change the labels of sequences in place as packing does. Packed labels at boundaries do not count."""
+    """Change the labels of sequences in place as packing does.
+
+    Packed labels at boundaries are not compared.
+    """
     filled = lengths > 0
     firsts, lasts = begins[filled], (begins + lengths - 1)[filled]
     if not packed:

@@ -145,8 +145,8 @@ class PackedRowAudit:
         rows = np.repeat(fits, ids.lengths[fits])[padding]
         gaps[rows[which.reshape(-1) != np.bincount(which.reshape(-1), minlength=len(found)).argmax()]] = True
         detail = (
-            "the row has other values than padding after its last sequence. With pack --align, there is "
-            "padding between sequences, which only a mask or file metadata show"
+            "the row has values other than padding after its last sequence. If pack --align made the row, "
+            "there is padding between the sequences, and only a mask or file metadata show this padding"
         )
         self._audit.add_rows("seq-lengths-sum", gaps, batch.place, marker.column, detail)
         return gaps
@@ -368,7 +368,7 @@ class PackedRowAudit:
     def _check_positions(self, rows: AuditRows, found: _Good) -> None:
         """Check for an attention mask of ones or of sequence numbers.
 
-        Models that get such a mask ignore that positions restart.
+        With such a mask, models do not use restarts of the positions to separate sequences.
         """
         name, batch = "attention_mask", found.batch
         if "position_ids" not in (*self._layout.describing, *rows.ragged):

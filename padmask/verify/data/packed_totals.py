@@ -14,7 +14,10 @@ from padmask.verify.data.rules import Audit
 
 @dataclass
 class _Totals:
-    """The numbers of a file. Sequences and tokens are known if all rows are valid."""
+    """The numbers of rows, sequences and tokens in a file.
+
+    The last two are known only if all rows are valid.
+    """
 
     rows: int = 0
     sequences: int = 0
@@ -54,8 +57,8 @@ class CountAudit:
         """Report the files whose numbers differ from the metadata.
 
         Args:
-            sources: number of different source rows of each file, and the largest of them, by file name. A
-                file is missing if its sources are unknown or wrong.
+            sources: number of different source rows of each file, and the largest of them, by file name.
+                There is no item for a file whose sources are unknown or wrong.
         """
         for name, counts in self._counts.items():
             wrong = _differences(counts, self._totals[name], sources.get(name))
@@ -73,7 +76,7 @@ def _differences(counts: PackedCounts, totals: _Totals, sources: tuple[int, int]
         if sources is not None:
             pairs.append(("source rows", sources[0], counts.rows_used - counts.rows_empty))
     wrong = [
-        f"the file has {found:,} {what}, and the metadata say {expected:,}"
+        f"the file has {found:,} {what}, but the metadata say {expected:,}"
         for what, found, expected in pairs
         if found != expected
     ]

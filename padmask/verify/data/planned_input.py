@@ -1,4 +1,4 @@
-"""Read the input of packed rows, and plan the sequences that packing makes of its rows."""
+"""Read the input that was packed, and compute the sequences that packing makes of its rows."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class PlannedRows:
         ragged: rows of each column, keyed by column name. Rows that packing left out are empty.
         segments: the sequences, with one output row for each sequence.
         first: number of the first of these rows in the input.
-        new_labels: whether only one window counts the label of a token that occurs in several windows.
+        new_labels: whether a token that occurs in several windows keeps its label in only one of them.
     """
 
     batch: Batch
@@ -63,7 +63,7 @@ class PlannedRows:
 
     @property
     def repeated(self) -> Flags | None:
-        """Tokens whose labels count in another window: bool, shape (tokens,); None if all labels count."""
+        """Flags of tokens whose labels only another window keeps: bool, shape (tokens,); None if none."""
         if not self.new_labels:
             return None
         lengths = self.segments.lengths
@@ -79,7 +79,9 @@ class PlannedRows:
 
 
 class InputPlanner:
-    """Reads the input, and plans its sequences. Without metadata, the packed rows say how rows were split.
+    """Reads the input, and computes its sequences.
+
+    Without metadata, the packed rows show how rows were split.
 
     Args:
         layout: how the rows are packed.

@@ -65,7 +65,7 @@ RULES = {
         Rule(
             "boundary-labels",
             "error",
-            "the first label of a sequence is not -100, or the last label if labels are shifted",
+            "the first label of a sequence (or the last label, if labels are shifted) is not -100",
         ),
         Rule("source-rows", "error", "a part of a source row occurs twice or is missing"),
         Rule(
@@ -110,8 +110,9 @@ RULES = {
         Rule(
             "ignored-positions",
             "warning",
-            "with an attention_mask of ones or of sequence numbers, Hugging Face models ignore that "
-            "position_ids restart, so tokens attend to other sequences unless the trainer converts the mask",
+            "if there is an attention_mask of ones or of sequence numbers, Hugging Face models do not use "
+            "position_ids to separate sequences, so tokens attend to other sequences unless the trainer "
+            "converts the mask",
         ),
         Rule(
             "labels-on-padding", "warning", "labels on padding are not -100, so they are included in the loss"

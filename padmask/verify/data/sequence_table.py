@@ -19,7 +19,7 @@ from padmask.verify.data.rules import EXAMPLES
 
 @dataclass(frozen=True)
 class LocatedSequences:
-    """The sequences of packed rows, or those that the input gives. All arrays have one entry per sequence.
+    """The sequences of packed rows or of their input. All arrays have one entry per sequence.
 
     Args:
         sources: source row.
@@ -40,7 +40,7 @@ class LocatedSequences:
     names: Sequence[tuple[str, str]]
 
     def keys(self, columns: Sequence[int]) -> Hashes:
-        """Return one hash for each sequence, over its length and some columns."""
+        """Return one hash for each sequence, computed from its length and some columns."""
         return join_hashes(self.lengths, *(self.hashes[:, column] for column in columns))
 
     def count_rows(self) -> int:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from padmask.core.packed_columns import PackedRows
 from padmask.core.plan import Positions
 from padmask.core.ragged import Ragged
+from padmask.errors import count
 from padmask.formats.contract import Batch
 from padmask.stream.run import Reading
 from padmask.verify.data.hashed_columns import Hashed, ValueTypes, take_values
@@ -66,7 +67,7 @@ ReadAgain = Callable[[SequenceValues], None]
 def read_input_values(
     planner: InputPlanner, reading: Reading, hashed: Hashed, types: ValueTypes, source: int, start: int
 ) -> Values | None:
-    """Return the values of one sequence that the input gives; None if there is no such sequence.
+    """Return the values of one sequence of the input; None if there is no such sequence.
 
     Args:
         planner: planner that has read no rows yet.
@@ -93,17 +94,16 @@ def describe_difference(ours: Values, theirs: Values) -> str:
     """Return a text about the first difference between a packed sequence and its input.
 
     >>> describe_difference(np.array([5, 6]), np.array([5, 7]))
-    'position 1 of the sequence has 6, and the input has 7'
+    'position 1 of the sequence has 6, but the input has 7'
     >>> describe_difference(np.array([5]), np.array([5, 7]))
-    'the sequence has a different number of tokens: 1, and the input gives 2'
+    'the sequence has 1 token, but the input has 2 tokens'
     """
     if len(ours) != len(theirs):
-        return (
-            f"the sequence has a different number of tokens: {len(ours)}, and the input gives {len(theirs)}"
-        )
+        found, expected = count(len(ours), "token"), count(len(theirs), "token")
+        return f"the sequence has {found}, but the input has {expected}"
     differ = np.asarray(ours != theirs)
     if ours.dtype.kind == "f":
         differ &= ~(np.isnan(ours) & np.isnan(theirs))
     place = int(np.argmax(differ.reshape(len(ours), -1).any(axis=1)))
     here, there = (repr(values[place : place + 1].tolist()[0])[:60] for values in (ours, theirs))
-    return f"position {place} of the sequence has {here}, and the input has {there}"
+    return f"position {place} of the sequence has {here}, but the input has {there}"

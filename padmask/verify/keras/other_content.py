@@ -147,8 +147,8 @@ def _record_embeddings() -> Iterator[tuple[list[_Call], list[Any]]]:
 def _find_tables(calls: Sequence[_Call], others: Sequence[_Call], sample: Sample) -> list[tuple[Any, Array]]:
     """Find the rows of embedding tables that only padding uses.
 
-    Only tables that the tokens reach count. The table of a position embedding has the same ids for all
-    tokens, and its rows are no padding.
+    Tables whose ids do not depend on the tokens are left out, because they have no rows for padding. An
+    example is the table of a position embedding.
 
     Args:
         calls: calls of embeddings.

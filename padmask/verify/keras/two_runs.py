@@ -280,7 +280,7 @@ def _record(user: UserModel, batch: ModelBatch) -> list[Event]:
 
 
 def can_run(user: UserModel, batch: ModelBatch) -> bool:
-    """Return whether a model can run on a batch, and its rows are long enough for every layer."""
+    """Return whether a model can run on a batch, and the rows are long enough for every layer."""
     try:
         events = _record(user, batch)
     except CannotRunError:

@@ -121,7 +121,7 @@ def _scales_of_channels(array: Array) -> npt.NDArray[np.float64]:
 
 
 def _choose_scales(scales: npt.NDArray[np.float64], *, by_row: bool) -> npt.NDArray[np.float64]:
-    """Return the scale with which each value is judged: shape (rows, channels).
+    """Return the scale to which each value is compared: shape (rows, channels).
 
     Args:
         scales: largest absolute value of each channel in each row: shape (rows, channels).
@@ -135,7 +135,7 @@ def _choose_scales(scales: npt.NDArray[np.float64], *, by_row: bool) -> npt.NDAr
 
 
 def _raise_smallest(scales: npt.NDArray[np.float64], share: float) -> npt.NDArray[np.float64]:
-    """Raise the smallest scales that are not zero to the quantile `share`.
+    """Raise each scale that is below a quantile of the nonzero scales. `share` is the quantile, from 0 to 1.
 
     >>> _raise_smallest(np.array([1e-9, 2.0, 3.0, 4.0, 5.0]), 1 / 4).tolist()
     [2.0, 2.0, 3.0, 4.0, 5.0]

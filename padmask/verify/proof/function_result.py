@@ -1,4 +1,4 @@
-"""Name the outputs in the result of a function, and leave out what is no output."""
+"""Name the outputs in the result of a function, and leave out values that are not outputs."""
 
 from __future__ import annotations
 

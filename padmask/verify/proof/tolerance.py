@@ -158,10 +158,10 @@ def compare_deviation(
     """Choose the deviation and the tolerance of each output so that rounding is not reported as a leak.
 
     A higher precision decides where the model's own precision cannot: whether a deviation above its
-    tolerance is rounding, and whether there is a leak that is smaller than the tolerance. If the model's own
-    precision would show a deviation of the other precision but does not, the model behaves differently when
-    it is converted, for example because a cast returns a new tensor without the mask. Then the model's own
-    precision counts.
+    tolerance is rounding, and whether there is a leak that is smaller than the tolerance. A deviation in the
+    higher precision may be so large that the model's own precision would also show it. If the model's own
+    precision does not show it, the converted model behaves differently, for example because a cast returns a
+    new tensor without the mask. Then the model's own precision decides.
 
     Args:
         native: deviation of each output in the model's own precision, keyed by output name.

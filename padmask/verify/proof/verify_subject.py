@@ -256,8 +256,8 @@ def _check_empty_rows(setup: CheckSetup, precisions: Sequence[_Precision], *, ju
     if wrong and not judge:
         return Check.skipped(
             name,
-            f"warning: padding changes {', '.join(wrong)} in rows without tokens, but no data show that such "
-            "rows exist",
+            f"warning: padding changes {', '.join(wrong)} in rows without tokens. If the data have no such "
+            "rows, ignore this warning",
         )
     warning = "warning: the model returns NaN for rows without tokens"
     return Check.of(name, compared, warning if any(found_nan) else remark)

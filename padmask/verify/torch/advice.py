@@ -19,7 +19,7 @@ class Leak:
         padding: side of the padding.
         is_position: whether the outputs do not depend on the tokens, as for positions.
         has_mask: whether an input tells the module which positions are real.
-        attention: what is wrong with the mask of an attention; None if the call is no attention.
+        attention: what is wrong with the mask of an attention call; None for other calls.
         strided: whether the module has a stride.
     """
 
@@ -65,8 +65,8 @@ _USE_MASK = "Use the mask where positions are mixed."
 def _advise_on_positions(leak: Leak) -> str:
     if leak.padding == "pre":
         return (
-            "The positions count from the first place, which is padding if rows are padded on the left. Pad "
-            "on the right, or compute position_ids from the mask: (mask.cumsum(-1) - 1).clamp(min=0)."
+            "Position 0 is the start of the row, which is padding if rows are padded on the left. Pad on the "
+            "right, or compute position_ids from the mask: (mask.cumsum(-1) - 1).clamp(min=0)."
         )
     return (
         "The positions depend on the padded length. Count the positions from the first token, or use rows of "
@@ -157,7 +157,7 @@ def _advise_on_selection(leak: Leak) -> str:
         if leak.padding == "post"
         else "Pad on the right, or select the first real position with the mask"
     )
-    return f"The {place} place is padding in shorter rows, and the module selects a fixed place. {remedy}."
+    return f"The module selects the {place} position, which is padding in shorter rows. {remedy}."
 
 
 def _advise_on_reduction(leak: Leak) -> str:
@@ -184,7 +184,7 @@ def _advise_on_products(leak: Leak) -> str:
 
 def _advise_on_flattening(leak: Leak) -> str:
     return (
-        "After flattening, each position has weights of its own, also the padding. Set padded positions to "
+        "After flattening, every position has its own weights, including padding. Set padded positions to "
         "zero before flattening, or use a pooling with the mask."
     )
 

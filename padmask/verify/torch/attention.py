@@ -18,7 +18,7 @@ _EXCLUDED = -1e3
 
 
 def describe_attention(few: Call, many: Call, padding: Side) -> Fault | None:
-    """Return what is wrong with the mask of an attention call; None if the call is no attention.
+    """Return what is wrong with the mask of an attention call; None for other calls.
 
     Args:
         few: the call in the run with less padding.

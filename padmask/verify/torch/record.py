@@ -53,7 +53,7 @@ class Call:
         return (*(self.parent.path if self.parent is not None else ()), self.name)
 
     def argument(self, place: int, name: str) -> Any:
-        """Return an argument by its place or its name; None if the argument is not given."""
+        """Return an argument by its position or its name; None if the argument is not given."""
         named = dict(self.arguments)
         return named.get(name, named.get(str(place)))
 

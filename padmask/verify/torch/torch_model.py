@@ -145,7 +145,7 @@ class TorchModel:
     def run(self, batch: ModelBatch) -> Any:
         """Run the module on a batch in one call, and return the result of `forward`.
 
-        If the module requires a number of rows, the last row is repeated.
+        If the module requires a fixed number of rows, the last row is repeated.
         """
         if self._rows_per_call is not None:
             rows = len(next(iter(batch.values())).mask)

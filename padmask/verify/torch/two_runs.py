@@ -99,7 +99,7 @@ class TwoBatches:
         many: batch with more padding, or with other values in the padding.
         crop: crops arrays of both runs to the real positions.
         largest: largest relative deviation between the outputs for the batches.
-        changed: the second batch with other tokens.
+        changed: copy of the second batch with other tokens.
     """
 
     few: ModelBatch

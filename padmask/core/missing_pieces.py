@@ -1,0 +1,54 @@
+"""Notes about packed rows and pieces of rows that are missing, or are not joined."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from padmask.core.packed_counts import PackedCounts
+from padmask.core.plan import Positions
+from padmask.core.row_pieces import is_first_of
+from padmask.errors import count
+
+NOT_JOINED = (
+    "rows that start after the first token of their source row: {count:,}. --no-restore-order does not join "
+    "the pieces of split rows"
+)
+
+LATE_ROWS = (
+    "rows that start after the first token of their source row: {count:,}. pack truncated these rows, or "
+    "their first pieces are missing"
+)
+
+
+def count_late_rows(rows: Positions, starts: Positions) -> int:
+    """Count the source rows that have only one sequence, which does not start at the first token of the row.
+
+    >>> count_late_rows(np.array([7, 9, 9]), np.array([8, 0, 4]))
+    1
+
+    Args:
+        rows: source row of each sequence, sorted: int64, shape (sequences,).
+        starts: first token of each sequence in its source row: int64, shape (sequences,).
+    """
+    firsts = is_first_of(rows)
+    alone = firsts & np.append(firsts[1:], True)[: len(firsts)]
+    return int((alone & (starts > 0)).sum())
+
+
+def missing_rows(files: Iterable[PackedCounts | None], rows: int) -> list[str]:
+    """Return a note if there are fewer packed rows than pack wrote, according to the metadata.
+
+    Args:
+        files: numbers in the metadata of each file; None for a file without these numbers.
+        rows: number of packed rows that were read.
+    """
+    found = list(files)
+    written = sum(counts.rows_written for counts in found if counts is not None)
+    if None in found or rows >= written:
+        return []
+    return [
+        f"pack wrote {count(written, 'packed row')}, but the input has only {rows:,}, so source rows, or the "
+        "last tokens of split rows, may be missing"
+    ]
