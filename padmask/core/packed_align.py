@@ -25,8 +25,8 @@ def find_aligns(
     Args:
         lengths: number of tokens of each sequence.
         widths: number of positions in each row: int64, shape (rows,).
-        located: columns of the same rows that say where a sequence starts. The first column with which a
-            value fits all rows decides.
+        located: columns of the same rows that say where a sequence starts. The result comes from the first
+            column in which a value of `--align` fits all rows.
 
     Returns:
         The values in ascending order. `(1,)` if no row has several sequences and padding. The tuple is empty

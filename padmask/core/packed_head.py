@@ -119,7 +119,7 @@ class PackedHead:
         return cls(totals[fine], sizes[fine], {name: its[fine] for name, its in lengths.items()})
 
     def are_packed(self, name: str) -> bool:
-        """Return whether most rows of a column have as many values as the sequences have tokens, or more."""
+        """Return whether most rows of a column have at least one value for each token of the sequences."""
         lengths = self.lengths[name]
         if not _most((lengths >= self.totals)[lengths != ABSENT]):
             return False

@@ -32,8 +32,8 @@ _MAY_BE_MASKED = (
 )
 
 _MAY_BE_PADDING = (
-    "without a mask, {marker!r} does not say which positions are padding, so the rows may contain "
-    "padding, or only padding"
+    "without a mask, {marker!r} does not say which positions are padding, so some rows of the "
+    "output may contain padding"
 )
 
 # The values of this many rows show whether rows are packed. Reading more rows takes long in JSON Lines.

@@ -89,7 +89,7 @@ class ArraySpool:
                 out.write(data if block.dtype == target else _cast(data, block.dtype, target))
 
     def _read(self, block: _Block) -> Iterable[bytes]:
-        """Yield the bytes of a block in pieces of whole values."""
+        """Yield the bytes of a block in pieces that contain only complete values."""
         size = block.dtype.itemsize
         left = int(np.prod(block.shape, dtype=np.int64)) * size
         self._file.seek(block.offset)

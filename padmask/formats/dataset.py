@@ -82,7 +82,7 @@ class Dataset:
 
     @property
     def names(self) -> list[str]:
-        """Names of all inputs, with which `Chunk.source` names an input."""
+        """Names of all inputs. `Chunk.source` is one of these names."""
         return [source.name for source in self._sources]
 
     @contextmanager

@@ -27,7 +27,7 @@ def of_lists(values: pa.DataType) -> bool:
 
 
 def plain_schema(schema: pa.Schema, replaces: Replaces) -> pa.Schema:
-    """Return a schema in which each dictionary type to replace is the type of its values.
+    """Return a schema in which value types replace dictionary types that the format cannot store.
 
     >>> views = pa.dictionary(pa.int32(), pa.string_view())
     >>> plain_schema(pa.schema([("x", views)]), of_views).field("x").type
@@ -46,7 +46,7 @@ def _plain_field(field: pa.Field, replaces: Replaces) -> pa.Field:
 
 
 def plain_type(type_: pa.DataType, replaces: Replaces) -> pa.DataType:
-    """Return a type in which each dictionary type to replace, at any depth, is the type of its values."""
+    """Return a type in which value types replace the selected dictionary types, at any depth."""
     if pat.is_dictionary(type_):
         return _value_type(type_.value_type) if replaces(type_.value_type) else type_
     if pat.is_struct(type_):

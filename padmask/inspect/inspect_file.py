@@ -159,7 +159,7 @@ def _read_rows(
 
 
 def _shape(dataset: Dataset, job: AuditJob, rows: InspectedRows) -> Shape:
-    """Return how the rows were made, according to the folders, the metadata and the columns."""
+    """Return the kind of rows, such as packed rows, from the metadata, the columns and the folders."""
     if rows.packed is not None:
         return "packed"
     if job.batched:

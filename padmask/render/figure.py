@@ -154,7 +154,7 @@ def _label(axes: Axes, theme: Theme, title: str, x: str, y: str, *, has_legend: 
 
 
 def _shift(histogram: Histogram) -> float:
-    """Return by how much bars are moved to the left. A bar of one length has the length in its middle."""
+    """Return the distance by which bars move to the left. It centres a bar for one length on this length."""
     return 0.5 if not histogram.is_log and (np.diff(histogram.edges) == 1).all() else 0.0
 
 

@@ -220,9 +220,9 @@ def _plan_notes(seen: Inspection) -> list[str]:
     notes = ["* recommended"] if seen.advice.plan is not None else []
     if any(plan.name == "sorted-32" for plan in seen.plans):
         notes.append(
-            f"random-32, sorted-32: expected costs if each batch of {BATCH_ROWS} rows is padded to its "
-            "longest row. The rows are in random order (random-32), or each "
-            f"{BATCH_ROWS * WINDOW_BATCHES:,} rows in random order are sorted by length (sorted-32)"
+            f"random-32: expected cost if the rows are in random order, and each batch of {BATCH_ROWS} rows "
+            "is padded to its longest row. sorted-32: the same, but groups of "
+            f"{BATCH_ROWS * WINDOW_BATCHES:,} rows are first sorted by length"
         )
     return notes
 

@@ -105,7 +105,7 @@ RULES = {
         Rule(
             "token-type-segments",
             "warning",
-            "the column looks like token types, but trainers use it to separate sequences",
+            "the column looks like token types, but trainers use this column to separate sequences",
         ),
         Rule(
             "ignored-positions",

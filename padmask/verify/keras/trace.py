@@ -155,7 +155,7 @@ def _find_culprit_call(runs: Runs, entry: Event, *, explicit_masks: bool) -> tup
 
 
 def _find_wrong_mask(runs: Runs, entry: Event) -> Event | None:
-    """Return the layer that makes the mask of a call, if this mask does not treat all padding alike."""
+    """Return the layer that makes the mask of a call, if this mask marks only a part of the padding."""
     reference = runs.counterpart.get(entry)
     if reference is None or not runs.growth:
         return None

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import keras
-import numpy as np
 
 from padmask.spec.pad import Side
 from padmask.verify.keras.record import Event, Recorder, as_array, is_from_keras
 from padmask.verify.keras.user_model import UserModel, in_float64
 from padmask.verify.proof.checks import EMPTY_PLACES, MORE, CannotRunError
-from padmask.verify.proof.deviations import Outputs, crop, difference, relative_difference, scale_of
+from padmask.verify.proof.deviations import Outputs, crop, difference, scale_of
+from padmask.verify.proof.leaking_rows import choose_equal_lengths, choose_fixed_row, choose_leaking_row
 from padmask.verify.proof.sample import ModelBatch
 from padmask.verify.proof.tolerance import LIMITS, PRECISE, Array
 from padmask.verify.proof.verify_subject import Verification
@@ -158,7 +157,7 @@ def _crop_to_reference(padding: Side) -> Crop:
     return cut
 
 
-def _crop_to_length(padding: Side, places: set[int], length: int) -> Crop:
+def _crop_to_length(padding: Side, places: frozenset[int], length: int) -> Crop:
     """Return a function that crops the time axes of two padded arrays to the length of the row."""
 
     def cut_both(one: Array, other: Array) -> tuple[Array | None, Array | None]:
@@ -211,17 +210,17 @@ def _record_runs(user: UserModel, verification: Verification, limit: float) -> R
         few, many = (empty.padded(places) for places in EMPTY_PLACES[::2])
         return Runs(_record(user, few), _record(user, many), crop_empty_row, limit)
     if setup.interact:
-        same = setup.probe.select([len(setup.probe) // 2] * 4).with_random_tokens(7)
+        same = choose_equal_lengths(setup.probe)
         return Runs(
             _record(user, same.padded()),
             _record(user, same.padded(MORE[-1])),
             _crop_to_reference(padding),
             limit,
         )
-    row, more, largest = _find_worst_row(user, verification)
-    one = setup.probe.select([row])
+    worst = choose_leaking_row(user.predict, setup.probe, setup.more[1:])
     crop_rows = _crop_to_reference(padding)
-    if largest > limit:
+    if worst is not None and worst.deviation > limit:
+        one, more = worst.row, worst.more
         growth = zip(one.places().values(), one.places(more).values(), strict=True)
         return Runs(
             _record(user, one.padded()),
@@ -253,11 +252,8 @@ def _record_runs(user: UserModel, verification: Verification, limit: float) -> R
 def _record_runs_of_fixed_length(user: UserModel, verification: Verification, limit: float) -> Runs:
     """Record two runs with different values in the padding, for models that require a fixed length."""
     sample = verification.setup.sample
-    lengths = next(iter(sample.lengths().values()))
-    places = set(sample.places().values())
-    row = int(np.argmax(np.where(lengths < max(places), lengths, -1)))
-    one = sample.select([row])
-    batch = one.padded()
+    fixed = choose_fixed_row(sample)
+    batch = fixed.row.padded()
     reference = _record(user, batch)
     events: list[Event] = []
 
@@ -268,8 +264,8 @@ def _record_runs_of_fixed_length(user: UserModel, verification: Verification, li
     if user.content.change is None:
         raise CannotRunError("the padding of this model cannot contain other values")
     user.content.change(run)(batch)
-    crop_rows = _crop_to_length(sample.padding, places, int(lengths[row]))
-    return Runs(reference, events, crop_rows, limit, frozenset(places))
+    crop_rows = _crop_to_length(sample.padding, fixed.places, fixed.length)
+    return Runs(reference, events, crop_rows, limit, fixed.places)
 
 
 def _record(user: UserModel, batch: ModelBatch) -> list[Event]:
@@ -303,23 +299,3 @@ def _is_too_short(event: Event) -> bool:
     except ValueError:
         return True
     return tuple(shape) != tuple(event.outputs[0].shape)
-
-
-def _find_worst_row(user: UserModel, verification: Verification) -> tuple[int, int, float]:
-    """Find the row and the number of added padding positions with the largest relative deviation.
-
-    Returns:
-        The row index, the number of added positions, and the relative deviation.
-    """
-    setup = verification.setup
-    largest, found = -1.0, (0, setup.more[-1])
-    for row in range(len(setup.probe)):
-        one = setup.probe.select([row])
-        alone = user.predict(one.padded())
-        for more in setup.more[1:]:
-            with suppress(CannotRunError):
-                outputs = user.predict(one.padded(more))
-                deviation = relative_difference(alone, outputs, setup.sample.padding)
-                if deviation > largest * 1.01:
-                    largest, found = deviation, (row, more)
-    return (*found, largest)

@@ -77,7 +77,7 @@ def _find(
         if first[0].module is model.module or runs.is_harmful(*first):
             return _describe(model, verification, runs, first, layers)
     return TracedModule(
-        remark="many calls depend on padding, but none of them changes the outputs alone", layers=layers
+        remark="many calls depend on padding, but no single call changes the outputs", layers=layers
     )
 
 
@@ -115,7 +115,7 @@ def _is_strided(call: Call) -> bool:
 
 
 def _last_equal_module(runs: ComparedRuns, leak: Call) -> str:
-    """Return the name of the last module that finishes before a call, outside the modules around the call."""
+    """Return the name of the last module that finishes before a call and does not contain the call."""
     around = leak.path
     names = [
         call.name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -12,6 +11,7 @@ import torch
 from padmask.spec.pad import Side
 from padmask.verify.proof.checks import MORE, CannotRunError
 from padmask.verify.proof.deviations import crop, difference, relative_difference
+from padmask.verify.proof.leaking_rows import choose_equal_lengths, choose_fixed_row, choose_leaking_row
 from padmask.verify.proof.sample import ModelBatch
 from padmask.verify.proof.tolerance import Array
 from padmask.verify.proof.verify_subject import Verification
@@ -120,37 +120,28 @@ def choose_two_batches(model: TorchModel, verification: Verification) -> TwoBatc
     if setup.sample.is_fixed:
         return _choose_contents(model, verification)
     if setup.interact:
-        same = setup.probe.select([len(setup.probe) // 2] * 4).with_random_tokens(7)
+        same = choose_equal_lengths(setup.probe)
         few, many = same.padded(), same.padded(setup.more[-1])
         largest = relative_difference(model.predict(few), model.predict(many), padding)
         changed = same.with_random_tokens(8).padded(setup.more[-1])
         return TwoBatches(few, many, CropToFew(padding, setup.more[-1]), largest, changed)
-    best: TwoBatches | None = None
-    for row in range(len(setup.probe)):
-        one = setup.probe.select([row])
-        alone = one.padded()
-        expected = model.predict(alone)
-        for more in [more for more in setup.more[1:] if more <= MORE[-1]]:
-            with suppress(CannotRunError):
-                largest = relative_difference(expected, model.predict(one.padded(more)), padding)
-                if best is None or largest > best.largest * 1.01:
-                    changed, cut = one.with_random_tokens(8).padded(more), CropToFew(padding, more)
-                    best = TwoBatches(alone, one.padded(more), cut, largest, changed)
-    if best is None:
+    usual = [more for more in setup.more[1:] if more <= MORE[-1]]
+    worst = choose_leaking_row(model.predict, setup.probe, usual)
+    if worst is None:
         raise CannotRunError("the model cannot run on a single row with padding")
-    return best
+    row, more = worst.row, worst.more
+    changed = row.with_random_tokens(8).padded(more)
+    return TwoBatches(row.padded(), row.padded(more), CropToFew(padding, more), worst.deviation, changed)
 
 
 def _choose_contents(model: TorchModel, verification: Verification) -> TwoBatches:
     """Choose two batches with different values in the padding, for modules that require a fixed length."""
     sample = verification.setup.sample
-    lengths, places = next(iter(sample.lengths().values())), set(sample.places().values())
-    row = int(np.argmax(np.where(lengths < max(places), lengths, -1)))
-    one = sample.select([row])
-    batch = one.padded()
+    fixed = choose_fixed_row(sample)
+    one, batch = fixed.row, fixed.row.padded()
     unmasked = one.unmasked(batch, 23)
     other = {name: replace(padded, values=unmasked[name].values) for name, padded in batch.items()}
-    cut = CropToLength(sample.padding, frozenset(places), int(lengths[row]))
+    cut = CropToLength(sample.padding, fixed.places, fixed.length)
     largest = relative_difference(model.predict(batch), model.predict(other), sample.padding)
     return TwoBatches(batch, other, cut, largest, one.with_random_tokens(8).padded())
 
