@@ -7,7 +7,7 @@
 
 Parts need packages: `transformers` needs transformers and torch, `torch` needs torch, and `keras-hub` needs a
 Keras backend and keras-hub (`pip install --no-deps keras-hub && pip install tokenizers kagglehub`).
-The exit code is 1 if a verdict differs from the measurement.
+The exit code is 1 if a verdict differs from a measurement, or if no models were measured.
 """
 
 from __future__ import annotations
@@ -73,15 +73,18 @@ def main() -> None:
     options = parser.parse_args()
     if options.write and options.only:
         parser.error("--write needs all models of a part: leave out --only")
-    wrong = []
+    measured, wrong = 0, []
     for part in options.part or PARTS:
         if missing := missing_package(part):
             print(f"{part}: skipped, because the package {missing} is not installed", file=sys.stderr)
             continue
         found = run_part(part, options.only)
+        measured += len(found)
         wrong += page.disagreements(found)
         if options.write:
             page.write(part, page.render(found, versions(part), datetime.date.today().isoformat()))
+    if not measured:
+        sys.exit("no models measured: no such model, or all packages are missing")
     if wrong:
         sys.exit(f"verify disagrees with the measurement: {'; '.join(wrong)}")
 
