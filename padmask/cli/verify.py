@@ -185,6 +185,7 @@ def _report_failed_start(
     default=None,
     metavar="MODULE:FUNCTION",
     help="Verify a function of two NumPy arrays, ids and mask, that returns an array or a dict of arrays. "
+    "For packed rows, parameters such as segment_ids, position_ids and cu_seqlens get these arrays. "
     "MODULE may be in the current folder. Importing MODULE runs its code.",
 )
 @setting(
@@ -388,9 +389,12 @@ def _check_usage(ctx: click.Context, given: dict[str, Any], *, has_model: bool) 
         raise click.UsageError(
             "--route selects reference models, so it does not work with --model or --predict. Remove --route."
         )
-    for name in ("model_inputs", "custom_objects", "allow_unsafe_model", "explain"):
+    if given["model_inputs"] and not has_model:
+        message = "--input requires --model or --predict. Add one of them, or remove --input."
+        raise click.BadOptionUsage("model_inputs", message, ctx)
+    for name in ("custom_objects", "allow_unsafe_model", "explain"):
         if given[name] and given["model"] is None:
-            option = "--input" if name == "model_inputs" else "--" + name.replace("_", "-")
+            option = "--" + name.replace("_", "-")
             message = f"{option} requires --model. Add --model, or remove {option}."
             raise click.BadOptionUsage(name, message, ctx)
 

@@ -72,7 +72,8 @@ def make_console() -> Console:
             text = super()._render_buffer(buffer)
             return text if self.is_terminal else re.sub(r" +(?=\n)", "", text)
 
-    console = PipeConsole(highlight=False)
+    # Names between colons, such as `m:running:`, are not emojis.
+    console = PipeConsole(highlight=False, emoji=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.soft_wrap, console.width = True, PIPE_COLUMNS
     return console

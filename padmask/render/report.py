@@ -12,7 +12,7 @@ from padmask.errors import count
 from padmask.render.console import print_line, print_notes, printable_line
 from padmask.render.findings import print_findings
 from padmask.render.inspection import NARROW
-from padmask.verify.report import ANSWERS, describe_check
+from padmask.verify.report import describe_check
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -59,7 +59,7 @@ def show_errors(report: Report, console: Console) -> None:
 def _print_verdict(report: Report, console: Console) -> None:
     colour = VERDICT_COLOURS.get(report.verdict, "yellow")
     verdict = f"[bold {colour}]{report.verdict}[/bold {colour}]"
-    print_line(f"{verdict}: {ANSWERS[report.verdict]}", console)
+    print_line(f"{verdict}: {report.answer}", console)
 
 
 def _print_missing_proof(report: Report, console: Console) -> None:

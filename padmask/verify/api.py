@@ -12,6 +12,7 @@ import numpy as np
 
 from padmask._version import __version__
 from padmask.core.kernel import Padded
+from padmask.core.pack_arrays import Packed
 from padmask.errors import SpecError
 from padmask.spec.checks import optional
 from padmask.spec.pad import Side
@@ -19,7 +20,16 @@ from padmask.spec.sides import checked_side
 from padmask.spec.verify import ModelSpec
 from padmask.verify.data.rules import find_holes
 from padmask.verify.keras.backend import Engine, start_backend
-from padmask.verify.proof.function import IDS, can_call, verify_function
+from padmask.verify.packed_model import (
+    PackedFunction,
+    arguments_in,
+    make_packed_sample,
+    packed_rows_of,
+    run_packed,
+)
+from padmask.verify.proof.function import IDS, can_call, dtype_of_rows, verify_function
+from padmask.verify.proof.packed_arguments import DataArguments
+from padmask.verify.proof.packed_sample import PackedSample
 from padmask.verify.proof.random_rows import draw_longer_rows, draw_random_rows, middle_row, take_sample
 from padmask.verify.proof.sample import TIMED, ModelInput, SampleRows
 from padmask.verify.proof.tolerance import Array
@@ -54,7 +64,8 @@ def verify_model(
         model: built Keras model, PyTorch module, or a function `model(ids, mask)` of two NumPy arrays. The
             function returns an array, a sequence of arrays or a dict of arrays.
         ids: padded ids or features, shape (rows, maxlen, ...), or a dict of such arrays, keyed by input name.
-            If None, random rows are generated.
+            If None, random rows are generated. The result of `padmask.pack` for packed rows: the checks then
+            compare each sequence in its packed row with the sequence alone.
         mask: bool array, shape (rows, maxlen), True at real tokens, or a dict of such arrays, keyed by input
             name. If None, all tokens are real.
         padding: side of the padding, `"post"` or `"pre"`. If None, the side is found from the mask, or is
@@ -73,13 +84,17 @@ def verify_model(
         SpecError: the model cannot run on the rows, or the mask has padding between real tokens.
     """
     padding = optional(checked_side)("padding", padding)
+    if isinstance(ids, Packed):
+        spec = ModelSpec(name=_name_of(model), seed=seed)
+        sample = make_packed_sample(packed_rows_of(ids), ids.values.dtype.name, value or 0, spec.seed)
+        return report_on_packed(model, spec, sample, arguments_in(None))
     if isinstance(ids, Padded):
         ids, mask = ids.values, ids.mask
     if value is None and ids is not None:
         value = _find_pad_value(ids, mask)
     rows, side = (None, padding or "post") if ids is None else _remove_padding(ids, mask, padding)
     spec = ModelSpec(
-        name=str(getattr(model, "name", None) or getattr(model, "__name__", "model")),
+        name=_name_of(model),
         padding=side,
         value=value,
         vocab_size=vocab_size,
@@ -93,6 +108,10 @@ def verify_model(
     if is_torch_model(model):
         return report_on_torch_model(model, spec, rows)
     return report_on_function(model, spec, rows)
+
+
+def _name_of(model: Any) -> str:
+    return str(getattr(model, "name", None) or getattr(model, "__name__", "model"))
 
 
 def assert_ignores_padding(model: Any, ids: Any = None, mask: Any = None, **options: Any) -> None:
@@ -227,10 +246,7 @@ def report_on_function(
                 "instead of a dict."
             )
         [given] = rows.values()
-        flat = np.concatenate([np.asarray(row).reshape(-1) for row in given])
-        is_large = flat.dtype.kind in "iu" and flat.size and int(flat.max()) > np.iinfo("int32").max
-        dtype = "float32" if flat.dtype.kind == "f" else "int64" if is_large else "int32"
-        slot = ModelInput(IDS, shape=(places,), dtype=dtype)
+        slot = ModelInput(IDS, shape=(places,), dtype=dtype_of_rows(given))
         sample = take_sample([slot], {IDS: given}, padding=spec.padding, values={IDS: value}, seed=spec.seed)
     subject = verify_function(function, replace(spec, value=value), sample)
     settings = {
@@ -241,6 +257,55 @@ def report_on_function(
         "places": sample.places(),
     }
     return Report((), [subject], {**environment(), **settings})
+
+
+def report_on_packed(
+    model: Any,
+    spec: ModelSpec,
+    sample: PackedSample,
+    data: DataArguments,
+    engine: Engine | None = None,
+    device: str | None = None,
+) -> Report:
+    """Verify a model or a function on packed rows and return the report.
+
+    Args:
+        model: built Keras model, PyTorch module, or a function of arrays.
+        spec: options of the verification.
+        sample: packed rows.
+        data: what the data and the user say about the inputs of the model.
+        engine: backend and device of Keras. If None, Keras is started for Keras models.
+        device: `"auto"`, `"cpu"` or `"gpu"` for a PyTorch module. If None, the module stays on its device.
+
+    Raises:
+        SpecError: the name of an input does not say what it needs.
+        ModelError: the model cannot run on the rows.
+    """
+    described: dict[str, Any] = {}
+    if hasattr(model, "_flatten_layers"):
+        engine = engine or start_backend()
+        from padmask.verify.keras.packed_keras_model import PackedKerasModel
+
+        packed = PackedKerasModel(model, engine, spec.batch_size, data)
+        with packed.user.restore_afterwards():
+            subject = run_packed(spec, sample, packed)
+        described = engine.describe()
+    elif is_torch_model(model):
+        from padmask.verify.torch.packed_module import PackedModule
+
+        module = PackedModule(model, device, data)
+        with module.running():
+            subject = run_packed(spec, sample, module)
+        described = module.device.describe()
+    else:
+        subject = run_packed(spec, sample, PackedFunction(model, data))
+    run = {
+        "rows_checked": len(sample.rows),
+        "sequences_checked": sum(len(row.sequences) for row in sample.rows),
+        "value": sample.value,
+        "seed": sample.seed,
+    }
+    return Report((), [subject], {**environment(), **described, **run}, packed=True)
 
 
 def environment() -> dict[str, Any]:

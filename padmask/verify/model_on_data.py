@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy.typing as npt
@@ -18,11 +19,15 @@ from padmask.formats.dataset import Dataset, open_inputs
 from padmask.spec.columns import Columns
 from padmask.spec.files import ReadOptions
 from padmask.spec.verify import ModelSpec
+from padmask.stream.packing import find_dataset_packing
 from padmask.stream.padding import find_dataset_padding
-from padmask.verify.api import NO_TOKENS, environment, report_on_function
+from padmask.verify.api import NO_TOKENS, environment, report_on_function, report_on_packed
 from padmask.verify.data.audit_data import AuditedData, AuditRequest, audit_and_sample
 from padmask.verify.open_model import open_model
+from padmask.verify.packed_model import arguments_in, sample_packed_data
 from padmask.verify.proof.function import IDS
+from padmask.verify.proof.packed_arguments import DataArguments
+from padmask.verify.proof.packed_sample import PackedSample
 from padmask.verify.proof.sample import TIMED
 from padmask.verify.proof_spec import ModelProof
 from padmask.verify.report import Report
@@ -40,6 +45,8 @@ def verify_user_model(paths: Sequence[str], request: AuditRequest, proof: ModelP
     spec = replace(proof.spec, name=os.path.basename(proof.model or ""))
     with ExitStack() as stack:
         dataset = stack.enter_context(_open_dataset(paths, request.files)) if paths else None
+        if dataset is not None and _is_packed(dataset, request, proof):
+            return _verify_packed(dataset, request, proof, spec, model.report_packed)
         roles = {**_find_roles(proof.inputs, dataset, request), **proof.kinds}
         kinds = model.find_kinds(roles)
         _check_names(proof.kinds, list(kinds))
@@ -64,8 +71,13 @@ def _verify_function(paths: Sequence[str], request: AuditRequest, proof: ModelPr
     spec = replace(proof.spec, name=proof.predict or "")
     data_by_input: dict[str, tuple[AuditedData, str]] = {}
     rows: dict[str, Sequence[npt.NDArray[Any]]] | None = None
+    if not paths:
+        _refuse_inputs(proof)
     if paths:
         with _open_dataset(paths, request.files) as dataset:
+            if _is_packed(dataset, request, proof):
+                return _verify_packed(dataset, request, proof, spec, partial(report_on_packed, function))
+            _refuse_inputs(proof)
             data_by_input = _audit_by_input(dataset, request, proof, [IDS])
         data, column = data_by_input[IDS]
         rows = {IDS: data.sample[column]}
@@ -81,6 +93,46 @@ def _verify_function(paths: Sequence[str], request: AuditRequest, proof: ModelPr
         # The function may require a fixed length. Try again with the requested maxlen.
         report = report_on_function(function, spec, rows, places=maxlen)
     return _with_data(report, data_by_input)
+
+
+def _refuse_inputs(proof: ModelProof) -> None:
+    if proof.inputs or proof.kinds:
+        name = next(iter({**proof.inputs, **proof.kinds}))
+        raise SpecError(
+            f"--input {name}: a function of rows that are not packed gets only ids and a mask. Remove "
+            "--input, and choose the column of the ids with -c.",
+            options=["model_inputs"],
+        )
+
+
+def _is_packed(dataset: Dataset, request: AuditRequest, proof: ModelProof) -> bool:
+    chosen = _token_column(proof)
+    columns = request.asked.columns if chosen is None else [chosen]
+    return find_dataset_packing(dataset, columns, request.mask_column, request.dialect) is not None
+
+
+def _token_column(proof: ModelProof) -> str | None:
+    """Return the column that the user chose for the tokens; None if there is none."""
+    found = [column for name, column in proof.inputs.items() if proof.kinds.get(name) in TIMED]
+    return next(iter(found), None)
+
+
+def _verify_packed(
+    dataset: Dataset,
+    request: AuditRequest,
+    proof: ModelProof,
+    spec: ModelSpec,
+    report: Callable[[ModelSpec, PackedSample, DataArguments], Report],
+) -> Report:
+    """Verify a model on packed rows. The arguments other than the tokens are computed from the sequences."""
+    chosen = _token_column(proof)
+    inputs = {} if chosen is None else {IDS: chosen}
+    data_by_input = _audit_by_input(dataset, request, replace(proof, inputs=inputs), [IDS])
+    data, column = data_by_input[IDS]
+    if not data.sample[column]:
+        return _report_no_tokens(data_by_input)
+    sample = sample_packed_data(data, column, _fit_to_data(spec, [data]))
+    return _with_data(report(spec, sample, arguments_in(data.packed, proof)), data_by_input)
 
 
 def _check_names(given: Mapping[str, str], known: Sequence[str]) -> None:
@@ -192,7 +244,9 @@ def _with_data(report: Report, data_by_input: Mapping[str, tuple[AuditedData, st
     columns = {name: column for name, (_, column) in data_by_input.items()}
     run = {"data": first.name, "rows": first.rows, "columns": columns}
     notes = first.notes
-    return Report(list(findings.values()), report.subjects, {**report.environment, **run}, notes=notes)
+    return replace(
+        report, data=list(findings.values()), environment={**report.environment, **run}, notes=notes
+    )
 
 
 def _report_no_tokens(data_by_input: Mapping[str, tuple[AuditedData, str]]) -> Report:

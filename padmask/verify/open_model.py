@@ -9,7 +9,9 @@ from typing import Any
 
 from padmask.errors import MissingExtraError, SpecError
 from padmask.spec.verify import ModelSpec
-from padmask.verify.api import is_torch_model, report_on_model, report_on_torch_model
+from padmask.verify.api import is_torch_model, report_on_model, report_on_packed, report_on_torch_model
+from padmask.verify.proof.packed_arguments import DataArguments
+from padmask.verify.proof.packed_sample import PackedSample
 from padmask.verify.proof.sample import SampleRows
 from padmask.verify.proof_spec import ModelProof
 from padmask.verify.report import Report
@@ -28,10 +30,13 @@ class OpenedModel:
             kinds that the user chose.
         report: function that verifies the model. Its arguments are the options, the rows (or None) and the
             kinds that the user chose.
+        report_packed: function that verifies the model on packed rows. Its arguments are the options, the
+            rows, and what the data and the user say about the inputs.
     """
 
     find_kinds: Callable[[dict[str, str]], dict[str, str]]
     report: Callable[[ModelSpec, SampleRows | None, dict[str, str]], Report]
+    report_packed: Callable[[ModelSpec, PackedSample, DataArguments], Report]
 
 
 def open_model(proof: ModelProof) -> OpenedModel:
@@ -93,6 +98,7 @@ def _open_keras(model: Any, proof: ModelProof) -> OpenedModel:
     return OpenedModel(
         lambda roles: {slot.name: slot.kind for slot in find_model_inputs(model, roles)},
         lambda spec, rows, roles: report_on_model(model, spec, rows, engine, roles),
+        lambda spec, sample, data: report_on_packed(model, spec, sample, data, engine),
     )
 
 
@@ -109,6 +115,7 @@ def _open_torch(model: Any, proof: ModelProof) -> OpenedModel:
     return OpenedModel(
         lambda roles: find_roles(model, roles),
         lambda spec, rows, roles: report_on_torch_model(model, spec, rows, proof.device, roles),
+        lambda spec, sample, data: report_on_packed(model, spec, sample, data, device=proof.device),
     )
 
 

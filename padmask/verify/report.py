@@ -24,6 +24,14 @@ ANSWERS = {
     "data-ok": "no errors in the data",
 }
 
+# The answers about models that ran on packed rows.
+_PACKED_ANSWERS = {
+    **ANSWERS,
+    "ignores": "the outputs of a sequence do not depend on its packed row",
+    "leaks": "the outputs of a sequence depend on its packed row",
+    "inconclusive": "the checks cannot show whether the outputs of a sequence depend on its packed row",
+}
+
 
 @dataclass(frozen=True)
 class Control:
@@ -116,6 +124,7 @@ class Report:
         environment: versions, device and options of the run, keyed by name.
         proof: whether the run verifies models in addition to the data.
         notes: facts about the files, such as files that were not read. They do not affect the verdict.
+        packed: whether the models ran on packed rows.
     """
 
     data: Sequence[Finding] = ()
@@ -123,6 +132,12 @@ class Report:
     environment: Mapping[str, Any] = field(default_factory=dict)
     proof: bool = True
     notes: Sequence[str] = ()
+    packed: bool = False
+
+    @property
+    def answer(self) -> str:
+        """The meaning of the verdict, as part of a sentence."""
+        return (_PACKED_ANSWERS if self.packed else ANSWERS)[self.verdict]
 
     @property
     def verdict(self) -> Verdict:

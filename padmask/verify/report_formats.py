@@ -10,7 +10,6 @@ from xml.etree import ElementTree
 from padmask.errors import Place
 from padmask.verify.data.rules import RULES
 from padmask.verify.report import (
-    ANSWERS,
     Report,
     SubjectReport,
     describe_failure,
@@ -135,7 +134,7 @@ def to_annotations(report: Report) -> str:
     lines += [annotate("notice", "padmask verify", note) for note in report.notes]
     verdict = report.verdict
     kind = "notice" if report.ok else "error"
-    lines.append(annotate(kind, "padmask verify", f"{verdict}: {ANSWERS[verdict]}"))
+    lines.append(annotate(kind, "padmask verify", f"{verdict}: {report.answer}"))
     return "".join(line + "\n" for line in lines)
 
 

@@ -790,7 +790,6 @@ def test_module_that_exits(here, serve, raw):
         (["--model", "a.keras", "--route", "embedding"], "--route"),
         (["--predict", "b:c", "--route", "embedding"], "--route"),
         (["raw.jsonl", "--input", "a=b"], "--input requires --model"),
-        (["--predict", "b:c", "--input", "a=b"], "--input requires --model"),
         (["raw.jsonl", "--explain"], "--explain requires --model"),
         (["--predict", "b:c", "--custom-objects", "d.py"], "--custom-objects requires --model"),
         (["raw.jsonl", "--allow-unsafe-model"], "--allow-unsafe-model requires --model"),

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from padmask.core.columns import PadColumn, is_label
 from padmask.core.length_stats import LengthStats
+from padmask.core.packed_layout import PackedLayout
 from padmask.core.padding import Padding
 from padmask.core.plan import make_plan, needs_lengths
 from padmask.core.table import row_lengths
@@ -103,6 +104,9 @@ class AuditedData:
         padded: whether the input is already padded.
         has_empty_rows: whether some rows have no tokens.
         notes: facts about the files, such as files that were not read.
+        packed: how the rows are packed; None if the rows are not packed.
+        segments: for each sampled row, the number of the sequence at each position, from 1, and 0 at padding:
+            int64, shape (maxlen,). None if the sequences of the row are not known.
     """
 
     name: str
@@ -118,6 +122,8 @@ class AuditedData:
     padded: bool = False
     has_empty_rows: bool = False
     notes: Sequence[str] = ()
+    packed: PackedLayout | None = None
+    segments: Sequence[npt.NDArray[np.int64] | None] = ()
 
     @property
     def token_column(self) -> str:
@@ -223,6 +229,8 @@ def audit_and_sample(
         job.padding is not None,
         any(finding.rule.name == "row-fully-masked" for finding in audit.findings()),
         (*dataset.notes, *job.notes, *notes, *late_notes(audit.late, "check")),
+        job.packed,
+        [row.segments for row in kept],
     )
 
 

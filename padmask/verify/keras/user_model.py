@@ -153,6 +153,14 @@ class UserModel:
         """
         return self._run_in_pieces(self.feed(batch), self._run)
 
+    def predict_arrays(self, arrays: list[Array]) -> Outputs:
+        """Run the model on arrays, one for each input, in order.
+
+        Raises:
+            CannotRunError: the model cannot run on the arrays.
+        """
+        return self._run_in_pieces(arrays, self._run)
+
     def predict_eagerly(self, batch: ModelBatch) -> Outputs:
         """Run the model on a batch eagerly, as `model(x)` does."""
         return self._run_in_pieces(self.feed(batch), self._run_eagerly)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -43,10 +43,10 @@ def verify_function(
         [padded] = batch.values()
         size = spec.batch_size
         pieces = [
-            _call_function(
+            call_function(
                 function,
-                padded.values[first : first + size],
-                padded.mask[first : first + size],
+                [padded.values[first : first + size], padded.mask[first : first + size]],
+                {},
                 left_out,
             )
             for first in range(0, len(padded.mask), size)
@@ -93,23 +93,48 @@ def verify_function(
     return replace(found.report, detail=detail)
 
 
+def dtype_of_rows(rows: Sequence[Array]) -> str:
+    """Return the dtype in which a function gets the tokens of rows.
+
+    >>> dtype_of_rows([np.array([1, 2])]), dtype_of_rows([np.array([2**40])]), dtype_of_rows([np.ones(2)])
+    ('int32', 'int64', 'float32')
+    """
+    flat = np.concatenate([np.asarray(row).reshape(-1) for row in rows])
+    is_large = flat.dtype.kind in "iu" and flat.size and int(flat.max()) > np.iinfo("int32").max
+    return "float32" if flat.dtype.kind == "f" else "int64" if is_large else "int32"
+
+
 def can_call(function: Callable[[Array, Array], Any], batch: ModelBatch) -> bool:
     """Return whether a function of ids and a mask can run on a batch of one input."""
     [padded] = batch.values()
     try:
-        _call_function(function, padded.values, padded.mask, set())
+        call_function(function, [padded.values, padded.mask], {}, set())
     except CannotRunError:
         return False
     return True
 
 
-def _call_function(
-    function: Callable[[Array, Array], Any], ids: Array, mask: Array, left_out: set[str]
+def call_function(
+    function: Callable[..., Any], arrays: Sequence[Array], named: Mapping[str, Array], left_out: set[str]
 ) -> dict[str, Array]:
-    """Call a function. Add the names of results that are not outputs to `left_out`."""
+    """Call a function, and return its outputs.
+
+    Args:
+        function: function of arrays.
+        arrays: positional arguments. The first is the ids.
+        named: arguments that are passed by their names.
+        left_out: set to which the names of the results that are no outputs are added.
+
+    Raises:
+        CannotRunError: the function raised an error.
+        ModelError: the results are not arrays of numbers with the rows first.
+    """
+    ids = arrays[0]
     try:
         # Pass copies, because the function may change its arguments.
-        result = function(ids.copy(), mask.copy())
+        result = function(
+            *(array.copy() for array in arrays), **{name: array.copy() for name, array in named.items()}
+        )
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the function is the user's, and may raise anything
         raise CannotRunError(f"the function raised {type(error).__name__}: {_first_line(error)}") from None
     try:

@@ -81,7 +81,12 @@ COMPARISONS = (
 )
 
 # Names of the checks that determine the verdict on each output.
-OUTPUT_CHECKS = {*(check.name for check in COMPARISONS), "empty-rows"}
+OUTPUT_CHECKS = {
+    *(check.name for check in COMPARISONS),
+    "empty-rows",
+    "sequence-alone",
+    "other-sequences",
+}
 
 
 @dataclass(frozen=True)
@@ -138,7 +143,7 @@ def verify_subject(
     control_passed = [check.name for check in on_control if check.verdict == "holds"]
     control_result = Control("holds" if control_passed else "fails", on_control)
     constant, blind = _find_silent_outputs(setup, precisions)
-    outputs = _report_outputs(checks, constant | blind)
+    outputs = report_outputs(checks, constant | blind)
     if not setup.deterministic:
         outputs = [replace(output, verdict="inconclusive") for output in outputs]
     verdict, detail = _decide_verdict(setup, checks, control_passed, constant, blind, must_fail)
@@ -302,7 +307,13 @@ def _has_no_padding(setup: CheckSetup) -> bool:
     return all((rows == places[name]).all() for name, rows in setup.sample.lengths().items())
 
 
-def _report_outputs(checks: Sequence[Check], constant: set[str]) -> list[OutputReport]:
+def report_outputs(checks: Sequence[Check], constant: set[str]) -> list[OutputReport]:
+    """Return the verdict on each output.
+
+    Args:
+        checks: results of all checks.
+        constant: names of the outputs that cannot show a leak.
+    """
     by_output: dict[str, list[ComparedDeviation]] = {}
     for check in checks:
         if check.name not in OUTPUT_CHECKS:

@@ -39,6 +39,28 @@ _NO_NEED = "not needed: the model accepts any length, so the check 'row-alone' f
 _LONGEST_ERROR = 300
 
 
+@contextmanager
+def eval_mode(module: torch.nn.Module, device: TorchDevice) -> Iterator[None]:
+    """Switch a module to eval mode inside the context, without warnings and logs of libraries."""
+    modes = {part: part.training for part in module.modules()}
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    guards = [] if device.name == "cpu" else guard_tables(module)
+    with suppress(NotImplementedError):
+        # Exported programs have no modes.
+        module.eval()
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)
+        for guard in guards:
+            guard.remove()
+        for part, mode in modes.items():
+            part.training = mode
+
+
 class TorchModel:
     """A PyTorch module, with methods that run the module on batches.
 
@@ -64,7 +86,7 @@ class TorchModel:
         roles: Mapping[str, str] | None = None,
         rows: SampleRows | None = None,
     ) -> None:
-        self.module, self.device = _as_float32(unwrap(module)), device
+        self.module, self.device = as_float32(unwrap(module)), device
         self._batch_size = batch_size
         self._flags = Signature.of(self.module).flags()
         self._sorts_rows = False
@@ -101,23 +123,8 @@ class TorchModel:
     @contextmanager
     def restore_afterwards(self) -> Iterator[None]:
         """Switch the module to eval mode inside the context, without warnings and logs of libraries."""
-        modes = {part: part.training for part in self.module.modules()}
-        disabled = logging.root.manager.disable
-        logging.disable(logging.WARNING)
-        guards = [] if self.device.name == "cpu" else guard_tables(self.module)
-        with suppress(NotImplementedError):
-            # Exported programs have no modes.
-            self.module.eval()
-        try:
-            with warnings.catch_warnings(), torch.no_grad():
-                warnings.simplefilter("ignore")
-                yield
-        finally:
-            logging.disable(disabled)
-            for guard in guards:
-                guard.remove()
-            for part, mode in modes.items():
-                part.training = mode
+        with eval_mode(self.module, self.device):
+            yield
 
     def predict(self, batch: ModelBatch) -> Outputs:
         """Run the module on a batch.
@@ -388,7 +395,7 @@ def guard_tables(module: torch.nn.Module) -> list[Any]:
     return [table.register_forward_pre_hook(check) for table in tables]
 
 
-def _as_float32(module: torch.nn.Module) -> torch.nn.Module:
+def as_float32(module: torch.nn.Module) -> torch.nn.Module:
     """Return the module, or a copy in float32 if the module has weights in half precision."""
     halves = (torch.float16, torch.bfloat16)
     if any(weight.dtype in halves for weight in module.parameters()):

@@ -1,0 +1,145 @@
+"""Find out which array of a packed batch each argument of a model needs, from the names of the arguments."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from padmask.core.columns import MASK_NAMES
+from padmask.errors import SpecError
+from padmask.spec.pack import SEQUENCE_LENGTHS
+from padmask.verify.proof.packed_sample import PER_SEQUENCE, PackedBatch
+from padmask.verify.proof.tolerance import Array
+
+# What the kinds of `--input` mean for packed rows.
+_OF_KINDS = {
+    "tokens": "tokens",
+    "features": "tokens",
+    "mask": "mask",
+    "lengths": SEQUENCE_LENGTHS,
+    "positions": "position_ids",
+    "segments": "segment_ids",
+}
+
+# Patterns of usual names.
+_USUAL = {
+    r"(input_)?ids|tokens|inputs": "tokens",
+    r"(.*_)?segment_ids|segments|(.*_)?segmentation|sequence_ids?|seq_idx": "segment_ids",
+    r"(.*_)?position_ids|(.*_)?positions?|input_pos": "position_ids",
+    r"cu_seq_?lens(_q|_k)?": "cu_seqlens",
+    r"seq_start_id": "seq_start_id",
+    r"seq_lens": "seq_lens",
+    r"seq_?lengths": SEQUENCE_LENGTHS,
+    r"block_mask": "block_mask",
+    "|".join(("mask", "pad_mask", "padding_mask", *MASK_NAMES)): "mask",
+}
+
+
+@dataclass(frozen=True)
+class DataArguments:
+    """What the data and the user say about the arguments of a model.
+
+    Args:
+        columns: what each column of the data contains, a name in `ARGUMENTS`, keyed by column name.
+        inputs: name of the column for an argument, keyed by its name.
+        kinds: kind of an argument (a key of `--input`), keyed by its name.
+    """
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    kinds: Mapping[str, str] = field(default_factory=dict)
+
+    def find(self, name: str) -> str | None:
+        """Return what an argument needs if the user or a column of the data says so; None otherwise."""
+        if name in self.kinds:
+            return _OF_KINDS.get(self.kinds[name])
+        return self.columns.get(self.inputs.get(name, name))
+
+    def guess(self, name: str) -> str | None:
+        """Return what an argument needs, also from its name; None if unknown.
+
+        >>> arguments = DataArguments(columns={"attention_mask": "attention_mask"})
+        >>> [arguments.guess(name) for name in ("inputs_segmentation", "attention_mask", "mask", "age")]
+        ['segment_ids', 'attention_mask', 'mask', None]
+        """
+        known = self.find(name)
+        if known is not None:
+            return known
+        return next((kind for pattern, kind in _USUAL.items() if re.fullmatch(pattern, name)), None)
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The arguments of a call.
+
+    Args:
+        positional: what each positional argument contains, a name in `ARGUMENTS`.
+        named: what each argument with a name contains, keyed by name.
+    """
+
+    positional: Sequence[str]
+    named: Mapping[str, str]
+
+    @property
+    def needs_one_row(self) -> bool:
+        """Whether a batch must have one row, because an argument has one value for each sequence."""
+        return any(kind in PER_SEQUENCE for kind in (*self.positional, *self.named.values()))
+
+    def arrays(self, batch: PackedBatch) -> tuple[list[Array], dict[str, Array]]:
+        """Return the positional arguments and the arguments with a name."""
+        positional = [batch.argument(kind) for kind in self.positional]
+        return positional, {name: batch.argument(kind) for name, kind in self.named.items()}
+
+
+def find_arguments(function: Callable[..., Any], data: DataArguments) -> Arguments:
+    """Find the arguments of a function from the names of its parameters.
+
+    The first parameter gets the ids. The second parameter gets the mask if its name says nothing else. A
+    parameter with a default gets an array only if the data have a column for it.
+
+    >>> def predict(ids, mask, segment_ids, position_ids=None): ...
+    >>> find_arguments(predict, DataArguments()).named
+    {'segment_ids': 'segment_ids'}
+
+    Raises:
+        SpecError: a parameter has an unknown name.
+    """
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return Arguments(("tokens", "mask"), {})
+    positional: list[str] = []
+    named: dict[str, str] = {}
+    for number, one in enumerate(parameters):
+        if one.kind is one.VAR_POSITIONAL:
+            positional += ("tokens", "mask")[len(positional) :]
+            continue
+        if one.kind is one.VAR_KEYWORD:
+            continue
+        kind = data.guess(one.name)
+        if number < 2 and one.kind is not one.KEYWORD_ONLY and len(positional) == number:
+            kind = "tokens" if number == 0 else kind or "mask"
+            if number == 0 or one.default is one.empty or data.find(one.name):
+                positional.append(kind)
+            continue
+        if one.default is one.empty and kind is None:
+            raise unknown_argument(one.name)
+        if kind is not None and (one.default is one.empty or data.find(one.name)):
+            if one.kind is one.POSITIONAL_ONLY:
+                positional.append(kind)
+            else:
+                named[one.name] = kind
+    return Arguments(positional, named)
+
+
+def unknown_argument(name: str) -> SpecError:
+    """Return an error about an argument with an unknown name."""
+    return SpecError(
+        f"The rows are packed, and the name of the input {name!r} does not say which values it needs. Use a "
+        f"name such as segment_ids, position_ids, cu_seqlens or mask, or --input {name}:KIND with one of the "
+        f"kinds {', '.join(_OF_KINDS)}.",
+        options=["model_inputs"],
+    )

@@ -1,0 +1,116 @@
+"""Run a PyTorch module on packed rows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+
+from padmask.verify.proof.checks import CannotRunError
+from padmask.verify.proof.deviations import Outputs
+from padmask.verify.proof.packed_arguments import Arguments, DataArguments, unknown_argument
+from padmask.verify.proof.packed_sample import PackedBatch
+from padmask.verify.proof.tolerance import Array
+from padmask.verify.torch.device import choose_device, full_precision
+from padmask.verify.torch.inputs import Signature, unwrap
+from padmask.verify.torch.outputs import named_tensors, to_array
+from padmask.verify.torch.torch_model import as_float32, eval_mode
+
+# Class names of layers that carry a state from one position to the next.
+_RECURRENT = re.compile(r"RNN|LSTM|GRU|Mamba|SSM|RWKV|DeltaNet|Recurrent|Retention")
+
+# Arguments whose kernels require int32.
+_INT32 = ("cu_seqlens", "seq_idx", "cu_seq_lens")
+
+
+class PackedModule:
+    """A PyTorch module that runs on packed rows.
+
+    Args:
+        module: module to run.
+        device: `"auto"`, `"cpu"` or `"gpu"`. If None, the module stays on its device.
+        data: what the data and the user say about the inputs.
+
+    Raises:
+        SpecError: the name of an input does not say what it needs.
+    """
+
+    def __init__(self, module: torch.nn.Module, device: str | None, data: DataArguments) -> None:
+        self.device = choose_device(device, module)
+        self.module = as_float32(unwrap(module))
+        if device is not None:
+            self.module = self.module.to(self.device.name)
+        signature = Signature.of(self.module)
+        self._flags = signature.flags()
+        self.arguments = _find_arguments(signature, data)
+
+    @property
+    def recurrent(self) -> list[str]:
+        """Names of the layers that carry a state from one position to the next."""
+        found = [
+            name
+            for name, part in self.module.named_modules()
+            if isinstance(part, torch.nn.RNNBase) or (name and _RECURRENT.search(type(part).__name__))
+        ]
+        # A name such as `layers.0.mixer` is part of `layers.0`.
+        return [name for name in found if not any(name.startswith(f"{other}.") for other in found)]
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Prepare the module for runs inside the context: eval mode and full precision."""
+        with eval_mode(self.module, self.device), full_precision():
+            yield
+
+    def predict(self, batch: PackedBatch) -> Outputs:
+        """Return the outputs with the rows first.
+
+        Raises:
+            CannotRunError: the module cannot run on the batch.
+        """
+        _, arrays = self.arguments.arrays(batch)
+        tensors = {name: self._tensor(name, array) for name, array in arrays.items()}
+        try:
+            result = self.module(**tensors, **self._flags)
+        except Exception as error:  # noqa: BLE001 - a module's own code may raise anything
+            first = (str(error).strip().splitlines() or [""])[0]
+            raise CannotRunError(f"the module raised {type(error).__name__}: {first}") from None
+        rows = len(batch.mask)
+        return {
+            name: to_array(tensor)
+            for name, tensor in named_tensors(result).items()
+            if tensor.ndim and len(tensor) == rows
+        }
+
+    def _tensor(self, name: str, array: Array) -> torch.Tensor:
+        tensor = torch.from_numpy(array)
+        if name.endswith("key_padding_mask"):
+            tensor = ~tensor
+        elif array.dtype == bool and name.endswith("attention_mask"):
+            tensor = tensor.long()
+        elif array.dtype.kind in "iu":
+            tensor = tensor.int() if name.startswith(_INT32) else tensor.long()
+        return tensor.to(self.device.name)
+
+
+def _find_arguments(signature: Signature, data: DataArguments) -> Arguments:
+    """Return what each input contains. An input with a default is used only if the data have its column."""
+    named: dict[str, str] = {}
+    for name in signature.required:
+        kind = data.guess(name)
+        if name.endswith("key_padding_mask"):
+            kind = "mask"
+        named[name] = kind or ("tokens" if "tokens" not in named.values() else "")
+        if not named[name]:
+            raise unknown_argument(name)
+    named |= _chosen(signature, data)
+    if "tokens" not in named.values():
+        ids = next((name for name in signature.optional if data.guess(name) == "tokens"), None)
+        named[ids or signature.optional[0]] = "tokens"
+    return Arguments((), named)
+
+
+def _chosen(signature: Signature, data: DataArguments) -> Mapping[str, str]:
+    found = {name: data.find(name) for name in signature.optional}
+    return {name: kind for name, kind in found.items() if kind is not None}

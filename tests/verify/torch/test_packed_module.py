@@ -1,0 +1,96 @@
+"""PyTorch modules run on packed rows, and recurrent layers without a reset are named."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from raised import raises_error
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'padmask[torch]'")
+
+import padmask  # noqa: E402
+from padmask import SpecError  # noqa: E402
+from padmask.verify import verify_model  # noqa: E402
+
+RANDOM = np.random.default_rng(0)
+PACKED = padmask.pack([RANDOM.integers(1, 50, size=size) for size in RANDOM.integers(1, 9, 24)], maxlen=16)
+
+
+class Recurrent(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.table = torch.nn.Embedding(50, 8)
+        self.rnn = torch.nn.GRU(8, 8, batch_first=True)
+
+    def forward(self, input_ids, attention_mask=None):
+        return self.rnn(self.table(input_ids))[0]
+
+
+class Reset(Recurrent):
+    def forward(self, input_ids, cu_seqlens):
+        x = self.table(input_ids)
+        parts = [self.rnn(x[:, start:end])[0] for start, end in pairwise(cu_seqlens.tolist())]
+        y = torch.cat(parts, dim=1)
+        return torch.nn.functional.pad(y, (0, 0, 0, x.shape[1] - y.shape[1]))
+
+
+class Attention(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.table, self.places = torch.nn.Embedding(50, 8), torch.nn.Embedding(16, 8)
+
+    def forward(self, input_ids, segment_ids, position_ids=None):
+        if position_ids is None:
+            position_ids = torch.arange(input_ids.shape[1])
+        x = self.table(input_ids) + self.places(position_ids)
+        allowed = segment_ids[:, :, None] == segment_ids[:, None, :]
+        y = torch.nn.functional.scaled_dot_product_attention(x, x, x, attn_mask=allowed)
+        return {"logits": y, "past_key_values": None}
+
+
+class CountingPositions(Attention):
+    def forward(self, input_ids, segment_ids):
+        return super().forward(input_ids, segment_ids)
+
+
+class Unknown(Attention):
+    def forward(self, input_ids, age):
+        return self.table(input_ids)
+
+
+def subject_of(module):
+    [subject] = verify_model(module, PACKED).subjects
+    return subject
+
+
+@pytest.mark.parametrize("module", [Reset, Attention])
+def test_right_modules(module):
+    subject = subject_of(module())
+    assert (subject.verdict, subject.control.verdict) == ("ignores", "fails")
+
+
+def test_recurrent_layer_is_named():
+    subject = subject_of(Recurrent())
+    assert subject.verdict == "leaks"
+    assert "layers rnn " in subject.advice
+
+
+def test_positions_count_on():
+    subject = subject_of(CountingPositions())
+    assert subject.verdict == "leaks"
+    assert "position_ids" in subject.advice
+
+
+def test_mode_is_restored():
+    module = Attention().train()
+    subject_of(module)
+    assert module.training
+
+
+def test_unknown_input():
+    with raises_error(SpecError, "age", option="model_inputs"):
+        subject_of(Unknown())
