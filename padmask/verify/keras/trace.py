@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -17,28 +15,9 @@ from padmask.verify.keras.two_runs import Runs, crop_empty_row, run_twice
 from padmask.verify.keras.user_model import UserModel
 from padmask.verify.proof.checks import CannotRunError
 from padmask.verify.proof.tolerance import Array
+from padmask.verify.proof.traced import Traced
 from padmask.verify.proof.verify_subject import Verification
 from padmask.verify.report import LayerReport
-
-
-@dataclass(frozen=True)
-class Traced:
-    """The result of the search for the layer that causes a leak.
-
-    Args:
-        culprit: name of the layer or operation to fix, such as the layer that drops the mask. None if
-            unknown.
-        path: names of the layers from the input to the first layer whose output depends on padding.
-        advice: how to fix the model.
-        remark: additional information, or the reason why the search failed.
-        layers: masks and deviations of every layer and operation that ran.
-    """
-
-    culprit: str | None = None
-    path: str | None = None
-    advice: str | None = None
-    remark: str = ""
-    layers: Sequence[LayerReport] = ()
 
 
 def find_culprit(user: UserModel, verification: Verification) -> Traced:

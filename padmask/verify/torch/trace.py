@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from padmask.verify.proof.checks import CannotRunError
+from padmask.verify.proof.traced import Traced
 from padmask.verify.proof.verify_subject import Verification
 from padmask.verify.report import LayerReport
 from padmask.verify.torch.advice import Leak, advise_on_leak
@@ -20,26 +20,7 @@ from padmask.verify.torch.two_runs import ComparedRuns, choose_two_batches
 _MOST_HARMLESS = 12
 
 
-@dataclass(frozen=True)
-class TracedModule:
-    """The result of the search for the module that causes a leak.
-
-    Args:
-        culprit: dotted name of the module to fix, or its class for the outermost module. None if unknown.
-        path: the last call whose outputs do not depend on padding, and the first call whose outputs do.
-        advice: how to fix the module.
-        remark: reason why the search failed.
-        layers: deviation of every module that ran.
-    """
-
-    culprit: str | None = None
-    path: str | None = None
-    advice: str | None = None
-    remark: str = ""
-    layers: Sequence[LayerReport] = ()
-
-
-def find_leaking_module(model: TorchModel, verification: Verification) -> TracedModule:
+def find_leaking_module(model: TorchModel, verification: Verification) -> Traced:
     """Find the first module after which real positions differ, and the function in this module.
 
     Args:
@@ -51,7 +32,7 @@ def find_leaking_module(model: TorchModel, verification: Verification) -> Traced
     """
     failed = {check.name for check in verification.report.checks if check.verdict == "fails"}
     if failed == {"empty-rows"}:
-        return TracedModule(
+        return Traced(
             remark="only rows without tokens depend on padding: drop such rows, or ignore their outputs"
         )
     try:
@@ -60,23 +41,23 @@ def find_leaking_module(model: TorchModel, verification: Verification) -> Traced
             runs = ComparedRuns(model, choose_two_batches(model, verification))
             layers = _describe_layers(model, runs)
             if verification.report.verdict != "leaks":
-                return TracedModule(layers=layers)
+                return Traced(layers=layers)
             return _find(model, verification, runs, layers)
     except CannotRunError as error:
-        return TracedModule(remark=f"the search for the module that causes the leak failed: {error}")
+        return Traced(remark=f"the search for the module that causes the leak failed: {error}")
 
 
 def _find(
     model: TorchModel, verification: Verification, runs: ComparedRuns, layers: Sequence[LayerReport]
-) -> TracedModule:
+) -> Traced:
     for _ in range(_MOST_HARMLESS):
         pairs = runs.pairs()
         first = next((pair for pair in pairs if (runs.deviation(*pair) or 0.0) > runs.limit), None)
         if first is None:
-            return TracedModule(remark="padding does not change the output of any single call", layers=layers)
+            return Traced(remark="padding does not change the output of any single call", layers=layers)
         if first[0].module is model.module or runs.is_harmful(*first):
             return _describe(model, verification, runs, first, layers)
-    return TracedModule(
+    return Traced(
         remark="many calls depend on padding, but no single call changes the outputs", layers=layers
     )
 
@@ -87,7 +68,7 @@ def _describe(
     runs: ComparedRuns,
     leak: tuple[Call, Call],
     layers: Sequence[LayerReport],
-) -> TracedModule:
+) -> Traced:
     few, many = leak
     owner = many.owner
     padding = verification.setup.sample.padding
@@ -107,7 +88,7 @@ def _describe(
     where = ", ".join(part for part in (found.function, "" if exported else many.line) if part)
     before = _last_equal_module(runs, few)
     path = f"{before} -> {name}" if before else name
-    return TracedModule(name, f"{path} ({where})" if where else path, advise_on_leak(found), layers=layers)
+    return Traced(name, f"{path} ({where})" if where else path, advise_on_leak(found), layers=layers)
 
 
 def _is_strided(call: Call) -> bool:

@@ -1,0 +1,28 @@
+"""The result of the search for the part of a model that causes a leak."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from padmask.verify.report import LayerReport
+
+
+@dataclass(frozen=True)
+class Traced:
+    """The result of the search for the layer or module that causes a leak.
+
+    Args:
+        culprit: name of the layer, operation or module to fix, such as the layer that drops the mask. None if
+            unknown.
+        path: the calls that lead to the first output that depends on padding.
+        advice: how to fix the model.
+        remark: additional information, or the reason why the search failed.
+        layers: masks and deviations of every layer, operation or module that ran.
+    """
+
+    culprit: str | None = None
+    path: str | None = None
+    advice: str | None = None
+    remark: str = ""
+    layers: Sequence[LayerReport] = ()
