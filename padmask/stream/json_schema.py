@@ -50,7 +50,9 @@ def refuse_scalars(dataset: Dataset, names: Iterable[str]) -> None:
         if type_ in _SCALARS:
             lists = list_names(schema)
             remedy = (
-                f"Choose a list column with -c: {quote_names(lists)}." if lists else "No column has lists."
+                f"Choose a list column with -c: {quote_names(lists)}."
+                if lists
+                else "No column has lists. Use a file whose rows have lists of tokens."
             )
             raise DataError(
                 f"the first rows contain {_SCALARS[type_]}, not lists of tokens",

@@ -48,7 +48,9 @@ class Asked:
         """Return the command line that asks for this."""
         column = "input_ids" + (f":{self.dtype}" if self.dtype else "")
         args = ["pad", *self.sources, "-o", self.output, "-c", column, "--maxlen", self.maxlen]
-        args += ["--padding", self.padding, "--truncating", self.truncating, "--overlong", self.overlong]
+        args += ["--padding", self.padding, "--overlong", self.overlong]
+        # pad refuses --truncating if no row is truncated.
+        args += ["--truncating", self.truncating] if self.overlong == "truncate" else []
         args += ["--empty-rows", self.empty_rows, "--on-error", self.on_error, "--overwrite-mask"]
         args += ["--rejects", "rejects.jsonl", "--report", "report.json", "--threads", str(self.threads)]
         args += ["--input-format", self.kind]

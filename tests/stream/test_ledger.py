@@ -84,9 +84,11 @@ class Policy:
 
     def args(self) -> list[str]:
         batch = ["--batch-rows", str(self.batch_rows)] if self.batch_rows else []
+        # pad refuses --truncating if no row is truncated.
+        cut = ["--truncating", self.truncating] if self.overlong == "truncate" else []
         return [
             *("--maxlen", self.maxlen, "--overlong", self.overlong, "--empty-rows", self.empty_rows),
-            *("--on-error", self.on_error, "--padding", self.padding, "--truncating", self.truncating),
+            *("--on-error", self.on_error, "--padding", self.padding, *cut),
             *("--threads", str(self.threads), *batch),
         ]
 
