@@ -12,11 +12,6 @@ from padmask.spec.columns import Columns
 from padmask.spec.mask import Dialect
 from padmask.stream.first_rows import first_rows_of
 
-PLACES_UNKNOWN = (
-    "an earlier run of padmask padded the input, but the mask and length columns are missing, so the padding "
-    "counts as real tokens"
-)
-
 
 def find_dataset_padding(
     dataset: Dataset, columns: Columns, mask_column: str | None, dialect: Dialect | None = None

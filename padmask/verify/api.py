@@ -232,9 +232,7 @@ def report_on_function(
     value = 0 if spec.value is None else spec.value
     if rows is None:
         slot = ModelInput(IDS, shape=(places,))
-        sample = draw_random_rows(
-            [slot], padding=spec.padding, value=value, vocab_size=spec.vocab_size, seed=spec.seed
-        )
+        sample = draw_random_rows([slot], spec, value)
         if places is None and not can_call(function, middle_row(sample)):
             # Strides and poolings may need longer rows.
             longer = draw_longer_rows([slot], spec, value, lambda batch: can_call(function, batch))
@@ -247,7 +245,7 @@ def report_on_function(
             )
         [given] = rows.values()
         slot = ModelInput(IDS, shape=(places,), dtype=dtype_of_rows(given))
-        sample = take_sample([slot], {IDS: given}, padding=spec.padding, values={IDS: value}, seed=spec.seed)
+        sample = take_sample([slot], {IDS: given}, spec, value)
     subject = verify_function(function, replace(spec, value=value), sample)
     settings = {
         "rows_checked": len(sample),

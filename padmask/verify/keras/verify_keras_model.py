@@ -15,7 +15,7 @@ from padmask.verify.proof.checks import ROWS_ALONE, CannotRunError
 from padmask.verify.proof.given_rows import check_rows
 from padmask.verify.proof.random_rows import draw_longer_rows, draw_random_rows, middle_row, take_sample
 from padmask.verify.proof.sample import Sample, SampleRows, pick_rows, shared_lengths
-from padmask.verify.proof.verify_subject import verify_subject
+from padmask.verify.proof.verify_subject import describe_run, verify_subject
 from padmask.verify.report import SubjectReport
 
 # Models that cannot be compiled run slowly, so fewer of their rows also run in a batch of one row.
@@ -88,33 +88,15 @@ def _verify(
             )
         if spec.explain:
             report = replace(report, layers=traced.layers)
-    environment = {
-        "rows_checked": len(sample),
-        "padding": spec.padding,
-        "value": value,
-        "seed": spec.seed,
-        "dtype": user.dtype,
-        "inputs": {slot.name: slot.kind for slot in user.slots},
-        "places": sample.places(),
-        "outputs_left_out": sorted(user.left_out),
-    }
-    return report, environment
+    return report, describe_run(user.slots, sample, spec, value, user.dtype, user.left_out)
 
 
 def _choose_sample(user: UserModel, spec: ModelSpec, value: Any, rows: SampleRows | None) -> Sample:
     if rows is not None:
-        values = dict.fromkeys(rows, value)
         check_rows(user.slots, rows)
-        return take_sample(user.slots, rows, padding=spec.padding, values=values, seed=spec.seed)
+        return take_sample(user.slots, rows, spec, value)
     samples = [
-        draw_random_rows(
-            user.slots,
-            padding=spec.padding,
-            value=value,
-            vocab_size=spec.vocab_size,
-            seed=spec.seed,
-            different_lengths=different_lengths,
-        )
+        draw_random_rows(user.slots, spec, value, different_lengths=different_lengths)
         for different_lengths in (True, False)
     ]
     fits = []

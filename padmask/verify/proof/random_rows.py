@@ -11,7 +11,6 @@ import numpy.typing as npt
 from padmask.core.python_rows import flatten
 from padmask.core.ragged import Ragged
 from padmask.errors import SpecError
-from padmask.spec.pad import Side
 from padmask.spec.verify import ModelSpec
 from padmask.verify.proof.sample import Input, ModelBatch, ModelInput, Sample, shared_lengths
 
@@ -29,11 +28,9 @@ FEATURES = 5
 
 def draw_random_rows(
     slots: Sequence[ModelInput],
-    *,
-    padding: Side,
+    spec: ModelSpec,
     value: Any,
-    vocab_size: int | None = None,
-    seed: int = 0,
+    *,
     different_lengths: bool = True,
     longest: int | None = None,
 ) -> Sample:
@@ -41,16 +38,14 @@ def draw_random_rows(
 
     Args:
         slots: inputs of the model.
-        padding: side of the padding.
+        spec: options of the verification. If `vocab_size` is None, ids are drawn from the number of ids that
+            each embedding of the model accepts.
         value: pad value. No random token has this value.
-        vocab_size: size of the vocabulary from which ids are drawn. If None, the number of ids that each
-            embedding of the model accepts is used.
-        seed: random seed.
         different_lengths: whether the inputs of a row have different lengths. With equal lengths, one input
             can hide a leak in another input.
         longest: length of the longest row; None for the lengths of `LENGTHS`.
     """
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(spec.seed)
     base = LENGTHS
     if longest is not None:
         base = np.linspace(longest // 4, longest, len(LENGTHS)).round().astype(np.int64)
@@ -58,7 +53,7 @@ def draw_random_rows(
     pool: dict[str, npt.NDArray[Any]] = {}
     for number, slot in enumerate(slot for slot in slots if slot.kind in ("tokens", "features")):
         lengths = _choose_lengths(base, slot.places, number if different_lengths else 0)
-        pool[slot.name] = _draw_pool(slot, value, vocab_size, random)
+        pool[slot.name] = _draw_pool(slot, value, spec.vocab_size, random)
         inputs[slot.name] = Input(
             _draw_rows(pool[slot.name], lengths, random), value, slot.dtype, slot.places
         )
@@ -67,7 +62,7 @@ def draw_random_rows(
             pool[slot.name] = np.arange(slot.vocab or 2)
             rows = _draw_rows(pool[slot.name], inputs[slot.mask_of or ""].rows.lengths, random)
             inputs[slot.name] = Input(rows, 0, slot.dtype, slot.places)
-    return _add_static_inputs(slots, Sample(inputs, padding, pool), random)
+    return _add_static_inputs(slots, Sample(inputs, spec.padding, pool), random)
 
 
 def draw_longer_rows(
@@ -85,15 +80,7 @@ def draw_longer_rows(
         Rows that can run alone, or None if fewer than half of the rows can.
     """
     for longest in LONGER:
-        sample = draw_random_rows(
-            slots,
-            padding=spec.padding,
-            value=value,
-            vocab_size=spec.vocab_size,
-            seed=spec.seed,
-            different_lengths=False,
-            longest=longest,
-        )
+        sample = draw_random_rows(slots, spec, value, different_lengths=False, longest=longest)
         lengths = shared_lengths(sample)
         if not can_run(sample.padded()) or not can_run(middle_row(sample)):
             continue
@@ -116,25 +103,22 @@ def _draw_rows(pool: npt.NDArray[Any], lengths: npt.NDArray[np.int64], random: n
 def take_sample(
     slots: Sequence[ModelInput],
     rows: Mapping[str, Sequence[npt.NDArray[Any]]],
-    *,
-    padding: Side,
-    values: Mapping[str, Any],
-    seed: int = 0,
+    spec: ModelSpec,
+    value: Any,
 ) -> Sample:
     """Create a sample from rows of the data.
 
     Args:
         slots: inputs of the model.
         rows: real tokens of each row, keyed by input name.
-        padding: side of the padding.
-        values: pad value of each input, keyed by input name.
-        seed: random seed for the inputs without a time axis that are not in `rows`.
+        spec: options of the verification. The seed is for inputs without a time axis that are not in `rows`.
+        value: pad value.
     """
     timed = [slot for slot in slots if slot.kind in ("tokens", "features")]
     inputs = {
         slot.name: Input(
             flatten([np.asarray(row) for row in rows[slot.name]]),
-            values[slot.name],
+            value,
             slot.dtype,
             slot.places,
         )
@@ -152,7 +136,8 @@ def take_sample(
             one = Ragged(zeros, np.cumsum(like.lengths) - like.lengths, like.lengths)
             inputs[slot.name] = Input(one, 0, slot.dtype, slot.places)
     pool = {name: given.rows.values for name, given in inputs.items()}
-    return _add_static_inputs(slots, Sample(inputs, padding, pool), np.random.default_rng(seed), rows)
+    random = np.random.default_rng(spec.seed)
+    return _add_static_inputs(slots, Sample(inputs, spec.padding, pool), random, rows)
 
 
 def _add_static_inputs(

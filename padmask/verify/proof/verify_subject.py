@@ -5,10 +5,12 @@ A control model ignores masks. It must fail the checks. This shows that the chec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Any
 
+from padmask.spec.verify import ModelSpec
 from padmask.verify.proof.checks import (
     ROWS_ALONE,
     CannotRunError,
@@ -24,7 +26,7 @@ from padmask.verify.proof.checks import (
     measure_noise,
     prepare,
 )
-from padmask.verify.proof.sample import Sample
+from padmask.verify.proof.sample import ModelInput, Sample
 from padmask.verify.proof.tolerance import (
     LIMITS,
     RESOLUTION,
@@ -329,3 +331,33 @@ def report_outputs(checks: Sequence[Check], constant: set[str]) -> list[OutputRe
         )
         reports.append(OutputReport(name, verdict, most.deviation, most.tolerance, most.where))
     return reports
+
+
+def describe_run(
+    slots: Sequence[ModelInput],
+    sample: Sample,
+    spec: ModelSpec,
+    value: Any,
+    dtype: str,
+    left_out: Iterable[str],
+) -> dict[str, Any]:
+    """Return the entries about a model for `Report.environment`.
+
+    Args:
+        slots: inputs of the model.
+        sample: rows of the checks.
+        spec: options of the verification.
+        value: pad value.
+        dtype: dtype of the computation.
+        left_out: names of the outputs that are not compared.
+    """
+    return {
+        "rows_checked": len(sample),
+        "padding": spec.padding,
+        "value": value,
+        "seed": spec.seed,
+        "dtype": dtype,
+        "inputs": {slot.name: slot.kind for slot in slots},
+        "places": sample.places(),
+        "outputs_left_out": sorted(left_out),
+    }

@@ -20,7 +20,7 @@ from padmask.verify.proof.random_rows import (
     take_sample,
 )
 from padmask.verify.proof.sample import ModelBatch, Sample, SampleRows
-from padmask.verify.proof.verify_subject import verify_subject
+from padmask.verify.proof.verify_subject import describe_run, verify_subject
 from padmask.verify.report import SubjectReport
 from padmask.verify.torch.device import choose_device, full_precision
 from padmask.verify.torch.torch_model import TorchModel
@@ -84,17 +84,7 @@ def verify_torch_model(
                 masks = ", ".join(one.slot.name for one in inverted.inputs if one.is_padding)
                 detail = "; ".join(part for part in (f"{masks} is True at padding", other.detail) if part)
                 report = replace(other, detail=detail)
-    environment = {
-        "rows_checked": len(sample),
-        "padding": spec.padding,
-        "value": value,
-        "seed": spec.seed,
-        "dtype": "float32",
-        "inputs": {slot.name: slot.kind for slot in model.slots},
-        "places": sample.places(),
-        "outputs_left_out": sorted(model.left_out),
-    }
-    return report, environment
+    return report, describe_run(model.slots, sample, spec, value, "float32", model.left_out)
 
 
 def _report(model: TorchModel, spec: ModelSpec, sample: Sample) -> SubjectReport:
@@ -123,17 +113,9 @@ def _report(model: TorchModel, spec: ModelSpec, sample: Sample) -> SubjectReport
 def _choose_sample(model: TorchModel, spec: ModelSpec, value: Any, rows: SampleRows | None) -> Sample:
     if rows is not None:
         check_rows(model.slots, rows)
-        values = dict.fromkeys(rows, value)
-        return take_sample(model.slots, rows, padding=spec.padding, values=values, seed=spec.seed)
+        return take_sample(model.slots, rows, spec, value)
     samples = [
-        draw_random_rows(
-            model.slots,
-            padding=spec.padding,
-            value=value,
-            vocab_size=spec.vocab_size,
-            seed=spec.seed,
-            different_lengths=different_lengths,
-        )
+        draw_random_rows(model.slots, spec, value, different_lengths=different_lengths)
         for different_lengths in (True, False)
     ]
     for sample in samples:
