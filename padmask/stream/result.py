@@ -11,7 +11,7 @@ from padmask.formats import describe_columns
 from padmask.spec.formats import FormatTraits
 from padmask.stream.job import Job
 from padmask.stream.late_fields import late_notes
-from padmask.stream.ledger import Ledger, PaddedRows, PadResult
+from padmask.stream.ledger import PaddedRows, PadResult
 
 
 def make_result(
@@ -34,7 +34,6 @@ def make_result(
             *notes,
             *warnings,
             *(late_notes(padded.late) if job.late is not None and job.late.reported else ()),
-            *_slow_kernels(job, padded.ledger),
         ),
         own={name: its.maxlen for name, its in plan.own.items()},
         remarks=(*own_remarks, *job.beside.remarks, *_kept_by_unpad(job, format_), *remarks),
@@ -43,17 +42,6 @@ def make_result(
         packed=job.spec.packing is not None,
         batch_tokens=None if job.spec.batches is None else job.spec.batches.tokens,
     )
-
-
-def _slow_kernels(job: Job, ledger: Ledger) -> tuple[str, ...]:
-    """Return a warning about padding at the start, if the rows may be for recurrent layers.
-
-    An `attention_mask` and positions are inputs of transformers, for which this padding is common.
-    """
-    is_for_transformers = job.mask.column == "attention_mask" or job.mask.position_ids is not None
-    if job.spec.padding == "post" or is_for_transformers or not ledger.rows_written:
-        return ()
-    return ("--padding pre: LSTM and GRU layers use slower kernels, because cuDNN requires --padding post",)
 
 
 def _kept_by_unpad(job: Job, format_: FormatTraits) -> tuple[str, ...]:
