@@ -21,6 +21,7 @@ def make_result(
     end_token = None if job.spec.packing is None else job.spec.packing.eos
     warnings, remarks = describe_columns(format_, {**job.left_out, **padded.column_notes})
     remarks = _of_all_buckets(remarks, plan.edges)
+    own_remarks = (*_mask_remarks(job), *_renames(job))
     return PadResult(
         padded.ledger,
         plan.maxlen,
@@ -35,7 +36,7 @@ def make_result(
             *(late_notes(padded.late) if job.late is not None and job.late.reported else ()),
         ),
         own={name: its.maxlen for name, its in plan.own.items()},
-        remarks=(*_mask_remarks(job), *job.beside.remarks, *_kept_by_unpad(job, format_), *remarks),
+        remarks=(*own_remarks, *job.beside.remarks, *_kept_by_unpad(job, format_), *remarks),
         shared_end=job.beside.shared.cut_at(job.spec.truncating) if end_token is None else end_token,
         truncating=job.spec.truncating,
         packed=job.spec.packing is not None,
@@ -56,6 +57,12 @@ def _mask_remarks(job: Job) -> tuple[str, ...]:
     """Return a line with the name and dtype of the mask, if the mask does not have the default name."""
     name = job.mask.column
     return () if name in (None, "mask") else (f"mask: {name!r} ({job.mask.written_dtype})",)
+
+
+def _renames(job: Job) -> tuple[str, ...]:
+    """Return a line for each packed column that has another name in the output."""
+    pairs = job.written_names.items()
+    return tuple(f"column {name!r} is written as {new!r}" for name, new in pairs if name != new)
 
 
 def _of_all_buckets(remarks: Sequence[str], edges: Sequence[int]) -> Sequence[str]:
