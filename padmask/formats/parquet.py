@@ -30,6 +30,7 @@ from padmask.formats.parquet_footer import (
     Struct,
     join_group,
     read_footer,
+    read_value_counts,
     split_file,
     write_footer,
 )
@@ -117,14 +118,14 @@ class ParquetReader:
         self, raw: Any, file: pq.ParquetFile, groups: range, names: list[str] | None, rows: int, values: int
     ) -> Iterator[pa.RecordBatch]:
         """Return the rows of row groups in batches, with INT96 timestamps as microseconds."""
-        remote = self._source.url is not None
-        batches = read_batches(file, groups, names, rows, values, remote=remote)
+        counts = () if self._source.url is not None else read_value_counts(raw)
+        batches = read_batches(file, groups, names, counts, rows, values)
         if intervals := interval_columns(file.schema):
             batches = interval_batches(batches, intervals)
         finer = [name for name in int96_columns(file.schema) if names is None or name in names]
         if not finer:
             return batches
-        exact = read_batches(self._open(raw, "ns"), groups, finer, rows, values, remote=remote)
+        exact = read_batches(self._open(raw, "ns"), groups, finer, counts, rows, values)
         return exact_batches(batches, exact, self.schema(), self._source.name)
 
     def decode(self, chunk: Chunk, wanted: Wanted) -> Batch:

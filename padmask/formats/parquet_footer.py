@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from io import SEEK_END
+from typing import Any, BinaryIO
 
 MAGIC = b"PAR1"
 
@@ -19,6 +20,8 @@ _FILE_ROWS, _FILE_GROUPS = 3, 4
 _GROUP_COLUMNS, _GROUP_BYTES, _GROUP_ROWS, _GROUP_START, _GROUP_COMPRESSED = 1, 2, 3, 5, 6
 
 _CHUNK_START, _CHUNK_METADATA = 2, 3
+
+_COLUMN_PATH, _COLUMN_VALUES = 3, 5
 
 _PAGE_STARTS = (9, 10, 11)
 
@@ -46,6 +49,32 @@ def read_footer(file: memoryview) -> tuple[Struct, int]:
     end = len(file) - len(MAGIC) - 4
     start = end - int.from_bytes(file[end : end + 4], "little")
     return _Reader(bytes(file[start:end])).struct(), start
+
+
+def read_value_counts(file: BinaryIO) -> list[dict[str, int]]:
+    """Return the number of values of each column of each row group, by the path of the column.
+
+    pyarrow aborts the process if it returns these numbers from a broken footer. A column chunk without
+    metadata has no number here. If the footer has parts that this module cannot read, the list is empty.
+
+    Args:
+        file: a Parquet file that pyarrow can open.
+    """
+    tail = len(MAGIC) + 4
+    start = file.seek(-tail, SEEK_END)
+    length = int.from_bytes(file.read(4), "little")
+    file.seek(start - length)
+    try:
+        footer, _ = read_footer(memoryview(file.read(length + tail)))
+        return [_column_values(group) for group in _items(footer, _FILE_GROUPS)]
+    except (LookupError, TypeError, ValueError, AssertionError):
+        return []
+
+
+def _column_values(group: Struct) -> dict[str, int]:
+    chunks = _items(group, _GROUP_COLUMNS)
+    columns = [chunk[_CHUNK_METADATA][1] for chunk in chunks if _CHUNK_METADATA in chunk]
+    return {b".".join(_items(column, _COLUMN_PATH)).decode(): column[_COLUMN_VALUES][1] for column in columns}
 
 
 def split_file(file: memoryview) -> Encoded:
