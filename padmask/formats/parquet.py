@@ -27,7 +27,6 @@ from padmask.formats.parquet_batches import BATCH_ROWS, BATCH_VALUES, read_batch
 from padmask.formats.parquet_footer import (
     MAGIC,
     Encoded,
-    Struct,
     join_group,
     read_footer,
     read_value_counts,
@@ -36,8 +35,10 @@ from padmask.formats.parquet_footer import (
 )
 from padmask.formats.parquet_int96 import exact_batches, int96_columns, with_time_zone
 from padmask.formats.parquet_interval import interval_batches, interval_columns, with_interval_types
+from padmask.formats.parquet_lists import encode_equal_lists
 from padmask.formats.plain_dictionaries import as_type, of_views, plain_schema, plain_type
 from padmask.formats.row_sizes import VALUE_BYTES
+from padmask.formats.thrift import Struct
 from padmask.spec.formats import FORMATS
 from padmask.storage.source import Source
 
@@ -242,7 +243,10 @@ def _encode(field: pa.Field, column: pa.ChunkedArray, name: str) -> Encoded:
     schema = pa.schema([field])
     table = pa.Table.from_arrays([column], schema=schema).combine_chunks()
     try:
-        return split_file(_encoded(schema, table))
+        equal = (
+            encode_equal_lists(field, table.column(0).chunk(0)) if table.column(0).num_chunks == 1 else None
+        )
+        return equal or split_file(_encoded(schema, table))
     except (pa.ArrowException, OSError) as error:
         raise _cannot_store(field, table.column(0).chunk(0), error, name) from None
 
