@@ -87,7 +87,7 @@ GROUPS = {
     ),
     "Datasets": ("resume", "delete", "shard_bytes"),
     "Workers": ("batch_rows", "threads", "workers", "cluster"),
-    "Display": ("quiet", "progress"),
+    "Display": ("verbose", "quiet", "progress"),
 }
 
 _PADDED = dict.fromkeys(("mask_column", "mask_polarity", "mask_kind"), "Padded input")

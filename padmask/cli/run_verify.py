@@ -49,7 +49,7 @@ def run_verify(arguments: VerifyArguments) -> int:
     printed = [form for form, stream in streams if stream is None] + ["json"] * arguments.as_json
     if isinstance(outcome, Report) and set(printed) <= {"github"}:
         if not arguments.quiet:
-            show_report(outcome, make_console())
+            show_report(outcome, make_console(), verbose=arguments.verbose)
         elif not printed:
             show_errors(outcome, make_console())
     for form in printed:

@@ -24,6 +24,7 @@ from padmask.cli.options import (
     audit_options,
     declared_side,
     file_options,
+    is_typed,
     mask_options,
     quiet_options,
     spec_of,
@@ -62,6 +63,7 @@ class VerifyArguments:
         reports: format and path of each report. `-` is standard output.
         as_json: whether to print the report as JSON.
         quiet: whether to suppress the printed report and progress.
+        verbose: whether to show each reference model, even if all of them ignore padding.
         progress: whether to show progress on a terminal.
     """
 
@@ -83,6 +85,7 @@ class VerifyArguments:
     reports: Sequence[tuple[str, str]]
     as_json: bool
     quiet: bool
+    verbose: bool
     progress: bool
 
 
@@ -314,6 +317,12 @@ def _report_failed_start(
     help="Also write a JSON or JUnit XML report, or print annotations for GitHub Actions; repeatable.",
 )
 @setting("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
+@setting(
+    "-v",
+    "--verbose/--no-verbose",
+    default=False,
+    help="Show the checks of each reference model, even if all models ignore padding.",
+)
 @quiet_options
 @click.pass_context
 def command(ctx: click.Context, /, **given: Any) -> int:
@@ -369,6 +378,7 @@ def _read_arguments(ctx: click.Context, given: dict[str, Any]) -> VerifyArgument
         as_json=given["as_json"],
         # If a report goes to stdout, print nothing else there.
         quiet=given["quiet"] or any(form != "github" for form in to_stdout),
+        verbose=given["verbose"],
         progress=given["progress"],
     )
 
@@ -383,6 +393,8 @@ def _check_usage(ctx: click.Context, given: dict[str, Any], *, has_model: bool) 
         raise click.UsageError("--against compares packed rows with their input. Specify the packed file.")
     if given["model"] is not None and given["predict"] is not None:
         raise click.UsageError("--model and --predict cannot be used together. Remove one of them.")
+    if is_typed(ctx, "verbose") and given["verbose"] and given["quiet"]:
+        raise click.UsageError("--verbose and --quiet cannot be used together. Remove one of them.")
     if has_model and given["no_model"]:
         raise click.UsageError("--no-model cannot be used with --model or --predict. Remove one of them.")
     if has_model and given["routes"]:

@@ -54,7 +54,7 @@ def unpacked_schema(schema: pa.Schema, layout: PackedLayout) -> pa.Schema:
     types = explode(empty, read_packed(empty, layout, none, {})[0], layout).schema
     masks = [] if layout.mask is None else [layout.mask]
     left = groups_to_keep(schema, [*layout.columns, *layout.dropped, *layout.markers, *masks])
-    changed = [*layout.columns, *layout.fields(schema.names)]
+    changed = [*layout.unpacked_columns, *layout.fields(schema.names)]
     return carry_metadata(schema, types, changed, describe_groups(left))
 
 
@@ -113,8 +113,8 @@ def _join(rows: pa.RecordBatch, sequences: Sequences, layout: PackedLayout) -> p
     pieces, found = plan_pieces(
         sources[:, 0], sources[:, 1], counts, lasts, packed=sequences.rows, splits=layout.splits
     )
-    found += find_other_tokens(rows.column(layout.columns[0]), pieces)
-    found += find_differences(rows, pieces, layout.columns)
+    found += find_other_tokens(rows.column(layout.unpacked_columns[0]), pieces)
+    found += find_differences(rows, pieces, layout.unpacked_columns)
     joined = plan_join(pieces, counts, found)
     if joined.causes:
         cause = joined.causes[0]
@@ -125,5 +125,6 @@ def _join(rows: pa.RecordBatch, sequences: Sequences, layout: PackedLayout) -> p
             cause.options,
             RowError,
         )
-    arrays = {name: cut_lists(rows.column(name), joined.starts, joined.counts) for name in layout.columns}
-    return join_rows(replace_columns(rows, arrays), layout.columns, joined.firsts)
+    names = layout.unpacked_columns
+    arrays = {name: cut_lists(rows.column(name), joined.starts, joined.counts) for name in names}
+    return join_rows(replace_columns(rows, arrays), names, joined.firsts)

@@ -54,6 +54,6 @@ def make_layout(job: Job, plan: Plan) -> Layout:
 
 def _packed_layout(job: Job, plan: Plan) -> Layout:
     schema = packed_schema(job.wanted.schema, job.groups[0], plan, job.dropped, job.earlier)
-    packed = [*(column.name for column in job.columns), *job.added]
+    packed = [*job.written_names.values(), *job.added]
     group_rows = max(1, GROUP_POSITIONS // max(1, plan.maxlen))
     return Layout(schema, {}, group_rows, ragged=[name for name in packed if name in schema.names])

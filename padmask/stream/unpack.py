@@ -59,7 +59,7 @@ class UnpackRun(Run):
     @property
     def job(self) -> UnpadJob:
         """The columns to join."""
-        return UnpadJob(self.layout.columns, None, None, "post", ())
+        return UnpadJob(self.layout.unpacked_columns, None, None, "post", ())
 
     def unpack(self, chunk: Chunk) -> UnpadRows:
         """Decode a chunk, and divide its rows into sequences."""
@@ -133,7 +133,7 @@ def unpack_to_file(run: UnpackRun, output_path: str, format_: FormatTraits, spec
     sorts = layout.sources and spec.restore_order
     out = run.unpacked.schema
     rows = GROUP_POSITIONS if sorts else GROUP_POSITIONS // 16
-    written = Layout(out, {}, rows, ragged=layout.columns, groups=(None, layout.columns[0]))
+    written = Layout(out, {}, rows, ragged=layout.unpacked_columns, groups=(None, layout.unpacked_columns[0]))
     with open_sink(run, output_path, format_, written) as sink:
         if sorts:
             with RowSorter(spool_folder(output_path)) as sorter:
@@ -155,7 +155,7 @@ def unpack_to_file(run: UnpackRun, output_path: str, format_: FormatTraits, spec
         notes.append((LATE_ROWS if sorts else NOT_JOINED).format(count=late))
     return UnpadResult(
         ledger,
-        layout.columns,
+        layout.unpacked_columns,
         layout.mask,
         None,
         {},

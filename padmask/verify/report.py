@@ -125,6 +125,7 @@ class Report:
         proof: whether the run verifies models in addition to the data.
         notes: facts about the files, such as files that were not read. They do not affect the verdict.
         packed: whether the models ran on packed rows.
+        references: whether the models are the reference models.
     """
 
     data: Sequence[Finding] = ()
@@ -133,6 +134,7 @@ class Report:
     proof: bool = True
     notes: Sequence[str] = ()
     packed: bool = False
+    references: bool = False
 
     @property
     def answer(self) -> str:

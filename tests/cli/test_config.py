@@ -46,6 +46,7 @@ MAY_SET = {
     | {"overlong", "keep-first", "keep-last", "overlap", "mask-polarity", "mask-kind"},
     "verify": {*READ, "mask-column", "input", "explain", "strict", "no-strict", "device", "backend", "seed"}
     | {"batch-size", "vocab-size", "embedding-dim", "units", "json", "progress", "no-progress"}
+    | {"verbose", "no-verbose"}
     | {"mask-polarity", "mask-kind"},
 }
 MUST_NOT_SET = {

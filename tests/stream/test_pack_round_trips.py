@@ -228,7 +228,9 @@ def check_without_metadata(made: pa.Table, case: Case) -> None:
             found = unpad_table(made.replace_schema_metadata(None))
     except (RowError, SpecError):
         return
-    assert found["input_ids"].to_pylist() == [row["input_ids"] for row in expected_rows(case)]
+    # Without metadata, the ids keep the name of the dialect.
+    [ids] = {"input_ids", "tokens"}.intersection(found.column_names)
+    assert found[ids].to_pylist() == [row["input_ids"] for row in expected_rows(case)]
 
 
 def run_cases(folder: Path, seeds: range) -> None:

@@ -147,6 +147,7 @@ class AuditRequest:
         dialect: dialect of the mask. If None, the dialect in the file metadata is used, else the usual
             dialect of a mask with this name.
         against: files that were packed, to compare with the packed rows; empty if the rows are not compared.
+        recurrent: whether the rows are for a model with recurrent layers.
     """
 
     asked: PadRequest
@@ -157,6 +158,7 @@ class AuditRequest:
     progress: ProgressCallback | None = None
     dialect: Dialect | None = None
     against: Sequence[str] = ()
+    recurrent: bool = False
 
 
 def audit_and_sample(
@@ -217,7 +219,7 @@ def audit_and_sample(
     names = [column.name for column in columns]
     return AuditedData(
         dataset.name,
-        request.rules.enforce(findings_of(audits)),
+        request.rules.enforce(findings_of(audits, recurrent=request.recurrent)),
         rows,
         {name: [_tokens(row, name) for row in kept] for name in names},
         {column.name: _pad_value(column, job, audit) for column in columns},

@@ -305,10 +305,17 @@ def add_file_findings(audits: Sequence[Audit], dataset: Dataset, job: AuditJob, 
     audits[0].add_files_without_end(dataset.lacking_end(limit))
 
 
-def findings_of(audits: Sequence[Audit]) -> list[Finding]:
-    """Return the findings of all groups, sorted by rule, and for each rule in the order of the groups."""
+def findings_of(audits: Sequence[Audit], *, recurrent: bool = False) -> list[Finding]:
+    """Return the findings of all groups, sorted by rule, and for each rule in the order of the groups.
+
+    Args:
+        audits: objects that collected the findings of each group.
+        recurrent: whether the rows are for a model with recurrent layers. Some rules apply only to these.
+    """
     rules = list(RULES)
-    found = [finding for audit in audits for finding in audit.findings()]
+    found = [
+        finding for audit in audits for finding in audit.findings() if recurrent or not finding.rule.recurrent
+    ]
     return sorted(found, key=lambda finding: rules.index(finding.rule.name))
 
 

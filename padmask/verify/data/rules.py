@@ -38,12 +38,14 @@ class Rule:
         severity: `"error"`, `"warning"` or `"allowed"`.
         means: description of a violation, often with its effect on a model.
         unit: `"row"` if the rule applies to each row, `"file"` if it applies to each file.
+        recurrent: whether the rule applies only if a model with recurrent layers runs.
     """
 
     name: str
     severity: str
     means: str
     unit: str = "row"
+    recurrent: bool = False
 
 
 RULES = {
@@ -89,7 +91,10 @@ RULES = {
             "rows without real tokens cause NaN in pooling and attention layers",
         ),
         Rule(
-            "cudnn-fallback", "warning", "cuDNN requires rows with at least one token, and padding at the end"
+            "cudnn-fallback",
+            "warning",
+            "cuDNN requires rows with at least one token, and padding at the end",
+            recurrent=True,
         ),
         Rule("stranger-file", "error", "the _padmask.json of the folder does not list the file", "file"),
         Rule("no-end-mark", "warning", LACKS_END, "file"),
