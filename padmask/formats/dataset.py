@@ -106,6 +106,11 @@ class Dataset:
         return any(source.url is not None for source in self._sources)
 
     @property
+    def spool_folder(self) -> str | None:
+        """Folder for temporary files. If None, the system's folder is used."""
+        return self._sources[0].spool_folder
+
+    @property
     def size(self) -> int | None:
         """Size of all inputs in bytes; None if an input is a pipe."""
         sizes = [source.size for source in self._sources]

@@ -35,7 +35,7 @@ from padmask.storage.urls import display_path
 from padmask.stream.inputs import data_notes
 from padmask.stream.job import PadRequest
 from padmask.stream.other_columns import make_output_job
-from padmask.stream.run import choose_threads
+from padmask.stream.overlap import choose_threads
 
 
 @dataclass(frozen=True)
