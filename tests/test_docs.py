@@ -34,7 +34,8 @@ from recipes import run_recipes
 
 import padmask
 from padmask.cli import COMMANDS, cli
-from padmask.verify.data.rules import RULES
+from padmask.spec.rules import RULES
+from padmask.spec.warning_names import WARNINGS
 
 pytestmark = pytest.mark.skipif(not README.exists(), reason="the pages are not part of this installation")
 
@@ -233,6 +234,11 @@ def test_table_of_rules_is_complete():
     text = (DOCS / "rules.md").read_text(encoding="utf-8")
     listed = dict(re.findall(r"^\| `([a-z-]+)` \| (error|warning) \|", text, re.MULTILINE))
     assert listed == {rule.name: rule.severity for rule in RULES.values()}
+
+
+def test_table_of_warnings_is_complete():
+    text = (DOCS / "warnings.md").read_text(encoding="utf-8")
+    assert dict(re.findall(r"^\| `([a-z-]+)` \| (.*) \|$", text, re.MULTILINE)) == WARNINGS
 
 
 def test_all_pages_are_listed():
