@@ -22,9 +22,6 @@ HEAD_ROWS = 1000
 # Maximum size of these rows in memory, in bytes.
 HEAD_BYTES = 16 << 20
 
-# Warning for an Arrow stream that may be truncated.
-LACKS_END = "the Arrow stream has no end-of-stream marker, so rows may be missing"
-
 
 @dataclass(frozen=True)
 class Batch:

@@ -60,6 +60,7 @@ def test_json_matches_the_readme(raw, inspect):
         "recommended",
         "advice",
         "notes",
+        "warnings",
     ]
     assert (seen["rows"], seen["tokens"], seen["padded"]) == (4, 12, False)
     assert seen["lengths"] == {
