@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from padmask.core.length_stats import LengthStats
 from padmask.errors import count
-from padmask.inspect.advice import Advice
+from padmask.inspect.advice import Advice, Adviser
 from padmask.inspect.costs import Cost
 from padmask.inspect.packed import PackedStats
 from padmask.inspect.shared_end import SharedEnd
@@ -65,6 +65,7 @@ class Inspection:
         notes: facts about the files, such as files that were not read.
         packed: statistics of packed rows; None for other rows.
         buckets: rows and tokens of each bucket; empty for other rows.
+        adviser: finds the costs and the commands of other lengths; None if the rows must be restored first.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Inspection:
     notes: Sequence[str] = ()
     packed: PackedStats | None = None
     buckets: Sequence[BucketRows] = ()
+    adviser: Adviser | None = None
 
     def describe(self) -> str:
         """Return the numbers of rows and tokens, the column, and how the rows were made."""
