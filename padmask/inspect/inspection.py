@@ -15,6 +15,7 @@ from padmask.inspect.advice import Advice, Adviser
 from padmask.inspect.costs import Cost
 from padmask.inspect.packed import PackedStats
 from padmask.inspect.shared_end import SharedEnd
+from padmask.notebook import ShownInNotebooks
 from padmask.stream.ledger import BucketRows
 from padmask.verify.data.rules import Finding
 
@@ -48,7 +49,7 @@ class ShownRow:
 
 
 @dataclass(frozen=True)
-class Inspection:
+class Inspection(ShownInNotebooks):
     """The result of `inspect_file`.
 
     Args:

@@ -72,7 +72,7 @@ def length_axis(histogram: Histogram, marks: Sequence[Mark] = ()) -> LengthAxis:
     return LengthAxis(float(edges[0]) - shift, high, is_log, shift)
 
 
-def name_lengths(name: str, histogram: Histogram) -> str:
+def name_of_axis(name: str, histogram: Histogram) -> str:
     """Return the name of an axis, with the number of empty rows that a logarithmic axis does not show."""
     return f"{name} (without {short_number(histogram.empty)} empty)" if histogram.empty else name
 

@@ -14,7 +14,7 @@ from padmask.render.chart_labels import (
     MOST_CUT,
     arrange_labels,
     length_axis,
-    name_lengths,
+    name_of_axis,
     order_of_rows,
     powers_of_two,
     short_number,
@@ -94,13 +94,13 @@ def draw(data: FigureData, theme: Theme) -> Figure:
     below = figure.add_axes((0.09, 0.095, 0.495, 0.255))
     places = figure.add_axes((0.685, 0.095, 0.29, 0.70))
     rows = "rows" if data.sequences is None else "sequences"
-    axis = name_lengths("length, in tokens", data.lengths)
+    axis = name_of_axis("length, in tokens", data.lengths)
     _label(lengths, theme, title_of_lengths(data), axis, rows)
     _draw_histogram(lengths, data.lengths, theme)
     _scale(lengths, data.lengths, data.marks)
     _draw_marks(lengths, data.marks, theme)
     if data.sequences is not None:
-        axis = name_lengths("sequences in a row", data.sequences)
+        axis = name_of_axis("sequences in a row", data.sequences)
         _label(below, theme, "Sequences in each row", axis, "rows")
         _draw_histogram(below, data.sequences, theme)
         _scale(below, data.sequences)
