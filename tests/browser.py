@@ -84,10 +84,15 @@ class Browser:
                 "Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=codes[key]
             )
 
-    def screenshot(self, path: Path, height: int | None = None) -> None:
-        """Write the page as PNG: the whole page, or its first `height` pixels."""
-        width, full = self.run("[document.documentElement.clientWidth, document.body.scrollHeight]")
-        clip = {"x": 0, "y": 0, "width": width, "height": height or full, "scale": 1}
+    def screenshot(self, path: Path, selector: str = "main") -> None:
+        """Write a part of the page as PNG: the elements that a selector finds, with a margin."""
+        top, bottom = self.run(f"""(() => {{
+            const parts = [...document.querySelectorAll({json.dumps(selector)})];
+            const boxes = parts.map((one) => one.getBoundingClientRect());
+            return [Math.min(...boxes.map((box) => box.top)), Math.max(...boxes.map((box) => box.bottom))];
+        }})()""")
+        width = self.run("document.documentElement.clientWidth")
+        clip = {"x": 0, "y": max(top - 16, 0), "width": width, "height": bottom - top + 32, "scale": 1}
         png = self._call("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)["data"]
         path.write_bytes(base64.b64decode(png))
 

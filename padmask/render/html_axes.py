@@ -10,7 +10,7 @@ from padmask.inspect.figure_data import Histogram, Mark
 from padmask.render.chart_labels import LengthAxis, powers_of_two, short_number
 from padmask.render.html import Html, join_html, tag
 
-# Width of a chart in its own units. A chart of this width in pixels has text of 13 pixels.
+# Width of a chart in its own units. A chart of this width in pixels has text of 13 to 14 pixels.
 WIDTH = 440.0
 
 # Heights of charts, and the part of the height below the axis.
@@ -19,8 +19,8 @@ HEIGHT_WITH_LEGEND = 304.0
 BELOW = 40.0
 
 # Width of a character of a label, and height of a row of labels.
-CHARACTER = 7.0
-LABEL_HEIGHT = 15.0
+CHARACTER = 7.6
+LABEL_HEIGHT = 16.0
 
 
 @dataclass(frozen=True)

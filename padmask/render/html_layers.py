@@ -50,7 +50,7 @@ def layer_path(subject: SubjectReport) -> Html | None:
 def deviation_bar(deviation: float | None, limit: float | None) -> Html:
     """Return a bar with the deviation on a logarithmic axis, a line at its limit, and the number."""
     number = "" if deviation is None else format_scientific(deviation)
-    is_bad = deviation is not None and limit is not None and deviation > limit
+    is_bad = deviation is not None and limit is not None and not deviation <= limit
     parts = [tag("rect", width=100, height=12, class_="track")]
     if deviation:
         parts.append(tag("rect", width=_place(deviation), height=12, class_="bad" if is_bad else "good"))
@@ -68,7 +68,8 @@ def _place(deviation: float) -> float:
 
 
 def _differs(layer: LayerReport, limit: float) -> bool:
-    return layer.max_abs_diff is not None and layer.max_abs_diff > limit
+    # A deviation of NaN counts as a difference.
+    return layer.max_abs_diff is not None and not layer.max_abs_diff <= limit
 
 
 def _stands_out(layer: LayerReport, subject: SubjectReport, limit: float) -> bool:

@@ -10,6 +10,9 @@ from padmask.render.chart_labels import MOST_CUT, order_of_rows, short_number
 from padmask.render.html import Html, join_html, tag
 from padmask.render.html_axes import HEIGHT_WITH_LEGEND, Frame, axis_name, draw_chart, round_ticks, tick_text
 
+# Part of the height by which the tokens of longer rows overlap those of shorter rows.
+OVERLAP = 0.004
+
 
 def places_chart(data: FigureData, *, cuts_start: bool, pads_start: bool, drops: bool) -> Html:
     """Return a picture of all rows, sorted by length: tokens, padding and cut tokens.
@@ -35,14 +38,17 @@ def places_chart(data: FigureData, *, cuts_start: bool, pads_start: bool, drops:
     share = whole / max(rows, 1)
     # Packed rows without padding are not drawn as if they had padding.
     has_padding = data.filled is None or bool(_sizes(places.padding).any())
+    scale = f"{1 / maxlen:.8g} -{1 / max(rows, 1):.8g}"
+    # The cut tokens are beside the row, but a dropped row has no other tokens.
+    beyond = (0, 9) if drops else (-9, 9) if cuts_start else (1, 9)
+    # The overlap hides the edge between shorter and longer rows.
+    kept = f"{1 - share + OVERLAP if longer.any() else 0:.5f}"
     outline = tag("path", d=_outline(lengths, places), id="rows")
     areas = [
         tag("rect", width=1, height=1, class_="padding") if has_padding else None,
-        _clipped_rows("shorter", 1 - share, share, maxlen, rows, from_end=pads_start, kind="real"),
-        _clipped_rows("longer", 0.0, 1 - share, maxlen, rows, from_end=cuts_start, kind="cut"),
-        None
-        if drops
-        else tag("rect", id="kept", x=0, y=0, width=1, height=f"{1 - share:.5f}", class_="real"),
+        _clipped_rows("shorter", (0, 1), (1 - share, share), from_end=pads_start, scale=scale, kind="real"),
+        _clipped_rows("longer", beyond, (0, 1 - share), from_end=cuts_start, scale=scale, kind="cut"),
+        None if drops else tag("rect", id="kept", width=1, height=kept, class_="real"),
     ]
     inner = tag(
         "svg",
@@ -101,13 +107,27 @@ def _outline(lengths: Positions, places: Places) -> str:
 
 
 def _clipped_rows(
-    name: str, top: float, height: float, maxlen: int, rows: int, *, from_end: bool, kind: str
+    name: str,
+    across: tuple[float, float],
+    down: tuple[float, float],
+    *,
+    from_end: bool,
+    scale: str,
+    kind: str,
 ) -> Html:
-    """Return the outline of all rows, cut to the shorter or the longer rows."""
+    """Return the outline of all rows, cut to an area.
+
+    Args:
+        name: `"shorter"` or `"longer"`.
+        across, down: start and size of the area.
+        from_end: whether tokens are at the end of the rows.
+        scale: sizes of a token and of a row.
+        kind: class of the tokens.
+    """
+    (x, width), (y, height) = across, down
     turn = "translate(1 1) scale(-" if from_end else "translate(0 1) scale("
-    clip = tag("rect", id=f"{name}-clip", x=-9, width=19, y=f"{top:.5f}", height=f"{height:.5f}")
-    scale = f"{turn}{1 / maxlen:.8g} -{1 / max(rows, 1):.8g})"
-    use = tag("use", href="#rows", id=name, transform=scale, class_=kind)
+    clip = tag("rect", id=f"{name}-clip", x=x, width=width, y=f"{y:.5f}", height=f"{height:.5f}")
+    use = tag("use", href="#rows", id=name, transform=f"{turn}{scale})", class_=kind)
     return join_html(
         [
             tag("clipPath", clip, id=f"{name}-rows"),

@@ -58,7 +58,8 @@ if (find("choices")) {
     find("shorter-clip").setAttribute("y", longer);
     find("shorter-clip").setAttribute("height", 1 - longer);
     find("longer-clip").setAttribute("height", longer);
-    if (find("kept")) find("kept").setAttribute("height", longer);
+    // The overlap hides the edge between shorter and longer rows.
+    if (find("kept")) find("kept").setAttribute("height", longer && longer + 0.004);
   };
 
   const choose = (index) => {

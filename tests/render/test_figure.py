@@ -198,8 +198,9 @@ def test_missing_matplotlib(monkeypatch):
         refuse_missing_matplotlib()
 
 
-def test_picture_in_the_docs():
-    picture = Path(__file__).parents[2] / "docs" / "images" / "lengths.svg"
+@pytest.mark.parametrize("name", ["lengths.svg", "inspect.png", "verify.png"])
+def test_picture_in_the_docs(name):
+    picture = Path(__file__).parents[2] / "docs" / "images" / name
     if not picture.exists():
         pytest.skip("the pages are not part of this installation")
     assert picture.stat().st_size < 150_000
