@@ -1,7 +1,7 @@
 """Write help texts, and the outputs of commands, into the README and the pages, as `make readme` does.
 
-Outputs that contain `...` stay unchanged. `write_docs.py models` also runs the Python blocks with the mark
-`run`, and writes the outputs of the commands after them.
+Outputs that contain `...` stay unchanged. `write_docs.py all` also saves and runs the blocks with the marks
+`file` and `run`, and writes the outputs of the commands after them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from doc_blocks import PAGES, ROOT, blocks, commands, quick_blocks, run, run_python
+from doc_blocks import PAGES, ROOT, blocks, bucket_of, commands, make_files, quick_blocks, run
 from test_docs import help_text
 
 from padmask.cli import COMMANDS
@@ -27,11 +27,10 @@ def write_help() -> None:
     HELP.write_text(text, encoding="utf-8")
 
 
-def write_outputs(page: Path, folder: Path, models: bool) -> None:
+def write_outputs(page: Path, folder: Path, all_blocks: bool) -> None:
     text = page.read_text(encoding="utf-8")
-    for block in blocks(page) if models else quick_blocks(page):
-        if block.mark == "run":
-            run_python(block, folder)
+    for block in blocks(page) if all_blocks else quick_blocks(page):
+        make_files(block, folder)
         for command in commands(block):
             output = run(command.line, folder)
             if "..." not in command.output and output != command.output:
@@ -44,4 +43,5 @@ if __name__ == "__main__":
     for page in PAGES:
         with tempfile.TemporaryDirectory() as name:
             (Path(name) / "sample_data").symlink_to(ROOT / "sample_data")
-            write_outputs(page, Path(name), models=sys.argv[1:] == ["models"])
+            with bucket_of(page, Path(name)):
+                write_outputs(page, Path(name), all_blocks=sys.argv[1:] == ["all"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -18,9 +19,12 @@ from padmask.render.console import exported_text, make_console, recording_consol
 from padmask.render.figure import FIGURES, figure_bytes, refuse_missing_matplotlib
 from padmask.render.html_inspect import inspect_page
 from padmask.render.inspection import show_inspection
+from padmask.spec.rules import RULES
+from padmask.spec.warning_names import acknowledge
 from padmask.storage.conflicts import refuse_conflicts
 from padmask.storage.output import open_output
 from padmask.storage.urls import display_path
+from padmask.verify.data.audit_data import RuleSpec
 
 PAGES = (".html", ".txt")
 
@@ -70,7 +74,7 @@ def _inspect(arguments: InspectArguments) -> Inspection:
         open_progress(quiet=arguments.quiet, progress=arguments.progress) as progress,
         open_executor(arguments.where) as executor,
     ):
-        return inspect_file(
+        seen = inspect_file(
             arguments.inputs or ["-"],
             columns=arguments.columns,
             specs=arguments.specs,
@@ -84,6 +88,8 @@ def _inspect(arguments: InspectArguments) -> Inspection:
             executor=executor,
             progress=progress,
         )
+    health = RuleSpec(allow=[name for name in arguments.allow if name in RULES]).enforce(seen.health)
+    return replace(seen, health=health, notes=acknowledge(seen.notes, arguments.allow))
 
 
 def _as_json(seen: Inspection, arguments: InspectArguments) -> dict[str, Any]:

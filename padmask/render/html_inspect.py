@@ -14,7 +14,7 @@ from padmask.inspect.inspection import Inspection
 from padmask.render.chart_labels import text_of, title_of_lengths, title_of_places
 from padmask.render.html import Html, join_html, tag
 from padmask.render.html_charts import chosen_place, curves_chart, lengths_chart, sequences_chart
-from padmask.render.html_findings import findings_table
+from padmask.render.html_findings import findings_table, notes_card
 from padmask.render.html_page import card, command_box, listed, make_fragment, make_page, prose, table
 from padmask.render.html_places import places_chart
 from padmask.render.inspection import cells_of_plan, format_lengths, has_rows_of_output, plan_notes
@@ -42,7 +42,7 @@ def inspect_page(seen: Inspection, *, plans: bool = True) -> str:
         card("Lengths, in tokens", _lengths(seen), class_="card narrow") if has_rows else None,
         card("Plans", _plans(seen), _explanations(plan_notes(seen))) if plans and seen.plans else None,
         card("Findings", findings_table(seen.health)),
-        card("Notes", listed(seen.notes)) if seen.notes else None,
+        notes_card(seen.notes),
     ]
     return make_page(
         "inspect", seen.name, *content, data=_script_data(seen, data, choices) if choices else None

@@ -7,9 +7,9 @@ from typing import Any
 
 from padmask.errors import count
 from padmask.render.html import Html, tag
-from padmask.render.html_findings import findings_table
+from padmask.render.html_findings import findings_table, notes_card
 from padmask.render.html_layers import deviation_bar, layer_path
-from padmask.render.html_page import badge, card, listed, make_fragment, make_page, prose, table
+from padmask.render.html_page import badge, card, make_fragment, make_page, prose, table
 from padmask.render.report import TABLE_NOTE, format_scientific, numbers_of, text_of_run
 from padmask.verify.report import Report, SubjectReport, describe_place
 from padmask.verify.run_error import RunError
@@ -30,7 +30,7 @@ def verify_page(report: Report) -> str:
         card("Models", _models(report)) if report.proof else None,
         *(_model_card(subject) for subject in described),
         card("Data", findings_table(report.data)) if has_data else None,
-        card("Notes", listed(report.notes)) if report.notes else None,
+        notes_card(report.notes),
         card("Run", _environment(report.environment)) if report.environment else None,
     )
 

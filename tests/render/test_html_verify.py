@@ -10,6 +10,7 @@ from html_pages import Page
 
 from padmask.errors import Place
 from padmask.render.html_verify import error_page, verify_page
+from padmask.spec.warning_names import Warned
 from padmask.verify.data.rules import RULES, Finding
 from padmask.verify.proof.tolerance import Check
 from padmask.verify.report import Control, LayerReport, OutputReport, Report, SubjectReport
@@ -128,6 +129,11 @@ def test_text_is_escaped():
         page = Page(written)
         assert not page.find("img") and "\x1b" not in written
         assert len(page.find("script")) <= 1
+
+
+def test_warnings_have_names():
+    notes = ["a note", Warned("files-not-read", "2 files"), Warned("repeated-file", "again", allowed=True)]
+    assert page_of(SOUND, notes=notes).texts("li") == ["a note", "files-not-read 2 files"]
 
 
 def test_error_is_a_page():
