@@ -29,6 +29,7 @@ from doc_blocks import (
     quick_blocks,
     run,
 )
+from notebook_cells import code_cells, run_notebook, texts
 from recipes import run_recipes
 
 import padmask
@@ -126,6 +127,15 @@ def test_slow_pages(page, folder):
                 check_output(command.line, command.output, run(command.line, folder))
 
 
+@pytest.mark.slow
+@pytest.mark.tf
+def test_notebook(folder):
+    pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    shown = [texts(cell["outputs"]) for cell in code_cells(DOCS / "notebook.ipynb")]
+    assert [texts(outputs) for outputs in run_notebook(DOCS / "notebook.ipynb", folder)] == shown
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_python_examples_run(page):
     assert doctest.testfile(str(page), module_relative=False).failed == 0
@@ -195,6 +205,7 @@ def test_hugging_face_recipe(tmp_path):
     assert trainer.evaluate(trainer.train_dataset)["eval_loss"] > 0
 
 
+@pytest.mark.slow
 def test_program_runs(tmp_path):
     [program] = [block.text for block in BLOCKS if block.mark == "recipe: program"]
     (tmp_path / "program.py").write_text(program)

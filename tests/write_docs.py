@@ -1,7 +1,6 @@
 """Write help texts, and the outputs of commands, into the README and the pages, as `make readme` does.
 
-Outputs that contain `...` stay unchanged. `write_docs.py all` also saves and runs the blocks with the marks
-`file` and `run`, and writes the outputs of the commands after them.
+Outputs that contain `...` stay unchanged. `write_docs.py all` also runs the slow blocks and the notebook.
 """
 
 from __future__ import annotations
@@ -12,11 +11,13 @@ import tempfile
 from pathlib import Path
 
 from doc_blocks import PAGES, ROOT, blocks, bucket_of, commands, make_files, quick_blocks, run
+from notebook_cells import write_notebook
 from test_docs import help_text
 
 from padmask.cli import COMMANDS
 
 HELP = ROOT / "docs" / "commands.md"
+NOTEBOOK = ROOT / "docs" / "notebook.ipynb"
 
 
 def write_help() -> None:
@@ -39,9 +40,14 @@ def write_outputs(page: Path, folder: Path, all_blocks: bool) -> None:
 
 
 if __name__ == "__main__":
+    everything = sys.argv[1:] == ["all"]
     write_help()
-    for page in PAGES:
+    for page in [*PAGES, NOTEBOOK] if everything else PAGES:
         with tempfile.TemporaryDirectory() as name:
-            (Path(name) / "sample_data").symlink_to(ROOT / "sample_data")
-            with bucket_of(page, Path(name)):
-                write_outputs(page, Path(name), all_blocks=sys.argv[1:] == ["all"])
+            folder = Path(name)
+            (folder / "sample_data").symlink_to(ROOT / "sample_data")
+            if page == NOTEBOOK:
+                write_notebook(page, folder)
+                continue
+            with bucket_of(page, folder):
+                write_outputs(page, folder, everything)
