@@ -113,9 +113,9 @@ class CostBasis:
         multiple: value of `pad_to_multiple_of`. If None, `longest`, percentiles and the edges of buckets are
             exact, and the other proposed lengths are multiples of 8.
         token_bytes: size of a token in the output, in bytes.
-        shared: token that most rows share at the truncated end; None if there is none, or if the user keeps
-            this end.
-        cuts: what plans with one length do with longer rows.
+        shared: token that most rows share at the truncated end; None if there is no such token or the user
+            keeps this end.
+        cuts: how plans with one length handle longer rows.
     """
 
     stats: LengthStats
@@ -125,9 +125,9 @@ class CostBasis:
     cuts: Cuts = field(default_factory=Cuts)
 
     def round_up(self, length: int) -> int:
-        """Round a proposed length up to a multiple of `self.multiple`, or of 8 if that is None.
+        """Round a proposed length up to a multiple of `self.multiple`; of 8 if `self.multiple` is None.
 
-        The result is at least 1 times the multiple.
+        The result is at least the multiple itself.
 
         >>> CostBasis(LengthStats()).round_up(9), CostBasis(LengthStats(), multiple=5).round_up(0)
         (16, 5)
@@ -159,8 +159,8 @@ def candidate_costs(basis: CostBasis, asked: Sequence[int | str] = ()) -> list[C
 
     Args:
         basis: data from which the costs are computed.
-        asked: values of maxlen that the user requested. The largest one also limits the lengths of buckets,
-            batches and packed rows. Longer rows are truncated.
+        asked: values of maxlen that the user requested. The largest value also limits the lengths of buckets,
+            batches and packed rows, which truncate longer rows.
     """
     if not basis.stats.rows:
         return []
@@ -323,7 +323,7 @@ def _dynamic(basis: CostBasis, name: str, limit: int | None) -> Cost:
 def _packed(basis: CostBasis, limit: int | None) -> Cost:
     """Return the cost of packing several rows into each output row, as `pack --algorithm best-fit` does.
 
-    The number of rows is that of one window with all rows.
+    The number of rows is computed for one window with all rows.
     """
     size, cuts, stats = (
         basis.round_up(basis.stats.longest) if limit is None else limit,

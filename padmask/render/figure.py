@@ -154,7 +154,7 @@ def _label(axes: Axes, theme: Theme, title: str, x: str, y: str, *, has_legend: 
 
 
 def _shift(histogram: Histogram) -> float:
-    """Return the distance by which bars move to the left. It centres a bar for one length on this length."""
+    """Return the shift of bars to the left that centres a bar for one length on this length."""
     return 0.5 if not histogram.is_log and (np.diff(histogram.edges) == 1).all() else 0.0
 
 
@@ -227,7 +227,7 @@ class _Label:
 
     Args:
         mark: the candidate.
-        text: what the label says.
+        text: text of the label.
         at: position of the line.
         start: left end of the text.
         row: row of the label, from the top. The line ends below the text.
@@ -272,7 +272,7 @@ def _draw_marks(axes: Axes, marks: Sequence[Mark], theme: Theme) -> None:
 def _arrange_labels(marks: Sequence[Mark], at: Sequence[float]) -> list[_Label]:
     """Arrange labels to the left of their lines, so that they cover neither labels nor lines.
 
-    If there are too many, some have no label. The recommended candidate always has one.
+    If there are too many candidates, some have no label. The recommended candidate always has a label.
 
     Args:
         marks: candidates, ascending.

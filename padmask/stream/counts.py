@@ -63,7 +63,7 @@ def count_written(segments: Segments, labels_lost: int) -> Ledger:
 
 
 def rows_without_end(segments: Segments, truncating: Side) -> Positions:
-    """Return the rows whose last token (or first, if `truncating` is `"pre"`) was truncated.
+    """Return the rows whose last token was truncated, or the first token if `truncating` is `"pre"`.
 
     Returns:
         Indices of source rows: int64, shape (rows,).
@@ -77,7 +77,7 @@ def rows_without_end(segments: Segments, truncating: Side) -> Positions:
 
 
 def count_lost_ends(tokens: Ragged, shared: SharedEnds, segments: Segments, truncating: Side) -> Ledger:
-    """Return a ledger that counts the rows whose shared last (or first) token was truncated.
+    """Return a ledger that counts the rows that lost their shared token at the truncated side.
 
     Args:
         tokens: source rows of the first column.

@@ -28,7 +28,7 @@ def ordered_map(
         executor: pool that calls the function. If None, this thread calls the function.
         function: function of one item.
         items: the items. This thread iterates over them.
-        ahead: maximum number of items that are processed at the same time. This limits the memory use.
+        ahead: maximum number of items that are processed at the same time, which limits memory use.
     """
     if executor is None:
         yield from map(function, items)

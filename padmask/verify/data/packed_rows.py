@@ -38,7 +38,7 @@ _WIDE = {"segment_ids", "position_ids", "loss_mask", "attention_mask"}
 
 @dataclass(frozen=True)
 class _Good:
-    """The rows of a batch whose sequences are valid.
+    """The rows of a batch with valid sequences.
 
     Args:
         batch: all rows of the batch.
@@ -59,7 +59,7 @@ class _Good:
         return found
 
     def rows_with(self, positions: Flags) -> Flags:
-        """Return, for each valid row, whether any of its positions is flagged."""
+        """Return flags of the valid rows that have a flagged position."""
         return _any_by_row(positions, self.packed.widths)
 
 
@@ -71,7 +71,7 @@ class PackedRowAudit:
         audit: object that collects the findings.
         columns: packed columns that are checked.
         mask: name of the mask column; None if the lengths of the sequences mark the tokens.
-        whole: whether all rows are read. Otherwise some parts of a source row may be missing.
+        whole: whether all rows are read. If False, parts of source rows may be missing.
         collected: object that collects the sequences, to compare them with the input; None if there is none.
         counts: numbers of rows and tokens in the metadata of each file, keyed by file name.
     """
@@ -109,7 +109,7 @@ class PackedRowAudit:
         return packing is not None and packing.pad
 
     def read_mask(self, batch: Batch, places: Positions) -> tuple[Ragged, Flags]:
-        """Return the mask of each row from the lengths of the sequences, and whether the lengths fit the row.
+        """Compute masks from the sequence lengths. Return them with flags of the rows that the lengths fit.
 
         Args:
             batch: the rows.
@@ -124,8 +124,8 @@ class PackedRowAudit:
     def find_gaps(self, batch: Batch, mask: Ragged, ids: Ragged) -> Flags:
         """Report the rows with tokens after the last sequence, and return their flags.
 
-        Without a mask and without metadata, nothing shows the padding between sequences (`--align`). All
-        padding of a batch must have one value.
+        Without a mask and metadata, the padding between sequences (`--align`) is invisible. So all positions
+        after the last sequences of a batch must have the same value.
 
         Args:
             batch: the rows.
@@ -343,7 +343,7 @@ class PackedRowAudit:
         self._audit.add_rows("derived-column", found.flags(bad), found.batch.place, column)
 
     def _check_segment_ids(self, rows: AuditRows, found: _Good) -> None:
-        """Check segment ids that padmask did not compute. They may be token types."""
+        """Check segment ids that padmask did not compute, which may be token types."""
         name, packing, packed = "segment_ids", self._layout.packing, found.packed
         is_packed = name in rows.ragged
         if packing is not None and (name in packing.emit or not is_packed):
@@ -386,7 +386,7 @@ def with_segments(row: Row, sequences: Ragged | None, place: int) -> Row:
         sequences: lengths of the sequences of each row; None if the rows are not packed.
         place: index of the row in `sequences`.
 
-    If the lengths do not agree with the mask, the row has no numbers.
+    If the lengths disagree with the mask, the row has no sequence numbers.
     """
     if sequences is None or row.mask is None:
         return row
@@ -428,7 +428,7 @@ class _Sequences:
     firsts: Ragged | None
 
     def without(self, bad: Flags) -> _Sequences:
-        """Return the sequences without those of bad rows."""
+        """Return the sequences, without the sequences of bad rows."""
         return replace(
             self,
             lengths=_without(self.lengths, bad),
@@ -455,7 +455,7 @@ def _flatten_all(rows: Ragged) -> npt.NDArray[np.int64]:
 
 
 def _any_by_row(flags: Flags, counts: Positions) -> Flags:
-    """Return, for each row, whether any of its values is flagged."""
+    """Return flags of the rows that have a flagged value."""
     found: Flags = sums_by_row(flags.astype(np.int64), counts) > 0
     return found
 
@@ -496,7 +496,7 @@ def _find_in_mask(lengths: Ragged, mask: Ragged, fits: Flags) -> tuple[Positions
 
     Returns:
         The position of the first token of each sequence (None if no row fits), and flags of the rows in which
-        the real tokens are more or fewer than those of the sequences, or a sequence contains padding.
+        the numbers of real tokens and of sequence tokens differ, or a sequence contains padding.
     """
     rows = np.repeat(np.arange(len(fits)), lengths.lengths)
     flat = _flatten_all(lengths).astype(np.int64)

@@ -21,7 +21,7 @@ _MOST_HARMLESS = 12
 
 
 def find_leaking_module(model: TorchModel, verification: Verification) -> Traced:
-    """Find the first module after which real positions differ, and the function in this module.
+    """Find the first module that changes real positions, and the function in this module.
 
     Args:
         model: verified module.
