@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from padmask.cli.allow import allow_option, allowed
 from padmask.cli.commands import load_runner
 from padmask.cli.config import (
     CHANGES_CHECKS,
@@ -48,7 +49,7 @@ class VerifyArguments:
         columns: columns to verify.
         spec: padding options for raw input.
         strict: whether warnings count as errors.
-        allow: names of rules whose violations are not errors.
+        allow: names of warnings that are not printed, and of rules whose violations are not errors.
         proof: options of the reference models or of the user's model. If None, only the data are checked.
         backend: Keras backend. If None, `KERAS_BACKEND` is used, else TensorFlow.
         device: `"auto"`, `"cpu"` or `"gpu"`.
@@ -226,13 +227,7 @@ def _report_failed_start(
     help="Check only the data, without TensorFlow.",
 )
 @setting("--strict/--no-strict", default=False, help="Treat warnings as errors.")
-@command_line_only(
-    "--allow",
-    because=CHANGES_CHECKS,
-    multiple=True,
-    metavar="RULE",
-    help="Rule whose violations are not errors; repeatable.",
-)
+@allow_option(rules=True, errors=True)
 @command_line_only(
     "--route",
     "routes",
@@ -363,7 +358,7 @@ def _read_arguments(ctx: click.Context, given: dict[str, Any]) -> VerifyArgument
         columns=given["columns"],
         spec=spec_of(given, given["maxlen"]),
         strict=given["strict"],
-        allow=given["allow"],
+        allow=allowed(ctx, given),
         proof=_model_options(given) if has_model else _reference_options(given),
         backend=given["backend"],
         device=given["device"],

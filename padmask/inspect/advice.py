@@ -346,13 +346,17 @@ class Adviser:
             spec = replace(spec, keep_last=1) if shared.end == "last" else replace(spec, keep_first=1)
         command = self.command.pack_text(spec, packed.overlong if cut else "error")
         lost = "" if packed.tokens_lost else ", and no tokens are lost"
-        split = " With --overlong split, no tokens are lost." if packed.tokens_lost else ""
-        apart = ""
-        if self.command.output.endswith("/"):
+        split = ""
+        if (other := self.plans.get("packed-split")) is not None and packed.tokens_lost:
+            split = (
+                f" With --overlong split, no tokens are lost, and the output has {count(other.rows, 'row')}."
+            )
+        apart, packing = "", "packing of the separate files" if self.basis.files else "packing"
+        if self.command.output.endswith("/") and not self.basis.files:
             apart = " These are the numbers for one output file. In a folder, each file is packed separately."
         least = packed.rows_at_least or 0
         is_best = packed.rows == least
-        bound = "no packing needs fewer" if is_best else f"every packing needs at least {least:,}"
+        bound = f"no {packing} needs fewer" if is_best else f"every {packing} needs at least {least:,}"
         return (
             f"To pack several rows into each output row, use this command instead: {_padding(packed)}{lost}. "
             f"The output has {count(packed.rows, 'row')}, and {bound}.{apart}{split}\n{command}"

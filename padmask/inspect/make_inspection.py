@@ -111,7 +111,8 @@ def make_inspection(asked: InspectOptions, data: ReadDataset) -> Inspection:
     shared = None if token is None else SharedEnd(token, spec.truncating, data.rows.ends)
     is_kept = bool(spec.keep_last if spec.truncating == "post" else spec.keep_first)
     unkept = None if is_kept else shared
-    basis = CostBasis(stats, spec.pad_to_multiple_of, _token_bytes(data.tokens), unkept, cuts)
+    files = data.rows.files if has_many_files(asked.inputs) else ()
+    basis = CostBasis(stats, spec.pad_to_multiple_of, _token_bytes(data.tokens), unkept, cuts, files)
     # The costs of plans for packed rows have no meaning.
     plans = [] if data.shape == "packed" else candidate_costs(basis, asked.maxlens)
     # The new rows have their padding on the same side, unless the user chooses a side.
@@ -185,7 +186,8 @@ def _packed_stats(data: ReadDataset) -> PackedStats | None:
         return None
     spec = None if packed is None else packed.spec
     known = None if spec is None else as_int(spec.maxlen)
-    return rows.packed.found(known or rows.width or rows.stats.longest)
+    most = None if packed is None or packed.packing is None else packed.packing.max_segments
+    return rows.packed.found(known or rows.width or rows.stats.longest, most)
 
 
 def _side(spec: PadSpec, inspected: InspectedRows) -> Side:

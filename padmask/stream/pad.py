@@ -30,14 +30,14 @@ from padmask.stream.json_text import can_pad_as_text
 from padmask.stream.layout import make_layout
 from padmask.stream.ledger import PaddedRows, PadResult
 from padmask.stream.other_columns import make_output_job
-from padmask.stream.overlap import ordered_map
+from padmask.stream.overlap import choose_threads, open_pool, ordered_map
 from padmask.stream.pack_blocks import metadata_with_counts, pack_blocks
 from padmask.stream.paddable_rows import PaddableBlock, PaddableRows, PadTarget
 from padmask.stream.passes import PadRun, make_attempts
 from padmask.stream.plans import choose_plan, leave_space, positions_in_memory, rows_at_a_time
 from padmask.stream.progress import ProgressCallback
 from padmask.stream.result import make_result
-from padmask.stream.run import choose_threads, open_pool, open_sink
+from padmask.stream.run import open_sink
 
 
 def pad_file(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO, ClassVar, Protocol, TypeVar, cast
 
@@ -22,7 +22,7 @@ from padmask.storage.system import cores
 from padmask.storage.urls import display_path
 from padmask.stream.inputs import spool_folder
 from padmask.stream.ledger import Ledger
-from padmask.stream.overlap import Item, ReadAhead, ordered_map
+from padmask.stream.overlap import Item, ReadAhead, open_pool, ordered_map
 from padmask.stream.paddable_rows import RejectedRow
 from padmask.stream.progress import Progress, ProgressCallback
 
@@ -116,25 +116,6 @@ class Run(Reading):
 
     files: FileOptions
     max_bytes: int | None
-
-
-def choose_threads(files: FileOptions, source: FormatTraits, output: FormatTraits) -> FileOptions:
-    """Choose the number of threads: the requested number, else 1 if both formats are JSON Lines.
-
-    For JSON Lines, Python's global interpreter lock lets only one thread run at a time.
-
-    Args:
-        files: options of the user.
-        source, output: formats of the input and the output.
-    """
-    text = source.is_text and output.is_text
-    return replace(files, threads=1) if files.threads is None and text else files
-
-
-def open_pool(files: ReadOptions) -> AbstractContextManager[ThreadPoolExecutor | None]:
-    """Return a thread pool that processes chunks; None if the number of threads is one."""
-    threads = files.threads or cores()
-    return ThreadPoolExecutor(threads, "padmask") if threads > 1 else nullcontext()
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from raised import has_facts
 
 from padmask import MaskSpec, PadSpec, RowPolicy, pad_dataset, pad_file
 from padmask.spec.pack import PackSpec
+from padmask.spec.rules import RULES
 from padmask.stream.pack import pack_file
-from padmask.verify.data.rules import RULES
 
 RAW = '{"input_ids": [5, 6, 7]}\n{"input_ids": [8]}\n{"input_ids": [9, 9, 2, 9, 4]}\n'
 # One route is enough for tests of the command line.
