@@ -162,7 +162,8 @@ def candidate_costs(basis: CostBasis, asked: Sequence[int | str] = ()) -> list[C
     >>> [(cost.name, cost.edges) for cost in candidate_costs(CostBasis(LengthStats({2: 9, 10: 1})), [9])]
     ... # doctest: +NORMALIZE_WHITESPACE
     [('longest', (10,)), ('p99', (10,)), ('p95', (10,)), ('9', (9,)), ('buckets-2', (2, 9)),
-     ('buckets-8', (2, 9)), ('random-32', (9,)), ('sorted-32', (9,)), ('packed', (9,))]
+     ('buckets-8', (2, 9)), ('random-32', (9,)), ('sorted-32', (9,)), ('packed', (9,)),
+     ('packed-split', (9,))]
 
     Args:
         basis: data from which the costs are computed.
