@@ -150,14 +150,18 @@ class ConfiguredCommand(click.Command):
         return result
 
 
+def is_setting(ctx: click.Context, name: str) -> bool:
+    """Return whether a pyproject.toml sets the value of a parameter."""
+    return ctx.get_parameter_source(name) is click.core.ParameterSource.DEFAULT_MAP
+
+
 def _from_project(ctx: click.Context, names: Iterable[str]) -> list[click.Parameter]:
     """Return the parameters in `names` whose values come from a pyproject.toml."""
     wanted = set(names)
     return [
         parameter
         for parameter in ctx.command.params
-        if parameter.name in wanted
-        and ctx.get_parameter_source(parameter.name) is click.core.ParameterSource.DEFAULT_MAP
+        if parameter.name in wanted and is_setting(ctx, parameter.name)
     ]
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import click
 
+from padmask.cli.allow import allow_option
 from padmask.cli.arguments import Workers
 from padmask.cli.commands import load_runner
 from padmask.cli.config import WRITES, ConfiguredCommand, command_line_only, setting
@@ -57,6 +58,7 @@ class InspectArguments:
         declared: padding side of padded input. None if the command line does not set the side.
         files: options for reading files.
         where: processes or cluster that read the files.
+        allow: names of the warnings and rules that are not printed.
         quiet: whether to suppress warnings and progress.
         progress: whether to show progress on a terminal.
     """
@@ -78,6 +80,7 @@ class InspectArguments:
     declared: Side | None
     files: ReadOptions
     where: Workers
+    allow: Sequence[str]
     quiet: bool
     progress: bool
 
@@ -128,6 +131,7 @@ class InspectArguments:
 )
 @workers_option
 @cluster_option
+@allow_option(rules=True)
 @quiet_options
 @click.pass_context
 def command(ctx: click.Context, /, **given: Any) -> None:
@@ -174,6 +178,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         declared=declared_side(ctx, given),
         files=file_options(given, ReadOptions),
         where=workers_of(ctx, given),
+        allow=given["allow"],
         quiet=given["quiet"],
         progress=given["progress"],
     )

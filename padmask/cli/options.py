@@ -358,6 +358,7 @@ def output_of(given: Mapping[str, Any]) -> Output:
         output=given["output"],
         files=file_options(given, FileOptions),
         report=given["report"],
+        allow=given["allow"],
         quiet=given["quiet"],
         progress=given["progress"],
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import PurePath
 from typing import Any
 
@@ -18,9 +19,12 @@ from padmask.inspect.inspection import Inspection
 from padmask.render.console import export, make_console, recording_console
 from padmask.render.figure import FIGURES, figure_bytes, refuse_missing_matplotlib
 from padmask.render.inspection import show_inspection
+from padmask.spec.rules import RULES
+from padmask.spec.warning_names import acknowledge
 from padmask.storage.conflicts import refuse_conflicts
 from padmask.storage.output import open_output
 from padmask.storage.urls import display_path
+from padmask.verify.data.audit_data import RuleSpec
 
 TEXTS = (".html", ".txt")
 
@@ -68,7 +72,7 @@ def _inspect(arguments: InspectArguments) -> Inspection:
         open_progress(quiet=arguments.quiet, progress=arguments.progress) as progress,
         open_executor(arguments.where) as executor,
     ):
-        return inspect_file(
+        seen = inspect_file(
             arguments.inputs or ["-"],
             columns=arguments.columns,
             specs=arguments.specs,
@@ -82,6 +86,8 @@ def _inspect(arguments: InspectArguments) -> Inspection:
             executor=executor,
             progress=progress,
         )
+    health = RuleSpec(allow=[name for name in arguments.allow if name in RULES]).enforce(seen.health)
+    return replace(seen, health=health, notes=acknowledge(seen.notes, arguments.allow))
 
 
 def _as_json(seen: Inspection, arguments: InspectArguments) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack, redirect_stdout
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -16,7 +17,9 @@ from padmask.cli.verify import ModelOptions, ReferenceOptions, VerifyArguments
 from padmask.errors import SpecError
 from padmask.render.console import make_console
 from padmask.render.report import show_errors, show_report
+from padmask.spec.rules import RULES
 from padmask.spec.verify import ModelSpec, ReferenceSpec
+from padmask.spec.warning_names import acknowledge
 from padmask.storage.conflicts import loaded_files, module_files, refuse_replaced
 from padmask.verify.data.audit_data import RuleSpec
 from padmask.verify.proof_spec import ModelProof, ProofSpec
@@ -49,7 +52,7 @@ def run_verify(arguments: VerifyArguments) -> int:
     printed = [form for form, stream in streams if stream is None] + ["json"] * arguments.as_json
     if isinstance(outcome, Report) and set(printed) <= {"github"}:
         if not arguments.quiet:
-            show_report(outcome, make_console())
+            show_report(outcome, make_console(), verbose=arguments.verbose)
         elif not printed:
             show_errors(outcome, make_console())
     for form in printed:
@@ -70,7 +73,8 @@ def _text(form: str, outcome: Report | Exception) -> str:
 def _report_or_error(arguments: VerifyArguments) -> Report | Exception:
     """Return the report, or the error that ended the run."""
     try:
-        return _verify(arguments)
+        report = _verify(arguments)
+        return replace(report, notes=acknowledge(report.notes, arguments.allow))
     except BrokenPipeError:
         raise  # The reader closed the pipe, which is not an error.
     except Exception as error:  # noqa: BLE001 - the reports show the error, and the caller raises it
@@ -109,7 +113,9 @@ def _verify(arguments: VerifyArguments) -> Report:
             arguments.inputs,
             columns=arguments.columns,
             spec=arguments.spec,
-            rules=RuleSpec(strict=arguments.strict, allow=arguments.allow),
+            rules=RuleSpec(
+                strict=arguments.strict, allow=[name for name in arguments.allow if name in RULES]
+            ),
             proof=_proof(arguments),
             mask_column=arguments.mask_column,
             mask_polarity=arguments.mask_polarity,

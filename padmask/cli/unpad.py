@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from padmask.cli.allow import allow_option
 from padmask.cli.arguments import Output
 from padmask.cli.commands import load_runner
 from padmask.cli.config import PASSES_BAD_ROWS, WRITES, ConfiguredCommand, command_line_only, setting
@@ -128,6 +129,7 @@ class UnpadArguments:
 @report_option
 @threads_option
 @max_bytes_option
+@allow_option()
 @quiet_options
 @click.pass_context
 def command(ctx: click.Context, /, **given: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from padmask.cli.allow import allow_option, allowed
 from padmask.cli.commands import load_runner
 from padmask.cli.config import (
     CHANGES_CHECKS,
@@ -24,6 +25,7 @@ from padmask.cli.options import (
     audit_options,
     declared_side,
     file_options,
+    is_typed,
     mask_options,
     quiet_options,
     spec_of,
@@ -47,7 +49,7 @@ class VerifyArguments:
         columns: columns to verify.
         spec: padding options for raw input.
         strict: whether warnings count as errors.
-        allow: names of rules whose violations are not errors.
+        allow: names of warnings that are not printed, and of rules whose violations are not errors.
         proof: options of the reference models or of the user's model. If None, only the data are checked.
         backend: Keras backend. If None, `KERAS_BACKEND` is used, else TensorFlow.
         device: `"auto"`, `"cpu"` or `"gpu"`.
@@ -62,6 +64,7 @@ class VerifyArguments:
         reports: format and path of each report. `-` is standard output.
         as_json: whether to print the report as JSON.
         quiet: whether to suppress the printed report and progress.
+        verbose: whether to show each reference model, even if all of them ignore padding.
         progress: whether to show progress on a terminal.
     """
 
@@ -83,6 +86,7 @@ class VerifyArguments:
     reports: Sequence[tuple[str, str]]
     as_json: bool
     quiet: bool
+    verbose: bool
     progress: bool
 
 
@@ -223,13 +227,7 @@ def _report_failed_start(
     help="Check only the data, without TensorFlow.",
 )
 @setting("--strict/--no-strict", default=False, help="Treat warnings as errors.")
-@command_line_only(
-    "--allow",
-    because=CHANGES_CHECKS,
-    multiple=True,
-    metavar="RULE",
-    help="Rule whose violations are not errors; repeatable.",
-)
+@allow_option(rules=True, errors=True)
 @command_line_only(
     "--route",
     "routes",
@@ -314,6 +312,12 @@ def _report_failed_start(
     help="Also write a JSON or JUnit XML report, or print annotations for GitHub Actions; repeatable.",
 )
 @setting("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
+@setting(
+    "-v",
+    "--verbose/--no-verbose",
+    default=False,
+    help="Show the checks of each reference model, even if all models ignore padding.",
+)
 @quiet_options
 @click.pass_context
 def command(ctx: click.Context, /, **given: Any) -> int:
@@ -354,7 +358,7 @@ def _read_arguments(ctx: click.Context, given: dict[str, Any]) -> VerifyArgument
         columns=given["columns"],
         spec=spec_of(given, given["maxlen"]),
         strict=given["strict"],
-        allow=given["allow"],
+        allow=allowed(ctx, given),
         proof=_model_options(given) if has_model else _reference_options(given),
         backend=given["backend"],
         device=given["device"],
@@ -369,6 +373,7 @@ def _read_arguments(ctx: click.Context, given: dict[str, Any]) -> VerifyArgument
         as_json=given["as_json"],
         # If a report goes to stdout, print nothing else there.
         quiet=given["quiet"] or any(form != "github" for form in to_stdout),
+        verbose=given["verbose"],
         progress=given["progress"],
     )
 
@@ -383,6 +388,8 @@ def _check_usage(ctx: click.Context, given: dict[str, Any], *, has_model: bool) 
         raise click.UsageError("--against compares packed rows with their input. Specify the packed file.")
     if given["model"] is not None and given["predict"] is not None:
         raise click.UsageError("--model and --predict cannot be used together. Remove one of them.")
+    if is_typed(ctx, "verbose") and given["verbose"] and given["quiet"]:
+        raise click.UsageError("--verbose and --quiet cannot be used together. Remove one of them.")
     if has_model and given["no_model"]:
         raise click.UsageError("--no-model cannot be used with --model or --predict. Remove one of them.")
     if has_model and given["routes"]:

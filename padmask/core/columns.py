@@ -24,6 +24,7 @@ from padmask.spec.columns import (
     quote_names,
     unknown_column,
 )
+from padmask.spec.pack import ID_NAMES
 from padmask.spec.pad import DEFAULT_DTYPE, FLOAT_DTYPES, INTEGER_DTYPES, PadSpec
 
 IGNORED_LABEL = -100
@@ -136,7 +137,7 @@ def default_column(schema: pa.Schema) -> str:
 
     A list column of bools counts only if there is no other list column.
     """
-    for name in ("input_ids", "tokens"):
+    for name in ID_NAMES:
         if name in schema.names:
             return name
     lists: list[str] = [field.name for field in schema if is_sequence(field.type)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -17,7 +17,7 @@ from padmask.core.plan import Plan
 from padmask.errors import DataError, Place, SpecError
 from padmask.spec.batches import SOURCE_ROW
 from padmask.spec.mask import LABELS, TRUE_AT_TOKENS, Dialect, MaskSpec, Polarity
-from padmask.spec.pack import is_recomputed
+from padmask.spec.pack import is_recomputed, written_names
 from padmask.spec.pad import PadSpec, Side
 
 METADATA_KEY = b"padmask"
@@ -29,6 +29,8 @@ _TRUE_AT: Mapping[Polarity, str] = {"real": "real token", "padding": "padding"}
 def describe(columns: Sequence[PadColumn], plan: Plan, spec: PadSpec, mask: MaskSpec) -> dict[str, Any]:
     """Describe columns that were padded together, for the metadata of a padded table."""
     written = [column for column in columns if not is_recomputed(column.name, spec.packing)]
+    outputs = written_names(spec.packing, [column.name for column in columns])
+    renamed = {new: name for name, new in outputs.items() if name != new}
     return {
         "version": __version__,
         "maxlen": plan.maxlen,
@@ -36,7 +38,7 @@ def describe(columns: Sequence[PadColumn], plan: Plan, spec: PadSpec, mask: Mask
         "padding": spec.padding,
         "truncating": spec.truncating,
         "columns": {
-            column.name: {"dtype": column.dtype, "value": column.value}
+            outputs.get(column.name, column.name): {"dtype": column.dtype, "value": column.value}
             for column in [*written, *made_columns(columns, mask, plan.maxlen)]
         },
         "keep_first": spec.keep_first,
@@ -54,6 +56,7 @@ def describe(columns: Sequence[PadColumn], plan: Plan, spec: PadSpec, mask: Mask
         "position_ids": mask.position_ids,
         "labels_from": mask.labels_from,
         "loss_masks": deciding_masks(columns),
+        **({"renamed": renamed} if renamed else {}),
     }
 
 
@@ -76,6 +79,7 @@ class Described:
         keep_last: number of tokens kept at the end of each piece of a row, or the name of a column with this
             number for each row.
         loss_masks: names of the input columns that decided which tokens count in the loss.
+        renamed: names of packed columns in the input, keyed by their names in the output, if they differ.
     """
 
     values: Mapping[str, Any]
@@ -91,6 +95,7 @@ class Described:
     packing: Mapping[str, Any] | None = None
     keep_last: int | str = 0
     loss_masks: tuple[str, ...] = ()
+    renamed: Mapping[str, str] = field(default_factory=dict)
 
     def present(self, names: Iterable[str]) -> tuple[str | None, str | None]:
         """Return the names of the mask and length columns.
@@ -166,6 +171,7 @@ def _read(group: Mapping[str, Any]) -> Described:
         group.get("packing"),
         group.get("keep_last") or 0,
         tuple(map(str, group.get("loss_masks") or ())),
+        {new: str(name) for new, name in (group.get("renamed") or {}).items()},
     )
     if not (
         isinstance(found.mask, str | None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -32,6 +32,7 @@ from padmask.spec.pack import (
     BoundaryLabels,
     PackSpec,
     is_recomputed,
+    written_names,
 )
 from padmask.spec.pad import PadSpec
 
@@ -180,8 +181,15 @@ def pack_columns(
         without: names of columns to leave out.
     """
     packing, widths = packed.packing, packed.widths
-    packed_names = [column.name for column in columns if not is_recomputed(column.name, packing)]
+    outputs = written_names(packing, [column.name for column in columns])
+    packed_names = [new for name, new in outputs.items() if not is_recomputed(name, packing)]
     columns, rows = _with_labels(columns, rows, mask, packed.segments.maxlen or 0)
+    if any(name != new for name, new in outputs.items()):
+        dropped = {*without} if packing.fields == "list" else {*batch.schema.names}
+        kept = [name for name in batch.schema.names if name in outputs or name not in dropped]
+        batch = batch.select(kept).rename_columns([outputs.get(name, name) for name in kept])
+        columns = [replace(column, name=outputs.get(column.name, column.name)) for column in columns]
+        rows = {outputs.get(name, name): its for name, its in rows.items()}
     values = {column.name: _values(rows[column.name], column, packed) for column in columns}
     arrays = {
         column.name: list_rows(to_lists(values[column.name], column.dtype), widths)
@@ -196,8 +204,8 @@ def pack_columns(
     names = batch.schema.names
     if packing.fields == "list":
         others = batch.select([name for name in names if name not in {*rows, *arrays, *without}])
-        kept = select_rows(others, packed.sources)
-        arrays |= {name: list_rows(kept.column(name), packed.sizes) for name in kept.schema.names}
+        fields = select_rows(others, packed.sources)
+        arrays |= {name: list_rows(fields.column(name), packed.sizes) for name in fields.schema.names}
     return replace_columns(batch, arrays, [name for name in names if name not in arrays])
 
 

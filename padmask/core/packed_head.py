@@ -16,12 +16,10 @@ from padmask.core.first_rows import FIRST_ROWS
 from padmask.core.packed_spans import Marker, NumberLists, find_spans
 from padmask.core.plan import Positions
 from padmask.core.ragged import Ragged
+from padmask.spec.pack import ID_NAMES
 
 # Lengths of values that are not lists, and of values that are null or missing.
 NO_LIST, ABSENT = -1, -2
-
-# Usual names of columns of tokens.
-USUAL_TOKENS = ("input_ids", "tokens")
 
 
 class HeadRows(Protocol):
@@ -124,7 +122,7 @@ class PackedHead:
         if not _most((lengths >= self.totals)[lengths != ABSENT]):
             return False
         is_field = bool(((lengths == self.sizes) | (lengths == ABSENT)).all())
-        return name in COMPANIONS or name in USUAL_TOKENS or not is_field
+        return name in COMPANIONS or name in ID_NAMES or not is_field
 
     def are_fields(self, name: str) -> bool:
         """Return whether most rows of a column have one value for each sequence."""

@@ -15,13 +15,13 @@ from padmask.core.columns import COMPANIONS, MASK_NAMES
 from padmask.core.dialects import usual_dialect
 from padmask.core.metadata import Described, groups_to_keep, read_descriptions, valid_descriptions
 from padmask.core.packed_align import find_aligns
-from padmask.core.packed_head import USUAL_TOKENS, HeadRows, PackedHead
+from padmask.core.packed_head import HeadRows, PackedHead
 from padmask.core.packed_spans import CERTAIN_NAMES, KINDS, USUAL_NAMES, Marker, NumberLists, show_packing
 from padmask.core.ragged import Ragged
 from padmask.errors import DataError, PaddedError, Place, SpecError, quoted
 from padmask.spec.columns import list_columns
 from padmask.spec.mask import TRUE_AT_TOKENS, Dialect
-from padmask.spec.pack import DERIVED, SEQUENCE_LENGTHS, SOURCE_COLUMNS, PackSpec, names_for
+from padmask.spec.pack import DERIVED, ID_NAMES, SEQUENCE_LENGTHS, SOURCE_COLUMNS, PackSpec, names_for
 from padmask.spec.pad import PadSpec
 from padmask.spec.unpad import UnpadSpec
 from padmask.spec.windows import WindowSpec
@@ -73,6 +73,8 @@ class PackedLayout:
         splits: whether a source row may have several sequences; None if unknown.
         notes: what unpacking does not undo, as sentences.
         loss_masks: names of the input columns that decided which tokens count in the loss.
+        renamed: names of packed columns in the source rows, keyed by their names in the packed rows, if they
+            differ.
     """
 
     columns: tuple[str, ...]
@@ -91,6 +93,12 @@ class PackedLayout:
     splits: bool | None = None
     notes: tuple[str, ...] = ()
     loss_masks: tuple[str, ...] = ()
+    renamed: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def unpacked_columns(self) -> tuple[str, ...]:
+        """Names of the packed columns in the unpacked rows."""
+        return tuple(self.renamed.get(name, name) for name in self.columns)
 
     @property
     def markers(self) -> tuple[str, ...]:
@@ -360,6 +368,14 @@ def _described_layout(file: str, schema: pa.Schema, columns: Sequence[str]) -> P
     labels = tuple(name for name in names if _is_label(group, name))
     if group.packing.get("boundary_labels") in ("mask", "shift") and labels:
         notes.append("the first label of each sequence stays -100, because pack replaced it")
+    renamed = {new: name for new, name in group.renamed.items() if new in names}
+    taken = {name for name in schema.names if name not in derived}
+    notes += [
+        f"the column {new!r} keeps this name, because the rows have another column {name!r}"
+        for new, name in renamed.items()
+        if name in taken
+    ]
+    renamed = {new: name for new, name in renamed.items() if name not in taken}
     keep_last = group.keep_last if group.windows else 0
     return PackedLayout(
         columns=tuple(names),
@@ -380,6 +396,7 @@ def _described_layout(file: str, schema: pa.Schema, columns: Sequence[str]) -> P
         splits=group.windows or group.packing.get("algorithm") == "wrap",
         notes=tuple(notes),
         loss_masks=group.loss_masks,
+        renamed=renamed,
     )
 
 
@@ -461,7 +478,7 @@ def _seen_layout(
     packed = [name for name in others if head.are_packed(name)]
     lists = [name for name in others if _is_list_in(schema, name) and not head.are_fields(name)]
     tokens = [name for name in (*packed, *lists) if name not in (mask, *derived)]
-    first = next((name for name in (*columns, *USUAL_TOKENS, *tokens) if name in (*columns, *tokens)), None)
+    first = next((name for name in (*columns, *ID_NAMES, *tokens) if name in (*columns, *tokens)), None)
     if first is None:
         return None
     alike = [name for name in packed if head.are_alike(first, name)]

@@ -303,7 +303,9 @@ def explode(batch: pa.RecordBatch, sequences: Sequences, layout: PackedLayout) -
     kept = [field for field in batch.schema if field.name in arrays]
     fields = [
         pa.field(
-            its.name, arrays[its.name].type, metadata=field_metadata(its, arrays[its.name].type, changed=True)
+            layout.renamed.get(its.name, its.name),
+            arrays[its.name].type,
+            metadata=field_metadata(its, arrays[its.name].type, changed=True),
         )
         for its in kept
     ]

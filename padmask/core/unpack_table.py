@@ -28,6 +28,7 @@ from padmask.core.table import replace_columns
 from padmask.core.unpack import Sequences, explode, packed_places, read_packed
 from padmask.errors import RowError, raise_first_fault, row_error
 from padmask.spec.unpad import UnpadSpec
+from padmask.spec.warning_names import Warned
 
 
 def find_table_packing(
@@ -54,7 +55,7 @@ def unpacked_schema(schema: pa.Schema, layout: PackedLayout) -> pa.Schema:
     types = explode(empty, read_packed(empty, layout, none, {})[0], layout).schema
     masks = [] if layout.mask is None else [layout.mask]
     left = groups_to_keep(schema, [*layout.columns, *layout.dropped, *layout.markers, *masks])
-    changed = [*layout.columns, *layout.fields(schema.names)]
+    changed = [*layout.unpacked_columns, *layout.fields(schema.names)]
     return carry_metadata(schema, types, changed, describe_groups(left))
 
 
@@ -91,7 +92,7 @@ def unpack_table(table: pa.Table, layout: PackedLayout, spec: UnpadSpec) -> pa.T
         rows, sequences = select_rows(rows, order), sequences.select(order)
         if spec.join_windows:
             late = 0 if layout.splits is False else count_late_rows(*sequences.sources.T)
-            notes += [LATE_ROWS.format(count=late)] if late else []
+            notes += [Warned("pieces-missing", LATE_ROWS.format(count=late))] if late else []
             check_kept_ends(layout, schema.names)
             rows = _join(rows, sequences, layout)
     for note in notes:
@@ -113,8 +114,8 @@ def _join(rows: pa.RecordBatch, sequences: Sequences, layout: PackedLayout) -> p
     pieces, found = plan_pieces(
         sources[:, 0], sources[:, 1], counts, lasts, packed=sequences.rows, splits=layout.splits
     )
-    found += find_other_tokens(rows.column(layout.columns[0]), pieces)
-    found += find_differences(rows, pieces, layout.columns)
+    found += find_other_tokens(rows.column(layout.unpacked_columns[0]), pieces)
+    found += find_differences(rows, pieces, layout.unpacked_columns)
     joined = plan_join(pieces, counts, found)
     if joined.causes:
         cause = joined.causes[0]
@@ -125,5 +126,6 @@ def _join(rows: pa.RecordBatch, sequences: Sequences, layout: PackedLayout) -> p
             cause.options,
             RowError,
         )
-    arrays = {name: cut_lists(rows.column(name), joined.starts, joined.counts) for name in layout.columns}
-    return join_rows(replace_columns(rows, arrays), layout.columns, joined.firsts)
+    names = layout.unpacked_columns
+    arrays = {name: cut_lists(rows.column(name), joined.starts, joined.counts) for name in names}
+    return join_rows(replace_columns(rows, arrays), names, joined.firsts)

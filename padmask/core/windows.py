@@ -20,8 +20,9 @@ from padmask.core.plan import Positions, Segments
 from padmask.core.window_places import WindowPlaces
 from padmask.errors import SpecError, column_flags
 from padmask.spec.batches import SHAPE_OPTIONS
+from padmask.spec.columns import quote_names
 from padmask.spec.mask import MaskSpec
-from padmask.spec.pack import is_recomputed, names_for
+from padmask.spec.pack import IDS, PackSpec, is_recomputed, names_for, written_names
 from padmask.spec.pad import PadSpec, Side
 from padmask.spec.windows import WINDOW_COLUMNS
 
@@ -168,7 +169,9 @@ def check_cuts(
         )
     noun = spec.shape
     names = [column.name for column in columns]
-    for name in names_for(spec.added_columns, names):
+    if spec.packing is not None:
+        _check_renames(schema, names, spec.packing, mask, replaced)
+    for name in names_for(spec.added_columns, [*written_names(spec.packing, names).values()]):
         is_replaced = name in replaced or (name in names and is_recomputed(name, spec.packing))
         if name in schema.names and not is_replaced and is_recomputed(name, spec.packing):
             flags = column_flags([*names, name])
@@ -190,3 +193,40 @@ def check_cuts(
                 f"name too. {mask.name_remedy(name)}.",
                 options=[mask.option_for(name)],
             )
+
+
+def _check_renames(
+    schema: pa.Schema,
+    names: Sequence[str],
+    packing: PackSpec,
+    mask: MaskSpec,
+    replaced: Collection[str | None],
+) -> None:
+    """Raise an error if the new name of a packed column is the name of another column.
+
+    The arguments are as in `check_cuts`. `names` are the names of the packed columns.
+    """
+    outputs = written_names(packing, names)
+    if unknown := [name for name, _ in packing.renames if name not in (*names, IDS)]:
+        raise SpecError(
+            f"`renames` contains {unknown[0]!r}, which is not a packed column. The packed columns are "
+            f"{quote_names(names)}.",
+            options=["renames"],
+        )
+    kept = {*schema.names}.difference(names, replaced) if packing.fields == "list" else ()
+    added = {*mask.names, *names_for(packing.added_columns, [*outputs.values()])}
+    for name, new in outputs.items():
+        if name == new:
+            continue
+        if new in added:
+            remedy = "Choose another name for the column that packing adds."
+        elif [*outputs.values()].count(new) > 1:
+            remedy = f"Pack only one of them with {column_flags([name])}, or rename a column of the input."
+        elif new in kept:
+            remedy = "Rename this column, or leave out all columns that are not packed with --fields drop."
+        else:
+            continue
+        raise SpecError(
+            f"Packing writes the column {name!r} as {new!r}, but there is another column {new!r}. {remedy}",
+            options=["dialect"],
+        )

@@ -15,6 +15,7 @@ from padmask.inspect.advice import Advice
 from padmask.inspect.costs import Cost
 from padmask.inspect.packed import PackedStats
 from padmask.inspect.shared_end import SharedEnd
+from padmask.spec.warning_names import warnings_in
 from padmask.stream.ledger import BucketRows
 from padmask.verify.data.rules import Finding
 
@@ -132,4 +133,5 @@ class Inspection:
             "recommended": self.advice.as_dict(),
             "advice": str(self.advice),
             "notes": list(self.notes),
+            "warnings": warnings_in(self.notes),
         }

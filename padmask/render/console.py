@@ -11,6 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from padmask.errors import printable
+from padmask.spec.warning_names import Warned, is_allowed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -98,8 +99,11 @@ def is_unicode(console: Console) -> bool:
 
 
 def print_notes(notes: Sequence[str], console: Console) -> None:
+    """Print notes and warnings. Warnings that the user acknowledged are not printed."""
     for note in notes:
-        print_line(f"note: {printable_line(note)}", console)
+        if not is_allowed(note):
+            name = f"warning\\[{note.name}]" if isinstance(note, Warned) else "note"
+            print_line(f"{name}: {printable_line(note)}", console)
 
 
 def printable_line(text: str) -> str:

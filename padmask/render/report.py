@@ -22,8 +22,14 @@ if TYPE_CHECKING:
 VERDICT_COLOURS = {"ignores": "green", "data-ok": "green", "leaks": "red", "bad-data": "red"}
 
 
-def show_report(report: Report, console: Console) -> None:
-    """Print the verdict, then information about the run, the findings, and the result for each model."""
+def show_report(report: Report, console: Console, *, verbose: bool = False) -> None:
+    """Print the verdict, then information about the run, the findings, and the result for each model.
+
+    Args:
+        report: result of `verify`.
+        console: console to print to.
+        verbose: whether to show each reference model, even if all of them ignore padding.
+    """
     environment = report.environment
     _print_verdict(report, console)
     print_line(printable_line(_describe_run(environment)), console, style="dim")
@@ -33,7 +39,10 @@ def show_report(report: Report, console: Console) -> None:
     elif "data" in environment:
         console.print("[bold]Data:[/bold] no findings")
     _print_missing_proof(report, console)
-    if report.subjects:
+    all_ignore = {subject.verdict for subject in report.subjects} == {"ignores"}
+    if report.references and all_ignore and not verbose:
+        print_line(_describe_references(report), console)
+    elif report.subjects:
         console.print()
         console.print(_subject_table(report.subjects, console))
         console.print(
@@ -82,6 +91,14 @@ def _describe_run(environment: Mapping[str, Any]) -> str:
         backend = f"{environment['backend']} {environment['backend_version']}"
         parts.append(f"{keras}{backend}, {environment['device']}{kernel}")
     return "; ".join(parts) or "nothing ran"
+
+
+def _describe_references(report: Report) -> str:
+    """Return one line about reference models that all ignore padding."""
+    number, run = len(report.subjects), report.environment
+    models = "1 reference model ignores" if number == 1 else f"{number} reference models ignore"
+    where = f"{run['device']}, {run['backend']} {run['backend_version']}"
+    return f"[bold]Models:[/bold] {models} padding on {where}"
 
 
 def _subject_table(subjects: Sequence[SubjectReport], console: Console) -> RenderableType:

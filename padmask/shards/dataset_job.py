@@ -27,6 +27,7 @@ from padmask.shards.worker import ShardWork, measure_shard
 from padmask.spec.cuts import refuse_fixed_shapes
 from padmask.spec.files import FileOptions
 from padmask.spec.formats import FORMATS
+from padmask.spec.warning_names import Warned
 from padmask.storage.conflicts import refuse_replaced
 from padmask.storage.folder import OutputFolder
 from padmask.storage.inputs import InputFiles, find_inputs
@@ -35,7 +36,7 @@ from padmask.storage.urls import display_path
 from padmask.stream.inputs import data_notes
 from padmask.stream.job import PadRequest
 from padmask.stream.other_columns import make_output_job
-from padmask.stream.run import choose_threads
+from padmask.stream.overlap import choose_threads
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class DatasetJob:
     unreadable: Sequence[ShardRecord]
     typed: bool
     source: str
-    notes: tuple[str, ...]
+    notes: tuple[Warned, ...]
 
     @property
     def skips(self) -> bool:

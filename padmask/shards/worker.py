@@ -25,9 +25,9 @@ from padmask.storage.folder import OutputFolder
 from padmask.stream.buckets import BucketPlace, pad_rows_to_buckets
 from padmask.stream.job import Job
 from padmask.stream.json_text import can_pad_as_text
+from padmask.stream.overlap import open_pool
 from padmask.stream.pad import pad_rows_to_file
 from padmask.stream.passes import PadRun, Survey, survey
-from padmask.stream.run import open_pool
 
 
 @dataclass(frozen=True)

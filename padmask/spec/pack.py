@@ -43,6 +43,12 @@ DERIVED = (
 # What the name of a derived column may contain. There is then one such column for each packed column.
 COLUMN = "{column}"
 
+# What stands for the name of the ids in `PackSpec.renames`.
+IDS = "{ids}"
+
+# Usual names of columns of ids.
+ID_NAMES = ("input_ids", "tokens")
+
 # Options of `PadSpec` that packed rows do not support, each with the remedy.
 _REASONS = {
     "padding": "Their padding is always after the sequences. Remove the option.",
@@ -105,6 +111,9 @@ class PackSpec:
         emit: derived columns to add, from `DERIVED`.
         names: names of derived columns that have another name than in `DERIVED`: a mapping, or pairs of both.
             If a name contains `{column}`, there is one such column for each packed column.
+        renames: names of packed columns in the output, keyed by their names in the input: a mapping, or pairs
+            of both. `{ids}` stands for the column of ids: `input_ids`, else `tokens`, else the first packed
+            column. `unpad` restores the names.
         index_dtype: dtype of `segment_ids`, `position_ids`, `attention_mask` and `seq_lens`, `"int32"` or
             `"int64"`.
         loss_dtype: dtype of `loss_mask`: `"int8"`, `"uint8"`, `"int32"` or `"float32"`.
@@ -130,6 +139,7 @@ class PackSpec:
     source: bool = True
     emit: Any = ()
     names: Any = ()
+    renames: Any = ()
     index_dtype: Literal["int32", "int64"] = "int32"
     loss_dtype: Literal["int8", "uint8", "int32", "float32"] = "int8"
     first_segment: Literal[0, 1] = 1
@@ -148,6 +158,7 @@ class PackSpec:
             source=flag,
             emit=strings,
             names=pairs_of,
+            renames=pairs_of,
             index_dtype=choice(("int32", "int64")),
             loss_dtype=choice(("int8", "uint8", "int32", "float32")),
             first_segment=at_least(0, bits=1),
@@ -162,8 +173,9 @@ class PackSpec:
                         f"`{option}` must contain names from {', '.join(DERIVED)}. Received: {name!r:.80}.",
                         options=[option],
                     )
-        for _, name in self.names:
-            string("names", name)
+        for option, pairs in (("names", self.names), ("renames", self.renames)):
+            for _, name in pairs:
+                string(option, name)
         added = self.added_columns
         for name in added:
             if not name or added.count(name) > 1:
@@ -202,7 +214,7 @@ class PackSpec:
         {'segment_ids': ('inputs_segments', 'targets_segments')}
 
         Args:
-            columns: names of the packed columns.
+            columns: names of the packed columns in the output.
         """
         return {name: names_for([pattern], columns) for name, pattern in self.derived.items()}
 
@@ -247,3 +259,18 @@ class PackSpec:
             raise SpecError(
                 "A packed row needs at least one position. Use a larger `maxlen`.", options=["maxlen"]
             )
+
+
+def written_names(packing: PackSpec | None, columns: Sequence[str]) -> dict[str, str]:
+    """Return the name of each column in the output, keyed by its name in the input.
+
+    >>> written_names(PackSpec(renames={"{ids}": "tokens"}), ["input_ids", "labels"])
+    {'input_ids': 'tokens', 'labels': 'labels'}
+
+    Args:
+        packing: how to pack; None if the rows are only padded.
+        columns: names of the padded or packed columns in the input.
+    """
+    ids = next((name for name in ID_NAMES if name in columns), *columns[:1])
+    renames = {ids if name == IDS else name: new for name, new in (packing.renames if packing else ())}
+    return {name: renames.get(name, name) for name in columns}

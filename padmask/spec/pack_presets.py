@@ -10,7 +10,7 @@ from padmask.errors import SpecError
 from padmask.spec.checks import one_of
 from padmask.spec.keywords import spec_with
 from padmask.spec.mask import MaskSpec
-from padmask.spec.pack import COLUMN, PackSpec
+from padmask.spec.pack import COLUMN, IDS, PackSpec
 from padmask.spec.pad import PadSpec
 
 
@@ -52,6 +52,10 @@ class PackPreset:
 
 _INT64 = {"int_dtype": "int64", "label_value": -100}
 
+# Names of the ids in the output.
+_INPUT_IDS = {"renames": {IDS: "input_ids"}}
+_TOKENS = {"renames": {IDS: "tokens"}}
+
 # Labels that are copied from the ids if the input has none.
 _LABELS = {"labels_from": True, "if_missing": ("labels_from",)}
 
@@ -65,15 +69,20 @@ _PER_COLUMN = PackPreset(
 
 PACK_PRESETS: Mapping[str, PackPreset] = {
     "trl": PackPreset(
-        packing={"pad": False},
+        packing={"pad": False, **_INPUT_IDS},
         no_padding="TRL makes positions only for the tokens in 'seq_lengths'",
     ),
-    "hf": PackPreset(_INT64, {"emit": ("position_ids",), "index_dtype": "int64"}),
-    "bridge": PackPreset(packing={"pad": False, "emit": ("seq_start_id", "loss_mask")}),
+    "hf": PackPreset(_INT64, {"emit": ("position_ids",), "index_dtype": "int64", **_INPUT_IDS}),
+    "bridge": PackPreset(packing={"pad": False, "emit": ("seq_start_id", "loss_mask"), **_INPUT_IDS}),
     "seqio": _PER_COLUMN,
     "grain": _PER_COLUMN,
     "levanter": PackPreset(
-        packing={"emit": ("segment_ids", "loss_mask"), "first_segment": 0, "loss_dtype": "int32"}
+        packing={
+            "emit": ("segment_ids", "loss_mask"),
+            "first_segment": 0,
+            "loss_dtype": "int32",
+            **_TOKENS,
+        }
     ),
     "llm-foundry": PackPreset(
         _INT64,
@@ -82,6 +91,7 @@ PACK_PRESETS: Mapping[str, PackPreset] = {
             "names": {"segment_ids": "sequence_id"},
             "first_segment": 0,
             "index_dtype": "int64",
+            **_INPUT_IDS,
         },
         {"column": "attention_mask", "dtype": "int64", "named": True, **_LABELS},
     ),
@@ -93,6 +103,7 @@ PACK_PRESETS: Mapping[str, PackPreset] = {
             "position_padding": "continue",
             "index_dtype": "int64",
             "boundary_labels": "shift",
+            **_TOKENS,
         },
         {"column": None, **_LABELS},
     ),

@@ -43,6 +43,12 @@ def free_disk(path: str) -> int | None:
     return disk.f_bavail * disk.f_frsize
 
 
+def free_space(descriptor: int) -> int:
+    """Return the free space in bytes on the disk that contains an open file."""
+    disk = os.statvfs(descriptor)
+    return disk.f_bavail * disk.f_frsize
+
+
 def read_small(path: str, most: int) -> bytes | None:
     """Return the contents of a file; None if the file is larger than `most` bytes."""
     with open(path, "rb") as file:

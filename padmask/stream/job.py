@@ -24,7 +24,7 @@ from padmask.formats.dataset import Dataset
 from padmask.spec.columns import Columns
 from padmask.spec.cuts import refuse_unused_cuts
 from padmask.spec.mask import MaskSpec
-from padmask.spec.pack import names_for
+from padmask.spec.pack import names_for, written_names
 from padmask.spec.pad import PadSpec, RowPolicy
 from padmask.stream.choice import Beside, Purpose, choose_for_dataset
 from padmask.stream.json_schema import as_float_field, known_schema, token_kinds
@@ -161,8 +161,12 @@ class Job:
     @property
     def added(self) -> tuple[str, ...]:
         """Names of the columns that padding adds."""
-        columns = [column.name for column in self.columns]
-        return (*self.mask.names, *names_for(self.spec.added_columns, columns))
+        return (*self.mask.names, *names_for(self.spec.added_columns, [*self.written_names.values()]))
+
+    @property
+    def written_names(self) -> dict[str, str]:
+        """The name of each column of `columns` in the output, keyed by its name in the input."""
+        return written_names(self.spec.packing, [column.name for column in self.columns])
 
     @property
     def changed(self) -> tuple[str, ...]:

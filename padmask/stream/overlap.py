@@ -1,13 +1,19 @@
-"""Overlap reading and processing: read ahead in a thread, and map a function over items in a pool."""
+"""Overlap reading and processing: read ahead in a thread, and map a function over items in a thread pool."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from queue import Full, Queue
 from threading import Event, Thread
 from typing import Any, TypeVar
+
+from padmask.spec.files import FileOptions, ReadOptions
+from padmask.spec.formats import FormatTraits
+from padmask.storage.system import cores
 
 Item = TypeVar("Item")
 
@@ -44,6 +50,25 @@ def ordered_map(
     finally:
         for future in pending:
             future.cancel()
+
+
+def choose_threads(files: FileOptions, source: FormatTraits, output: FormatTraits) -> FileOptions:
+    """Choose the number of threads: the user's number, else one if both formats are JSON Lines.
+
+    For JSON Lines, Python's global interpreter lock lets only one thread run at a time.
+
+    Args:
+        files: options of the user.
+        source, output: formats of the input and the output.
+    """
+    text = source.is_text and output.is_text
+    return replace(files, threads=1) if files.threads is None and text else files
+
+
+def open_pool(files: ReadOptions) -> AbstractContextManager[ThreadPoolExecutor | None]:
+    """Return a thread pool that processes chunks; None if the number of threads is one."""
+    threads = files.threads or cores()
+    return ThreadPoolExecutor(threads, "padmask") if threads > 1 else nullcontext()
 
 
 class ReadAhead(Iterator[Item]):

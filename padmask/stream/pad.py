@@ -1,13 +1,13 @@
 """`pad_file`: pad files of sequences into one file. Reading, padding and writing overlap.
 
-Padding reads the input once. If maxlen or JSON types must be found, an additional pass reads the input first.
+Padding reads the input once. If maxlen or JSON types must be found, an additional pass reads all rows first.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -30,14 +30,14 @@ from padmask.stream.json_text import can_pad_as_text
 from padmask.stream.layout import make_layout
 from padmask.stream.ledger import PaddedRows, PadResult
 from padmask.stream.other_columns import make_output_job
-from padmask.stream.overlap import ordered_map
+from padmask.stream.overlap import choose_threads, open_pool, ordered_map
 from padmask.stream.pack_blocks import metadata_with_counts, pack_blocks
 from padmask.stream.paddable_rows import PaddableBlock, PaddableRows, PadTarget
 from padmask.stream.passes import PadRun, make_attempts
-from padmask.stream.plans import choose_plan, positions_in_memory, rows_at_a_time
+from padmask.stream.plans import choose_plan, leave_space, positions_in_memory, rows_at_a_time
 from padmask.stream.progress import ProgressCallback
 from padmask.stream.result import make_result
-from padmask.stream.run import choose_threads, open_pool, open_sink
+from padmask.stream.run import open_sink
 
 
 def pad_file(
@@ -103,9 +103,11 @@ def pad_file(
         pool, limit = stack.enter_context(open_pool(files)), available_bytes(output, files.max_bytes)
         run = PadRun(dataset, files, pool, progress, limit, job, as_text)
         notes = data_notes(dataset, job, format_, files.limit)
-        for attempt, measured in make_attempts(run, typed, restarts=output != "-"):
+        attempts = stack.enter_context(closing(make_attempts(run, typed, restarts=output != "-")))
+        for attempt, measured in attempts:
             plan = choose_plan(attempt.job, measured, format_, limit, positions_in_memory(files, run.ahead))
             refuse_zero_maxlen(plan, measured.lengths if measured else None, dataset.name)
+            attempt = leave_space(attempt, measured, plan, format_)
             with suppress(OtherTypesError):
                 padded = pad_rows_to_file(attempt, plan, output, format_)
                 break

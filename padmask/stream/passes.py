@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -14,10 +14,11 @@ from padmask.core.plan import Plan, make_plan, needs_survey
 from padmask.errors import DataError
 from padmask.formats.contract import HEAD_ROWS, Chunk
 from padmask.formats.dataset import Dataset
-from padmask.formats.jsonl.types import AssumedTypes, TypeSurvey
+from padmask.formats.jsonl.types import AssumedTypes, OtherTypesError, TypeSurvey
 from padmask.stream.dropped import Lengths, join_longest, longest_together, plan_written, written_rows
 from padmask.stream.job import Job
 from padmask.stream.json_text import read_text_rows
+from padmask.stream.kept_rows import KeptRows
 from padmask.stream.paddable_rows import PaddableRows
 from padmask.stream.rows import Rows, prepare_rows
 from padmask.stream.run import Run
@@ -30,10 +31,12 @@ class PadRun(Run):
     Args:
         job: columns and options of the run.
         as_text: whether JSON rows may be padded as text.
+        kept: the rows of an earlier pass. If None, the rows are read from the input.
     """
 
     job: Job
     as_text: bool
+    kept: KeptRows | None = None
 
     def rows(self, phase: str, longest: int | None = None) -> AbstractContextManager[Iterator[PaddableRows]]:
         """Iterate over all rows in order. The threads of the pool prepare the rows.
@@ -42,15 +45,19 @@ class PadRun(Run):
             phase: name of this pass in progress reports.
             longest: maximum length of a row that is padded as text; None if there is no limit.
         """
+        if not self.as_text:
+            return self.column_rows(phase)
 
         def prepare(chunk: Chunk) -> PaddableRows:
-            text = read_text_rows(chunk, self.job, longest) if self.as_text else None
+            text = read_text_rows(chunk, self.job, longest)
             return self._column_rows(chunk) if text is None else text
 
         return self.map_chunks(phase, self.job.wanted, prepare)
 
     def column_rows(self, phase: str) -> AbstractContextManager[Iterator[Rows]]:
         """Iterate over all rows in order, as columns and not as JSON text."""
+        if self.kept is not None:
+            return self.map_parts(phase, self.kept, self.kept.load)
         return self.map_chunks(phase, self.job.wanted, self._column_rows)
 
     def _column_rows(self, chunk: Chunk) -> Rows:
@@ -119,11 +126,12 @@ def _known_fields(job: Job) -> Sequence[str]:
     return (*job.wanted.sequences.names, *job.added)
 
 
-def make_attempts(run: PadRun, typed: bool, restarts: bool) -> Iterator[tuple[PadRun, Survey | None]]:
+def make_attempts(run: PadRun, typed: bool, restarts: bool) -> Generator[tuple[PadRun, Survey | None]]:
     """Yield the runs that pad all rows, with the survey of each run, until one succeeds.
 
-    If maxlen is known, the first run assumes that all rows have the types of the first rows, and reads the
-    input only once. This run raises an `OtherTypesError` if a later row has another type.
+    If the output needs types, all rows are assumed to have the types of the first rows. The input is then
+    read only once: if maxlen must be found, the survey keeps the rows for the run. Otherwise, the first run
+    raises an `OtherTypesError` if a later row has another type.
 
     Args:
         run: the run that reads the rows.
@@ -131,10 +139,34 @@ def make_attempts(run: PadRun, typed: bool, restarts: bool) -> Iterator[tuple[Pa
         restarts: whether the output can be written again from its start.
     """
     searches = needs_survey(run.job.spec)
-    if typed and not searches and restarts and (assumed := _assume_types(run)) is not None:
+    assumed = _assume_types(run) if typed else None
+    if assumed is not None and not searches and restarts:
         yield replace(run, job=assumed), None
+    elif assumed is not None:
+        lines = run.files.rejects is not None
+        with closing(KeptRows(run.dataset.spool_folder, assumed, lines=lines)) as kept:
+            found = _survey_and_keep(replace(run, job=assumed), kept)
+            if found is not None:
+                job = replace(assumed, wanted=replace(assumed.wanted, check=None))
+                yield replace(run, job=job, kept=kept if kept.complete else None), found
+                return
     measured = survey(run, typed) if searches or typed else None
     yield replace(run, job=typed_job(run.job, measured)), measured
+
+
+def _survey_and_keep(run: PadRun, kept: KeptRows) -> Survey | None:
+    """Survey all rows, and keep them. Return None if a row does not have the assumed types."""
+
+    def keep(all_rows: Iterable[Rows]) -> Iterator[Rows]:
+        for rows in all_rows:
+            kept.add(rows)
+            yield rows
+
+    try:
+        with run.column_rows("measuring") as all_rows:
+            return _survey_lengths(keep(all_rows), run.job)
+    except OtherTypesError:
+        return None
 
 
 def _assume_types(run: PadRun) -> Job | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from padmask.core.plan import Plan
 from padmask.spec.files import FileOptions
@@ -15,7 +16,7 @@ from padmask.stream.capacity import (
 )
 from padmask.stream.job import Job
 from padmask.stream.layout import group_positions
-from padmask.stream.passes import Survey, plan_job
+from padmask.stream.passes import PadRun, Survey, plan_job
 
 # Number of positions that are padded at a time. The ids, the mask and their text fit in the CPU cache.
 BATCH_POSITIONS = 1 << 18
@@ -49,6 +50,18 @@ def choose_plan(
         left = None if limit is None else limit - taken
         refuse_large_output(measured.lengths, plan, job.spec, widths, left, measured.place)
     return plan
+
+
+def leave_space(run: PadRun, measured: Survey | None, plan: Plan, format_: FormatTraits) -> PadRun:
+    """Return the run without its kept rows if the disk may be too small for these rows and the output."""
+    if run.kept is None or measured is None:
+        return run
+    lengths, plans = (measured.lengths, *measured.own), (plan, *plan.own.values())
+    needed = sum(
+        predict_bytes(stats, its, group.spec, bytes_per_position(group.columns, group.mask, format_))
+        for stats, its, group in zip(lengths, plans, run.job.groups, strict=True)
+    )
+    return run if run.kept.leaves(needed) else replace(run, kept=None)
 
 
 def rows_at_a_time(plan: Plan, files: FileOptions) -> int:

@@ -9,18 +9,20 @@ from padmask.core.plan import Plan
 from padmask.errors import quoted
 from padmask.formats import describe_columns
 from padmask.spec.formats import FormatTraits
+from padmask.spec.warning_names import Warned
 from padmask.stream.job import Job
 from padmask.stream.late_fields import late_notes
-from padmask.stream.ledger import Ledger, PaddedRows, PadResult
+from padmask.stream.ledger import PaddedRows, PadResult
 
 
 def make_result(
-    padded: PaddedRows, plan: Plan, job: Job, format_: FormatTraits, notes: tuple[str, ...]
+    padded: PaddedRows, plan: Plan, job: Job, format_: FormatTraits, notes: tuple[Warned, ...]
 ) -> PadResult:
     """Return the result of a run, for reports and summaries."""
     end_token = None if job.spec.packing is None else job.spec.packing.eos
     warnings, remarks = describe_columns(format_, {**job.left_out, **padded.column_notes})
     remarks = _of_all_buckets(remarks, plan.edges)
+    own_remarks = (*_mask_remarks(job), *_renames(job))
     return PadResult(
         padded.ledger,
         plan.maxlen,
@@ -33,26 +35,14 @@ def make_result(
             *notes,
             *warnings,
             *(late_notes(padded.late) if job.late is not None and job.late.reported else ()),
-            *_slow_kernels(job, padded.ledger),
         ),
         own={name: its.maxlen for name, its in plan.own.items()},
-        remarks=(*_mask_remarks(job), *job.beside.remarks, *_kept_by_unpad(job, format_), *remarks),
+        remarks=(*own_remarks, *job.beside.remarks, *_kept_by_unpad(job, format_), *remarks),
         shared_end=job.beside.shared.cut_at(job.spec.truncating) if end_token is None else end_token,
         truncating=job.spec.truncating,
         packed=job.spec.packing is not None,
         batch_tokens=None if job.spec.batches is None else job.spec.batches.tokens,
     )
-
-
-def _slow_kernels(job: Job, ledger: Ledger) -> tuple[str, ...]:
-    """Return a warning about padding at the start, if the rows may be for recurrent layers.
-
-    An `attention_mask` and positions are inputs of transformers, for which this padding is common.
-    """
-    is_for_transformers = job.mask.column == "attention_mask" or job.mask.position_ids is not None
-    if job.spec.padding == "post" or is_for_transformers or not ledger.rows_written:
-        return ()
-    return ("--padding pre: LSTM and GRU layers use slower kernels, because cuDNN requires --padding post",)
 
 
 def _kept_by_unpad(job: Job, format_: FormatTraits) -> tuple[str, ...]:
@@ -68,6 +58,12 @@ def _mask_remarks(job: Job) -> tuple[str, ...]:
     """Return a line with the name and dtype of the mask, if the mask does not have the default name."""
     name = job.mask.column
     return () if name in (None, "mask") else (f"mask: {name!r} ({job.mask.written_dtype})",)
+
+
+def _renames(job: Job) -> tuple[str, ...]:
+    """Return a line for each packed column that has another name in the output."""
+    pairs = job.written_names.items()
+    return tuple(f"column {name!r} is written as {new!r}" for name, new in pairs if name != new)
 
 
 def _of_all_buckets(remarks: Sequence[str], edges: Sequence[int]) -> Sequence[str]:

@@ -33,6 +33,9 @@ def check_added_fields(batch: Batch, job: Job) -> None:
         return
     # Readers of hive-style folders add a column `bucket`.
     names = (*job.added, BUCKET) if job.spec.buckets is not None else job.added
+    if job.spec.packing is not None and job.spec.packing.fields == "list":
+        outputs = job.written_names
+        names = (*names, *(new for new in outputs.values() if new not in outputs))
     for name in names:
         is_mark = name in mask.names and name not in mask.made
         if name in (job.replaced, *job.unwritten) or (mask.overwrite and is_mark):

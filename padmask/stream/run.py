@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO, ClassVar, Protocol, TypeVar, cast
 
@@ -22,7 +22,7 @@ from padmask.storage.system import cores
 from padmask.storage.urls import display_path
 from padmask.stream.inputs import spool_folder
 from padmask.stream.ledger import Ledger
-from padmask.stream.overlap import ReadAhead, ordered_map
+from padmask.stream.overlap import Item, ReadAhead, open_pool, ordered_map
 from padmask.stream.paddable_rows import RejectedRow
 from padmask.stream.progress import Progress, ProgressCallback
 
@@ -66,16 +66,23 @@ class Reading:
     def map_chunks(
         self, phase: str, wanted: Wanted, process: Callable[[Chunk], Counted]
     ) -> Iterator[Iterator[Counted]]:
-        """Apply a function to every chunk of the dataset in the pool, and iterate over the results in order.
+        """Call `map_parts` for the chunks of the dataset. `wanted` are the columns to read."""
+        with self.map_parts(phase, self.dataset.chunks(wanted, self.files.limit), process) as results:
+            yield results
+
+    @contextmanager
+    def map_parts(
+        self, phase: str, chunks: Iterable[Item], process: Callable[[Item], Counted]
+    ) -> Iterator[Iterator[Counted]]:
+        """Apply a function to every chunk in the pool, and iterate over the results in order.
 
         A separate thread reads chunks in advance.
 
         Args:
             phase: name of this pass in progress reports.
-            wanted: columns to read.
+            chunks: chunks of the dataset, or of rows that an earlier pass kept.
             process: function that converts a chunk to rows.
         """
-        chunks = self.dataset.chunks(wanted, self.files.limit)
         # Remote storage has a long latency, so a thread fetches chunks while earlier chunks are processed.
         threaded = self.pool is not None or self.dataset.is_stored
         reader = ReadAhead(chunks, self.ahead) if threaded else nullcontext(chunks)
@@ -109,25 +116,6 @@ class Run(Reading):
 
     files: FileOptions
     max_bytes: int | None
-
-
-def choose_threads(files: FileOptions, source: FormatTraits, output: FormatTraits) -> FileOptions:
-    """Choose the number of threads: the user's number, else one if both formats are JSON Lines.
-
-    For JSON Lines, Python's global interpreter lock lets only one thread run at a time.
-
-    Args:
-        files: options of the user.
-        source, output: formats of the input and the output.
-    """
-    text = source.is_text and output.is_text
-    return replace(files, threads=1) if files.threads is None and text else files
-
-
-def open_pool(files: ReadOptions) -> AbstractContextManager[ThreadPoolExecutor | None]:
-    """Return a thread pool that processes chunks; None if the number of threads is one."""
-    threads = files.threads or cores()
-    return ThreadPoolExecutor(threads, "padmask") if threads > 1 else nullcontext()
 
 
 @dataclass(frozen=True)

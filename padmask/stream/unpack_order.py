@@ -100,7 +100,7 @@ def join_sequences(
         splits=layout.splits,
         lost=lost_rows,
     )
-    found += find_other_tokens(batch.columns.column(layout.columns[0]), pieces)
+    found += find_other_tokens(batch.columns.column(layout.unpacked_columns[0]), pieces)
     found += find_field_differences(batch, pieces, job.may_differ)
     tokens = int(counts.sum())
     part = UnpadRows(

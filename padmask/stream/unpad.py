@@ -49,11 +49,11 @@ from padmask.stream.json_masks import MaskTexts
 from padmask.stream.json_schema import empty_schema, token_kinds
 from padmask.stream.json_text_unpad import TextUnpadder
 from padmask.stream.ledger import Ledger, UnpadResult
-from padmask.stream.overlap import ordered_map
+from padmask.stream.overlap import choose_threads, open_pool, ordered_map
 from padmask.stream.packing import find_dataset_packing
 from padmask.stream.padding import known_schemas
 from padmask.stream.progress import ProgressCallback
-from padmask.stream.run import GROUP_POSITIONS, RowSink, Run, choose_threads, open_pool, open_sink
+from padmask.stream.run import GROUP_POSITIONS, RowSink, Run, open_sink
 from padmask.stream.sorted_rows import KeyedRows, RowSorter
 from padmask.stream.unpack import make_unpack_run, unpack_to_file
 from padmask.stream.unpad_order import (

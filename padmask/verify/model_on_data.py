@@ -42,6 +42,7 @@ def verify_user_model(paths: Sequence[str], request: AuditRequest, proof: ModelP
     if proof.predict is not None:
         return _verify_function(paths, request, proof)
     model = open_model(proof)
+    request = replace(request, recurrent=model.is_recurrent)
     spec = replace(proof.spec, name=os.path.basename(proof.model or ""))
     with ExitStack() as stack:
         dataset = stack.enter_context(_open_dataset(paths, request.files)) if paths else None

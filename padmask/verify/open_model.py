@@ -32,11 +32,13 @@ class OpenedModel:
             kinds that the user chose.
         report_packed: function that verifies the model on packed rows. Its arguments are the options, the
             rows, and what the data and the user say about the inputs.
+        is_recurrent: whether the model has recurrent layers that may run on cuDNN.
     """
 
     find_kinds: Callable[[dict[str, str]], dict[str, str]]
     report: Callable[[ModelSpec, SampleRows | None, dict[str, str]], Report]
     report_packed: Callable[[ModelSpec, PackedSample, DataArguments], Report]
+    is_recurrent: bool = False
 
 
 def open_model(proof: ModelProof) -> OpenedModel:
@@ -90,7 +92,7 @@ def _open_keras(model: Any, proof: ModelProof) -> OpenedModel:
     from padmask.verify.keras.backend import start_backend
 
     engine = start_backend(proof.backend, proof.device)
-    from padmask.verify.keras.load import load_model
+    from padmask.verify.keras.load import is_recurrent, load_model
     from padmask.verify.keras.model_inputs import find_model_inputs
 
     if model is None:
@@ -99,6 +101,7 @@ def _open_keras(model: Any, proof: ModelProof) -> OpenedModel:
         lambda roles: {slot.name: slot.kind for slot in find_model_inputs(model, roles)},
         lambda spec, rows, roles: report_on_model(model, spec, rows, engine, roles),
         lambda spec, sample, data: report_on_packed(model, spec, sample, data, engine),
+        is_recurrent(model),
     )
 
 

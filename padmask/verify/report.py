@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from padmask.errors import Place
+from padmask.spec.warning_names import warnings_in
 from padmask.verify.data.rules import Finding
 from padmask.verify.proof.tolerance import Check
 
@@ -125,6 +126,7 @@ class Report:
         proof: whether the run verifies models in addition to the data.
         notes: facts about the files, such as files that were not read. They do not affect the verdict.
         packed: whether the models ran on packed rows.
+        references: whether the models are the reference models.
     """
 
     data: Sequence[Finding] = ()
@@ -133,6 +135,7 @@ class Report:
     proof: bool = True
     notes: Sequence[str] = ()
     packed: bool = False
+    references: bool = False
 
     @property
     def answer(self) -> str:
@@ -168,6 +171,7 @@ class Report:
             "subjects": [_subject_as_dict(subject) for subject in self.subjects],
             "environment": {name: _replace_infinite(value) for name, value in self.environment.items()},
             "notes": list(self.notes),
+            "warnings": warnings_in(self.notes),
         }
 
 
@@ -237,7 +241,7 @@ def describe_finding(finding: Finding) -> list[tuple[Place | None, str]]:
     A finding about bad rows has one line per example, because the reasons may differ. Any other finding has
     one line, with the place of the first example.
 
-    >>> from padmask.verify.data.rules import RULES
+    >>> from padmask.spec.rules import RULES
     >>> rule, line = RULES["row-fully-masked"], Place("a.jsonl", "line", 3)
     >>> [(place, text)] = describe_finding(Finding(rule, 2, [line, Place("a.jsonl", "line", 5)]))
     >>> describe_place(place), text.partition("rows; ")[2]

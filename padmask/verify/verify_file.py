@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 
 from padmask.errors import SpecError
 from padmask.formats.dataset import open_inputs
@@ -96,6 +97,8 @@ def verify_file(  # noqa: PLR0913 - one keyword per option of the command
             data = audit_and_sample(dataset, request)
             run = {**environment(), "data": data.name, "rows": data.rows}
             return Report(data.findings, (), run, proof=False, notes=data.notes)
+        # The reference models have LSTM layers.
+        request = replace(request, recurrent=True)
         data = audit_and_sample(dataset, request, proof.sample, proof.reference.seed)
         return _verify_references(data, proof)
 
@@ -126,4 +129,4 @@ def _verify_references(data: AuditedData, proof: ProofSpec) -> Report:
     subjects, settings = verify_references(
         engine, reference, sample, rows[0].shape[1:] if kind == "f" else None
     )
-    return Report(data.findings, subjects, run | settings, notes=data.notes)
+    return Report(data.findings, subjects, run | settings, notes=data.notes, references=True)

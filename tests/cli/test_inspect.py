@@ -60,6 +60,7 @@ def test_json_matches_the_readme(raw, inspect):
         "recommended",
         "advice",
         "notes",
+        "warnings",
     ]
     assert (seen["rows"], seen["tokens"], seen["padded"]) == (4, 12, False)
     assert seen["lengths"] == {
@@ -89,7 +90,7 @@ def test_json_matches_the_readme(raw, inspect):
     assert list(seen["recommended"]) == ["plan", "maxlen", "command"]
     assert seen["advice"].endswith(f"\n{seen['recommended']['command']}")
     assert list(seen["masks"][0]) == ["row", "length", "cut", "mask"]
-    assert [finding["rule"] for finding in seen["health"]] == ["row-fully-masked", "cudnn-fallback"]
+    assert [finding["rule"] for finding in seen["health"]] == ["row-fully-masked"]
     assert seen["health"][0]["examples"] == ["raw.jsonl, line 2"]
 
 
@@ -133,7 +134,7 @@ def test_metadata_describe_padding(raw, inspect):
     seen = inspect("odd.parquet")
     assert seen["padded"]
     assert [mask["length"] for mask in seen["masks"]] == [3, 0, 1, 4]
-    assert {finding["rule"] for finding in seen["health"]} == {"row-fully-masked", "cudnn-fallback"}
+    assert {finding["rule"] for finding in seen["health"]} == {"row-fully-masked"}
 
 
 def test_unpadded_column_is_raw(tmp_path, inspect):
@@ -195,7 +196,7 @@ def test_broken_files_are_reported(tmp_path, inspect, rule):
     pq.write_table(table, tmp_path / "broken.parquet")
     found = {finding["rule"] for finding in inspect(str(tmp_path / "broken.parquet"))["health"]}
     assert rule in found
-    assert found <= {rule, "cudnn-fallback", "padding-not-pad-value"}
+    assert found <= {rule, "padding-not-pad-value"}
 
 
 def test_declared_side_is_checked(raw, inspect):
@@ -456,19 +457,6 @@ def test_requested_side_takes_precedence(raw, inspect):
     pad_file(raw, "pre.parquet", spec=PadSpec(padding="pre"))
     command = inspect("pre.parquet", "--maxlen", "7", "--padding", "post")["recommended"]["command"]
     assert "--padding" not in command
-
-
-def test_left_padding_counts_short_rows(raw, inspect):
-    def fallbacks(*args: str) -> int:
-        return sum(found["count"] for found in inspect(*args)["health"] if found["rule"] == "cudnn-fallback")
-
-    assert fallbacks(raw, "--padding", "pre") == 3
-    assert fallbacks(raw, "--padding", "pre", "--maxlen", "3") == 2
-    assert fallbacks(raw, "--padding", "pre", "--maxlen", "1") == 1
-    pad_file(raw, "pre.parquet", spec=PadSpec(padding="pre", maxlen=3))
-    assert fallbacks("pre.parquet") == 2
-    Path("equal.jsonl").write_text('{"input_ids": [1, 2, 3]}\n' * 2)
-    assert fallbacks("equal.jsonl", "--padding", "pre") == 0
 
 
 def test_other_plans_lose_no_more(tmp_path, inspect):

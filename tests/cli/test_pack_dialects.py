@@ -12,7 +12,17 @@ import pyarrow.parquet as pq
 import pytest
 from raised import has_facts, raises_error
 
-from padmask import PackSpec, PadSpec, SpecError, pack_preset, pack_table, unpad_table, verify_file
+from padmask import (
+    MaskSpec,
+    PackSpec,
+    PadSpec,
+    SpecError,
+    pack_file,
+    pack_preset,
+    pack_table,
+    unpad_table,
+    verify_file,
+)
 from padmask.cli import run
 from padmask.spec.pack_presets import PACK_PRESETS
 
@@ -30,7 +40,7 @@ LAST_ROWS: dict[str, dict[str, Any]] = {
         "input_ids_segment_ids": [1, 1, 0, 0, 0],
         "input_ids_positions": [0, 1, 0, 0, 0],
     },
-    "levanter": {"input_ids": PADDED, "segment_ids": [0, 0, -1, -1, -1], "loss_mask": [1, 0, 0, 0, 0]},
+    "levanter": {"tokens": PADDED, "segment_ids": [0, 0, -1, -1, -1], "loss_mask": [1, 0, 0, 0, 0]},
     "llm-foundry": {
         "input_ids": PADDED,
         "attention_mask": [1, 1, 0, 0, 0],
@@ -38,7 +48,7 @@ LAST_ROWS: dict[str, dict[str, Any]] = {
         "sequence_id": [0, 0, -1, -1, -1],
     },
     "torchtune": {
-        "input_ids": PADDED,
+        "tokens": PADDED,
         "labels": [7, -100, -100, -100, -100],
         "input_pos": [0, 1, 2, 3, 4],
         "seq_lens": [2, 3],
@@ -104,9 +114,9 @@ def test_options_override(tmp_path, options, expected):
         ("hf", {"input_ids": "int64", "position_ids": "int64"}),
         ("bridge", {"input_ids": "int32", "seq_start_id": "int32", "loss_mask": "int8"}),
         ("grain", {"input_ids_segment_ids": "int32", "input_ids_positions": "int32"}),
-        ("levanter", {"input_ids": "int32", "segment_ids": "int32", "loss_mask": "int32"}),
+        ("levanter", {"tokens": "int32", "segment_ids": "int32", "loss_mask": "int32"}),
         ("llm-foundry", dict.fromkeys(("input_ids", "labels", "attention_mask", "sequence_id"), "int64")),
-        ("torchtune", dict.fromkeys(("input_ids", "labels", "input_pos", "seq_lens"), "int64")),
+        ("torchtune", dict.fromkeys(("tokens", "labels", "input_pos", "seq_lens"), "int64")),
     ],
 )
 def test_dtypes(dialect, dtypes):
@@ -124,6 +134,55 @@ def test_labels_of_the_input(tmp_path):
     spec, mask = pack_preset("torchtune", maxlen=3)
     table = pa.table({"tokens": [[1, 2, 3]], "labels": [[-100, -100, 30]]})
     assert pack_table(table, spec=spec, mask=mask)["labels"].to_pylist() == [[-100, 30, -100]]
+
+
+def test_renamed_ids():
+    """The ids get the name that the trainer reads, whatever their name is. `unpad` restores the name."""
+    for name, dialect, new in [("tokens", "trl", "input_ids"), ("ids", "levanter", "tokens")]:
+        spec, mask = pack_preset(dialect, maxlen=5)
+        table = pa.table({name: [[1, 2, 3], [4, 5]], "labels": [[1, 2, 3], [4, 5]]})
+        packed = pack_table(table, [name, "labels"], spec=spec, mask=mask)
+        assert packed[new].to_pylist() == [[1, 2, 3, 4, 5]]
+        assert unpad_table(packed).column_names == [name, "labels"]
+
+
+@pytest.mark.parametrize(
+    ("mask", "other"), [("mask", "text"), ("mask", [1, 2]), ("tokens", None)], ids=["field", "list", "mask"]
+)
+def test_new_name_is_taken(mask, other):
+    """The ids cannot be written under the name of another column."""
+    table = TABLE if other is None else TABLE.append_column("tokens", [[other] * len(TABLE)])
+    spec, _ = pack_preset("levanter", maxlen=5)
+    with raises_error(SpecError, "input_ids", "tokens", option="dialect"):
+        pack_table(table, ["input_ids"], spec, mask=MaskSpec(column=mask))
+
+
+def test_dropped_fields_free_names():
+    table = TABLE.append_column("tokens", [["a", "b", "c"]])
+    spec, mask = pack_preset("levanter", maxlen=5, fields="drop")
+    packed = pack_table(table, spec=spec, mask=mask)
+    assert packed["tokens"].to_pylist()[0] == [1, 2, 3, 4, 5]
+    assert unpad_table(packed)["input_ids"].to_pylist() == TABLE["input_ids"].to_pylist()
+
+
+def test_later_field_has_new_name(tmp_path, capsys):
+    rows = [*ROWS * 400, {"input_ids": [1], "tokens": "text"}]
+    assert run(["pack", write_rows(tmp_path, rows), "--maxlen", "5", "--dialect", "levanter", "-q"]) == 2
+    assert has_facts(capsys.readouterr().err, "tokens", "line 1201")
+
+
+@pytest.mark.parametrize("dialect", ["levanter", "torchtune"])
+def test_compare_renamed_ids(tmp_path, dialect):
+    """verify --against finds the ids in the input under their name there, also without metadata."""
+    rows = [{**row, "labels": row["input_ids"]} for row in ROWS]
+    source = write_rows(tmp_path, rows)
+    spec, mask = pack_preset(dialect, maxlen=5)
+    for name in ("packed.parquet", "packed.jsonl"):
+        pack_file(source, tmp_path / name, spec=spec, mask=mask)
+        assert not verify_file(tmp_path / name, against=source).data
+    write_rows(tmp_path, [*rows[:2], {"input_ids": [6, 8], "labels": [6, 7]}])
+    [found] = verify_file(tmp_path / "packed.parquet", against=source).data
+    assert (found.rule.name, found.column) == ("differs-from-input", "tokens")
 
 
 def test_metadata(tmp_path):
@@ -168,7 +227,7 @@ def test_unpad_without_metadata(tmp_path):
     last_row(tmp_path, "--dialect", "torchtune")
     assert run(["unpad", str(tmp_path / "out.jsonl"), "-o", str(tmp_path / "back.jsonl"), "-q"]) == 0
     back = [json.loads(line) for line in (tmp_path / "back.jsonl").read_text().splitlines()]
-    assert [row["input_ids"] for row in back] == [row["input_ids"] for row in ROWS]
+    assert [row["tokens"] for row in back] == [row["input_ids"] for row in ROWS]
     assert "seq_lens" not in back[0]
 
 
@@ -188,6 +247,7 @@ def test_name_in_the_input():
         ({"names": {"segment_ids": 1}}, "names"),
         ({"emit": ["segment_ids"], "names": {"segment_ids": ""}}, "names"),
         ({"emit": ["segment_ids"], "names": {"segment_ids": "seq_lengths"}}, "names"),
+        ({"renames": {"ids": 1}}, "renames"),
         ({"first_segment": 2}, "first_segment"),
         ({"position_padding": "none"}, "position_padding"),
         ({"loss_dtype": "int64"}, "loss_dtype"),

@@ -24,9 +24,10 @@ from padmask.spec.formats import FORMATS
 from padmask.storage.source import Source
 from padmask.storage.system import cores
 from padmask.stream.ledger import Ledger
+from padmask.stream.overlap import choose_threads, open_pool
 from padmask.stream.paddable_rows import RejectedRow
 from padmask.stream.progress import Progress
-from padmask.stream.run import Reading, RowSink, Run, choose_threads, open_pool, open_sink
+from padmask.stream.run import Reading, RowSink, Run, open_sink
 
 LINES = [json.dumps({"x": [n]}) for n in range(100)]
 SCHEMA = pa.schema({"x": pa.list_(pa.int64())})

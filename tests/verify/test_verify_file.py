@@ -295,14 +295,14 @@ def test_sizes_must_be_positive(size):
 
 def warned(tmp_path):
     """Rows that violate two rules of severity warning."""
-    return write(tmp_path / "in.jsonl", [*ROWS, []])
+    return write(tmp_path / "in.jsonl", [*ROWS, [], [0, 5]])
 
 
 def test_warnings_are_not_errors(tmp_path):
     report = verify_file(warned(tmp_path))
     assert [(f.rule.name, f.rule.severity, f.count) for f in report.data] == [
+        ("pad-value-in-tokens", "warning", 1),
         ("row-fully-masked", "warning", 1),
-        ("cudnn-fallback", "warning", 1),
     ]
     assert (report.verdict, report.ok) == ("data-ok", True)
 
@@ -314,9 +314,9 @@ def test_strict_makes_warnings_errors(tmp_path):
 
 
 def test_warnings_can_be_allowed(tmp_path):
-    both = RuleSpec(strict=True, allow=["row-fully-masked", "cudnn-fallback"])
+    both = RuleSpec(strict=True, allow=["row-fully-masked", "pad-value-in-tokens"])
     assert verify_file(warned(tmp_path), rules=both).verdict == "data-ok"
-    one = RuleSpec(strict=True, allow=["cudnn-fallback"])
+    one = RuleSpec(strict=True, allow=["row-fully-masked"])
     report = verify_file(warned(tmp_path), rules=one)
     assert [finding.rule.severity for finding in report.data] == ["error", "allowed"]
     assert report.verdict == "bad-data"

@@ -23,6 +23,7 @@ from padmask.spec.checks import check_fields, flag, strings
 from padmask.spec.files import ReadOptions
 from padmask.spec.mask import Dialect
 from padmask.spec.pad import Side
+from padmask.spec.rules import RULES
 from padmask.stream.job import Job, PadRequest
 from padmask.stream.late_fields import late_notes
 from padmask.stream.progress import ProgressCallback
@@ -49,7 +50,7 @@ from padmask.verify.data.audit_job import (
 )
 from padmask.verify.data.compare import PackedSequences
 from padmask.verify.data.padded_rows import side_of
-from padmask.verify.data.rules import RULES, Audit, Finding
+from padmask.verify.data.rules import Audit, Finding
 from padmask.verify.data.sequence_values import SequenceValues
 
 
@@ -147,6 +148,7 @@ class AuditRequest:
         dialect: dialect of the mask. If None, the dialect in the file metadata is used, else the usual
             dialect of a mask with this name.
         against: files that were packed, to compare with the packed rows; empty if the rows are not compared.
+        recurrent: whether the rows are for a model with recurrent layers.
     """
 
     asked: PadRequest
@@ -157,6 +159,7 @@ class AuditRequest:
     progress: ProgressCallback | None = None
     dialect: Dialect | None = None
     against: Sequence[str] = ()
+    recurrent: bool = False
 
 
 def audit_and_sample(
@@ -217,7 +220,7 @@ def audit_and_sample(
     names = [column.name for column in columns]
     return AuditedData(
         dataset.name,
-        request.rules.enforce(findings_of(audits)),
+        request.rules.enforce(findings_of(audits, recurrent=request.recurrent)),
         rows,
         {name: [_tokens(row, name) for row in kept] for name in names},
         {column.name: _pad_value(column, job, audit) for column in columns},

@@ -12,6 +12,7 @@ from padmask.core.arrow_lists import is_mask
 from padmask.core.columns import MASK_NAMES, PadColumn, is_label
 from padmask.core.padding import Padding, mask_field, may_be_mask
 from padmask.formats.dataset import Dataset
+from padmask.spec.pack import ID_NAMES
 from padmask.verify.data.rules import AuditColumn
 
 # Words in the names of columns in which 0 is a valid token: masks, token types, positions, tags, weights.
@@ -70,7 +71,7 @@ def other_mask_columns(dataset: Dataset, columns: Sequence[PadColumn], padding: 
     checked column.
     """
     schema, can_be_mask = dataset.schema(), may_be_mask if dataset.format.is_text else is_mask
-    owner = next((name for name in ("input_ids", "tokens") if name in schema.names), columns[0].name)
+    owner = next((name for name in ID_NAMES if name in schema.names), columns[0].name)
     if columns[0].name != owner:
         return []
     taken = {column.name for column in columns} | set(() if padding is None else padding.names)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,10 +17,12 @@ from padmask.core.ragged import Ragged
 from padmask.core.sequence_hashes import find_partners, join_hashes
 from padmask.errors import count, quoted
 from padmask.formats.contract import Batch
+from padmask.spec.pack import ID_NAMES
+from padmask.spec.rules import RULES
 from padmask.stream.run import Reading
 from padmask.verify.data.hashed_columns import Hashed, ValueTypes, hash_columns, hashed_columns
 from padmask.verify.data.planned_input import InputPlanner
-from padmask.verify.data.rules import RULES, Audit
+from padmask.verify.data.rules import Audit
 from padmask.verify.data.sequence_table import LocatedSequences, SequenceTable
 from padmask.verify.data.sequence_values import (
     ReadAgain,
@@ -58,8 +60,10 @@ class PackedSequences:
         is_text: bool,
     ) -> None:
         self._layout, self._columns, self._counts = layout, columns, counts
-        self._read = [columns[0], *(column for column in columns[1:] if column.name in names)]
-        self._hashed = hashed_columns(layout, columns, names)
+        self._input_names = _names_in_input(layout, columns[0].name, names)
+        read = [column for column in columns if self._input_names.get(column.name, column.name) in names]
+        self._read = list(dict.fromkeys([columns[0], *read]))
+        self._hashed = hashed_columns(layout, columns, [column.name for column in read])
         self._types = ValueTypes(is_text=is_text)
         self._table = SequenceTable()
         # Number of positions in the longest packed row.
@@ -138,6 +142,7 @@ class PackedSequences:
             self._read,
             self._types,
             packed if located else None,
+            self._input_names,
             limit,
             joined=len(packed.names) <= 1,
         )
@@ -246,6 +251,19 @@ class PackedSequences:
                 f"not compared: {count(planner.unread, 'row')} of the input from {planner.first_unread}, "
                 f"because pack read only {count(planner.rows - planner.unread, 'row')} (--limit)"
             )
+
+
+def _names_in_input(layout: PackedLayout, ids: str, names: Collection[str]) -> Mapping[str, str]:
+    """Return the names of packed columns in the input, if they differ. Without metadata, only ids may differ.
+
+    Args:
+        layout: how the rows are packed.
+        ids: name of the packed column of ids.
+        names: names of the columns of the input.
+    """
+    if layout.described or ids in names or ids not in ID_NAMES:
+        return layout.renamed
+    return dict([(ids, name) for name in ID_NAMES if name in names][:1])
 
 
 @dataclass(frozen=True)

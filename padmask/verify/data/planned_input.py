@@ -89,6 +89,8 @@ class InputPlanner:
         types: dtypes of the values of the packed rows.
         packed: sequences of the packed rows, whose sources are rows of this input; None if their sources are
             unknown.
+        input_names: names of packed columns in the input, keyed by their names in the packed rows, if they
+            differ.
         limit: number of rows that packing read; None if unknown.
         joined: whether all files of the input are packed into one file.
     """
@@ -99,12 +101,14 @@ class InputPlanner:
         columns: Sequence[PadColumn],
         types: ValueTypes,
         packed: LocatedSequences | None,
+        input_names: Mapping[str, str],
         limit: int | None,
         *,
         joined: bool,
     ) -> None:
         self._layout, self._columns, self._types = layout, columns, types
         self._packed, self._limit, self._joined = packed, limit, joined
+        self._input_names = input_names
         self.rows = self.bad = self.unread = 0
         self.first_bad: tuple[Place, Fault] | None = None
         self.first_unread: Place | None = None
@@ -136,9 +140,14 @@ class InputPlanner:
                 self.rows += len(lengths)
 
     def _job(self, reading: Reading) -> Job:
-        asked = [self._types.asked(column) for column in self._columns]
+        asked = [
+            replace(self._types.asked(column), name=self._name_in_input(column)) for column in self._columns
+        ]
         request = PadRequest(asked, PadSpec(), MaskSpec(column=None), RowPolicy())
         return make_job(reading.dataset, request, keep_others=False, purpose="audit")
+
+    def _name_in_input(self, column: PadColumn) -> str:
+        return self._input_names.get(column.name, column.name)
 
     def _end_fields(self, reading: Reading) -> list[pa.Field]:
         """Return the columns with the numbers of tokens to keep."""
@@ -160,7 +169,7 @@ class InputPlanner:
         faults, ends = list(rows.faults), None
         if spec is not None:
             ends, found = read_ends(spec, len(batch), partial(column_values, batch))
-            lengths = rows.ragged[self._columns[0].name].lengths
+            lengths = rows.ragged[self._name_in_input(self._columns[0])].lengths
             faults += [*found, *find_large_ends(lengths, ends, _plan_of(spec), spec)]
         left = len(batch) if self._limit is None else max(0, self._limit - self.rows)
         if left < len(batch):
@@ -173,9 +182,9 @@ class InputPlanner:
         bad = np.arange(len(batch)) >= left
         bad[[fault.row for fault in faults]] = True
         self.bad += len({fault.row for fault in faults})
+        read = {column.name: rows.ragged[self._name_in_input(column)] for column in self._columns}
         return {
-            name: Ragged(its.values, its.starts, np.where(bad, 0, its.lengths))
-            for name, its in rows.ragged.items()
+            name: Ragged(its.values, its.starts, np.where(bad, 0, its.lengths)) for name, its in read.items()
         }, ends
 
     def _plan(self, lengths: Positions, ends: Ends | None, used: int) -> Segments:

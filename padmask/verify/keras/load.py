@@ -112,3 +112,9 @@ def _load_custom_objects(path: str) -> dict[str, Any]:
         raise SpecError(f"{path} failed to run: {type(error).__name__}: {error}. Fix the file.") from None
     public = {name: value for name, value in vars(module).items() if not name.startswith("__")}
     return {name: value for name, value in public.items() if callable(value)}
+
+
+def is_recurrent(model: Any) -> bool:
+    """Return whether a model has layers that may run on the recurrent kernels of cuDNN."""
+    kinds = (keras.layers.LSTM, keras.layers.GRU)
+    return any(isinstance(layer, kinds) for layer in model._flatten_layers())

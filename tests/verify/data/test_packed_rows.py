@@ -280,6 +280,16 @@ def test_removed_row_is_found(tmp_path, source):
     assert rules(path, files=ReadOptions(limit=1)) == set()
 
 
+def test_removed_row_of_an_arrow_file(tmp_path):
+    """The footer of an Arrow file has the numbers, which are known only at the end."""
+    path = pack(tmp_path, [12, 12, 5], PackSpec(), "arrow")
+    assert rules(path) == set()
+    table = pa.ipc.open_file(path).read_all()
+    with pa.ipc.new_file(tmp_path / "part.arrow", table.schema) as writer:
+        writer.write_table(table.slice(0, 2))
+    assert rules(tmp_path / "part.arrow") == {"packed-counts"}
+
+
 def test_other_source_row_is_found(tmp_path):
     path = pack(tmp_path, [12], PackSpec())
     table = pq.read_table(path)

@@ -7,7 +7,9 @@ import pytest
 
 from padmask.core.python_rows import flatten
 from padmask.errors import Fault, Place
-from padmask.verify.data.rules import RULES, Audit, AuditColumn
+from padmask.spec.rules import RULES
+from padmask.verify.data.audit_job import findings_of
+from padmask.verify.data.rules import Audit, AuditColumn
 
 MASK = np.array([[True, True, False], [True, True, True], [True, False, False]])
 IDS = np.where(MASK, 7, 0)
@@ -272,6 +274,13 @@ def test_empty_rows_fall_back_on_both_sides(maxlen):
         audit = Audit([AuditColumn("ids", value=0)])
         audit.add_raw({"ids": flatten([[], []])}, side, "row {}".format, maxlen)
         assert found(audit)["cudnn-fallback"] == (2, ["row 0", "row 1"])
+
+
+def test_only_recurrent_models_use_cudnn():
+    audit = Audit([AuditColumn("ids", value=0)])
+    audit.add_raw({"ids": flatten([[1, 2], [3]])}, "pre", "row {}".format)
+    assert findings_of([audit]) == []
+    assert [one.rule.name for one in findings_of([audit], recurrent=True)] == ["cudnn-fallback"]
 
 
 def test_wrong_side_says_which_side_is_right():

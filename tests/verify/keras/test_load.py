@@ -14,6 +14,7 @@ from verify.keras.example_models import VOCAB, L, keras
 
 from padmask.errors import UnsupportedError
 from padmask.verify.keras.backend import start_backend
+from padmask.verify.keras.load import is_recurrent
 
 pytestmark = [pytest.mark.tf, pytest.mark.filterwarnings("ignore")]
 
@@ -54,3 +55,8 @@ def test_missing_module_is_named(with_module, module, facts):
 
     with raises_error(UnsupportedError, "b.keras", *facts):
         load_model(with_module(module))
+
+
+@pytest.mark.parametrize("layer, recurrent", [(L.GRU(2), True), (L.GlobalAveragePooling1D(), False)])
+def test_recurrent_layers_are_found(layer, recurrent):
+    assert is_recurrent(keras.Sequential([L.Embedding(VOCAB, 2), layer])) is recurrent
