@@ -4,7 +4,7 @@
 # make lowest run the smoke tests with the lowest supported versions of the dependencies
 # make lint   check style and types;  make format fixes the style
 # make docs   build the pages as a web site;  make readme updates their help texts and outputs
-# make figures draw the figure in the pages
+# make figures draw the figure in the pages, and take pictures of the HTML reports with Chromium
 # make bench  compare padmask with other tools
 # make messages  print all messages
 # make soak   process 10^8 tokens with every pair of formats;  make fuzz MINUTES=5 runs the fuzzer
@@ -85,8 +85,9 @@ docs: $(VENV)/.docs
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "Built docs/_build/html/index.html"
 
-figures: $(VENV)/.core
+figures: $(VENV)/.verify
 	@$(BIN)/padmask inspect sample_data/jargon.jsonl --maxlen 256,p95 --export docs/images/lengths.svg >/dev/null
+	@$(BIN)/python tests/write_images.py
 
 messages: $(VENV)/.core
 	@$(BIN)/python tests/messages.py padmask
