@@ -359,7 +359,7 @@ def check_names(
         columns: columns to pad.
         mask: the new mask and length columns.
         replaced: name of the input mask that the new mask replaces; None if no mask is replaced.
-        packs: whether the rows are to be packed; if False, padded.
+        packs: whether the rows will be packed; if False, they will be padded.
 
     Raises:
         SpecError: the input has a column with the same name and `mask.overwrite` is False, or a column to
@@ -407,7 +407,7 @@ def refuse_padded(
         columns: names of the columns to pad.
         mask: the mask to add.
         first_rows: function that returns the first rows of a mask column and of the columns in `columns`.
-        packs: whether the rows are to be packed; if False, padded.
+        packs: whether the rows will be packed; if False, they will be padded.
 
     Returns:
         Name of the mask of the first column; None if the first column is not padded.

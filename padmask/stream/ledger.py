@@ -37,7 +37,7 @@ class Ledger:
         places: number of positions in the written rows, both tokens and padding.
         batches: number of batches with a token budget.
         batches_short: number of batches that are not full, because their sort window has no more rows. Such a
-            batch has space for more rows, or its number of rows is not a multiple of `BatchSpec.multiple`.
+            batch has space for more rows, or a number of rows that is not a multiple of `BatchSpec.multiple`.
         tokens_added: number of end tokens that packing added (`--eos`).
         sequences: number of sequences in packed rows.
         most_sequences: maximum number of sequences in a packed row. The maximum of a sum of ledgers is the
