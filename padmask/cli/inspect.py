@@ -49,7 +49,7 @@ class InspectArguments:
         masks: whether to show masks.
         plans: whether to show plans.
         as_json: whether to print JSON instead of text.
-        export: file for a figure, or for a copy of the printed output. If None, no file is written.
+        export: file for a figure, a page, or a copy of the printed output. If None, no file is written.
         theme: colours of the figure: `"light"` or `"dark"`.
         mask_column: mask column of padded input. If None, the column is found from the metadata, else by its
             name.
@@ -120,7 +120,7 @@ class InspectArguments:
     type=PathOrAddress(),
     default=None,
     metavar="FILE",
-    help="Also write a figure to an .svg, .png or .pdf file, or the printed output to an .html or .txt file.",
+    help="Also write an HTML report (.html), a figure (.svg, .png or .pdf) or the printed output (.txt).",
 )
 @setting(
     "--theme",
@@ -146,6 +146,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
       padmask inspect sample_data/jargon.jsonl
       padmask inspect padded.parquet -n 20 -c labels
       padmask inspect train.parquet --maxlen 128,256,p95 --json | jq .plans
+      padmask inspect train.parquet --export report.html
       padmask inspect train.parquet --export lengths.svg
       padmask inspect s3://bucket/train/ --no-masks
     """

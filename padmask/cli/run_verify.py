@@ -16,6 +16,7 @@ from padmask.cli.run_verify_error import error_text, refuse_report_conflicts
 from padmask.cli.verify import ModelOptions, ReferenceOptions, VerifyArguments
 from padmask.errors import MissingExtraError, SpecError
 from padmask.render.console import make_console
+from padmask.render.html_verify import verify_page
 from padmask.render.report import show_errors, show_report
 from padmask.spec.rules import RULES
 from padmask.spec.verify import ModelSpec, ReferenceSpec
@@ -28,7 +29,7 @@ from padmask.verify.report_formats import to_annotations, to_json, to_junit
 from padmask.verify.user_code import is_import_name
 from padmask.verify.verify_file import verify_file
 
-FORMS = {"json": to_json, "junit": to_junit, "github": to_annotations}
+FORMS = {"json": to_json, "junit": to_junit, "html": verify_page, "github": to_annotations}
 
 
 def run_verify(arguments: VerifyArguments) -> int:

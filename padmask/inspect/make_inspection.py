@@ -24,7 +24,7 @@ from padmask.inspect.advice import (
     advise_to_restore,
 )
 from padmask.inspect.commands import STDIN, PadCommand, has_many_files, new_name
-from padmask.inspect.costs import Cost, CostBasis, candidate_costs
+from padmask.inspect.costs import CostBasis, candidate_costs
 from padmask.inspect.cuts import Cuts
 from padmask.inspect.inspection import Inspection, ShownRow
 from padmask.inspect.packed import PackedStats
@@ -117,7 +117,14 @@ def make_inspection(asked: InspectOptions, data: ReadDataset) -> Inspection:
     plans = [] if data.shape == "packed" else candidate_costs(basis, asked.maxlens)
     # The new rows have their padding on the same side, unless the user chooses a side.
     spec = replace(spec, padding=asked.declared or _side(spec, data.rows))
-    advice = _name_stdin(_advise(asked, data, basis, plans, spec), asked.inputs)
+    command = _command(asked, data, spec)
+    adviser = None
+    if data.shape in ("raw", "padded"):
+        adviser = Adviser(basis, {cost.name: cost for cost in plans}, command, spec, data.rows.width)
+        advice = adviser.recommend(asked.maxlens)
+    else:
+        advice = _advise_to_restore(asked, data, command, spec)
+    advice = _name_stdin(advice, asked.inputs)
     # The rows are shown as the recommended plan cuts them, or as one of their windows.
     spec = replace(advice.spec or replace(spec, maxlen="longest"), windows=None)
     chosen = data.rows.shown(asked.show)
@@ -142,22 +149,19 @@ def make_inspection(asked: InspectOptions, data: ReadDataset) -> Inspection:
         ),
         _packed_stats(data),
         data.rows.buckets if data.shape == "buckets" else (),
+        adviser,
     )
 
 
-def _advise(
-    asked: InspectOptions, data: ReadDataset, basis: CostBasis, plans: Sequence[Cost], spec: PadSpec
+def _advise_to_restore(
+    asked: InspectOptions, data: ReadDataset, command: PadCommand, spec: PadSpec
 ) -> Advice:
-    """Return the recommended plan, or how to restore rows that must be restored first."""
-    command = _command(asked, data, spec)
+    """Return how to restore rows that must be restored before they are padded in another way."""
     if data.shape == "packed":
         return advise_on_packed_rows(command)
     if data.shape == "batches" or data.shape == "buckets":
         return advise_to_restore(command, data.shape, data.rows.padding_share)
-    if data.shape == "windows":
-        return advise_to_join(command, asked.maxlens, spec)
-    adviser = Adviser(basis, {cost.name: cost for cost in plans}, command, spec, data.rows.width)
-    return adviser.recommend(asked.maxlens)
+    return advise_to_join(command, asked.maxlens, spec)
 
 
 def _command(asked: InspectOptions, data: ReadDataset, spec: PadSpec) -> PadCommand:

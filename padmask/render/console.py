@@ -81,7 +81,7 @@ def make_console() -> Console:
 
 
 def recording_console() -> Console:
-    """Return a rich console that prints nothing and records its output with colours, for `export`."""
+    """Return a rich console that prints nothing and records its output, for `exported_text`."""
     import io
 
     from rich.console import Console
@@ -118,8 +118,6 @@ def print_line(markup: str, console: Console, style: str | None = None) -> None:
     console.print(markup, style=style, soft_wrap=True)
 
 
-def export(console: Console, path: str) -> bytes:
-    """Return the output of a recording console as HTML or text. The suffix of `path` decides the format."""
-    if path.endswith(".html"):
-        return console.export_html(inline_styles=True).encode()
+def exported_text(console: Console) -> bytes:
+    """Return the output of a recording console as text."""
     return console.export_text().encode()

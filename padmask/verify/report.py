@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from padmask.errors import Place
+from padmask.notebook import ShownInNotebooks
 from padmask.spec.warning_names import warnings_in
 from padmask.verify.data.rules import Finding
 from padmask.verify.proof.tolerance import Check
@@ -116,7 +117,7 @@ class SubjectReport:
 
 
 @dataclass(frozen=True)
-class Report:
+class Report(ShownInNotebooks):
     """The result of `verify`: findings in the data and verdicts on the models.
 
     Args:

@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from html_pages import Page
 from junit_schema import junit_schema
 from raised import has_facts
 
@@ -321,6 +322,8 @@ def test_dash_reads_stdin(padmask):
         (["raw.jsonl", "--mask-column", "missing"], "no column 'missing'"),
         (["raw.jsonl", "--report", "json:"], "--report"),
         (["raw.jsonl", "--report", "junit:"], "--report"),
+        (["raw.jsonl", "--report", "out.html"], "html:verify.html"),
+        (["raw.jsonl", "--report", "htm:out"], "Did you mean 'html'"),
     ],
     ids=lambda given: " ".join(given[1:]) if isinstance(given, list) else "",
 )
@@ -367,9 +370,11 @@ def test_reports_of_bad_data(here, tmp_path):
     given = BROKEN["mask-shape"](tmp_path)
     done = here(
         *("verify", *given, "--no-model"),
-        *("--report", "junit:out.xml", "--report", "json:out.json", "--report", "github"),
+        *("--report", "junit:out.xml", "--report", "json:out.json", "--report", "html:out.html"),
+        *("--report", "github"),
     )
     assert done.returncode == 1
+    assert Page((tmp_path / "out.html").read_text()).rows("Findings")[0][1:3] == ["mask-shape", "in.jsonl:2"]
     rule, verdict = [line for line in done.stdout.splitlines() if line.startswith("::")]
     assert rule.startswith("::error file=in.jsonl,line=2,title=mask-shape::mask-shape: mask: ")
     assert rule.endswith("(1 row)")
@@ -434,7 +439,7 @@ def test_failed_run_has_reports(here, raw, tmp_path, name):
     options, code = FAILING[name]
     done = here(
         *("verify", *options, "--no-model", "--report", "json:out.json", "--report=junit:out.xml"),
-        *("--report", "github"),
+        *("--report", "github", "--report", "html:out.html"),
     )
     assert done.returncode == code
     assert "Error: " in done.stderr
@@ -445,6 +450,7 @@ def test_failed_run_has_reports(here, raw, tmp_path, name):
     assert (root.get("errors"), root.get("failures")) == ("1", "0")
     [annotation] = done.stdout.splitlines()
     assert annotation.startswith("::error ")
+    assert Page((tmp_path / "out.html").read_text()).texts("h1")[0].startswith("error ")
 
 
 def test_json_of_a_failed_run(here):
