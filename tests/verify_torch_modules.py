@@ -224,7 +224,7 @@ class Rotary(EmbeddingOnly):
 
 
 class TableInCode(EmbeddingOnly):
-    """Positions from a table that the code of the module reads, after a branch for padding."""
+    """Position embeddings that the module's own code reads from a table, after a branch for padding."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -254,7 +254,7 @@ class CopiedStart(nn.Module):
 
 
 class FirstPlace(EmbeddingOnly):
-    """The vector at the first place stands for the row, after a module that reads the first places too."""
+    """The first position represents the row, after a module that also reads the first positions."""
 
     def __init__(self) -> None:
         super().__init__()
