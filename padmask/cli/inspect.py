@@ -126,7 +126,7 @@ class InspectArguments:
     show_default=True,
     help="Colours of the figure.",
 )
-@workers_option
+@workers_option("work on the files of a dataset")
 @cluster_option
 @quiet_options
 @click.pass_context
