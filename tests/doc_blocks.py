@@ -6,9 +6,13 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
+
+from storages import Bucket, environment, object_store
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -25,7 +29,10 @@ class Block:
 
     Args:
         page: the page.
-        mark: the comment before the block, such as `recipe: hf` or `run`; empty without a comment.
+        mark: the comment before the block; empty without a comment. `run`: the block runs in a process of its
+            own. `file: NAME`: the block is saved as this file, which later commands use. `slow`: this block
+            and the following ones are tested together with the slow tests. `bucket`: the same, and the
+            commands use the bucket `corpus`. `recipe: NAME`: a test runs the block.
         kind: language of the block, such as `console`; empty without a language.
         text: the code, without the indentation of the block.
     """
@@ -52,9 +59,14 @@ def blocks(page: Path) -> list[Block]:
     ]
 
 
+def is_slow(block: Block) -> bool:
+    """Whether this block, and the following ones on its page, are tested together with the slow tests."""
+    return block.mark in ("run", "slow", "bucket") or block.mark.startswith("file: ")
+
+
 def quick_blocks(page: Path) -> list[Block]:
-    """Return the blocks before the first Python block with the mark `run`. Later commands need its files."""
-    return list(takewhile(lambda block: block.mark != "run", blocks(page)))
+    """Return the blocks before the first slow block, whose files later commands may need."""
+    return list(takewhile(lambda block: not is_slow(block), blocks(page)))
 
 
 def commands(block: Block) -> list[Command]:
@@ -87,6 +99,23 @@ def run(line: str, folder: Path) -> str:
     return "".join(line.rstrip() + "\n" for line in done.stdout.splitlines())
 
 
-def run_python(block: Block, folder: Path) -> None:
-    """Run a Python block in a process of its own."""
-    subprocess.run([sys.executable, "-W", "ignore", "-c", block.text], cwd=folder, check=True)
+@contextmanager
+def bucket_of(page: Path, folder: Path) -> Iterator[None]:
+    """Start an object store with the bucket `corpus`, if the commands of a page use the bucket."""
+    if not any(block.mark == "bucket" for block in blocks(page)):
+        yield
+        return
+    with object_store(folder / "store.log") as reached, environment(reached):
+        bucket = Bucket("corpus")
+        lines = (ROOT / "sample_data" / "jargon.jsonl").read_bytes().splitlines(keepends=True)
+        bucket.write("train/a.jsonl", b"".join(lines[:200]))
+        bucket.write("train/b.jsonl", b"".join(lines[200:]))
+        yield
+
+
+def make_files(block: Block, folder: Path) -> None:
+    """Save a block with the mark `file: NAME`, or run a block with the mark `run`."""
+    if block.mark.startswith("file: "):
+        (folder / block.mark.removeprefix("file: ")).write_text(block.text, encoding="utf-8")
+    elif block.mark == "run":
+        subprocess.run([sys.executable, "-W", "ignore", "-c", block.text], cwd=folder, check=True)

@@ -7,11 +7,18 @@ from pathlib import Path
 from typing import Any
 
 
+def read_recipe(document: Path, name: str) -> str:
+    """Return the code of a recipe of a document."""
+    found = re.search(
+        rf"<!-- recipe: {name} -->\n```python\n(.*?)```", document.read_text(encoding="utf-8"), re.S
+    )
+    assert found, f"no recipe for {name}"
+    return found[1]
+
+
 def run_recipes(document: Path, *names: str) -> dict[str, Any]:
     """Run recipes of a document, and return the names that they define."""
     known: dict[str, Any] = {}
     for name in names:
-        found = re.search(rf"<!-- recipe: {name} -->\n```python\n(.*?)```", document.read_text(), re.S)
-        assert found, f"no recipe for {name}"
-        exec(found[1], known)
+        exec(read_recipe(document, name), known)
     return known

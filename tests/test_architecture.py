@@ -28,7 +28,7 @@ SHORT_NAME = 30
 
 # A package may import from packages in the same line and in the lines above.
 LAYERS = [
-    ["errors", "_version"],
+    ["errors", "_version", "notebook"],
     ["spec"],
     ["storage"],
     ["core"],

@@ -9,18 +9,33 @@ import re
 import shlex
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from doc_blocks import PAGES, README, ROOT, Block, blocks, commands, quick_blocks, run, run_python
+from doc_blocks import (
+    PAGES,
+    README,
+    ROOT,
+    Block,
+    blocks,
+    bucket_of,
+    commands,
+    is_slow,
+    make_files,
+    quick_blocks,
+    run,
+)
+from notebook_cells import code_cells, run_notebook, texts
 from recipes import run_recipes
 
 import padmask
 from padmask.cli import COMMANDS, cli
-from padmask.verify.data.rules import RULES
+from padmask.spec.rules import RULES
+from padmask.spec.warning_names import WARNINGS
 
 pytestmark = pytest.mark.skipif(not README.exists(), reason="the pages are not part of this installation")
 
@@ -36,8 +51,15 @@ PADMASK_LINES = sorted(
         if part.strip().startswith("padmask ")
     }
 )
-# Pages with commands that need a model. Each page runs as a whole.
-WITH_MODELS = sorted({block.page for block in BLOCKS if block.mark == "run"})
+TF = [
+    pytest.mark.tf,
+    pytest.mark.skipif(find_spec("tensorflow") is None, reason="TensorFlow is not installed"),
+]
+# Pages with slow blocks. Each page runs as a whole, because commands need files of the blocks before.
+SLOW_PAGES = [
+    pytest.param(page, id=page.name, marks=TF if "import keras" in page.read_text(encoding="utf-8") else [])
+    for page in sorted({block.page for block in BLOCKS if is_slow(block)})
+]
 
 
 def help_text(name: str) -> str:
@@ -96,14 +118,22 @@ def test_outputs_are_current(page, folder):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("page", SLOW_PAGES)
+def test_slow_pages(page, folder):
+    with bucket_of(page, folder):
+        for block in blocks(page):
+            make_files(block, folder)
+            for command in commands(block):
+                check_output(command.line, command.output, run(command.line, folder))
+
+
+@pytest.mark.slow
 @pytest.mark.tf
-@pytest.mark.parametrize("page", WITH_MODELS, ids=lambda page: page.name)
-def test_pages_with_models(page, folder):
-    for block in blocks(page):
-        if block.mark == "run":
-            run_python(block, folder)
-        for command in commands(block):
-            check_output(command.line, command.output, run(command.line, folder))
+def test_notebook(folder):
+    pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    shown = [texts(cell["outputs"]) for cell in code_cells(DOCS / "notebook.ipynb")]
+    assert [texts(outputs) for outputs in run_notebook(DOCS / "notebook.ipynb", folder)] == shown
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -114,10 +144,11 @@ def test_python_examples_run(page):
 @pytest.mark.parametrize("block", [block for block in BLOCKS if block.kind == "python"], ids=str)
 def test_python_blocks_are_run(block: Block):
     ast.parse(block.text) if ">>>" not in block.text else None
-    assert ">>>" in block.text or block.mark == "run" or block.mark.startswith("recipe: ")
+    assert ">>>" in block.text or is_slow(block) or block.mark.startswith("recipe: ")
 
 
 ROWS = [{"input_ids": [5, 6, 7]}, {"input_ids": [8]}, {"input_ids": [9, 10]}]
+LABELLED = [{**row, "labels": [number % 2 for number in row["input_ids"]]} for row in ROWS]
 
 
 @pytest.mark.tf
@@ -129,9 +160,18 @@ def test_keras_recipes(tmp_path):
     padmask.pad_file(tmp_path / "rows.jsonl", tmp_path / "rows.npz")
     model = run_recipes(DOCS / "frameworks.md", "keras")["train"](tmp_path / "rows.npz")
     assert [one.name for one in model.inputs] == ["input_ids", "mask"]
-    batches = list(run_recipes(DOCS / "frameworks.md", "tf")["make_dataset"](tmp_path / "rows.npz", 2))
-    assert batches[0]["input_ids"].numpy().tolist() == [[5, 6, 7], [8, 0, 0]]
-    assert batches[1]["mask"].numpy().tolist() == [[True, True, False]]
+    data = run_recipes(DOCS / "frameworks.md", "keras-rows")["Rows"](LABELLED, 2)
+    ids = [row for index in range(len(data)) for row in data[index][0]["input_ids"].tolist()]
+    assert sorted(ids) == [[5, 6, 7, *[0] * 5], [8, *[0] * 7], [9, 10, *[0] * 6]]
+    assert sum(data[index][2].sum() for index in range(len(data))) == 6
+    make_dataset = run_recipes(DOCS / "frameworks.md", "tf")["make_dataset"]
+    batches = list(make_dataset(tmp_path / "rows.npz", ["input_ids", "mask"], "score", 2).as_numpy_iterator())
+    ids = [row for inputs, _ in batches for row in inputs["input_ids"].tolist()]
+    assert sorted(ids) == [[5, 6, 7], [8, 0, 0], [9, 10, 0]]
+    assert [(inputs["mask"].shape, scores.shape) for inputs, scores in batches] == [
+        ((2, 3), (2,)),
+        ((1, 3), (1,)),
+    ]
 
 
 def test_torch_recipe():
@@ -141,10 +181,19 @@ def test_torch_recipe():
     assert batches[0]["key_padding_mask"].tolist() == [[False, False, False], [False, True, True]]
 
 
+@pytest.mark.slow
+def test_torch_loop():
+    pytest.importorskip("torch", reason="torch is not installed")
+    known = run_recipes(DOCS / "frameworks.md", "torch", "torch-loop")
+    loader = known["make_loader"](LABELLED, 2)
+    assert known["train"](known["Tagger"](11, 2), loader, 40) < 0.1
+
+
 # Trainer pins memory by default, and PyTorch warns if the machine has no GPU.
 @pytest.mark.filterwarnings("ignore:'pin_memory' argument:UserWarning")
 def test_hugging_face_recipe(tmp_path):
     pytest.importorskip("torch", reason="torch is not installed")
+    pytest.importorskip("accelerate", reason="accelerate is not installed")
     transformers = pytest.importorskip("transformers", reason="transformers is not installed")
     pytest.importorskip("datasets", reason="datasets is not installed")
     rows = [{**row, "labels": row["input_ids"]} for row in ROWS]
@@ -161,6 +210,7 @@ def test_hugging_face_recipe(tmp_path):
     assert trainer.evaluate(trainer.train_dataset)["eval_loss"] > 0
 
 
+@pytest.mark.slow
 def test_program_runs(tmp_path):
     [program] = [block.text for block in BLOCKS if block.mark == "recipe: program"]
     (tmp_path / "program.py").write_text(program)
@@ -189,6 +239,11 @@ def test_table_of_rules_is_complete():
     text = (DOCS / "rules.md").read_text(encoding="utf-8")
     listed = dict(re.findall(r"^\| `([a-z-]+)` \| (error|warning) \|", text, re.MULTILINE))
     assert listed == {rule.name: rule.severity for rule in RULES.values()}
+
+
+def test_table_of_warnings_is_complete():
+    text = (DOCS / "warnings.md").read_text(encoding="utf-8")
+    assert dict(re.findall(r"^\| `([a-z-]+)` \| (.*) \|$", text, re.MULTILINE)) == WARNINGS
 
 
 def test_all_pages_are_listed():

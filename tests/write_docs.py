@@ -1,7 +1,6 @@
 """Write help texts, and the outputs of commands, into the README and the pages, as `make readme` does.
 
-Outputs that contain `...` stay unchanged. `write_docs.py models` also runs the Python blocks with the mark
-`run`, and writes the outputs of the commands after them.
+Outputs that contain `...` stay unchanged. `write_docs.py all` also runs the slow blocks and the notebook.
 """
 
 from __future__ import annotations
@@ -11,12 +10,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from doc_blocks import PAGES, ROOT, blocks, commands, quick_blocks, run, run_python
+from doc_blocks import PAGES, ROOT, blocks, bucket_of, commands, make_files, quick_blocks, run
+from notebook_cells import write_notebook
 from test_docs import help_text
 
 from padmask.cli import COMMANDS
 
 HELP = ROOT / "docs" / "commands.md"
+NOTEBOOK = ROOT / "docs" / "notebook.ipynb"
 
 
 def write_help() -> None:
@@ -27,11 +28,10 @@ def write_help() -> None:
     HELP.write_text(text, encoding="utf-8")
 
 
-def write_outputs(page: Path, folder: Path, models: bool) -> None:
+def write_outputs(page: Path, folder: Path, all_blocks: bool) -> None:
     text = page.read_text(encoding="utf-8")
-    for block in blocks(page) if models else quick_blocks(page):
-        if block.mark == "run":
-            run_python(block, folder)
+    for block in blocks(page) if all_blocks else quick_blocks(page):
+        make_files(block, folder)
         for command in commands(block):
             output = run(command.line, folder)
             if "..." not in command.output and output != command.output:
@@ -40,8 +40,14 @@ def write_outputs(page: Path, folder: Path, models: bool) -> None:
 
 
 if __name__ == "__main__":
+    everything = sys.argv[1:] == ["all"]
     write_help()
-    for page in PAGES:
+    for page in [*PAGES, NOTEBOOK] if everything else PAGES:
         with tempfile.TemporaryDirectory() as name:
-            (Path(name) / "sample_data").symlink_to(ROOT / "sample_data")
-            write_outputs(page, Path(name), models=sys.argv[1:] == ["models"])
+            folder = Path(name)
+            (folder / "sample_data").symlink_to(ROOT / "sample_data")
+            if page == NOTEBOOK:
+                write_notebook(page, folder)
+                continue
+            with bucket_of(page, folder):
+                write_outputs(page, folder, everything)

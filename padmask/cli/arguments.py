@@ -21,6 +21,7 @@ class Output:
         output: path or URL of the output. `-` is standard output.
         files: options for reading and writing files.
         report: path of the JSON report. If None, no report is written.
+        allow: names of the warnings that are not printed.
         quiet: whether to suppress the summary, warnings and progress.
         progress: whether to show progress on a terminal.
     """
@@ -29,6 +30,7 @@ class Output:
     output: str
     files: FileOptions
     report: str | None
+    allow: Sequence[str]
     quiet: bool
     progress: bool
 

@@ -111,6 +111,9 @@ class ConfiguredCommand(click.Command):
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
+        if extra.get("resilient_parsing"):
+            # Completion in the shell needs no settings, and must not print errors.
+            return super().make_context(info_name, args, parent, **extra)
         try:
             file = find_project(os.getcwd())
         except FileNotFoundError:
@@ -150,14 +153,18 @@ class ConfiguredCommand(click.Command):
         return result
 
 
+def is_setting(ctx: click.Context, name: str) -> bool:
+    """Return whether a pyproject.toml sets the value of a parameter."""
+    return ctx.get_parameter_source(name) is click.core.ParameterSource.DEFAULT_MAP
+
+
 def _from_project(ctx: click.Context, names: Iterable[str]) -> list[click.Parameter]:
     """Return the parameters in `names` whose values come from a pyproject.toml."""
     wanted = set(names)
     return [
         parameter
         for parameter in ctx.command.params
-        if parameter.name in wanted
-        and ctx.get_parameter_source(parameter.name) is click.core.ParameterSource.DEFAULT_MAP
+        if parameter.name in wanted and is_setting(ctx, parameter.name)
     ]
 
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from padmask.cli.allow import allow_option
 from padmask.cli.arguments import Output, Workers
 from padmask.cli.config import PASSES_BAD_ROWS, WRITES, command_line_only, setting
 from padmask.cli.options import (
@@ -147,6 +148,7 @@ def writing_options(command: Command) -> Command:
                 "[default: 256MiB]",
             ),
             max_bytes_option,
+            allow_option(),
             quiet_options,
         )
     ):

@@ -6,6 +6,7 @@ is free. Other runs import this module when they fail.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Iterable, Mapping
@@ -14,6 +15,7 @@ from typing import Any
 
 import click
 
+from padmask.cli.colours import styled
 from padmask.errors import PadmaskError, did_you_mean, os_error_remedy, printable, redacted
 
 # Options that may be repeated, by parameter name. The names of these parameters are plurals.
@@ -34,7 +36,7 @@ UNFINISHED = UnfinishedError(
 def print_error(message: str, code: int = 2) -> int:
     """Print an error message to stderr, and return the exit code."""
     with suppress(OSError):
-        click.echo(f"Error: {printable(redacted(message))}", err=True)
+        click.echo(f"{styled('Error:', 'red')} {printable(redacted(message))}", err=True)
     return code
 
 
@@ -49,7 +51,10 @@ def print_usage_error(error: click.ClickException) -> None:
     if (redacted_message := redacted(message)) != message:
         error = click.UsageError(redacted_message, getattr(error, "ctx", None))
     with suppress(OSError):
-        error.show()
+        shown = io.StringIO()
+        error.show(file=shown)
+        usage, label, text = shown.getvalue().partition("Error:")
+        click.echo(usage + (styled(label, "red") if label else "") + text, err=True, nl=False)
 
 
 def print_progress_notes(stopped: BaseException) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import click
 
+from padmask.cli.allow import allow_option
 from padmask.cli.arguments import Workers
 from padmask.cli.commands import load_runner
 from padmask.cli.config import WRITES, ConfiguredCommand, command_line_only, setting
@@ -48,7 +49,7 @@ class InspectArguments:
         masks: whether to show masks.
         plans: whether to show plans.
         as_json: whether to print JSON instead of text.
-        export: file for a figure, or for a copy of the printed output. If None, no file is written.
+        export: file for a figure, a page, or a copy of the printed output. If None, no file is written.
         theme: colours of the figure: `"light"` or `"dark"`.
         mask_column: mask column of padded input. If None, the column is found from the metadata, else by its
             name.
@@ -57,6 +58,7 @@ class InspectArguments:
         declared: padding side of padded input. None if the command line does not set the side.
         files: options for reading files.
         where: processes or cluster that read the files.
+        allow: names of the warnings and rules that are not printed.
         quiet: whether to suppress warnings and progress.
         progress: whether to show progress on a terminal.
     """
@@ -78,6 +80,7 @@ class InspectArguments:
     declared: Side | None
     files: ReadOptions
     where: Workers
+    allow: Sequence[str]
     quiet: bool
     progress: bool
 
@@ -117,7 +120,7 @@ class InspectArguments:
     type=PathOrAddress(),
     default=None,
     metavar="FILE",
-    help="Also write a figure to an .svg, .png or .pdf file, or the printed output to an .html or .txt file.",
+    help="Also write an HTML report (.html), a figure (.svg, .png or .pdf) or the printed output (.txt).",
 )
 @setting(
     "--theme",
@@ -128,6 +131,7 @@ class InspectArguments:
 )
 @workers_option("work on the files of a dataset")
 @cluster_option
+@allow_option(rules=True)
 @quiet_options
 @click.pass_context
 def command(ctx: click.Context, /, **given: Any) -> None:
@@ -142,6 +146,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
       padmask inspect sample_data/jargon.jsonl
       padmask inspect padded.parquet -n 20 -c labels
       padmask inspect train.parquet --maxlen 128,256,p95 --json | jq .plans
+      padmask inspect train.parquet --export report.html
       padmask inspect train.parquet --export lengths.svg
       padmask inspect s3://bucket/train/ --no-masks
     """
@@ -174,6 +179,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         declared=declared_side(ctx, given),
         files=file_options(given, ReadOptions),
         where=workers_of(ctx, given),
+        allow=given["allow"],
         quiet=given["quiet"],
         progress=given["progress"],
     )

@@ -71,7 +71,7 @@ GROUPS = {
         "embedding_dim",
         "units",
     ),
-    "Rules": ("strict", "allow"),
+    "Rules": ("strict",),
     "Shown rows": ("count", "rows", "style", "masks", "plans"),
     "Output": (
         "output",
@@ -87,7 +87,7 @@ GROUPS = {
     ),
     "Datasets": ("resume", "delete", "shard_bytes"),
     "Workers": ("batch_rows", "threads", "workers", "cluster"),
-    "Display": ("verbose", "quiet", "progress"),
+    "Display": ("allow", "verbose", "quiet", "progress"),
 }
 
 _PADDED = dict.fromkeys(("mask_column", "mask_polarity", "mask_kind"), "Padded input")
@@ -98,7 +98,7 @@ EXCEPTIONS = {
     "pack": {"source_row": "Packing"},
     "unpad": {**_PADDED, "length_column": "Padded input", "padding": "Padded input"},
     "inspect": {**_PADDED, "seed": "Shown rows", "sample": "Shown rows"},
-    "verify": _PADDED,
+    "verify": {**_PADDED, "allow": "Rules"},
 }
 
 

@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
-from typing import Any, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
 
 import click
 
 from padmask._version import __version__
 from padmask.cli.arguments import Output
+from padmask.cli.colours import styled
 from padmask.cli.config import long_option
 from padmask.cli.failures import UNFINISHED, error_report
 from padmask.cli.report_files import open_report
 from padmask.errors import OutputError, SpecError, printable
 from padmask.spec.formats import FORMATS
+from padmask.spec.warning_names import Warned, acknowledge, warnings_in
 from padmask.storage.conflicts import refuse_conflicts, refuse_shared_place
 from padmask.storage.urls import display_path
 
@@ -31,35 +34,54 @@ class Reported(Protocol):
 Written = TypeVar("Written", bound=Reported)
 
 
-def write_with_report(
-    to: Output, work: Callable[[], Written], summary: Callable[[Written], Iterable[str]]
-) -> None:
+@dataclass(frozen=True)
+class Shown(Generic[Written]):
+    """How to show the result of a command.
+
+    Args:
+        summary: function that converts the result to the lines of the summary.
+        warnings: function that returns the warnings of the result.
+    """
+
+    summary: Callable[[Written], Iterable[str]]
+    warnings: Callable[[Written], Iterable[Warned]]
+
+    def of(self, result: Written, allow: Collection[str]) -> list[str]:
+        """Return the summary, and the warnings whose names are not in `allow`."""
+        warned = [warning for warning in self.warnings(result) if warning.name not in allow]
+        return [
+            *map(printable, self.summary(result)),
+            *(f"{styled('warning', 'yellow')}[{warning.name}]: {printable(warning)}" for warning in warned),
+        ]
+
+
+def write_with_report(to: Output, work: Callable[[], Written], shown: Shown[Written]) -> None:
     """Write the output and the report of a command, and print a summary.
 
     Args:
         to: paths of the output and the report.
         work: function that writes the output and returns the result.
-        summary: function that converts the result to the lines of the summary.
+        shown: how to show the result.
     """
     _check_streams(to)
     # The writer of TFRecord imports TensorFlow, which logs hints for its developers.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    result = _work_and_report(to, work) if to.report else work()
+    result = _work_and_report(to, work, shown) if to.report else work()
     if not to.quiet:
         # The output is complete, so a closed stderr is not an error.
         with suppress(OSError):
-            for line in summary(result):
-                click.echo(printable(line), err=True)
+            for line in shown.of(result, to.allow):
+                click.echo(line, err=True)
 
 
-def _work_and_report(to: Output, work: Callable[[], Written]) -> Written:
+def _work_and_report(to: Output, work: Callable[[], Written], shown: Shown[Written]) -> Written:
     """Write the output, and write a report with the result or the error."""
     outcome: Written | Exception | None = None
     try:
         # Open the report first, so that the run does not start if the report cannot be written.
         with open_report(_report_path(to), _report_bytes(to, UNFINISHED)) as report:
             outcome = _result_or_error(work)
-            report.write(_report_bytes(to, outcome))
+            report.write(_report_bytes(to, outcome, shown))
     except (OutputError, OSError) as error:
         if isinstance(outcome, Exception):
             raise outcome from None
@@ -107,7 +129,7 @@ def _report_path(to: Output) -> str:
     return path
 
 
-def _report_bytes(to: Output, outcome: Reported | Exception) -> bytes:
+def _report_bytes(to: Output, outcome: Written | Exception, shown: Shown[Written] | None = None) -> bytes:
     """Return the JSON report of a run, with the counts of the result or the details of the error."""
     inputs = [display_path(path) for path in to.inputs or ["-"]]
     report = {"version": __version__, "inputs": inputs, "output": display_path(to.output)}
@@ -115,5 +137,6 @@ def _report_bytes(to: Output, outcome: Reported | Exception) -> bytes:
         options = {p.name or "": long_option(p) for p in click.get_current_context().command.params}
         report |= error_report(outcome, options)
     else:
-        report |= outcome.as_dict()
+        warned = [] if shown is None else acknowledge(shown.warnings(outcome), to.allow)
+        report |= outcome.as_dict() | {"warnings": warnings_in(warned)}
     return json.dumps(report, indent=2).encode() + b"\n"

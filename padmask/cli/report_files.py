@@ -6,14 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
+from padmask.render.html import start_of_page
 from padmask.storage.output import open_output
 from padmask.storage.output_places import is_written_in_place
 from padmask.storage.urls import is_url, local_path
 
-# What the reports of `verify`, as JSON and as JUnit XML, and of `pad` and `unpad` start with.
+# What the reports of `verify`, as JSON, JUnit XML and HTML, and of `pad` and `unpad` start with.
 STARTS = (
     b'{\n  "verdict": ',
     b'<?xml version="1.0" encoding="UTF-8"?>\n<testsuites name="padmask ',
+    start_of_page("verify").encode(),
     b'{\n  "version": ',
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import PurePath
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -15,14 +15,18 @@ from padmask.errors import SpecError
 from padmask.inspect.figure_data import make_figure_data
 from padmask.inspect.inspect_file import inspect_file
 from padmask.inspect.inspection import Inspection
-from padmask.render.console import export, make_console, recording_console
+from padmask.render.console import exported_text, make_console, recording_console
 from padmask.render.figure import FIGURES, figure_bytes, refuse_missing_matplotlib
+from padmask.render.html_inspect import inspect_page
 from padmask.render.inspection import show_inspection
+from padmask.spec.rules import RULES
+from padmask.spec.warning_names import acknowledge
 from padmask.storage.conflicts import refuse_conflicts
 from padmask.storage.output import open_output
 from padmask.storage.urls import display_path
+from padmask.verify.data.audit_data import RuleSpec
 
-TEXTS = (".html", ".txt")
+PAGES = (".html", ".txt")
 
 
 def run_inspect(arguments: InspectArguments) -> None:
@@ -40,21 +44,23 @@ def run_inspect(arguments: InspectArguments) -> None:
 
 
 def _export(seen: Inspection, path: str, theme: str, options: dict[str, Any]) -> bytes:
-    """Return the content of the export: a figure, or a copy of the printed output."""
-    suffix = PurePath(path).suffix
+    """Return the content of the export: a figure, a page, or a copy of the printed output."""
+    suffix = next(one for one in (*FIGURES, *PAGES) if path.endswith(one))
     if suffix in FIGURES:
         return figure_bytes(make_figure_data(seen), suffix, theme)
+    if suffix == ".html":
+        return inspect_page(seen, plans=options["plans"]).encode(errors="backslashreplace")
     console = recording_console()
     show_inspection(seen, console, **options)
-    return export(console, path)
+    return exported_text(console)
 
 
 def _check_outputs(arguments: InspectArguments) -> None:
     """Raise an error if the export has an unknown format, needs matplotlib, or would replace an input."""
-    if arguments.export and not arguments.export.endswith((*FIGURES, *TEXTS)):
+    if arguments.export and not arguments.export.endswith((*FIGURES, *PAGES)):
         raise SpecError(
             f"--export {display_path(arguments.export)}: the suffix is not an export format. Choose one of "
-            f"{', '.join((*FIGURES, *TEXTS))}.",
+            f"{', '.join((*FIGURES, *PAGES))}.",
             options=["export"],
         )
     if arguments.export and arguments.export.endswith(FIGURES):
@@ -68,7 +74,7 @@ def _inspect(arguments: InspectArguments) -> Inspection:
         open_progress(quiet=arguments.quiet, progress=arguments.progress) as progress,
         open_executor(arguments.where) as executor,
     ):
-        return inspect_file(
+        seen = inspect_file(
             arguments.inputs or ["-"],
             columns=arguments.columns,
             specs=arguments.specs,
@@ -82,6 +88,8 @@ def _inspect(arguments: InspectArguments) -> Inspection:
             executor=executor,
             progress=progress,
         )
+    health = RuleSpec(allow=[name for name in arguments.allow if name in RULES]).enforce(seen.health)
+    return replace(seen, health=health, notes=acknowledge(seen.notes, arguments.allow))
 
 
 def _as_json(seen: Inspection, arguments: InspectArguments) -> dict[str, Any]:

@@ -6,10 +6,10 @@ from concurrent.futures import Executor
 
 from padmask.cli.commands import load_runner
 from padmask.cli.dataset_options import PadArguments
-from padmask.cli.outputs import write_with_report
+from padmask.cli.outputs import Shown, write_with_report
 from padmask.cli.progress import open_progress
 from padmask.errors import SpecError
-from padmask.render.summary import summary
+from padmask.render.summary import pad_warnings, summary
 from padmask.storage.conflicts import refuse_among_data
 from padmask.storage.output_places import buckets_need_folder, names_a_folder
 from padmask.storage.urls import display_path, local_path
@@ -25,9 +25,8 @@ def run_pad(arguments: PadArguments) -> None:
         report = to.report.removeprefix("json:")
         refuse_among_data(local_path(to.output), {"the report": report})
     rejects = to.files.rejects and display_path(to.files.rejects)
-    write_with_report(
-        to, lambda: _pad(arguments), lambda result: summary(result, display_path(to.output), rejects)
-    )
+    shown = Shown(lambda result: summary(result, display_path(to.output), rejects), pad_warnings)
+    write_with_report(to, lambda: _pad(arguments), shown)
 
 
 def _pad(arguments: PadArguments) -> PadResult:

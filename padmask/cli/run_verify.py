@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack, redirect_stdout
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -13,10 +14,13 @@ from padmask.cli.progress import open_progress
 from padmask.cli.report_files import open_report
 from padmask.cli.run_verify_error import error_text, refuse_report_conflicts
 from padmask.cli.verify import ModelOptions, ReferenceOptions, VerifyArguments
-from padmask.errors import SpecError
+from padmask.errors import MissingExtraError, SpecError
 from padmask.render.console import make_console
+from padmask.render.html_verify import verify_page
 from padmask.render.report import show_errors, show_report
+from padmask.spec.rules import RULES
 from padmask.spec.verify import ModelSpec, ReferenceSpec
+from padmask.spec.warning_names import acknowledge
 from padmask.storage.conflicts import loaded_files, module_files, refuse_replaced
 from padmask.verify.data.audit_data import RuleSpec
 from padmask.verify.proof_spec import ModelProof, ProofSpec
@@ -25,7 +29,7 @@ from padmask.verify.report_formats import to_annotations, to_json, to_junit
 from padmask.verify.user_code import is_import_name
 from padmask.verify.verify_file import verify_file
 
-FORMS = {"json": to_json, "junit": to_junit, "github": to_annotations}
+FORMS = {"json": to_json, "junit": to_junit, "html": verify_page, "github": to_annotations}
 
 
 def run_verify(arguments: VerifyArguments) -> int:
@@ -41,17 +45,21 @@ def run_verify(arguments: VerifyArguments) -> int:
             for form, path in arguments.reports
         ]
         outcome = _report_or_error(arguments)
+        data = None
+        if isinstance(outcome, MissingExtraError) and arguments.inputs:
+            outcome, data = _check_data_only(arguments, outcome)
         # A report must not replace a module that was imported during the run.
         refuse_replaced(_report_files(arguments), loaded_files())
         for form, stream in streams:
             if stream is not None:
                 stream.write(_bytes(form, outcome))
     printed = [form for form, stream in streams if stream is None] + ["json"] * arguments.as_json
-    if isinstance(outcome, Report) and set(printed) <= {"github"}:
+    shown = outcome if isinstance(outcome, Report) else data
+    if shown is not None and set(printed) <= {"github"}:
         if not arguments.quiet:
-            show_report(outcome, make_console(), verbose=arguments.verbose)
+            show_report(shown, make_console(), verbose=arguments.verbose)
         elif not printed:
-            show_errors(outcome, make_console())
+            show_errors(shown, make_console())
     for form in printed:
         click.echo(_text(form, outcome), nl=False)
     if isinstance(outcome, Exception):
@@ -70,11 +78,29 @@ def _text(form: str, outcome: Report | Exception) -> str:
 def _report_or_error(arguments: VerifyArguments) -> Report | Exception:
     """Return the report, or the error that ended the run."""
     try:
-        return _verify(arguments)
+        report = _verify(arguments)
+        return replace(report, notes=acknowledge(report.notes, arguments.allow))
     except BrokenPipeError:
         raise  # The reader closed the pipe, which is not an error.
     except Exception as error:  # noqa: BLE001 - the reports show the error, and the caller raises it
         return error
+
+
+def _check_data_only(
+    arguments: VerifyArguments, missing: MissingExtraError
+) -> tuple[Report | Exception, Report | None]:
+    """Check the data if a package that the models need is not installed.
+
+    Returns:
+        The outcome of the run, and a report on the data to show first. If the data have errors, the report
+        is the outcome, and a note says that the models did not run. Otherwise the outcome is `missing`.
+    """
+    data = _report_or_error(replace(arguments, proof=None))
+    if isinstance(data, Exception):
+        return data, None
+    if data.ok:
+        return missing, data
+    return replace(data, notes=[*data.notes, f"the models did not run: {missing}"]), None
 
 
 def _check_reports(arguments: VerifyArguments) -> None:
@@ -109,7 +135,9 @@ def _verify(arguments: VerifyArguments) -> Report:
             arguments.inputs,
             columns=arguments.columns,
             spec=arguments.spec,
-            rules=RuleSpec(strict=arguments.strict, allow=arguments.allow),
+            rules=RuleSpec(
+                strict=arguments.strict, allow=[name for name in arguments.allow if name in RULES]
+            ),
             proof=_proof(arguments),
             mask_column=arguments.mask_column,
             mask_polarity=arguments.mask_polarity,

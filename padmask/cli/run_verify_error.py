@@ -12,12 +12,18 @@ import click
 from padmask.cli.failures import error_report, message_of
 from padmask.cli.verify import FailedStart, command
 from padmask.errors import OutputError, PadmaskError, SpecError, redacted
+from padmask.render.html_verify import error_page
 from padmask.storage.conflicts import refuse_conflicts
 from padmask.storage.output import open_output
 from padmask.verify.api import environment
 from padmask.verify.run_error import RunError, error_to_annotation, error_to_json, error_to_junit
 
-ERROR_FORMS = {"json": error_to_json, "junit": error_to_junit, "github": error_to_annotation}
+ERROR_FORMS = {
+    "json": error_to_json,
+    "junit": error_to_junit,
+    "html": error_page,
+    "github": error_to_annotation,
+}
 
 
 def run_verify_error(failed: FailedStart) -> None:

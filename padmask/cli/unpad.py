@@ -8,8 +8,10 @@ from typing import Any
 
 import click
 
+from padmask.cli.allow import allow_option
 from padmask.cli.arguments import Output
 from padmask.cli.commands import load_runner
+from padmask.cli.completion import complete_columns
 from padmask.cli.config import PASSES_BAD_ROWS, WRITES, ConfiguredCommand, command_line_only, setting
 from padmask.cli.options import (
     PathOrAddress,
@@ -57,6 +59,7 @@ class UnpadArguments:
     "columns",
     multiple=True,
     metavar="NAME",
+    shell_complete=complete_columns,
     help="Padded column; repeatable. Also accepts NAME:DTYPE=VALUE, as in pad.  [default: from metadata, "
     "else input_ids, else tokens, else the only list column]",
 )
@@ -65,6 +68,7 @@ class UnpadArguments:
     "--length-column",
     default=None,
     metavar="NAME",
+    shell_complete=complete_columns,
     help="Column with the number of tokens in each row. If there is also a mask, both must agree.  "
     "[default: from metadata]",
 )
@@ -128,6 +132,7 @@ class UnpadArguments:
 @report_option
 @threads_option
 @max_bytes_option
+@allow_option()
 @quiet_options
 @click.pass_context
 def command(ctx: click.Context, /, **given: Any) -> None:

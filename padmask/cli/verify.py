@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from padmask.cli.allow import allow_option, allowed
 from padmask.cli.commands import load_runner
 from padmask.cli.config import (
     CHANGES_CHECKS,
@@ -35,6 +36,9 @@ from padmask.spec.pad import PadSpec, Side
 from padmask.spec.verify import BACKENDS, DEVICES, INPUT_KINDS, ROUTES
 from padmask.storage.output_places import descriptor_of
 
+# Formats of reports that are files.
+FILE_FORMS = ("json", "junit", "html")
+
 # Default batch size for the user's model, which may be large.
 USER_BATCH = 64
 
@@ -48,7 +52,7 @@ class VerifyArguments:
         columns: columns to verify.
         spec: padding options for raw input.
         strict: whether warnings count as errors.
-        allow: names of rules whose violations are not errors.
+        allow: names of warnings that are not printed, and of rules whose violations are not errors.
         proof: options of the reference models or of the user's model. If None, only the data are checked.
         backend: Keras backend. If None, `KERAS_BACKEND` is used, else TensorFlow.
         device: `"auto"`, `"cpu"` or `"gpu"`.
@@ -148,6 +152,8 @@ class VerifyCommand(ConfiguredCommand):
         try:
             return super().make_context(info_name, args, parent, **extra)
         except (PadmaskError, click.UsageError) as error:
+            if extra.get("resilient_parsing"):
+                raise
             reports = [text for option, text in pairwise(given) if option == "--report"]
             reports += [text.removeprefix("--report=") for text in given if text.startswith("--report=")]
             inputs = [text for option, text in pairwise(["", *given]) if option != "--report"]
@@ -226,13 +232,7 @@ def _report_failed_start(
     help="Check only the data, without TensorFlow.",
 )
 @setting("--strict/--no-strict", default=False, help="Treat warnings as errors.")
-@command_line_only(
-    "--allow",
-    because=CHANGES_CHECKS,
-    multiple=True,
-    metavar="RULE",
-    help="Rule whose violations are not errors; repeatable.",
-)
+@allow_option(rules=True, errors=True)
 @command_line_only(
     "--route",
     "routes",
@@ -310,11 +310,12 @@ def _report_failed_start(
 @command_line_only(
     "--report",
     "reports",
-    type=PathOrAddress("json", "junit"),
+    type=PathOrAddress(*FILE_FORMS),
     because=WRITES,
     multiple=True,
-    metavar="[json:|junit:]FILE|github",
-    help="Also write a JSON or JUnit XML report, or print annotations for GitHub Actions; repeatable.",
+    metavar="[json:|junit:|html:]FILE|github",
+    help="Also write a JSON, JUnit XML or HTML report, or print annotations for GitHub Actions; repeatable. "
+    "An HTML report of your own model includes --explain.",
 )
 @setting("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
 @setting(
@@ -355,6 +356,7 @@ def _read_arguments(ctx: click.Context, given: dict[str, Any]) -> VerifyArgument
     has_model = given["model"] is not None or given["predict"] is not None
     _check_usage(ctx, given, has_model=has_model)
     reports = [_form(text) for text in given["reports"]]
+    has_page = any(form == "html" for form, _ in reports)
     to_stdout = [form for form, path in reports if path == "-"]
     if len(to_stdout) + given["as_json"] > 1:
         raise SpecError("Two reports cannot both go to stdout. Write one of them to a file.")
@@ -363,8 +365,8 @@ def _read_arguments(ctx: click.Context, given: dict[str, Any]) -> VerifyArgument
         columns=given["columns"],
         spec=spec_of(given, given["maxlen"]),
         strict=given["strict"],
-        allow=given["allow"],
-        proof=_model_options(given) if has_model else _reference_options(given),
+        allow=allowed(ctx, given),
+        proof=_model_options(given, has_page=has_page) if has_model else _reference_options(given),
         backend=given["backend"],
         device=given["device"],
         sample=given["sample"],
@@ -418,13 +420,13 @@ def _reference_options(given: dict[str, Any]) -> ReferenceOptions | None:
     return None if given["no_model"] else ReferenceOptions(spec={"routes": routes, **asked})
 
 
-def _model_options(given: dict[str, Any]) -> ModelOptions:
+def _model_options(given: dict[str, Any], *, has_page: bool) -> ModelOptions:
     spec = {
         "padding": given["padding"],
         "value": None if given["value"] is None else _number(given["value"]),
         "vocab_size": given["vocab_size"],
         "seed": given["seed"],
-        "explain": given["explain"],
+        "explain": given["explain"] or (given["model"] is not None and has_page),
         "batch_size": given["batch_size"] or USER_BATCH,
     }
     inputs = [_model_input(text) for text in given["model_inputs"]]
@@ -471,16 +473,17 @@ def _form(text: str) -> tuple[str, str]:
         return "github", "-"
     form, colon, path = text.partition(":")
     # A single letter may be a Windows drive.
-    if colon and form.isalpha() and len(form) > 1 and form not in ("json", "junit"):
+    if colon and form.isalpha() and len(form) > 1 and form not in FILE_FORMS:
         raise SpecError(
-            f"--report {text}: there is no format {form!r}.{did_you_mean(form, ['json', 'junit', 'github'])} "
-            "Choose json:FILE, junit:FILE or github."
+            f"--report {text}: there is no format {form!r}.{did_you_mean(form, [*FILE_FORMS, 'github'])} "
+            "Choose json:FILE, junit:FILE, html:FILE or github."
         )
-    if text in ("json", "junit") or (not colon and text.endswith(".xml")):
+    if text in FILE_FORMS or (not colon and text.endswith((".xml", ".html"))):
         raise SpecError(
-            f"--report {text}: specify a format and a file, such as junit:verify.xml or json:verify.json."
+            f"--report {text}: specify a format and a file, such as json:verify.json, junit:verify.xml or "
+            "html:verify.html."
         )
-    if form not in ("json", "junit") or not colon:
+    if form not in FILE_FORMS or not colon:
         form, path = "json", text
     if not path:
         raise SpecError(f"--report {text} has no file name. Add a file name, such as {form}:verify.{form}.")

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from padmask.core.arrow_lists import Flags
 from padmask.core.columns import IGNORED_LABEL, PadColumn, is_label
 from padmask.core.dtypes import integer_dtype, integer_limits
 from padmask.core.kernel import take_runs
-from padmask.core.plan import Positions
+from padmask.core.plan import Positions, Segments
 from padmask.core.ragged import Ragged
 from padmask.errors import SpecError
-from padmask.spec.pad import INTEGER_DTYPES
+from padmask.spec.pad import INTEGER_DTYPES, Side
 
 
 def check_end_token(columns: Sequence[PadColumn], token: int) -> None:
@@ -51,13 +52,13 @@ def check_end_token(columns: Sequence[PadColumn], token: int) -> None:
 
 def add_end_tokens(
     rows: Mapping[str, Ragged], columns: Sequence[PadColumn], token: int
-) -> tuple[dict[str, Ragged], int]:
+) -> tuple[dict[str, Ragged], Flags]:
     """Append a token to the rows that do not end with it, and append values to the other columns.
 
     >>> ids = Ragged(np.array([5, 2, 6]), np.array([0, 2]), np.array([2, 1]))
     >>> rows, added = add_end_tokens({"ids": ids}, [PadColumn("ids", "int", "int32", 0)], 2)
-    >>> rows["ids"].values.tolist(), rows["ids"].lengths.tolist(), added
-    ([5, 2, 6, 2], [2, 2], 1)
+    >>> rows["ids"].values.tolist(), rows["ids"].lengths.tolist(), added.tolist()
+    ([5, 2, 6, 2], [2, 2], [False, True])
 
     Args:
         rows: rows of each column. All columns have the same lengths.
@@ -65,7 +66,8 @@ def add_end_tokens(
         token: the end token.
 
     Returns:
-        The rows of each column, and the number of added tokens. Rows without tokens stay empty.
+        The rows of each column, and whether each row got the token: bool, shape (rows,). Rows without tokens
+        stay empty.
 
     The label of the added token is the token, or -100 if the label before it is -100. A
     `special_tokens_mask` has 1 there, and `position_ids` continue. Other columns repeat their last value.
@@ -76,12 +78,26 @@ def add_end_tokens(
     lacking = filled.copy()
     lacking[filled] = ids.values[lasts[filled]] != token
     if not lacking.any():
-        return dict(rows), 0
+        return dict(rows), lacking
     extended = {
         column.name: _extend(rows[column.name], lacking, _end_value(column, column is columns[0], token))
         for column in columns
     }
-    return extended, int(lacking.sum())
+    return extended, lacking
+
+
+def rows_without_end(segments: Segments, truncating: Side) -> Positions:
+    """Return the rows whose last token (or first, if `truncating` is `"pre"`) was truncated.
+
+    Returns:
+        Indices of source rows: int64, shape (rows,).
+    """
+    sources = np.arange(len(segments.counts)) if segments.sources is None else segments.sources
+    lengths = segments.source_lengths
+    reached = segments.starts + segments.counts == lengths[sources]
+    kept = np.zeros(len(lengths), dtype=bool)
+    kept[sources[(reached if truncating == "post" else segments.starts == 0) & (segments.counts > 0)]] = True
+    return np.flatnonzero(~kept & (lengths > 0))
 
 
 # A function of the last value of each row that returns the value at the added token.

@@ -10,6 +10,7 @@ from padmask.core.packed_counts import PackedCounts
 from padmask.core.plan import Positions
 from padmask.core.row_pieces import is_first_of
 from padmask.errors import count
+from padmask.spec.warning_names import Warned
 
 NOT_JOINED = (
     "rows that start after the first token of their source row: {count:,}. --no-restore-order does not join "
@@ -37,8 +38,8 @@ def count_late_rows(rows: Positions, starts: Positions) -> int:
     return int((alone & (starts > 0)).sum())
 
 
-def missing_rows(files: Iterable[PackedCounts | None], rows: int) -> list[str]:
-    """Return a note if there are fewer packed rows than pack wrote, according to the metadata.
+def missing_rows(files: Iterable[PackedCounts | None], rows: int) -> list[Warned]:
+    """Return a warning if there are fewer packed rows than pack wrote, according to the metadata.
 
     Args:
         files: numbers in the metadata of each file; None for a file without these numbers.
@@ -48,7 +49,8 @@ def missing_rows(files: Iterable[PackedCounts | None], rows: int) -> list[str]:
     written = sum(counts.rows_written for counts in found if counts is not None)
     if None in found or rows >= written:
         return []
-    return [
+    text = (
         f"pack wrote {count(written, 'packed row')}, but the input has only {rows:,}, so source rows, or the "
         "last tokens of split rows, may be missing"
-    ]
+    )
+    return [Warned("packed-rows-missing", text)]

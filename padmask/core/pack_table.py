@@ -7,8 +7,9 @@ import pyarrow as pa
 from padmask.core.arrow_lists import empty_batch, join_batches, select_rows
 from padmask.core.packable_rows import packable_rows
 from padmask.core.packed_columns import PackedRows, pack_columns, packed_schema
+from padmask.core.packed_counts import PackedCounts
 from padmask.core.prepared_table import prepare_table
-from padmask.core.table import no_tokens
+from padmask.core.table import no_tokens, row_lengths
 from padmask.errors import SpecError
 from padmask.spec.columns import Columns
 from padmask.spec.mask import MaskSpec
@@ -73,6 +74,8 @@ def pack_table(
     kept = packable_rows(rows, group.columns, plan, spec, policy, ready.ends[0] if ready.ends else None)
     assert spec.packing is not None
     packed = PackedRows.of(kept.arrange(group.columns, plan, spec), spec)
+    counts = PackedCounts.of(packed.segments, row_lengths(rows), kept.added)
+    schema = schema.with_metadata(counts.add_to(schema.metadata))
     others = select_rows(batch, kept.numbers, tuple(kept.rows))
     made = pack_columns(others, kept.rows, packed, group.columns, group.mask, kept.numbers, ready.dropped)
     return pa.Table.from_batches([pa.RecordBatch.from_arrays(made.columns, schema=schema)], schema=schema)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from padmask.core.arrow_lists import Flags
 from padmask.core.columns import PadColumn
 from padmask.core.end_tokens import add_end_tokens
 from padmask.core.keep_ends import Ends, find_large_ends
@@ -29,11 +30,14 @@ class PackableRows:
         rows: rows of each column to pack.
         numbers: number of each row in the input: int64, shape (rows,).
         ends: numbers of tokens to keep in each row; None if no column has these numbers.
+        added: whether the last token of each row is an added end token: bool, shape (rows,). None if no row
+            has an added token.
     """
 
     rows: Mapping[str, Ragged]
     numbers: Positions
     ends: Ends | None = None
+    added: Flags | None = None
 
     @property
     def lengths(self) -> Positions:
@@ -46,6 +50,7 @@ class PackableRows:
             {name: its.select(rows) for name, its in self.rows.items()},
             self.numbers[rows],
             self.ends and self.ends.select(rows),
+            None if self.added is None else self.added[rows],
         )
 
     def arrange(self, columns: Sequence[PadColumn], plan: Plan, spec: PadSpec) -> Segments:
@@ -100,7 +105,8 @@ def packable_rows(
     elif policy.empty_rows == "drop":
         kept = kept.select(np.flatnonzero(~empty))
     if spec.packing.eos is not None:
-        kept = replace(kept, rows=add_end_tokens(kept.rows, columns, spec.packing.eos)[0])
+        ended, added = add_end_tokens(kept.rows, columns, spec.packing.eos)
+        kept = replace(kept, rows=ended, added=added)
     faults = find_large_ends(kept.lengths, kept.ends, plan, spec)
     raise_first_fault(replace(fault, row=int(kept.numbers[fault.row])) for fault in faults)
     if policy.overlong == "truncate" or not spec.has_overlong_rows:

@@ -9,7 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from padmask.core.arrow_lists import Flags
+from padmask.core.end_tokens import rows_without_end
 from padmask.core.metadata import METADATA_KEY, groups_to_keep
+from padmask.core.plan import Positions, Segments
 
 _KEY = "counts"
 
@@ -47,6 +50,38 @@ class PackedCounts:
     tokens_repeated: int
     tokens_added: int
     limit: int | None = None
+
+    @classmethod
+    def of(cls, segments: Segments, read: Positions, added: Flags | None) -> PackedCounts:
+        """Return the numbers of rows in memory. None of them are bad.
+
+        Args:
+            segments: positions of the sequences in the packed rows.
+            read: length of each source row: int64, shape (source rows,). Some of them may be dropped.
+            added: whether the last token of each row that is not dropped is an added end token: bool, shape
+                (rows,). None if no row has an added token.
+        """
+        ends = 0
+        if added is not None:
+            left = added.copy()
+            left[rows_without_end(segments, "post")] = False
+            ends = int(left.sum())
+        kept, written = int(segments.kept_tokens().sum()), int(segments.lengths.sum())
+        used, tokens = len(segments.source_lengths), int(read.sum())
+        return cls(
+            rows_read=len(read),
+            rows_used=used,
+            rows_dropped=len(read) - used,
+            rows_rejected=0,
+            rows_empty=int((segments.source_lengths == 0).sum()),
+            rows_written=0 if segments.rows is None else int(segments.rows.max(initial=-1)) + 1,
+            sequences=len(segments.lengths),
+            tokens_read=tokens,
+            tokens_kept=kept - ends,
+            tokens_lost=tokens - (kept - ends),
+            tokens_repeated=written - kept,
+            tokens_added=ends,
+        )
 
     @property
     def tokens_written(self) -> int:

@@ -15,6 +15,7 @@ from padmask.core.metadata import Described
 from padmask.core.padding import read_groups
 from padmask.core.unpad_job import UnpadJob
 from padmask.errors import DataError, column_flags, quoted
+from padmask.spec.warning_names import Warned
 
 
 @dataclass(frozen=True)
@@ -28,15 +29,15 @@ class StillPadded:
     """
 
     alike: Mapping[str, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    notes: tuple[Warned, ...] = ()
 
-    def warnings(self, first: str) -> list[str]:
+    def warnings(self, first: str) -> list[Warned]:
         """Return all warnings. `first` is the name of the first unpadded column."""
         if not self.alike:
             return [*self.notes]
         flags = next(iter(self.alike.values()))
         alike = f"still padded: {quoted(self.alike)} (same lengths as {first!r}). To unpad all: {flags}"
-        return [*self.notes, alike]
+        return [*self.notes, Warned("still-padded", alike)]
 
 
 def find_still_padded(
@@ -62,9 +63,11 @@ def find_still_padded(
     taken = {*job.all_columns, *job.all_dropped, *marks}
     notes = [_left_note(job)] if job.all_left else []
     if job.unordered:
-        notes.append(f"the rows stay in the order of the input, because {job.unordered}")
+        text = f"the rows stay in the order of the input, because {job.unordered}"
+        notes.append(Warned("order-not-restored", text))
     if job.unjoined:
-        notes.append(f"windows are not joined, because {job.unjoined}")
+        text = f"windows are not joined, because {job.unjoined}"
+        notes.append(Warned("pieces-not-joined", text))
     if groups and not requested:
         found = {name: group.mask for group in groups for name in group.values}
         found = {name: mask for name, mask in found.items() if name in schema.names and name not in taken}
@@ -87,19 +90,20 @@ def _read_groups(files: Mapping[str, pa.Schema], requested: bool) -> list[Descri
         raise
 
 
-def _left_note(job: UnpadJob) -> str:
+def _left_note(job: UnpadJob) -> Warned:
     parts = [part for part in (job, *job.also) if part.left]
     kept = [name for part in parts for name in (part.mask, part.length) if name is not None]
     mark = "which marks" if len(kept) == 1 else "which mark"
-    return f"kept: {quoted(kept)}, {mark} the padding of {quoted(job.all_left)}"
+    text = f"kept: {quoted(kept)}, {mark} the padding of {quoted(job.all_left)}"
+    return Warned("mask-kept", text)
 
 
-def _notes(found: Mapping[str, str | None], job: UnpadJob) -> list[str]:
+def _notes(found: Mapping[str, str | None], job: UnpadJob) -> list[Warned]:
     if not found:
         return []
     flags = "; ".join(_flags(name, mask, job) for name, mask in found.items())
     unknown = " (replace MASK with the name of the mask column)" if None in found.values() else ""
-    return [f"may still be padded: {quoted(found)}. To unpad: {flags}{unknown}"]
+    return [Warned("still-padded", f"may still be padded: {quoted(found)}. To unpad: {flags}{unknown}")]
 
 
 def _flags(name: str, mask: str | None, job: UnpadJob) -> str:

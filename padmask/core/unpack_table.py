@@ -28,6 +28,7 @@ from padmask.core.table import replace_columns
 from padmask.core.unpack import Sequences, explode, packed_places, read_packed
 from padmask.errors import RowError, raise_first_fault, row_error
 from padmask.spec.unpad import UnpadSpec
+from padmask.spec.warning_names import Warned
 
 
 def find_table_packing(
@@ -91,7 +92,7 @@ def unpack_table(table: pa.Table, layout: PackedLayout, spec: UnpadSpec) -> pa.T
         rows, sequences = select_rows(rows, order), sequences.select(order)
         if spec.join_windows:
             late = 0 if layout.splits is False else count_late_rows(*sequences.sources.T)
-            notes += [LATE_ROWS.format(count=late)] if late else []
+            notes += [Warned("pieces-missing", LATE_ROWS.format(count=late))] if late else []
             check_kept_ends(layout, schema.names)
             rows = _join(rows, sequences, layout)
     for note in notes:

@@ -12,6 +12,7 @@ import pyarrow as pa
 from padmask.errors import MissingExtraError, SpecError, join_or
 from padmask.formats.contract import Batch, InputColumns, Layout, Reader, Writer, WriterOptions
 from padmask.spec.formats import DEFAULT_FORMAT, FORMATS, FormatTraits, input_formats, output_formats
+from padmask.spec.warning_names import Warned
 from padmask.storage.names import format_of
 from padmask.storage.output_places import is_written_in_place
 from padmask.storage.source import Source
@@ -132,7 +133,7 @@ def why_not_kept(format_: FormatTraits, type_: pa.DataType) -> str | None:
 
 def describe_columns(
     format_: FormatTraits, column_notes: Mapping[str, str]
-) -> tuple[Sequence[str], Sequence[str]]:
+) -> tuple[Sequence[Warned], Sequence[str]]:
     """Convert the writer's notes on columns to warnings and remarks for the summary."""
     if not column_notes or format_.describe is None:
         return (), ()

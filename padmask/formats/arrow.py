@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import re
-import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,12 +18,12 @@ from padmask.core.arrow_lists import list_lengths, take_rows, to_numpy
 from padmask.core.metadata import METADATA_KEY, Described, read_descriptions
 from padmask.errors import AccessError, DataError, OutputError, PaddedError, UnreadableError, UnsupportedError
 from padmask.formats import other_formats
+from padmask.formats.arrow_footer import END_MARK, FooterStream, file_bounds, with_space
 from padmask.formats.contract import Batch, Chunk, Layout, Wanted, WriterOptions
 from padmask.formats.other_format import other_format_error
 from padmask.formats.plain_dictionaries import as_type, of_lists, plain_schema, plain_type
 from padmask.formats.row_sizes import slices
 from padmask.spec.formats import FORMATS, FormatTraits
-from padmask.storage.output import BorrowedStream
 from padmask.storage.source import Source
 
 # Maximum number of values in a chunk. The reader splits larger record batches.
@@ -35,9 +34,6 @@ GROUP_BYTES = 128 << 20
 
 # Size of one position of a batch, so that a row group has about 2**22 positions.
 POSITION_BYTES = 32
-
-# End-of-stream marker: a continuation marker and a length of 0. Arrow before 0.15 wrote only the length.
-END_MARK = b"\xff\xff\xff\xff\0\0\0\0"
 
 # Maximum length of an Arrow error message in an error of padmask, in characters.
 MAX_MESSAGE = 300
@@ -121,56 +117,6 @@ def checked_schema(schema: pa.Schema) -> pa.Schema:
                 f"column {field.name!r} has type {field.type}, which pyarrow cannot read"
             ) from None
     return schema
-
-
-def file_bounds(raw: Any) -> tuple[int, int]:
-    """Return two offsets in an IPC file: the end of the last message, and the start of the footer.
-
-    The footer is a flatbuffer, and pyarrow does not expose its blocks:
-    https://arrow.apache.org/docs/format/Columnar.html#ipc-file-format. The last message may be a dictionary,
-    because Polars writes dictionaries after the batches that use them.
-
-    Args:
-        raw: a file that pyarrow can open.
-    """
-    size = raw.size()
-    raw.seek(size - 10)
-    footer = size - 10 - int.from_bytes(raw.read(4), "little")
-    raw.seek(footer)
-    data = bytes(raw.read(size - 10 - footer))
-    ends = [end for field in (_DICTIONARIES, _RECORD_BATCHES) for end in _block_ends(data, field)]
-    return max(ends, default=_schema_end(raw)), footer
-
-
-# Field numbers in the flatbuffer table of the footer.
-_DICTIONARIES, _RECORD_BATCHES = 2, 3
-
-
-def _block_ends(footer: bytes, field: int) -> list[int]:
-    """Return the end offset of each message that a footer field lists."""
-    table = int.from_bytes(footer[:4], "little")
-    vtable = table - int.from_bytes(footer[table : table + 4], "little", signed=True)
-    slot = 4 + 2 * field
-    known = slot < int.from_bytes(footer[vtable : vtable + 2], "little")
-    offset = int.from_bytes(footer[vtable + slot : vtable + slot + 2], "little") if known else 0
-    if offset == 0:
-        return []
-    vector = table + offset + int.from_bytes(footer[table + offset : table + offset + 4], "little")
-    blocks = 24 * int.from_bytes(footer[vector : vector + 4], "little")
-    listed = struct.iter_unpack("<qi4xq", footer[vector + 4 :][:blocks])
-    return [start + length + body for start, length, body in listed]
-
-
-def _schema_end(raw: Any) -> int:
-    """Return the end offset of the schema message.
-
-    The message starts after the magic bytes and the length of the message.
-    """
-    raw.seek(8)
-    mark, length = raw.read(4), raw.read(4)
-    if mark == END_MARK[:4]:
-        return 16 + int.from_bytes(length, "little")
-    return 12 + int.from_bytes(mark, "little")
 
 
 class ArrowReader:
@@ -325,11 +271,14 @@ class ArrowWriter:
 
     def __init__(self, stream: BinaryIO, layout: Layout, options: WriterOptions) -> None:
         new = pa.ipc.new_stream if options.as_stream else pa.ipc.new_file
-        layout = replace(layout, schema=plain_schema(layout.schema, of_lists))
-        self._stream = BorrowedStream(stream)
+        schema, self._late = plain_schema(layout.schema, of_lists), options.metadata
+        if layout.late and not options.as_stream:
+            schema = schema.with_metadata(with_space(schema.metadata, layout.late))
+        layout = replace(layout, schema=schema)
+        self._stream = FooterStream(stream)
         deltas = pa.ipc.IpcWriteOptions(emit_dictionary_deltas=True)
         self._sink = new(pa.PythonFile(self._stream, mode="w"), layout.schema, options=deltas)
-        self._dictionaries, self._name = _Dictionaries(), layout.name
+        self._dictionaries, self._name, self._schema = _Dictionaries(), layout.name, schema
         self._groups = RowGroups(layout)
 
     def encode(self, batch: Batch) -> pa.RecordBatch:
@@ -342,6 +291,7 @@ class ArrowWriter:
     def finish(self) -> None:
         for table in self._groups.rest():
             self._write(table)
+        self._stream.replace_later(self._schema.metadata or {}, self._late)
         self._sink.close()
 
     def abandon(self) -> None:

@@ -22,9 +22,6 @@ HEAD_ROWS = 1000
 # Maximum size of these rows in memory, in bytes.
 HEAD_BYTES = 16 << 20
 
-# Warning for an Arrow stream that may be truncated.
-LACKS_END = "the Arrow stream has no end-of-stream marker, so rows may be missing"
-
 
 @dataclass(frozen=True)
 class Batch:
@@ -210,6 +207,8 @@ class Layout:
             a sequence column. If set, each row group has complete batches, and the positions in the sequence
             column limit the size of a row group.
         name: name of the output, for messages.
+        late: keys of the schema metadata whose values are known only at the end, with the number of bytes by
+            which the value may grow. See `WriterOptions.metadata`.
     """
 
     schema: pa.Schema
@@ -218,6 +217,7 @@ class Layout:
     ragged: Collection[str] = ()
     groups: tuple[str | None, str] | None = None
     name: str = "The output"
+    late: Mapping[bytes, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -230,7 +230,7 @@ class WriterOptions:
         folder: folder for temporary files.
         column_notes: dict to which the writer adds notes on columns, for `column_notes_text`.
         metadata: schema metadata that are known only at the end. The caller adds them before `finish`.
-            Formats that write the schema first leave them out.
+            Formats without a place for them at the end leave them out.
     """
 
     as_stream: bool

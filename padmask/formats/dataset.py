@@ -18,6 +18,7 @@ from padmask.formats import input_format, join_columns, open_reader
 from padmask.formats.contract import HEAD_ROWS, Batch, Chunk, InputColumns, Reader, Wanted
 from padmask.formats.typed_columns import SCHEMAS_AT_ONCE, read_schemas
 from padmask.spec.files import ReadOptions
+from padmask.spec.warning_names import Warned
 from padmask.storage.inputs import find_inputs
 from padmask.storage.source import Source, sources_of
 
@@ -39,7 +40,7 @@ class Dataset:
         format_: format of all inputs. If None, the format is detected.
         batch_rows: number of rows to read at a time, for Parquet. If None, a default is used.
         schema: columns of the dataset, if the inputs are only a part of it; otherwise None.
-        notes: notes for the user, such as names of files that are not read.
+        notes: warnings, such as names of files that are not read.
 
     Raises:
         DataError: an input cannot be read, or the columns of the inputs have no common types.
@@ -52,7 +53,7 @@ class Dataset:
         format_: str | None = None,
         batch_rows: int | None = None,
         schema: pa.Schema | None = None,
-        notes: Sequence[str] = (),
+        notes: Sequence[Warned] = (),
     ) -> None:
         self.notes = tuple(notes)
         self._sources = sources

@@ -27,16 +27,18 @@ from padmask.formats.parquet_batches import BATCH_ROWS, BATCH_VALUES, read_batch
 from padmask.formats.parquet_footer import (
     MAGIC,
     Encoded,
-    Struct,
     join_group,
     read_footer,
+    read_value_counts,
     split_file,
     write_footer,
 )
 from padmask.formats.parquet_int96 import exact_batches, int96_columns, with_time_zone
 from padmask.formats.parquet_interval import interval_batches, interval_columns, with_interval_types
+from padmask.formats.parquet_lists import encode_equal_lists
 from padmask.formats.plain_dictionaries import as_type, of_views, plain_schema, plain_type
 from padmask.formats.row_sizes import VALUE_BYTES
+from padmask.formats.thrift import Struct
 from padmask.spec.formats import FORMATS
 from padmask.storage.source import Source
 
@@ -117,14 +119,14 @@ class ParquetReader:
         self, raw: Any, file: pq.ParquetFile, groups: range, names: list[str] | None, rows: int, values: int
     ) -> Iterator[pa.RecordBatch]:
         """Return the rows of row groups in batches, with INT96 timestamps as microseconds."""
-        remote = self._source.url is not None
-        batches = read_batches(file, groups, names, rows, values, remote=remote)
+        counts = () if self._source.url is not None else read_value_counts(raw)
+        batches = read_batches(file, groups, names, counts, rows, values)
         if intervals := interval_columns(file.schema):
             batches = interval_batches(batches, intervals)
         finer = [name for name in int96_columns(file.schema) if names is None or name in names]
         if not finer:
             return batches
-        exact = read_batches(self._open(raw, "ns"), groups, finer, rows, values, remote=remote)
+        exact = read_batches(self._open(raw, "ns"), groups, finer, counts, rows, values)
         return exact_batches(batches, exact, self.schema(), self._source.name)
 
     def decode(self, chunk: Chunk, wanted: Wanted) -> Batch:
@@ -241,7 +243,10 @@ def _encode(field: pa.Field, column: pa.ChunkedArray, name: str) -> Encoded:
     schema = pa.schema([field])
     table = pa.Table.from_arrays([column], schema=schema).combine_chunks()
     try:
-        return split_file(_encoded(schema, table))
+        equal = (
+            encode_equal_lists(field, table.column(0).chunk(0)) if table.column(0).num_chunks == 1 else None
+        )
+        return equal or split_file(_encoded(schema, table))
     except (pa.ArrowException, OSError) as error:
         raise _cannot_store(field, table.column(0).chunk(0), error, name) from None
 

@@ -19,6 +19,7 @@ from padmask.core.dtypes import common_dtype
 from padmask.errors import DataError
 from padmask.formats.contract import Batch
 from padmask.formats.jsonl.reader import field_values
+from padmask.spec.warning_names import Warned
 
 # JSON texts of other values than numbers and bools, by their first byte.
 _OTHER_VALUES = {b'"': "text", b"[": "a list", b"{": "an object", b"n": "null"}
@@ -110,7 +111,7 @@ def _from_json(batch: Batch, name: str) -> Numbers | str:
     return facts if isinstance(dtype, str) else replace(facts, values=np.array(values, dtype=dtype))
 
 
-def describe_left_out(column_notes: Mapping[str, str]) -> tuple[Sequence[str], Sequence[str]]:
+def describe_left_out(column_notes: Mapping[str, str]) -> tuple[Sequence[Warned], Sequence[str]]:
     """Return a warning that names the columns that are not in the output, and no remarks.
 
     >>> describe_left_out({"text": "string"})[0][0][:28]
@@ -121,4 +122,4 @@ def describe_left_out(column_notes: Mapping[str, str]) -> tuple[Sequence[str], S
         f"not written: {named}. NumPy output has only padded columns, and columns of numbers and bools "
         "without nulls. To keep all columns, write Parquet"
     )
-    return (warning,), ()
+    return (Warned("column-not-written", warning),), ()

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.types as pat
 
 from padmask.core.arrow_lists import is_list, storage_type
+from padmask.spec.warning_names import Warned
 
 # The three lists of values that an example has.
 ValueList = Literal["int64_list", "float_list", "bytes_list"]
@@ -115,7 +116,7 @@ def features_of(
     return found
 
 
-def describe_features(column_notes: Mapping[str, str]) -> tuple[Sequence[str], Sequence[str]]:
+def describe_features(column_notes: Mapping[str, str]) -> tuple[Sequence[Warned], Sequence[str]]:
     """Return a warning that names the columns that are not in the output, and the parsing function.
 
     >>> warnings, remarks = describe_features({"ids": "tf.io.RaggedFeature(tf.int64)", "day": "date32[day]"})
@@ -130,10 +131,10 @@ def describe_features(column_notes: Mapping[str, str]) -> tuple[Sequence[str], S
     """
     parsers = {name: note for name, note in column_notes.items() if note.startswith("tf.io.")}
     left_out = [f"{name!r} ({note})" for name, note in column_notes.items() if name not in parsers]
-    warnings = [
+    warning = (
         f"not written: {', '.join(left_out)}. TFRecord stores numbers, bools, text and lists of them. To "
         "keep all columns, write Parquet"
-    ]
+    )
     remarks = [
         "To read the rows: tf.data.TFRecordDataset(FILE).map(parse)",
         "def parse(record):",
@@ -141,4 +142,4 @@ def describe_features(column_notes: Mapping[str, str]) -> tuple[Sequence[str], S
         *(f"        {name!r}: {parser}," for name, parser in parsers.items()),
         "    })",
     ]
-    return warnings if left_out else [], remarks if parsers else []
+    return [Warned("column-not-written", warning)] if left_out else [], remarks if parsers else []

@@ -11,6 +11,7 @@ from padmask.errors import count, share
 from padmask.inspect.batches import batches_cost
 from padmask.inspect.commands import PadCommand, new_name
 from padmask.inspect.costs import BUCKETS, Cost, CostBasis, windows_cost
+from padmask.inspect.shared_end import SharedEnd
 from padmask.spec.pad import PadSpec
 from padmask.spec.windows import WindowSpec, needed_positions
 
@@ -232,22 +233,43 @@ class Adviser:
         self, plan: Cost, text: str, details: Sequence[str] = (), maxlen: int | str | None = None
     ) -> Advice:
         """Recommend one length for all rows, and keep the token that most rows share at an end."""
-        spec = replace(self.spec, maxlen=plan.name if maxlen is None else maxlen)
-        if spec.maxlen == "longest":
-            # pad refuses options that have no effect.
-            spec = replace(spec, keep_first=0, keep_last=0, windows=None)
-        shared, cuts, details = self.basis.shared, self.basis.cuts, list(details)
-        fits = needed_positions(cuts.first, cuts.last, None) < plan.maxlen
-        if 2 * plan.ends_lost > plan.rows_cut and shared is not None and fits:
+        spec, details = self._pad_spec(plan, plan.name if maxlen is None else maxlen), list(details)
+        shared = self._lost_end(plan)
+        if shared is not None:
             rows, its = count(plan.ends_lost, "truncated row"), "its" if plan.ends_lost == 1 else "their"
             details.append(
                 f"{rows} would lose {its} {shared.end} token {shared.token}; --keep-{shared.end} 1 keeps it."
             )
-            is_last = shared.end == "last"
-            spec = replace(spec, keep_last=1) if is_last else replace(spec, keep_first=1)
-        overlong = "truncate" if cuts.overlong == "window" else cuts.overlong
-        command = self.command.text(spec, overlong)
+        command = self._text(spec)
         return Advice(text, plan, command, spec, (*details, *self._empty_rows(), *self._alternatives(plan)))
+
+    def command_of(self, plan: Cost) -> str:
+        """Return the command that pads the rows according to a plan with one length for all rows."""
+        if plan.overlong == "window":
+            return self.command.text(self._window_spec(plan))
+        return self._text(self._pad_spec(plan, plan.maxlen))
+
+    def _pad_spec(self, plan: Cost, maxlen: int | str) -> PadSpec:
+        """Return the options that pad to one length, and keep the token that most rows share at an end."""
+        spec = replace(self.spec, maxlen=maxlen)
+        if maxlen == "longest":
+            # pad refuses options that have no effect.
+            spec = replace(spec, keep_first=0, keep_last=0, windows=None)
+        shared = self._lost_end(plan)
+        if shared is None:
+            return spec
+        return replace(spec, keep_last=1) if shared.end == "last" else replace(spec, keep_first=1)
+
+    def _text(self, spec: PadSpec) -> str:
+        """Return the command that pads the rows to one length."""
+        overlong = self.basis.cuts.overlong
+        return self.command.text(spec, "truncate" if overlong == "window" else overlong)
+
+    def _lost_end(self, plan: Cost) -> SharedEnd | None:
+        """Return the token that most truncated rows would lose, if the command of the plan can keep it."""
+        cuts = self.basis.cuts
+        fits = needed_positions(cuts.first, cuts.last, None) < plan.maxlen
+        return self.basis.shared if 2 * plan.ends_lost > plan.rows_cut and fits else None
 
     def _split(self, windows: Cost, text: str, maxlen: int | str | None = None) -> Advice:
         """Recommend windows."""
@@ -346,12 +368,16 @@ class Adviser:
             spec = replace(spec, keep_last=1) if shared.end == "last" else replace(spec, keep_first=1)
         command = self.command.pack_text(spec, packed.overlong if cut else "error")
         lost = "" if packed.tokens_lost else ", and no tokens are lost"
-        split = " With --overlong split, no tokens are lost." if packed.tokens_lost else ""
-        apart = ""
-        if self.command.output.endswith("/"):
+        split = ""
+        if (other := self.plans.get("packed-split")) is not None and packed.tokens_lost:
+            split = (
+                f" With --overlong split, no tokens are lost, and the output has {count(other.rows, 'row')}."
+            )
+        apart, packing = "", "packing of the separate files" if self.basis.files else "packing"
+        if self.command.output.endswith("/") and not self.basis.files:
             apart = " These are the numbers for one output file. In a folder, each file is packed separately."
         least = packed.rows_at_least or 0
-        bound = "no packing has fewer" if packed.rows == least else f"no packing has fewer than {least:,}"
+        bound = f"no {packing} has fewer" + ("" if packed.rows == least else f" than {least:,}")
         return (
             f"To pack several rows into each output row, use this command instead: {_padding(packed)}{lost}. "
             f"The output has {count(packed.rows, 'row')}, and {bound}.{apart}{split}\n{command}"

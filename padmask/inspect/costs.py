@@ -14,12 +14,11 @@ import numpy as np
 from padmask.core.buckets import output_size, with_edges
 from padmask.core.keep_ends import Ends
 from padmask.core.length_stats import LengthStats
-from padmask.core.packing import count_at_least, count_best_fit
 from padmask.core.plan import Plan, make_plan
-from padmask.core.planners import make_segments
 from padmask.core.windows import count_windows
 from padmask.inspect.cuts import Cuts, Overlong
 from padmask.inspect.dynamic import BATCH_ROWS, WINDOW_BATCHES, expected_padding
+from padmask.inspect.packing_estimate import estimate_packing
 from padmask.inspect.shared_end import SharedEnd
 from padmask.spec.pad import PadSpec
 from padmask.spec.windows import WindowSpec
@@ -40,7 +39,8 @@ class Cost:
     """The cost of one plan.
 
     Args:
-        name: name of the plan, such as `"longest"`, `"p99"`, `"128"`, `"buckets-8"` or `"packed"`.
+        name: name of the plan, such as `"longest"`, `"p99"`, `"128"`, `"buckets-8"`, `"packed"` or
+            `"packed-split"`.
         edges: maxlen of the plan, or the maxlen of each bucket. For dynamic padding, the largest maxlen.
         rows: number of output rows.
         places: number of positions in the output, including padding.
@@ -116,6 +116,8 @@ class CostBasis:
         shared: token that most rows share at the truncated end; None if there is none, or if the user keeps
             this end.
         cuts: what plans with one length do with longer rows.
+        files: number of rows of each length in each file, if each file is packed separately. Empty if all
+            rows are packed together, or if the lengths in each file are unknown.
     """
 
     stats: LengthStats
@@ -123,6 +125,11 @@ class CostBasis:
     token_bytes: int = 4
     shared: SharedEnd | None = None
     cuts: Cuts = field(default_factory=Cuts)
+    files: Sequence[LengthStats] = ()
+
+    def packed_maxlen(self, limit: int | None) -> int:
+        """Return the number of positions in a packed row: `limit`, or enough for the longest row if None."""
+        return self.round_up(self.stats.longest) if limit is None else limit
 
     def round_up(self, length: int) -> int:
         """Round a proposed length up to a multiple of `self.multiple`, or of 8 if that is None.
@@ -172,7 +179,7 @@ def candidate_costs(basis: CostBasis, asked: Sequence[int | str] = ()) -> list[C
         return costs
     costs += [_bucketed(basis, count, limit) for count in BUCKETS]
     costs += [_dynamic(basis, name, limit) for name in DYNAMIC]
-    return [*costs, _packed(basis, limit)]
+    return [*costs, _packed(basis, limit), *_split(basis, limit)]
 
 
 def cost_of(basis: CostBasis, maxlen: int | str) -> Cost:
@@ -321,37 +328,38 @@ def _dynamic(basis: CostBasis, name: str, limit: int | None) -> Cost:
 
 
 def _packed(basis: CostBasis, limit: int | None) -> Cost:
-    """Return the cost of packing several rows into each output row, as `pack --algorithm best-fit` does.
-
-    The number of rows is that of one window with all rows.
-    """
-    size, cuts, stats = (
-        basis.round_up(basis.stats.longest) if limit is None else limit,
-        basis.cuts,
-        basis.stats,
-    )
+    """Return the cost of packing several rows into each output row, as `pack --algorithm best-fit` does."""
+    size, cuts, stats = basis.packed_maxlen(limit), basis.cuts, basis.stats
     spec = PadSpec()
     if cuts.overlong == "window" and size < stats.longest:
         window = cuts.window_size(size)
         windows = WindowSpec(overlap=window.overlap)
         spec = replace(spec, windows=windows, keep_first=window.first, keep_last=window.last)
-    dropped = _longer(stats, size) if cuts.overlong == "drop" else LengthStats()
-    kept = {n: rows for n, rows in stats.counts.items() if n not in dropped.counts}
-    pieces = make_segments(np.array(list(kept), dtype=np.int64), Plan(size, "given", size), spec)
-    counts = np.array(list(kept.values()), dtype=np.int64)[pieces.row_sources]
-    packed: dict[int, int] = {}
-    for length, rows in zip(pieces.lengths.tolist(), counts.tolist(), strict=True):
-        packed[length] = packed.get(length, 0) + rows
-    sequences = LengthStats(packed)
+    drops = cuts.overlong == "drop"
     cost = basis.cost("packed", (size,), 0, limit=None if spec.windows is not None else size)
-    rows = max(count_best_fit(sequences, size), 1)
+    cost = replace(cost, overlong=cuts.overlong)
+    if drops:
+        cost = replace(cost, tokens_lost=_longer(stats, size).tokens)
+    return _with_packed_rows(cost, basis, spec, drops=drops)
+
+
+def _split(basis: CostBasis, limit: int | None) -> list[Cost]:
+    """Return the cost of `pack --overlong split`, if otherwise rows would be truncated."""
+    size = basis.packed_maxlen(limit)
+    if size >= basis.stats.longest or basis.cuts.overlong not in ("truncate", "error"):
+        return []
+    cost = replace(basis.cost("packed-split", (size,), 0), overlong="split")
+    return [_with_packed_rows(cost, basis, PadSpec(windows=WindowSpec()))]
+
+
+def _with_packed_rows(cost: Cost, basis: CostBasis, spec: PadSpec, *, drops: bool = False) -> Cost:
+    found = estimate_packing(basis.files or [basis.stats], cost.maxlen, spec, drops=drops)
+    places = max(found.rows, 1) * cost.maxlen
     return replace(
         cost,
-        rows=rows,
-        rows_at_least=count_at_least(sequences, size),
-        places=rows * size,
-        bytes=rows * size * basis.token_bytes,
-        tokens=sequences.tokens,
-        tokens_lost=dropped.tokens or cost.tokens_lost,
-        overlong=cuts.overlong,
+        rows=max(found.rows, 1),
+        rows_at_least=found.rows_at_least,
+        places=places,
+        bytes=places * basis.token_bytes,
+        tokens=found.tokens,
     )

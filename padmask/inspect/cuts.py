@@ -9,7 +9,7 @@ from padmask.core.shared_ends import SharedEnds
 from padmask.spec.pad import PadSpec
 from padmask.spec.windows import needed_positions, refuse_large_ends
 
-Overlong = Literal["truncate", "window", "drop", "error"]
+Overlong = Literal["truncate", "window", "split", "drop", "error"]
 
 # The overlap of windows is their length divided by this number, if the user requests no overlap.
 OVERLAP = 8

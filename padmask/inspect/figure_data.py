@@ -165,7 +165,7 @@ def _marks(seen: Inspection) -> list[Mark]:
     """Return the lengths of the plans that pad all rows to one length."""
     names: dict[int, list[str]] = {}
     for plan in seen.plans:
-        is_single = plan.name not in (*DYNAMIC, "packed") and not plan.name.startswith("buckets-")
+        is_single = plan.name not in DYNAMIC and not plan.name.startswith(("buckets-", "packed"))
         if is_single and plan.maxlen:
             names.setdefault(plan.maxlen, []).append(plan.name)
     best = seen.advice.plan

@@ -11,10 +11,12 @@ import numpy.typing as npt
 
 from padmask.core.length_stats import LengthStats
 from padmask.errors import count
-from padmask.inspect.advice import Advice
+from padmask.inspect.advice import Advice, Adviser
 from padmask.inspect.costs import Cost
 from padmask.inspect.packed import PackedStats
 from padmask.inspect.shared_end import SharedEnd
+from padmask.notebook import ShownInNotebooks
+from padmask.spec.warning_names import warnings_in
 from padmask.stream.ledger import BucketRows
 from padmask.verify.data.rules import Finding
 
@@ -48,7 +50,7 @@ class ShownRow:
 
 
 @dataclass(frozen=True)
-class Inspection:
+class Inspection(ShownInNotebooks):
     """The result of `inspect_file`.
 
     Args:
@@ -65,6 +67,7 @@ class Inspection:
         notes: facts about the files, such as files that were not read.
         packed: statistics of packed rows; None for other rows.
         buckets: rows and tokens of each bucket; empty for other rows.
+        adviser: finds the costs and the commands of other lengths; None if the rows must be restored first.
     """
 
     name: str
@@ -80,6 +83,7 @@ class Inspection:
     notes: Sequence[str] = ()
     packed: PackedStats | None = None
     buckets: Sequence[BucketRows] = ()
+    adviser: Adviser | None = None
 
     def describe(self) -> str:
         """Return the numbers of rows and tokens, the column, and how the rows were made."""
@@ -132,4 +136,5 @@ class Inspection:
             "recommended": self.advice.as_dict(),
             "advice": str(self.advice),
             "notes": list(self.notes),
+            "warnings": warnings_in(self.notes),
         }

@@ -24,7 +24,7 @@ from padmask.inspect.advice import (
     advise_to_restore,
 )
 from padmask.inspect.commands import STDIN, PadCommand, has_many_files, new_name
-from padmask.inspect.costs import Cost, CostBasis, candidate_costs
+from padmask.inspect.costs import CostBasis, candidate_costs
 from padmask.inspect.cuts import Cuts
 from padmask.inspect.inspection import Inspection, ShownRow
 from padmask.inspect.packed import PackedStats
@@ -111,12 +111,20 @@ def make_inspection(asked: InspectOptions, data: ReadDataset) -> Inspection:
     shared = None if token is None else SharedEnd(token, spec.truncating, data.rows.ends)
     is_kept = bool(spec.keep_last if spec.truncating == "post" else spec.keep_first)
     unkept = None if is_kept else shared
-    basis = CostBasis(stats, spec.pad_to_multiple_of, _token_bytes(data.tokens), unkept, cuts)
+    files = data.rows.files if has_many_files(asked.inputs) else ()
+    basis = CostBasis(stats, spec.pad_to_multiple_of, _token_bytes(data.tokens), unkept, cuts, files)
     # The costs of plans for packed rows have no meaning.
     plans = [] if data.shape == "packed" else candidate_costs(basis, asked.maxlens)
     # The new rows have their padding on the same side, unless the user chooses a side.
     spec = replace(spec, padding=asked.declared or _side(spec, data.rows))
-    advice = _name_stdin(_advise(asked, data, basis, plans, spec), asked.inputs)
+    command = _command(asked, data, spec)
+    adviser = None
+    if data.shape in ("raw", "padded"):
+        adviser = Adviser(basis, {cost.name: cost for cost in plans}, command, spec, data.rows.width)
+        advice = adviser.recommend(asked.maxlens)
+    else:
+        advice = _advise_to_restore(asked, data, command, spec)
+    advice = _name_stdin(advice, asked.inputs)
     # The rows are shown as the recommended plan cuts them, or as one of their windows.
     spec = replace(advice.spec or replace(spec, maxlen="longest"), windows=None)
     chosen = data.rows.shown(asked.show)
@@ -141,22 +149,19 @@ def make_inspection(asked: InspectOptions, data: ReadDataset) -> Inspection:
         ),
         _packed_stats(data),
         data.rows.buckets if data.shape == "buckets" else (),
+        adviser,
     )
 
 
-def _advise(
-    asked: InspectOptions, data: ReadDataset, basis: CostBasis, plans: Sequence[Cost], spec: PadSpec
+def _advise_to_restore(
+    asked: InspectOptions, data: ReadDataset, command: PadCommand, spec: PadSpec
 ) -> Advice:
-    """Return the recommended plan, or how to restore rows that must be restored first."""
-    command = _command(asked, data, spec)
+    """Return how to restore rows that must be restored before they are padded in another way."""
     if data.shape == "packed":
         return advise_on_packed_rows(command)
     if data.shape == "batches" or data.shape == "buckets":
         return advise_to_restore(command, data.shape, data.rows.padding_share)
-    if data.shape == "windows":
-        return advise_to_join(command, asked.maxlens, spec)
-    adviser = Adviser(basis, {cost.name: cost for cost in plans}, command, spec, data.rows.width)
-    return adviser.recommend(asked.maxlens)
+    return advise_to_join(command, asked.maxlens, spec)
 
 
 def _command(asked: InspectOptions, data: ReadDataset, spec: PadSpec) -> PadCommand:
@@ -185,7 +190,8 @@ def _packed_stats(data: ReadDataset) -> PackedStats | None:
         return None
     spec = None if packed is None else packed.spec
     known = None if spec is None else as_int(spec.maxlen)
-    return rows.packed.found(known or rows.width or rows.stats.longest)
+    most = None if packed is None or packed.packing is None else packed.packing.max_segments
+    return rows.packed.found(known or rows.width or rows.stats.longest, most)
 
 
 def _side(spec: PadSpec, inspected: InspectedRows) -> Side:

@@ -97,11 +97,12 @@ class PackedCounter:
         self._per_row.add(sequences.lengths)
         self._places += int(places.sum())
 
-    def found(self, maxlen: int) -> PackedStats:
+    def found(self, maxlen: int, most: int | None = None) -> PackedStats:
         """Return the statistics of all rows.
 
         Args:
             maxlen: number of positions in a packed row.
+            most: maximum number of sequences in a row; None if there is none, or if it is unknown.
         """
         stats = self._lengths.stats()
         aligned: dict[int, int] = {}
@@ -110,7 +111,7 @@ class PackedCounter:
             aligned[up] = aligned.get(up, 0) + rows
         longest = max(aligned, default=0)
         size = max(maxlen, longest)
-        bound = count_at_least(LengthStats(aligned), size)
+        bound = count_at_least(LengthStats(aligned), size, most)
         per_row = self._per_row.stats()
         return PackedStats(
             rows=per_row.rows,

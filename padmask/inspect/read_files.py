@@ -77,6 +77,7 @@ class InspectedRows:
         padding: side of the padding of padded input; None if it is unknown.
         buckets: rows and tokens of each length of padded rows, in ascending order; empty for raw input.
         packed: counts of the sequences of packed rows; None for other rows.
+        files: number of rows of each length in each file, if the files are read separately.
     """
 
     stats: LengthStats
@@ -88,6 +89,7 @@ class InspectedRows:
     padding: Side | None = None
     buckets: Sequence[BucketRows] = ()
     packed: PackedCounter | None = None
+    files: Sequence[LengthStats] = ()
 
     def __add__(self, later: InspectedRows) -> InspectedRows:
         before = self.stats.rows
@@ -194,7 +196,8 @@ def inspect_files_separately(
             found[number] = inspected
             rows, read = rows + inspected.stats.rows, read + (source.size or 0)
             pool.report("measuring", rows, read, size)
-    return reduce(InspectedRows.__add__, (found[number] for number in sorted(found)))
+    parts = [found[number] for number in sorted(found)]
+    return replace(reduce(InspectedRows.__add__, parts), files=[part.stats for part in parts])
 
 
 def _inspect_one_file(request: InspectRequest, numbered: tuple[int, Source]) -> InspectedRows:

@@ -11,6 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from padmask.errors import printable
+from padmask.spec.warning_names import Warned, is_allowed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -80,7 +81,7 @@ def make_console() -> Console:
 
 
 def recording_console() -> Console:
-    """Return a rich console that prints nothing and records its output with colours, for `export`."""
+    """Return a rich console that prints nothing and records its output, for `exported_text`."""
     import io
 
     from rich.console import Console
@@ -98,8 +99,11 @@ def is_unicode(console: Console) -> bool:
 
 
 def print_notes(notes: Sequence[str], console: Console) -> None:
+    """Print notes and warnings. Warnings that the user acknowledged are not printed."""
     for note in notes:
-        print_line(f"note: {printable_line(note)}", console)
+        if not is_allowed(note):
+            name = f"warning\\[{note.name}]" if isinstance(note, Warned) else "note"
+            print_line(f"{name}: {printable_line(note)}", console)
 
 
 def printable_line(text: str) -> str:
@@ -114,8 +118,6 @@ def print_line(markup: str, console: Console, style: str | None = None) -> None:
     console.print(markup, style=style, soft_wrap=True)
 
 
-def export(console: Console, path: str) -> bytes:
-    """Return the output of a recording console as HTML or text. The suffix of `path` decides the format."""
-    if path.endswith(".html"):
-        return console.export_html(inline_styles=True).encode()
+def exported_text(console: Console) -> bytes:
+    """Return the output of a recording console as text."""
     return console.export_text().encode()

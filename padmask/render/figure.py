@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from padmask.errors import MissingExtraError, fine_share, printable
+from padmask.errors import MissingExtraError, printable
+from padmask.render.chart_labels import (
+    MOST_CUT,
+    arrange_labels,
+    length_axis,
+    name_of_axis,
+    order_of_rows,
+    powers_of_two,
+    short_number,
+    title_of_lengths,
+    title_of_places,
+)
+from padmask.render.colours import THEMES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from padmask.inspect.figure_data import Curves, FigureData, Histogram, Mark, Places
+    from padmask.render.colours import Theme
 
 FIGURES = (".svg", ".png", ".pdf")
 
@@ -26,45 +38,14 @@ PIXELS = 200
 
 FONT = "DejaVu Sans"  # part of matplotlib
 
-# Space for the labels of candidates above the bars: most rows of labels, and their share of the height.
-MOST_LABEL_ROWS = 4
+# Share of the height for a row of labels of candidates, above the bars.
 LABEL_ROW = 0.095
 
-# Width of a character of a label, in inches, and largest number of powers of two on an axis.
+# Width of a character of a label, in inches.
 LABEL_CHARACTER = 0.068
-MOST_POWERS = 12
-
-# Cut tokens are drawn up to this multiple of the length of the rows.
-MOST_CUT = 1.5
 
 # Largest numbers of characters in one line.
 TITLE_WIDTH, SUMMARY_WIDTH = 58, 95
-
-
-@dataclass(frozen=True)
-class Theme:
-    """Colours. Blue, orange, yellow and green are from the palette of Okabe and Ito, for all colour vision.
-
-    Args:
-        background, text, grid: colours of the page.
-        real, padding, cut: colours of areas.
-        whole, empty: colours of the lines for whole rows and for padding.
-    """
-
-    background: str
-    text: str
-    grid: str
-    real: str
-    padding: str
-    cut: str
-    whole: str
-    empty: str
-
-
-THEMES = {
-    "light": Theme("#ffffff", "#1f2328", "#e4e7eb", "#0072b2", "#d3d7dc", "#e69f00", "#009e73", "#6b7280"),
-    "dark": Theme("#16191d", "#e6e8eb", "#31363d", "#56b4e9", "#474d56", "#f0e442", "#1fbf92", "#a3abb6"),
-}
 
 
 def refuse_missing_matplotlib() -> None:
@@ -113,12 +94,13 @@ def draw(data: FigureData, theme: Theme) -> Figure:
     below = figure.add_axes((0.09, 0.095, 0.495, 0.255))
     places = figure.add_axes((0.685, 0.095, 0.29, 0.70))
     rows = "rows" if data.sequences is None else "sequences"
-    _label(lengths, theme, f"Lengths of {rows}", _with_empty("length, in tokens", data.lengths), rows)
+    axis = name_of_axis("length, in tokens", data.lengths)
+    _label(lengths, theme, title_of_lengths(data), axis, rows)
     _draw_histogram(lengths, data.lengths, theme)
     _scale(lengths, data.lengths, data.marks)
     _draw_marks(lengths, data.marks, theme)
     if data.sequences is not None:
-        axis = _with_empty("sequences in a row", data.sequences)
+        axis = name_of_axis("sequences in a row", data.sequences)
         _label(below, theme, "Sequences in each row", axis, "rows")
         _draw_histogram(below, data.sequences, theme)
         _scale(below, data.sequences)
@@ -128,12 +110,7 @@ def draw(data: FigureData, theme: Theme) -> Figure:
         _scale(below, data.lengths, data.marks)
         for mark in data.marks:
             _draw_line(below, mark, theme)
-    is_best = any(mark.is_best for mark in data.marks)
-    title = f"{'Recommended: maxlen' if is_best else 'Rows of maxlen'} {_short(data.places.maxlen)}"
-    if data.filled is not None:
-        title = f"Tokens fill {fine_share(data.filled)} of {_short(data.places.maxlen)}"
-    order = "rows, sorted by length" if data.filled is None else "rows, sorted by number of tokens"
-    _label(places, theme, title, "position", order, has_legend=True)
+    _label(places, theme, title_of_places(data), "position", order_of_rows(data), has_legend=True)
     for axes in (lengths, below):
         axes.yaxis.set_label_coords(-0.115, 0.5)
     _draw_places(places, data.places, theme)
@@ -153,16 +130,10 @@ def _label(axes: Axes, theme: Theme, title: str, x: str, y: str, *, has_legend: 
         axes.spines[side].set_color(theme.empty)
 
 
-def _shift(histogram: Histogram) -> float:
-    """Return the distance by which bars move to the left. It centres a bar for one length on this length."""
-    return 0.5 if not histogram.is_log and (np.diff(histogram.edges) == 1).all() else 0.0
-
-
 def _draw_histogram(axes: Axes, histogram: Histogram, theme: Theme) -> None:
     edges, rows = histogram.edges, histogram.rows
-    shift = _shift(histogram)
     axes.bar(
-        edges[:-1] - shift,
+        edges[:-1] - length_axis(histogram).shift,
         rows,
         width=np.diff(edges),
         align="edge",
@@ -180,17 +151,13 @@ def _scale(axes: Axes, histogram: Histogram, marks: Sequence[Mark] = ()) -> None
     """Set the scale and the ticks of an axis of lengths. A logarithmic axis has powers of two."""
     from matplotlib.ticker import FixedLocator, NullLocator
 
-    is_log, shift = histogram.is_log, _shift(histogram)
-    low = float(histogram.edges[0]) - shift
-    high = float(histogram.edges[-1]) - shift
-    high = max([high, *(mark.maxlen * 1.02 for mark in marks if mark.maxlen >= high)])
-    if is_log:
+    axis = length_axis(histogram, marks)
+    if axis.is_log:
         axes.set_xscale("log", base=2)
-    axes.set_xlim(low, high)
+    axes.set_xlim(axis.low, axis.high)
     _count_on(axes.xaxis, 7)
-    if is_log:
-        powers = [2**power for power in range(64) if low <= 2**power <= high]
-        axes.xaxis.set_major_locator(FixedLocator(powers[:: -(-len(powers) // MOST_POWERS)]))
+    if axis.is_log:
+        axes.xaxis.set_major_locator(FixedLocator(powers_of_two(axis.low, axis.high)))
         axes.xaxis.set_minor_locator(NullLocator())
 
 
@@ -199,19 +166,7 @@ def _count_on(axis: Any, ticks: int) -> None:
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     axis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
-
-
-def _short(value: float) -> str:
-    """Return a number in few characters.
-
-    >>> _short(1800), _short(12_500), _short(2e6)
-    ('1,800', '12.5k', '2M')
-    """
-    if abs(value) < 10_000:
-        return f"{value:,.0f}"
-    unit, size = next(pair for pair in (("G", 1e9), ("M", 1e6), ("k", 1e3)) if abs(value) >= pair[1])
-    return f"{value / size:,.4g}{unit}"
+    axis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
 
 
 def _draw_line(axes: Axes, mark: Mark, theme: Theme, top: float = 1.0) -> None:
@@ -221,31 +176,12 @@ def _draw_line(axes: Axes, mark: Mark, theme: Theme, top: float = 1.0) -> None:
     axes.axvline(mark.maxlen, ymax=top, color=theme.text, linewidth=width, linestyle=style)
 
 
-@dataclass(frozen=True)
-class _Label:
-    """The label of a candidate. Sizes are in inches from the left end of the axis.
-
-    Args:
-        mark: the candidate.
-        text: what the label says.
-        at: position of the line.
-        start: left end of the text.
-        row: row of the label, from the top. The line ends below the text.
-    """
-
-    mark: Mark
-    text: str
-    at: float
-    start: float
-    row: int
-
-
 def _draw_marks(axes: Axes, marks: Sequence[Mark], theme: Theme) -> None:
     """Draw a line at each candidate, with a label above the bars."""
     low, high = (axes.transScale.transform((x, 1))[0] for x in axes.get_xlim())
     inches = SIZE[0] * axes.get_position().width
     at = [(axes.transScale.transform((mark.maxlen, 1))[0] - low) / (high - low) * inches for mark in marks]
-    labels = _arrange_labels(marks, at)
+    labels = arrange_labels(marks, at, LABEL_CHARACTER)
     rows = max((label.row + 1 for label in labels), default=0)
     axes.set_ylim(0, axes.get_ylim()[1] / (1 - LABEL_ROW * rows))
     tops = {label.mark: 1 - LABEL_ROW * (label.row if label.start > 0 else label.row + 1) for label in labels}
@@ -267,29 +203,6 @@ def _draw_marks(axes: Axes, marks: Sequence[Mark], theme: Theme) -> None:
             color=theme.text,
             parse_math=False,
         )
-
-
-def _arrange_labels(marks: Sequence[Mark], at: Sequence[float]) -> list[_Label]:
-    """Arrange labels to the left of their lines, so that they cover neither labels nor lines.
-
-    If there are too many, some have no label. The recommended candidate always has one.
-
-    Args:
-        marks: candidates, ascending.
-        at: position of each line, in inches.
-    """
-    labels: list[_Label] = []
-    for mark, place in reversed(list(zip(marks, at, strict=True))):
-        text = f"{mark.name} = {mark.maxlen:,}" if mark.name else f"{mark.maxlen:,}"
-        start = max(place - len(text) * LABEL_CHARACTER, 0)
-        row = max((label.row + 1 for label in labels if label.start < place + LABEL_CHARACTER), default=0)
-        labels.append(_Label(mark, text, place, start, row))
-    if max((label.row for label in labels), default=0) < MOST_LABEL_ROWS:
-        return labels
-    others = [number for number, mark in enumerate(marks) if not mark.is_best]
-    left_out = set(others[len(others) // 2 :: 2])
-    kept = [number for number in range(len(marks)) if number not in left_out]
-    return _arrange_labels([marks[number] for number in kept], [at[number] for number in kept])
 
 
 def _draw_curves(axes: Axes, curves: Curves, theme: Theme) -> None:
@@ -346,18 +259,13 @@ def _draw_places(axes: Axes, places: Places, theme: Theme) -> None:
     outside = int(sizes[(places.cut[:, 0] < low) | (places.cut[:, 1] > high)].sum())
     if outside:
         continue_ = "row continues" if outside == 1 else "rows continue"
-        axes.set_xlabel(f"position ({_short(outside)} {continue_})")
+        axes.set_xlabel(f"position ({short_number(outside)} {continue_})")
     axes.set_xlim(low, max(high, low + 1))
     axes.set_ylim(0, max(int(places.row_ends.max(initial=0)), 1))
     _count_on(axes.xaxis, 5)
     _count_on(axes.yaxis, 6)
     if axes.collections:
         _add_legend(axes, theme, 1.4)
-
-
-def _with_empty(name: str, histogram: Histogram) -> str:
-    """Return the name of an axis, with the number of empty rows that a logarithmic axis does not show."""
-    return f"{name} (without {_short(histogram.empty)} empty)" if histogram.empty else name
 
 
 def _write(

@@ -15,10 +15,15 @@ if TYPE_CHECKING:
 
 
 def print_findings(findings: Sequence[Finding], console: Console) -> None:
-    """Print findings in the style of a linter: each line starts with the place, and lines are not wrapped."""
+    """Print findings in the style of a linter: each line starts with the place, and lines are not wrapped.
+
+    For findings that the user allowed, only the names of the rules are printed.
+    """
     for finding in findings:
         severity = finding.rule.severity
-        colour = {"error": "red", "warning": "yellow"}.get(severity, "dim")
+        if severity == "allowed":
+            continue
+        colour = "red" if severity == "error" else "yellow"
         end = "" if severity == "error" else f" [{colour}]\\[{severity}][/{colour}]"
         for place, text in describe_finding(finding):
             rule, _, rest = text.partition(": ")
@@ -27,3 +32,6 @@ def print_findings(findings: Sequence[Finding], console: Console) -> None:
                 f"{printable_line(rest)}{end}",
                 console,
             )
+    names = dict.fromkeys(finding.rule.name for finding in findings if finding.rule.severity == "allowed")
+    if names:
+        print_line(f"allowed: {', '.join(names)}", console, style="dim")

@@ -148,10 +148,7 @@ def _format_token(value: Any, real: Any) -> str:
 
 
 def _print_lengths(seen: Inspection, console: Console) -> None:
-    lengths = {
-        name: f"{value:,.1f}" if isinstance(value, float) else f"{value:,}"
-        for name, value in seen.lengths().items()
-    }
+    lengths = format_lengths(seen)
     if console.width < NARROW:
         console.print(
             "Lengths, in tokens: " + ", ".join(f"{name} {value}" for name, value in lengths.items())
@@ -160,6 +157,14 @@ def _print_lengths(seen: Inspection, console: Console) -> None:
         console.print(_make_lengths_table(lengths))
     console.print()
     _print_histogram(seen, console)
+
+
+def format_lengths(seen: Inspection) -> dict[str, str]:
+    """Return the statistics of the lengths as texts."""
+    return {
+        name: f"{value:,.1f}" if isinstance(value, float) else f"{value:,}"
+        for name, value in seen.lengths().items()
+    }
 
 
 def _make_lengths_table(lengths: dict[str, str]) -> RenderableType:
@@ -206,7 +211,7 @@ def _print_plans(seen: Inspection, console: Console) -> None:
             break
         left_out.append(name)
     console.print(_make_plan_table(seen, left_out))
-    for note in _plan_notes(seen):
+    for note in plan_notes(seen):
         console.print(note, style="dim")
     if left_out:
         console.print(
@@ -215,7 +220,7 @@ def _print_plans(seen: Inspection, console: Console) -> None:
         )
 
 
-def _plan_notes(seen: Inspection) -> list[str]:
+def plan_notes(seen: Inspection) -> list[str]:
     """Return explanations of the plans in the table."""
     notes = ["* recommended"] if seen.advice.plan is not None else []
     if any(plan.name == "sorted-32" for plan in seen.plans):
@@ -233,9 +238,8 @@ def _make_plan_table(seen: Inspection, left_out: Sequence[str]) -> RenderableTyp
 
     table = Table(title="Plans", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     best = seen.advice.plan.name if seen.advice.plan is not None else None
-    rows = [_format_plan(plan, plan.name == best) for plan in seen.plans]
-    if not any(plan.overlong in ("window", "drop") for plan in seen.plans):
-        # Each row is one row of the output, except in packed rows.
+    rows = [cells_of_plan(plan, plan.name == best) for plan in seen.plans]
+    if not has_rows_of_output(seen):
         rows = [{name: cell for name, cell in cells.items() if name != "rows"} for cells in rows]
     for name in rows[0]:
         if name in left_out:
@@ -257,7 +261,16 @@ def _make_plan_table(seen: Inspection, left_out: Sequence[str]) -> RenderableTyp
     return table
 
 
-def _format_plan(plan: Cost, is_best: bool) -> dict[str, str]:
+def has_rows_of_output(seen: Inspection) -> bool:
+    """Return whether the table of plans has a column with the number of output rows.
+
+    If rows are neither split nor dropped, each row is one row of the output, except in packed rows.
+    """
+    return any(plan.overlong in ("window", "drop") for plan in seen.plans)
+
+
+def cells_of_plan(plan: Cost, is_best: bool) -> dict[str, str]:
+    """Return a row of the table of plans, keyed by the names of the columns."""
     lost = f"{plan.tokens_lost:,} ({share(plan.lost_share)})" if plan.tokens_lost else "0"
     return {
         "plan": f"{plan.name} *" if is_best else plan.name,

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
     from padmask.verify.report import Report, SubjectReport
 
+TABLE_NOTE = (
+    "passed: number of checks that passed. control: result of the control model, which ignores masks and "
+    "should fail."
+)
+
 VERDICT_COLOURS = {"ignores": "green", "data-ok": "green", "leaks": "red", "bad-data": "red"}
 
 
@@ -32,7 +37,7 @@ def show_report(report: Report, console: Console, *, verbose: bool = False) -> N
     """
     environment = report.environment
     _print_verdict(report, console)
-    print_line(printable_line(_describe_run(environment)), console, style="dim")
+    print_line(printable_line(text_of_run(environment)), console, style="dim")
     print_notes(report.notes, console)
     if report.data:
         print_findings(report.data, console)
@@ -45,11 +50,7 @@ def show_report(report: Report, console: Console, *, verbose: bool = False) -> N
     elif report.subjects:
         console.print()
         console.print(_subject_table(report.subjects, console))
-        console.print(
-            "passed: number of checks that passed. control: result of the control model, which ignores masks "
-            "and should fail.",
-            style="dim",
-        )
+        console.print(TABLE_NOTE, style="dim")
         for subject in report.subjects:
             _print_subject(subject, console)
 
@@ -77,7 +78,8 @@ def _print_missing_proof(report: Report, console: Console) -> None:
         print_line(f"[bold]Models:[/bold] {models}", console)
 
 
-def _describe_run(environment: Mapping[str, Any]) -> str:
+def text_of_run(environment: Mapping[str, Any]) -> str:
+    """Return the data, the number of rows, the framework and the device, as text."""
     parts = []
     if "data" in environment:
         used = f", {environment['rows_checked']:,} of them tested" if "rows_checked" in environment else ""
@@ -118,17 +120,21 @@ def _subject_table(subjects: Sequence[SubjectReport], console: Console) -> Rende
 
 def _subject_cells(subject: SubjectReport, narrow: bool) -> list[str]:
     colour = VERDICT_COLOURS.get(subject.verdict, "yellow")
+    passed, deviation, *others = numbers_of(subject)
+    cells = [printable_line(subject.name), f"[{colour}]{subject.verdict}[/{colour}]"]
+    return [*cells, deviation] if narrow else [*cells, passed, deviation, *others]
+
+
+def numbers_of(subject: SubjectReport) -> list[str]:
+    """Return four texts: the passed checks, the largest deviation, its tolerance, and the control."""
     ran = [check for check in subject.checks if check.verdict != "skipped"]
     worst = max(ran, key=lambda check: (check.verdict == "fails", check.max_abs_diff or 0.0), default=None)
-    deviation = "" if worst is None else format_scientific(worst.max_abs_diff or 0.0)
-    cells = [printable_line(subject.name), f"[{colour}]{subject.verdict}[/{colour}]"]
-    if narrow:
-        return [*cells, deviation]
     passed = sum(check.verdict == "holds" for check in ran)
     texts = {"fails": "fails", "holds": "passes", None: ""}
     control = texts[subject.control.verdict if subject.control else None]
+    deviation = "" if worst is None else format_scientific(worst.max_abs_diff or 0.0)
     tolerance = "" if worst is None else format_scientific(worst.tolerance or 0.0)
-    return [*cells, f"{passed} of {len(ran)}", deviation, tolerance, control]
+    return [f"{passed} of {len(ran)}", deviation, tolerance, control]
 
 
 def format_scientific(number: float) -> str:

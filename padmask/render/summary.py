@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from padmask.core.still_padded import StillPadded
 from padmask.errors import count, fine_share, quoted, share
+from padmask.spec.warning_names import Warned
 from padmask.stream.ledger import BucketRows, Ledger, PadResult, UnpadResult
 
 
 def summary(result: PadResult, output: str, rejects: str | None = None) -> list[str]:
-    """Return the summary of `pad`: the output, lost tokens, omitted rows and warnings.
+    """Return the summary of `pad`: the output, lost tokens and omitted rows.
 
     Args:
         result: counts of the run.
@@ -125,12 +126,11 @@ def _describe_losses(ledger: Ledger) -> list[str]:
 
 
 def _describe_rest(result: PadResult, rejects: str | None) -> list[str]:
-    """Return the lines about omitted rows, skipped files, remarks and warnings."""
+    """Return the lines about omitted rows, skipped files and remarks."""
     return [
         *_describe_omitted_rows(result.ledger, rejects),
         *(f"skipped: {fault}" for fault in result.faults),
         *result.remarks,
-        *(f"warning: {w}" for w in warnings(result)),
     ]
 
 
@@ -148,7 +148,7 @@ def describe_buckets(buckets: Sequence[BucketRows]) -> list[str]:
 
 
 def unpad_summary(result: UnpadResult, output: str, rejects: str | None = None) -> list[str]:
-    """Return the summary of `unpad`: the output, omitted rows and warnings.
+    """Return the summary of `unpad`: the output and omitted rows.
 
     Args:
         result: counts of the run.
@@ -179,10 +179,13 @@ def unpad_summary(result: UnpadResult, output: str, rejects: str | None = None) 
             lines.append(f"{count(ledger.sequences_rejected, 'sequence')} rejected, which cannot be joined")
     elif ledger.rows_used > ledger.rows_written:
         lines.append(f"{count(ledger.rows_used, 'window')} joined into {count(ledger.rows_written, 'row')}")
+    return [*lines, *_describe_omitted_rows(ledger, rejects), *result.remarks]
+
+
+def unpad_warnings(result: UnpadResult) -> list[Warned]:
+    """Return warnings about columns that stay padded, and about missing rows."""
     left = StillPadded(result.still_padded, result.notes) if result.columns else StillPadded()
-    notes = [*_warn_about_no_rows(ledger), *left.warnings(result.columns[0])]
-    omitted = _describe_omitted_rows(ledger, rejects)
-    return [*lines, *omitted, *result.remarks, *(f"warning: {note}" for note in notes)]
+    return [*_warn_about_no_rows(result.ledger), *left.warnings((*result.columns, "")[0])]
 
 
 def _describe_omitted_rows(ledger: Ledger, rejects: str | None) -> list[str]:
@@ -197,36 +200,37 @@ def _describe_omitted_rows(ledger: Ledger, rejects: str | None) -> list[str]:
     return [f"{omitted}. To write these rows to a file: --rejects FILE"] if parts else []
 
 
-def _warn_about_no_rows(ledger: Ledger) -> list[str]:
+def _warn_about_no_rows(ledger: Ledger) -> list[Warned]:
     if ledger.rows_read == 0:
-        return ["no rows were read"]
-    return ["no rows were written"] if ledger.rows_written == 0 else []
+        return [Warned("no-rows-read", "no rows were read")]
+    return [Warned("no-rows-written", "no rows were written")] if ledger.rows_written == 0 else []
 
 
-def warnings(result: PadResult) -> list[str]:
+def pad_warnings(result: PadResult) -> list[Warned]:
     """Return warnings about output that may cause problems in training."""
     ledger = result.ledger
     lines = [*result.notes, *_warn_about_no_rows(ledger)]
     if result.maxlen == 0 and ledger.tokens_read:
-        lines.append("maxlen 0 removes every token")
+        lines.append(Warned("no-tokens-left", "maxlen 0 removes every token"))
     if ledger.ends_lost * 2 > ledger.rows_truncated:
         end = "last" if result.truncating == "post" else "first"
         rows = count(ledger.ends_lost, "truncated row")
-        lines.append(
+        text = (
             f"{rows} lost {'its' if ledger.ends_lost == 1 else 'their'} {end} token {result.shared_end}; "
             f"--keep-{end} 1 keeps it"
         )
+        lines.append(Warned("ends-lost", text))
     if ledger.rows_empty:
-        lines.append(
+        text = (
             f"{count(ledger.rows_empty, 'row')} without tokens. Empty rows cause NaN in pooling and "
             "attention layers. To drop empty rows: --empty-rows drop"
         )
+        lines.append(Warned("row-fully-masked", text))
     if result.unpadded:
         names = quoted(result.unpadded)
         flags = next(iter(result.unpadded.values()))
         it = "it" if len(result.unpadded) == 1 else "them"
         verb, done = ("pack", "packed") if result.packed else ("pad", "padded")
-        lines.append(
-            f"not {done}: {names} (same lengths as {result.columns[0]!r}). To {verb} {it} too: {flags}"
-        )
+        text = f"not {done}: {names} (same lengths as {result.columns[0]!r}). To {verb} {it} too: {flags}"
+        lines.append(Warned("columns-left-out", text))
     return lines

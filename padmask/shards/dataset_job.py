@@ -27,6 +27,7 @@ from padmask.shards.worker import ShardWork, measure_shard
 from padmask.spec.cuts import refuse_fixed_shapes
 from padmask.spec.files import FileOptions
 from padmask.spec.formats import FORMATS
+from padmask.spec.warning_names import Warned
 from padmask.storage.conflicts import refuse_replaced
 from padmask.storage.folder import OutputFolder
 from padmask.storage.inputs import InputFiles, find_inputs
@@ -58,7 +59,7 @@ class DatasetJob:
     unreadable: Sequence[ShardRecord]
     typed: bool
     source: str
-    notes: tuple[str, ...]
+    notes: tuple[Warned, ...]
 
     @property
     def skips(self) -> bool:

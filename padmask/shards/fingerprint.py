@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, is_dataclass, replace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from padmask._version import __version__
@@ -32,10 +34,13 @@ WITHOUT_EFFECT = frozenset({"on_error", "rejects", "batch_rows", "threads", "max
 class Fingerprint:
     """The options and inputs that determine the output of a job.
 
-    >>> old = Fingerprint("a1", {"maxlen": "8"}, {"/data/a.jsonl": "1", "/data/b.jsonl": "1"})
-    >>> new = Fingerprint("a2", {"maxlen": "9"}, {"/data/a.jsonl": "2", "/data/c.jsonl": "1"})
+    >>> options = {"maxlen": 8, "packing": {"align": 1, "eos": None}}
+    >>> old = Fingerprint("a1", options, {"/data/a.jsonl": "1", "/data/b.jsonl": "1"})
+    >>> options = {"maxlen": 9, "packing": {"align": 1, "eos": 2}}
+    >>> new = Fingerprint("a2", options, {"/data/a.jsonl": "2", "/data/c.jsonl": "1"})
     >>> print("\\n".join(new.list_differences(old)))
     maxlen changed from 8 to 9
+    packing eos changed from None to 2
     /data/a.jsonl has changed
     /data/b.jsonl is no longer an input
     /data/c.jsonl is a new input
@@ -43,7 +48,7 @@ class Fingerprint:
     Args:
         name: hash of the options and the input names. Two jobs with the same hash write the same shard from
             the same input file.
-        options: options of the job as text, keyed by option name.
+        options: options of the job as JSON values, keyed by option name.
         inputs: version of each input as text, keyed by path or URL without secrets. The version changes if
             the input changes.
         measured: whether a pass over all inputs found maxlen or the column types. If True, no input may
@@ -51,17 +56,15 @@ class Fingerprint:
     """
 
     name: str
-    options: Mapping[str, str]
+    options: Mapping[str, Any]
     inputs: Mapping[str, str]
     measured: bool = False
 
     def list_differences(self, old: Fingerprint) -> list[str]:
         """Describe the differences from an older job, as sentences without a period."""
-        differences = [
-            f"{name} changed from {old.options.get(name, 'unknown')} to {value}"
-            for name, value in self.options.items()
-            if old.options.get(name) != value
-        ]
+        if isinstance(old.options.get("limit"), str):
+            return ["an earlier version of padmask wrote its options as text, so they cannot be compared"]
+        differences = list(_changes(old.options, self.options))
         both = self.inputs.keys() & old.inputs.keys()
         groups = (
             ({path for path in both if self.inputs[path] != old.inputs[path]}, "has changed", "have changed"),
@@ -73,6 +76,20 @@ class Fingerprint:
             for paths, one, many in groups
             if paths
         ]
+
+
+def _changes(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Yield a sentence for each option whose value changed. Options of options are compared one by one."""
+    for name, value in new.items():
+        before = old.get(name, "unknown")
+        if isinstance(value, Mapping) and isinstance(before, Mapping):
+            yield from _changes(before, value, f"{prefix}{name} ")
+        elif before != value:
+            yield f"{prefix}{name} changed from {_text(before)} to {_text(value)}"
+
+
+def _text(value: Any) -> str:
+    return str(value) if value is None or isinstance(value, str) else json.dumps(value)
 
 
 def fingerprint_job(
@@ -103,7 +120,7 @@ def fingerprint_job(
         measured: whether a pass over all inputs finds maxlen or the column types.
     """
     files = replace(files, output_format=output_format)
-    options = {**describe_request(asked, files), "shard bytes": str(shard_bytes)}
+    options = {**describe_request(asked, files), "shard bytes": shard_bytes}
     left_out = sorted(absolute(path) for path in faults)
     # Full URLs are used only in the hash, because they may contain secrets.
     named = [(shard.name, shard.source.path, shard.source.groups) for shard in shards]
@@ -118,8 +135,8 @@ def fingerprint_job(
     return Fingerprint(name, options, inputs, measured)
 
 
-def describe_request(asked: PadRequest, files: FileOptions) -> dict[str, str]:
-    """Return all options that affect the output, as text, keyed by option name.
+def describe_request(asked: PadRequest, files: FileOptions) -> dict[str, Any]:
+    """Return all options that affect the output, as JSON values, keyed by option name.
 
     Args:
         asked: columns and options that the user requested.
@@ -128,14 +145,33 @@ def describe_request(asked: PadRequest, files: FileOptions) -> dict[str, str]:
     options: dict[str, Any] = {"padmask": __version__}
     for name, value in {**vars(asked), "files": files}.items():
         if name == "columns":
-            # The text is the same for a mapping and a sequence with the same meaning.
+            # The result is the same for a mapping and a sequence with the same meaning.
             options[name] = list(value.items() if isinstance(value, Mapping) else value or ())
             continue
         # Both the columns and the mask have a dtype.
         prefix = "mask's " if name == "mask" else ""
         options |= {prefix + field.replace("_", " "): option for field, option in asdict(value).items()}
     return {
-        name: value if isinstance(value, str) else repr(value)
+        name: _as_json(value)
         for name, value in options.items()
         if name.replace(" ", "_") not in WITHOUT_EFFECT
     }
+
+
+def _as_json(value: Any) -> Any:
+    """Return an option as a JSON value. NaN and infinity have no JSON value, so they become text.
+
+    >>> _as_json({"own": (("labels", 4),), "value": float("nan")})
+    {'own': [['labels', 4]], 'value': 'nan'}
+    """
+    if is_dataclass(value) and not isinstance(value, type):
+        return _as_json(asdict(value))
+    if isinstance(value, Mapping):
+        return {str(name): _as_json(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_json(one) for one in value]
+    if isinstance(value, np.generic):
+        return _as_json(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value

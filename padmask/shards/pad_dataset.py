@@ -18,6 +18,7 @@ from padmask.spec.columns import Columns, as_list
 from padmask.spec.files import FileOptions
 from padmask.spec.mask import MaskSpec
 from padmask.spec.pad import PadSpec, RowPolicy
+from padmask.spec.warning_names import Warned
 from padmask.storage.conflicts import refuse_among_data, refuse_inside, refuse_missing_folder
 from padmask.storage.folder import OutputFolder
 from padmask.storage.urls import checked_path, checked_paths, refuse_mistyped
@@ -130,10 +131,12 @@ def pad_dataset(  # noqa: PLR0913 - one keyword for each group of options
     return replace(result, shards=shards, resumed=resumed, faults=faults, buckets=buckets)
 
 
-def _notes_on(finished: FinishedDataset) -> list[str]:
-    """Return notes about files that were in the output folder before the run."""
+def _notes_on(finished: FinishedDataset) -> list[Warned]:
+    """Return warnings about files that were in the output folder before the run."""
     decision = finished.decision
-    notes = [DELETED.format(finished.deleted)] if finished.deleted else []
-    notes += [PADDED_AGAIN.format(decision.padded_again)] if decision.padded_again else []
-    notes += [REPLACED.format(join_few(decision.replaced))] if decision.replaced else []
+    notes = [Warned("files-deleted", DELETED.format(finished.deleted))] if finished.deleted else []
+    if decision.padded_again:
+        notes.append(Warned("shards-repeated", PADDED_AGAIN.format(decision.padded_again)))
+    if decision.replaced:
+        notes.append(Warned("files-replaced", REPLACED.format(join_few(decision.replaced))))
     return notes

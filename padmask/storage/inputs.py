@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from padmask.errors import AccessError, DataError, SpecError, join_few
+from padmask.spec.warning_names import Warned
 from padmask.storage.array_folder import is_array_folder
 from padmask.storage.data_files import DataFiles, choose_data_files
 from padmask.storage.foreign_formats import how_to_convert
@@ -76,16 +77,21 @@ class InputFiles:
     splits: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
-    def notes(self) -> tuple[str, ...]:
-        """Notes about files that were not read, and about repeated files."""
-        texts = {
+    def notes(self) -> tuple[Warned, ...]:
+        """Warnings about files that were not read, and about repeated files."""
+        unread = {
             "files of an unknown format were not read: {}": self.skipped_files,
             ".json files next to other data files were not read: {}. To read .json files, list them as "
             "inputs": self.unsure,
             "files that the saved dataset does not list were not read: {}": self.unlisted,
-            "files that appear more than once in the inputs were read only once: {}": self.repeated,
         }
-        return tuple(text.format(join_few(names)) for text, names in texts.items() if names)
+        found = [
+            Warned("files-not-read", text.format(join_few(names))) for text, names in unread.items() if names
+        ]
+        if self.repeated:
+            text = "files that appear more than once in the inputs were read only once: {}"
+            found.append(Warned("repeated-file", text.format(join_few(self.repeated))))
+        return tuple(found)
 
 
 def find_inputs(inputs: Sequence[str]) -> InputFiles:

@@ -110,7 +110,7 @@ class ManifestContents(msgspec.Struct):
     """A parsed manifest."""
 
     job: str
-    options: dict[str, str]
+    options: dict[str, Any]
     plan: ManifestLength
     total: dict[str, int | float]
     rejects: str
@@ -230,7 +230,8 @@ def _faults_of_numbers(contents: ManifestContents) -> Iterator[str]:
     numbers = Counter(shard.index for shard in contents.shards)
     yield from (f"lists shard {number} {times} times" for number, times in numbers.items() if times > 1)
     # With --limit, files after the last row have numbers but no shards.
-    if contents.options.get("limit", "None") == "None":
+    # Earlier versions wrote the options as text.
+    if contents.options.get("limit") in (None, "None"):
         missing = next((number for number in range(len(numbers)) if number not in numbers), None)
         if missing is not None:
             yield f"does not list shard {missing}"

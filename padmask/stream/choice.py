@@ -32,6 +32,7 @@ from padmask.spec.columns import Columns
 from padmask.spec.mask import MaskSpec
 from padmask.spec.pack import PackSpec, is_recomputed
 from padmask.spec.pad import PadSpec
+from padmask.spec.warning_names import Warned
 from padmask.stream.first_rows import first_rows_of, read_first_rows
 from padmask.stream.json_schema import refuse_scalars
 from padmask.stream.packing import refuse_packed_dataset
@@ -71,8 +72,8 @@ class Beside:
 
     unpadded: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    suspicions: tuple[str, ...] = ()
+    notes: tuple[Warned, ...] = ()
+    suspicions: tuple[Warned, ...] = ()
     hint: str = ""
     ragged: tuple[str, ...] = ()
     unpaddable: tuple[str, ...] = ()
@@ -111,13 +112,16 @@ def choose_for_dataset(
         ones = masks is not None and masks.are_ones(ONES, first)
     choice = choose_together(schema, asked, spec, mask, rows, ones=ones)
     hint = _batch_dimension(schema, rows, first)
-    suspicions = tuple(_suspicion(name, first, rows) for name in _possible_masks(choice, rows))
+    suspicions = tuple(
+        Warned("maybe-padded", _suspicion(name, first, rows)) for name in _possible_masks(choice, rows)
+    )
     unpaddable = () if asked else choice.unpaddable
-    notes = (*([hint] if hint else []), *unpaddable_notes(schema, unpaddable, "padded"))
+    hints = (Warned("batch-dimension", hint),) if hint else ()
+    notes = (*hints, *unpaddable_notes(schema, unpaddable, "padded"))
     shared = rows.ends.get(first, SharedEnds())
     if purpose != "pad":
         beside = Beside(
-            notes=(hint,) if hint else (),
+            notes=hints,
             suspicions=suspicions,
             hint=hint,
             ragged=choice.ragged,
@@ -149,8 +153,8 @@ def _batch_dimension(schema: pa.Schema, rows: FirstRows, name: str) -> str:
     )
 
 
-def unpaddable_notes(schema: pa.Schema, names: Iterable[str], verb: str) -> list[str]:
-    """Return a note for each column whose type padmask cannot pad.
+def unpaddable_notes(schema: pa.Schema, names: Iterable[str], verb: str) -> list[Warned]:
+    """Return a warning for each column whose type padmask cannot pad.
 
     Args:
         schema: columns of the input.
@@ -158,7 +162,10 @@ def unpaddable_notes(schema: pa.Schema, names: Iterable[str], verb: str) -> list
         verb: what was not done with the columns, such as `"padded"`.
     """
     return [
-        f"not {verb}: {name!r}, because padmask cannot pad the type {schema.field(name).type}"
+        Warned(
+            "type-not-padded",
+            f"not {verb}: {name!r}, because padmask cannot pad the type {schema.field(name).type}",
+        )
         for name in names
     ]
 
@@ -242,7 +249,8 @@ def _describe(
         flags = " ".join(f"--own-length {shlex.quote(name)}" for name in ragged)
         remedy = "" if packs else f". To pad with a separate maxlen: {flags}"
         verb = "packed" if packs else "padded"
-        notes.append(f"not {verb}: {quoted(ragged)} (lengths differ from {first!r}){remedy}")
+        text = f"not {verb}: {quoted(ragged)} (lengths differ from {first!r}){remedy}"
+        notes.append(Warned("lengths-differ", text))
     companions = [
         f"{column.name!r} (with {column.value})"
         for column in choice.columns[1:]

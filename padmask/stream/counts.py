@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from padmask.core.columns import IGNORED_LABEL, PadColumn, is_label
-from padmask.core.plan import Positions, Segments
+from padmask.core.end_tokens import rows_without_end
+from padmask.core.plan import Segments
 from padmask.core.ragged import Ragged
 from padmask.core.shared_ends import SharedEnds
 from padmask.core.table import ColumnGroup
@@ -60,20 +61,6 @@ def count_written(segments: Segments, labels_lost: int) -> Ledger:
         labels_lost=labels_lost,
         places=len(written) * (segments.maxlen or 0),
     )
-
-
-def rows_without_end(segments: Segments, truncating: Side) -> Positions:
-    """Return the rows whose last token (or first, if `truncating` is `"pre"`) was truncated.
-
-    Returns:
-        Indices of source rows: int64, shape (rows,).
-    """
-    sources = np.arange(len(segments.counts)) if segments.sources is None else segments.sources
-    lengths = segments.source_lengths
-    reached = segments.starts + segments.counts == lengths[sources]
-    kept = np.zeros(len(lengths), dtype=bool)
-    kept[sources[(reached if truncating == "post" else segments.starts == 0) & (segments.counts > 0)]] = True
-    return np.flatnonzero(~kept & (lengths > 0))
 
 
 def count_lost_ends(tokens: Ragged, shared: SharedEnds, segments: Segments, truncating: Side) -> Ledger:

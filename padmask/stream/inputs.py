@@ -16,10 +16,10 @@ from padmask.core.foreign_metadata import lost_class_names
 from padmask.core.plan import Plan
 from padmask.core.table import padded_schema
 from padmask.errors import SpecError, join_few
-from padmask.formats.contract import LACKS_END
 from padmask.formats.dataset import Dataset
 from padmask.spec.files import FileOptions
 from padmask.spec.formats import FormatTraits
+from padmask.spec.warning_names import LACKS_END, Warned
 from padmask.storage.conflicts import (
     refuse_closed,
     refuse_inside,
@@ -37,7 +37,7 @@ from padmask.stream.job import Job
 from padmask.stream.pad_values import pad_value_notes
 
 
-def data_notes(dataset: Dataset, job: Job, format_: FormatTraits, limit: int | None) -> tuple[str, ...]:
+def data_notes(dataset: Dataset, job: Job, format_: FormatTraits, limit: int | None) -> tuple[Warned, ...]:
     """Return warnings about the data to pad.
 
     Args:
@@ -57,16 +57,17 @@ def data_notes(dataset: Dataset, job: Job, format_: FormatTraits, limit: int | N
     )
 
 
-def _dialect_notes(job: Job, format_: FormatTraits) -> Iterator[str]:
+def _dialect_notes(job: Job, format_: FormatTraits) -> Iterator[Warned]:
     """Yield a warning for each mask whose dialect neither the format nor the name of the mask shows."""
     for group in job.groups if format_.is_text else ():
         mask = group.mask
         if mask.column is not None and (options := dialect_options(mask.column, mask.dialect)):
             if mask.column not in MASK_NAMES:
                 options = ["--mask-column", mask.column, *options]
-            yield (
+            yield Warned(
+                "mask-not-described",
                 f"{format_.title} does not store that {mask.column!r} is {dialect_in_words(mask.dialect)}. "
-                f"To unpad, inspect or verify the output, use {shlex.join(options)}"
+                f"To unpad, inspect or verify the output, use {shlex.join(options)}",
             )
 
 
@@ -79,7 +80,7 @@ def _written(job: Job) -> pa.Schema:
 
 def class_name_notes(
     dataset: Dataset, written: pa.Schema | None, format_: FormatTraits, left_out: Collection[str] = ()
-) -> tuple[str, ...]:
+) -> tuple[Warned, ...]:
     """Return a warning if class label names of the input are missing from the output.
 
     Args:
@@ -101,9 +102,11 @@ def class_name_notes(
     )
 
 
-def _lost_names(columns: Sequence[str], why: str) -> tuple[str, ...]:
+def _lost_names(columns: Sequence[str], why: str) -> tuple[Warned, ...]:
+    if not columns:
+        return ()
     named = join_few(list(map(repr, columns)))
-    return (f"the class label names of {named} are not in the output: {why}",) if columns else ()
+    return (Warned("class-names-lost", f"the class label names of {named} are not in the output: {why}"),)
 
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
@@ -211,25 +214,30 @@ def refuse_joined_splits(found: InputFiles) -> None:
             )
 
 
-def joined_splits_note(found: InputFiles) -> tuple[str, ...]:
-    """Return a note if one output file joins several splits of a dataset, according to the file names."""
+def joined_splits_note(found: InputFiles) -> tuple[Warned, ...]:
+    """Return a warning if one output file joins several splits of a dataset, according to the file names."""
     splits = dict.fromkeys(split for file in found.files if (split := split_of(file.name)))
     if len(splits) < 2:
         return ()
     return (
-        f"the output contains several splits: {', '.join(splits)}. To write them to separate files, use an "
-        "output folder, such as -o padded/. To pad one split, list only its files",
+        Warned(
+            "splits-joined",
+            f"the output contains several splits: {', '.join(splits)}. To write them to separate files, use "
+            "an output folder, such as -o padded/. To pad one split, list only its files",
+        ),
     )
 
 
-def end_notes(dataset: Dataset, limit: int | None) -> list[str]:
+def end_notes(dataset: Dataset, limit: int | None) -> list[Warned]:
     """Return a warning for each file that is read to its end but has no end-of-stream marker."""
-    return [f"{name}: {LACKS_END}" for name in dataset.lacking_end(limit)]
+    return [Warned("no-end-mark", f"{name}: {LACKS_END}") for name in dataset.lacking_end(limit)]
 
 
-def unlisted_notes(dataset: Dataset) -> tuple[str, ...]:
+def unlisted_notes(dataset: Dataset) -> tuple[Warned, ...]:
     """Return a warning if input files are missing from the manifest of their folder."""
-    return (NOT_LISTED.format(join_few(dataset.unlisted_files)),) if dataset.unlisted_files else ()
+    if not dataset.unlisted_files:
+        return ()
+    return (Warned("stranger-file", NOT_LISTED.format(join_few(dataset.unlisted_files))),)
 
 
 def spool_folder(output_path: str) -> str:

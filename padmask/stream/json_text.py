@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from padmask.core.columns import IGNORED_LABEL, PadColumn, is_label
+from padmask.core.end_tokens import rows_without_end
 from padmask.core.loss_tokens import loss_masks
 from padmask.core.made_columns import made_columns
 from padmask.core.plan import Plan, Positions, Segments
@@ -25,7 +26,7 @@ from padmask.formats.jsonl.id_texts import IdTexts, read_ids
 from padmask.formats.jsonl.reader import line_place, read_objects
 from padmask.formats.jsonl.writer import write_objects
 from padmask.spec.pad import FLOAT_DTYPES, INTEGER_DTYPES
-from padmask.stream.counts import count_written, rows_without_end
+from padmask.stream.counts import count_written
 from padmask.stream.job import Job
 from padmask.stream.late_fields import may_mark_padding
 from padmask.stream.ledger import Ledger

@@ -20,6 +20,7 @@ from padmask.errors import join_few
 from padmask.formats.contract import Batch
 from padmask.formats.jsonl.head import value_or_none
 from padmask.spec.columns import Column
+from padmask.spec.warning_names import Warned
 
 Objects = Sequence[Mapping[str, Any]]
 
@@ -163,7 +164,7 @@ def may_mark_padding(text: Any, name: str) -> bool:
 _PARTICIPLES = {"pad": "padded", "check": "checked"}
 
 
-def late_notes(names: Sequence[str], verb: Literal["pad", "check"] = "pad") -> tuple[str, ...]:
+def late_notes(names: Sequence[str], verb: Literal["pad", "check"] = "pad") -> tuple[Warned, ...]:
     """Return a warning about late columns that are not processed; an empty tuple if there are none.
 
     >>> late_notes(["labels"])[0].partition(". ")[0]
@@ -176,6 +177,9 @@ def late_notes(names: Sequence[str], verb: Literal["pad", "check"] = "pad") -> t
     if not names:
         return ()
     return (
-        f"not {_PARTICIPLES[verb]}: {join_few(list(map(repr, names)))} (not in the first {FIRST_ROWS:,} "
-        f"rows). To {verb} them, move a row that has all fields to the start of the input",
+        Warned(
+            "late-column",
+            f"not {_PARTICIPLES[verb]}: {join_few(list(map(repr, names)))} (not in the first "
+            f"{FIRST_ROWS:,} rows). To {verb} them, move a row that has all fields to the start of the input",
+        ),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from padmask.core.made_columns import made_columns
+from padmask.core.metadata import METADATA_KEY
 from padmask.core.packed_columns import packed_schema
 from padmask.core.plan import Plan
 from padmask.core.table import padded_schema
@@ -13,6 +14,9 @@ from padmask.stream.run import GROUP_POSITIONS
 
 # Smallest row group of a bucket, in positions. The rows of all buckets wait in memory at the same time.
 BUCKET_POSITIONS = 1 << 18
+
+# Most bytes that the numbers of `PackedCounts` add to the metadata.
+LARGEST_COUNTS = 1 << 10
 
 
 def group_positions(plan: Plan) -> int:
@@ -56,4 +60,5 @@ def _packed_layout(job: Job, plan: Plan) -> Layout:
     schema = packed_schema(job.wanted.schema, job.groups[0], plan, job.dropped, job.earlier)
     packed = [*job.written_names.values(), *job.added]
     group_rows = max(1, GROUP_POSITIONS // max(1, plan.maxlen))
-    return Layout(schema, {}, group_rows, ragged=[name for name in packed if name in schema.names])
+    ragged = [name for name in packed if name in schema.names]
+    return Layout(schema, {}, group_rows, ragged=ragged, late={METADATA_KEY: LARGEST_COUNTS})

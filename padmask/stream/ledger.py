@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from padmask.spec.warning_names import Warned
+
 
 @dataclass(frozen=True)
 class Ledger:
@@ -170,7 +172,7 @@ class PadResult:
         columns: names of the padded columns.
         unpadded: columns that were not padded but have the same lengths as the padded columns, each with the
             command-line options that would pad the column.
-        notes: warnings and other messages for the user.
+        notes: warnings. Each is a `str` with the name of the warning in `name`.
         shards: number of shards, if the output is a folder. A shard is one output file or, with buckets, one
             output file for each bucket that has rows.
         resumed: number of shards from an earlier run that `resume` kept.
@@ -192,7 +194,7 @@ class PadResult:
     padding: str
     columns: tuple[str, ...]
     unpadded: dict[str, str]
-    notes: tuple[str, ...] = ()
+    notes: tuple[Warned, ...] = ()
     shards: int = 0
     resumed: int = 0
     faults: tuple[str, ...] = ()
@@ -222,7 +224,7 @@ class UnpadResult:
         length_column: name of the length column; None if there is no length column.
         still_padded: columns that are still padded but have the same padded lengths as the unpadded columns,
             each with the command-line options that would unpad the column.
-        notes: warnings and other messages for the user.
+        notes: warnings. Each is a `str` with the name of the warning in `name`.
         remarks: notes for the summary that require no action, as sentences.
         packed: whether the rows were packed.
     """
@@ -232,7 +234,7 @@ class UnpadResult:
     mask_column: str | None
     length_column: str | None
     still_padded: dict[str, str]
-    notes: tuple[str, ...] = ()
+    notes: tuple[Warned, ...] = ()
     remarks: tuple[str, ...] = ()
     packed: bool = False
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from padmask.core.arrow_lists import Flags
 from padmask.core.columns import IGNORED_LABEL, is_label
-from padmask.core.end_tokens import add_end_tokens
+from padmask.core.end_tokens import add_end_tokens, rows_without_end
 from padmask.core.length_stats import LengthStats
 from padmask.core.pack_planner import make_sequences, pack_next, plan_pack
 from padmask.core.packed_columns import PackedRows, count_boundary_labels, pack_columns
@@ -21,7 +21,7 @@ from padmask.core.packed_segments import round_up, select_packed_rows, with_sour
 from padmask.core.packing import count_at_least
 from padmask.core.plan import Plan, Positions, Segments
 from padmask.formats.contract import Batch
-from padmask.stream.counts import count_padded, rows_without_end
+from padmask.stream.counts import count_padded
 from padmask.stream.job import Job
 from padmask.stream.ledger import Ledger
 from padmask.stream.paddable_rows import PadTarget, RejectedRow
@@ -130,10 +130,8 @@ def _with_end_tokens(rows: Rows, job: Job) -> tuple[Rows, Positions]:
     token = None if job.spec.packing is None else job.spec.packing.eos
     if token is None:
         return rows, np.zeros(0, np.int64)
-    ragged, _ = add_end_tokens(rows.ragged, job.columns, token)
-    name = job.columns[0].name
-    lacking = np.flatnonzero(ragged[name].lengths > rows.ragged[name].lengths)
-    return replace(rows, ragged=ragged), rows.numbers[lacking]
+    ragged, added = add_end_tokens(rows.ragged, job.columns, token)
+    return replace(rows, ragged=ragged), rows.numbers[added]
 
 
 def _count(rows: Rows, sequences: Segments, added: Flags, job: Job) -> Ledger:

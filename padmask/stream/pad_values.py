@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from padmask.core.columns import PadColumn
 from padmask.errors import SpecError
 from padmask.spec.formats import FormatTraits
+from padmask.spec.warning_names import Warned
 
 
-def pad_value_notes(columns: Sequence[PadColumn], output: FormatTraits) -> tuple[str, ...]:
+def pad_value_notes(columns: Sequence[PadColumn], output: FormatTraits) -> tuple[Warned, ...]:
     """Return a warning for each column whose pad value is NaN or infinity.
 
     A mask does not hide such values. For example, 0 times NaN is NaN, so a masked sum or loss becomes NaN.
@@ -33,7 +34,10 @@ def pad_value_notes(columns: Sequence[PadColumn], output: FormatTraits) -> tuple
                 options=["value", "columns"],
             )
     return tuple(
-        f"the pad value of {column.name!r} is {column.value}: a mask does not hide this value, because 0 "
-        f"times {column.value} is NaN. Use a finite pad value, such as 0"
+        Warned(
+            "non-finite-value",
+            f"the pad value of {column.name!r} is {column.value}: a mask does not hide this value, because 0 "
+            f"times {column.value} is NaN. Use a finite pad value, such as 0",
+        )
         for column in strange
     )

@@ -10,6 +10,7 @@ from padmask.errors import quoted
 from padmask.formats.dataset import Dataset
 from padmask.spec.columns import Columns
 from padmask.spec.mask import Dialect
+from padmask.spec.warning_names import Warned
 from padmask.stream.first_rows import first_rows_of
 
 
@@ -57,8 +58,8 @@ def known_schemas(dataset: Dataset) -> dict[str, pa.Schema]:
     return {dataset.name: dataset.schema()} if dataset.format.is_text else dataset.schemas()
 
 
-def unmarked_padding_notes(dataset: Dataset, padding: Padding) -> tuple[str, ...]:
-    """Return a note for each group of padded columns whose padding no column marks.
+def unmarked_padding_notes(dataset: Dataset, padding: Padding) -> tuple[Warned, ...]:
+    """Return a warning for each group of padded columns whose padding no column marks.
 
     The group that `padding` describes is not included.
     """
@@ -66,7 +67,7 @@ def unmarked_padding_notes(dataset: Dataset, padding: Padding) -> tuple[str, ...
     file, groups = next(iter(read_groups(schemas).items()), ("", []))
     names = schemas[file].names if file else []
     return tuple(
-        f"not checked: {quoted(list(group.values))} (no column marks the padding)"
+        Warned("mask-uncertain", f"not checked: {quoted(list(group.values))} (no column marks the padding)")
         for group in groups
         if padding.values and group.values != padding.values and group.present(names) == (None, None)
     )

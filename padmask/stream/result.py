@@ -9,13 +9,14 @@ from padmask.core.plan import Plan
 from padmask.errors import quoted
 from padmask.formats import describe_columns
 from padmask.spec.formats import FormatTraits
+from padmask.spec.warning_names import Warned
 from padmask.stream.job import Job
 from padmask.stream.late_fields import late_notes
 from padmask.stream.ledger import PaddedRows, PadResult
 
 
 def make_result(
-    padded: PaddedRows, plan: Plan, job: Job, format_: FormatTraits, notes: tuple[str, ...]
+    padded: PaddedRows, plan: Plan, job: Job, format_: FormatTraits, notes: tuple[Warned, ...]
 ) -> PadResult:
     """Return the result of a run, for reports and summaries."""
     end_token = None if job.spec.packing is None else job.spec.packing.eos

@@ -26,6 +26,7 @@ from padmask.spec.columns import Columns
 from padmask.spec.formats import FormatTraits
 from padmask.spec.pad import PadSpec
 from padmask.spec.unpad import UnpadSpec
+from padmask.spec.warning_names import Warned
 from padmask.stream.inputs import spool_folder
 from padmask.stream.json_schema import token_kinds
 from padmask.stream.ledger import Ledger, UnpadResult
@@ -150,9 +151,10 @@ def unpack_to_file(run: UnpackRun, output_path: str, format_: FormatTraits, spec
     warnings, remarks = describe_columns(format_, sink.column_notes)
     notes = _missing_rows(run, ledger)
     if spec.restore_order and not layout.sources:
-        notes.append(_NO_SOURCES)
+        notes.append(Warned("order-not-restored", _NO_SOURCES))
     if late and layout.splits is not False and spec.join_windows:
-        notes.append((LATE_ROWS if sorts else NOT_JOINED).format(count=late))
+        name, text = ("pieces-missing", LATE_ROWS) if sorts else ("pieces-not-joined", NOT_JOINED)
+        notes.append(Warned(name, text.format(count=late)))
     return UnpadResult(
         ledger,
         layout.unpacked_columns,
@@ -171,8 +173,8 @@ _NO_SOURCES = (
 )
 
 
-def _missing_rows(run: UnpackRun, ledger: Ledger) -> list[str]:
-    """Return a note if the input has fewer packed rows than pack wrote."""
+def _missing_rows(run: UnpackRun, ledger: Ledger) -> list[Warned]:
+    """Return a warning if the input has fewer packed rows than pack wrote."""
     if run.dataset.format.is_text or run.files.limit is not None:
         return []
     return missing_rows(map(PackedCounts.read, run.dataset.schemas().values()), ledger.rows_read)

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from padmask.errors import Place
+from padmask.notebook import ShownInNotebooks
+from padmask.spec.warning_names import warnings_in
 from padmask.verify.data.rules import Finding
 from padmask.verify.proof.tolerance import Check
 
@@ -115,7 +117,7 @@ class SubjectReport:
 
 
 @dataclass(frozen=True)
-class Report:
+class Report(ShownInNotebooks):
     """The result of `verify`: findings in the data and verdicts on the models.
 
     Args:
@@ -170,6 +172,7 @@ class Report:
             "subjects": [_subject_as_dict(subject) for subject in self.subjects],
             "environment": {name: _replace_infinite(value) for name, value in self.environment.items()},
             "notes": list(self.notes),
+            "warnings": warnings_in(self.notes),
         }
 
 
@@ -239,7 +242,7 @@ def describe_finding(finding: Finding) -> list[tuple[Place | None, str]]:
     A finding about bad rows has one line per example, because the reasons may differ. Any other finding has
     one line, with the place of the first example.
 
-    >>> from padmask.verify.data.rules import RULES
+    >>> from padmask.spec.rules import RULES
     >>> rule, line = RULES["row-fully-masked"], Place("a.jsonl", "line", 3)
     >>> [(place, text)] = describe_finding(Finding(rule, 2, [line, Place("a.jsonl", "line", 5)]))
     >>> describe_place(place), text.partition("rows; ")[2]

@@ -37,6 +37,7 @@ def error_to_json(error: RunError) -> str:
         "subjects": [],
         "environment": dict(error.environment),
         "notes": [],
+        "warnings": [],
         **error.fields,
     }
     return json.dumps(report, indent=2) + "\n"

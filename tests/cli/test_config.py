@@ -33,20 +33,20 @@ MAY_SET = {
         "length-column",
     }
     | {"overlong", "empty-rows", "fixed-size-list", "no-fixed-size-list", "batch-rows", "threads", "workers"}
-    | {"shard-bytes", "progress", "no-progress"}
+    | {"shard-bytes", "allow", "progress", "no-progress"}
     | {"keep-first", "keep-last", "overlap", "window-labels", "source", "no-source", "buckets"}
     | {"batch-tokens", "batch-multiple", "sort-window", "shuffle-batches"}
     | {"mask-polarity", "mask-kind", "position-ids", "no-position-ids", "labels-from", "preset"},
     "unpad": {"column", "mask-column", "length-column", "padding", "keep-mask", "no-keep-mask"}
-    | {"input-format", "output-format", "threads", "progress", "no-progress"}
+    | {"input-format", "output-format", "threads", "allow", "progress", "no-progress"}
     | {"join-windows", "no-join-windows", "restore-order", "no-restore-order", "align"}
     | {"mask-polarity", "mask-kind"},
     "inspect": {*READ, "count", "rows", "sample", "seed", "style", "mask-column", "masks", "no-masks"}
-    | {"theme", "plans", "no-plans", "json", "workers", "progress", "no-progress"}
+    | {"theme", "plans", "no-plans", "json", "workers", "allow", "progress", "no-progress"}
     | {"overlong", "keep-first", "keep-last", "overlap", "mask-polarity", "mask-kind"},
     "verify": {*READ, "mask-column", "input", "explain", "strict", "no-strict", "device", "backend", "seed"}
     | {"batch-size", "vocab-size", "embedding-dim", "units", "json", "progress", "no-progress"}
-    | {"verbose", "no-verbose"}
+    | {"verbose", "no-verbose", "allow"}
     | {"mask-polarity", "mask-kind"},
 }
 MUST_NOT_SET = {
@@ -55,7 +55,7 @@ MUST_NOT_SET = {
     | {"cluster", "resume", "no-resume", "delete", "no-delete", "max-bytes", "quiet", "no-quiet"},
     "unpad": {"output", "rejects", "report", "limit", "on-error", "max-bytes", "quiet", "no-quiet"},
     "inspect": {"export", "limit", "cluster", "quiet", "no-quiet"},
-    "verify": {"model", "predict", "custom-objects", "allow-unsafe-model", "no-model", "models", "allow"}
+    "verify": {"model", "predict", "custom-objects", "allow-unsafe-model", "no-model", "models"}
     | {"against", "route", "sample", "report", "limit", "quiet", "no-quiet"},
 }
 REFUSED = [(command, key) for command, keys in MUST_NOT_SET.items() for key in sorted(keys)]

@@ -17,7 +17,8 @@ import pytest
 from padmask.core.kernel import pad_batch
 from padmask.core.plan import plan_pad
 from padmask.core.ragged import Ragged
-from padmask.formats.parquet_footer import MAGIC, _write_struct, read_footer
+from padmask.formats.parquet_footer import MAGIC, read_footer
+from padmask.formats.thrift import write_struct
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -57,9 +58,8 @@ def change_footer(path: Path, change: Callable[[dict[int, Any]], None]) -> None:
     data = path.read_bytes()
     fields, start = read_footer(memoryview(data))
     change(fields)
-    out = bytearray()
-    _write_struct(out, fields)
-    path.write_bytes(data[:start] + bytes(out) + len(out).to_bytes(4, "little") + MAGIC)
+    out = write_struct(fields)
+    path.write_bytes(data[:start] + out + len(out).to_bytes(4, "little") + MAGIC)
 
 
 class TestParquetFooter:

@@ -983,7 +983,7 @@ def test_empty_rows(pad: Pad, format_: str) -> None:
 
     kept = pad(f"in.{format_}")
     assert kept.rows[1] == {"input_ids": [0, 0, 0], "id": 1, "mask": [False, False, False]}
-    assert "warning: 1 row" in kept.err
+    assert "warning[row-fully-masked]: 1 row" in kept.err
     assert "NaN" in kept.err
     dropped = pad(f"in.{format_}", "--empty-rows", "drop")
     assert dropped.column("id") == [0, 2]

@@ -24,7 +24,10 @@ def crash(ids, mask):
     os.abort()
 """
 
-VERIFY = ("verify", "in.jsonl", "--report", "json:out.json", "--report", "junit:out.xml", "--predict")
+VERIFY = (
+    *("verify", "in.jsonl", "--report", "json:out.json", "--report", "junit:out.xml"),
+    *("--report", "html:out.html", "--predict"),
+)
 
 
 @pytest.fixture
@@ -69,7 +72,7 @@ def test_stopped_run_leaves_an_error(folder: Path, number: signal.Signals) -> No
     assert (seen["exit_code"], "not finished" in seen["error"]["message"]) == (None, True)
     # No temporary file remains.
     left = {path.name for path in folder.iterdir()} - {"__pycache__"}
-    assert left == {"in.jsonl", "models.py", "out.json", "out.xml", "started"}
+    assert left == {"in.jsonl", "models.py", "out.html", "out.json", "out.xml", "started"}
 
 
 @pytest.mark.slow
@@ -86,6 +89,8 @@ def test_new_report_is_written_at_once(folder: Path, fork_server: ForkServer) ->
         (folder / name).unlink()
     fork_server.run(*VERIFY, "models:crash", cwd=folder)
     assert (verdict(folder), errors(folder)) == ("error", "1")
+    # The page of the earlier run is replaced too.
+    assert "not finished" in (folder / "out.html").read_text()
 
 
 def test_other_file_is_kept_until_the_end(folder: Path, fork_server: ForkServer) -> None:

@@ -13,13 +13,14 @@ from xml.etree import ElementTree
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from html_pages import Page
 from junit_schema import junit_schema
 from raised import has_facts
 
 from padmask import MaskSpec, PadSpec, RowPolicy, pad_dataset, pad_file
 from padmask.spec.pack import PackSpec
+from padmask.spec.rules import RULES
 from padmask.stream.pack import pack_file
-from padmask.verify.data.rules import RULES
 
 RAW = '{"input_ids": [5, 6, 7]}\n{"input_ids": [8]}\n{"input_ids": [9, 9, 2, 9, 4]}\n'
 # One route is enough for tests of the command line.
@@ -321,6 +322,8 @@ def test_dash_reads_stdin(padmask):
         (["raw.jsonl", "--mask-column", "missing"], "no column 'missing'"),
         (["raw.jsonl", "--report", "json:"], "--report"),
         (["raw.jsonl", "--report", "junit:"], "--report"),
+        (["raw.jsonl", "--report", "out.html"], "html:verify.html"),
+        (["raw.jsonl", "--report", "htm:out"], "Did you mean 'html'"),
     ],
     ids=lambda given: " ".join(given[1:]) if isinstance(given, list) else "",
 )
@@ -367,9 +370,11 @@ def test_reports_of_bad_data(here, tmp_path):
     given = BROKEN["mask-shape"](tmp_path)
     done = here(
         *("verify", *given, "--no-model"),
-        *("--report", "junit:out.xml", "--report", "json:out.json", "--report", "github"),
+        *("--report", "junit:out.xml", "--report", "json:out.json", "--report", "html:out.html"),
+        *("--report", "github"),
     )
     assert done.returncode == 1
+    assert Page((tmp_path / "out.html").read_text()).rows("Findings")[0][1:3] == ["mask-shape", "in.jsonl:2"]
     rule, verdict = [line for line in done.stdout.splitlines() if line.startswith("::")]
     assert rule.startswith("::error file=in.jsonl,line=2,title=mask-shape::mask-shape: mask: ")
     assert rule.endswith("(1 row)")
@@ -434,7 +439,7 @@ def test_failed_run_has_reports(here, raw, tmp_path, name):
     options, code = FAILING[name]
     done = here(
         *("verify", *options, "--no-model", "--report", "json:out.json", "--report=junit:out.xml"),
-        *("--report", "github"),
+        *("--report", "github", "--report", "html:out.html"),
     )
     assert done.returncode == code
     assert "Error: " in done.stderr
@@ -445,6 +450,7 @@ def test_failed_run_has_reports(here, raw, tmp_path, name):
     assert (root.get("errors"), root.get("failures")) == ("1", "0")
     [annotation] = done.stdout.splitlines()
     assert annotation.startswith("::error ")
+    assert Page((tmp_path / "out.html").read_text()).texts("h1")[0].startswith("error ")
 
 
 def test_json_of_a_failed_run(here):
@@ -550,10 +556,21 @@ def nothing_installed(tmp_path, monkeypatch):
 )
 def test_missing_extra_says_how_to_install(padmask, raw, nothing_installed, options, said):
     done = padmask("verify", raw, *options)
-    assert (done.returncode, done.stdout) == (2, "")
+    assert done.returncode == 2
+    assert done.stdout.startswith("data-ok: ")
     [sentence] = done.stderr.splitlines()
     assert sentence.startswith("Error: ")
     assert said in sentence
+
+
+def test_data_errors_without_tensorflow(padmask, tmp_path, nothing_installed):
+    """Errors in the data are the result of the run, and a note says that the models did not run."""
+    (tmp_path / "in.jsonl").write_text('{"input_ids": [1, 2], "mask": [true, false]}\n{"input_ids": "x"}\n')
+    done = padmask("verify", "in.jsonl", "--report", "json:out.json")
+    assert done.returncode == 1
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert (found["verdict"], found["data"][0]["rule"]) == ("bad-data", "bad-row")
+    assert "padmask[verify]" in found["notes"][-1]
 
 
 # --- with models ------------------------------------------------------------------------------------------

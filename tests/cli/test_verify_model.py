@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from html_pages import Page
 from junit_schema import junit_schema
 
 from padmask import MaskSpec, PadSpec, pad_file
@@ -236,7 +237,10 @@ def test_culprit_and_advice_in_json(here, saved):
 
 @with_models
 def test_culprit_and_advice_in_reports(here, saved, tmp_path):
-    done = here("verify", "--model", saved("convolving"), "--report", "junit:out.xml", "--report", "github")
+    done = here(
+        *("verify", "--model", saved("convolving"), "--report", "junit:out.xml", "--report", "github"),
+        *("--report", "html:out.html"),
+    )
     assert done.returncode == 1
     failures = ElementTree.parse(tmp_path / "out.xml").getroot().findall(".//failure")
     annotations = [
@@ -246,6 +250,9 @@ def test_culprit_and_advice_in_reports(here, saved, tmp_path):
     for said in [*(failure.get("message") for failure in failures), *annotations]:
         assert "Culprit: conv." in said
         assert "a convolution mixes neighbouring steps" in said
+    # The page has the path of the layers, as with --explain.
+    path = Page((tmp_path / "out.html").read_text()).find("li", class_="culprit")
+    assert [text.split()[0] for _, text in path] == ["conv"]
     junit_schema().validate(tmp_path / "out.xml")
 
 

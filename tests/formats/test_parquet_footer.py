@@ -9,7 +9,7 @@ import pytest
 
 from padmask.formats.contract import Batch, Layout, WriterOptions
 from padmask.formats.parquet import ParquetWriter
-from padmask.formats.parquet_footer import MAGIC, read_footer, write_footer
+from padmask.formats.parquet_footer import MAGIC, read_footer, read_value_counts, write_footer
 
 ROWS = 250
 GROUP = 100
@@ -69,6 +69,14 @@ def test_footer_round_trip(table):
 
     assert file.startswith(MAGIC)
     assert write_footer(footer, footer[4][1][1]) == file[start:]
+
+
+def test_value_counts(table):
+    file = io.BytesIO(whole(table))
+    group = pq.read_metadata(file).row_group(1)
+
+    columns = (group.column(i) for i in range(group.num_columns))
+    assert read_value_counts(file)[1] == {column.path_in_schema: column.num_values for column in columns}
 
 
 @pytest.mark.parametrize("reader", ["duckdb", "polars"])

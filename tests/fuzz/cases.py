@@ -229,6 +229,7 @@ _OUTPUTS = [
     "json:",
     "json:out.json",
     "junit:out.xml",
+    "html:out.html",
     "github",
     "out.svg",
     "out.html",

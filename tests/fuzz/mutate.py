@@ -209,17 +209,17 @@ def lines(random: Random, data: bytes) -> bytes:
 
 def footer(random: Random, data: bytes) -> bytes:
     """Change values in a Parquet footer, and write it so that it can be read."""
-    from padmask.formats.parquet_footer import MAGIC, _write_struct, read_footer
+    from padmask.formats.parquet_footer import MAGIC, read_footer
+    from padmask.formats.thrift import write_struct
 
     try:
         fields, start = read_footer(memoryview(data))
-        out = bytearray()
         for _ in range(random.choice([1, 1, 2])):
             fields = _changed(random, fields)
-        _write_struct(out, fields)
+        out = write_struct(fields)
     except Exception:  # noqa: BLE001 - what was changed before has no footer any more
         return number(random, data)
-    return data[:start] + bytes(out) + len(out).to_bytes(4, "little") + MAGIC
+    return data[:start] + out + len(out).to_bytes(4, "little") + MAGIC
 
 
 def _changed(random: Random, value: object) -> object:

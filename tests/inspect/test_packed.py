@@ -6,8 +6,11 @@ import json
 
 import pytest
 
-from padmask import PadSpec, ShowSpec
+from padmask import PadSpec, ShowSpec, WindowSpec, pack_dataset
+from padmask.core.length_stats import LengthStats
+from padmask.inspect import packing_estimate
 from padmask.inspect.inspect_file import inspect_file
+from padmask.inspect.packing_estimate import estimate_packing
 from padmask.spec.pack import PackSpec
 from padmask.stream.pack import pack_file
 
@@ -37,6 +40,37 @@ def test_sequences_are_counted(tmp_path, suffix, pad):
 def test_bound_uses_aligned_lengths(tmp_path):
     seen = inspect_file(pack(tmp_path, [3, 1, 5, 2], 8, align=4))
     assert (seen.packed.rows, seen.packed.rows_at_least) == (3, 3)
+
+
+def test_bound_uses_max_segments(tmp_path):
+    seen = inspect_file(pack(tmp_path, [1, 1, 1, 1, 1], 8, max_segments=2))
+    assert (seen.packed.rows, seen.packed.rows_at_least) == (3, 3)
+
+
+def test_files_of_a_folder_are_planned_apart(tmp_path):
+    """The plan for a folder has the rows that `pack` writes, because `pack` packs each file separately."""
+    for name, lengths in (("a", [5, 2, 2]), ("b", [5, 4, 1]), ("c", [7, 6])):
+        lines = (json.dumps({"input_ids": [7] * length}) for length in lengths)
+        (tmp_path / "in").mkdir(exist_ok=True)
+        (tmp_path / "in" / f"{name}.jsonl").write_text("\n".join(lines))
+    for maxlen, options, name in (
+        (8, {}, "packed"),
+        (6, {"windows": WindowSpec()}, "packed-split"),
+    ):
+        plans = {
+            plan.name: plan for plan in inspect_file(f"{tmp_path}/in/", specs=[PadSpec(maxlen=maxlen)]).plans
+        }
+        spec = PadSpec(maxlen=maxlen, **options)
+        ledger = pack_dataset(tmp_path / "in", tmp_path / f"out{maxlen}", spec=spec).ledger
+        assert (plans[name].rows, plans[name].rows_at_least) == (ledger.rows_written, ledger.rows_at_least)
+        assert plans[name].tokens_lost == 0
+
+
+def test_many_lengths_are_extrapolated(monkeypatch):
+    files = [LengthStats(dict.fromkeys(range(1, 101), 1))] * 40
+    exact = estimate_packing(files, 128, PadSpec())
+    monkeypatch.setattr(packing_estimate, "PLANNED_LENGTHS", 400)
+    assert estimate_packing(files, 128, PadSpec()).rows == exact.rows
 
 
 def test_rows_show_their_sequences(tmp_path):

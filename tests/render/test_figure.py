@@ -15,7 +15,9 @@ from padmask import MissingExtraError, PackSpec, PadSpec
 from padmask.inspect.figure_data import Mark, make_figure_data
 from padmask.inspect.inspect_file import inspect_file
 from padmask.render import figure as figures
-from padmask.render.figure import THEMES, draw, figure_bytes, refuse_missing_matplotlib
+from padmask.render.chart_labels import MOST_LABEL_ROWS, arrange_labels
+from padmask.render.colours import THEMES
+from padmask.render.figure import draw, figure_bytes, refuse_missing_matplotlib
 from padmask.stream.pack import pack_file
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -138,9 +140,9 @@ def test_packed_texts_do_not_overlap(packed):
 
 def test_recommendation_has_a_label():
     marks = [Mark(maxlen, "", maxlen == 5) for maxlen in range(1, 41)]
-    labels = figures._arrange_labels(marks, [0.01 * mark.maxlen for mark in marks])
+    labels = arrange_labels(marks, [0.01 * mark.maxlen for mark in marks], figures.LABEL_CHARACTER)
     assert 5 in [label.mark.maxlen for label in labels]
-    assert max(label.row for label in labels) < figures.MOST_LABEL_ROWS
+    assert max(label.row for label in labels) < MOST_LABEL_ROWS
 
 
 @pytest.mark.parametrize("theme", THEMES)
@@ -196,8 +198,9 @@ def test_missing_matplotlib(monkeypatch):
         refuse_missing_matplotlib()
 
 
-def test_picture_in_the_docs():
-    picture = Path(__file__).parents[2] / "docs" / "images" / "lengths.svg"
+@pytest.mark.parametrize("name", ["lengths.svg", "inspect.png", "verify.png"])
+def test_picture_in_the_docs(name):
+    picture = Path(__file__).parents[2] / "docs" / "images" / name
     if not picture.exists():
         pytest.skip("the pages are not part of this installation")
     assert picture.stat().st_size < 150_000

@@ -1,11 +1,14 @@
 """The fingerprint of a job: every option that changes the output changes it."""
 
+import json
 from dataclasses import fields, replace
 
 import pytest
+from raised import has_facts
 
-from padmask.shards.fingerprint import WITHOUT_EFFECT, describe_request
+from padmask.shards.fingerprint import WITHOUT_EFFECT, Fingerprint, describe_request
 from padmask.spec.batches import BatchSpec
+from padmask.spec.columns import Column
 from padmask.spec.files import FileOptions
 from padmask.spec.mask import MaskSpec
 from padmask.spec.pack import PackSpec
@@ -85,6 +88,23 @@ def test_columns_count():
     asked = replace(REQUEST, columns=["input_ids"])
     assert describe_request(asked, FILES) != describe_request(REQUEST, FILES)
     assert describe_request(replace(REQUEST, columns=("input_ids",)), FILES) == describe_request(asked, FILES)
+
+
+def test_options_are_json():
+    """The options are plain JSON values, so that other tools can read them from the manifest."""
+    for kind, name in FIELDS:
+        options = describe_request(*changed(kind, name))
+        assert json.loads(json.dumps(options, allow_nan=False)) == options
+    asked = replace(REQUEST, columns=[Column("labels", value=float("-inf")), "input_ids"])
+    [first, second] = describe_request(asked, FILES)["columns"]
+    assert (first, second) == ({"name": "labels", "dtype": None, "value": "-inf"}, "input_ids")
+
+
+def test_options_as_text_are_not_compared():
+    """Manifests of earlier versions have text such as `PadSpec(...)`."""
+    new = Fingerprint("a", describe_request(REQUEST, FILES), {})
+    [text] = new.list_differences(Fingerprint("b", {"maxlen": "8", "limit": "None"}, {}))
+    assert has_facts(text, "earlier version")
 
 
 def test_request_has_known_parts():

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from row_files import read_rows, write_rows
 
@@ -28,6 +29,7 @@ from padmask import (
     unpad_table,
     verify_file,
 )
+from padmask.core.packed_counts import PackedCounts
 from padmask.spec.pack_presets import PACK_PRESETS
 
 EOS = 7
@@ -204,14 +206,16 @@ def run_case(folder: Path, case: Case) -> None:
     assert lost == ledger.rows_truncated + ledger.rows_dropped - sum(
         not row["input_ids"] for row in case.rows
     )
-    check_in_memory(rows, case)
+    described = pq.read_schema(packed) if packed.suffix == ".parquet" else pa.ipc.open_file(packed).schema
+    check_in_memory(rows, case, PackedCounts.read(described))
 
 
-def check_in_memory(packed: list[Row], case: Case) -> None:
-    """Check that `pack_table` packs the same rows, and `unpad_table` restores them."""
+def check_in_memory(packed: list[Row], case: Case, counts: PackedCounts | None) -> None:
+    """Check that `pack_table` packs and counts the same rows, and `unpad_table` restores them."""
     table = pa.Table.from_pylist(case.rows, case.schema)
     made = pack_table(table, spec=case.spec, mask=case.mask, policy=case.policy)
     assert made.to_pylist() == packed
+    assert PackedCounts.read(made.schema) == counts is not None
     check_rows(unpad_table(made).to_pylist(), packed, case)
     check_without_metadata(made, case)
     # Without padding between sequences, each derived column separates them as well. Segment ids always do.

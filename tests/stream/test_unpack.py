@@ -361,6 +361,9 @@ def test_removed_packed_rows(tmp_path, kept):
     assert "3 packed rows" in note and str(len(kept)) in note
     with pytest.warns(UserWarning, match="3 packed rows"):
         unpad_table(table.take(kept), spec=spec)
+    made = pack_table(pa.Table.from_pylist(rows_of(18, 9)), spec=PadSpec(maxlen=10, windows=WindowSpec()))
+    with pytest.warns(UserWarning, match="3 packed rows"):
+        unpad_table(made.take(kept), spec=spec)
     assert not unpad_file(tmp_path / "packed.parquet", tmp_path / "out.jsonl").notes
     assert not unpad_file(
         tmp_path / "part.parquet", tmp_path / "out.jsonl", spec=spec, files=FileOptions(limit=1)

@@ -57,7 +57,7 @@ def pad(source: Path, output: Path) -> Callable[[], object]:
 FORMATS = [
     ("jsonl", "jsonl", 8),
     ("jsonl", "parquet", 40),
-    ("parquet", "jsonl", 8),
+    ("parquet", "jsonl", 1),
     ("parquet", "parquet", 1),
 ]
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from junit_schema import junit_schema
 
 from padmask.errors import Place
-from padmask.verify.data.rules import RULES, Finding
+from padmask.spec.rules import RULES
+from padmask.verify.data.rules import Finding
 from padmask.verify.proof.tolerance import Check, ComparedDeviation
 from padmask.verify.report import (
     Control,
@@ -149,6 +150,7 @@ def test_json_of_an_error():
         "subjects": [],
         "environment": {},
         "notes": [],
+        "warnings": [],
         "exit_code": 2,
         "error": {"column": None},
     }
@@ -187,7 +189,7 @@ def read(report: Report) -> dict:
 @pytest.mark.parametrize("report", REPORTS.values(), ids=REPORTS)
 def test_json_has_the_documented_shape(report):
     seen = read(report)
-    assert list(seen) == ["verdict", "data", "subjects", "environment", "notes"]
+    assert list(seen) == ["verdict", "data", "subjects", "environment", "notes", "warnings"]
     assert seen["verdict"] == report.verdict
     assert seen["environment"] == report.environment
     for finding in seen["data"]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
 import numpy as np
@@ -32,6 +32,18 @@ _write_rows = msgspec.json.Encoder().encode_lines
 _write_value = msgspec.json.Encoder().encode
 
 
+# Maximum number of positions in the cached mask texts between two batches.
+MASK_POSITIONS = 1 << 22
+
+
+class _Texts(NamedTuple):
+    """The JSON text of each row of a column: `before`, an element of `rows`, and `after`."""
+
+    rows: list[bytes]
+    before: bytes = b""
+    after: bytes = b""
+
+
 class JsonlWriter:
     """Writer for JSON Lines. Each row becomes a JSON object on one line."""
 
@@ -44,26 +56,27 @@ class JsonlWriter:
                 "Rename all but one."
             )
         self._shapes, self._ragged = layout.shapes, layout.ragged
-        self._masks: dict[tuple[int, bytes], bytes] = {}
+        # The text of each mask, by the number of positions and the packed bits.
+        self._masks: dict[int, dict[bytes, bytes]] = {}
+        self._cached = 0
 
     def encode(self, batch: Batch) -> bytes:
         """Return the rows as lines. The text of fields from JSON input stays unchanged."""
-        texts: dict[str, list[Any]] = {}
+        columns: dict[str, _Texts] = {}
         for name, column in zip(batch.columns.schema.names, batch.columns.columns, strict=True):
             shape = self._shapes.get(name, ())
             if _has_nonfinite(column):
                 raise _not_json(name, batch, column)
             try:
-                texts[name] = self._texts(name, column, shape)
+                columns[name] = self._texts(name, column, shape)
             except (ValueError, OverflowError, pa.ArrowException):
                 raise _not_json(name, batch, column) from None
-        if batch.objects is not None:
-            rows: list[dict[str, Any]] = list(batch.objects)
-            for name, column_texts in texts.items():
-                for row, text in zip(rows, column_texts, strict=True):
-                    row[name] = text
-        else:
-            rows = [dict(zip(texts, values, strict=True)) for values in zip(*texts.values(), strict=True)]
+        if batch.objects is None:
+            return _join(columns)
+        rows: list[dict[str, Any]] = list(batch.objects)
+        for name, texts in columns.items():
+            for row, text in zip(rows, texts.rows, strict=True):
+                row[name] = msgspec.Raw(texts.before + text + texts.after)
         return write_objects(rows)
 
     def append(self, encoded: bytes) -> None:
@@ -75,53 +88,66 @@ class JsonlWriter:
     def abandon(self) -> None:
         """Do nothing. This writer has no buffer."""
 
-    def _lists(self, column: pa.Array, shape: tuple[int, ...]) -> list[Any]:
+    def _texts(self, name: str, column: pa.Array, shape: tuple[int, ...]) -> _Texts:
+        """Return the JSON text of each row of a column."""
+        if name in self._ragged:
+            return self._sequences(column)
+        return self._lists(column, shape) if shape else _plain_texts(column)
+
+    def _lists(self, column: pa.Array, shape: tuple[int, ...]) -> _Texts:
         """Return the JSON text of each row of a padded column or a mask."""
         values = rows_as_array(column, shape)
         if values.size == 0 or values.dtype == object:
-            return _plain_values(column)
+            return _plain_texts(column)
         if values.dtype == bool and values.ndim == 2:
-            return self._mask_texts(values)
+            return _Texts(self._mask_texts(values))
         text = _numbers(values)
         opening, closing = b"[" * (values.ndim - 1), b"]" * (values.ndim - 1)
         rows = text[values.ndim : -values.ndim].split(closing + b"," + opening)
-        return [msgspec.Raw(opening + row + closing) for row in rows]
+        return _Texts(rows, opening, closing)
 
-    def _texts(self, name: str, column: pa.Array, shape: tuple[int, ...]) -> list[Any]:
-        """Return the JSON text, or a value that msgspec can write, for each row of a column."""
-        if name in self._ragged:
-            return self._sequences(column)
-        return self._lists(column, shape) if shape else _plain_values(column)
-
-    def _sequences(self, column: pa.Array) -> list[Any]:
+    def _sequences(self, column: pa.Array) -> _Texts:
         """Return the JSON text of each row of a sequence column. Floats are written as in padded columns."""
         if not is_sequence(column.type):
-            return _plain_values(column)
+            return _plain_texts(column)
         rows, faults = Ragged.from_arrow(column)
         if faults or rows.values.dtype.kind not in "iuf" or rows.values.dtype.itemsize < 4:
-            return _plain_values(column)
+            return _plain_texts(column)
         ends = rows.starts + rows.lengths
-        return [
-            msgspec.Raw(_numbers(rows.values[start:end]))
-            for start, end in zip(rows.starts.tolist(), ends.tolist(), strict=True)
-        ]
+        places = zip(rows.starts.tolist(), ends.tolist(), strict=True)
+        return _Texts([_numbers(rows.values[start:end]) for start, end in places])
 
-    def _mask_texts(self, mask: npt.NDArray[np.bool_]) -> list[msgspec.Raw]:
+    def _mask_texts(self, mask: npt.NDArray[np.bool_]) -> list[bytes]:
         """Return the JSON text of each mask row. The texts are cached, because many masks are equal."""
-        rows, width = mask.shape
+        width = mask.shape[1]
         packed = np.packbits(mask, axis=1)
-        keys, step = packed.tobytes(), packed.shape[1]
-        texts = []
-        for row in range(rows):
-            key = (width, keys[row * step : (row + 1) * step])
-            text = self._masks.get(key)
-            if text is None:
-                if len(self._masks) * width > 1 << 22:
-                    self._masks.clear()
-                text = orjson.dumps(mask[row], option=orjson.OPT_SERIALIZE_NUMPY)
-                self._masks[key] = text
-            texts.append(msgspec.Raw(text))
-        return texts
+        keys: list[bytes] = packed.view(f"V{packed.shape[1]}")[:, 0].tolist()
+        texts = self._masks.setdefault(width, {})
+        rows = dict(zip(keys, range(len(keys)), strict=True))
+        for key, row in rows.items():
+            if key not in texts:
+                texts[key] = orjson.dumps(mask[row], option=orjson.OPT_SERIALIZE_NUMPY)
+                self._cached += width
+        found = [texts[key] for key in keys]
+        if self._cached > MASK_POSITIONS:
+            self._masks, self._cached = {}, 0
+        return found
+
+
+def _join(columns: Mapping[str, _Texts]) -> bytes:
+    """Return lines of objects.
+
+    >>> _join({"id": _Texts([b"7", b"8"]), "ids": _Texts([b"1,2", b"3"], b"[", b"]")})
+    b'{"id":7,"ids":[1,2]}\\n{"id":8,"ids":[3]}\\n'
+    """
+    step, before = 2 * len(columns) + 1, b"{"
+    parts = [b""] * step * max((len(texts.rows) for texts in columns.values()), default=0)
+    for i, (name, texts) in enumerate(columns.items()):
+        parts[2 * i :: step] = [before + _write_value(name) + b":" + texts.before] * len(texts.rows)
+        parts[2 * i + 1 :: step] = texts.rows
+        before = texts.after + b","
+    parts[step - 1 :: step] = [before[:-1] + b"}\n"] * (len(parts) // step)
+    return b"".join(parts)
 
 
 def _numbers(values: npt.NDArray[Any]) -> bytes:
@@ -142,8 +168,14 @@ def _numbers(values: npt.NDArray[Any]) -> bytes:
     return orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def write_objects(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    """Encode objects as lines. JSON text from the input stays unchanged.
+def _plain_texts(column: pa.Array) -> _Texts:
+    """Return the JSON text of each value of a column."""
+    # JSON text of a value contains no line break.
+    return _Texts(write_objects(_plain_values(column)).split(b"\n")[:-1])
+
+
+def write_objects(rows: Sequence[Any]) -> bytes:
+    """Encode objects or other values as lines. JSON text from the input stays unchanged.
 
     Raises:
         OutputError: JSON cannot represent the type of a value.

@@ -23,6 +23,7 @@ from padmask.spec.checks import check_fields, flag, strings
 from padmask.spec.files import ReadOptions
 from padmask.spec.mask import Dialect
 from padmask.spec.pad import Side
+from padmask.spec.rules import RULES
 from padmask.stream.job import Job, PadRequest
 from padmask.stream.late_fields import late_notes
 from padmask.stream.progress import ProgressCallback
@@ -49,7 +50,7 @@ from padmask.verify.data.audit_job import (
 )
 from padmask.verify.data.compare import PackedSequences
 from padmask.verify.data.padded_rows import side_of
-from padmask.verify.data.rules import RULES, Audit, Finding
+from padmask.verify.data.rules import Audit, Finding
 from padmask.verify.data.sequence_values import SequenceValues
 
 

@@ -28,6 +28,8 @@ from padmask.spec.batches import BATCH
 from padmask.spec.columns import Column, Columns
 from padmask.spec.mask import Dialect
 from padmask.spec.pad import Side
+from padmask.spec.rules import RULES
+from padmask.spec.warning_names import Warned
 from padmask.stream.choice import unpaddable_notes
 from padmask.stream.first_rows import read_first_rows
 from padmask.stream.job import Job, PadRequest, make_job
@@ -46,7 +48,7 @@ from padmask.verify.data.packed_rows import PackedRowAudit
 from padmask.verify.data.padded_rows import PaddedRowAudit
 from padmask.verify.data.raw_rows import audit_raw_rows
 from padmask.verify.data.rows_to_check import AuditBatch, AuditRows, CheckedRows, GroupToRead, map_audit_rows
-from padmask.verify.data.rules import RULES, Audit, Finding
+from padmask.verify.data.rules import Audit, Finding
 from padmask.verify.data.sequence_values import SequenceValues
 
 
@@ -217,7 +219,7 @@ def _packed_padding(found: Padding | None, packed: PackedLayout) -> Padding:
 
 def _without_unsure(
     dataset: Dataset, job: Job, padding: Padding | None, asked: PadRequest
-) -> tuple[Job, list[str]]:
+) -> tuple[Job, list[Warned]]:
     """Leave out columns to which another mask may belong, and return a note for each."""
     # If there are metadata or the user chose the columns, it is known which mask belongs to a column.
     if padding is None or padding.values or asked.columns:
@@ -227,15 +229,18 @@ def _without_unsure(
     unsure = unsure_columns(schema, padding, (), read_first_rows(dataset, list_names(schema), dialects))
     columns = [column for column in job.columns if column.name not in unsure]
     notes = [
-        f"not checked: {column.name!r} (its mask may be {unsure[column.name]!r}). To check the column: "
-        f"{column_flags([column.name])} --mask-column {shlex.quote(unsure[column.name])}"
+        Warned(
+            "mask-uncertain",
+            f"not checked: {column.name!r} (its mask may be {unsure[column.name]!r}). To check the column: "
+            f"{column_flags([column.name])} --mask-column {shlex.quote(unsure[column.name])}",
+        )
         for column in job.columns
         if column.name in unsure
     ]
     return replace(job, columns=columns), notes
 
 
-def _ragged_notes(dataset: Dataset, job: AuditJob, checked: Collection[str]) -> list[str]:
+def _ragged_notes(dataset: Dataset, job: AuditJob, checked: Collection[str]) -> list[Warned]:
     """Return a note about the columns that are not checked because the first column has other lengths."""
     marks = () if job.padding is None else job.padding.names
     names = [name for name in job.pad.beside.ragged if name not in checked and name not in marks]
@@ -248,7 +253,8 @@ def _ragged_notes(dataset: Dataset, job: AuditJob, checked: Collection[str]) -> 
         for name in names
     ]
     first = job.pad.columns[0].name
-    return [f"not checked: {quoted(names)} (lengths differ from {first!r}). To check: {'; '.join(flags)}"]
+    text = f"not checked: {quoted(names)} (lengths differ from {first!r}). To check: {'; '.join(flags)}"
+    return [Warned("lengths-differ", text)]
 
 
 def _masks_of(dataset: Dataset, names: Sequence[str]) -> dict[str, str]:

@@ -18,10 +18,11 @@ from padmask.core.sequence_hashes import find_partners, join_hashes
 from padmask.errors import count, quoted
 from padmask.formats.contract import Batch
 from padmask.spec.pack import ID_NAMES
+from padmask.spec.rules import RULES
 from padmask.stream.run import Reading
 from padmask.verify.data.hashed_columns import Hashed, ValueTypes, hash_columns, hashed_columns
 from padmask.verify.data.planned_input import InputPlanner
-from padmask.verify.data.rules import RULES, Audit
+from padmask.verify.data.rules import Audit
 from padmask.verify.data.sequence_table import LocatedSequences, SequenceTable
 from padmask.verify.data.sequence_values import (
     ReadAgain,

@@ -7,8 +7,9 @@ import pytest
 
 from padmask.core.python_rows import flatten
 from padmask.errors import Fault, Place
+from padmask.spec.rules import RULES
 from padmask.verify.data.audit_job import findings_of
-from padmask.verify.data.rules import RULES, Audit, AuditColumn
+from padmask.verify.data.rules import Audit, AuditColumn
 
 MASK = np.array([[True, True, False], [True, True, True], [True, False, False]])
 IDS = np.where(MASK, 7, 0)

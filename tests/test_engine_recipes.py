@@ -1,9 +1,8 @@
-"""The recipes in docs/scale.md run on Spark and Ray, if they are installed."""
+"""The recipes in docs/engines.md run on `datasets`, Spark and Ray, if they are installed."""
 
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,10 +11,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from recipes import read_recipe, run_recipes
 
 import padmask
 
-DOCUMENT = Path(__file__).parent.parent / "docs" / "scale.md"
+DOCUMENT = Path(__file__).parent.parent / "docs" / "engines.md"
 MAXLEN = 4
 COLUMNS = {"input_ids": 0, "scores": -1.0}
 TABLE = pa.table(
@@ -33,15 +33,21 @@ pytestmark = [
 ]
 
 
-def recipe(name: str) -> str:
-    """Return the code of a recipe in the document."""
-    found = re.search(rf"<!-- recipe: {name} -->\n```python\n(.*?)```", DOCUMENT.read_text(), re.S)
-    assert found, f"no recipe for {name}"
-    return found[1]
-
-
 def wanted() -> list[dict[str, Any]]:
     return padmask.pad_table(TABLE, COLUMNS, padmask.PadSpec(maxlen=MAXLEN)).to_pylist()
+
+
+@pytest.mark.slow
+def test_datasets_recipe() -> None:
+    datasets = pytest.importorskip("datasets", reason="datasets is not installed")
+    known = run_recipes(DOCUMENT, "datasets")
+    ids = [[1, 2, 3], [4], [5, 6]]
+    data = datasets.Dataset.from_dict({"input_ids": ids, "labels": ids})
+    padded = known["pad_rows"](data, 3)
+    assert padded[1] == {"input_ids": [4, 0, 0], "labels": [4, -100, -100], "attention_mask": [1, 0, 0]}
+    packed = known["pack_rows"](data, 4)
+    assert packed["input_ids"][:] == [[1, 2, 3, 4], [5, 6]]
+    assert packed["seq_lengths"][:] == [[3, 1], [2]]
 
 
 def test_spark_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,8 +63,7 @@ def test_spark_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
         session = session.config(name, value)
     spark = session.getOrCreate()
     try:
-        known: dict[str, Any] = {}
-        exec(recipe("spark"), known)
+        known = run_recipes(DOCUMENT, "spark")
         rows = [tuple(row.values()) for row in TABLE.to_pylist()]
         frame = spark.createDataFrame(rows, "id long, input_ids array<int>, scores array<double>")
         padded = known["pad_dataframe"](frame.repartition(3), COLUMNS, MAXLEN).toArrow()
@@ -91,7 +96,7 @@ def test_ray_recipe(tmp_path: Path) -> None:
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("no network namespace can be had here, and Ray would listen on all interfaces")
     code, source, output = tmp_path / "recipe.py", tmp_path / "in", tmp_path / "out.parquet"
-    code.write_text(recipe("ray"))
+    code.write_text(read_recipe(DOCUMENT, "ray"))
     source.mkdir()
     for i in range(3):
         pq.write_table(TABLE.slice(i * 17, 17), source / f"{i}.parquet")

@@ -1,0 +1,76 @@
+"""The option `--allow`, which acknowledges warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, TypeVar
+
+import click
+from click.shell_completion import CompletionItem
+
+from padmask.cli.config import is_setting, setting
+from padmask.cli.options import is_typed
+from padmask.errors import did_you_mean
+from padmask.spec.rules import RULES
+from padmask.spec.warning_names import WARNINGS
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class WarningName(click.ParamType):  # type: ignore[type-arg]  # before click 8.4 it takes no type
+    """A parameter type for the name of a warning.
+
+    A pyproject.toml may name the warnings of all commands, because its settings are shared. It must not allow
+    errors, because the file may come with the data.
+
+    Args:
+        rules: whether the command also checks rules, whose names are accepted too.
+        errors: whether violated rules may be errors of the command.
+    """
+
+    name = "NAME"
+
+    def __init__(self, *, rules: bool, errors: bool) -> None:
+        self._known: Collection[str] = {**WARNINGS, **RULES} if rules else WARNINGS
+        self._errors = errors
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        name = str(value)
+        shared = ctx is not None and param is not None and is_setting(ctx, param.name or "")
+        if shared and self._errors and name in RULES and RULES[name].severity == "error":
+            self.fail(f"{name!r} is an error, so only the command line may allow it.", param, ctx)
+        if name in self._known or (shared and name in RULES):
+            return name
+        if name in RULES:
+            self.fail(f"{name!r} is a rule of padmask verify and inspect, not a warning.", param, ctx)
+        hint = did_you_mean(name, list(self._known)) or f" Choose one of {', '.join(self._known)}."
+        return self.fail(f"There is no warning {name!r:.60}.{hint}", param, ctx)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        meanings = {name: rule.means for name, rule in RULES.items()} | WARNINGS
+        return [
+            CompletionItem(name, help=meanings[name]) for name in self._known if name.startswith(incomplete)
+        ]
+
+
+def allow_option(*, rules: bool = False, errors: bool = False) -> Callable[[Command], Command]:
+    """Return the option `--allow` of a command. The arguments are as in `WarningName`."""
+    help_ = "Warning to acknowledge, which is not printed; repeatable."
+    if errors:
+        help_ = "Warning to acknowledge, or rule whose violations are not errors; repeatable."
+    return setting(
+        "--allow", multiple=True, type=WarningName(rules=rules, errors=errors), metavar="NAME", help=help_
+    )
+
+
+def allowed(ctx: click.Context, given: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names in --allow.
+
+    If the command line sets --strict, the rules that a pyproject.toml allows count again.
+    """
+    names: tuple[str, ...] = given["allow"]
+    if is_typed(ctx, "strict") and given["strict"] and not is_typed(ctx, "allow"):
+        return tuple(name for name in names if name not in RULES)
+    return names

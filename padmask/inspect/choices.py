@@ -1,0 +1,86 @@
+"""The cost and the command of many values of maxlen, among which a report lets the reader choose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import accumulate
+
+import numpy as np
+
+from padmask.inspect.advice import Adviser
+from padmask.inspect.costs import Cost, cost_of, windows_cost
+from padmask.inspect.inspection import Inspection
+
+# Lengths up to this number are all choices. Longer lengths have half as many choices between two powers of
+# two: 64 choices, so that adjacent choices differ by at most 1.6%.
+ALL_LENGTHS = 128
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One value of maxlen.
+
+    Args:
+        maxlen: the length of all rows.
+        whole: number of rows that are not longer.
+        cost: cost of the plan.
+        command: command that pads the rows to this length.
+    """
+
+    maxlen: int
+    whole: int
+    cost: Cost
+    command: str
+
+
+def make_choices(seen: Inspection) -> list[Choice]:
+    """Return the choices for maxlen, ascending. Longer rows are treated as in the recommended plan.
+
+    The choices contain the lengths of all plans with one length. The list is empty if no length is
+    recommended, as for packed rows.
+
+    Args:
+        seen: result of `inspect_file`.
+    """
+    best, adviser = seen.advice.plan, seen.adviser
+    if best is None or adviser is None:
+        return []
+    top = max(seen.stats.longest, best.maxlen)
+    plans = {plan.maxlen for plan in seen.plans if 0 < plan.maxlen <= top}
+    lengths = np.array(sorted(seen.stats.counts))
+    ends = [0, *accumulate(seen.stats.counts[length] for length in lengths.tolist())]
+    choices = []
+    for maxlen in sorted({*lengths_up_to(top), *plans}):
+        if not _fits(adviser, best, maxlen):
+            continue
+        is_window = best.overlong == "window"
+        cost = windows_cost(adviser.basis, maxlen) if is_window else cost_of(adviser.basis, maxlen)
+        whole = ends[int(np.searchsorted(lengths, maxlen, side="right"))]
+        choices.append(Choice(maxlen, whole, cost, adviser.command_of(cost)))
+    return choices
+
+
+def _fits(adviser: Adviser, best: Cost, maxlen: int) -> bool:
+    """Return whether the tokens to keep and the overlap fit. The recommended plan always has a choice."""
+    if maxlen == best.maxlen or maxlen >= adviser.basis.stats.longest:
+        return True
+    cuts = adviser.basis.cuts
+    return cuts.can_window(maxlen) if best.overlong == "window" else cuts.fit(maxlen, best.overlong)
+
+
+def lengths_up_to(top: int) -> Iterable[int]:
+    """Return all lengths up to 128, then multiples of 2, 4, 8 and so on, and `top`.
+
+    >>> lengths = list(lengths_up_to(1_000))
+    >>> lengths[125:130], lengths[-3:], len(lengths)
+    ([126, 127, 128, 130, 132], [984, 992, 1000], 317)
+    """
+    step, length = 1, 1
+    while length < top:
+        yield length
+        if length >= ALL_LENGTHS and length & (length - 1) == 0:
+            step *= 2
+        length += step
+    if top > 0:
+        yield top

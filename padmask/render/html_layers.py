@@ -1,0 +1,133 @@
+"""A picture of where a model loses the mask: its layers as a path, with the deviation of each layer."""
+
+from __future__ import annotations
+
+import math
+from itertools import groupby
+
+from padmask.errors import count
+from padmask.render.html import Html, tag
+from padmask.render.html_page import badge
+from padmask.render.report import format_scientific
+from padmask.verify.report import LayerReport, SubjectReport
+
+# Deviations from 1e-10 to 1 are on a logarithmic axis.
+DECADES = 10
+
+# In a longer run of layers without a deviation, the layers between the first and the last are folded.
+LONGEST_RUN = 6
+
+# What a layer does with the mask, by whether a mask arrives and leaves.
+MASKS = {
+    (False, True): "creates a mask",
+    (True, True): "passes the mask on",
+    (True, False): "passes no mask on",
+    (False, False): "no mask",
+}
+
+
+def layer_path(subject: SubjectReport) -> Html | None:
+    """Return the layers of a model from the input to the output; None if the report has no layers."""
+    if not subject.layers:
+        return _named_path(subject) if subject.path else None
+    limit = max((check.tolerance or 0.0 for check in subject.checks), default=0.0)
+    first = next((layer for layer in subject.layers if _differs(layer, limit)), None)
+    items: list[Html] = []
+    for is_quiet, run in groupby(subject.layers, lambda one: not _stands_out(one, subject, limit)):
+        layers = list(run)
+        shown = [_layer_item(layer, subject, limit, is_first=layer is first) for layer in layers]
+        if is_quiet and len(layers) > LONGEST_RUN:
+            summary = tag("summary", f"{count(len(layers) - 2, 'layer')} without a deviation")
+            folded = tag("details", summary, tag("ol", *shown[1:-1], class_="path"))
+            shown = [shown[0], tag("li", folded, class_=_mask_class(layers[0])), shown[-1]]
+        items += shown
+    has_masks = any(layer.mask_out is not None for layer in subject.layers)
+    legend = "Green line: a mask. Dotted line: no mask. " if has_masks else ""
+    note = "Red square: padding changes the output. The bars are logarithmic, from 1e-10 to 1."
+    return tag("div", tag("ol", *items, class_="path"), tag("p", legend, note, class_="quiet small"))
+
+
+def deviation_bar(deviation: float | None, limit: float | None) -> Html:
+    """Return a bar with the deviation on a logarithmic axis, a line at its limit, and the number."""
+    number = "" if deviation is None else format_scientific(deviation)
+    is_bad = deviation is not None and limit is not None and not deviation <= limit
+    parts = [tag("rect", width=100, height=12, class_="track")]
+    if deviation:
+        parts.append(tag("rect", width=_place(deviation), height=12, class_="bad" if is_bad else "good"))
+    if limit:
+        parts.append(tag("line", x1=_place(limit), x2=_place(limit), y1=0, y2=12, class_="limit"))
+    picture = tag("svg", *parts, viewBox="0 0 100 12", preserveAspectRatio="none", aria_hidden="true")
+    return tag("div", picture, tag("span", number, class_="number"), class_="bar")
+
+
+def _place(deviation: float) -> float:
+    """Return the position of a deviation on the axis, from 1 to 100."""
+    if not math.isfinite(deviation):
+        return 100.0
+    return min(max((math.log10(deviation) + DECADES) / DECADES, 0.01), 1.0) * 100
+
+
+def _differs(layer: LayerReport, limit: float) -> bool:
+    # A deviation of NaN counts as a difference.
+    return layer.max_abs_diff is not None and not layer.max_abs_diff <= limit
+
+
+def _stands_out(layer: LayerReport, subject: SubjectReport, limit: float) -> bool:
+    """Return whether a layer is never folded."""
+    loses = bool(layer.mask_in) and layer.mask_out is False
+    return loses or layer.name == subject.culprit or _differs(layer, limit)
+
+
+def _mask_class(layer: LayerReport) -> str:
+    return {True: "masked", False: "unmasked", None: "unknown"}[layer.mask_out]
+
+
+def _layer_item(layer: LayerReport, subject: SubjectReport, limit: float, *, is_first: bool) -> Html:
+    is_culprit = layer.name == subject.culprit
+    classes = [_mask_class(layer)]
+    classes += ["differs"] * _differs(layer, limit) + ["culprit"] * is_culprit
+    mask = "" if layer.mask_in is None or layer.mask_out is None else MASKS[layer.mask_in, layer.mask_out]
+    about = ", ".join(filter(None, (layer.kind, mask)))
+    reason = dict(map(_split_step, _steps(subject))).get(layer.name)
+    text = tag(
+        "div",
+        tag("b", layer.name),
+        tag("span", " ", badge("culprit", "bad")) if is_culprit else None,
+        tag("span", " ", badge("first deviation", "bad")) if is_first else None,
+        tag("div", about, class_="quiet small"),
+        tag("div", reason, class_="small bad") if reason else None,
+    )
+    return tag("li", _dot(), text, deviation_bar(layer.max_abs_diff, limit), class_=" ".join(classes))
+
+
+def _named_path(subject: SubjectReport) -> Html:
+    """Return the path of a leak whose layers were not compared."""
+    items = []
+    for name, reason in map(_split_step, _steps(subject)):
+        is_culprit = name == subject.culprit
+        text = tag(
+            "div",
+            tag("b", name),
+            tag("span", " ", badge("culprit", "bad")) if is_culprit else None,
+            tag("div", reason, class_="small bad") if reason else None,
+        )
+        items.append(tag("li", _dot(), text, class_="unknown culprit" if is_culprit else "unknown"))
+    return tag("ol", *items, class_="path")
+
+
+def _steps(subject: SubjectReport) -> list[str]:
+    return subject.path.split(" -> ") if subject.path else []
+
+
+def _split_step(step: str) -> tuple[str, str]:
+    """Return the name of a layer in a path, and what the path says about the layer.
+
+    >>> _split_step("mha1 (drops the mask)"), _split_step("add")
+    (('mha1', 'drops the mask'), ('add', ''))
+    """
+    name, _, reason = step.partition(" (")
+    return name, reason.removesuffix(")")
+
+
+def _dot() -> Html:
+    return tag("span", class_="dot")

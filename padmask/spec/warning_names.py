@@ -1,0 +1,101 @@
+"""The names of the warnings. `--allow NAME` acknowledges a warning."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Any
+
+# Meaning of `no-end-mark`, which is also a rule.
+LACKS_END = "the Arrow stream has no end-of-stream marker, so rows may be missing"
+
+# What each warning means. Rules of `verify` and `inspect` with the same name have the same meaning.
+WARNINGS = {
+    "no-rows-read": "the input has no rows",
+    "no-rows-written": "no row of the input is in the output",
+    "no-tokens-left": "maxlen is 0, so the output has no tokens",
+    "ends-lost": "truncated rows lost the first or last token that most rows share",
+    "row-fully-masked": "rows without real tokens cause NaN in pooling and attention layers",
+    "columns-left-out": "columns with the same lengths as the tokens are not padded or packed",
+    "lengths-differ": "columns that usually have one value per token have other lengths than the tokens",
+    "type-not-padded": "padmask cannot pad the type of the column",
+    "mask-uncertain": "the mask of a column is not certain, so the column is not checked",
+    "late-column": "a column has no values in the first rows, so it stays unpadded",
+    "batch-dimension": "each row has one vector, which is usually a batch dimension",
+    "maybe-padded": "a column looks like a mask, so the input may be padded already",
+    "mask-not-described": "the output format does not store what the mask means",
+    "non-finite-value": "the pad value is NaN or infinite, and a mask does not hide such a value",
+    "no-end-mark": LACKS_END,
+    "stranger-file": "the _padmask.json of the folder does not list the file",
+    "files-not-read": "files of the input were not read",
+    "repeated-file": "the inputs contain a file more than once; it was read once",
+    "splits-joined": "the output contains several splits of a dataset",
+    "class-names-lost": "the names of class labels are not in the output",
+    "column-not-written": "the output format cannot store the column",
+    "files-deleted": "files of an earlier run were deleted from the output folder",
+    "files-replaced": "files in the output folder were replaced",
+    "shards-repeated": "shards of an earlier run could not be kept and were padded again",
+    "still-padded": "columns that are padded, or may be padded, were not unpadded",
+    "mask-kept": "a mask or length column stays, because other columns are still padded",
+    "order-not-restored": "the rows are not in the order of the source rows",
+    "pieces-not-joined": "windows, or pieces of split rows, are not joined",
+    "pieces-missing": "rows start after the first token of their source row",
+    "packed-rows-missing": "the input has fewer packed rows than pack wrote",
+}
+
+
+class Warned(str):
+    """A warning to the user: a text with a name.
+
+    >>> warned = Warned("no-rows-read", "no rows were read")
+    >>> warned, warned.name, warned.allowed
+    ('no rows were read', 'no-rows-read', False)
+
+    Args:
+        name: name of the warning, a key of `WARNINGS`.
+        text: text of the warning.
+        allowed: whether the user acknowledged the warning with `--allow`.
+    """
+
+    name: str
+    allowed: bool
+
+    def __new__(cls, name: str, text: str, allowed: bool = False) -> Warned:
+        if name not in WARNINGS:
+            raise KeyError(name)
+        warned = super().__new__(cls, text)
+        warned.name, warned.allowed = name, allowed
+        return warned
+
+    def __getnewargs__(self) -> tuple[str, str, bool]:  # type: ignore[override]  # for pickle and copy
+        return self.name, str(self), self.allowed
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the warning as a dict for JSON reports."""
+        return {"name": self.name, "text": str(self), "allowed": self.allowed}
+
+
+def acknowledge(notes: Iterable[str], allow: Collection[str]) -> tuple[str, ...]:
+    """Return notes in which the warnings in `allow` are marked as allowed.
+
+    >>> [note] = acknowledge([Warned("no-rows-read", "no rows were read")], ["no-rows-read"])
+    >>> note.allowed
+    True
+
+    Args:
+        notes: warnings, and notes without a name, which stay unchanged.
+        allow: names of the warnings to acknowledge.
+    """
+    return tuple(
+        Warned(note.name, str(note), True) if isinstance(note, Warned) and note.name in allow else note
+        for note in notes
+    )
+
+
+def is_allowed(note: str) -> bool:
+    """Return whether a note is a warning that the user acknowledged."""
+    return isinstance(note, Warned) and note.allowed
+
+
+def warnings_in(notes: Iterable[str]) -> list[dict[str, Any]]:
+    """Return the warnings among notes as dicts for JSON reports."""
+    return [note.as_dict() for note in notes if isinstance(note, Warned)]

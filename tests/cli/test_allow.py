@@ -1,0 +1,82 @@
+"""`--allow` acknowledges warnings, on the command line and in a pyproject.toml."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+EMPTY = '{"input_ids": [5, 6]}\n{"input_ids": []}\n'
+GAP = '{"input_ids": [5, 0, 6], "mask": [1, 0, 1]}\n'
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> str:
+    """Rows with the warning `row-fully-masked`, and for `verify` a violated rule of this name."""
+    (tmp_path / "rows.jsonl").write_text(EMPTY)
+    return "rows.jsonl"
+
+
+def test_warnings_have_names(here, rows):
+    assert "\nwarning[row-fully-masked]: 1 row without tokens" in here("pad", rows, "-o", "out.jsonl").stderr
+
+
+def test_allowed_warning_is_only_in_the_report(here, rows, tmp_path):
+    done = here("pad", rows, "-o", "out.jsonl", "--allow", "row-fully-masked", "--report", "report.json")
+    assert (done.returncode, "warning[" in done.stderr) == (0, False)
+    [warning] = json.loads((tmp_path / "report.json").read_text())["warnings"]
+    assert (warning["name"], warning["allowed"]) == ("row-fully-masked", True)
+
+
+def test_settings_allow_warnings(here, rows, tmp_path):
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.padmask]\nallow = ["row-fully-masked", "cudnn-fallback"]\n'
+    )
+    done = here("pad", rows, "-o", "out.jsonl")
+    assert "warning[" not in done.stderr
+    assert "settings: --allow is set in " in done.stderr
+
+
+@pytest.mark.parametrize("command", ["pad", "pack", "unpad", "inspect", "verify"])
+def test_unknown_name_has_a_suggestion(here, rows, command):
+    done = here(command, rows, "--allow", "row-fuly-masked")
+    assert done.returncode == 2
+    assert "Did you mean 'row-fully-masked'?" in done.stderr
+
+
+def test_pad_names_rules_of_verify(here, rows):
+    assert "'bad-row' is a rule of padmask verify" in here("pad", rows, "--allow", "bad-row").stderr
+
+
+def test_unpad_allows_warnings(here, tmp_path):
+    (tmp_path / "padded.jsonl").write_text('{"input_ids": [5, 0], "tags": [1, 0], "mask": [1, 0]}\n')
+    given = ("unpad", "padded.jsonl", "-c", "input_ids", "-o", "out.jsonl")
+    assert "\nwarning[still-padded]: " in here(*given).stderr
+    assert "warning[" not in here(*given, "--allow", "still-padded").stderr
+
+
+def test_inspect_names_allowed_rules(here, rows):
+    given = ("inspect", rows, "--no-plans", "--no-masks")
+    assert "row-fully-masked: rows without" in here(*given).stdout
+    assert "\nallowed: row-fully-masked\n" in here(*given, "--allow", "row-fully-masked").stdout
+    seen = json.loads(here(*given, "--allow", "row-fully-masked", "--json").stdout)
+    assert [finding["severity"] for finding in seen["health"]] == ["allowed"]
+
+
+def test_strict_counts_rules_of_settings(here, rows, tmp_path):
+    given = ("verify", rows, "--no-model")
+    (tmp_path / "pyproject.toml").write_text('[tool.padmask.verify]\nallow = ["row-fully-masked"]\n')
+    assert "\nallowed: row-fully-masked\n" in here(*given).stdout
+    assert here(*given, "--strict").returncode == 1
+    assert here(*given, "--strict", "--allow", "row-fully-masked").returncode == 0
+
+
+def test_settings_do_not_allow_errors(here, tmp_path):
+    (tmp_path / "gap.jsonl").write_text(GAP)
+    (tmp_path / "pyproject.toml").write_text('[tool.padmask]\nallow = ["mask-not-contiguous"]\n')
+    done = here("verify", "gap.jsonl", "--no-model")
+    assert done.returncode == 2
+    assert "only the command line may allow" in done.stderr
+    (tmp_path / "pyproject.toml").unlink()
+    assert here("verify", "gap.jsonl", "--no-model", "--allow", "mask-not-contiguous").returncode == 0

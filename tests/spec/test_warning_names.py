@@ -1,0 +1,43 @@
+"""Every warning has a name that the table of warnings lists."""
+
+from __future__ import annotations
+
+import ast
+import pickle
+from pathlib import Path
+
+import pytest
+
+import padmask
+from padmask.spec.rules import RULES
+from padmask.spec.warning_names import WARNINGS, Warned
+
+
+def names_in_code() -> set[str]:
+    """Return the strings in the first arguments of all calls of `Warned`."""
+    calls = (
+        node
+        for file in Path(padmask.__file__).parent.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Warned"
+    )
+    return {call.args[0].value for call in calls if isinstance(call.args[0], ast.Constant)}
+
+
+def test_every_name_is_used():
+    # One call chooses between these two names.
+    assert names_in_code() | {"pieces-missing", "pieces-not-joined"} == set(WARNINGS)
+
+
+def test_unknown_name_is_refused():
+    with pytest.raises(KeyError, match="no-such-warning"):
+        Warned("no-such-warning", "text")
+
+
+def test_name_survives_pickling():
+    copy = pickle.loads(pickle.dumps(Warned("no-rows-read", "no rows", allowed=True)))
+    assert (copy, copy.name, copy.allowed) == ("no rows", "no-rows-read", True)
+
+
+def test_some_rules_are_also_warnings():
+    assert set(WARNINGS) & set(RULES) == {"row-fully-masked", "no-end-mark", "stranger-file"}
