@@ -1,4 +1,4 @@
-"""Keep prepared rows in a temporary file, so that the next pass need not parse the input again."""
+"""Keep prepared rows in a temporary file, so that the next pass does not parse the input again."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class KeptRows:
         return self._file is not None
 
     def leaves(self, needed: int) -> bool:
-        """Return whether an output of `needed` bytes certainly fits on the disk beside the rows."""
+        """Return whether the disk certainly has space for `needed` more bytes of output."""
         return self._file is not None and needed <= KEPT_SHARE * free_space(self._file.fileno())
 
     def add(self, rows: Rows) -> None:
@@ -119,7 +119,7 @@ def only_lines(refused: Sequence[RejectedRow]) -> tuple[RejectedRow, ...]:
 
 
 def _narrow(tokens: Ragged, column: PadColumn) -> Ragged:
-    """Return the tokens in the dtype of the output if the column has integers. All tokens fit this dtype."""
+    """Return integer tokens in the dtype of the output, which all tokens fit. Other tokens stay unchanged."""
     dtype = np.dtype(column.numpy_dtype)
     if dtype.kind not in "iu" or tokens.values.dtype.kind not in "iu":
         return tokens

@@ -119,7 +119,7 @@ def _prepare(dataset: Dataset, job: Job, chunk: Chunk) -> Rows:
 
 
 def survey(run: PadRun, typed: bool) -> Survey:
-    """Read all rows once to find their lengths and, if `typed` is True, the types of their fields."""
+    """Read all rows once to find their lengths, and the types of their fields if `typed` is True."""
     if not typed and run.pads_in_workers:
         return run.measure_in_workers()
     if not typed:
@@ -143,11 +143,11 @@ def _known_fields(job: Job) -> Sequence[str]:
 
 
 def make_attempts(run: PadRun, typed: bool, restarts: bool) -> Generator[tuple[PadRun, Survey | None]]:
-    """Yield the runs that pad all rows, with the survey of each run, until one succeeds.
+    """Yield runs that pad all rows, each with its survey. The caller stops at the first run that succeeds.
 
-    If the output needs types, all rows are assumed to have the types of the first rows. The input is then
-    read only once: if maxlen must be found, the survey keeps the rows for the run. Otherwise, the first run
-    raises an `OtherTypesError` if a later row has another type.
+    If the output needs types, the first run assumes that all rows have the types of the first rows. If maxlen
+    must be found, the survey keeps the rows for the run, so that the input is read only once. If a later row
+    has another type, the first run raises an `OtherTypesError`.
 
     Args:
         run: the run that reads the rows.
@@ -171,7 +171,7 @@ def make_attempts(run: PadRun, typed: bool, restarts: bool) -> Generator[tuple[P
 
 
 def _survey_and_keep(run: PadRun, kept: KeptRows) -> Survey | None:
-    """Survey all rows, and keep them. Return None if a row does not have the assumed types."""
+    """Survey all rows, and keep the rows. Return None if a row does not have the assumed types."""
 
     def keep(all_rows: Iterable[Rows]) -> Iterator[Rows]:
         for rows in all_rows:
@@ -186,7 +186,7 @@ def _survey_and_keep(run: PadRun, kept: KeptRows) -> Survey | None:
 
 
 def _assume_types(run: PadRun) -> Job | None:
-    """Return the job with the types of the first rows; None if they have no common types."""
+    """Return the job with the types of the first rows; None if the first rows have no common types."""
     limit = run.files.limit
     if limit is not None and limit < HEAD_ROWS:
         return None
