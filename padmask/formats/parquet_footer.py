@@ -29,8 +29,7 @@ class Encoded:
 
     Args:
         body: bytes of the column chunks.
-        chunks: ColumnChunk structs. Their offsets are correct if the body follows directly after the magic
-            bytes.
+        chunks: ColumnChunk structs, with offsets for a body that directly follows the magic bytes.
         size: size in bytes before compression.
         rows: number of rows in the row group.
     """

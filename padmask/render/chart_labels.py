@@ -110,7 +110,7 @@ class Label:
 
     Args:
         mark: the candidate.
-        text: what the label says.
+        text: text of the label.
         at: position of the line.
         start: left end of the text.
         row: row of the label, from the top. The line ends below the text.
@@ -126,7 +126,7 @@ class Label:
 def arrange_labels(marks: Sequence[Mark], at: Sequence[float], character: float) -> list[Label]:
     """Arrange labels to the left of their lines, so that they cover neither labels nor lines.
 
-    If there are too many, some have no label. The recommended candidate always has one.
+    If there are too many candidates, some have no label. The recommended candidate always has a label.
 
     Args:
         marks: candidates, ascending.

@@ -151,7 +151,7 @@ def _join(columns: Mapping[str, _Texts]) -> bytes:
 
 
 def _numbers(values: npt.NDArray[Any]) -> bytes:
-    """Return numbers as JSON text. A float32 has the shortest text that is read as the same float32.
+    """Return numbers as JSON text. For a float32, this is the shortest text that reads as the same float32.
 
     Large numbers have no exponent.
 

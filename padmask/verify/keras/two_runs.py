@@ -170,7 +170,7 @@ class Runs:
         return (largest if compared else None), exceeds
 
     def _grows_with_padding(self, one: Any, other: Any) -> bool:
-        """Return whether all axes of a tensor grow like the padded lengths of the inputs, or not at all."""
+        """Return whether each axis of a tensor grows like the padded length of an input, or does not grow."""
         return all(
             before == after or (before, after) in self.growth
             for before, after in zip(one.shape, other.shape, strict=False)
