@@ -403,7 +403,7 @@ def vector_values(
 ) -> tuple[npt.NDArray[Any], Flags, Callable[[int], str]]:
     """Convert vectors to a NumPy array, and find the bad vectors.
 
-    A vector is bad if it is null, contains a null or has not the length `inner`.
+    A vector is bad if it is null, contains a null or does not have the length `inner`.
 
     Args:
         tokens: the vectors, a list array.

@@ -169,7 +169,7 @@ def _add_bucket(
 
     Returns:
         For each n: the smallest number of output positions for the first n lengths, and the index of the
-            first length in the last bucket.
+        first length in the last bucket.
     """
     size = len(lengths)
     result, split = np.zeros_like(best), np.zeros(size + 1, dtype=np.int64)

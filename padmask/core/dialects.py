@@ -64,7 +64,7 @@ def describe_fault(value: Any, dialect: Dialect) -> str:
 
 
 def fitting_kind(value: Any, dialect: Dialect) -> MaskKind | None:
-    """Return the kind of mask that can contain a value; None if the value is invalid in every other kind.
+    """Return another kind of mask that can contain the value; None if no other kind can.
 
     >>> fitting_kind(-1e9, Dialect()), fitting_kind(1, Dialect(kind="additive")), fitting_kind(7, Dialect())
     ('additive', 'binary', None)

@@ -67,7 +67,7 @@ def add_end_tokens(
 
     Returns:
         The rows of each column, and flags of the rows that got the token: bool, shape (rows,). Rows without
-            tokens stay empty.
+        tokens stay empty.
 
     The label of the added token is the token itself, or -100 if the previous label is -100. A
     `special_tokens_mask` gets a 1, and `position_ids` continue. Other columns repeat their last value.
@@ -126,7 +126,7 @@ def _type_with(dtype: np.dtype[Any], token: int) -> np.dtype[Any]:
 
 
 def _extend(rows: Ragged, lacking: npt.NDArray[np.bool_], end_value: _EndValue) -> Ragged:
-    """Append a value to each row whose flag in `lacking` is True: the row lacks the end token."""
+    """Append a value to each row that lacks the end token (True in `lacking`)."""
     lengths: Positions = rows.lengths + lacking
     starts = np.cumsum(lengths) - lengths
     ends = (starts + lengths - 1)[lacking]

@@ -135,7 +135,7 @@ class FirstRows:
         return name in self.lengths and bool((self.lengths[name] > 0).any())
 
     def show_padding(self, mask: str, column: str) -> bool:
-        """Return whether some row of a mask marks padding and has the length of this row in `column`."""
+        """Return whether any row of a mask marks padding and has one value for each value of `column`."""
         if mask not in self.zeros or column not in self.lengths:
             return False
         return bool((self.zeros[mask] & (self.lengths[mask] == self.lengths[column])).any())
@@ -155,7 +155,7 @@ class FirstRows:
         return bool((self.real[mask] != self.real[other])[both].any())
 
     def are_ones(self, mask: str, column: str) -> bool:
-        """Return whether a mask contains only ones, and its rows have the lengths of the rows of `column`."""
+        """Return whether a mask contains only ones, with one value for each value of `column`."""
         return mask in self.ones and self.have_same_lengths(column, mask)
 
     def are_counted(self, positions: str, column: str) -> bool:

@@ -82,7 +82,7 @@ def check_ones(column: pa.Array, lengths: Positions, name: str) -> tuple[int | N
 
     Returns:
         The first row that contains a 0, or None; and a `Fault` for each row that has a value other than 0 and
-        1, or not one value per token.
+        1, or does not have one value per token.
     """
     mask, odd = Ragged.from_mask(column)
     null = null_flags(without_wrappers(column))

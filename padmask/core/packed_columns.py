@@ -98,7 +98,7 @@ class PackedRows:
 
     @cached_property
     def repeated(self) -> Mask | None:
-        """Flags of repeated tokens whose label is elsewhere: bool, shape (positions,); None if none."""
+        """Flags of tokens whose label is in another window: bool, shape (positions,), or None."""
         if not self.new_labels:
             return None
         mask = np.zeros(len(self.mask), dtype=bool)
@@ -368,7 +368,7 @@ def _spaces_and_rest(packed: PackedRows) -> tuple[Positions, Positions]:
 
     Returns:
         The numbers of positions: int64, shape (sequences + rows that end in padding,); and the count of these
-            numbers in each row: int64, shape (rows,).
+        numbers in each row: int64, shape (rows,).
     """
     spaces = round_up(packed.segments.lengths, packed.packing.align)
     used = np.bincount(packed.sequence_rows, weights=spaces, minlength=len(packed.sizes)).astype(np.int64)

@@ -1,4 +1,4 @@
-"""Read the sequence lengths and the column lengths in the first rows of input that may be packed."""
+"""Read the lengths of sequences and of columns in the first rows of input that may be packed."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class TableHead:
 
 @dataclass(frozen=True)
 class PackedHead:
-    """The sequence lengths and the column lengths in the first rows.
+    """The lengths of sequences and of columns in the first rows.
 
     >>> rows = pa.record_batch({"ids": [[5, 6, 7, 0]], "name": [["a", "b"]], "seq_lengths": [[2, 1]]})
     >>> head = PackedHead.of(TableHead([rows]), Marker("seq_lengths"))

@@ -556,7 +556,7 @@ def _aligns_in(schema: pa.Schema, rows: HeadRows, marker: Marker, first: str) ->
 def _mask_in(schema: pa.Schema, rows: HeadRows) -> str | None:
     """Return the name of the mask column; None if there is no mask.
 
-    An attention mask may have the numbers of the sequences.
+    An attention mask may contain sequence numbers instead of ones.
     """
     for name in MASK_NAMES:
         if name in schema.names and is_mask(schema.field(name).type):

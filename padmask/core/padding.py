@@ -387,7 +387,7 @@ def check_names(
 
 
 def mask_field(schema: pa.Schema, name: str) -> pa.Field:
-    """Return the field to read a mask column with. Types that no mask has become lists of bools."""
+    """Return the field for reading a mask column: lists of bools if the column cannot be a mask."""
     type_ = schema.field(name).type
     return pa.field(name, type_ if is_mask(type_) else pa.list_(pa.bool_()))
 

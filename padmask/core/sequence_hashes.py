@@ -76,7 +76,7 @@ def join_hashes(*parts: Hashes | Positions) -> Hashes:
 
 
 def find_partners(keys: Hashes, others: Hashes) -> Positions:
-    """Return an index in `others` for each key, else -1. Each index occurs at most once.
+    """Match equal hashes: return an index in `others` for each key, or -1. No index occurs twice.
 
     >>> find_partners(np.array([5, 3, 5, 5], dtype=np.uint64), np.array([7, 5, 5], dtype=np.uint64)).tolist()
     [1, -1, 2, -1]

@@ -228,7 +228,7 @@ class WriterOptions:
         folder: folder for temporary files.
         column_notes: dict to which the writer adds notes on columns, for `column_notes_text`.
         metadata: schema metadata that are known only at the end. The caller adds them before `finish`.
-            Formats without a place for them at the end leave them out.
+            Formats that cannot store metadata at the end leave them out.
     """
 
     as_stream: bool

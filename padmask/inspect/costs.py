@@ -345,7 +345,7 @@ def _packed(basis: CostBasis, limit: int | None) -> Cost:
 
 
 def _split(basis: CostBasis, limit: int | None) -> list[Cost]:
-    """Return the cost of `pack --overlong split`, if otherwise rows would be truncated."""
+    """Return the cost of `pack --overlong split`; an empty list if no row would be truncated."""
     size = basis.packed_maxlen(limit)
     if size >= basis.stats.longest or basis.cuts.overlong not in ("truncate", "error"):
         return []

@@ -42,7 +42,7 @@ class Cuts:
         overlong: `"truncate"`, `"window"`, `"drop"` or `"error"`, as in `--overlong`.
         first, last: requested numbers of tokens to keep at the ends.
         overlap: requested overlap of windows; None for an eighth of the window length.
-        shared: tokens with which most rows start and end. Windows keep them.
+        shared: tokens with which most rows start and end, and which windows keep.
         has_window_columns: whether the input already has a column that windows would add, so that rows cannot
             be split.
     """

@@ -49,7 +49,8 @@ class LengthAxis:
     Args:
         low, high: ends of the axis.
         is_log: whether the axis is logarithmic.
-        shift: distance by which bars move to the left. It centres a bar for one length on this length.
+        shift: distance by which bars move to the left, so that a bar for one length is centred on this
+            length.
     """
 
     low: float

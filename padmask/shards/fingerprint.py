@@ -79,7 +79,7 @@ class Fingerprint:
 
 
 def _changes(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Yield a sentence for each option whose value changed. Options of options are compared one by one."""
+    """Yield a sentence for each option whose value changed. Nested options are compared one by one."""
     for name, value in new.items():
         before = old.get(name, "unknown")
         if isinstance(value, Mapping) and isinstance(before, Mapping):

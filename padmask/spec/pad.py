@@ -82,7 +82,7 @@ class PadSpec:
         windows: how to split rows longer than `maxlen` into several rows. If None, these rows are truncated.
         buckets: number of buckets, or the maxlen of each bucket (the edges) in ascending order. Each row is
             in the bucket with the smallest edge that holds the row. If None, all rows have one maxlen.
-        batches: how to divide the rows into batches with a token budget, which have different lengths.
+        batches: how to divide the rows into batches with a token budget. Batches differ in row length.
         packing: how to pack several rows into one output row. If None, rows are not packed.
         source_row: whether buckets and batches have a column `source_row` with the number of the source row.
         int_dtype: dtype of integers if neither `dtype` nor the column sets a dtype.

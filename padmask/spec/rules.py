@@ -1,4 +1,4 @@
-"""The rules that `verify` and `inspect` check. The names are also those of `--allow`."""
+"""The rules that `verify` and `inspect` check. `--allow` uses the same names."""
 
 from __future__ import annotations
 

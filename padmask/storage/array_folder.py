@@ -91,7 +91,7 @@ class NewFolder:
         sync_folder(folder)
 
     def remove(self) -> None:
-        """Remove all files that have got a name."""
+        """Remove all files that already have a name."""
         for _, path in self._files.values():
             if path is not None:
                 with suppress(OSError):

@@ -78,7 +78,7 @@ def _as_batch(encoded: Any) -> pa.RecordBatch:
 
 
 def as_lines(rows: pa.RecordBatch) -> bytes:
-    """Return sorted lines of JSON Lines in the form of the arguments of `collect_rows`."""
+    """Convert sorted lines of JSON Lines back to the form that `collect_rows` received."""
     return b"".join(line + b"\n" for line in rows.column(0).to_pylist())
 
 

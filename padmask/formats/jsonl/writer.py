@@ -135,7 +135,7 @@ class JsonlWriter:
 
 
 def _join(columns: Mapping[str, _Texts]) -> bytes:
-    """Return lines of objects.
+    """Join the texts of columns to one JSON object per line.
 
     >>> _join({"id": _Texts([b"7", b"8"]), "ids": _Texts([b"1,2", b"3"], b"[", b"]")})
     b'{"id":7,"ids":[1,2]}\\n{"id":8,"ids":[3]}\\n'

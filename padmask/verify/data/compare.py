@@ -333,7 +333,7 @@ def _choose_hashes(
 def _are_truncated(expected: LocatedSequences, packed: LocatedSequences) -> Flags:
     """Return whether each sequence may come from a truncated row.
 
-    A truncated row fills a packed row, so no sequence is longer.
+    A truncated row has as many tokens as a packed row has positions.
     """
     return np.asarray(expected.lengths == packed.lengths.max(initial=0))
 

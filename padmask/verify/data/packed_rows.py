@@ -79,7 +79,7 @@ class PackedRowAudit:
         return packing is not None and packing.pad
 
     def read_mask(self, batch: Batch, places: Positions) -> tuple[Ragged, Flags]:
-        """Compute masks from the sequence lengths. Return them with flags of the rows that the lengths fit.
+        """Return the masks that follow from the sequence lengths, and flags of the rows with valid lengths.
 
         Args:
             batch: the rows.

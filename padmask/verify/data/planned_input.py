@@ -63,7 +63,7 @@ class PlannedRows:
 
     @property
     def repeated(self) -> Flags | None:
-        """Flags of tokens whose label only another window keeps: bool, shape (tokens,), or None."""
+        """Flags of tokens whose label is in another window: bool, shape (tokens,), or None."""
         if not self.new_labels:
             return None
         lengths = self.segments.lengths

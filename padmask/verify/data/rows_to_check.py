@@ -71,7 +71,7 @@ class AuditRows:
         return _flags((fault.row for fault in self.faults), len(self.batch))
 
     def wrong_masks(self, name: str) -> Flags:
-        """Return flags of the rows with a wrong mask and nothing else wrong: a null, or another length."""
+        """Return flags of the rows in which only the mask is wrong, because of a null or its length."""
         column = self.batch.columns.column(name)
         mask, _ = Ragged.from_mask(column)
         wrong: Flags = ~self._fits(mask) & ~null_flags(column) | null_token_rows(column)

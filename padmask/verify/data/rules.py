@@ -437,7 +437,7 @@ class Audit:
         """Return findings about raw rows that get padding, because they are shorter than the longest row.
 
         Two findings are possible: labels are padded with a value other than -100, and the padding is at the
-            start of rows, which cuDNN does not support.
+        start of rows, which cuDNN does not support.
         """
         count, places = self._short.found()
         rule = RULES["labels-on-padding"]

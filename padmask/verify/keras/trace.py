@@ -91,7 +91,7 @@ def _has_mask_argument(event: Event) -> bool:
 
 
 def _find_harmful_entry(runs: Runs) -> Event | None:
-    """Return the first call whose outputs depend on padding, and change the outputs of the model."""
+    """Return the first call whose outputs depend on padding and also change the outputs of the model."""
     for _ in range(MOST_HARMLESS):
         entry = _find_entry(runs)
         if entry is None or runs.is_harmful(entry):

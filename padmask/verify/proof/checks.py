@@ -423,7 +423,7 @@ def measure_noise(setup: CheckSetup, subject: Subject) -> dict[str, Array]:
 
     Returns:
         The largest rounding error of each channel, as a share of its scale: shape (channels,), keyed by
-            output name.
+        output name.
     """
     batch, rows = setup.probe.padded(), len(setup.probe)
     base = subject.predict(batch)

@@ -49,8 +49,8 @@ def choose_leaking_row(
 ) -> LeakingRow | None:
     """Return the row whose outputs padding changes most; None if no row can run with padding.
 
-    A row with enough tokens, and padding that keeps the windows of the model, is preferred if its deviation
-    is not much smaller.
+    A row with enough tokens and with padding that does not shift the model's windows is preferred, unless its
+    deviation is much smaller.
 
     Args:
         predict: function that runs the model.
@@ -75,7 +75,7 @@ def choose_leaking_row(
 
 
 def _first_worst(found: Iterable[LeakingRow]) -> LeakingRow | None:
-    """Return the first row whose deviation is not clearly smaller than the others."""
+    """Return the first row whose deviation is not much smaller than the largest deviation."""
     worst: LeakingRow | None = None
     for one in found:
         if worst is None or one.deviation > worst.deviation * 1.01:

@@ -157,7 +157,7 @@ class TorchModel:
         """Return the same module with masks that are True at padding.
 
         The result is None if the names of all masks show their polarity: `attention_mask`, and names that end
-            with `key_padding_mask`.
+        with `key_padding_mask`.
         """
         unclear = [
             one.slot.name

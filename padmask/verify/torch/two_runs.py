@@ -132,7 +132,7 @@ class ComparedRuns:
         return difference(first, second) / (float(usual.max(initial=0.0)) or 1.0)
 
     def is_harmful(self, few: Call, many: Call) -> bool:
-        """Return whether the outputs of a call, with the values of the other run, change the final outputs.
+        """Return whether the final outputs change if a call returns its outputs from the other run.
 
         Some differences have no effect, for example rotary positions that start at another number. Later
         calls are then compared with a run that has the values of the other run.
