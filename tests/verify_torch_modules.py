@@ -83,7 +83,7 @@ class MaskOnQueries(EmbeddingOnly):
 
 
 class ConvolutionMean(EmbeddingOnly):
-    """A convolution and a mean over all places."""
+    """A convolution and a mean over all positions."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ class ConvolutionMean(EmbeddingOnly):
 
 
 class LastPlace(EmbeddingOnly):
-    """A GRU whose output at the last place is used."""
+    """A GRU of which only the output at the last position is used."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -105,7 +105,7 @@ class LastPlace(EmbeddingOnly):
 
 
 class PadValueMask(EmbeddingOnly):
-    """A maximum over the places whose id is not the pad value."""
+    """A maximum over the positions whose id is not the pad value."""
 
     def __init__(self, padding_idx: int = 0) -> None:
         super().__init__(padding_idx)
@@ -127,7 +127,7 @@ class BatchStatistics(EmbeddingOnly):
 
 
 class FixedLength(EmbeddingOnly):
-    """A dense layer over all places, which requires 12 places."""
+    """A dense layer over all positions, which requires 12 positions."""
 
     def __init__(self, *, masked: bool = True) -> None:
         super().__init__()
@@ -142,7 +142,7 @@ class FixedLength(EmbeddingOnly):
 
 
 class RightPositions(EmbeddingOnly):
-    """Attention with learned positions, which count from the first place by default."""
+    """Attention with learned position embeddings, which count from the first position by default."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -158,7 +158,7 @@ class RightPositions(EmbeddingOnly):
 
 
 class SoftmaxPooling(EmbeddingOnly):
-    """A sum that is weighted by a softmax over all places."""
+    """A sum that is weighted by a softmax over all positions."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -200,7 +200,7 @@ class PaddingMask(EmbeddingOnly):
 
 
 class Rotary(EmbeddingOnly):
-    """Attention with rotary positions, which count from the first place."""
+    """Attention with rotary positions, which count from the first position."""
 
     def __init__(self, *, mean: bool = False) -> None:
         super().__init__()
@@ -223,6 +223,48 @@ class Rotary(EmbeddingOnly):
         return outputs.mean(dim=1) if self.mean else outputs
 
 
+class TableInCode(EmbeddingOnly):
+    """Position embeddings that the module's own code reads from a table, after a branch for padding."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sines = nn.Parameter(torch.randn(600, DIM))
+        self.dense = nn.Linear(DIM, DIM)
+
+    def forward(self, input_ids, attention_mask):
+        steps = self.table(input_ids)
+        if not attention_mask.all():
+            steps = steps[:] * attention_mask[:, :, None]
+        return self.dense(steps + self.sines[torch.arange(input_ids.shape[1])])
+
+
+class Neighbours(EmbeddingOnly):
+    """Each step is added to the next one. The last step of a padded row has padding as its neighbour."""
+
+    def forward(self, input_ids, attention_mask):
+        steps = self.table(input_ids)
+        return steps + nn.functional.pad(steps[:, 1:], (0, 0, 0, 1))
+
+
+class CopiedStart(nn.Module):
+    """A copy of the first two steps, which may be padding, has no effect on the others."""
+
+    def forward(self, steps):
+        return torch.cat([steps[:, :2] * 1.0, steps[:, 2:]], dim=1)
+
+
+class FirstPlace(EmbeddingOnly):
+    """The first position represents the row, after a module that also reads the first positions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.copied = CopiedStart()
+
+    def forward(self, input_ids, attention_mask):
+        steps = self.copied(self.table(input_ids))
+        return {"steps": steps, "first": steps[:, 0]}
+
+
 class Segments(EmbeddingOnly):
     """Embeddings of ids and of the parts of a row."""
 
@@ -235,7 +277,7 @@ class Segments(EmbeddingOnly):
 
 
 class Strided(EmbeddingOnly):
-    """A convolution and a pooling with strides, which need at least 17 places."""
+    """A convolution and a pooling with strides, which need at least 17 positions."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -65,6 +65,12 @@ class RunnableModel:
     options: Mapping[str, Any]
 
 
+class Build(Protocol):
+    """A function that builds a model with random weights from a seed."""
+
+    def __call__(self, seed: int = 0) -> RunnableModel: ...
+
+
 @dataclass(frozen=True)
 class Result:
     """The result for one model and one side of the padding.
@@ -95,7 +101,7 @@ def measure(model: RunnableModel, side: Side) -> Result:
 
 
 def measured_deviation(model: RunnableModel, side: Side) -> float:
-    """Return the largest deviation between each row alone and the same row, padded, beside a longer row."""
+    """Return the largest deviation between each row alone and the same row padded to a longer row."""
     largest = 0.0
     for length in LENGTHS:
         row = model.draw_row(length, length)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from measure import RunnableModel
+from measure import Build, RunnableModel
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch_runs import runnable
@@ -16,7 +16,7 @@ SIZE = 16
 
 
 class _Embedded(nn.Module):
-    """A module that embeds tokens, applies one layer, and makes three numbers of each vector."""
+    """A module that embeds tokens, applies one layer, and computes three numbers from each vector."""
 
     def __init__(self, layer: nn.Module, size: int = SIZE) -> None:
         super().__init__()
@@ -105,7 +105,7 @@ class OwnAttentionOnQueries(OwnAttention):
 
 
 class TimeLastMean(_Embedded):
-    """A module that expects the time on the last axis, then a masked mean. The padding reaches the module."""
+    """A module with the time on the last axis, and a masked mean of its outputs."""
 
     zeros = False
 
@@ -184,10 +184,10 @@ _MODULES: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-def _build(make: Callable[[], nn.Module]) -> Callable[[], RunnableModel]:
-    def build() -> RunnableModel:
-        torch.manual_seed(0)
-        return runnable(make())
+def _build(make: Callable[[], nn.Module]) -> Build:
+    def build(seed: int = 0) -> RunnableModel:
+        torch.manual_seed(seed)
+        return runnable(make(), seed=seed)
 
     return build
 

@@ -188,7 +188,8 @@ def find_torch_inputs(
 
     Raises:
         SpecError: the module has no input with a time axis, or an unknown input.
-        CannotRunError: the module runs with none of the combinations. The error is the first one.
+        CannotRunError: the module runs with none of the combinations. This is the error of the first
+            combination.
     """
     rows = rows or {}
     known = find_roles(module, roles, tuple(rows))
@@ -233,6 +234,12 @@ def find_roles(
             "accepts sequences."
         )
     return known
+
+
+def takes_positions(module: torch.nn.Module) -> bool:
+    """Return whether `forward` of a module has a parameter for the positions of the tokens."""
+    signature = Signature.of(unwrap(module))
+    return any(_role_of(name) == "positions" for name in (*signature.required, *signature.optional))
 
 
 def unwrap(module: torch.nn.Module) -> torch.nn.Module:

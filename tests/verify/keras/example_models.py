@@ -32,7 +32,7 @@ class ExampleModel:
 
     `culprits` are the acceptable names of the first layer or operation that drops the mask or lets padding
     change real positions. A nested layer has the name "outer/inner". If plain operations in the `call` of a
-    subclassed model leak, the name is that of the model. Most models have one acceptable name.
+    subclassed model leak, the acceptable name is the name of the model. Most models have one acceptable name.
 
     `inputs` describes each input by name: "tokens" (if there are two, their lengths differ), "tokens:ids"
     (tokens with the lengths of `ids`), "features:F" (F floats per step) or "mask" (1 for real tokens and 0
@@ -92,7 +92,7 @@ def unsure(**known):
 
 
 def scrambled(model: keras.Model, scale: float = 0.5) -> keras.Model:
-    """Give every weight a random value: fresh biases and embeddings are too near zero to show anything."""
+    """Give every weight a random value, because new weights are too close to zero to show leaks."""
     random = np.random.default_rng(7)
     for weight in model.trainable_variables:
         weight.assign(random.normal(0, scale, weight.shape))
@@ -1416,7 +1416,7 @@ def positions_from_right_pre():
 
 @clean()
 def noisy_head():
-    """The difference of two large numbers. In float32, the noise is 0.1%, which is not a leak."""
+    """The output is a difference of large numbers. In float32, the noise is 0.1%, which is not a leak."""
     ids = tokens()
     x = mean()(lstm(return_sequences=True)(embedding()(ids)))
     large, other = L.Dense(OUT, name="large"), L.Dense(OUT, name="other")
@@ -1554,6 +1554,54 @@ def mask_with_swapped_axes():
     seen = SwappedMask(name="swap")(mask)
     x = attention()(x, x, attention_mask=K.cast(seen, "bool"))
     return net([ids, mask], head(weighted_mean(x, K.expand_dims(K.cast(mask, "float32"), -1))))
+
+
+@custom
+class QueriesMask(L.Layer):
+    """Attention with rotary positions. The mask is on the axis of the queries."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.rotary, self.dense = Rotary(name="rotary"), L.Dense(DIM, name="dense")
+
+    def call(self, x, mask):
+        turned = self.rotary(x)
+        scores = K.matmul(turned, K.transpose(turned, (0, 2, 1)))
+        scores = K.where(K.cast(mask, "bool")[:, :, None], scores, -1e9)
+        return self.dense(K.matmul(K.softmax(scores), x))
+
+
+@custom
+class Rotary(L.Layer):
+    """Rotate pairs of features by the position. Only differences of positions matter to attention."""
+
+    def call(self, x):
+        angles = K.arange(K.shape(x)[1], dtype="float32")[:, None] * 0.3
+        one, two = x[..., : DIM // 2], x[..., DIM // 2 :]
+        cosines, sines = K.cos(angles), K.sin(angles)
+        return K.concatenate([one * cosines - two * sines, one * sines + two * cosines], axis=-1)
+
+
+@leaks("queries", inputs=MASKED, padding="pre", custom=True)
+def rotary_with_mask_on_queries():
+    """The rotated vectors depend on the padding too, but this has no effect on the outputs."""
+    ids, mask = tokens(), mask_input("int32")
+    x = QueriesMask(name="queries")(embedding(False)(ids), mask)
+    return net([ids, mask], x)
+
+
+@custom
+class FourierMix(L.Layer):
+    """A Fourier transform over the steps."""
+
+    def call(self, x):
+        return K.fft2((x, K.zeros_like(x)))[0]
+
+
+@leaks("fourier", custom=True)
+def fourier_in_layer():
+    """The layer mixes all steps, and no mask can exclude the padding."""
+    return chain(embedding(), FourierMix(name="fourier"), L.Dense(OUT, name="head"))
 
 
 # Inconclusive: the output does not depend on the tokens. --------------------------------------------------
