@@ -28,7 +28,7 @@ from padmask.verify.data.rules import Audit
 
 @dataclass(frozen=True)
 class ValidRows:
-    """The rows of a batch whose sequences are valid.
+    """The rows of a batch with valid sequences.
 
     Args:
         batch: all rows of the batch.
@@ -49,7 +49,7 @@ class ValidRows:
         return found
 
     def rows_with(self, positions: Flags) -> Flags:
-        """Return, for each valid row, whether any of its positions is flagged."""
+        """Return flags of the valid rows that have a flagged position."""
         return any_by_row(positions, self.packed.widths)
 
 
@@ -126,7 +126,7 @@ class DerivedColumns:
         self._report(column, bad, found, actual, expected, differ)
 
     def _check_segment_ids(self, rows: AuditRows, found: ValidRows) -> None:
-        """Check segment ids that padmask did not compute. They may be token types."""
+        """Check segment ids that padmask did not compute, which may be token types."""
         name, packing, packed = "segment_ids", self._layout.packing, found.packed
         is_packed = name in rows.ragged
         if packing is not None and (name in packing.emit or not is_packed):
@@ -207,6 +207,6 @@ def all_row_values(rows: Ragged) -> npt.NDArray[np.int64]:
 
 
 def any_by_row(flags: Flags, counts: Positions) -> Flags:
-    """Return, for each row, whether any of its values is flagged."""
+    """Return flags of the rows that have a flagged value."""
     found: Flags = sums_by_row(flags.astype(np.int64), counts) > 0
     return found

@@ -48,7 +48,7 @@ class PackedRowAudit:
         audit: object that collects the findings.
         columns: packed columns that are checked.
         mask: name of the mask column; None if the lengths of the sequences mark the tokens.
-        whole: whether all rows are read. Otherwise some parts of a source row may be missing.
+        whole: whether all rows are read. If False, parts of source rows may be missing.
         collected: object that collects the sequences, to compare them with the input; None if there is none.
         counts: numbers of rows and tokens in the metadata of each file, keyed by file name.
     """
@@ -79,7 +79,7 @@ class PackedRowAudit:
         return packing is not None and packing.pad
 
     def read_mask(self, batch: Batch, places: Positions) -> tuple[Ragged, Flags]:
-        """Return the mask of each row from the lengths of the sequences, and whether the lengths fit the row.
+        """Return the masks that follow from the sequence lengths, and flags of the rows with valid lengths.
 
         Args:
             batch: the rows.
@@ -94,8 +94,8 @@ class PackedRowAudit:
     def find_gaps(self, batch: Batch, mask: Ragged, ids: Ragged) -> Flags:
         """Report the rows with tokens after the last sequence, and return their flags.
 
-        Without a mask and without metadata, nothing shows the padding between sequences (`--align`). All
-        padding of a batch must have one value.
+        Without a mask and metadata, the padding between sequences (`--align`) is invisible. So all positions
+        after the last sequences of a batch must have the same value.
 
         Args:
             batch: the rows.
@@ -281,7 +281,7 @@ def with_segments(row: Row, sequences: Ragged | None, place: int) -> Row:
         sequences: lengths of the sequences of each row; None if the rows are not packed.
         place: index of the row in `sequences`.
 
-    If the lengths do not agree with the mask, the row has no numbers.
+    If the lengths disagree with the mask, the row has no sequence numbers.
     """
     if sequences is None or row.mask is None:
         return row
@@ -318,7 +318,7 @@ class _Sequences:
     firsts: Ragged | None
 
     def without(self, bad: Flags) -> _Sequences:
-        """Return the sequences without those of bad rows."""
+        """Return the sequences, without the sequences of bad rows."""
         return replace(
             self,
             lengths=_without(self.lengths, bad),
@@ -371,7 +371,7 @@ def _find_in_mask(lengths: Ragged, mask: Ragged, fits: Flags) -> tuple[Positions
 
     Returns:
         The position of the first token of each sequence (None if no row fits), and flags of the rows in which
-        the real tokens are more or fewer than those of the sequences, or a sequence contains padding.
+        the numbers of real tokens and of sequence tokens differ, or a sequence contains padding.
     """
     rows = np.repeat(np.arange(len(fits)), lengths.lengths)
     flat = all_row_values(lengths).astype(np.int64)
