@@ -1,7 +1,8 @@
 # make demo   create a virtual environment, install padmask with all extras, and pad sample_data
 # make test   create the environment and run the quick tests
 # make test-all  run make test, then the slow tests (those of PyTorch only if torch is installed)
-# make lowest run the smoke tests with the lowest supported versions of the dependencies
+# make lowest run the smoke tests with the lowest supported versions of the dependencies;  make test-minimum runs more
+# make dist   build and check the sdist and the wheel
 # make lint   check style and types;  make format fixes the style
 # make docs   build the pages as a web site;  make readme updates their help texts and outputs
 # make figures draw the figure in the pages, and take pictures of the HTML reports with Chromium
@@ -18,10 +19,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lowest lint format docs readme figures messages bench soak fuzz clean
+.PHONY: help demo test test-all lowest test-minimum dist lint format docs readme figures messages bench soak fuzz clean
 
 help:
-	@sed -n 's/^# //p' $(MAKEFILE_LIST) | head -10
+	@sed -n 's/^# //p' $(MAKEFILE_LIST) | head -11
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -68,6 +69,12 @@ test-all: test
 
 lowest: $(BIN)/python
 	$(BIN)/python tests/lowest.py $(VENV)-lowest
+
+test-minimum: $(BIN)/python
+	$(if $(MEMORY),PYTEST_DEBUG_TEMPROOT=$(MEMORY)) $(BIN)/python tests/lowest.py $(VENV)-lowest core
+
+dist: $(VENV)/.core
+	$(BIN)/python tests/dist.py dist
 
 lint: $(VENV)/.core
 	$(BIN)/ruff check .

@@ -223,6 +223,48 @@ class Rotary(EmbeddingOnly):
         return outputs.mean(dim=1) if self.mean else outputs
 
 
+class TableInCode(EmbeddingOnly):
+    """Positions from a table that the code of the module reads, after a branch for padding."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sines = nn.Parameter(torch.randn(600, DIM))
+        self.dense = nn.Linear(DIM, DIM)
+
+    def forward(self, input_ids, attention_mask):
+        steps = self.table(input_ids)
+        if not attention_mask.all():
+            steps = steps[:] * attention_mask[:, :, None]
+        return self.dense(steps + self.sines[torch.arange(input_ids.shape[1])])
+
+
+class Neighbours(EmbeddingOnly):
+    """Each step is added to the next one. The last step of a padded row has padding as its neighbour."""
+
+    def forward(self, input_ids, attention_mask):
+        steps = self.table(input_ids)
+        return steps + nn.functional.pad(steps[:, 1:], (0, 0, 0, 1))
+
+
+class CopiedStart(nn.Module):
+    """A copy of the first two steps, which may be padding, has no effect on the others."""
+
+    def forward(self, steps):
+        return torch.cat([steps[:, :2] * 1.0, steps[:, 2:]], dim=1)
+
+
+class FirstPlace(EmbeddingOnly):
+    """The vector at the first place stands for the row, after a module that reads the first places too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.copied = CopiedStart()
+
+    def forward(self, input_ids, attention_mask):
+        steps = self.copied(self.table(input_ids))
+        return {"steps": steps, "first": steps[:, 0]}
+
+
 class Segments(EmbeddingOnly):
     """Embeddings of ids and of the parts of a row."""
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from padmask.cli.config import is_setting, setting
 from padmask.cli.options import is_typed
@@ -44,6 +45,14 @@ class WarningName(click.ParamType):  # type: ignore[type-arg]  # before click 8.
             self.fail(f"{name!r} is a rule of padmask verify and inspect, not a warning.", param, ctx)
         hint = did_you_mean(name, list(self._known)) or f" Choose one of {', '.join(self._known)}."
         return self.fail(f"There is no warning {name!r:.60}.{hint}", param, ctx)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        meanings = {name: rule.means for name, rule in RULES.items()} | WARNINGS
+        return [
+            CompletionItem(name, help=meanings[name]) for name in self._known if name.startswith(incomplete)
+        ]
 
 
 def allow_option(*, rules: bool = False, errors: bool = False) -> Callable[[Command], Command]:

@@ -111,6 +111,9 @@ class ConfiguredCommand(click.Command):
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
+        if extra.get("resilient_parsing"):
+            # Completion in the shell needs no settings, and must not print errors.
+            return super().make_context(info_name, args, parent, **extra)
         try:
             file = find_project(os.getcwd())
         except FileNotFoundError:

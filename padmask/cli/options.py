@@ -13,6 +13,7 @@ from typing import Any, ClassVar, TypeVar
 import click
 
 from padmask.cli.arguments import Output, Workers
+from padmask.cli.completion import complete_columns, complete_lengths
 from padmask.cli.config import READS_A_PART, WRITES, command_line_only, setting
 from padmask.errors import SpecError, join_or
 from padmask.spec.files import FileOptions, ReadOptions
@@ -158,6 +159,7 @@ def _input_options(command: Command, verb: str, maxlen: str) -> Command:
                 "columns",
                 multiple=True,
                 metavar="NAME[:DTYPE][=VALUE]",
+                shell_complete=complete_columns,
                 help=f"Column to {verb}, with an optional dtype and pad value; repeatable.  [default: "
                 "input_ids, else tokens, else the only list column; also labels, token_type_ids and "
                 "similar columns that have the same lengths]",
@@ -169,6 +171,7 @@ def _input_options(command: Command, verb: str, maxlen: str) -> Command:
                 default="longest",
                 show_default=verb != "check",
                 metavar="N|longest|pNN",
+                shell_complete=complete_lengths,
                 help=maxlen,
             ),
             *([] if verb == "pack" else [padding]),
@@ -290,6 +293,7 @@ def mask_options(command: Command) -> Command:
             "--mask-column",
             default=None,
             metavar="NAME",
+            shell_complete=complete_columns,
             help="Mask column of padded input.  [default: from metadata, else mask, attention_mask, "
             "padding_mask, key_padding_mask or src_key_padding_mask]",
         ),

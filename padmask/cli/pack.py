@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from padmask.cli.commands import load_runner
+from padmask.cli.completion import complete_columns
 from padmask.cli.config import ConfiguredCommand, setting
 from padmask.cli.cut_options import overlong_of, pack_cut_options, window_labels_option, with_cuts
 from padmask.cli.dataset_options import arguments_of, ragged_output_options, writing_options
@@ -91,6 +92,7 @@ from padmask.spec.pad import PadSpec, RowPolicy
     "--labels-from",
     default=None,
     metavar="COLUMN",
+    shell_complete=complete_columns,
     help="Add a column labels, a copy of the packed column COLUMN with -100 at padding, and "
     "where a completion_mask, assistant_masks or loss_mask of the input is 0.",
 )

@@ -10,6 +10,7 @@ import click
 
 from padmask.cli.batch_options import batch_options, batches_of, source_row_of
 from padmask.cli.commands import load_runner
+from padmask.cli.completion import complete_columns
 from padmask.cli.config import ConfiguredCommand, command_line_only, setting
 from padmask.cli.cut_options import cut_options, overlong_of, window_labels_option, with_cuts
 from padmask.cli.dataset_options import arguments_of, output_options, writing_options
@@ -88,6 +89,7 @@ from padmask.spec.presets import PRESETS, preset_fields, preset_mask
     "--labels-from",
     default=None,
     metavar="COLUMN",
+    shell_complete=complete_columns,
     help="Add a column named labels: a copy of the padded column COLUMN, with -100 at padding, and "
     "where a completion_mask, assistant_masks or loss_mask of the input is 0.",
 )
@@ -103,6 +105,7 @@ from padmask.spec.presets import PRESETS, preset_fields, preset_mask
     "own_lengths",
     multiple=True,
     metavar="NAME[=MAXLEN]",
+    shell_complete=complete_columns,
     help="Pad a column, such as the labels of translations, to a maxlen of its own; repeatable. MAXLEN "
     "accepts the same values as --maxlen.  [default: longest]",
 )

@@ -11,6 +11,7 @@ import click
 from padmask.cli.allow import allow_option
 from padmask.cli.arguments import Output
 from padmask.cli.commands import load_runner
+from padmask.cli.completion import complete_columns
 from padmask.cli.config import PASSES_BAD_ROWS, WRITES, ConfiguredCommand, command_line_only, setting
 from padmask.cli.options import (
     PathOrAddress,
@@ -58,6 +59,7 @@ class UnpadArguments:
     "columns",
     multiple=True,
     metavar="NAME",
+    shell_complete=complete_columns,
     help="Padded column; repeatable. Also accepts NAME:DTYPE=VALUE, as in pad.  [default: from metadata, "
     "else input_ids, else tokens, else the only list column]",
 )
@@ -66,6 +68,7 @@ class UnpadArguments:
     "--length-column",
     default=None,
     metavar="NAME",
+    shell_complete=complete_columns,
     help="Column with the number of tokens in each row. If there is also a mask, both must agree.  "
     "[default: from metadata]",
 )

@@ -152,6 +152,8 @@ class VerifyCommand(ConfiguredCommand):
         try:
             return super().make_context(info_name, args, parent, **extra)
         except (PadmaskError, click.UsageError) as error:
+            if extra.get("resilient_parsing"):
+                raise
             reports = [text for option, text in pairwise(given) if option == "--report"]
             reports += [text.removeprefix("--report=") for text in given if text.startswith("--report=")]
             inputs = [text for option, text in pairwise(["", *given]) if option != "--report"]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 import transformers
-from measure import RunnableModel
+from measure import Build, RunnableModel
 from torch_runs import runnable
 
 PACKAGES = ("transformers", "torch")
@@ -37,16 +36,16 @@ _BART = {
 _TOKENS = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2}
 
 
-def _model(kind: str, config: str, **options: Any) -> Callable[[], RunnableModel]:
-    def build() -> RunnableModel:
-        torch.manual_seed(0)
+def _model(kind: str, config: str, **options: Any) -> Build:
+    def build(seed: int = 0) -> RunnableModel:
+        torch.manual_seed(seed)
         module = getattr(transformers, kind)(getattr(transformers, config)(**options))
-        return runnable(module, getattr(module.config, "pad_token_id", None) or 0)
+        return runnable(module, getattr(module.config, "pad_token_id", None) or 0, seed)
 
     return build
 
 
-MODELS: dict[str, Callable[[], RunnableModel]] = {
+MODELS: dict[str, Build] = {
     "ALBERT": _model("AlbertModel", "AlbertConfig", **_BERT, embedding_size=16),
     "BART": _model("BartModel", "BartConfig", **_BART),
     "BERT": _model("BertModel", "BertConfig", **_BERT),

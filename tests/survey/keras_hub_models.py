@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import keras
 import keras_hub.models as hub
 import numpy as np
-from measure import Array, Input, RunnableModel
+from measure import Array, Build, Input, RunnableModel
 
 PACKAGES = ("keras_hub", "keras", keras.backend.backend())
 
@@ -37,19 +37,19 @@ _BACKBONES: dict[str, Callable[[], keras.Model]] = {
 }
 
 
-def randomize(model: keras.Model) -> keras.Model:
+def randomize(model: keras.Model, seed: int) -> keras.Model:
     """Give every weight a random value. New biases are zero, and norms are one, which can hide leaks."""
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(seed)
     for weight in model.trainable_variables:
         center = 1.0 if "gamma" in weight.path or "scale" in weight.path else 0.0
         weight.assign(center + random.normal(0, 0.2, weight.shape))
     return model
 
 
-def _build(make: Callable[[], keras.Model]) -> Callable[[], RunnableModel]:
-    def build() -> RunnableModel:
+def _build(make: Callable[[], keras.Model]) -> Build:
+    def build(seed: int = 0) -> RunnableModel:
         keras.utils.clear_session(free_memory=False)
-        model = randomize(make())
+        model = randomize(make(), seed)
 
         def draw_row(length: int, seed: int) -> dict[str, Input]:
             random = np.random.default_rng(seed)

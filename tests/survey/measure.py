@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -63,6 +63,12 @@ class RunnableModel:
     draw_row: Callable[[int, int], Mapping[str, Input]]
     predict: Callable[[Mapping[str, Array]], Mapping[str, Array]]
     options: Mapping[str, Any]
+
+
+class Build(Protocol):
+    """A function that builds a model with random weights from a seed."""
+
+    def __call__(self, seed: int = 0) -> RunnableModel: ...
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from measure import RunnableModel
+from measure import Build, RunnableModel
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch_runs import runnable
@@ -184,10 +184,10 @@ _MODULES: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-def _build(make: Callable[[], nn.Module]) -> Callable[[], RunnableModel]:
-    def build() -> RunnableModel:
-        torch.manual_seed(0)
-        return runnable(make())
+def _build(make: Callable[[], nn.Module]) -> Build:
+    def build(seed: int = 0) -> RunnableModel:
+        torch.manual_seed(seed)
+        return runnable(make(), seed=seed)
 
     return build
 

@@ -18,7 +18,7 @@ VOCAB = 45
 CACHES = ("past_key_values", "mems", "cache_params")
 
 
-def runnable(module: nn.Module, pad_id: int = 0) -> RunnableModel:
+def runnable(module: nn.Module, pad_id: int = 0, seed: int = 0) -> RunnableModel:
     """Return a module in eval mode with random weights."""
     names = list(inspect.signature(module.forward).parameters)
 
@@ -40,7 +40,7 @@ def runnable(module: nn.Module, pad_id: int = 0) -> RunnableModel:
             outputs = module(**{name: torch.from_numpy(values) for name, values in batch.items()})
         return {name: tensor.numpy() for name, tensor in _tensors(outputs) if tensor.ndim > 1}
 
-    return RunnableModel(randomize(module).eval(), draw_row, predict, {})
+    return RunnableModel(randomize(module, seed).eval(), draw_row, predict, {})
 
 
 def _tensors(outputs: Any) -> list[tuple[str, torch.Tensor]]:
@@ -53,13 +53,13 @@ def _tensors(outputs: Any) -> list[tuple[str, torch.Tensor]]:
     ]
 
 
-def randomize(module: nn.Module) -> nn.Module:
+def randomize(module: nn.Module, seed: int) -> nn.Module:
     """Give every trainable weight a random value.
 
     New biases are zero, and norms are one, which can hide leaks. Weights that are not trainable, such as
     sinusoidal positions, belong to the architecture and stay the same.
     """
-    random = torch.Generator().manual_seed(0)
+    random = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, weight in module.named_parameters():
             if not weight.requires_grad:

@@ -182,6 +182,20 @@ def _advise_on_wrong_mask(kind: str, entry: str, from_keras: bool) -> str:
     )
 
 
+def _advise_on_positions(kind: str, entry: str, from_keras: bool) -> str:
+    return (
+        f"The positions of {kind} count from the start of the padded row, or depend on its length. Pad on "
+        "the right, or count the positions from the first real token, with the mask"
+    )
+
+
+def _advise_on_fourier(kind: str, entry: str, from_keras: bool) -> str:
+    return (
+        f"The Fourier transform of {kind} mixes all steps, and no mask can exclude the padding. Use batches "
+        "of rows of one length, or pack the rows (padmask pack) so that all rows have the same length"
+    )
+
+
 def _advise_on_empty_rows(kind: str, entry: str, from_keras: bool) -> str:
     return (
         f"If a row has no real steps, the output of {kind} depends on the padding. Drop such rows "
@@ -199,5 +213,7 @@ _ADVICE = {
     "plain": _advise_on_plain_operations,
     "all-true": _advise_on_true_mask,
     "never-made": _advise_on_missing_mask,
+    "positions": _advise_on_positions,
+    "fourier": _advise_on_fourier,
     "wrong-mask": _advise_on_wrong_mask,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +21,7 @@ class Event:
     """One call of a layer or operation, with its inputs, outputs and masks.
 
     Args:
+        number: number of the call in the run, in the order of the starts.
         operation: the layer or operation.
         name: path of the layer or operation, such as `encoder/lstm`.
         parent: call of the model or layer that contains this call; None for the outermost call.
@@ -31,8 +32,10 @@ class Event:
         outputs: the output tensors.
         masks_out: mask of each output tensor.
         children: calls inside this call.
+        has_fourier: whether a Fourier transform ran in this call, but not in one of its children.
     """
 
+    number: int
     operation: Any
     name: str
     parent: Event | None
@@ -43,6 +46,7 @@ class Event:
     outputs: list[Any] = field(default_factory=list)
     masks_out: list[Array | None] = field(default_factory=list)
     children: list[Event] = field(default_factory=list)
+    has_fourier: bool = False
 
     @property
     def kind(self) -> str:
@@ -96,11 +100,21 @@ def marks_padding(mask: Any) -> bool:
     return not real.all()
 
 
-class Recorder:
-    """A recorder of the calls of layers and operations while a model runs."""
+# Functions of the backends of Keras. A call on tensors with values is no call of an operation.
+_FOURIER = ("fft", "fft2", "ifft", "ifft2", "rfft", "irfft", "stft", "istft")
 
-    def __init__(self) -> None:
+
+class Recorder:
+    """A recorder of the calls of layers and operations while a model runs.
+
+    Args:
+        injected: arrays that replace the output tensors of a call, keyed by the number of the call. None
+            keeps the tensor.
+    """
+
+    def __init__(self, injected: Mapping[int, Sequence[Array | None]] | None = None) -> None:
         self.events: list[Event] = []
+        self._injected = injected or {}
         self._stack: list[Event] = []
 
     @contextmanager
@@ -126,10 +140,29 @@ class Recorder:
             return recorder._record(operation, operation_call, arguments, named)
 
         keras.Layer.__call__, Operation.__call__ = call_layer, call_operation
+        functions = {
+            name: function
+            for name in _FOURIER
+            if (function := getattr(keras_backend.math, name, None)) is not None
+        }
+        for name, function in functions.items():
+            setattr(keras_backend.math, name, self._noting(function))
         try:
             yield
         finally:
             keras.Layer.__call__, Operation.__call__ = layer_call, operation_call
+            for name, function in functions.items():
+                setattr(keras_backend.math, name, function)
+
+    def _noting(self, function: Any) -> Any:
+        """Return a Fourier transform that notes its call in the event of the innermost layer."""
+
+        def transform(*arguments: Any, **named: Any) -> Any:
+            if self._stack:
+                self._stack[-1].has_fourier = True
+            return function(*arguments, **named)
+
+        return transform
 
     def _is_recording(self) -> bool:
         return not self._stack or self._stack[-1].records_inner_calls
@@ -140,7 +173,12 @@ class Recorder:
         prefix = f"{parent.name}/" if parent is not None and parent.parent is not None else ""
         tensors = _tensors(operation, arguments, named)
         event = Event(
-            operation, prefix + operation.name, parent, tensors, [mask_of(tensor) for _, tensor in tensors]
+            len(self.events),
+            operation,
+            prefix + operation.name,
+            parent,
+            tensors,
+            [mask_of(tensor) for _, tensor in tensors],
         )
         if not isinstance(operation, keras.Layer):
             event.mask_arguments = {k: v for k, v in named.items() if "mask" in k}
@@ -152,6 +190,8 @@ class Recorder:
             outputs = call(operation, *arguments, **named)
         finally:
             self._stack.pop()
+        if event.number in self._injected:
+            outputs = _replace_tensors(outputs, self._injected[event.number])
         event.masks_after = [mask_of(tensor) for _, tensor in tensors]
         event.outputs = [output for output in keras.tree.flatten(outputs) if keras.ops.is_tensor(output)]
         event.masks_out = [mask_of(output) for output in event.outputs]
@@ -170,3 +210,18 @@ def _tensors(operation: Any, arguments: Any, named: dict[str, Any]) -> list[tupl
             continue
         found += [(str(name), x) for x in keras.tree.flatten(value) if keras.ops.is_tensor(x)]
     return found
+
+
+def _replace_tensors(outputs: Any, arrays: Sequence[Array | None]) -> Any:
+    """Return outputs with the values of arrays. Masks stay the same."""
+    remaining = iter(arrays)
+
+    def replace(output: Any) -> Any:
+        array = next(remaining) if keras.ops.is_tensor(output) else None
+        if array is None:
+            return output
+        replaced = keras.ops.convert_to_tensor(array, dtype=output.dtype)
+        keras_backend.set_keras_mask(replaced, keras_backend.get_keras_mask(output))
+        return replaced
+
+    return keras.tree.map_structure(replace, outputs)

@@ -11,11 +11,12 @@ import numpy as np
 from padmask.verify.keras.advice import advise_on_layer
 from padmask.verify.keras.model_inputs import is_embedding
 from padmask.verify.keras.record import Event, as_array, is_from_keras, marks_padding
-from padmask.verify.keras.two_runs import Runs, crop_empty_row, run_twice
+from padmask.verify.keras.two_runs import Runs, run_twice
 from padmask.verify.keras.user_model import UserModel
 from padmask.verify.proof.checks import CannotRunError
+from padmask.verify.proof.crops import CropEmptyRow
 from padmask.verify.proof.tolerance import Array
-from padmask.verify.proof.traced import Traced
+from padmask.verify.proof.traced import MOST_HARMLESS, Traced
 from padmask.verify.proof.verify_subject import Verification
 from padmask.verify.report import LayerReport
 
@@ -49,7 +50,7 @@ def find_culprit(user: UserModel, verification: Verification) -> Traced:
     ]
     if verification.report.verdict != "leaks":
         return Traced(layers=layers)
-    entry = _find_entry(runs)
+    entry = _find_harmful_entry(runs)
     if entry is None:
         return Traced(remark="padding does not change the output of any single layer", layers=layers)
     explicit_masks = any(slot.kind in ("mask", "lengths") for slot in user.slots) or any(
@@ -59,7 +60,11 @@ def find_culprit(user: UserModel, verification: Verification) -> Traced:
     wrong_mask = _find_wrong_mask(runs, entry)
     if wrong_mask is not None:
         culprit, reason = wrong_mask, "wrong-mask"
-    if runs.crop is crop_empty_row:
+    elif not runs.has_tokens(entry):
+        culprit, reason = entry, "positions"
+    elif culprit is entry and reason == "mixes" and entry.has_fourier:
+        reason = "fourier"
+    if isinstance(runs.crop, CropEmptyRow):
         culprit, reason = _find_empty_row_culprit(runs, entry), "empty"
     remark = _describe_mask_suspect(runs, culprit, entry)
     return Traced(
@@ -83,6 +88,15 @@ def _has_mask_argument(event: Event) -> bool:
         for mask in keras.tree.flatten(list(event.mask_arguments.values()))
         if mask is not None
     )
+
+
+def _find_harmful_entry(runs: Runs) -> Event | None:
+    """Return the first call whose outputs depend on padding, and change the outputs of the model."""
+    for _ in range(MOST_HARMLESS):
+        entry = _find_entry(runs)
+        if entry is None or runs.is_harmful(entry):
+            return entry
+    return None
 
 
 def _find_entry(runs: Runs) -> Event | None:
@@ -371,6 +385,8 @@ PATH_LABELS = {
     "stripped": "deletes the mask of its input tensors",
     "all-true": "the mask is all True from this layer on",
     "never-made": "creates no mask",
+    "positions": "positions depend on padding",
+    "fourier": "output depends on padding",
     "wrong-mask": "masks other positions than the padding",
     "empty": "output depends on padding in rows without tokens",
 }

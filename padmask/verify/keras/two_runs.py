@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import keras
 
-from padmask.spec.pad import Side
 from padmask.verify.keras.record import Event, Recorder, as_array, is_from_keras
 from padmask.verify.keras.user_model import UserModel, in_float64
 from padmask.verify.proof.checks import EMPTY_PLACES, MORE, CannotRunError
-from padmask.verify.proof.deviations import Outputs, crop, difference, scale_of
+from padmask.verify.proof.crops import Crop, CropEmptyRow, CropToFew, CropToLength
+from padmask.verify.proof.deviations import Outputs, difference, scale_of
 from padmask.verify.proof.leaking_rows import choose_equal_lengths, choose_fixed_row, choose_leaking_row
 from padmask.verify.proof.sample import ModelBatch
 from padmask.verify.proof.tolerance import LIMITS, PRECISE, Array
@@ -21,9 +22,11 @@ from padmask.verify.proof.verify_subject import Verification
 # If a deviation exceeds its tolerance by this factor, it cannot be rounding.
 CLEAR_LEAK = 100.0
 
-# Function that crops two arrays to their real positions. The first array is from the run without padding, the
-# second is the same array from the run with padding.
-Crop = Callable[[Array, Array], tuple[Array | None, Array | None]]
+# Place of a tensor in a run: the number of its call, and its index in the inputs and outputs of the call.
+TensorPlace = tuple[int, int]
+
+# Arrays that replace outputs of calls, keyed by the number of the call.
+Injected = Mapping[int, Sequence[Array | None]]
 
 
 @dataclass
@@ -33,7 +36,9 @@ class Runs:
     Args:
         reference: calls of the run without padding.
         padded: calls of the run with padding.
-        crop: function that crops two arrays to their real positions.
+        rerun: function that records the run without padding again. Its argument replaces outputs of calls,
+            as in `Recorder`.
+        crop: crops the arrays of both runs to the real positions.
         limit: largest deviation at which two tensors still count as equal, relative to the largest value.
         places: padded lengths of the inputs if both runs use the same lengths, otherwise empty.
         others: calls of a run without padding and with other tokens; empty if there is no such run.
@@ -43,6 +48,7 @@ class Runs:
 
     reference: list[Event]
     padded: list[Event]
+    rerun: Callable[[Injected], list[Event]]
     crop: Crop
     limit: float
     places: frozenset[int] = frozenset()
@@ -51,23 +57,25 @@ class Runs:
     from_start: bool = True
 
     def __post_init__(self) -> None:
-        self.counterpart = _match_events(self.reference, self.padded)
         self.producer: dict[int, Event] = {}
         # Inner calls come first, because an outer call returns tensors that inner calls produced.
         for event in reversed(self.padded):
             for output in event.outputs:
                 self.producer.setdefault(id(output), event)
-        self._deviations: dict[int, float | None] = {}
+        self._injected: Injected = {}
         self._without_tokens = _find_tensors_without_tokens(self.reference, self.others)
+        self._match()
+
+    def _match(self) -> None:
+        self.counterpart = _match_events(self.reference, self.padded)
+        self._deviations: dict[int, float | None] = {}
 
     def deviation(self, event: Event) -> float | None:
         """Return the largest deviation of a call's outputs at real positions; None if unknown."""
         key = id(event)
         if key not in self._deviations:
             reference = self.counterpart.get(event)
-            self._deviations[key] = (
-                None if reference is None else self._compare(reference.outputs, event.outputs)[0]
-            )
+            self._deviations[key] = None if reference is None else self._compare_outputs(reference, event)[0]
         return self._deviations[key]
 
     def differs(self, event: Event) -> bool:
@@ -75,9 +83,43 @@ class Runs:
         reference = self.counterpart.get(event)
         if reference is None or all(_is_bool(output) for output in event.outputs):
             return False
-        if self._compare([x for _, x in reference.inputs], [x for _, x in event.inputs])[1]:
+        before = [tensor for _, tensor in reference.inputs]
+        places = [(reference.number, index) for index in range(len(before))]
+        if self._compare(before, [tensor for _, tensor in event.inputs], places)[1]:
             return False
-        return self._compare(reference.outputs, event.outputs)[1]
+        return self._compare_outputs(reference, event)[1]
+
+    def is_harmful(self, event: Event) -> bool:
+        """Return whether the outputs of a call with padding, in the run without padding, change the results.
+
+        If not, such as for rotary positions that start at another number, later calls are compared with a
+        run that has these outputs.
+        """
+        reference = self.counterpart.get(event)
+        if reference is None or event.parent is None:
+            return True
+        mixed = [
+            self.crop.mix(as_array(one), as_array(other))
+            for one, other in zip(reference.outputs, event.outputs, strict=False)
+        ]
+        if all(array is None for array in mixed):
+            return True
+        injected = {**self._injected, reference.number: mixed}
+        final = self.rerun(injected)
+        if self._compare(self.reference[0].outputs, final[0].outputs, ())[1]:
+            return True
+        self.reference, self._injected = final, injected
+        self._match()
+        return False
+
+    def has_tokens(self, event: Event) -> bool:
+        """Return whether the outputs of a call depend on the tokens. Positions do not."""
+        reference = self.counterpart.get(event)
+        if reference is None:
+            return True
+        first = len(reference.inputs)
+        keys = {(reference.number, first + index) for index in range(len(reference.outputs))}
+        return not keys <= self._without_tokens
 
     def has_steps(self, event: Event, index: int) -> bool:
         """Return whether an input of a call has a time axis.
@@ -95,24 +137,36 @@ class Runs:
             or event.masks_in[index] is not None
         )
 
-    def _compare(self, ones: Sequence[Any], others: Sequence[Any]) -> tuple[float | None, bool]:
+    def _compare_outputs(self, reference: Event, event: Event) -> tuple[float | None, bool]:
+        first = len(reference.inputs)
+        places = [(reference.number, first + index) for index in range(len(reference.outputs))]
+        return self._compare(reference.outputs, event.outputs, places)
+
+    def _compare(
+        self, ones: Sequence[Any], others: Sequence[Any], places: Sequence[TensorPlace]
+    ) -> tuple[float | None, bool]:
         """Compare two lists of tensors at their real positions.
+
+        Args:
+            ones: tensors of the run without padding.
+            others: the same tensors of the run with padding.
+            places: where the first tensors are in the run.
 
         Returns:
             The largest deviation (None if nothing was compared), and whether any deviation exceeds the limit.
         """
         largest, exceeds, compared = 0.0, False, False
-        for one, other in zip(ones, others, strict=False):
-            if id(one) in self._without_tokens and not self._grows_with_padding(one, other):
+        for one, other, place in zip(ones, others, [*places, *[None] * len(ones)], strict=False):
+            if place in self._without_tokens and not self._grows_with_padding(one, other):
                 # A tensor of relative positions has no real steps that could be compared.
                 continue
-            first, second = self.crop(as_array(one), as_array(other))
-            if first is not None and first.size == 0:
+            both = self.crop.cut(as_array(one), as_array(other))
+            if both is not None and both[0].size == 0:
                 continue
             compared = True
-            deviation = float("inf") if first is None else difference(first, second)
+            deviation = float("inf") if both is None else difference(*both)
             largest = max(largest, deviation)
-            exceeds |= first is None or deviation > self.limit * scale_of(first)
+            exceeds |= both is None or deviation > self.limit * scale_of(both[0])
         return (largest if compared else None), exceeds
 
     def _grows_with_padding(self, one: Any, other: Any) -> bool:
@@ -123,15 +177,15 @@ class Runs:
         )
 
 
-def _find_tensors_without_tokens(reference: Sequence[Event], others: Sequence[Event]) -> set[int]:
-    """Return the ids of the tensors that stay the same if all tokens change, such as positions."""
+def _find_tensors_without_tokens(reference: Sequence[Event], others: Sequence[Event]) -> set[TensorPlace]:
+    """Return the places of the tensors that stay the same if all tokens change, such as positions."""
     found = set()
     for event, other in _match_events(others, reference).items():
         mine = [*(tensor for _, tensor in event.inputs), *event.outputs]
         its = [*(tensor for _, tensor in other.inputs), *other.outputs]
-        for tensor, changed in zip(mine, its, strict=False):
+        for index, (tensor, changed) in enumerate(zip(mine, its, strict=False)):
             if difference(as_array(tensor), as_array(changed)) == 0:
-                found.add(id(tensor))
+                found.add((event.number, index))
     return found
 
 
@@ -147,39 +201,6 @@ def _match_events(reference: Sequence[Event], padded: Sequence[Event]) -> dict[E
     return {event: waiting[event.name].pop(0) for event in padded if waiting.get(event.name)}
 
 
-def _crop_to_reference(padding: Side) -> Crop:
-    """Return a function that crops padded arrays to the shape of the unpadded arrays."""
-
-    def cut(one: Array, other: Array) -> tuple[Array | None, Array | None]:
-        part = crop(other, one.shape, padding)
-        return (None, None) if part is None else (one, part)
-
-    return cut
-
-
-def _crop_to_length(padding: Side, places: frozenset[int], length: int) -> Crop:
-    """Return a function that crops the time axes of two padded arrays to the length of the row."""
-
-    def cut_both(one: Array, other: Array) -> tuple[Array | None, Array | None]:
-        if one.shape != other.shape:
-            return None, None
-        part = slice(None, length) if padding == "post" else slice(-length, None)
-        cut = tuple(part if size in places else slice(None) for size in one.shape)
-        return one[cut], other[cut]
-
-    return cut_both
-
-
-def crop_empty_row(one: Array, other: Array) -> tuple[Array | None, Array | None]:
-    """Return arrays of equal shape unchanged. If the shapes differ, return empty arrays.
-
-    Rows without tokens have no real positions, so arrays that grow with the padding cannot be compared.
-    """
-    if one.shape != other.shape:
-        return one[:0], other[:0]
-    return one, other
-
-
 def run_twice(user: UserModel, verification: Verification) -> Runs:
     """Record two runs of a model: one without padding, and one with padding.
 
@@ -192,69 +213,74 @@ def run_twice(user: UserModel, verification: Verification) -> Runs:
         if check.verdict == "fails"
     ]
     if user.dtype == "float32" and max(deviations, default=0.0) > CLEAR_LEAK:
-        return _record_runs(user, verification, LIMITS["float32"])
+        return _record_runs(user, verification, LIMITS["float32"], nullcontext)
     sample = verification.setup.probe if len(verification.setup.probe) else verification.setup.sample
     with in_float64(user, sample) as is_float64:
-        return _record_runs(user, verification, LIMITS[PRECISE if is_float64 else "float32"])
+        limit = LIMITS[PRECISE if is_float64 else "float32"]
+        return _record_runs(user, verification, limit, lambda: in_float64(user, sample))
 
 
-def _record_runs(user: UserModel, verification: Verification, limit: float) -> Runs:
+def _record_runs(
+    user: UserModel,
+    verification: Verification,
+    limit: float,
+    precision: Callable[[], AbstractContextManager[Any]],
+) -> Runs:
     """Record two runs of the row with the largest deviation: one without padding, and one with padding."""
     setup = verification.setup
     failed = {check.name for check in verification.report.checks if check.verdict == "fails"}
     padding = setup.sample.padding
+
+    def make(few: ModelBatch, padded: list[Event], crop: Crop, **options: Any) -> Runs:
+        def rerun(injected: Injected) -> list[Event]:
+            with precision():
+                return _record(user, few, injected)
+
+        return Runs(_record(user, few), padded, rerun, crop, limit, **options)
+
     if setup.sample.is_fixed:
-        return _record_runs_of_fixed_length(user, verification, limit)
+        fixed = choose_fixed_row(setup.sample)
+        few = fixed.row.padded()
+        crop_to_row = CropToLength(padding, fixed.places, fixed.length)
+        return make(few, _record_with_other_content(user, few), crop_to_row, places=fixed.places)
     if failed == {"empty-rows"}:
         empty = setup.sample.empty(1)
         few, many = (empty.padded(places) for places in EMPTY_PLACES[::2])
-        return Runs(_record(user, few), _record(user, many), crop_empty_row, limit)
+        return make(few, _record(user, many), CropEmptyRow())
     if setup.interact:
         same = choose_equal_lengths(setup.probe)
-        return Runs(
-            _record(user, same.padded()),
-            _record(user, same.padded(MORE[-1])),
-            _crop_to_reference(padding),
-            limit,
-        )
+        return make(same.padded(), _record(user, same.padded(MORE[-1])), CropToFew(padding))
     worst = choose_leaking_row(user.predict, setup.probe, setup.more[1:])
-    crop_rows = _crop_to_reference(padding)
     if worst is not None and worst.deviation > limit:
         one, more = worst.row, worst.more
         growth = zip(one.places().values(), one.places(more).values(), strict=True)
-        return Runs(
-            _record(user, one.padded()),
+        return make(
+            one.padded(),
             _record(user, one.padded(more)),
-            crop_rows,
-            limit,
+            CropToFew(padding),
             others=_record(user, one.with_random_tokens(8).padded()),
             growth=frozenset(growth),
             from_start=padding == "post",
         )
-    # Padding alone does not change the outputs, so add a longer row to the batch. `crop_rows` keeps the first
+    # Padding alone does not change the outputs, so add a longer row to the batch. `CropToFew` keeps the first
     # row for "post", and the last row for "pre".
     longest = len(setup.probe) - 1
     pair = setup.probe.select([0, longest] if padding == "post" else [longest, 0])
     alone = setup.probe.select([0])
     # The batch axis grows too.
     sizes = zip(alone.places().values(), pair.places().values(), strict=True)
-    return Runs(
-        _record(user, alone.padded()),
+    return make(
+        alone.padded(),
         _record(user, pair.padded()),
-        crop_rows,
-        limit,
+        CropToFew(padding),
         others=_record(user, alone.with_random_tokens(8).padded()),
         growth=frozenset({(1, 2), *sizes}),
         from_start=padding == "post",
     )
 
 
-def _record_runs_of_fixed_length(user: UserModel, verification: Verification, limit: float) -> Runs:
-    """Record two runs with different values in the padding, for models that require a fixed length."""
-    sample = verification.setup.sample
-    fixed = choose_fixed_row(sample)
-    batch = fixed.row.padded()
-    reference = _record(user, batch)
+def _record_with_other_content(user: UserModel, batch: ModelBatch) -> list[Event]:
+    """Record a run with different values in the padding, for models that require a fixed length."""
     events: list[Event] = []
 
     def run(given: ModelBatch) -> Outputs:
@@ -264,12 +290,11 @@ def _record_runs_of_fixed_length(user: UserModel, verification: Verification, li
     if user.content.change is None:
         raise CannotRunError("the padding of this model cannot contain other values")
     user.content.change(run)(batch)
-    crop_rows = _crop_to_length(sample.padding, fixed.places, fixed.length)
-    return Runs(reference, events, crop_rows, limit, fixed.places)
+    return events
 
 
-def _record(user: UserModel, batch: ModelBatch) -> list[Event]:
-    recorder = Recorder()
+def _record(user: UserModel, batch: ModelBatch, injected: Injected | None = None) -> list[Event]:
+    recorder = Recorder(injected)
     with recorder.recording():
         user.predict_eagerly(batch)
     return recorder.events

@@ -7,6 +7,10 @@ from dataclasses import dataclass
 
 from padmask.verify.report import LayerReport
 
+# Maximum number of differences without an effect on the outputs that a search skips, such as those of rotary
+# positions under left padding.
+MOST_HARMLESS = 24
+
 
 @dataclass(frozen=True)
 class Traced:

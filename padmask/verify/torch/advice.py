@@ -21,6 +21,7 @@ class Leak:
         has_mask: whether an input tells the module which positions are real.
         attention: what is wrong with the mask of an attention call; None for other calls.
         strided: whether the module has a stride.
+        takes_positions: whether the outermost module has an input for positions.
     """
 
     function: str
@@ -31,6 +32,7 @@ class Leak:
     has_mask: bool = False
     attention: Fault | None = None
     strided: bool = False
+    takes_positions: bool = False
 
 
 _NORMS = ("batch_norm", "instance_norm", "group_norm", "layer_norm", "native_layer_norm", "rms_norm")
@@ -64,9 +66,10 @@ _USE_MASK = "Use the mask where positions are mixed."
 
 def _advise_on_positions(leak: Leak) -> str:
     if leak.padding == "pre":
+        remedy = "compute position_ids" if leak.takes_positions else "compute the positions"
         return (
             "Position 0 is the start of the row, which is padding if rows are padded on the left. Pad on the "
-            "right, or compute position_ids from the mask: (mask.cumsum(-1) - 1).clamp(min=0)."
+            f"right, or {remedy} from the mask: (mask.cumsum(-1) - 1).clamp(min=0)."
         )
     return (
         "The positions depend on the padded length. Count the positions from the first token, or use rows of "
@@ -189,6 +192,14 @@ def _advise_on_flattening(leak: Leak) -> str:
     )
 
 
+def _advise_on_ends(leak: Leak) -> str:
+    return (
+        "pad adds values at the end of the padded row, not at the end of the tokens, so real positions next "
+        "to padding change. Set padded positions to zero before it (x = x * mask.unsqueeze(-1)), or use rows "
+        "of one length."
+    )
+
+
 def _advise_on_order(leak: Leak) -> str:
     return (
         f"{leak.function} moves padding between real positions. Reverse or shift only the real positions of "
@@ -204,6 +215,7 @@ _TABLE = (
     (("softmax", "Softmax"), _advise_on_softmax),
     (("conv", "unfold", "Conv1d", "Conv2d"), _advise_on_convolution),
     (("pool",), _advise_on_pooling_layer),
+    (("pad",), _advise_on_ends),
     (_NORMS, _advise_on_batch_norm),
     (("flip", "roll", "sort", "cumsum"), _advise_on_order),
     (_SELECTIONS, _advise_on_selection),

@@ -235,6 +235,12 @@ def find_roles(
     return known
 
 
+def takes_positions(module: torch.nn.Module) -> bool:
+    """Return whether `forward` of a module has a parameter for the positions of the tokens."""
+    signature = Signature.of(unwrap(module))
+    return any(_role_of(name) == "positions" for name in (*signature.required, *signature.optional))
+
+
 def unwrap(module: torch.nn.Module) -> torch.nn.Module:
     """Return the module inside a compiled or parallel module."""
     for attribute in ("_orig_mod", "module"):

@@ -6,18 +6,16 @@ import warnings
 from collections.abc import Sequence
 
 from padmask.verify.proof.checks import CannotRunError
-from padmask.verify.proof.traced import Traced
+from padmask.verify.proof.traced import MOST_HARMLESS, Traced
 from padmask.verify.proof.verify_subject import Verification
 from padmask.verify.report import LayerReport
 from padmask.verify.torch.advice import Leak, advise_on_leak
 from padmask.verify.torch.attention import describe_attention
+from padmask.verify.torch.inputs import takes_positions
 from padmask.verify.torch.program import find_exported_module
 from padmask.verify.torch.record import Call, tensors_in
 from padmask.verify.torch.torch_model import TorchModel
 from padmask.verify.torch.two_runs import ComparedRuns, choose_two_batches
-
-# Maximum number of differences without an effect on the outputs, such as shifted rotary positions.
-_MOST_HARMLESS = 12
 
 
 def find_leaking_module(model: TorchModel, verification: Verification) -> Traced:
@@ -50,15 +48,39 @@ def find_leaking_module(model: TorchModel, verification: Verification) -> Traced
 def _find(
     model: TorchModel, verification: Verification, runs: ComparedRuns, layers: Sequence[LayerReport]
 ) -> Traced:
-    for _ in range(_MOST_HARMLESS):
-        pairs = runs.pairs()
-        first = next((pair for pair in pairs if (runs.deviation(*pair) or 0.0) > runs.limit), None)
+    """Search for the innermost call whose difference changes the outputs, from the outside to the inside.
+
+    Calls inside a module are compared only if the module's own outputs differ. A module may, for example,
+    read the first positions of a row, and mask them later.
+    """
+    outer: tuple[Call, Call] | None = None
+    for _ in range(MOST_HARMLESS):
+        first = _first_difference(runs, outer[1] if outer is not None else None)
         if first is None:
-            return Traced(remark="padding does not change the output of any single call", layers=layers)
-        if first[0].module is model.module or runs.is_harmful(*first):
-            return _describe(model, verification, runs, first, layers)
-    return Traced(
-        remark="many calls depend on padding, but no single call changes the outputs", layers=layers
+            break
+        if first[0].module is not model.module and not runs.is_harmful(*first):
+            continue
+        outer = first
+        if first[1].module is None:
+            break
+    if outer is None:
+        return Traced(remark="padding does not change the output of any single call", layers=layers)
+    if outer[0].module is model.module and _first_difference(runs, outer[1]) is not None:
+        return Traced(
+            remark="many calls depend on padding, but no single call changes the outputs", layers=layers
+        )
+    return _describe(model, verification, runs, outer, layers)
+
+
+def _first_difference(runs: ComparedRuns, outer: Call | None) -> tuple[Call, Call] | None:
+    """Return the first call inside a call (None: the outermost call) whose outputs differ."""
+    return next(
+        (
+            pair
+            for pair in runs.pairs()
+            if pair[1].parent is outer and (runs.deviation(*pair) or 0.0) > runs.limit
+        ),
+        None,
     )
 
 
@@ -84,6 +106,7 @@ def _describe(
         has_mask=model.has_explicit_mask,
         attention=describe_attention(few, many, padding),
         strided=_is_strided(owner),
+        takes_positions=takes_positions(model.module),
     )
     where = ", ".join(part for part in (found.function, "" if exported else many.line) if part)
     before = _last_equal_module(runs, few)

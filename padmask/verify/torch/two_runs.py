@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 import torch
 
-from padmask.spec.pad import Side
 from padmask.verify.proof.checks import MORE, CannotRunError
-from padmask.verify.proof.deviations import crop, difference, relative_difference
+from padmask.verify.proof.crops import Crop, CropToFew, CropToLength
+from padmask.verify.proof.deviations import difference, relative_difference
 from padmask.verify.proof.leaking_rows import choose_equal_lengths, choose_fixed_row, choose_leaking_row
 from padmask.verify.proof.sample import ModelBatch
-from padmask.verify.proof.tolerance import Array
 from padmask.verify.proof.verify_subject import Verification
 from padmask.verify.torch.outputs import to_array
 from padmask.verify.torch.record import Call, TorchRecorder, tensors_in
@@ -21,73 +19,6 @@ from padmask.verify.torch.torch_model import TorchModel
 
 # Numbers larger than this, such as those of additive masks, are not part of the scale of a tensor.
 _LARGEST_USUAL = 1e4
-
-
-class Crop(Protocol):
-    """Crop the arrays of two runs to their real positions."""
-
-    def cut(self, few: Array, many: Array) -> tuple[Array, Array] | None:
-        """Return the real positions of both arrays; None if the arrays cannot be compared."""
-        ...
-
-    def mix(self, few: Array, many: Array) -> Array | None:
-        """Return the first array with the real positions of the second array."""
-        ...
-
-
-@dataclass(frozen=True)
-class CropToFew:
-    """Crop the arrays of the longer batch to the shapes of the shorter batch.
-
-    Arrays that grow by more than the padding, such as tables of relative positions, cannot be compared.
-
-    Args:
-        padding: side of the padding.
-        more: number of positions that the longer batch has more.
-    """
-
-    padding: Side
-    more: int
-
-    def cut(self, few: Array, many: Array) -> tuple[Array, Array] | None:
-        is_table = any(large - small > self.more for small, large in zip(few.shape, many.shape, strict=False))
-        part = None if is_table else crop(many, few.shape, self.padding)
-        return None if part is None else (few, part)
-
-    def mix(self, few: Array, many: Array) -> Array | None:
-        both = self.cut(few, many)
-        return None if both is None else both[1].copy()
-
-
-@dataclass(frozen=True)
-class CropToLength:
-    """Crop the time axes of two arrays of the same shape to the length of the row.
-
-    Args:
-        padding: side of the padding.
-        places: padded lengths of the inputs. Axes of these sizes are time axes.
-        length: number of tokens of the row.
-    """
-
-    padding: Side
-    places: frozenset[int]
-    length: int
-
-    def cut(self, few: Array, many: Array) -> tuple[Array, Array] | None:
-        return (few[self._index(few)], many[self._index(few)]) if few.shape == many.shape else None
-
-    def mix(self, few: Array, many: Array) -> Array | None:
-        if few.shape != many.shape:
-            return None
-        mixed = few.copy()
-        mixed[self._index(few)] = many[self._index(few)]
-        return mixed
-
-    def _index(self, array: Array) -> tuple[slice, ...]:
-        part = slice(None, self.length) if self.padding == "post" else slice(-self.length, None)
-        return tuple(
-            part if axis and size in self.places else slice(None) for axis, size in enumerate(array.shape)
-        )
 
 
 @dataclass(frozen=True)
@@ -240,8 +171,13 @@ class ComparedRuns:
 
 
 def _match(few: list[Call], many: list[Call]) -> list[tuple[Call, Call]]:
-    """Match the calls of two runs by their paths. Calls with the same path are matched in order."""
+    """Match the calls of two runs by their paths and lines. Equal calls are matched in order.
+
+    A module may run other calls if the mask marks padding, so the paths alone do not match.
+    """
     waiting: dict[tuple[str, ...], list[Call]] = {}
     for call in many:
-        waiting.setdefault(call.path, []).append(call)
-    return [(call, waiting[call.path].pop(0)) for call in few if waiting.get(call.path)]
+        waiting.setdefault((*call.path, call.line), []).append(call)
+    return [
+        (call, waiting[*call.path, call.line].pop(0)) for call in few if waiting.get((*call.path, call.line))
+    ]

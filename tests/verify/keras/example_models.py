@@ -1556,6 +1556,54 @@ def mask_with_swapped_axes():
     return net([ids, mask], head(weighted_mean(x, K.expand_dims(K.cast(mask, "float32"), -1))))
 
 
+@custom
+class QueriesMask(L.Layer):
+    """Attention with rotary positions. The mask is on the axis of the queries."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.rotary, self.dense = Rotary(name="rotary"), L.Dense(DIM, name="dense")
+
+    def call(self, x, mask):
+        turned = self.rotary(x)
+        scores = K.matmul(turned, K.transpose(turned, (0, 2, 1)))
+        scores = K.where(K.cast(mask, "bool")[:, :, None], scores, -1e9)
+        return self.dense(K.matmul(K.softmax(scores), x))
+
+
+@custom
+class Rotary(L.Layer):
+    """Rotate pairs of features by the position. Only differences of positions matter to attention."""
+
+    def call(self, x):
+        angles = K.arange(K.shape(x)[1], dtype="float32")[:, None] * 0.3
+        one, two = x[..., : DIM // 2], x[..., DIM // 2 :]
+        cosines, sines = K.cos(angles), K.sin(angles)
+        return K.concatenate([one * cosines - two * sines, one * sines + two * cosines], axis=-1)
+
+
+@leaks("queries", inputs=MASKED, padding="pre", custom=True)
+def rotary_with_mask_on_queries():
+    """The rotated vectors depend on the padding too, but this has no effect on the outputs."""
+    ids, mask = tokens(), mask_input("int32")
+    x = QueriesMask(name="queries")(embedding(False)(ids), mask)
+    return net([ids, mask], x)
+
+
+@custom
+class FourierMix(L.Layer):
+    """A Fourier transform over the steps."""
+
+    def call(self, x):
+        return K.fft2((x, K.zeros_like(x)))[0]
+
+
+@leaks("fourier", custom=True)
+def fourier_in_layer():
+    """The layer mixes all steps, and no mask can exclude the padding."""
+    return chain(embedding(), FourierMix(name="fourier"), L.Dense(OUT, name="head"))
+
+
 # Inconclusive: the output does not depend on the tokens. --------------------------------------------------
 
 

@@ -75,6 +75,16 @@ def test_verdict_and_culprit(example, judge):
         assert report.culprit is None
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [("fourier-in-layer", "Fourier"), ("positions-from-left-pre", "Pad on the right")],
+)
+def test_advice_fits_the_cause(name, advice, judge):
+    [example] = [one for one in EXAMPLES if one.name == name]
+    assert advice in judge(example).advice
+
+
 def test_half_of_the_examples_leak():
     leaks = sum(example.verdict == "leaks" for example in EXAMPLES)
     assert len(EXAMPLES) >= 40

@@ -41,6 +41,22 @@ def test_first_row_without_leak():
     assert (worst.row.lengths()["ids"].tolist(), worst.more, worst.deviation) == ([1], 1, 0.0)
 
 
+def test_clear_row_is_preferred():
+    """A row of few tokens or other padding is chosen only if its deviation is much larger."""
+
+    def leak(batch, share=0.5):
+        tokens, places = int(batch["ids"].mask.sum()), batch["ids"].values.shape[1]
+        padding = places - tokens
+        return {"out": np.ones((1, 1)) + (padding > 0) * (1.0 if padding == 1 else share)}
+
+    def choose(predict):
+        found = choose_leaking_row(predict, sample_of(), (1, 64))
+        return found.row.lengths()["ids"].tolist(), found.more
+
+    assert choose(leak) == ([4], 64)
+    assert choose(lambda batch: leak(batch, share=0.01)) == ([1], 1)
+
+
 def test_no_row_with_padding():
     assert choose_leaking_row(refuse_padding, sample_of(), (1, 4)) is None
 

@@ -13,16 +13,19 @@ from verify_torch_modules import (  # noqa: E402
     EmbeddingOnly,
     Encoder,
     FeatureSum,
+    FirstPlace,
     FixedLength,
     FourierMix,
     LastPlace,
     MaskOnQueries,
+    Neighbours,
     Nested,
     PackedRnn,
     PaddingMask,
     RightPositions,
     Rotary,
     SoftmaxPooling,
+    TableInCode,
 )
 
 from padmask.verify import verify_model  # noqa: E402
@@ -47,6 +50,7 @@ def subject_of(module, **options):
         (SoftmaxPooling, "SoftmaxPooling", ["softmax", "-inf"]),
         (FourierMix, "FourierMix", ["Fourier", "one length"]),
         (lambda: Nested(ConvolutionMean()), "inner.conv", ["convolution"]),
+        (Neighbours, "Neighbours", ["pad", "zero"]),
     ],
 )
 def test_culprit_and_advice(build, culprit, facts):
@@ -61,6 +65,8 @@ def test_culprit_and_advice(build, culprit, facts):
         (RightPositions, "places", ["right", "position_ids"]),
         (PackedRnn, "PackedRnn", ["right", "pack_padded_sequence"]),
         (lambda: PackedRnn(packed=False), "gru", ["start"]),
+        (TableInCode, "TableInCode", ["right", "compute the positions"]),
+        (FirstPlace, "FirstPlace", ["first", "right"]),
     ],
 )
 def test_culprit_under_left_padding(build, culprit, facts):

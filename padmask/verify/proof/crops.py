@@ -1,0 +1,93 @@
+"""Crop the arrays of two runs of a model to their real positions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from padmask.spec.pad import Side
+from padmask.verify.proof.deviations import crop
+from padmask.verify.proof.tolerance import Array
+
+
+class Crop(Protocol):
+    """Crop the arrays of two runs to their real positions."""
+
+    def cut(self, few: Array, many: Array) -> tuple[Array, Array] | None:
+        """Return the real positions of both arrays; None if the arrays cannot be compared."""
+        ...
+
+    def mix(self, few: Array, many: Array) -> Array | None:
+        """Return the first array with the real positions of the second array."""
+        ...
+
+
+@dataclass(frozen=True)
+class CropToFew:
+    """Crop the arrays of the longer batch to the shapes of the shorter batch.
+
+    Args:
+        padding: side of the padding.
+        more: number of positions that the longer batch has more. Arrays that grow by more, such as tables of
+            relative positions, cannot be compared. None to compare all arrays.
+    """
+
+    padding: Side
+    more: int | None = None
+
+    def cut(self, few: Array, many: Array) -> tuple[Array, Array] | None:
+        if self.more is not None and any(
+            large - small > self.more for small, large in zip(few.shape, many.shape, strict=False)
+        ):
+            return None
+        part = crop(many, few.shape, self.padding)
+        return None if part is None else (few, part)
+
+    def mix(self, few: Array, many: Array) -> Array | None:
+        both = self.cut(few, many)
+        return None if both is None else both[1].copy()
+
+
+@dataclass(frozen=True)
+class CropToLength:
+    """Crop the time axes of two arrays of the same shape to the length of the row.
+
+    Args:
+        padding: side of the padding.
+        places: padded lengths of the inputs. Axes of these sizes are time axes.
+        length: number of tokens of the row.
+    """
+
+    padding: Side
+    places: frozenset[int]
+    length: int
+
+    def cut(self, few: Array, many: Array) -> tuple[Array, Array] | None:
+        return (few[self._index(few)], many[self._index(few)]) if few.shape == many.shape else None
+
+    def mix(self, few: Array, many: Array) -> Array | None:
+        if few.shape != many.shape:
+            return None
+        mixed = few.copy()
+        mixed[self._index(few)] = many[self._index(few)]
+        return mixed
+
+    def _index(self, array: Array) -> tuple[slice, ...]:
+        part = slice(None, self.length) if self.padding == "post" else slice(-self.length, None)
+        return tuple(
+            part if axis and size in self.places else slice(None) for axis, size in enumerate(array.shape)
+        )
+
+
+@dataclass(frozen=True)
+class CropEmptyRow:
+    """Compare only arrays of the same shape.
+
+    Rows without tokens have no real positions, so arrays that grow with the padding cannot be compared.
+    """
+
+    def cut(self, few: Array, many: Array) -> tuple[Array, Array] | None:
+        return (few, many) if few.shape == many.shape else (few[:0], many[:0])
+
+    def mix(self, few: Array, many: Array) -> Array | None:
+        return many.copy() if few.shape == many.shape else None
