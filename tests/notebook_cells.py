@@ -58,7 +58,7 @@ def figures() -> list[str]:
 
 
 def run_notebook(path: Path, folder: Path) -> list[list[dict[str, Any]]]:
-    """Run a notebook in a process of its own. Return the outputs of each cell with code."""
+    """Run a notebook in a separate process. Return the outputs of each cell with code."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore", __file__, str(path)],
         cwd=folder,

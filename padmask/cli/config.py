@@ -1,8 +1,8 @@
 """Defaults from `[tool.padmask]` in the nearest pyproject.toml. The command line takes precedence.
 
 As in ruff, only the nearest file is used. Files are not merged. The file may come from an untrusted source
-together with the data. The file may therefore set only how data is padded and displayed. Options that the
-file may set are declared with `setting`. All other options are declared with `command_line_only`.
+together with the data, so the file may set only how data is padded and displayed. Options that the file may
+set are declared with `setting`. All other options are declared with `command_line_only`.
 """
 
 from __future__ import annotations
@@ -178,7 +178,7 @@ def _changed(ctx: click.Context) -> list[click.Parameter]:
 
 
 def _set_in(ctx: click.Context, parameters: Sequence[click.Parameter]) -> str:
-    """Return text with the names of the options and the path of the pyproject.toml that sets the options."""
+    """Return a text with the option names and the path of the pyproject.toml that sets them."""
     verb = "is" if len(parameters) == 1 else "are"
     *names, last = map(long_option, parameters)
     named = f"{', '.join(names)} and {last}" if names else last

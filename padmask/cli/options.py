@@ -51,7 +51,7 @@ class PathOrAddress(click.Path):
 
 
 class SideChoice(click.Choice[str]):
-    """A parameter type for a side. It accepts Keras's names (pre, post) and Hugging Face's (left, right)."""
+    """A parameter type for a side: pre or post as in Keras, left or right as in Hugging Face."""
 
     # What to use instead of the values of `padding` in Hugging Face's tokenizers.
     _lengths: ClassVar = {"longest": "--maxlen longest", "max_length": "--maxlen N"}

@@ -43,7 +43,7 @@ _POLICIES = {
 
 @dataclass(frozen=True)
 class Packed:
-    """Packed rows: the values, the mask, and the sequences in each row.
+    """Packed rows, with their mask and the positions of the sequences.
 
     >>> import padmask
     >>> padmask.pack([[7, 8, 9], [5, 6], [4]], maxlen=4).seq_lengths
@@ -133,7 +133,8 @@ def pack(
             `"drop"` or `"split"` (into sequences that are packed separately; the default if the options have
             `windows`).
         options: fields of `PadSpec`, such as `maxlen`, and the fields `algorithm`, `max_segments`, `align`
-            and `eos` of `PackSpec`. They replace those of `spec`. Rows are always padded to `maxlen`.
+            and `eos` of `PackSpec`. These options replace the options of `spec`. Rows are always padded to
+            `maxlen`.
 
     Returns:
         For a dict of columns or a table, a dict. The packed columns, `mask`, `segment_ids` and `position_ids`
@@ -186,7 +187,7 @@ def _split(values: npt.NDArray[Any], sizes: Positions) -> list[npt.NDArray[Any]]
 def _spec_with(
     spec: PadSpec | None, options: Mapping[str, Any], overlong: str | None
 ) -> tuple[PadSpec, PackSpec]:
-    """Return the padding options with packing, and how to pack. The arguments are as in `pack`.
+    """Return the options for padding and the options for packing. The arguments are as in `pack`.
 
     Raises:
         SpecError: an option is not valid, or has no effect on arrays.

@@ -46,7 +46,7 @@ class PackedRows:
         packing: how to pack.
         known_widths: number of positions in each row of existing packed rows: int64, shape (rows,). None for
             new rows.
-        new_labels: whether a token that occurs in several windows keeps its label in only one of them.
+        new_labels: whether a token that occurs in several windows keeps its label in only one window.
     """
 
     segments: Segments
@@ -98,7 +98,7 @@ class PackedRows:
 
     @cached_property
     def repeated(self) -> Mask | None:
-        """Flags of tokens whose labels only another window keeps: bool, shape (positions,); None if none."""
+        """Flags of tokens whose label is in another window: bool, shape (positions,), or None."""
         if not self.new_labels:
             return None
         mask = np.zeros(len(self.mask), dtype=bool)
@@ -133,7 +133,7 @@ class PackedRows:
 
     @property
     def boundaries(self) -> Positions:
-        """First position of each sequence in its row, and then the end of the last sequence of the row.
+        """For each row, the first position of each sequence and the end of the last sequence.
 
         int64, shape (sequences + rows,).
         """
@@ -351,7 +351,7 @@ def derived_column(name: str, packed: PackedRows, tokens: LossTokens | None) -> 
 
 
 def _position_ids(packed: PackedRows) -> npt.NDArray[np.int32]:
-    """Return the position of each token in its sequence, and numbers at padding: shape (positions,)."""
+    """Return the position of each token in its sequence, and the numbers for padding: shape (positions,)."""
     positions = restarting_positions(packed.segments, packed.mask)
     padding = ~packed.mask
     if packed.packing.position_padding == "zero":
@@ -364,11 +364,11 @@ def _position_ids(packed: PackedRows) -> npt.NDArray[np.int32]:
 
 
 def _spaces_and_rest(packed: PackedRows) -> tuple[Positions, Positions]:
-    """Return the number of positions of each sequence, and of the padding after the last sequence of a row.
+    """Return the numbers of positions of each sequence, and of the padding at the end of each row.
 
     Returns:
-        The numbers of positions: int64, shape (sequences + rows that end in padding,). And how many of these
-        numbers belong to each row: int64, shape (rows,).
+        The numbers of positions: int64, shape (sequences + rows that end in padding,); and the count of these
+        numbers in each row: int64, shape (rows,).
     """
     spaces = round_up(packed.segments.lengths, packed.packing.align)
     used = np.bincount(packed.sequence_rows, weights=spaces, minlength=len(packed.sizes)).astype(np.int64)

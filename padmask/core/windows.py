@@ -32,9 +32,9 @@ def plan_windows(
 ) -> Segments:
     """Return segments that split each row longer than `maxlen` into windows, and pad the windows.
 
-    Each window contains the kept ends of its row. The other tokens of a window start `maxlen - first - last
-    - overlap` tokens after those of the window before. Only one window may have fewer than `maxlen` tokens:
-    the last one with `truncating="post"`, or the first one with `truncating="pre"`.
+    Each window contains the kept ends of its row. The other tokens of a window start `maxlen - first - last -
+    overlap` tokens after those of the previous window. Only one window may have fewer than `maxlen` tokens:
+    the last window with `truncating="post"`, or the first window with `truncating="pre"`.
 
     >>> ends = Ends.constant(0, 0, 1)
     >>> segments = plan_windows(np.array([10]), 4, ends, 2, padding="post", truncating="post")
@@ -46,7 +46,8 @@ def plan_windows(
         maxlen: length of every output row, in tokens.
         ends: numbers of tokens to keep. For rows longer than `maxlen`, first + last + `overlap` is less than
             `maxlen`.
-        overlap: number of tokens, in addition to the kept ends, that a window repeats from the window before.
+        overlap: number of tokens, in addition to the kept ends, that a window repeats from the previous
+            window.
         padding: side of the padding.
         truncating: `"post"` aligns windows to the start of the row, `"pre"` aligns windows to its end.
     """
@@ -90,8 +91,8 @@ def count_windows(lengths: Positions, maxlen: int, ends: Ends, overlap: int) -> 
 def repeated_mask(segments: Segments) -> Mask:
     """Return flags of the repeated tokens (copies of tokens in another window): bool, shape (rows, maxlen).
 
-    If a token is in several windows, the first of them has the original, and the others have copies. For the
-    kept tokens at the end of a row, the last window has the original.
+    If several windows have a token, the first window has the original, and the other windows have copies. For
+    the kept tokens at the end of a row, the last window has the original.
 
     Args:
         segments: windows from `plan_windows`.
@@ -176,8 +177,8 @@ def check_cuts(
         if name in schema.names and not is_replaced and is_recomputed(name, spec.packing):
             flags = column_flags([*names, name])
             raise SpecError(
-                f"Packing computes a new column {name!r}, and the column of the input with this name is not "
-                f"packed. To use the column, choose {flags}. Otherwise rename the column.",
+                f"Packing computes a new column {name!r}, so the input column with this name is not packed. "
+                f"To use the column, choose {flags}. Otherwise rename the column.",
                 options=["columns"],
             )
         if name in schema.names and not is_replaced:

@@ -34,7 +34,7 @@ class ShownRow:
         mask: bool, shape (maxlen,), True at real tokens.
         cut: number of tokens that truncation removes.
         cut_first: whether truncation is at the start of the row.
-        cut_at: number of kept tokens before these tokens.
+        cut_at: number of kept tokens before the removed tokens.
         segments: for a packed row, the number of the sequence at each position, from 1, and 0 at padding:
             int64, shape (maxlen,). None for other rows.
     """

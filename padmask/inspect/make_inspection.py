@@ -78,7 +78,7 @@ Shape = Literal["raw", "padded", "windows", "batches", "buckets", "packed"]
 
 @dataclass(frozen=True)
 class ReadDataset:
-    """A dataset whose rows are read.
+    """A dataset after all rows are read.
 
     Args:
         name: name of the dataset.
@@ -103,7 +103,7 @@ class ReadDataset:
 
 
 def make_inspection(asked: InspectOptions, data: ReadDataset) -> Inspection:
-    """Return the statistics, the plans and the advice for rows that are read."""
+    """Return the statistics, the plans and the advice for a dataset whose rows are read."""
     spec, stats, shared_ends = asked.spec, data.rows.stats, data.rows.shared
     has_window_columns = not {*WINDOW_COLUMNS}.isdisjoint(data.schema.names)
     cuts = replace(Cuts.of(spec, asked.overlong, shared_ends), has_window_columns=has_window_columns)
@@ -156,7 +156,7 @@ def make_inspection(asked: InspectOptions, data: ReadDataset) -> Inspection:
 def _advise_to_restore(
     asked: InspectOptions, data: ReadDataset, command: PadCommand, spec: PadSpec
 ) -> Advice:
-    """Return how to restore rows that must be restored before they are padded in another way."""
+    """Return advice to restore rows that must be restored before they are padded in another way."""
     if data.shape == "packed":
         return advise_on_packed_rows(command)
     if data.shape == "batches" or data.shape == "buckets":

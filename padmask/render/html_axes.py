@@ -51,11 +51,11 @@ class Frame:
         return self.left + self.width
 
     def x(self, share: float) -> float:
-        """Return the horizontal position of a share of the width."""
+        """Return the x coordinate at a share of the width, from the left."""
         return self.left + self.width * share
 
     def y(self, share: float) -> float:
-        """Return the vertical position of a share of the height, from the bottom."""
+        """Return the y coordinate at a share of the height, from the bottom."""
         return self.bottom - self.height * share
 
 

@@ -121,7 +121,7 @@ def _steps(subject: SubjectReport) -> list[str]:
 
 
 def _split_step(step: str) -> tuple[str, str]:
-    """Return the name of a layer in a path, and what the path says about the layer.
+    """Return the name of a layer in a path, and the label of the layer.
 
     >>> _split_step("mha1 (drops the mask)"), _split_step("add")
     (('mha1', 'drops the mask'), ('add', ''))

@@ -67,7 +67,9 @@ def _pack_summary(result: PadResult, output: str, rejects: str | None) -> list[s
     is_best = ledger.rows_written <= ledger.rows_at_least
     apart = " of the separate files" if result.shards > 1 else ""
     least = count(ledger.rows_at_least, "row")
-    bound = f"no packing{apart} has fewer" + (" rows" if is_best else f" than {least}")
+    bound = (
+        f"no packing{apart} needs fewer rows" if is_best else f"every packing{apart} needs at least {least}"
+    )
     tokens = ledger.tokens_kept + ledger.tokens_repeated + ledger.tokens_added
     full = tokens / max(1, ledger.rows_written * result.maxlen)
     lines = [
@@ -99,7 +101,7 @@ def _describe_output(result: PadResult, output: str) -> str:
 
 
 def _describe_own_losses(ledger: Ledger, names: str) -> str:
-    """Return the line about losses in columns with their own maxlen, with lost labels if not shown before."""
+    """Return the line about tokens and labels lost from columns with their own maxlen."""
     lost = ledger.own_tokens_lost / max(1, ledger.own_tokens_read)
     labels = "" if _describe_losses(ledger) else _describe_labels(ledger)
     return (

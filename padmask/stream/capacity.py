@@ -165,7 +165,7 @@ def refuse_zero_maxlen(plan: Plan, lengths: LengthStats | None, source: str) -> 
 
     Args:
         plan: maxlen of the output rows, and how it was determined.
-        lengths: lengths of all rows that can be padded; None if they were not needed.
+        lengths: lengths of all rows that can be padded; None if no lengths were needed.
         source: name of the input, for the message.
 
     Raises:
@@ -187,7 +187,7 @@ def refuse_zero_maxlen(plan: Plan, lengths: LengthStats | None, source: str) -> 
 
 
 def refuse_more_than_memory(plan: Plan, widths: PositionBytes, places: int) -> None:
-    """Raise an error if the rows that are in memory at the same time do not fit.
+    """Raise an error if the rows that are processed at the same time do not fit in memory.
 
     Args:
         plan: length of the output rows.

@@ -1,4 +1,4 @@
-"""Keep prepared rows in a temporary file, so that the next pass need not parse the input again."""
+"""Keep prepared rows in a temporary file, so that the next pass does not parse the input again."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Kept:
 
     @property
     def bytes(self) -> int:
-        """Number of bytes in the file, with the space between the buffers."""
+        """Number of bytes in the file, including the space between the buffers."""
         return sum(map(_aligned, self.sizes))
 
 
@@ -73,7 +73,7 @@ class KeptRows:
         return self._file is not None
 
     def leaves(self, needed: int) -> bool:
-        """Return whether an output of `needed` bytes certainly fits on the disk beside the rows."""
+        """Return whether the disk certainly has space for `needed` more bytes of output."""
         return self._file is not None and needed <= KEPT_SHARE * free_space(self._file.fileno())
 
     def add(self, rows: Rows) -> None:
@@ -153,7 +153,7 @@ def _read_some(descriptor: int, data: memoryview, offset: int) -> int:
 
 
 def _narrow(tokens: Ragged, column: PadColumn) -> Ragged:
-    """Return the tokens in the dtype of the output if the column has integers. All tokens fit this dtype."""
+    """Return integer tokens in the dtype of the output, which all tokens fit. Other tokens stay unchanged."""
     dtype = np.dtype(column.numpy_dtype)
     if dtype.kind not in "iu" or tokens.values.dtype.kind not in "iu":
         return tokens

@@ -28,7 +28,7 @@ def pack_file(  # noqa: PLR0913 - one keyword for each group of options
     files: FileOptions | None = None,
     progress: ProgressCallback | None = None,
 ) -> PadResult:
-    """Pack the rows of files: put several into each output row. `padmask pack` calls this function.
+    """Pack the rows of files, several into each output row. `padmask pack` calls this function.
 
     >>> import tempfile, pathlib
     >>> folder = pathlib.Path(tempfile.mkdtemp())

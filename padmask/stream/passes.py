@@ -105,7 +105,7 @@ class Survey:
 
 
 def survey(run: PadRun, typed: bool) -> Survey:
-    """Read all rows once to find their lengths and, if `typed` is True, the types of their fields."""
+    """Read all rows once to find their lengths, and the types of their fields if `typed` is True."""
     if not typed:
         with run.rows("measuring") as all_rows:
             return _survey_lengths(all_rows, run.job)
@@ -127,11 +127,11 @@ def _known_fields(job: Job) -> Sequence[str]:
 
 
 def make_attempts(run: PadRun, typed: bool, restarts: bool) -> Generator[tuple[PadRun, Survey | None]]:
-    """Yield the runs that pad all rows, with the survey of each run, until one succeeds.
+    """Yield runs that pad all rows, each with its survey. The caller stops at the first run that succeeds.
 
-    If the output needs types, all rows are assumed to have the types of the first rows. The input is then
-    read only once: if maxlen must be found, the survey keeps the rows for the run. Otherwise, the first run
-    raises an `OtherTypesError` if a later row has another type.
+    If the output needs types, the first run assumes that all rows have the types of the first rows. If maxlen
+    must be found, the survey keeps the rows for the run, so that the input is read only once. If a later row
+    has another type, the first run raises an `OtherTypesError`.
 
     Args:
         run: the run that reads the rows.
@@ -155,7 +155,7 @@ def make_attempts(run: PadRun, typed: bool, restarts: bool) -> Generator[tuple[P
 
 
 def _survey_and_keep(run: PadRun, kept: KeptRows) -> Survey | None:
-    """Survey all rows, and keep them. Return None if a row does not have the assumed types."""
+    """Survey all rows, and keep the rows. Return None if a row does not have the assumed types."""
 
     def keep(all_rows: Iterable[Rows]) -> Iterator[Rows]:
         for rows in all_rows:
@@ -170,7 +170,7 @@ def _survey_and_keep(run: PadRun, kept: KeptRows) -> Survey | None:
 
 
 def _assume_types(run: PadRun) -> Job | None:
-    """Return the job with the types of the first rows; None if they have no common types."""
+    """Return the job with the types of the first rows; None if the first rows have no common types."""
     limit = run.files.limit
     if limit is not None and limit < HEAD_ROWS:
         return None

@@ -71,9 +71,9 @@ def rows_at_a_time(plan: Plan, files: FileOptions) -> int:
 
 
 def positions_in_memory(files: FileOptions, ahead: int) -> Callable[[Plan], int]:
-    """Return a function that computes how many positions a plan needs in memory at the same time.
+    """Return a function that computes the number of positions that a plan needs in memory at the same time.
 
-    These are the positions of all blocks of rows, and of one row group of each bucket.
+    The number includes all blocks of rows, and one row group of each bucket.
 
     Args:
         files: formats and limits.

@@ -42,7 +42,7 @@ class Result:
     """A row of the table of results.
 
     Args:
-        job, against: what was run, and the tool that padmask is compared with.
+        job, against: name of the job, and the tool that padmask is compared with.
         pair: time and memory of both. Peaks are 0 if the run was not a separate process.
         sizes: size of each output, in bytes.
     """

@@ -23,7 +23,7 @@ def python(script: str, *arguments: object) -> list[str]:
 
 
 def answer(command: Sequence[str]) -> dict:
-    """Run a module of this folder and return what it prints as JSON."""
+    """Run a module of this folder, and parse the JSON that the module prints."""
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
 
 

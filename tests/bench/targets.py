@@ -1,4 +1,4 @@
-"""Targets for padmask: the ratio of padmask to another tool, by the names in a line of the table."""
+"""Targets for padmask: the ratio of padmask to another tool, keyed by the names in a line of the table."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MEMORY_GROWTH = 1.1
 
 @dataclass(frozen=True)
 class Target:
-    """The largest acceptable ratios; None if there is no target."""
+    """The largest acceptable ratios. A field is None if there is no target."""
 
     wall: float | None = None
     cpu: float | None = None
@@ -70,7 +70,7 @@ PACK_TARGETS = {
 
 @dataclass(frozen=True)
 class PlanTarget:
-    """Targets for output rows that are planned from lengths; None if there is no target.
+    """Targets for output rows that are planned from lengths. A field is None if there is no target.
 
     Args:
         full: minimum share of positions with tokens, in percent.

@@ -75,7 +75,7 @@ class JsonlReader:
         return Head.of(first_objects([self]))
 
     def peek(self) -> Iterator[Chunk]:
-        """Yield chunks from the start. If a second read is impossible or slow, keep them for `chunks`."""
+        """Yield chunks from the start. Keep them for `chunks` if a second read is impossible or slow."""
         if self._rest is None and not self._source.once:
             rest = self._cut()
             first = next(rest, None)
@@ -164,7 +164,7 @@ class JsonlReader:
             raise error
 
     def _refuse_endless(self, parts: int, line: int) -> None:
-        """Raise an error for a line that is too long to parse in the free memory."""
+        """Raise an error if a line is too long to parse in the free memory."""
         if parts % LONG_LINE_PARTS:
             return
         free = free_memory()

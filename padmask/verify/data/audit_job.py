@@ -63,8 +63,8 @@ class AuditJob:
         masks: mask columns of the tokens, except the mask in `padding`.
         unmarked: names of padded files without the columns that marked their padding.
         notes: notes about the columns, which are not findings.
-        side_from: text that says what specifies the side of the padding, such as `"--padding post"`. The text
-            is empty if nothing specifies the side. The most common side is then expected.
+        side_from: source of the expected side of the padding, such as `"--padding post"`, for messages. If
+            empty, the most common side is expected.
         also: jobs for the columns that have other mask or length columns.
         batched: whether all padded rows of a batch have the same length, which differs between batches.
             If False, all padded rows have the same length.
@@ -220,7 +220,7 @@ def _packed_padding(found: Padding | None, packed: PackedLayout) -> Padding:
 def _without_unsure(
     dataset: Dataset, job: Job, padding: Padding | None, asked: PadRequest
 ) -> tuple[Job, list[Warned]]:
-    """Leave out columns to which another mask may belong, and return a note for each."""
+    """Leave out columns that another mask may describe, and return a warning for each."""
     # If there are metadata or the user chose the columns, it is known which mask belongs to a column.
     if padding is None or padding.values or asked.columns:
         return job, []
@@ -241,7 +241,7 @@ def _without_unsure(
 
 
 def _ragged_notes(dataset: Dataset, job: AuditJob, checked: Collection[str]) -> list[Warned]:
-    """Return a note about the columns that are not checked because the first column has other lengths."""
+    """Return a warning about columns that are not checked, because the first column has other lengths."""
     marks = () if job.padding is None else job.padding.names
     names = [name for name in job.pad.beside.ragged if name not in checked and name not in marks]
     if not names:
@@ -279,7 +279,7 @@ def _described_files(dataset: Dataset) -> list[str]:
 
 
 def open_audits(job: AuditJob) -> list[Audit]:
-    """Return, for each group, an object that collects findings.
+    """Return an object that collects the findings of each group.
 
     Each object already contains the findings from the file metadata.
     """
@@ -312,7 +312,7 @@ def add_file_findings(audits: Sequence[Audit], dataset: Dataset, job: AuditJob, 
 
 
 def findings_of(audits: Sequence[Audit], *, recurrent: bool = False) -> list[Finding]:
-    """Return the findings of all groups, sorted by rule, and for each rule in the order of the groups.
+    """Return the findings of all groups, sorted by rule and then by group.
 
     Args:
         audits: objects that collected the findings of each group.
@@ -345,8 +345,8 @@ def audit_rows(
         audits: objects that collect the findings of each group.
         maxlen: length to which raw rows are padded. If None, the longest row determines the length.
         is_cut: whether longer raw rows are truncated to `maxlen` before they are checked.
-        report_bad_rows: whether a row with bad tokens is a finding. Otherwise the first of these rows raises
-            an error. A row that is bad in another column is always a finding.
+        report_bad_rows: whether a row with bad tokens is a finding. If False, the first such row raises an
+            error. A row that is bad in another column is always a finding.
         collected: object that collects the packed sequences of the first group; None if there is none.
 
     Yields:
@@ -406,7 +406,7 @@ def _check_of(
 def open_audit_rows(
     reading: Reading, phase: str, job: AuditJob, *, report_bad_rows: bool
 ) -> AbstractContextManager[Iterator[AuditBatch]]:
-    """Open the rows to check. The arguments are those of `audit_rows`."""
+    """Open the rows to check. The arguments are as in `audit_rows`."""
     groups = []
     for group in job.groups:
         padding = group.padding
