@@ -40,6 +40,7 @@ WARNINGS = {
     "pieces-not-joined": "windows, or pieces of split rows, are not joined",
     "pieces-missing": "rows start after the first token of their source row",
     "packed-rows-missing": "the input has fewer packed rows than pack wrote",
+    "sequences-not-separated": "the rows are packed, but no column separates their sequences",
 }
 
 
