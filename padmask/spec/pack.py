@@ -205,7 +205,7 @@ class PackSpec:
 
     @property
     def derived(self) -> dict[str, str]:
-        """Names of the derived columns to add, keyed by the names in `DERIVED`, with `COLUMN` not replaced."""
+        """Names of the derived columns to add, keyed by the names in `DERIVED`. Some contain `COLUMN`."""
         names = dict(self.names)
         return {name: names.get(name, name) for name in DERIVED if name in self.emit}
 
