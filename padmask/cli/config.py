@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import click
 
 from padmask.cli.commands import COMMANDS, load_command
+from padmask.cli.help_layout import wrap_choices, wrap_examples
 from padmask.cli.option_groups import group_options
 from padmask.errors import PadmaskError, SpecError, did_you_mean, printable, size
 from padmask.storage.system import read_small
@@ -93,12 +94,22 @@ class ConfiguredCommand(click.Command):
         super().__init__(*args, **settings)
         self._unsupported = unsupported or {}
 
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the description, with examples that fit the terminal."""
+        text = self.help
+        self.help = wrap_examples(text or "", formatter.width)
+        try:
+            super().format_help_text(ctx, formatter)
+        finally:
+            self.help = text
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options in groups."""
         options = [option for option in self.get_params(ctx) if isinstance(option, click.Option)]
         for heading, group in group_options(self.name or "", options).items():
+            records = [record for option in group if (record := option.get_help_record(ctx))]
             with formatter.section(heading):
-                formatter.write_dl([record for option in group if (record := option.get_help_record(ctx))])
+                formatter.write_dl([(wrap_choices(term, formatter.width), text) for term, text in records])
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         try:

@@ -129,7 +129,7 @@ class InspectArguments:
     show_default=True,
     help="Colours of the figure.",
 )
-@workers_option
+@workers_option("work on the files of a dataset")
 @cluster_option
 @allow_option(rules=True)
 @quiet_options

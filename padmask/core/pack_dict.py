@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from padmask.core.arrow_lists import token_type
+from padmask.core.arrow_lists import to_numpy, token_type
 from padmask.core.memory_columns import read_columns
 from padmask.core.metadata import groups_to_keep
 from padmask.core.pack_table import pack_table
@@ -79,9 +79,4 @@ def _stack(rows: Sequence[Any], maxlen: int, type_: pa.DataType) -> npt.NDArray[
     if len(rows):
         is_text = isinstance(rows[0], list) and bool(rows[0]) and isinstance(rows[0][0], str)
         return np.array(rows, dtype=object) if is_text else np.stack([np.asarray(row) for row in rows])
-    inner = token_type(type_)
-    try:
-        dtype = np.dtype(inner.to_pandas_dtype())
-    except NotImplementedError:
-        dtype = np.dtype(object)
-    return np.zeros((0, maxlen), dtype=dtype)
+    return np.zeros((0, maxlen), dtype=to_numpy(pa.array([], token_type(type_))).dtype)

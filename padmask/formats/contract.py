@@ -102,12 +102,14 @@ class Chunk:
         first: number of the first line (from 1) or row (from 0).
         data: bytes of complete lines, or a record batch.
         consumed: bytes of the input read so far, for progress reports.
+        span: path of a local file and offset of the data, if the data are bytes of this file.
     """
 
     source: str
     first: int
     data: Any
     consumed: int
+    span: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,9 @@ from padmask.shards.worker import measure_shard, pad_shard
 from padmask.storage.system import cores
 from padmask.storage.urls import display_path
 from padmask.stream.capacity import available_bytes, refuse_zero_maxlen
-from padmask.stream.passes import Survey, plan_job, typed_job
+from padmask.stream.passes import plan_job, typed_job
 from padmask.stream.plans import choose_plan, positions_in_memory
+from padmask.stream.survey import Survey
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,8 @@ from padmask.stream.job import Job
 from padmask.stream.json_text import can_pad_as_text
 from padmask.stream.overlap import open_pool
 from padmask.stream.pad import pad_rows_to_file
-from padmask.stream.passes import PadRun, Survey, survey
+from padmask.stream.passes import PadRun, survey
+from padmask.stream.survey import Survey
 
 
 @dataclass(frozen=True)

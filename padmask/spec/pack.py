@@ -271,6 +271,6 @@ def written_names(packing: PackSpec | None, columns: Sequence[str]) -> dict[str,
         packing: how to pack; None if the rows are only padded.
         columns: names of the padded or packed columns in the input.
     """
-    ids = next((name for name in ID_NAMES if name in columns), *columns[:1])
+    ids = next((name for name in ID_NAMES if name in columns), *(columns[:1] or [""]))
     renames = {ids if name == IDS else name: new for name, new in (packing.renames if packing else ())}
     return {name: renames.get(name, name) for name in columns}

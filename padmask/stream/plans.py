@@ -16,7 +16,8 @@ from padmask.stream.capacity import (
 )
 from padmask.stream.job import Job
 from padmask.stream.layout import group_positions
-from padmask.stream.passes import PadRun, Survey, plan_job
+from padmask.stream.passes import PadRun, plan_job
+from padmask.stream.survey import Survey
 
 # Number of positions that are padded at a time. The ids, the mask and their text fit in the CPU cache.
 BATCH_POSITIONS = 1 << 18

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-JSON_LINES = "JSON Lines -> JSON Lines"
-PARQUET = "Parquet -> Parquet"
+NAMES = {"jsonl": "JSON Lines", "parquet": "Parquet", "arrow": "Arrow", "npz": "npz"}
+
+
+def job_of(source: str, output: str) -> str:
+    """Return the name of a job, from the suffixes of its formats."""
+    return f"{NAMES[source]} -> {NAMES[output]}"
+
+
+JSON_LINES = job_of("jsonl", "jsonl")
+PARQUET = job_of("parquet", "parquet")
+TO_PARQUET, TO_JSON = job_of("jsonl", "parquet"), job_of("parquet", "jsonl")
+INSPECT, VERIFY = "`padmask inspect`, Parquet", "`padmask verify --no-model`, Parquet"
 # Peak memory relative to that of a tenth of the tokens.
 MEMORY_GROWTH = 1.1
 
@@ -26,8 +36,14 @@ TARGETS = {
     (JSON_LINES, "DuckDB"): Target(wall=0.5, cpu=_ANY_PEER),
     (JSON_LINES, "Polars"): Target(cpu=_ANY_PEER),
     (JSON_LINES, "Hugging Face datasets"): Target(cpu=_ANY_PEER),
-    (PARQUET, "DuckDB"): Target(wall=0.7),
-    (PARQUET, "Polars"): Target(wall=0.7),
+    (PARQUET, "DuckDB"): Target(wall=0.6),
+    (PARQUET, "Polars"): Target(wall=0.9),
+    (TO_PARQUET, "DuckDB"): Target(wall=0.85),
+    (TO_PARQUET, "Polars"): Target(wall=1.1),
+    (TO_PARQUET, "orjson and pyarrow script"): Target(wall=0.3),
+    (TO_JSON, "DuckDB"): Target(wall=0.5),
+    (INSPECT, "DuckDB, quantiles and histogram"): Target(wall=1.5),
+    **{(f"{job}, --workers 2", "--workers 1"): Target(wall=0.6) for job in (JSON_LINES, TO_PARQUET)},
     (PARQUET, "pyarrow, read and write alone"): Target(wall=0.8),
     ("`pad_sequences`, Python lists", "Keras"): Target(wall=0.65),
     ("`pad_sequences`, NumPy rows", "Keras"): Target(wall=0.3),

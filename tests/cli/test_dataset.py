@@ -183,9 +183,7 @@ def test_patterns_and_lists_are_datasets(here, data, wanted, tmp_path):
     assert set(bytes_in(tmp_path / "two")) == {MANIFEST, "half=0/0.jsonl", "half=1/5.jsonl"}
 
 
-@pytest.mark.parametrize(
-    "option", [("--workers", "2"), ("--cluster", "local"), ("--resume",), ("--shard-bytes", "1MB")]
-)
+@pytest.mark.parametrize("option", [("--cluster", "local"), ("--resume",), ("--shard-bytes", "1MB")])
 def test_folder_options_need_a_folder(here, data, option):
     done = here("pad", data, "-o", "padded.jsonl", *option)
     assert (done.returncode, done.stdout) == (2, "")
