@@ -138,8 +138,9 @@ def pack(
 
     Returns:
         For a dict of columns or a table, a dict. The packed columns, `mask`, `segment_ids` and `position_ids`
-        are arrays of shape (rows, maxlen, ...). The other columns, `seq_lengths`, `source_rows` and
-        `source_starts` have one value for each sequence: for each row, an array or a list. For rows, a
+        are arrays of shape (rows, maxlen, ...), and so are other derived columns of `spec` with a value at
+        each position. The other columns, `seq_lengths`, `source_rows` and `source_starts` have one value for
+        each sequence: for each row, an array or a list. For rows, a
         `Packed` with the same packed rows as `pack_file` for a file with the same rows. The dtype of the
         values is as in `pad`.
 

@@ -17,9 +17,10 @@ from padmask.core.pack_table import pack_table
 from padmask.errors import DataError
 from padmask.spec.columns import Columns
 from padmask.spec.mask import MaskSpec
+from padmask.spec.pack import WIDE, names_for
 from padmask.spec.pad import PadSpec, RowPolicy
 
-# The derived columns that `pack` returns for rows as well.
+# The derived columns that `pack` always returns.
 _DERIVED = ("segment_ids", "position_ids")
 
 
@@ -46,10 +47,13 @@ def pack_dict(
         SpecError: an option is not valid for the columns.
     """
     assert spec.packing is not None
-    spec = replace(spec, packing=replace(spec.packing, emit=_DERIVED))
+    emit = tuple(dict.fromkeys([*spec.packing.emit, *_DERIVED]))
+    packing = replace(spec.packing, emit=emit)
+    spec = replace(spec, packing=packing)
     packed = pack_table(_as_table(columns), names, spec, mask=mask, policy=policy)
     group = groups_to_keep(packed.schema, ())[0]
-    wide = {*group["columns"], *_DERIVED, group["mask_column"]}
+    derived = [name for kind, name in packing.derived.items() if kind in WIDE]
+    wide = {*group["columns"], *names_for(derived, list(group["columns"])), group["mask_column"]}
     found: dict[str, Any] = read_columns(packed)
     for name in wide.intersection(found):
         found[name] = _stack(found[name], group["maxlen"], packed.schema.field(name).type)

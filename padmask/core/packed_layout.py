@@ -275,10 +275,16 @@ def check_marker(name: str, layout: PackedLayout) -> None:
     """
     if layout.marker is None:
         raise SpecError(
-            f"{name}: the rows are packed, according to {_evidence(layout)}, but the column "
-            f"{SEQUENCE_LENGTHS!r} is missing, and no other column separates the sequences. Pack the rows "
-            f"again, or keep {SEQUENCE_LENGTHS!r}."
+            f"{name}: {missing_marker(layout)}. Pack the rows again, or keep {SEQUENCE_LENGTHS!r}."
         )
+
+
+def missing_marker(layout: PackedLayout) -> str:
+    """Return a clause that says that no column separates the sequences of packed rows."""
+    return (
+        f"the rows are packed, according to {_evidence(layout)}, but the column {SEQUENCE_LENGTHS!r} is "
+        "missing, and no other column separates the sequences"
+    )
 
 
 def _candidates(schema: pa.Schema, columns: Sequence[str]) -> list[Marker]:

@@ -91,6 +91,12 @@ def advise_to_restore(command: PadCommand, shape: Literal["batches", "buckets"],
     return Advice(text, command=command.unpad_text())
 
 
+ADVICE_WITHOUT_MARKER = (
+    "The rows are packed, but no column separates their sequences, so they cannot be restored. Pack the "
+    "input again, and keep the column 'seq_lengths'."
+)
+
+
 def advise_on_packed_rows(command: PadCommand) -> Advice:
     """Return the advice for packed rows. `command` has the inputs of the recommended command."""
     text = "The rows are packed. To pad or pack the sequences in another way, restore the rows first."

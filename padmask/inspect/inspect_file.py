@@ -161,7 +161,7 @@ def _read_rows(
 
 def _shape(dataset: Dataset, job: AuditJob, rows: InspectedRows) -> Shape:
     """Determine the kind of rows, such as packed rows, from the metadata, the columns and the folders."""
-    if rows.packed is not None:
+    if rows.packed is not None or job.unseparated is not None:
         return "packed"
     if job.batched:
         return "batches"

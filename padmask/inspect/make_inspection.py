@@ -17,6 +17,7 @@ from padmask.core.planners import make_segments
 from padmask.core.ragged import Ragged
 from padmask.errors import count
 from padmask.inspect.advice import (
+    ADVICE_WITHOUT_MARKER,
     Advice,
     Adviser,
     advise_on_packed_rows,
@@ -150,6 +151,7 @@ def make_inspection(asked: InspectOptions, data: ReadDataset) -> Inspection:
         _packed_stats(data),
         data.rows.buckets if data.shape == "buckets" else (),
         adviser,
+        is_packed=data.shape == "packed",
     )
 
 
@@ -157,6 +159,8 @@ def _advise_to_restore(
     asked: InspectOptions, data: ReadDataset, command: PadCommand, spec: PadSpec
 ) -> Advice:
     """Return advice to restore rows that must be restored before they are padded in another way."""
+    if data.job.unseparated is not None:
+        return Advice(ADVICE_WITHOUT_MARKER)
     if data.shape == "packed":
         return advise_on_packed_rows(command)
     if data.shape == "batches" or data.shape == "buckets":

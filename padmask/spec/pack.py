@@ -40,6 +40,9 @@ DERIVED = (
     "attention_mask",
 )
 
+# Those of them that have a value at each position.
+WIDE = ("segment_ids", "position_ids", "loss_mask", "attention_mask")
+
 # What the name of a derived column may contain. There is then one such column for each packed column.
 COLUMN = "{column}"
 

@@ -17,7 +17,7 @@ from padmask.core.columns import name_columns
 from padmask.core.companions import list_names
 from padmask.core.metadata import described_names, read_descriptions
 from padmask.core.packed_counts import PackedCounts
-from padmask.core.packed_layout import PackedLayout
+from padmask.core.packed_layout import PackedLayout, missing_marker
 from padmask.core.padding import Padding, read_groups
 from padmask.core.source_order import has_batches
 from padmask.core.still_padded import is_named_mask
@@ -70,6 +70,7 @@ class AuditJob:
             If False, all padded rows have the same length.
         packed: how the rows are packed; None if they are not packed.
         counts: numbers of rows and tokens in the metadata of packed files, keyed by file name.
+        unseparated: how the rows are packed, if no column separates their sequences; None otherwise.
     """
 
     pad: Job
@@ -83,6 +84,7 @@ class AuditJob:
     batched: bool = False
     packed: PackedLayout | None = None
     counts: Mapping[str, PackedCounts] = field(default_factory=dict)
+    unseparated: PackedLayout | None = None
 
     @property
     def groups(self) -> tuple[AuditJob, ...]:
@@ -196,13 +198,40 @@ def _make_group_job(
         side_from = f"--padding {declared}" if declared is not None else "the file metadata"
     groups = next(iter(read_groups(dataset.schemas()).values()), [])
     batched = padding is not None and has_batches(dataset.schema(), groups)
-    names = {column.name for column in job.columns}
-    if padding is None or (packed is not None and packed.described and names.isdisjoint(packed.columns)):
+    packed = _packing_of_columns(packed, [column.name for column in job.columns])
+    unseparated, more_notes = _without_marker(packed)
+    notes += more_notes
+    if padding is None:
         packed = None
     counts = {} if packed is None or dataset.format.is_text else _counts_of(dataset)
     return AuditJob(
-        job, padding, values, masks, unmarked, notes, side_from, batched=batched, packed=packed, counts=counts
+        job,
+        padding,
+        values,
+        masks,
+        unmarked,
+        notes,
+        side_from,
+        batched=batched,
+        packed=packed,
+        counts=counts,
+        unseparated=unseparated,
     )
+
+
+def _packing_of_columns(packed: PackedLayout | None, names: Collection[str]) -> PackedLayout | None:
+    """Return how the rows are packed; None if the metadata say that none of the columns is packed."""
+    if packed is not None and packed.described and set(names).isdisjoint(packed.columns):
+        return None
+    return packed
+
+
+def _without_marker(packed: PackedLayout | None) -> tuple[PackedLayout | None, list[Warned]]:
+    """Return the layout, and a note, if no column separates the sequences of packed rows."""
+    if packed is None or packed.marker is not None:
+        return None, []
+    text = f"{missing_marker(packed)}. The sequences are not checked"
+    return packed, [Warned("sequences-not-separated", text)]
 
 
 def _counts_of(dataset: Dataset) -> dict[str, PackedCounts]:
@@ -316,7 +345,8 @@ def findings_of(audits: Sequence[Audit], *, recurrent: bool = False) -> list[Fin
 
     Args:
         audits: objects that collected the findings of each group.
-        recurrent: whether the rows are for a model with recurrent layers. Some rules apply only to these.
+        recurrent: whether the rows are for a model with recurrent layers. Some rules apply only to such
+            models.
     """
     rules = list(RULES)
     found = [

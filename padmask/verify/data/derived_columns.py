@@ -20,12 +20,10 @@ from padmask.core.plan import Positions
 from padmask.core.ragged import Ragged
 from padmask.errors import count
 from padmask.formats.contract import Batch
+from padmask.spec.pack import WIDE
 from padmask.spec.rules import RULES
 from padmask.verify.data.rows_to_check import AuditRows
 from padmask.verify.data.rules import Audit
-
-# Derived columns with one value per position.
-_WIDE = {"segment_ids", "position_ids", "loss_mask", "attention_mask"}
 
 
 @dataclass(frozen=True)
@@ -121,7 +119,7 @@ class DerivedColumns:
         differ = row_values(actual, same) != row_values(expected, same)
         if name == "loss_mask" and not self._has_all_masks:
             differ &= row_values(expected, same) == 0
-        if packing is None and name in _WIDE:
+        if packing is None and name in WIDE:
             # Other tools have other values at padding.
             differ &= row_values(Ragged(packed.mask, expected.starts, expected.lengths), same)
         bad[same] = any_by_row(differ, expected.lengths[same])
@@ -171,13 +169,16 @@ class DerivedColumns:
             return
         row = int(np.argmax(bad))
         here, there = actual.lengths[row], expected.lengths[row]
-        text = f"the row has {count(int(here), 'value')}, but the sequences give {count(int(there), 'value')}"
+        computed = count(int(there), "value")
+        text = f"the row has {count(int(here), 'value')}, but the lengths of the sequences give {computed}"
         same = actual.lengths == expected.lengths
         if same[row]:
             before = int(actual.lengths[:row][same[:row]].sum())
             place = int(np.argmax(differ[before : before + here]))
             values = (int(its.values[its.starts[row] + place]) for its in (actual, expected))
-            text = "position {} of the row has {}, but the sequences give {}".format(place, *values)
+            text = "position {} of the row has {}, but the lengths of the sequences give {}".format(
+                place, *values
+            )
         detail = f"{RULES['derived-column'].means}; first: {text}"
         self._audit.add_rows("derived-column", found.flags(bad), found.batch.place, column, detail)
 
