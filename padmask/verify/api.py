@@ -113,7 +113,7 @@ def verify_model(
 
 
 def _on_given_rows(report: Report) -> Report:
-    """Note that the rows are those of the caller, not random rows."""
+    """Note that the model ran on the rows of the caller, and not on random rows."""
     return replace(report, environment={**report.environment, "rows_given": True})
 
 
