@@ -470,7 +470,7 @@ def to_lists(values: npt.NDArray[Any], dtype: str, fixed_size: bool = False) -> 
     Args:
         values: padded values, of shape (rows, maxlen, ...).
         dtype: one of `DTYPES`.
-        fixed_size: whether to create fixed-size lists. Some readers do not support them.
+        fixed_size: whether to create fixed-size lists, which some readers do not support.
     """
     flat = values.reshape(-1)
     if dtype == "bool":

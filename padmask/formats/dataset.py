@@ -118,7 +118,7 @@ class Dataset:
         return None if None in sizes else sum(size or 0 for size in sizes)
 
     def spool(self, limit: int | None = None) -> None:
-        """Copy the first `limit` rows, or all rows, of pipes to temporary files, to read them again."""
+        """Copy pipes, or their first `limit` rows, to temporary files, to read the rows again."""
         for source in self._sources:
             source.spool(limit)
 

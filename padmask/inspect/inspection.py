@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -84,7 +84,7 @@ class Inspection(ShownInNotebooks):
     notes: Sequence[str] = ()
     packed: PackedStats | None = None
     buckets: Sequence[BucketRows] = ()
-    adviser: Adviser | None = None
+    adviser: Adviser | None = field(default=None, repr=False)
     is_packed: bool = False
 
     def describe(self) -> str:

@@ -33,9 +33,9 @@ class Frame:
         total: height of the chart.
     """
 
-    left: float = 52.0
+    left: float = 60.0
     top: float = 8.0
-    width: float = WIDTH - 52.0 - 12.0
+    width: float = WIDTH - 60.0 - 12.0
     total: float = HEIGHT
 
     @property

@@ -63,7 +63,9 @@ class Fingerprint:
     def list_differences(self, old: Fingerprint) -> list[str]:
         """Describe the differences from an older job, as sentences without a period."""
         if isinstance(old.options.get("limit"), str):
-            return ["an earlier version of padmask wrote its options as text, so they cannot be compared"]
+            return [
+                "an older version of padmask stored the options as text, so the options cannot be compared"
+            ]
         differences = list(_changes(old.options, self.options))
         both = self.inputs.keys() & old.inputs.keys()
         groups = (

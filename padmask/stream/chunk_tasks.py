@@ -112,7 +112,7 @@ def refuse_workers(executor: Executor | None, source: FormatTraits, output: Form
 
 
 def group_chunks(chunks: Iterable[Chunk]) -> Iterator[list[Chunk]]:
-    """Yield the chunks of each task. Chunks of a file have only the size of their data, for `_with_data`."""
+    """Yield the chunks of each task. In chunks of a file, the size replaces the data (see `_with_data`)."""
     task: list[Chunk] = []
     size = 0
     for chunk in chunks:
@@ -148,7 +148,7 @@ def map_tasks(
         executor: the workers.
         function: function of one chunk.
         tasks: the chunks of each task.
-        folder: folder for temporary files, through which results get to this process.
+        folder: folder for the temporary files that pass results to this process.
 
     Raises:
         PadmaskError, OtherTypesError: an error of the function, after the results of all chunks before.

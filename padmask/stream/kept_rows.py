@@ -50,7 +50,7 @@ class KeptRows:
         """Whether the file has all rows that were added."""
         return self._file is not None
 
-    def leaves(self, needed: int) -> bool:
+    def leaves_space_for(self, needed: int) -> bool:
         """Return whether the disk certainly has space for `needed` more bytes of output."""
         return self._file is not None and needed <= KEPT_SHARE * free_space(self._file.fileno())
 

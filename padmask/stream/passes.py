@@ -46,8 +46,8 @@ class PadRun(Run):
         job: columns and options of the run.
         as_text: whether JSON rows may be padded as text.
         kept: the rows of an earlier pass. If None, the rows are read from the input.
-        executor: worker processes that parse JSON Lines, from which only chunks are read here. If None, the
-            threads of the pool parse them.
+        executor: worker processes that parse JSON Lines, while this process only reads chunks. If None, the
+            threads of the pool parse the chunks.
     """
 
     job: Job

@@ -62,7 +62,7 @@ def leave_space(run: PadRun, measured: Survey | None, plan: Plan, format_: Forma
         predict_bytes(stats, its, group.spec, bytes_per_position(group.columns, group.mask, format_))
         for stats, its, group in zip(lengths, plans, run.job.groups, strict=True)
     )
-    return run if run.kept.leaves(needed) else replace(run, kept=None)
+    return run if run.kept.leaves_space_for(needed) else replace(run, kept=None)
 
 
 def rows_at_a_time(plan: Plan, files: FileOptions) -> int:

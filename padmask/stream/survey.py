@@ -1,4 +1,4 @@
-"""`Survey`: what a pass over the rows finds before they are padded."""
+"""`Survey`: the lengths and types that a pass over the rows finds before the rows are padded."""
 
 from __future__ import annotations
 

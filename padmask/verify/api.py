@@ -87,7 +87,7 @@ def verify_model(
     if isinstance(ids, Packed):
         spec = ModelSpec(name=_name_of(model), seed=seed)
         sample = make_packed_sample(packed_rows_of(ids), ids.values.dtype.name, value or 0, spec.seed)
-        return report_on_packed(model, spec, sample, arguments_in(None))
+        return _on_given_rows(report_on_packed(model, spec, sample, arguments_in(None)))
     if isinstance(ids, Padded):
         ids, mask = ids.values, ids.mask
     if value is None and ids is not None:
@@ -104,10 +104,17 @@ def verify_model(
         explain=explain,
     )
     if hasattr(model, "_flatten_layers"):
-        return report_on_model(model, spec, rows, start_backend())
-    if is_torch_model(model):
-        return report_on_torch_model(model, spec, rows)
-    return report_on_function(model, spec, rows)
+        report = report_on_model(model, spec, rows, start_backend())
+    elif is_torch_model(model):
+        report = report_on_torch_model(model, spec, rows)
+    else:
+        report = report_on_function(model, spec, rows)
+    return report if rows is None else _on_given_rows(report)
+
+
+def _on_given_rows(report: Report) -> Report:
+    """Return the report with a note that the rows came from the caller."""
+    return replace(report, environment={**report.environment, "rows_given": True})
 
 
 def _name_of(model: Any) -> str:

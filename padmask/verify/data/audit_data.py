@@ -128,7 +128,7 @@ class AuditedData:
 
     @property
     def token_column(self) -> str:
-        """Name of the column for the model checks: the first column that is not a labels column."""
+        """Name of the column for the model checks: the first column that does not contain labels."""
         return next((name for name in self.sample if name not in self.labels), next(iter(self.sample)))
 
 

@@ -352,7 +352,8 @@ def findings_of(audits: Sequence[Audit], *, recurrent: bool = False) -> list[Fin
 
     Args:
         audits: objects that collected the findings of each group.
-        recurrent: whether the rows are for a model with recurrent layers. Some rules apply only to these.
+        recurrent: whether the rows are for a model with recurrent layers. Some rules apply only to such
+            models.
     """
     rules = list(RULES)
     found = [

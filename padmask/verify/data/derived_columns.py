@@ -169,13 +169,16 @@ class DerivedColumns:
             return
         row = int(np.argmax(bad))
         here, there = actual.lengths[row], expected.lengths[row]
-        text = f"the row has {count(int(here), 'value')}, but the sequences give {count(int(there), 'value')}"
+        computed = count(int(there), "value")
+        text = f"the row has {count(int(here), 'value')}, but the lengths of the sequences give {computed}"
         same = actual.lengths == expected.lengths
         if same[row]:
             before = int(actual.lengths[:row][same[:row]].sum())
             place = int(np.argmax(differ[before : before + here]))
             values = (int(its.values[its.starts[row] + place]) for its in (actual, expected))
-            text = "position {} of the row has {}, but the sequences give {}".format(place, *values)
+            text = "position {} of the row has {}, but the lengths of the sequences give {}".format(
+                place, *values
+            )
         detail = f"{RULES['derived-column'].means}; first: {text}"
         self._audit.add_rows("derived-column", found.flags(bad), found.batch.place, column, detail)
 

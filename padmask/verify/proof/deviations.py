@@ -98,7 +98,7 @@ def measure(
 
 
 def _split_channels(array: Array, has_channels: bool) -> Array:
-    """Reshape the values of one row to (positions, channels). Complex numbers become two real positions."""
+    """Reshape the values of one row to (positions, channels). Complex numbers become two positions."""
     if array.dtype.kind == "c":
         array = np.stack([array.real, array.imag])
         return _split_channels(array.reshape(-1, 1) if array.ndim == 1 else array, has_channels)

@@ -50,7 +50,7 @@ class PackedRow:
 
     @classmethod
     def of(cls, tokens: Array, segments: npt.NDArray[np.integer[Any]]) -> PackedRow:
-        """Return a row.
+        """Divide the real tokens of a row into its sequences.
 
         Args:
             tokens: the real tokens: shape (tokens, ...).

@@ -45,8 +45,8 @@ class Deviation:
     another channel.
 
     Args:
-        largest: absolute difference with the largest share of its scale: shape (channels,). If the shapes
-            differ, or if only one value is NaN, the difference is infinite.
+        largest: the absolute difference that is largest in relation to its scale: shape (channels,). If the
+            shapes differ, or if only one value is NaN, the difference is infinite.
         scale: scale of this difference, the largest absolute value nearby: shape (channels,).
         where: description of the row and the padding of this difference: shape (channels,), dtype object.
     """

@@ -195,7 +195,8 @@ def _advise_on_flattening(leak: Leak) -> str:
 def _advise_on_ends(leak: Leak) -> str:
     return (
         "pad adds values at the end of the padded row, not at the end of the tokens, so real positions next "
-        "to padding change. Set padded positions to zero before it (x = x * mask.unsqueeze(-1)), or use rows "
+        "to padding change. Set padded positions to zero before pad (x = x * mask.unsqueeze(-1)), or use "
+        "rows "
         "of one length."
     )
 
