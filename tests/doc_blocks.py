@@ -66,7 +66,7 @@ def is_slow(block: Block) -> bool:
 
 
 def quick_blocks(page: Path) -> list[Block]:
-    """Return the blocks before the first slow block, whose files later commands may need."""
+    """Return the blocks before the first slow block. Later blocks may need the files of slow blocks."""
     return list(takewhile(lambda block: not is_slow(block), blocks(page)))
 
 

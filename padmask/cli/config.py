@@ -202,7 +202,7 @@ def long_option(parameter: click.Parameter) -> str:
 
 
 def find_project(folder: str) -> str | None:
-    """Return the path of the nearest pyproject.toml in `folder` or its parents; None if no file exists."""
+    """Return the path of the nearest pyproject.toml in `folder` or its parents; None if there is none."""
     while not _is_file(file := os.path.join(folder, "pyproject.toml")):
         above = os.path.dirname(folder)
         if above == folder:

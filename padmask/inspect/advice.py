@@ -275,7 +275,8 @@ class Adviser:
         """Return the token that most truncated rows would lose, if the command of the plan can keep it."""
         cuts = self.basis.cuts
         fits = needed_positions(cuts.first, cuts.last, None) < plan.maxlen
-        return self.basis.shared if 2 * plan.ends_lost > plan.rows_cut and fits else None
+        is_cut = plan.overlong == "truncate" and 2 * plan.ends_lost > plan.rows_cut
+        return self.basis.shared if is_cut and fits else None
 
     def _split(self, windows: Cost, text: str, maxlen: int | str | None = None) -> Advice:
         """Recommend windows."""

@@ -133,11 +133,6 @@ def badge(text: str, kind: str) -> Html:
     return tag("span", text, class_=f"badge {kind}")
 
 
-def listed(lines: Sequence[str]) -> Html | None:
-    """Return lines as a list; None if there are none."""
-    return tag("ul", *(tag("li", prose(line)) for line in lines), class_="list") if lines else None
-
-
 def prose(text: str) -> Html:
     """Return sentences in which options are marked as code.
 

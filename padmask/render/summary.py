@@ -136,15 +136,21 @@ def _describe_rest(result: PadResult, rejects: str | None) -> list[str]:
     ]
 
 
+# The columns of the table of buckets.
+BUCKET_COLUMNS = ("maxlen", "rows", "padding")
+
+
+def cells_of_bucket(bucket: BucketRows) -> tuple[str, str, str]:
+    """Return a row of the table of buckets."""
+    padding = share(bucket.padding_share) if bucket.rows else "-"
+    return f"{bucket.maxlen:,}", f"{bucket.rows:,}", padding
+
+
 def describe_buckets(buckets: Sequence[BucketRows]) -> list[str]:
     """Return a table with the rows and the share of padding of each bucket."""
     if not buckets:
         return []
-    cells = [("maxlen", "rows", "padding")]
-    cells += [
-        (f"{bucket.maxlen:,}", f"{bucket.rows:,}", share(bucket.padding_share) if bucket.rows else "-")
-        for bucket in buckets
-    ]
+    cells = [BUCKET_COLUMNS, *map(cells_of_bucket, buckets)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return ["  " + "  ".join(map(str.rjust, row, widths)) for row in cells]
 

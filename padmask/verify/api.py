@@ -113,7 +113,7 @@ def verify_model(
 
 
 def _on_given_rows(report: Report) -> Report:
-    """Note that the rows are those of the caller, not random rows."""
+    """Return the report with a note that the rows came from the caller."""
     return replace(report, environment={**report.environment, "rows_given": True})
 
 
