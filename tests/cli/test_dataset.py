@@ -190,6 +190,20 @@ def test_folder_options_need_a_folder(here, data, option):
     assert done.stderr.startswith(f"Error: {option[0]} ")
 
 
+@pytest.mark.slow
+def test_workers_share_one_file(here, data, tmp_path):
+    inputs = [data / "half=0/0.jsonl", data / "half=1/5.jsonl"]
+    for name, workers in (("one.parquet", "1"), ("two.parquet", "2")):
+        assert here("pad", *inputs, "-o", name, "--workers", workers).returncode == 0
+    assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "two.parquet").read_bytes()
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_workers_need_json_lines(here, data):
+    done = here("pad", data, "-o", "out.npz", "--workers", "2")
+    assert (done.returncode, "Remove --workers" in done.stderr) == (2, True)
+
+
 def test_cluster_excludes_workers(here, data, tmp_path):
     done = here("pad", data, "-o", "padded/", "--workers", "2", "--cluster", "tcp://127.0.0.1:1")
     assert (done.returncode, "Remove --workers" in done.stderr) == (2, True)
