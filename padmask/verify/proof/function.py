@@ -88,7 +88,7 @@ def verify_function(
         raise ModelError(f"{spec.name}: {error}", options=error.options) from None
     if not left_out:
         return found.report
-    remark = f"the checks do not compare {', '.join(sorted(left_out))}"
+    remark = f"the checks do not compare the outputs {', '.join(sorted(left_out))}"
     detail = "; ".join(part for part in (found.report.detail, remark) if part)
     return replace(found.report, detail=detail)
 
