@@ -179,6 +179,8 @@ class PackSpec:
         for option, pairs in (("names", self.names), ("renames", self.renames)):
             for _, name in pairs:
                 string(option, name)
+                if not name:
+                    raise SpecError(f"`{option}` contains an empty name.", options=[option])
         added = self.added_columns
         for name in added:
             if not name or added.count(name) > 1:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from padmask.core.columns import name_columns
+from padmask.core.columns import IGNORED_LABEL, name_columns
 from padmask.core.companions import list_names
 from padmask.core.metadata import described_names, read_descriptions
 from padmask.core.packed_counts import PackedCounts
@@ -189,6 +189,13 @@ def _make_group_job(
     if packed is not None:
         masks = [field for field in masks if field.name not in packed.describing]
     values = known_pad_values(job.columns, padding, requested=bool(asked.columns))
+    # The pad value -100 shows that a column has labels.
+    described = {} if padding is None else padding.values
+    labels = {name for name, value in described.items() if value == IGNORED_LABEL}
+    job = replace(
+        job,
+        columns=[replace(its, value=IGNORED_LABEL) if its.name in labels else its for its in job.columns],
+    )
     suspicions = job.beside.suspicions if padding is None else ()
     notes = [*suspicions, *job.beside.notes, *unsure_notes]
     if padding is not None and not asked.columns:
