@@ -6,7 +6,7 @@
 # make lint   check style and types;  make format fixes the style
 # make docs   build the pages as a web site;  make readme updates their help texts and outputs
 # make figures draw the figure in the pages, and take pictures of the HTML reports with Chromium
-# make bench  compare padmask with other tools
+# make bench  compare padmask with other tools;  make bench BENCH="--only formats" runs a part
 # make messages  print all messages
 # make soak   process 10^8 tokens with every pair of formats;  make fuzz MINUTES=5 runs the fuzzer
 
@@ -100,8 +100,8 @@ messages: $(VENV)/.core
 	@$(BIN)/python tests/messages.py padmask
 
 bench: $(VENV)/.bench
-	$(BIN)/python tests/bench/bench.py
-	$(BIN)/python tests/bench/packing.py
+	$(BIN)/python tests/bench/bench.py $(BENCH)
+	$(if $(BENCH),,$(BIN)/python tests/bench/packing.py)
 
 soak: $(VENV)/.core
 	PADMASK_LOAD=large $(BIN)/python -m pytest -q -m slow tests/cli/test_large_inputs.py

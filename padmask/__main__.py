@@ -87,7 +87,7 @@ def install_signal_handlers() -> None:
 def _open_closed_streams() -> None:
     """Open /dev/null for each closed standard stream, so that no other file gets its descriptor.
 
-    Native code writes to descriptors 1 and 2 without checking which files these are.
+    Native code writes to descriptors 1 and 2, whatever files they belong to.
     """
     for descriptor in range(3):
         try:
@@ -109,13 +109,13 @@ def _raise_for_signal(number: int, _: object) -> None:
 
 
 class _DroppedSignal:
-    """State of `_repeat_dropped_signal`: `in_hook` is True while that function runs."""
+    """State of `_repeat_dropped_signal`: `in_hook` is True while the function runs."""
 
     in_hook = False
 
 
 def _repeat_dropped_signal(dropped: "sys.UnraisableHookArgs") -> None:
-    """Send a signal again if Python dropped the exception of its handler. This happens in finalizers."""
+    """Send a signal again if Python dropped the exception of its handler, as in finalizers."""
     stopped = dropped.exc_value
     if not isinstance(stopped, (KeyboardInterrupt, _TerminatedError)):
         sys.__unraisablehook__(dropped)

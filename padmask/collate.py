@@ -46,14 +46,14 @@ class Collator:
     Args:
         spec: how to pad; default `PadSpec()`, which pads each batch to its longest row.
         preset: `"hf"`, `"keras"`, `"torch"` or `"causal-lm"`: the options that a framework expects, as in
-            `padmask.preset`. A preset takes the place of `spec`.
+            `padmask.preset`. A preset replaces `spec`.
         columns: as in `pad_table`. By default, companions such as `labels` are padded together with the ids.
-        mask: mask to add; default that of the preset, else `MaskSpec()`. The mask replaces an
+        mask: mask to add; default: the mask of the preset, else `MaskSpec()`. The mask replaces an
             `attention_mask` that contains only ones.
         framework: `"numpy"`, `"torch"`, `"tensorflow"` or `"jax"`: the type of the arrays; `"np"`, `"pt"` and
             `"tf"` are short names. Default: `"torch"` with the preset `"torch"`, else `"numpy"`. For torch,
             ids are int64 unless a dtype is set.
-        options: fields of `PadSpec`, such as `maxlen`, which replace those of `spec`.
+        options: fields of `PadSpec`, such as `maxlen`, which replace the fields of `spec`.
 
     Raises:
         SpecError: an argument is not valid.
@@ -165,7 +165,7 @@ def _refuse_tuples_of_columns(row: Any) -> None:
 
 
 def _framework_for(framework: str | None, preset: str | None) -> str:
-    """Return the name of the framework. The mask of the preset `"torch"` is for torch."""
+    """Return the name of the framework. The default is torch for the preset `"torch"`, else numpy."""
     if framework is None:
         return "torch" if preset == "torch" else "numpy"
     named = _SHORT_NAMES.get(framework, framework) if isinstance(framework, str) else framework

@@ -84,7 +84,7 @@ class PadmaskError(ValueError):
         return super().__str__() if self._sentence is None else self._sentence
 
     def reworded(self, sentence: str) -> Self:
-        """Return a copy of the error with the same fields, whose `str` is `sentence`."""
+        """Return a copy of the error with the same fields and `sentence` as its text."""
         new = type(self)(*self.args)
         new.__dict__.update(self.__dict__, _sentence=sentence)
         return new
@@ -160,7 +160,7 @@ class Fault:
         reason: what is wrong, without the name of the file.
         column: name of the bad column; None if no single column is bad.
         options: command-line parameters that can cause the error, as in `PadmaskError`.
-        in_memory: the reason for rows in memory, if `reason` names options of the command line.
+        in_memory: replacement of `reason` for rows in memory, if `reason` names command-line options.
     """
 
     row: int
@@ -256,7 +256,7 @@ def size(number: int) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """Format a number with a noun in the singular or plural.
+    """Format a number with a noun, in the singular or the plural.
 
     >>> count(1, "row"), count(1234, "token")
     ('1 row', '1,234 tokens')

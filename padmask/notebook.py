@@ -1,7 +1,7 @@
 """Show results in notebooks.
 
-The classes of results are below the package that renders them, so this table names the functions that render
-them, and a notebook imports the functions on first use.
+Classes of results cannot import `padmask.render`, which is above their packages. Therefore, a table names the
+functions that render results, and a notebook imports a function on first use.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ NOT_RELEASED = ("__pycache__", ".venv", "_build", ".git/", ".hypothesis")
 
 
 def metadata_problems(metadata: Message) -> list[str]:
-    """Return what is wrong with the metadata of a wheel.
+    """Return the problems in the metadata of a wheel.
 
     >>> parts = ["Name: padmask", f"Version: {__version__}", "Requires-Python: >=3.11", "Summary: Pad."]
     >>> parts += ["License-Expression: MIT", *(f"Classifier: {name}" for name in CLASSIFIERS)]
@@ -70,7 +70,7 @@ def metadata_problems(metadata: Message) -> list[str]:
 
 
 def content_problems(names: Iterable[str], expected: Iterable[str]) -> list[str]:
-    """Return which files are missing from a distribution, and which must not be there.
+    """Return the files that are missing from a distribution, and the files that it must not contain.
 
     >>> content_problems(["a.py", "b/__pycache__/c.pyc"], ["a.py", "d.py"])
     ['missing: d.py', 'must not be released: b/__pycache__/c.pyc']
@@ -82,7 +82,7 @@ def content_problems(names: Iterable[str], expected: Iterable[str]) -> list[str]
 
 
 def wheel_problems(wheel: Path) -> list[str]:
-    """Return what is wrong with a wheel."""
+    """Return the problems of a wheel."""
     with ZipFile(wheel) as archive:
         names = archive.namelist()
         [file] = [name for name in names if name.endswith(".dist-info/METADATA")]

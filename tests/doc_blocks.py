@@ -29,8 +29,9 @@ class Block:
 
     Args:
         page: the page.
-        mark: the comment before the block; empty without a comment. `run`: the block runs in a process of its
-            own. `file: NAME`: the block is saved as this file, which later commands use. `slow`: this block
+        mark: the comment before the block; empty without a comment. `run`: the block runs in a separate
+            process. `file: NAME`: the block is saved as this file, which later commands use. `slow`: this
+            block
             and the following ones are tested together with the slow tests. `bucket`: the same, and the
             commands use the bucket `corpus`. `recipe: NAME`: a test runs the block.
         kind: language of the block, such as `console`; empty without a language.
@@ -65,7 +66,7 @@ def is_slow(block: Block) -> bool:
 
 
 def quick_blocks(page: Path) -> list[Block]:
-    """Return the blocks before the first slow block, whose files later commands may need."""
+    """Return the blocks before the first slow block. Later blocks may need the files of slow blocks."""
     return list(takewhile(lambda block: not is_slow(block), blocks(page)))
 
 

@@ -31,13 +31,20 @@ def run_cell(code: str, names: dict[str, Any], count: int) -> list[dict[str, Any
     if printed.getvalue():
         outputs.append({"output_type": "stream", "name": "stdout", "text": lines(printed.getvalue())})
     if value is not None and not code.rstrip().endswith(";"):
-        data = {"text/plain": lines(repr(value))}
+        data = shown(value)
         outputs.append(
             {"output_type": "execute_result", "execution_count": count, "metadata": {}, "data": data}
         )
     return outputs + [
         {"output_type": "display_data", "metadata": {}, "data": {"image/png": png}} for png in figures()
     ]
+
+
+def shown(value: Any) -> dict[str, list[str]]:
+    """Return a value as a notebook stores it: results of padmask as HTML, other values as text."""
+    if hasattr(value, "_repr_html_"):
+        return {"text/html": lines(value._repr_html_()), "text/plain": [f"<{type(value).__name__}>"]}
+    return {"text/plain": lines(repr(value))}
 
 
 def lines(text: str) -> list[str]:
@@ -58,7 +65,7 @@ def figures() -> list[str]:
 
 
 def run_notebook(path: Path, folder: Path) -> list[list[dict[str, Any]]]:
-    """Run a notebook in a process of its own. Return the outputs of each cell with code."""
+    """Run a notebook in a separate process. Return the outputs of each cell with code."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore", __file__, str(path)],
         cwd=folder,

@@ -13,7 +13,7 @@ SECONDS = 30
 
 
 def wait_until(true: Callable[[], Any]) -> Any:
-    """Wait until a call returns something true, and return the result."""
+    """Wait until a call returns a true value, and return this value."""
     end = time.monotonic() + SECONDS
     while not (found := true()):
         assert time.monotonic() < end, "nothing happened"

@@ -164,9 +164,14 @@ def test_keras_recipes(tmp_path):
     ids = [row for index in range(len(data)) for row in data[index][0]["input_ids"].tolist()]
     assert sorted(ids) == [[5, 6, 7, *[0] * 5], [8, *[0] * 7], [9, 10, *[0] * 6]]
     assert sum(data[index][2].sum() for index in range(len(data))) == 6
-    batches = list(run_recipes(DOCS / "frameworks.md", "tf")["make_dataset"](tmp_path / "rows.npz", 2))
-    assert batches[0]["input_ids"].numpy().tolist() == [[5, 6, 7], [8, 0, 0]]
-    assert batches[1]["mask"].numpy().tolist() == [[True, True, False]]
+    make_dataset = run_recipes(DOCS / "frameworks.md", "tf")["make_dataset"]
+    batches = list(make_dataset(tmp_path / "rows.npz", ["input_ids", "mask"], "score", 2).as_numpy_iterator())
+    ids = [row for inputs, _ in batches for row in inputs["input_ids"].tolist()]
+    assert sorted(ids) == [[5, 6, 7], [8, 0, 0], [9, 10, 0]]
+    assert [(inputs["mask"].shape, scores.shape) for inputs, scores in batches] == [
+        ((2, 3), (2,)),
+        ((1, 3), (1,)),
+    ]
 
 
 def test_torch_recipe():

@@ -83,7 +83,7 @@ class MaskOnQueries(EmbeddingOnly):
 
 
 class ConvolutionMean(EmbeddingOnly):
-    """A convolution and a mean over all places."""
+    """A convolution and a mean over all positions."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ class ConvolutionMean(EmbeddingOnly):
 
 
 class LastPlace(EmbeddingOnly):
-    """A GRU whose output at the last place is used."""
+    """A GRU of which only the output at the last position is used."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -105,7 +105,7 @@ class LastPlace(EmbeddingOnly):
 
 
 class PadValueMask(EmbeddingOnly):
-    """A maximum over the places whose id is not the pad value."""
+    """A maximum over the positions whose id is not the pad value."""
 
     def __init__(self, padding_idx: int = 0) -> None:
         super().__init__(padding_idx)
@@ -127,7 +127,7 @@ class BatchStatistics(EmbeddingOnly):
 
 
 class FixedLength(EmbeddingOnly):
-    """A dense layer over all places, which requires 12 places."""
+    """A dense layer over all positions, which requires 12 positions."""
 
     def __init__(self, *, masked: bool = True) -> None:
         super().__init__()
@@ -142,7 +142,7 @@ class FixedLength(EmbeddingOnly):
 
 
 class RightPositions(EmbeddingOnly):
-    """Attention with learned positions, which count from the first place by default."""
+    """Attention with learned position embeddings, which count from the first position by default."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -158,7 +158,7 @@ class RightPositions(EmbeddingOnly):
 
 
 class SoftmaxPooling(EmbeddingOnly):
-    """A sum that is weighted by a softmax over all places."""
+    """A sum that is weighted by a softmax over all positions."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -200,7 +200,7 @@ class PaddingMask(EmbeddingOnly):
 
 
 class Rotary(EmbeddingOnly):
-    """Attention with rotary positions, which count from the first place."""
+    """Attention with rotary positions, which count from the first position."""
 
     def __init__(self, *, mean: bool = False) -> None:
         super().__init__()
@@ -224,7 +224,7 @@ class Rotary(EmbeddingOnly):
 
 
 class TableInCode(EmbeddingOnly):
-    """Positions from a table that the code of the module reads, after a branch for padding."""
+    """Position embeddings that the module's own code reads from a table, after a branch for padding."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -254,7 +254,7 @@ class CopiedStart(nn.Module):
 
 
 class FirstPlace(EmbeddingOnly):
-    """The vector at the first place stands for the row, after a module that reads the first places too."""
+    """The first position represents the row, after a module that also reads the first positions."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -277,7 +277,7 @@ class Segments(EmbeddingOnly):
 
 
 class Strided(EmbeddingOnly):
-    """A convolution and a pooling with strides, which need at least 17 places."""
+    """A convolution and a pooling with strides, which need at least 17 positions."""
 
     def __init__(self) -> None:
         super().__init__()

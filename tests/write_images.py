@@ -7,12 +7,12 @@ import tempfile
 from pathlib import Path
 
 from browser import find_browser, open_browser
-from doc_blocks import ROOT, blocks, run, run_python
+from doc_blocks import ROOT, blocks, make_files, run
 
 IMAGES = ROOT / "docs" / "images"
 
 # By the name of the picture: the command that writes the page, the width in pixels, and the parts to show.
-PAGES = {
+PICTURES = {
     "inspect": (
         "padmask inspect sample_data/jargon.jsonl --maxlen 256,p95 --export {}",
         1_240,
@@ -29,9 +29,9 @@ PAGES = {
 def write_images(folder: Path) -> None:
     (folder / "sample_data").symlink_to(ROOT / "sample_data")
     [model] = [block for block in blocks(ROOT / "docs" / "verify.md") if block.mark == "run"]
-    run_python(model, folder)
+    make_files(model, folder)
     with open_browser() as browser:
-        for name, (command, width, parts) in PAGES.items():
+        for name, (command, width, parts) in PICTURES.items():
             run(command.format(f"{name}.html"), folder)
             browser.open(f"file://{folder}/{name}.html", width)
             browser.screenshot(IMAGES / f"{name}.png", parts)

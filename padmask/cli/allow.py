@@ -57,9 +57,9 @@ class WarningName(click.ParamType):  # type: ignore[type-arg]  # before click 8.
 
 def allow_option(*, rules: bool = False, errors: bool = False) -> Callable[[Command], Command]:
     """Return the option `--allow` of a command. The arguments are as in `WarningName`."""
-    help_ = "Warning to acknowledge, which is not printed; repeatable."
+    help_ = "Warning that is acknowledged and not printed; repeatable."
     if errors:
-        help_ = "Warning to acknowledge, or rule whose violations are not errors; repeatable."
+        help_ = "Warning that is acknowledged, or rule whose violations are not errors; repeatable."
     return setting(
         "--allow", multiple=True, type=WarningName(rules=rules, errors=errors), metavar="NAME", help=help_
     )
@@ -68,7 +68,7 @@ def allow_option(*, rules: bool = False, errors: bool = False) -> Callable[[Comm
 def allowed(ctx: click.Context, given: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the names in --allow.
 
-    If the command line sets --strict, the rules that a pyproject.toml allows count again.
+    If the command line sets --strict, rules that a pyproject.toml allows are left out.
     """
     names: tuple[str, ...] = given["allow"]
     if is_typed(ctx, "strict") and given["strict"] and not is_typed(ctx, "allow"):

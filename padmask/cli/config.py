@@ -1,8 +1,8 @@
 """Defaults from `[tool.padmask]` in the nearest pyproject.toml. The command line takes precedence.
 
 As in ruff, only the nearest file is used. Files are not merged. The file may come from an untrusted source
-together with the data. The file may therefore set only how data is padded and displayed. Options that the
-file may set are declared with `setting`. All other options are declared with `command_line_only`.
+together with the data, so the file may set only how data is padded and displayed. Options that the file may
+set are declared with `setting`. All other options are declared with `command_line_only`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from typing import Any, TypeVar
 
 import click
 
+from padmask.cli.colours import show_help
 from padmask.cli.commands import COMMANDS, load_command
+from padmask.cli.help_layout import wrap_choices, wrap_examples
 from padmask.cli.option_groups import group_options
 from padmask.errors import PadmaskError, SpecError, did_you_mean, printable, size
 from padmask.storage.system import read_small
@@ -93,12 +95,28 @@ class ConfiguredCommand(click.Command):
         super().__init__(*args, **settings)
         self._unsupported = unsupported or {}
 
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.callback = show_help
+        return option
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the description, with examples that fit the terminal."""
+        text = self.help
+        self.help = wrap_examples(text or "", formatter.width)
+        try:
+            super().format_help_text(ctx, formatter)
+        finally:
+            self.help = text
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options in groups."""
         options = [option for option in self.get_params(ctx) if isinstance(option, click.Option)]
         for heading, group in group_options(self.name or "", options).items():
+            records = [record for option in group if (record := option.get_help_record(ctx))]
             with formatter.section(heading):
-                formatter.write_dl([record for option in group if (record := option.get_help_record(ctx))])
+                formatter.write_dl([(wrap_choices(term, formatter.width), text) for term, text in records])
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         try:
@@ -178,7 +196,7 @@ def _changed(ctx: click.Context) -> list[click.Parameter]:
 
 
 def _set_in(ctx: click.Context, parameters: Sequence[click.Parameter]) -> str:
-    """Return text with the names of the options and the path of the pyproject.toml that sets the options."""
+    """Return a text with the option names and the path of the pyproject.toml that sets them."""
     verb = "is" if len(parameters) == 1 else "are"
     *names, last = map(long_option, parameters)
     named = f"{', '.join(names)} and {last}" if names else last
@@ -191,7 +209,7 @@ def long_option(parameter: click.Parameter) -> str:
 
 
 def find_project(folder: str) -> str | None:
-    """Return the path of the nearest pyproject.toml in `folder` or its parents; None if no file exists."""
+    """Return the path of the nearest pyproject.toml in `folder` or its parents; None if there is none."""
     while not _is_file(file := os.path.join(folder, "pyproject.toml")):
         above = os.path.dirname(folder)
         if above == folder:

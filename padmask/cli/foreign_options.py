@@ -56,7 +56,8 @@ PACKING_OPTIONS = {
     ),
     "--return-attention-mask": (
         "pack always adds a mask to rows with padding. To choose its name, use --mask-column. A mask of ones "
-        "does not separate the sequences of a row. For a column that does, use --emit or --dialect."
+        "does not separate the sequences of a row. To add a column that separates them, use --emit or "
+        "--dialect."
     ),
     "--return-tensors": "pack writes files. For NumPy arrays, use the Python function padmask.pack.",
     "--eos-token-id": "To add an end token to each row, use --eos ID.",

@@ -129,7 +129,7 @@ class InspectArguments:
     show_default=True,
     help="Colours of the figure.",
 )
-@workers_option
+@workers_option("work on the files of a dataset")
 @cluster_option
 @allow_option(rules=True)
 @quiet_options
@@ -187,7 +187,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
 
 
 def _without_unused_windows(ctx: click.Context, given: dict[str, Any]) -> dict[str, Any]:
-    """Return the parameters without windows, if pyproject.toml sets windows and nothing sets a length."""
+    """Return the parameters. If pyproject.toml sets windows, but no length is set, leave out the windows."""
     typed = any(is_typed(ctx, name) for name in ("overlong", "overlap"))
     if given["overlong"] != "window" or given["maxlen"] != "longest" or typed:
         return given

@@ -51,7 +51,7 @@ class PathOrAddress(click.Path):
 
 
 class SideChoice(click.Choice[str]):
-    """A parameter type for a side. It accepts Keras's names (pre, post) and Hugging Face's (left, right)."""
+    """A parameter type for a side: pre or post as in Keras, left or right as in Hugging Face."""
 
     # What to use instead of the values of `padding` in Hugging Face's tokenizers.
     _lengths: ClassVar = {"longest": "--maxlen longest", "max_length": "--maxlen N"}
@@ -253,14 +253,17 @@ max_bytes_option = command_line_only(
     "disk space; no limit for pipes]",
 )
 
-workers_option = setting(
-    "--workers",
-    type=click.IntRange(min=1),
-    default=None,
-    metavar="N",
-    help="Number of processes that work on the files of a dataset.  [default: number of cores; 1 for a "
-    "single file]",
-)
+
+def workers_option(work: str) -> Callable[[Command], Command]:
+    """Return the option --workers. `work` says what the processes do, for the help text."""
+    return setting(
+        "--workers",
+        type=click.IntRange(min=1),
+        default=None,
+        metavar="N",
+        help=f"Number of processes that {work}.  [default: number of cores; 1 for a single file]",
+    )
+
 
 cluster_option = command_line_only(
     "--cluster",

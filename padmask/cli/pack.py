@@ -122,7 +122,8 @@ from padmask.spec.pad import PadSpec, RowPolicy
     type=click.Choice(["list", "drop"]),
     default="list",
     show_default=True,
-    help="Columns that are not packed. list: lists with one value for each sequence. drop: left out.",
+    help="What to do with columns that are not packed. list: write lists with one value for each sequence. "
+    "drop: leave out the columns.",
 )
 @setting(
     "--empty-rows",

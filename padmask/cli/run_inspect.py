@@ -37,7 +37,8 @@ def run_inspect(arguments: InspectArguments) -> None:
         click.echo(json.dumps(_as_json(seen, arguments)))
     options: dict[str, Any] = {"style": arguments.style, "masks": arguments.masks, "plans": arguments.plans}
     if not arguments.as_json:
-        show_inspection(seen, make_console(), **options)
+        shown = replace(seen, notes=()) if arguments.quiet else seen
+        show_inspection(shown, make_console(), **options)
     if arguments.export:
         with open_output(arguments.export) as stream:
             stream.write(_export(seen, arguments.export, arguments.theme, options))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
+
 from padmask.cli.commands import load_runner
 from padmask.cli.dataset_options import PadArguments
 from padmask.cli.outputs import Shown, write_with_report
@@ -28,12 +30,21 @@ def run_pad(arguments: PadArguments) -> None:
 
 
 def _pad(arguments: PadArguments) -> PadResult:
+    # Import the code for workers and manifests only if necessary.
+    runner = None
+    if names_a_folder(arguments.to.output):
+        runner = load_runner("pad_folder")
+    else:
+        _refuse_folder_options(arguments)
+        if arguments.file_workers > 1:
+            runner = load_runner("pad_on_workers")
+    result: PadResult = pad_one_file(arguments) if runner is None else runner(arguments)
+    return result
+
+
+def pad_one_file(arguments: PadArguments, executor: Executor | None = None) -> PadResult:
+    """Pad all inputs into one file. `executor` is as in `pad_file`."""
     to = arguments.to
-    if names_a_folder(to.output):
-        # Import the code for workers and manifests only for output folders.
-        result: PadResult = load_runner("pad_folder")(arguments)
-        return result
-    _refuse_folder_options(arguments)
     with open_progress(quiet=to.quiet, progress=to.progress, output=to.output) as progress:
         return pad_file(
             to.inputs or ["-"],
@@ -43,6 +54,7 @@ def _pad(arguments: PadArguments) -> PadResult:
             mask=arguments.mask,
             policy=arguments.policy,
             files=to.files,
+            executor=executor,
             progress=progress,
         )
 

@@ -14,7 +14,7 @@ from padmask.cli.progress import open_progress
 from padmask.cli.report_files import open_report
 from padmask.cli.run_verify_error import error_text, refuse_report_conflicts
 from padmask.cli.verify import ModelOptions, ReferenceOptions, VerifyArguments
-from padmask.errors import SpecError
+from padmask.errors import MissingExtraError, SpecError
 from padmask.render.console import make_console
 from padmask.render.html_verify import verify_page
 from padmask.render.report import show_errors, show_report
@@ -45,17 +45,21 @@ def run_verify(arguments: VerifyArguments) -> int:
             for form, path in arguments.reports
         ]
         outcome = _report_or_error(arguments)
+        data = None
+        if isinstance(outcome, MissingExtraError) and arguments.inputs:
+            outcome, data = _check_data_only(arguments, outcome)
         # A report must not replace a module that was imported during the run.
         refuse_replaced(_report_files(arguments), loaded_files())
         for form, stream in streams:
             if stream is not None:
                 stream.write(_bytes(form, outcome))
     printed = [form for form, stream in streams if stream is None] + ["json"] * arguments.as_json
-    if isinstance(outcome, Report) and set(printed) <= {"github"}:
+    shown = outcome if isinstance(outcome, Report) else data
+    if shown is not None and set(printed) <= {"github"}:
         if not arguments.quiet:
-            show_report(outcome, make_console(), verbose=arguments.verbose)
+            show_report(shown, make_console(), verbose=arguments.verbose)
         elif not printed:
-            show_errors(outcome, make_console())
+            show_errors(shown, make_console())
     for form in printed:
         click.echo(_text(form, outcome), nl=False)
     if isinstance(outcome, Exception):
@@ -80,6 +84,23 @@ def _report_or_error(arguments: VerifyArguments) -> Report | Exception:
         raise  # The reader closed the pipe, which is not an error.
     except Exception as error:  # noqa: BLE001 - the reports show the error, and the caller raises it
         return error
+
+
+def _check_data_only(
+    arguments: VerifyArguments, missing: MissingExtraError
+) -> tuple[Report | Exception, Report | None]:
+    """Check the data if a package that the models need is not installed.
+
+    Returns:
+        The outcome of the run, and a report on the data to show first. If the data have errors, the report
+        is the outcome, and a note says that the models did not run. Otherwise the outcome is `missing`.
+    """
+    data = _report_or_error(replace(arguments, proof=None))
+    if isinstance(data, Exception):
+        return data, None
+    if data.ok:
+        return missing, data
+    return replace(data, notes=[*data.notes, f"the models did not run: {missing}"]), None
 
 
 def _check_reports(arguments: VerifyArguments) -> None:

@@ -204,7 +204,7 @@ def _report_failed_start(
     metavar="NAME[:KIND][=COLUMN]",
     help="Column and kind of the model input NAME; repeatable. KIND is tokens, features, mask, lengths, "
     "positions, segments or static. Masks, lengths and positions come from the padding and need no column. "
-    "NAME=mask is short for NAME:mask.  [default: the column with the same name]",
+    "NAME=mask and NAME:mask mean the same.  [default: the column with the same name]",
 )
 @command_line_only(
     "--custom-objects",

@@ -93,12 +93,12 @@ def pad(
         spec: how to pad. The default `PadSpec()` pads after the tokens, to the length of the longest row.
         columns, mask: for a dict of columns, the columns to pad and the mask to add, as in `pad_table`.
         threads: number of blocks of rows to pad at the same time. The result does not depend on this number.
-        options: fields of `PadSpec`, such as `maxlen`, which replace those of `spec`.
+        options: fields of `PadSpec`, such as `maxlen`, which replace the fields of `spec`.
 
     Returns:
         For a dict of columns or a table, a dict with the padded columns, their mask and the other columns
         (numbers as arrays of shape (rows,), as for `Collator`). For rows, a
-        `Padded` with three arrays. `values` has the shape (rows, maxlen, ...). `mask` is a bool array of
+        `Padded` with three arrays. `values` has shape (rows, maxlen, ...). `mask` is a bool array of
         shape (rows, maxlen), True at real tokens. `lengths` is an int64 array of shape (rows,): the number of
         tokens kept in each row. The values have the dtype of the spec. With the default dtype, ints become
         int32, Python floats become float32, floats in arrays keep float32 or float64, and strings stay
@@ -193,7 +193,7 @@ def check_array_cuts(spec: PadSpec, policy: RowPolicy, function: str) -> None:
         function: name of the function that pads, for the error.
 
     Raises:
-        SpecError: a column has the number of tokens to keep, or the options have no effect.
+        SpecError: the options read the number of tokens to keep from a column, or have no effect.
     """
     if not (spec.keep_first or spec.keep_last or spec.windows):
         return
@@ -207,7 +207,7 @@ def check_array_cuts(spec: PadSpec, policy: RowPolicy, function: str) -> None:
 
 
 def _default_dtype(read: PlainRows | Ragged, spec: PadSpec) -> str:
-    """Return the default dtype for the tokens: the same dtype as for a table column with these tokens."""
+    """Return the default dtype of the tokens, as for a table column with these tokens."""
     found = read.dtype if isinstance(read, PlainRows) else read.values.dtype
     if found.kind in "iu" or (isinstance(read, Ragged) and read.values.size == 0):
         return spec.int_dtype
@@ -250,7 +250,7 @@ def sequence_mask(lengths: npt.ArrayLike, maxlen: int | None = None, padding: Si
 
     Args:
         lengths: number of tokens in each row: integers, shape (rows,). If a length exceeds `maxlen`, the mask
-            of the row is all True.
+            row is all True.
         maxlen: length of every mask row, in tokens. If None, the largest length.
         padding: `"post"` puts the padding after the tokens, `"pre"` before them; `"right"` and `"left"`
             mean the same.

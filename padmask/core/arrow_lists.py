@@ -53,7 +53,7 @@ def list_lengths(array: pa.Array) -> tuple[Positions, list[Fault]]:
 
 
 def null_token_rows(array: pa.Array) -> Flags:
-    """Return, for each row of a list column, whether the row contains a null token. A null row has no tokens.
+    """Return flags of the rows of a list column that contain a null token. A null row contains no tokens.
 
     >>> null_token_rows(pa.array([[1, None], [1], None])).tolist()
     [True, False, False]
@@ -67,10 +67,9 @@ def null_token_rows(array: pa.Array) -> Flags:
 
 
 def shared_list_lengths(array: pa.Array) -> Positions | None:
-    """Return the length of each row if rows of this array type can share values, as in a dictionary array.
+    """Return the row lengths if rows of this array type can share values, as in a dictionary array.
 
-    Return None for other types. A small array whose rows share values can represent a very large number of
-    tokens.
+    Return None for other types. Shared values let a small array represent a very large number of tokens.
 
     >>> shared_list_lengths(pa.DictionaryArray.from_arrays(pa.array([0, 0]), pa.array([["a", "b"]]))).tolist()
     [2, 2]
@@ -246,7 +245,7 @@ def is_sequence(type_: pa.DataType) -> bool:
 
 
 def has_null_tokens(type_: pa.DataType) -> bool:
-    """Return whether the token type in a list type is null. A column of such a type has no tokens.
+    """Return whether the token type of a list type is null. A column of such a type has no tokens.
 
     >>> has_null_tokens(pa.list_(pa.null())), has_null_tokens(pa.list_(pa.int32()))
     (True, False)
@@ -274,7 +273,7 @@ def is_mask(type_: pa.DataType) -> bool:
 
 
 def vector_size(type_: pa.DataType) -> int | None:
-    """Return the length of the vectors in a list type: 0 if it varies, None if the tokens are not vectors.
+    """Return the vector length in a list type: 0 for variable-size lists, None if tokens are not vectors.
 
     >>> vector_size(pa.list_(pa.list_(pa.float32(), 4))), vector_size(pa.list_(pa.int32()))
     (4, None)
@@ -349,16 +348,16 @@ def null_flags(array: pa.Array) -> Flags:
 
 
 def list_windows(rows: pa.Array) -> tuple[Positions, Positions, pa.Array]:
-    """Return the start and the length of each row, and the array of all tokens, without wrappers.
+    """Return the start and the length of each row, and the array of all tokens without wrapper types.
 
-    The result is as in `list_values`.
+    See `list_values`.
     """
     starts, lengths, tokens = list_values(rows)
     return starts, lengths, without_wrappers(tokens)
 
 
 def list_values(rows: pa.Array) -> tuple[Positions, Positions, pa.Array]:
-    """Return the start and the length of each row, and the array of all values, with their type.
+    """Return the start and the length of each row, and the array of all values in their own Arrow type.
 
     >>> names = pa.array([["a"], ["b", "a"]], pa.list_(pa.dictionary(pa.int8(), pa.string())))
     >>> starts, lengths, values = list_values(names)
@@ -404,14 +403,13 @@ def vector_values(
 ) -> tuple[npt.NDArray[Any], Flags, Callable[[int], str]]:
     """Convert vectors to a NumPy array, and find the bad vectors.
 
-    A vector is bad if it is null, contains a null or has a different length than the other vectors.
+    A vector is bad if it is null, contains a null or does not have the length `inner`.
 
     Args:
         tokens: the vectors, a list array.
         starts: index of the first vector of each row: int64, shape (rows,).
         lengths: number of vectors in each row: int64, shape (rows,).
-        inner: length that every vector must have. If None, the first vector that is not empty determines the
-            length.
+        inner: length that every vector must have. If None, the first non-empty vector determines the length.
 
     Returns:
         The values, shape (tokens, length); flags of the bad vectors, bool, shape (tokens,); and a function
@@ -435,9 +433,7 @@ def vector_values(
         if nulls[token]:
             return "the vector is null"
         if sizes[token] != inner:
-            return (
-                f"the vector has {sizes[token]} numbers, but the first vector that is not empty has {inner}"
-            )
+            return f"the vector has {sizes[token]} numbers, but the first non-empty vector has {inner}"
         place = int(np.argmax(holes[begins[token] : begins[token] + inner]))
         return f"the vector has a null at position {place}"
 
@@ -474,7 +470,7 @@ def to_lists(values: npt.NDArray[Any], dtype: str, fixed_size: bool = False) -> 
     Args:
         values: padded values, of shape (rows, maxlen, ...).
         dtype: one of `DTYPES`.
-        fixed_size: whether to create fixed-size lists. Some readers do not support them.
+        fixed_size: whether to create fixed-size lists, which some readers do not support.
     """
     flat = values.reshape(-1)
     if dtype == "bool":
@@ -520,8 +516,8 @@ def list_rows(values: pa.Array, lengths: Positions) -> pa.Array:
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     if offsets[-1] >> 31:
         raise OutputError(
-            f"{len(lengths)} rows of {offsets[-1]} values exceed the limit of a list array, {2**31 - 1} "
-            "values. Pass fewer rows at a time."
+            f"{len(lengths)} rows have {offsets[-1]} values in total, but a list array holds at most "
+            f"{2**31 - 1}. Pass fewer rows at a time."
         )
     return pa.ListArray.from_arrays(to_arrow(offsets.astype(np.int32)), values)
 

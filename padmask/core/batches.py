@@ -22,8 +22,8 @@ class BatchPlan:
         order: indices of the rows, one batch after another: int64, shape (rows,).
         sizes: number of rows of each batch: int64, shape (batches,).
         widths: padded length of the rows of each batch: int64, shape (batches,).
-        short: whether the batch with the longest rows is not full. Such a batch has space for more rows, or
-            its number of rows is not a multiple of `BatchSpec.multiple`.
+        short: whether the batch with the longest rows is not full. Such a batch has space for more rows, or a
+            number of rows that is not a multiple of `BatchSpec.multiple`.
     """
 
     order: Positions
@@ -83,7 +83,7 @@ def plan_batches(
 
 
 def _cut(widths: list[int], spec: BatchSpec) -> list[int]:
-    """Divide rows with ascending widths. Return the index of the first row of each batch, and of the end."""
+    """Divide rows with ascending widths into batches. Return the bounds of the batches."""
     bounds, start, total = [0], 0, len(widths)
     while start < total:
         # The number of positions of a batch grows with each row.
@@ -131,12 +131,12 @@ def find_wide_rows(lengths: Positions, plan: Plan, spec: PadSpec) -> list[Fault]
 
 
 def select_output_rows(segments: Segments, rows: Positions, maxlen: int) -> Segments:
-    """Return the segments of some output rows, in the given order, padded to another length.
+    """Return segments of only the given output rows, in the given order, padded to the length `maxlen`.
 
     Args:
         segments: segments with one sequence in each output row.
         rows: indices of output rows: int64, shape (rows,).
-        maxlen: length of the rows, at least that of the longest row.
+        maxlen: new length of the rows, at least the length of the longest row.
     """
     slices, sequences = rows, None
     if segments.sequences is not None:

@@ -29,7 +29,7 @@ def with_edges(plan: Plan, spec: PadSpec, lengths: LengthStats | None, *, drops:
         plan: plan of the last bucket. Its maxlen limits the edges.
         spec: how to pad.
         lengths: lengths of all rows. Required if `spec.buckets` is a number.
-        drops: whether rows longer than `plan.maxlen` are dropped. They then have no effect on the edges.
+        drops: whether rows longer than `plan.maxlen` are dropped. Dropped rows have no effect on the edges.
     """
     if spec.buckets is None or not plan.maxlen:
         return plan
@@ -71,7 +71,7 @@ def plan_of_bucket(plan: Plan, edge: int) -> Plan:
 
 
 def buckets_of(lengths: Positions, edges: tuple[int, ...]) -> Positions:
-    """Return the bucket of each row: the one with the smallest edge that fits the row, or the last bucket.
+    """Return the bucket of each row: the bucket with the smallest edge that fits, else the last bucket.
 
     >>> buckets_of(np.array([0, 2, 3, 9]), (2, 4)).tolist()
     [0, 0, 1, 1]
@@ -88,7 +88,7 @@ def buckets_of(lengths: Positions, edges: tuple[int, ...]) -> Positions:
 
 @dataclass(frozen=True)
 class OutputSize:
-    """The number of rows, of their tokens, and of their positions (tokens and padding) in an output."""
+    """The numbers of rows, tokens and positions (tokens and padding) in an output."""
 
     rows: int
     tokens: int
@@ -96,7 +96,7 @@ class OutputSize:
 
 
 def output_size(lengths: LengthStats, plan: Plan, spec: PadSpec) -> OutputSize:
-    """Return the size of the output of rows.
+    """Return the size of the output for rows of the given lengths.
 
     >>> output_size(LengthStats.of([2, 1]), Plan(3, "given", 3), PadSpec())
     OutputSize(rows=2, tokens=3, places=6)
@@ -169,7 +169,7 @@ def _add_bucket(
 
     Returns:
         For each n: the smallest number of output positions for the first n lengths, and the index of the
-            first length in the last bucket.
+        first length in the last bucket.
     """
     size = len(lengths)
     result, split = np.zeros_like(best), np.zeros(size + 1, dtype=np.int64)

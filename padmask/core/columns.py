@@ -120,7 +120,7 @@ def asked_names(schema: pa.Schema, asked: Columns) -> list[str]:
 
 
 def judged_columns(schema: pa.Schema, columns: Columns) -> list[str]:
-    """Return the columns to which a mask may belong: the requested columns, else the default column.
+    """Return the columns that a mask may describe: the requested columns, else the default column.
 
     The list is empty if there is no default column.
     """
@@ -133,7 +133,7 @@ def judged_columns(schema: pa.Schema, columns: Columns) -> list[str]:
 
 
 def default_column(schema: pa.Schema) -> str:
-    """Return the first of these columns that exists: `input_ids`, `tokens`, the only list column.
+    """Return the default column: `input_ids`, else `tokens`, else the only list column.
 
     A list column of bools counts only if there is no other list column.
     """
@@ -231,7 +231,7 @@ def kind_of_dtype(dtype: str) -> Kind:
 
 
 def find_vector_sizes(columns: Sequence[PadColumn], batches: Iterable[pa.RecordBatch]) -> list[PadColumn]:
-    """Set the vector length of each column to the length of the first vector that is not empty.
+    """Set the vector length of each column to the length of the first non-empty vector.
 
     Args:
         columns: columns to pad. Columns without vectors are returned unchanged.

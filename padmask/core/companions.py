@@ -57,8 +57,8 @@ class ColumnChoice:
         mask: mask to add. If the mask replaces a mask of the input, both have the same name and dtype.
         replaced: name of the input mask that the new mask replaces; None if no mask is replaced.
         alike: names of list columns that are not padded but have the same lengths as the padded columns.
-        ragged: names of columns that usually have one value per token, but have other lengths here. They
-            are not padded.
+        ragged: names of columns that usually have one value per token, but have other lengths in this input.
+            These columns are not padded.
         unpaddable: names of companions and masks whose type padmask cannot pad, such as lists of structs.
         watched: names of columns that may be masks. If a later row of such a column contains a 0, the row is
             padded. Some of the columns may be missing in the input.
@@ -87,7 +87,7 @@ class ColumnChoice:
 
     @property
     def checked(self) -> tuple[str, ...]:
-        """Names of the input columns that new columns replace, and that must have the same values."""
+        """Names of the input columns that new columns replace. Both must have the same values."""
         return tuple(name for name in (self.ones, self.counted) if name is not None)
 
     @property
@@ -191,9 +191,9 @@ def choose_together(
 def _is_chosen(rows: FirstRows, first: str, name: str, *, packs: bool) -> bool:
     """Return whether a companion is padded or packed together with the first column.
 
-    A companion with other lengths may have a length of its own when it is padded. In packed rows, such a
-    companion would become lists of lists, which no trainer reads. So `pack` chooses all companions, and each
-    row in which the lengths differ is a bad row.
+    `pad` leaves out a companion with other lengths, because such a companion can be padded to a separate
+    maxlen. In packed rows, it would become lists of lists, which no trainer reads. So `pack` chooses all
+    companions, and each row in which the lengths differ is a bad row.
     """
     return rows.have_same_lengths(first, name) or (packs and rows.have_values(name))
 
@@ -254,7 +254,7 @@ def _take_place(mask: MaskSpec, replaced: str, type_: pa.DataType) -> MaskSpec:
 
 
 def mask_dtype(type_: pa.DataType) -> str:
-    """Return the dtype for a mask that replaces a mask of this type. Unsupported dtypes become wider ones."""
+    """Return the dtype of a mask that replaces a mask of this type. Unsupported dtypes are widened."""
     rows = storage_type(type_)
     if not is_mask(rows):
         return "bool"

@@ -21,7 +21,7 @@ from padmask.spec.mask import POSITION_IDS
 
 
 def are_counted(column: pa.Array) -> bool:
-    """Return whether all rows of a column of integers are 0, 1, 2, ... Null rows do not count.
+    """Return whether all rows of an integer column contain 0, 1, 2, ... Null rows do not count.
 
     >>> are_counted(pa.array([[0, 1], [0, 1, 2], None])), are_counted(pa.array([[0, 1], [1, 2]]))
     (True, False)
@@ -44,14 +44,14 @@ def find_other_positions(column: pa.Array, lengths: Positions) -> list[Fault]:
     null = null_flags(without_wrappers(column))
     bad = ~null & (_other_rows(rows) | (rows.lengths != lengths))
     reason = (
-        f"{POSITION_IDS!r} is not 0, 1, 2, ... to the end of the row, as in the first rows, so packing "
-        "cannot replace the positions"
+        f"{POSITION_IDS!r} is 0, 1, 2, ... in the first rows, but not in this row, so packing cannot replace "
+        "the positions"
     )
     return [Fault(row, reason, options=("emit",)) for row in np.flatnonzero(bad).tolist()]
 
 
 def _other_rows(rows: Ragged) -> Flags:
-    """Return flags of the rows that are not 0, 1, 2, ...: bool, shape (rows,)."""
+    """Return flags of the rows whose values are not 0, 1, 2, ...: bool, shape (rows,)."""
     owners = np.repeat(np.arange(len(rows.lengths)), rows.lengths)
     places = np.arange(len(owners)) - np.repeat(np.cumsum(rows.lengths) - rows.lengths, rows.lengths)
     flags = np.zeros(len(rows.lengths), dtype=bool)

@@ -28,7 +28,7 @@ def usual_dialect(name: str) -> Dialect:
 
 
 def read_flags(values: npt.NDArray[Any], dialect: Dialect) -> npt.NDArray[Any]:
-    """Return 1 (or True) at real tokens, 0 (or False) at padding, and another number at other values.
+    """Return 1 (or True) at real tokens, 0 (or False) at padding, and another number at invalid values.
 
     >>> read_flags(np.array([1, 0, 7]), Dialect(polarity="padding")).tolist()
     [0, 1, 2]
@@ -64,7 +64,7 @@ def describe_fault(value: Any, dialect: Dialect) -> str:
 
 
 def fitting_kind(value: Any, dialect: Dialect) -> MaskKind | None:
-    """Return the other kind of mask if it can contain a value that the dialect cannot; else None.
+    """Return another kind of mask that can contain the value; None if no other kind can.
 
     >>> fitting_kind(-1e9, Dialect()), fitting_kind(1, Dialect(kind="additive")), fitting_kind(7, Dialect())
     ('additive', 'binary', None)

@@ -1,4 +1,4 @@
-"""Whether a dtype can represent numbers, and which dtype to suggest if not."""
+"""Check whether a dtype can represent numbers, and suggest a dtype that can."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def integers_fit(values: npt.NDArray[Any], dtype: str | np.dtype[Any]) -> bool:
 
 
 def suggest_dtype(number: Any, dtype: str) -> str:
-    """Return advice for an error message: a dtype that fits `number`, or another remedy.
+    """Return the remedy for an error message: a dtype that can represent `number`, or another remedy.
 
     >>> suggest_dtype(np.int64(70_000), "uint16"), suggest_dtype(np.int64(2**24 + 1), "float32")
     ('use dtype int32', 'use dtype float64 or int32')

@@ -1,4 +1,4 @@
-"""Add an end token to rows that do not end with it."""
+"""Add an end token to rows that do not end with this token."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def check_end_token(columns: Sequence[PadColumn], token: int) -> None:
 def add_end_tokens(
     rows: Mapping[str, Ragged], columns: Sequence[PadColumn], token: int
 ) -> tuple[dict[str, Ragged], Flags]:
-    """Append a token to the rows that do not end with it, and append values to the other columns.
+    """Append the end token to rows that do not end with this token. Append values to the other columns.
 
     >>> ids = Ragged(np.array([5, 2, 6]), np.array([0, 2]), np.array([2, 1]))
     >>> rows, added = add_end_tokens({"ids": ids}, [PadColumn("ids", "int", "int32", 0)], 2)
@@ -66,11 +66,11 @@ def add_end_tokens(
         token: the end token.
 
     Returns:
-        The rows of each column, and whether each row got the token: bool, shape (rows,). Rows without tokens
-        stay empty.
+        The rows of each column, and flags of the rows that got the token: bool, shape (rows,). Rows without
+        tokens stay empty.
 
-    The label of the added token is the token, or -100 if the label before it is -100. A
-    `special_tokens_mask` has 1 there, and `position_ids` continue. Other columns repeat their last value.
+    The label of the added token is the token itself, or -100 if the previous label is -100. A
+    `special_tokens_mask` gets a 1, and `position_ids` continue. Other columns repeat their last value.
     """
     ids = rows[columns[0].name]
     filled = ids.lengths > 0
@@ -87,7 +87,7 @@ def add_end_tokens(
 
 
 def rows_without_end(segments: Segments, truncating: Side) -> Positions:
-    """Return the rows whose last token (or first, if `truncating` is `"pre"`) was truncated.
+    """Return the rows whose last token was truncated, or the first token if `truncating` is `"pre"`.
 
     Returns:
         Indices of source rows: int64, shape (rows,).
@@ -126,7 +126,7 @@ def _type_with(dtype: np.dtype[Any], token: int) -> np.dtype[Any]:
 
 
 def _extend(rows: Ragged, lacking: npt.NDArray[np.bool_], end_value: _EndValue) -> Ragged:
-    """Append a value to each row for which `lacking` (the row lacks the end token) is True."""
+    """Append a value to each row that lacks the end token (True in `lacking`)."""
     lengths: Positions = rows.lengths + lacking
     starts = np.cumsum(lengths) - lengths
     ends = (starts + lengths - 1)[lacking]

@@ -98,7 +98,7 @@ def fill_rows(
     value: Any,
     dtype: np.dtype[Any],
 ) -> npt.NDArray[Any]:
-    """Return an array that contains each row, and the pad value elsewhere.
+    """Return an array of padded rows, which are written row by row.
 
     >>> rows = [np.array([7, 8]), np.array([9])]
     >>> fill_rows(rows, [2, 1], (2, 3), "pre", 0, np.dtype("int32")).tolist()

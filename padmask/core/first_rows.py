@@ -47,17 +47,17 @@ class FirstRows:
     Args:
         lengths: row lengths of each list column, keyed by column name: int64, shape (rows,). A length is -1
             if the row is null or contains a null token.
-        zeros: for each column that may be a mask, whether each row contains padding, keyed by column name:
-            bool, shape (rows,). Padding is 0, or 1 if the mask is 1 at padding.
+        zeros: flags of the rows that contain padding, for each column that may be a mask, keyed by column
+            name: bool, shape (rows,). Padding is 0, or 1 if the mask is 1 at padding.
         ones: names of the columns that may be masks and contain only real tokens.
         empty: names of the columns whose rows are all null.
-        real: for each column that may be a mask, the start and the number of the real tokens in each row,
-            keyed by column name: int64, shape (rows, 2). A column is included only if the padding of each
-            row is at one end.
+        real: start and number of the real tokens in each row, for each column that may be a mask, keyed by
+            column name: int64, shape (rows, 2). A column is included only if each row has padding at one end
+            only.
         ends: tokens that most rows of a list column start and end with, keyed by column name.
         additive: names of the columns that have the values of an additive mask: 0 at real tokens, and large
             negative numbers at padding. At least one value is negative.
-        counted: names of the columns whose rows are the positions 0, 1, 2, ...
+        counted: names of the columns whose rows contain the positions 0, 1, 2, ...
     """
 
     lengths: Mapping[str, Positions]
@@ -135,13 +135,13 @@ class FirstRows:
         return name in self.lengths and bool((self.lengths[name] > 0).any())
 
     def show_padding(self, mask: str, column: str) -> bool:
-        """Return whether any row of a mask marks padding and is as long as the same row of `column`."""
+        """Return whether any row of a mask marks padding and has one value for each value of `column`."""
         if mask not in self.zeros or column not in self.lengths:
             return False
         return bool((self.zeros[mask] & (self.lengths[mask] == self.lengths[column])).any())
 
     def mark_other_padding(self, other: str, mask: str | None) -> bool:
-        """Return whether a column may be a mask and marks different positions as padding than `mask` does.
+        """Return whether a column may be a mask that marks other positions as padding than `mask`.
 
         Args:
             other: name of the column.
@@ -155,11 +155,11 @@ class FirstRows:
         return bool((self.real[mask] != self.real[other])[both].any())
 
     def are_ones(self, mask: str, column: str) -> bool:
-        """Return whether a mask contains only ones and each row is as long as the same row of `column`."""
+        """Return whether a mask contains only ones, with one value for each value of `column`."""
         return mask in self.ones and self.have_same_lengths(column, mask)
 
     def are_counted(self, positions: str, column: str) -> bool:
-        """Return whether each row of a column is 0, 1, 2, ... with one number for each token of `column`."""
+        """Return whether each row of `positions` is 0, 1, 2, ... with one number per token of `column`."""
         return positions in self.counted and self.have_same_lengths(column, positions)
 
 
@@ -178,7 +178,7 @@ def _may_be_mask(parts: Sequence[pa.Array], dialect: Dialect) -> bool:
 
 
 def _additive_rows(parts: Sequence[pa.Array]) -> _MaskRows | None:
-    """Return the rows of an additive mask. Return None if the column has other values, or no padding."""
+    """Return the rows of an additive mask; None if the column has other values or no padding."""
     if not all(is_mask(part.type) and not pat.is_boolean(token_type(part.type)) for part in parts):
         return None
     row = next((part.slice(0, 1) for part in parts if len(part)), None)
@@ -192,8 +192,8 @@ def _additive_rows(parts: Sequence[pa.Array]) -> _MaskRows | None:
 def _valid_lengths(column: pa.Array) -> Positions:
     """Return the length of each row. The length is -1 if the row is null or contains a null token.
 
-    The JSON Lines reader replaces a row that contains a null token with a null row. For the same result in
-    all formats, both have the length -1.
+    The JSON Lines reader replaces a row that contains a null token with a null row. So that all formats have
+    the same result, both kinds of rows have the length -1.
     """
     invalid = null_flags(without_wrappers(column)) | null_token_rows(column)
     lengths: Positions = np.where(invalid, -1, list_lengths(column)[0])
@@ -206,7 +206,7 @@ def _is_empty(column: pa.Array) -> bool:
 
 @dataclass(frozen=True)
 class _MaskRows:
-    """Facts about the rows of one column that may be a mask. `FirstRows` describes `zeros` and `real`.
+    """The properties of the rows of one column that may be a mask.
 
     Args:
         zeros: whether each row contains padding.

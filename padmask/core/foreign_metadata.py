@@ -256,7 +256,7 @@ def field_metadata(field: pa.Field | None, type_: pa.DataType, *, changed: bool)
 
 
 def without_field_ids(schema: pa.Schema) -> pa.Schema:
-    """Return a schema without Iceberg field ids. If some columns have ids, readers ignore all others."""
+    """Return a schema without Iceberg field ids. Readers that find ids ignore the columns without ids."""
     return pa.schema([_without_id(field) for field in schema], metadata=schema.metadata)
 
 

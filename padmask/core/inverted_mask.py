@@ -1,4 +1,4 @@
-"""Refuse masks that are read with the wrong polarity, because they would remove the tokens."""
+"""Refuse masks that are read with the wrong polarity, because `unpad` would remove the tokens."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def check_polarity(
     """Raise an error if the mask evidently marks padding as real tokens.
 
     In the first rows of such a mask, all tokens have the same value, and the padding has several values. A
-    polarity from the options or the metadata is not checked.
+    polarity that the options or the metadata specify is not checked.
 
     >>> batch = pa.record_batch({"ids": [[7, 8, 0], [9, 0, 0]], "mask": [[0, 0, 1], [0, 1, 1]]})
     >>> check_polarity(batch.schema, UnpadJob(("ids",), "mask", None, "post", ()), UnpadSpec(), [batch])

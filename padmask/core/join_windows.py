@@ -26,7 +26,7 @@ from padmask.spec.windows import WINDOW_COLUMNS
 
 @dataclass(frozen=True)
 class RowWindows:
-    """The windows of rows, in order.
+    """The windows of rows, in the order of the rows.
 
     Args:
         rows: source row number of each window: int64, shape (windows,).
@@ -61,7 +61,7 @@ class RowWindows:
 def has_windows(schema: pa.Schema) -> bool:
     """Return whether a schema has all columns that locate windows, as integers.
 
-    If metadata describe padding without windows, the columns locate no windows.
+    If the metadata describe padding without windows, the result is False.
     """
     groups = valid_descriptions(schema)
     if groups and not any(group.windows for group in groups):
@@ -70,7 +70,7 @@ def has_windows(schema: pa.Schema) -> bool:
 
 
 def reason_not_to_join(schema: pa.Schema, described: bool) -> str:
-    """Return why windows cannot be joined; an empty string if they can, or if there are no windows.
+    """Return why windows cannot be joined; an empty string if they can be joined or there are no windows.
 
     >>> names = ("source_row", "window", "source_start")
     >>> reason_not_to_join(pa.schema([(name, pa.int32()) for name in names]), described=True)
@@ -86,7 +86,7 @@ def reason_not_to_join(schema: pa.Schema, described: bool) -> str:
 
 
 def _unusable(schema: pa.Schema, name: str) -> str:
-    """Return why a column cannot locate windows; an empty string if it can."""
+    """Return why a column cannot locate windows; an empty string if the column can."""
     if (times := schema.names.count(name)) != 1:
         return f"the input has {'several columns' if times else 'no column'} {name!r}"
     type_ = schema.field(name).type
@@ -202,7 +202,7 @@ _LACKS_EARLIER = "a window before {window} is missing or at a different position
 def find_differences(batch: pa.RecordBatch, windows: RowWindows, without: Collection[str]) -> list[Fault]:
     """Return a `Fault` for each window in which the value of a field differs from the previous window.
 
-    A joined row has only one value for each field, so the other value would be lost.
+    A joined row has only one value for each field, so a different value would be lost.
 
     Args:
         batch: windows with all fields.

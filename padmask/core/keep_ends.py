@@ -1,4 +1,4 @@
-"""Truncate rows, but keep tokens at their ends."""
+"""Truncate rows between kept tokens at the start and the end."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from padmask.spec.windows import describe_large_ends, needed_positions
 
 @dataclass(frozen=True)
 class Ends:
-    """How many tokens to keep at the start and the end of each row that is longer than maxlen.
+    """The numbers of tokens to keep at the start and at the end of each row longer than maxlen.
 
     Args:
-        first, last: numbers of tokens: int64, shape (rows,).
+        first, last: numbers of tokens to keep at the start and at the end: int64, shape (rows,).
     """
 
     first: Positions
@@ -41,7 +41,7 @@ class Ends:
 
 
 def check_end_columns(schema: pa.Schema, spec: PadSpec) -> None:
-    """Check the columns that say how many tokens to keep: each column must exist and contain integers.
+    """Check the columns with the numbers of tokens to keep: each column must exist and contain integers.
 
     Raises:
         SpecError: a column is missing, or has another type.
@@ -63,7 +63,7 @@ def check_end_columns(schema: pa.Schema, spec: PadSpec) -> None:
 def read_ends(
     spec: PadSpec, rows: int, values: Callable[[str], Sequence[Any]]
 ) -> tuple[Ends | None, list[Fault]]:
-    """Read from columns how many tokens to keep at the ends of each row.
+    """Read the numbers of tokens to keep at the ends of each row from columns.
 
     Args:
         spec: how to pad.
@@ -118,7 +118,7 @@ def plan_keep_ends(
     Args:
         lengths: row lengths in tokens: int64, shape (rows,).
         maxlen: length of every output row, in tokens.
-        ends: numbers of tokens to keep. For rows that are longer than `maxlen`, their sum is at most
+        ends: numbers of tokens to keep. For rows longer than `maxlen`, the sum of the two numbers is at most
             `maxlen`.
         padding: side of the padding.
         truncating: side on which the other tokens are truncated.
@@ -142,7 +142,7 @@ def join_pieces(
     padding: Side,
     windows: WindowPlaces | None = None,
 ) -> Segments:
-    """Return segments in which each output row is one sequence of slices of one source row.
+    """Return segments in which each output row joins slices of one source row to one sequence.
 
     Args:
         lengths: number of tokens in each source row: int64, shape (source rows,).

@@ -131,7 +131,7 @@ def take_runs(
 def _adjacent(
     values: npt.NDArray[Any], firsts: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]
 ) -> npt.NDArray[Any] | None:
-    """Return the values of all runs if each run starts where the run before ends; else None."""
+    """Return the values of all runs if each run starts at the end of the previous run; else None."""
     ends = firsts + counts
     if len(firsts) and (firsts[1:] == ends[:-1]).all():
         return values[firsts[0] : ends[-1]]
@@ -150,8 +150,8 @@ def _pad_blocks(
 
     A row is a window of `maxlen` values over the flat values. The window starts at the first token (post)
     or ends at the last token (pre). The windows of a block of rows are gathered in one operation. The pad
-    value then replaces the values where the mask is False. If no row of the block is truncated, the tokens
-    are adjacent, and fill the True positions of the mask in order, which is faster.
+    value then replaces the values where the mask is False. If no row of the block is truncated, a faster way
+    is used: the tokens are adjacent, so they fill the True positions of the mask in order.
     """
     maxlen, padding = segments.maxlen or 0, segments.padding
     rows, inner = len(segments.counts), ragged.values.shape[1:]

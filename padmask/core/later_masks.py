@@ -23,11 +23,11 @@ from padmask.spec.mask import MaskSpec
 def watched_masks(
     schema: pa.Schema, rows: FirstRows, mask: MaskSpec, known: Collection[str | None]
 ) -> tuple[str, ...]:
-    """Return the names of masks to watch, because they may mark padding only after the first rows.
+    """Return the names of the masks to watch: masks that may mark padding only after the first rows.
 
-    Such a mask contains no 0 in the first rows, or has no values there, or is missing. A mask is not watched
-    if the mask belongs to other columns: a 0 in the first rows does not mark padding of the columns `known`,
-    or the metadata name the mask.
+    Such a mask contains no 0 in the first rows, or has no values there, or is missing. A mask of other
+    columns is not watched: its zeros in the first rows do not mark padding of the columns `known`, or the
+    metadata name the mask.
 
     >>> rows = FirstRows.of([pa.record_batch({"ids": [[7]], "mask": [[1]], "padding_mask": [[1, 0]]})])
     >>> watched_masks(pa.schema([]), rows, MaskSpec(), ["ids"])
@@ -82,7 +82,7 @@ def check_ones(column: pa.Array, lengths: Positions, name: str) -> tuple[int | N
 
     Returns:
         The first row that contains a 0, or None; and a `Fault` for each row that has a value other than 0 and
-        1, or more or fewer values than tokens.
+        1, or does not have one value per token.
     """
     mask, odd = Ragged.from_mask(column)
     null = null_flags(without_wrappers(column))
@@ -103,7 +103,7 @@ def later_zero(place: Place, mask: str, *, packs: bool) -> PaddedError:
     Args:
         place: the later row.
         mask: name of the mask.
-        packs: whether the rows are to be packed; if False, padded.
+        packs: whether the rows will be packed; if False, they will be padded.
     """
     count_all = "" if packs else ", or use --allow-padded to count all positions as tokens"
     return PaddedError(

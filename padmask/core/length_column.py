@@ -29,7 +29,7 @@ def read_lengths(
         name: name of the column, for the faults.
         option: option that specified the column, for the faults.
         bits: a valid length is less than 2**`bits`.
-        noun: what each value is, such as "a length", for the faults.
+        noun: noun for a value in the faults, such as "a length".
     """
     good = [type(value) is int and 0 <= value < 1 << bits for value in values]
     lengths = [value if fine else 0 for value, fine in zip(values, good, strict=True)]

@@ -12,7 +12,7 @@ PENDING_ROWS = 1 << 16
 
 
 class LengthCounter:
-    """A counter of rows by length, for batches that may be small.
+    """Counts the rows of each length, also over many small batches.
 
     >>> counter = LengthCounter()
     >>> counter.add(np.array([3, 1])), counter.add(np.array([3]))

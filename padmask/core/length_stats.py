@@ -65,8 +65,8 @@ class LengthStats:
     def percentile(self, percent: str | float) -> int:
         """Return the smallest length that at least `percent` % of the rows do not exceed.
 
-        This is the nearest-rank percentile, 0 if there are no rows. `percent` may be decimal text such as
-        `"99.9"`, so that the rank is exact.
+        The result is the nearest-rank percentile; 0 if there are no rows. `percent` may be decimal text such
+        as `"99.9"`, so that the rank is exact.
         """
         rank = Fraction(str(percent)) * self.rows / 100
         seen = 0

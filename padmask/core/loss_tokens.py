@@ -19,7 +19,7 @@ LOSS_MASKS = ("completion_mask", "assistant_masks", "loss_mask")
 
 
 def loss_masks(columns: Iterable[PadColumn]) -> list[str]:
-    """Return the names of the columns that say which tokens count in the loss.
+    """Return the names of the columns that mark the tokens that count in the loss.
 
     >>> loss_masks([PadColumn("ids", "int", "int32", 0), PadColumn("completion_mask", "bool", "bool", 0)])
     ['completion_mask']
@@ -44,7 +44,7 @@ def deciding_masks(columns: Sequence[PadColumn]) -> list[str]:
 
 
 def copied_labels(source: str, columns: Sequence[PadColumn], rows: Mapping[str, Ragged]) -> Ragged:
-    """Return the labels that are copied from a column: -100 where a mask says that a token does not count.
+    """Return labels copied from a column, with -100 at the tokens that the masks exclude from the loss.
 
     >>> columns = [PadColumn("ids", "int", "int32", 0), PadColumn("loss_mask", "int", "int32", 0)]
     >>> starts, lengths = np.array([0]), np.array([3])
@@ -98,9 +98,9 @@ def find_loss_tokens(
     Args:
         columns: the packed columns.
         values: packed values of each column, one row after another: shape (positions, ...).
-        shifted: whether labels were moved to the token before.
-        repeated: flags of the repeated tokens, whose labels are -100, because only another window keeps the
-            label: bool, shape (positions,). None if there are no such tokens.
+        shifted: whether labels were moved one token to the left.
+        repeated: flags of the repeated tokens, whose labels are -100, because another window has the label:
+            bool, shape (positions,). None if there are no such tokens.
 
     Returns:
         The positions that count; None if there are neither labels nor masks, so that all tokens count.

@@ -23,7 +23,7 @@ from padmask.spec.pad import DEFAULT_DTYPE, INTEGER_DTYPES
 
 
 def settle_made(mask: MaskSpec, names: Collection[str], first: str) -> MaskSpec:
-    """Choose the column to copy to the labels, and leave out new columns that the input already has.
+    """Choose the column that is copied to the labels, and leave out new columns that the input already has.
 
     >>> settle_made(MaskSpec(labels_from=True), ["ids"], "ids").labels_from
     'ids'
@@ -133,8 +133,8 @@ def made_values(
         segments: positions of the tokens in the output.
         rows: source rows of each padded column.
         real: mask of the segments: bool, shape (rows, maxlen), True at real tokens.
-        repeated: flags of the repeated tokens, whose labels only another window keeps: bool, shape (rows,
-            maxlen). If None, all labels are kept.
+        repeated: flags of the repeated tokens, whose labels become -100, because another window has the
+            label: bool, shape (rows, maxlen). If None, all labels are kept.
 
     Returns:
         The lengths have the shape (rows,) and the dtype int32. All other columns have the shape

@@ -39,7 +39,7 @@ def read_mask(mask: Ragged) -> tuple[Segments, list[Fault]]:
 
 
 def _at(flat: npt.NDArray[Any], places: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-    """Return the values at the indices `places`. Indices of empty rows may be out of bounds."""
+    """Return the values at the indices `places`. An index of an empty row may be out of bounds."""
     found: npt.NDArray[Any] = flat[np.clip(places, 0, len(flat) - 1)] if len(flat) else np.zeros_like(places)
     return found
 

@@ -133,7 +133,7 @@ def mask_of_rows(kept: npt.NDArray[np.int64], maxlen: int, padding: Side, out: M
 
 @lru_cache(maxsize=256)
 def _rows_of_mask(maxlen: int, padding: Side) -> Mask:
-    """Return a view in which row i is the mask of a row with i tokens: bool, shape (maxlen + 1, maxlen).
+    """Return the masks of rows with 0, 1, ... maxlen tokens, as a view: bool, shape (maxlen + 1, maxlen).
 
     >>> _rows_of_mask(2, "post").tolist()
     [[False, False], [True, False], [True, True]]
@@ -207,7 +207,7 @@ def make_row_mask(segments: Segments, widths: npt.NDArray[np.int64]) -> Mask:
 
 
 def number_sequences(segments: Segments, mask: Mask) -> npt.NDArray[np.int32]:
-    """Return the number of the sequence at each position: int32, in the shape of the mask.
+    """Return the sequence number at each position: int32, in the shape of the mask.
 
     The sequences of a row have the numbers 1, 2, ... Padding has the number 0.
 
@@ -225,7 +225,7 @@ def number_sequences(segments: Segments, mask: Mask) -> npt.NDArray[np.int32]:
 def restarting_positions(segments: Segments, mask: Mask) -> npt.NDArray[np.int32]:
     """Return the position of each token in its sequence: int32, in the shape of the mask.
 
-    The positions of a run of padding also start at 0, as if the run were a sequence.
+    In each run of padding, the positions also start at 0.
 
     Args:
         segments: positions of the sequences. Each row starts with a sequence.

@@ -1,4 +1,4 @@
-"""Notes about packed rows and pieces of rows that are missing, or are not joined."""
+"""Find missing packed rows and missing pieces of rows, and describe them in notes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LATE_ROWS = (
 
 
 def count_late_rows(rows: Positions, starts: Positions) -> int:
-    """Count the source rows that have only one sequence, which does not start at the first token of the row.
+    """Count the source rows with a single sequence that does not start at the first token of the row.
 
     >>> count_late_rows(np.array([7, 9, 9]), np.array([8, 0, 4]))
     1
@@ -39,10 +39,10 @@ def count_late_rows(rows: Positions, starts: Positions) -> int:
 
 
 def missing_rows(files: Iterable[PackedCounts | None], rows: int) -> list[Warned]:
-    """Return a warning if there are fewer packed rows than pack wrote, according to the metadata.
+    """Return a warning if the input has fewer packed rows than the metadata say.
 
     Args:
-        files: numbers in the metadata of each file; None for a file without these numbers.
+        files: row counts in the metadata of each file; None for a file without row counts.
         rows: number of packed rows that were read.
     """
     found = list(files)

@@ -43,7 +43,7 @@ _POLICIES = {
 
 @dataclass(frozen=True)
 class Packed:
-    """Packed rows: the values, the mask, and the sequences in each row.
+    """Packed rows, with their mask and the positions of the sequences.
 
     >>> import padmask
     >>> padmask.pack([[7, 8, 9], [5, 6], [4]], maxlen=4).seq_lengths
@@ -133,12 +133,14 @@ def pack(
             `"drop"` or `"split"` (into sequences that are packed separately; the default if the options have
             `windows`).
         options: fields of `PadSpec`, such as `maxlen`, and the fields `algorithm`, `max_segments`, `align`
-            and `eos` of `PackSpec`. They replace those of `spec`. Rows are always padded to `maxlen`.
+            and `eos` of `PackSpec`. These options replace the options of `spec`. Rows are always padded to
+            `maxlen`.
 
     Returns:
         For a dict of columns or a table, a dict. The packed columns, `mask`, `segment_ids` and `position_ids`
-        are arrays of shape (rows, maxlen, ...). The other columns, `seq_lengths`, `source_rows` and
-        `source_starts` have one value for each sequence: for each row, an array or a list. For rows, a
+        are arrays of shape (rows, maxlen, ...), and so are other derived columns of `spec` with a value at
+        each position. The other columns, `seq_lengths`, `source_rows` and `source_starts` have one value for
+        each sequence: for each row, an array or a list. For rows, a
         `Packed` with the same packed rows as `pack_file` for a file with the same rows. The dtype of the
         values is as in `pad`.
 
@@ -186,7 +188,7 @@ def _split(values: npt.NDArray[Any], sizes: Positions) -> list[npt.NDArray[Any]]
 def _spec_with(
     spec: PadSpec | None, options: Mapping[str, Any], overlong: str | None
 ) -> tuple[PadSpec, PackSpec]:
-    """Return the padding options with packing, and how to pack. The arguments are as in `pack`.
+    """Return the options for padding and the options for packing. The arguments are as in `pack`.
 
     Raises:
         SpecError: an option is not valid, or has no effect on arrays.

@@ -10,16 +10,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from padmask.core.arrow_lists import token_type
+from padmask.core.arrow_lists import to_numpy, token_type
 from padmask.core.memory_columns import read_columns
 from padmask.core.metadata import groups_to_keep
 from padmask.core.pack_table import pack_table
 from padmask.errors import DataError
 from padmask.spec.columns import Columns
 from padmask.spec.mask import MaskSpec
+from padmask.spec.pack import WIDE, names_for
 from padmask.spec.pad import PadSpec, RowPolicy
 
-# The derived columns that `pack` returns for rows as well.
+# The derived columns that `pack` always returns.
 _DERIVED = ("segment_ids", "position_ids")
 
 
@@ -46,10 +47,13 @@ def pack_dict(
         SpecError: an option is not valid for the columns.
     """
     assert spec.packing is not None
-    spec = replace(spec, packing=replace(spec.packing, emit=_DERIVED))
+    emit = tuple(dict.fromkeys([*spec.packing.emit, *_DERIVED]))
+    packing = replace(spec.packing, emit=emit)
+    spec = replace(spec, packing=packing)
     packed = pack_table(_as_table(columns), names, spec, mask=mask, policy=policy)
     group = groups_to_keep(packed.schema, ())[0]
-    wide = {*group["columns"], *_DERIVED, group["mask_column"]}
+    derived = [name for kind, name in packing.derived.items() if kind in WIDE]
+    wide = {*group["columns"], *names_for(derived, list(group["columns"])), group["mask_column"]}
     found: dict[str, Any] = read_columns(packed)
     for name in wide.intersection(found):
         found[name] = _stack(found[name], group["maxlen"], packed.schema.field(name).type)
@@ -79,9 +83,4 @@ def _stack(rows: Sequence[Any], maxlen: int, type_: pa.DataType) -> npt.NDArray[
     if len(rows):
         is_text = isinstance(rows[0], list) and bool(rows[0]) and isinstance(rows[0][0], str)
         return np.array(rows, dtype=object) if is_text else np.stack([np.asarray(row) for row in rows])
-    inner = token_type(type_)
-    try:
-        dtype = np.dtype(inner.to_pandas_dtype())
-    except NotImplementedError:
-        dtype = np.dtype(object)
-    return np.zeros((0, maxlen), dtype=dtype)
+    return np.zeros((0, maxlen), dtype=to_numpy(pa.array([], token_type(type_))).dtype)

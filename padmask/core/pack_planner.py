@@ -1,4 +1,4 @@
-"""Choose the planner of packed rows for the packing options."""
+"""Choose the planner that arranges packed rows, from the packing options."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def make_sequences(
         plan: plan with the maxlen of all rows.
         spec: how to truncate or split rows longer than maxlen, and how to pack.
         ends: numbers of tokens to keep, as in `make_segments`.
-        used: number of tokens in the packed row that is not full. Only the algorithm `"wrap"` uses this
-            number.
+        used: number of tokens in the last packed row, which is not full. Only the algorithm `"wrap"` uses
+            this number.
     """
     assert spec.packing is not None
     if spec.packing.algorithm == "wrap":
@@ -44,10 +44,10 @@ def make_sequences(
 def pack_next(
     held: Segments, new: Segments, plan: Plan, spec: PadSpec, *, last: bool
 ) -> tuple[Segments, Segments]:
-    """Pack the sequences of a window, and the sequences left over from the window before.
+    """Pack the sequences of a window, and the sequences left over from the previous window.
 
     Args:
-        held: sequences left over from the window before.
+        held: sequences left over from the previous window.
         new: sequences of the window, from `make_sequences`. Both have the same source rows.
         plan: plan with the maxlen of all rows.
         spec: how to pack.
@@ -81,7 +81,7 @@ def plan_pack(
 ) -> Segments:
     """Return the segments that pack all rows. Rows without tokens are left out.
 
-    The packed rows are those of a file with the same rows.
+    A file with the same rows has the same packed rows.
 
     >>> from padmask.core.plan import make_plan
     >>> spec = PadSpec(maxlen=8, packing=PackSpec())

@@ -44,9 +44,9 @@ def pack_table(
             `spec.windows` splits it, and empty rows are dropped.
 
     Returns:
-        A table with the packed rows, which are those of `pack_file` for a file with the same rows. Each
-        packed column is a `list` of maxlen values per row. `seq_lengths` is a `list<int32>` with the number
-        of tokens of each sequence in a row.
+        A table with the packed rows. `pack_file` returns the same packed rows for a file with these rows.
+        Each packed column is a `list` of maxlen values per row. `seq_lengths` is a `list<int32>` with the
+        number of tokens of each sequence in a row.
 
     Raises:
         SpecError: a column is missing, or cannot be packed with this dtype or pad value; or `policy.on_error`
@@ -82,7 +82,7 @@ def pack_table(
 
 
 def _as_one_batch(table: pa.Table) -> pa.Table:
-    """Return a table whose rows are in one batch.
+    """Return a table with all rows in one batch.
 
     Raises:
         SpecError: a column does not fit in one Arrow array.

@@ -37,14 +37,14 @@ def pack_window(lengths: Positions, maxlen: int, spec: PackSpec, *, last: bool) 
 
     Args:
         lengths: number of positions that each sequence needs, from 1 to `maxlen`: int64, shape (sequences,).
-            The first sequences may be left over from the window before.
+            The first sequences may be left over from the previous window.
         maxlen: number of positions in a packed row.
         spec: how to pack. The algorithm is not `"wrap"`.
         last: whether there are no more sequences after this window.
 
     Returns:
-        The packed row of each sequence (-1 for sequences that are packed with the next window): int64, shape
-        (sequences,). And flags of the packed sequences: bool, shape (sequences,).
+        The packed row of each sequence: int64, shape (sequences,), -1 for sequences that are left for the
+        next window; and flags of the packed sequences: bool, shape (sequences,).
     """
     if not len(lengths):
         return lengths, np.zeros(0, dtype=bool)
@@ -74,7 +74,7 @@ def _fewest_rows(lengths: Positions, maxlen: int, spec: PackSpec) -> Positions:
 
 
 def cut_windows(sequences: Positions, values: Positions) -> Iterator[tuple[int, int]]:
-    """Yield the first row and the stop of each window.
+    """Yield the first row and the stop (the index after the last row) of each window.
 
     >>> list(cut_windows(np.array([1, 1, 1]), np.array([1 << 25, 1 << 25, 1])))
     [(0, 2), (2, 3)]
@@ -92,12 +92,12 @@ def cut_windows(sequences: Positions, values: Positions) -> Iterator[tuple[int, 
 
 
 def window_stop(ends: Positions, start: int, used: Positions, limits: tuple[int, int]) -> int:
-    """Return the first row after `start` that does not fit in the window with row `start`.
+    """Return the index of the first row that does not fit in the window that starts at row `start`.
 
-    The result is `start` if not even this row fits.
+    If row `start` does not fit, the result is `start`.
 
     Args:
-        ends: for each row, the sequences and the values of all rows up to this row: int64, shape (2, rows).
+        ends: numbers of sequences and of values up to the end of each row: int64, shape (2, rows).
         start: index of a row.
         used: numbers of sequences and values that are in the window already: int64, shape (2,).
         limits: maximum numbers of sequences and values in a window.

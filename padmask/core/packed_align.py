@@ -1,4 +1,4 @@
-"""Find the padding between packed sequences from columns that say where the sequences start."""
+"""Find the padding between packed sequences, from columns that locate the starts of the sequences."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from padmask.core.plan import Positions
 def find_aligns(
     lengths: NumberLists, widths: Positions, located: Sequence[tuple[Marker, NumberLists]]
 ) -> tuple[int, ...]:
-    """Return the values of `--align` that agree with the starts of the sequences in another column.
+    """Return the values of `--align` that agree with the sequence starts in another column.
 
     >>> import pyarrow as pa
     >>> lengths, starts = NumberLists.of(pa.array([[3, 5, 1]])), NumberLists.of(pa.array([[0, 4, 12]]))
@@ -25,8 +25,8 @@ def find_aligns(
     Args:
         lengths: number of tokens of each sequence.
         widths: number of positions in each row: int64, shape (rows,).
-        located: columns of the same rows that say where a sequence starts. The result comes from the first
-            column in which a value of `--align` fits all rows.
+        located: columns of the same rows that locate the starts of sequences. The result comes from the first
+            column for which a value of `--align` fits all rows.
 
     Returns:
         The values in ascending order. `(1,)` if no row has several sequences and padding. The tuple is empty
@@ -73,8 +73,8 @@ def _starting_at(aligns: Positions, counts: Positions, longest: Positions, width
     Args:
         aligns: values to try, int64.
         counts: number of tokens of each sequence, int64.
-        longest: number of tokens that fit at each position of the row, and 0 at its end: int64, shape
-            (width + 1,).
+        longest: number of tokens that fit at each position of the row, and 0 for the end of the row: int64,
+            shape (width + 1,).
         width: number of positions in the row.
     """
     stops = np.zeros_like(aligns)
@@ -86,7 +86,7 @@ def _starting_at(aligns: Positions, counts: Positions, longest: Positions, width
 
 
 def _has_one_padding(values: Positions, counts: Positions, align: int) -> bool:
-    """Return whether the positions at padding follow one rule: all 0, restart at 0, or continue.
+    """Return whether the positions at padding follow one rule: they are all 0, restart at 0, or continue.
 
     >>> _has_one_padding(np.array([0, 1, 2, 0, 0, 1, 2, 3]), np.array([3, 1]), 1)
     True

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -46,7 +46,7 @@ class PackedRows:
         packing: how to pack.
         known_widths: number of positions in each row of existing packed rows: int64, shape (rows,). None for
             new rows.
-        new_labels: whether a token that occurs in several windows keeps its label in only one of them.
+        new_labels: whether a token that occurs in several windows keeps its label in only one window.
     """
 
     segments: Segments
@@ -98,7 +98,7 @@ class PackedRows:
 
     @cached_property
     def repeated(self) -> Mask | None:
-        """Flags of tokens whose labels only another window keeps: bool, shape (positions,); None if none."""
+        """Flags of tokens whose label is in another window: bool, shape (positions,), or None."""
         if not self.new_labels:
             return None
         mask = np.zeros(len(self.mask), dtype=bool)
@@ -133,7 +133,7 @@ class PackedRows:
 
     @property
     def boundaries(self) -> Positions:
-        """First position of each sequence in its row, and then the end of the last sequence of the row.
+        """For each row, the first position of each sequence and the end of the last sequence.
 
         int64, shape (sequences + rows,).
         """
@@ -184,15 +184,9 @@ def pack_columns(
     outputs = written_names(packing, [column.name for column in columns])
     packed_names = [new for name, new in outputs.items() if not is_recomputed(name, packing)]
     columns, rows = _with_labels(columns, rows, mask, packed.segments.maxlen or 0)
-    if any(name != new for name, new in outputs.items()):
-        dropped = {*without} if packing.fields == "list" else {*batch.schema.names}
-        kept = [name for name in batch.schema.names if name in outputs or name not in dropped]
-        batch = batch.select(kept).rename_columns([outputs.get(name, name) for name in kept])
-        columns = [replace(column, name=outputs.get(column.name, column.name)) for column in columns]
-        rows = {outputs.get(name, name): its for name, its in rows.items()}
     values = {column.name: _values(rows[column.name], column, packed) for column in columns}
     arrays = {
-        column.name: list_rows(to_lists(values[column.name], column.dtype), widths)
+        outputs.get(column.name, column.name): list_rows(to_lists(values[column.name], column.dtype), widths)
         for column in columns
         if not is_recomputed(column.name, packing)
     }
@@ -201,12 +195,29 @@ def pack_columns(
     shifted = packing.boundary_labels == "shift"
     tokens = find_loss_tokens(columns, values, shifted=shifted, repeated=packed.repeated)
     arrays |= _derived_columns(packed, numbers, tokens, packed_names)
-    names = batch.schema.names
+    batch = _rename_packed(batch, outputs, {*without} if packing.fields == "list" else batch.schema.names)
+    names, packed_inputs = batch.schema.names, {outputs.get(name, name) for name in rows}
     if packing.fields == "list":
-        others = batch.select([name for name in names if name not in {*rows, *arrays, *without}])
+        others = batch.select([name for name in names if name not in {*packed_inputs, *arrays, *without}])
         fields = select_rows(others, packed.sources)
         arrays |= {name: list_rows(fields.column(name), packed.sizes) for name in fields.schema.names}
     return replace_columns(batch, arrays, [name for name in names if name not in arrays])
+
+
+def _rename_packed(
+    batch: pa.RecordBatch, outputs: Mapping[str, str], dropped: Collection[str]
+) -> pa.RecordBatch:
+    """Return a batch in which the packed columns have their new names.
+
+    Args:
+        batch: all columns of the source rows.
+        outputs: name of each packed column in the output, keyed by its name in the input.
+        dropped: names of columns that may have one of the new names, because they are left out.
+    """
+    if all(name == new for name, new in outputs.items()):
+        return batch
+    kept = [name for name in batch.schema.names if name in outputs or name not in dropped]
+    return batch.select(kept).rename_columns([outputs.get(name, name) for name in kept])
 
 
 def count_boundary_labels(
@@ -351,7 +362,7 @@ def derived_column(name: str, packed: PackedRows, tokens: LossTokens | None) -> 
 
 
 def _position_ids(packed: PackedRows) -> npt.NDArray[np.int32]:
-    """Return the position of each token in its sequence, and numbers at padding: shape (positions,)."""
+    """Return the position of each token in its sequence, and the numbers for padding: shape (positions,)."""
     positions = restarting_positions(packed.segments, packed.mask)
     padding = ~packed.mask
     if packed.packing.position_padding == "zero":
@@ -364,11 +375,11 @@ def _position_ids(packed: PackedRows) -> npt.NDArray[np.int32]:
 
 
 def _spaces_and_rest(packed: PackedRows) -> tuple[Positions, Positions]:
-    """Return the number of positions of each sequence, and of the padding after the last sequence of a row.
+    """Return the numbers of positions of each sequence, and of the padding at the end of each row.
 
     Returns:
-        The numbers of positions: int64, shape (sequences + rows that end in padding,). And how many of these
-        numbers belong to each row: int64, shape (rows,).
+        The numbers of positions: int64, shape (sequences + rows that end in padding,); and the count of these
+        numbers in each row: int64, shape (rows,).
     """
     spaces = round_up(packed.segments.lengths, packed.packing.align)
     used = np.bincount(packed.sequence_rows, weights=spaces, minlength=len(packed.sizes)).astype(np.int64)

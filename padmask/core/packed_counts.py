@@ -53,11 +53,11 @@ class PackedCounts:
 
     @classmethod
     def of(cls, segments: Segments, read: Positions, added: Flags | None) -> PackedCounts:
-        """Return the numbers of rows in memory. None of them are bad.
+        """Return the counts for rows in memory, none of which are bad.
 
         Args:
             segments: positions of the sequences in the packed rows.
-            read: length of each source row: int64, shape (source rows,). Some of them may be dropped.
+            read: length of each source row: int64, shape (source rows,). Some rows may be dropped.
             added: whether the last token of each row that is not dropped is an added end token: bool, shape
                 (rows,). None if no row has an added token.
         """

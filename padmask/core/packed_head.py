@@ -1,4 +1,4 @@
-"""The lengths of the sequences and of all values in the first rows of input that may be packed."""
+"""Read the lengths of sequences and of columns in the first rows of input that may be packed."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class TableHead:
 
 @dataclass(frozen=True)
 class PackedHead:
-    """The lengths of the sequences and of all values in the first rows.
+    """The lengths of sequences and of columns in the first rows.
 
     >>> rows = pa.record_batch({"ids": [[5, 6, 7, 0]], "name": [["a", "b"]], "seq_lengths": [[2, 1]]})
     >>> head = PackedHead.of(TableHead([rows]), Marker("seq_lengths"))
@@ -130,7 +130,7 @@ class PackedHead:
         return _most((lengths == self.sizes)[lengths != ABSENT])
 
     def are_alike(self, one: str, other: str) -> bool:
-        """Return whether two columns have the same length in most rows."""
+        """Return whether two columns have equal lengths in most rows."""
         ones, others = self.lengths[one], self.lengths[other]
         return _most((ones == others)[(ones != ABSENT) & (others != ABSENT)])
 
@@ -154,7 +154,7 @@ def sums_by_row(values: Positions, counts: Positions) -> Positions:
 def _most(flags: Flags) -> bool:
     """Return whether at least half of the rows, and at least one row, have a property.
 
-    A few bad rows do not change how the other rows are read. They are reported later.
+    A few bad rows do not change how the other rows are read. Later checks report the bad rows.
     """
     return bool(flags.any()) and 2 * int(flags.sum()) >= len(flags)
 

@@ -1,4 +1,4 @@
-"""Find out whether rows are packed, and which of their columns are packed: `PackedLayout`."""
+"""Determine whether rows are packed, and which columns are packed: `PackedLayout`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from padmask.spec.windows import WindowSpec
 
 _MAY_BE_MASKED = (
     "labels stay as pack wrote them: the first label of each sequence may be -100 (--boundary-labels mask), "
-    "or each label may be at the token before (--boundary-labels shift, --dialect torchtune)"
+    "or each label may be one token to the left (--boundary-labels shift, --dialect torchtune)"
 )
 
 _MAY_BE_PADDING = (
@@ -69,7 +69,7 @@ class PackedLayout:
             value. Used only without a mask. Empty if unknown.
         keep_last: number of tokens kept at the end of each piece of a row, or the name of the column with
             this number.
-        shifted: names of label columns whose labels pack moved to the token before.
+        shifted: names of label columns whose labels pack moved one token to the left.
         splits: whether a source row may have several sequences; None if unknown.
         notes: what unpacking does not undo, as sentences.
         loss_masks: names of the input columns that decided which tokens count in the loss.
@@ -122,7 +122,7 @@ class PackedLayout:
         return None if self.spec is None else self.spec.packing
 
     def with_padding_note(self) -> PackedLayout:
-        """Return the layout with a note if no column shows padding that the rows may have."""
+        """Return the layout, with a note if the rows may have padding that no column shows."""
         if self.marker is None or not self._lacks_padding:
             return self
         return replace(self, notes=(*self.notes, _MAY_BE_PADDING.format(marker=self.marker.column)))
@@ -150,7 +150,7 @@ class PackedLayout:
 
     @property
     def _lacks_padding(self) -> bool:
-        """Whether no column shows padding that the rows may have."""
+        """Whether the rows may have padding that no column shows."""
         padded = self.packing is None or self.packing.has_padding
         return padded and self.mask is None and self.marker is not None and self.marker.unsure
 
@@ -213,7 +213,7 @@ def find_packing(
 ) -> PackedLayout | None:
     """Return the layout of packed rows; None if the rows are not packed.
 
-    All commands use this answer. The metadata decide. Without metadata, the name and the type of a column in
+    All commands use this result. The metadata decide. Without metadata, the name and the type of a column in
     `CERTAIN_NAMES` decide. Other columns, such as `position_ids` and `segment_ids`, may have another meaning,
     so their values in the first 100 rows decide.
 
@@ -275,10 +275,16 @@ def check_marker(name: str, layout: PackedLayout) -> None:
     """
     if layout.marker is None:
         raise SpecError(
-            f"{name}: the rows are packed, according to {_evidence(layout)}, but the column "
-            f"{SEQUENCE_LENGTHS!r} is missing, and no other column separates the sequences. Pack the rows "
-            f"again, or keep {SEQUENCE_LENGTHS!r}."
+            f"{name}: {missing_marker(layout)}. Pack the rows again, or keep {SEQUENCE_LENGTHS!r}."
         )
+
+
+def missing_marker(layout: PackedLayout) -> str:
+    """Return a clause that says that no column separates the sequences of packed rows."""
+    return (
+        f"the rows are packed, according to {_evidence(layout)}, but the column {SEQUENCE_LENGTHS!r} is "
+        "missing, and no other column separates the sequences"
+    )
 
 
 def _candidates(schema: pa.Schema, columns: Sequence[str]) -> list[Marker]:
@@ -295,7 +301,7 @@ def _candidates(schema: pa.Schema, columns: Sequence[str]) -> list[Marker]:
 
 
 def _usual_names(schema: pa.Schema) -> dict[str, list[str]]:
-    """Return the columns with a common name, for each kind of column that describes sequences."""
+    """Return the columns that have a common name for each kind of column that describes sequences."""
     lists = [its.name for its in schema if is_list(its.type)]
     return {
         name: [
@@ -556,7 +562,7 @@ def _aligns_in(schema: pa.Schema, rows: HeadRows, marker: Marker, first: str) ->
 def _mask_in(schema: pa.Schema, rows: HeadRows) -> str | None:
     """Return the name of the mask column; None if there is no mask.
 
-    An attention mask may have the numbers of the sequences.
+    An attention mask may contain sequence numbers instead of ones.
     """
     for name in MASK_NAMES:
         if name in schema.names and is_mask(schema.field(name).type):
@@ -592,7 +598,7 @@ def refuse_packed(
         name: name of the input.
         layout: layout of the input; None if the input is not packed.
         columns: names of the columns to pad or pack.
-        packs: whether the rows are to be packed; if False, padded.
+        packs: whether the rows will be packed; if False, they will be padded.
     """
     packed = [] if layout is None else [name for name in layout.columns if name in columns]
     if not packed:

@@ -99,7 +99,7 @@ def _sources_of(segments: Segments) -> Positions:
 
 
 def with_sources(segments: Segments, source_lengths: Positions, first: int) -> Segments:
-    """Return segments with the source rows numbered from `first`, as part of a longer list of source rows.
+    """Renumber the source rows of segments from `first`, to make them part of a longer list of source rows.
 
     Args:
         segments: segments of some source rows.
@@ -144,7 +144,7 @@ def join_segments(parts: Sequence[Segments]) -> Segments:
 
 
 def _concat_shifted(numbers: Sequence[Positions], sizes: Sequence[int]) -> Positions:
-    """Concatenate arrays of numbers. To each array, add the sum of the `sizes` of the arrays before it."""
+    """Concatenate arrays of numbers. To each array, add the sum of the `sizes` of the previous arrays."""
     befores = np.cumsum([0, *sizes])
     return np.concatenate([part + before for part, before in zip(numbers, befores, strict=False)])
 
@@ -152,7 +152,8 @@ def _concat_shifted(numbers: Sequence[Positions], sizes: Sequence[int]) -> Posit
 def plan_wrapped(lengths: Positions, maxlen: int, used: int = 0) -> Segments:
     """Return segments that join all rows and cut the result every `maxlen` tokens.
 
-    Each part of a row is a sequence in an output row of its own. Rows without tokens are left out.
+    In the segments, each part of a row is a sequence in a separate output row. Rows without tokens are left
+    out.
 
     >>> wrapped = plan_wrapped(np.array([3, 0, 4]), 5)
     >>> wrapped.sources.tolist(), wrapped.starts.tolist(), wrapped.counts.tolist()

@@ -56,8 +56,8 @@ class Marker:
         kind: `"lengths"` has the number of tokens of each sequence. `"numbers"` has the number of the
             sequence at each position; padding has a negative number, or 0 if the first number of the row is
             not 0. `"starts"` has the first position of each sequence. `"ends"` has 0 and the end of each
-            sequence. `"spaces"` has the number of positions of each sequence with the padding after it.
-            `"positions"` has positions that restart at 0.
+            sequence. `"spaces"` has the number of positions of each sequence, including the padding after the
+            sequence. `"positions"` has positions that restart at 0.
     """
 
     column: str
@@ -85,7 +85,7 @@ class Marker:
 
     @property
     def unsure(self) -> bool:
-        """Whether the column does not say which positions after a sequence are padding."""
+        """Whether the column does not show which positions after a sequence are padding."""
         return self.kind not in ("lengths", "numbers")
 
 
@@ -135,9 +135,9 @@ class Spans:
         starts: position of the first token of each sequence in its row: int64, shape (sequences,).
         lengths: number of tokens of each sequence: int64, shape (sequences,).
         sizes: number of sequences in each row: int64, shape (rows,).
-        wrong: whether the column of each row does not divide the row into sequences: bool, shape (rows,).
-            Such a row has no sequences.
-        gaps: whether a sequence of each row has padding between its tokens: bool, shape (rows,).
+        wrong: flags of the rows that the column does not divide into sequences: bool, shape (rows,). Such a
+            row has no sequences.
+        gaps: flags of the rows in which a sequence has padding between its tokens: bool, shape (rows,).
     """
 
     starts: Positions
@@ -152,7 +152,7 @@ class Spans:
         return np.repeat(np.arange(len(self.sizes)), self.sizes)
 
     def first_ones(self, sizes: Positions) -> Spans:
-        """Return at most `sizes` sequences of each row, without those after them.
+        """Return the first sequences of each row, at most `sizes`.
 
         Args:
             sizes: number of sequences to keep in each row: int64, shape (rows,).

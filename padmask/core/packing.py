@@ -9,7 +9,6 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 
@@ -24,15 +23,9 @@ OPEN_ROWS = 64
 _Contents = tuple[int, int, "_Contents"] | None
 
 
-class _Group(NamedTuple):
-    """Rows with the same contents. `size` is the number of sequences in each row.
-
-    A frozen dataclass takes three times as long to create, and a window has thousands of groups.
-    """
-
-    rows: int
-    size: int
-    contents: _Contents
+# Rows with the same contents: the number of rows, the number of sequences in each row, and the contents. A
+# window has thousands of groups, and a tuple takes a fifth of the time of a dataclass to create.
+_Group = tuple[int, int, _Contents]
 
 
 @dataclass
@@ -43,24 +36,13 @@ class _OpenRows:
         most: maximum number of sequences in a row.
         groups: the groups with each number of free positions. The newest group is the last.
         free: sorted numbers of free positions that occur in `groups`.
-        closed: groups that have the maximum number of sequences.
+        closed: groups that are full, or have the maximum number of sequences.
     """
 
     most: int
     groups: dict[int, list[_Group]] = field(default_factory=dict)
     free: list[int] = field(default_factory=list)
     closed: list[_Group] = field(default_factory=list)
-
-    def add(self, free: int, group: _Group) -> None:
-        if not group.rows:
-            return
-        if group.size >= self.most or not free:
-            self.closed.append(group)
-            return
-        if free not in self.groups:
-            self.groups[free] = []
-            insort(self.free, free)
-        self.groups[free].append(group)
 
     def all(self) -> Iterator[_Group]:
         """Yield all groups, in a fixed order."""
@@ -105,7 +87,7 @@ def count_best_fit(stats: LengthStats, maxlen: int) -> int:
         maxlen: number of positions in a packed row, at least the longest length.
     """
     filled = LengthStats({length: rows for length, rows in stats.counts.items() if length})
-    return sum(group.rows for group in _place_all(filled, maxlen, maxlen).all())
+    return sum(rows for rows, _, _ in _place_all(filled, maxlen, maxlen).all())
 
 
 def _place_all(stats: LengthStats, maxlen: int, most: int) -> _OpenRows:
@@ -115,57 +97,67 @@ def _place_all(stats: LengthStats, maxlen: int, most: int) -> _OpenRows:
     return opened
 
 
-def _place(opened: _OpenRows, length: int, count: int, maxlen: int) -> None:
+def _place(opened: _OpenRows, length: int, count: int, maxlen: int) -> None:  # noqa: C901 - calls cost time
     """Put `count` sequences of one length into rows, each into the fullest row that has space.
 
     Among equally full rows, the newest group is filled first.
     """
-    # This loop takes most of the time of a plan, so the loop calls few functions.
-    most, spaces, add = opened.most, opened.free, opened.add
+    # This loop takes most of the time of a plan, so the loop calls no functions of this module.
+    most, spaces, opened_groups, closed = opened.most, opened.free, opened.groups, opened.closed
     while count:
         place = bisect_left(spaces, length)
         if place == len(spaces):
             free, rows, size, contents = maxlen, count, 0, None
         else:
             free = spaces[place]
-            groups = opened.groups[free]
+            groups = opened_groups[free]
             rows, size, contents = groups.pop()
             if not groups:
-                del opened.groups[free], spaces[place]
+                del opened_groups[free], spaces[place]
         each = free // length
         if each > most - size:
             each = most - size
         full = count // each
         if full > rows:
             full = rows
-        add(free - each * length, _Group(full, size + each, (length, each, contents)))
-        count -= full * each
-        rows -= full
+        changed = []
+        if full:
+            changed.append((free - each * length, (full, size + each, (length, each, contents))))
+            count -= full * each
+            rows -= full
         if count and rows:
             # The remaining sequences partly fill one row.
-            add(free - count * length, _Group(1, size + count, (length, count, contents)))
+            changed.append((free - count * length, (1, size + count, (length, count, contents))))
             count, rows = 0, rows - 1
-        if contents is not None:
-            add(free, _Group(rows, size, contents))
+        if rows and contents is not None:
+            changed.append((free, (rows, size, contents)))
+        for left, group in changed:
+            if not left or group[1] >= most:
+                closed.append(group)
+            elif left in opened_groups:
+                opened_groups[left].append(group)
+            else:
+                opened_groups[left] = [group]
+                insort(spaces, left)
 
 
 def _assign(groups: Sequence[_Group], lengths: Positions) -> Positions:
     """Assign sequences to the rows of the groups. Sequences of one length are assigned in input order."""
     # One entry for each length in each group: the length, the first row, the rows, and the sequences a row.
-    entries, first = [], 0
-    for group in groups:
-        contents = group.contents
+    entries: list[int] = []
+    first = 0
+    for rows, _, contents in groups:
         while contents is not None:
             length, each, contents = contents
-            entries.append((length, first, group.rows, each))
-        first += group.rows
+            entries += (length, first, rows, each)
+        first += rows
     table = np.array(entries, dtype=np.int64).reshape(-1, 4)
     table = table[stable_order(table[:, 0])]
     slots = table[:, 2] * table[:, 3]
     number = np.arange(slots.sum()) - np.repeat(np.cumsum(slots) - slots, slots)
-    rows = np.empty(len(lengths), dtype=np.int64)
-    rows[stable_order(lengths)] = np.repeat(table[:, 1], slots) + number // np.repeat(table[:, 3], slots)
-    return rows
+    placed = np.empty(len(lengths), dtype=np.int64)
+    placed[stable_order(lengths)] = np.repeat(table[:, 1], slots) + number // np.repeat(table[:, 3], slots)
+    return placed
 
 
 def number_by_first(rows: Positions) -> Positions:

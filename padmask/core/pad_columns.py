@@ -46,8 +46,8 @@ class _Choice:
         ones: name of the input mask that must contain only ones; None if there is no such mask.
         dropped: names of the input columns that are not in the padded batch.
         targets: name, dtype and pad value of each column of each group.
-        may_be_plain: whether `pad_plain_rows` may be used. False if a column has the number of tokens to
-            keep.
+        may_be_plain: whether `pad_plain_rows` may be used. False if the numbers of tokens to keep come from a
+            column.
     """
 
     groups: Sequence[ColumnGroup]
@@ -184,7 +184,7 @@ def _pad_plain(
     targets: Sequence[tuple[str, np.dtype[Any], Any]],
     plain: Mapping[str, PlainRows | None],
 ) -> dict[str, npt.NDArray[Any]] | None:
-    """Pad plain rows without a table of segments, with the result of `_pad_group`; None if impossible."""
+    """Pad plain rows without a table of segments. The result is as in `_pad_group`; None if impossible."""
     columns = [(rows, dtype, value) for name, dtype, value in targets if (rows := plain[name]) is not None]
     if len(columns) < len(targets):
         return None

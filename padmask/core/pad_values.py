@@ -44,7 +44,7 @@ def fill_value(value: Any, dtype: str, where: str, option: str = "value") -> int
             low, high = integer_limits(dtype)
             raise SpecError(
                 f"{where}: the pad value {value} does not fit {dtype} ({low} to {high}). "
-                f"Choose another value, or a dtype that it fits, such as {integer_dtype(int(number))}.",
+                f"Choose another value, or another dtype, such as {integer_dtype(int(number))}.",
                 options=[option],
             )
     raise SpecError(

@@ -91,8 +91,8 @@ def find_padding(  # noqa: PLR0913 - one keyword for each fact
     Args:
         files: schema of each file, by file name.
         columns: names of the columns that must have the same mask in all files. If empty, all columns.
-        judged: names of the columns to which a mask may belong. If empty, `columns` is used. If both are
-            empty, all list columns are used.
+        judged: names of the columns that a mask may describe. If empty, `columns` is used. If both are empty,
+            all list columns are used.
         mask_column: name of the requested mask column. If None, the mask column is found.
         length_column: name of the requested length column. If None, the length column is found.
         names: column names that indicate a mask.
@@ -359,7 +359,7 @@ def check_names(
         columns: columns to pad.
         mask: the new mask and length columns.
         replaced: name of the input mask that the new mask replaces; None if no mask is replaced.
-        packs: whether the rows are to be packed; if False, padded.
+        packs: whether the rows will be packed; if False, they will be padded.
 
     Raises:
         SpecError: the input has a column with the same name and `mask.overwrite` is False, or a column to
@@ -387,7 +387,7 @@ def check_names(
 
 
 def mask_field(schema: pa.Schema, name: str) -> pa.Field:
-    """Return the field used to read a mask column. If its type is not that of a mask, read lists of bools."""
+    """Return the field for reading a mask column: lists of bools if the column cannot be a mask."""
     type_ = schema.field(name).type
     return pa.field(name, type_ if is_mask(type_) else pa.list_(pa.bool_()))
 
@@ -407,7 +407,7 @@ def refuse_padded(
         columns: names of the columns to pad.
         mask: the mask to add.
         first_rows: function that returns the first rows of a mask column and of the columns in `columns`.
-        packs: whether the rows are to be packed; if False, padded.
+        packs: whether the rows will be packed; if False, they will be padded.
 
     Returns:
         Name of the mask of the first column; None if the first column is not padded.

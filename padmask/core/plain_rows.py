@@ -66,7 +66,7 @@ class PlainRows(NamedTuple):
 
     @property
     def first(self) -> None:
-        """None, because `dtype` is the dtype of the tokens. See `Ragged.first`."""
+        """Always None: `dtype` is the dtype of the tokens. See `Ragged.first`."""
         return None
 
     def split(self) -> Iterable[npt.NDArray[Any]]:
@@ -160,8 +160,9 @@ def _read_lists(rows: list[Any]) -> PlainRows | None:
 def _read_ints(rows: list[Any], lengths: list[int]) -> npt.NDArray[Any] | None:
     """Return the tokens of lists; None if a token is not an int, or needs more than 32 bits.
 
-    All records have the same size as long as only lists and such ints were written. So the first token of
-    another type starts where a record starts, and its type is compared with that of an int.
+    All records have the same size as long as only lists and ints of at most 32 bits were written. So the
+    first token of another type starts where a record starts, and comparing its type with the type of an int
+    finds the token.
     """
     with suppress(ValueError):
         records = np.frombuffer(marshal.dumps(rows, _VERSION), dtype=_RECORD)

@@ -28,7 +28,7 @@ class Plan:
     Args:
         maxlen: length of every output row, in tokens.
         found: how the length was determined: `"given"`, `"longest"`, or a percentile such as `"p95"`.
-            `"batches"` means that each batch has a length of its own, and `maxlen` is the limit.
+            `"batches"` means that each batch has its own length, and `maxlen` is the limit.
         exact: the length before rounding up to a multiple.
         own: plan of each column that has its own maxlen, keyed by column name.
         edges: maxlen of each bucket, ascending; empty without buckets. The last edge is `maxlen`.
@@ -42,7 +42,7 @@ class Plan:
 
 
 def needs_lengths(spec: PadSpec) -> bool:
-    """Return whether the maxlen of `spec` depends on the row lengths of the data."""
+    """Return whether `spec.maxlen` depends on the row lengths of the data."""
     return isinstance(spec.maxlen, str) and not spec.has_no_maxlen
 
 
@@ -53,7 +53,7 @@ def needs_survey(spec: PadSpec) -> bool:
 
 
 def make_plan(spec: PadSpec, lengths: LengthStats | None = None) -> Plan:
-    """Return the plan with the numeric maxlen of all rows.
+    """Return the plan, which contains maxlen as a number.
 
     >>> make_plan(PadSpec(maxlen="longest", pad_to_multiple_of=8), LengthStats.of([3, 9]))
     Plan(maxlen=16, found='longest', exact=9, own={}, edges=())

@@ -16,7 +16,7 @@ def make_segments(lengths: Positions, plan: Plan, spec: PadSpec, ends: Ends | No
         plan: plan with the maxlen of all rows.
         spec: how to pad.
         ends: numbers of tokens to keep, read from columns of the input. If None, the numbers in `spec` are
-            used. The name of a column then counts as 0.
+            used, and a column name in `spec` counts as 0.
     """
     sides = {"padding": spec.padding, "truncating": spec.truncating}
     if spec.windows is not None:
@@ -29,7 +29,7 @@ def make_segments(lengths: Positions, plan: Plan, spec: PadSpec, ends: Ends | No
 
 
 def count_rows(lengths: Positions, plan: Plan, spec: PadSpec, ends: Ends | None = None) -> Positions | None:
-    """Return the number of output rows of each source row: int64, shape (rows,); None if each has one.
+    """Return the number of output rows of each source row: int64, shape (rows,); None if all numbers are 1.
 
     The arguments are as in `make_segments`.
     """

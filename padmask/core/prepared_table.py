@@ -53,7 +53,7 @@ class PreparedTable:
 
     @property
     def earlier(self) -> list[dict[str, Any]]:
-        """Descriptions of padding by earlier runs that are still correct."""
+        """Descriptions of padding that earlier runs wrote and that are still correct."""
         names = [column.name for group in self.groups for column in group.columns]
         masks = [name for group in self.groups for name in group.mask.names]
         return groups_to_keep(self.schema, [*names, *masks, *self.dropped])

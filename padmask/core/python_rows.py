@@ -273,7 +273,7 @@ def _changes_as_float(token: Any) -> bool:
 
 
 def _shorten(number: Any) -> str:
-    """Return an int as text, or its number of bits if the text is long.
+    """Return an int as text. For a very long int, return the number of bits.
 
     Python does not print very long ints.
     """

@@ -38,8 +38,8 @@ class Ragged:
         values: the tokens of all rows, of shape (tokens, ...). Inner feature axes follow the first axis.
         starts: index in `values` of the first token of each row: int64, shape (rows,).
         lengths: number of tokens of each row: int64, shape (rows,).
-        first: for Python numbers, a token of the first row that is not empty. If that row contains a float,
-            the token is a float. `values` does not show this, because NumPy converts all tokens to one dtype.
+        first: for Python numbers, a token of the first non-empty row: a float if this row contains a float.
+            `values` does not show the original type, because NumPy converts all tokens to one dtype.
     """
 
     values: npt.NDArray[Any]

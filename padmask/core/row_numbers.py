@@ -50,7 +50,7 @@ def row_numbers(name: str, values: Any) -> Any:
 
 
 def number_of(value: Any) -> Any:
-    """Return the Python number or bool of a number, a NumPy number or a tensor; None for other values.
+    """Convert a number, a NumPy number or a tensor to a Python number or bool; return None for other values.
 
     >>> number_of(np.uint8(3)), number_of(np.array(0.5)), number_of("3"), number_of([3])
     (3, 0.5, None, None)

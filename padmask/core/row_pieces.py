@@ -93,7 +93,7 @@ def plan_pieces(
 
 
 def _name_rows(packed: Positions | None, unit: str, piece: int) -> str:
-    """Return the start of a message about a piece and the piece before it.
+    """Return the start of a message about a piece and the previous piece.
 
     >>> _name_rows(np.array([2, 3]), "line", 1)
     'lines 2 and 3 have this source row, '
@@ -107,7 +107,7 @@ def _name_rows(packed: Positions | None, unit: str, piece: int) -> str:
 
 
 def find_other_tokens(column: pa.Array, pieces: RowWindows) -> list[Fault]:
-    """Return a `Fault` for each piece whose repeated tokens differ from the tokens of the piece before.
+    """Return a `Fault` for each piece whose repeated tokens differ from the tokens of the previous piece.
 
     Args:
         column: tokens of each piece: lists.
@@ -134,7 +134,7 @@ def find_other_tokens(column: pa.Array, pieces: RowWindows) -> list[Fault]:
         here = tokens.slice(int(firsts[row]) + head, size)
         before = tokens.slice(int(firsts[row - 1]) + head + move, size)
         if not are_same(here, before):
-            reason = f"{pieces.name(row)} does not repeat the tokens of the piece before"
+            reason = f"{pieces.name(row)} does not repeat the tokens of the previous piece"
             faults.append(Fault(row, reason))
     return faults
 
@@ -146,7 +146,7 @@ def kept_lasts(keep_last: int | str, values: Sequence[Any], size: int) -> Positi
     ([1, 1], [3, 0])
 
     Args:
-        keep_last: this number, or the name of the column with this number.
+        keep_last: number of tokens to keep, or the name of the column with this number.
         values: values of the column.
         size: number of pieces.
     """

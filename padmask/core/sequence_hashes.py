@@ -53,7 +53,7 @@ def hash_sequences(values: npt.NDArray[Any], lengths: Positions) -> Hashes:
 
 
 def _codes(values: npt.NDArray[Any]) -> Hashes:
-    """Return a number for each value. Equal values have equal numbers."""
+    """Return a code (an integer) for each value. Equal values have equal codes."""
     if values.dtype.kind in "OU":
         found, which = np.unique(values.astype(str), return_inverse=True)
         hashed = [int.from_bytes(blake2b(text.encode(), digest_size=8).digest()) for text in found.tolist()]
@@ -76,7 +76,7 @@ def join_hashes(*parts: Hashes | Positions) -> Hashes:
 
 
 def find_partners(keys: Hashes, others: Hashes) -> Positions:
-    """Return the index in `others` of each key, or -1. Each index occurs at most once.
+    """Match equal hashes: return an index in `others` for each key, or -1. No index occurs twice.
 
     >>> find_partners(np.array([5, 3, 5, 5], dtype=np.uint64), np.array([7, 5, 5], dtype=np.uint64)).tolist()
     [1, -1, 2, -1]

@@ -17,8 +17,8 @@ def source_columns(
 ) -> dict[str, pa.Array]:
     """Return the columns that locate each output row in the source and in a batch, keyed by column name.
 
-    Windows have four columns that locate them in the source, and rows of buckets and batches have one. Other
-    rows have none.
+    Windows have four such columns, and rows of buckets and batches have one such column. Other rows have no
+    such columns.
 
     Args:
         segments: positions of the tokens in the output.

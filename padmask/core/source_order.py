@@ -1,4 +1,4 @@
-"""Find the columns that restore the order of the source rows, for padded rows in another order."""
+"""Find the columns that restore the order of the source rows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def has_integers(schema: pa.Schema, name: str) -> bool:
 
 
 def has_batches(schema: pa.Schema, groups: Sequence[Described]) -> bool:
-    """Return whether a column has the number of the batch of each padded row.
+    """Return whether padded rows have a column with the batch number of each row.
 
     Args:
         schema: columns of padded rows.
@@ -46,7 +46,8 @@ def is_reordered(
     Args:
         schema: columns of padded rows.
         groups: descriptions of the padding in the metadata. If there are descriptions, they alone decide.
-        has_widths: function that returns whether the padded rows have several lengths, as those of batches.
+        has_widths: function that returns whether the padded rows have several lengths, as rows of batches
+            have.
         in_buckets: whether the rows come from folders of buckets.
     """
     if groups:
@@ -69,7 +70,7 @@ def order_columns(schema: pa.Schema, groups: Sequence[Described]) -> tuple[str, 
 
 
 def reason_not_to_sort(groups: Sequence[Described]) -> str:
-    """Return why rows in another order have no column whose values sort the rows.
+    """Return why reordered rows have no column that restores their order.
 
     >>> reason_not_to_sort([])
     "the input has no column 'source_row'"

@@ -133,7 +133,7 @@ def _find_alike(schema: pa.Schema, job: UnpadJob, taken: Collection[str], rows: 
 def _find_padded(
     schema: pa.Schema, job: UnpadJob, taken: Collection[str], rows: FirstRows
 ) -> dict[str, str | None]:
-    """Return the columns that look padded, each with its mask (None if unknown).
+    """Return the columns that look padded, each with its mask; None for an unknown mask.
 
     A column looks padded in two cases. In the first case, a row of a mask contains a 0 and is as long as the
     same row of the column. In the second case, the name of the column is common for tokens, and all its rows

@@ -84,8 +84,9 @@ def read_packed(  # noqa: C901 - one check after another
         layout: the columns of packed rows.
         places: number of positions in each row of each packed column, keyed by column name: int64, shape
             (rows,).
-        sizes: number of values in each row of each field with one value for each sequence, keyed by column
-            name: int64, shape (rows,). `ABSENT` for a missing field, `NO_LIST` for another value than a list.
+        sizes: number of values in each row of the fields with one value for each sequence, keyed by column
+            name: int64, shape (rows,). `ABSENT` for a missing field, `NO_LIST` for a value that is not a
+            list.
         found: faults found earlier. Only the first `Fault` of each row is returned.
 
     Returns:
@@ -186,7 +187,7 @@ def read_packed(  # noqa: C901 - one check after another
 def _other_starts(
     aligns: Sequence[int], starts: Positions, counts: Positions, owners: Positions, widths: Positions
 ) -> Flags:
-    """Return whether the sequences of each row may also start at other positions: bool, shape (rows,).
+    """Return flags of the rows whose sequences may also start at other positions: bool, shape (rows,).
 
     Args:
         aligns: as in `PackedLayout`.
@@ -207,7 +208,7 @@ def _other_starts(
 
 
 def _flags(rows: int, chosen: Iterable[int]) -> Flags:
-    """Return True at the chosen rows."""
+    """Return flags that are True at the chosen rows: bool, shape (rows,)."""
     flags = np.zeros(rows, dtype=bool)
     flags[list(chosen)] = True
     return flags
@@ -219,7 +220,7 @@ def _sum_rows(numbers: Positions, owners: Positions, rows: int) -> Positions:
 
 
 def _before_in_row(spaces: Positions, owners: Positions, rows: int) -> Positions:
-    """Return the sum of the spaces of the earlier sequences of the same row, for each sequence."""
+    """Return the sum of the spaces of the earlier sequences in the same row, for each sequence."""
     befores = np.cumsum(spaces) - spaces
     row_spaces = _sum_rows(spaces, owners, rows)
     firsts = np.cumsum(row_spaces) - row_spaces
@@ -313,7 +314,7 @@ def explode(batch: pa.RecordBatch, sequences: Sequences, layout: PackedLayout) -
 
 
 def _shift_back(labels: pa.Array) -> pa.Array:
-    """Return lists of labels in which each label belongs to its own token. The first label is unknown.
+    """Undo the shift of labels: move each label back to its own token. The first label is unknown.
 
     >>> _shift_back(pa.array([[8, 9, -100], [-100]])).to_pylist()
     [[-100, 8, 9], [-100]]

@@ -39,7 +39,7 @@ def find_table_packing(
     Args:
         table: the rows.
         columns: names of the requested columns.
-        spec: how the padding is marked. A length column marks rows that are not packed.
+        spec: how the input marks its padding. If `spec` has a length column, the rows are not packed.
     """
     spec = spec or UnpadSpec()
     if spec.length_column is not None:
@@ -60,7 +60,7 @@ def unpacked_schema(schema: pa.Schema, layout: PackedLayout) -> pa.Schema:
 
 
 def unpack_table(table: pa.Table, layout: PackedLayout, spec: UnpadSpec) -> pa.Table:
-    """Return the rows that were packed, in the order of the source rows if the table locates them.
+    """Restore the rows that were packed. If the table locates the source rows, their order is restored too.
 
     Args:
         table: packed rows.

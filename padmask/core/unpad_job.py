@@ -42,7 +42,7 @@ class UnpadJob:
         length: name of the length column; None if there is no length column.
         padding: side of the padding, used only if there is no mask.
         dropped: names of the columns to leave out of the output.
-        also: jobs for columns whose padding is marked by other mask or length columns.
+        also: jobs for columns whose padding other mask or length columns mark.
         left: names of columns that stay padded but share a mask or length column with the columns to unpad.
             If there are any, the mask and length columns are written unchanged.
         windows: whether to join windows.
@@ -306,7 +306,7 @@ def find_removable_padding(
         spec: how the padding is marked.
         first_rows: function that returns the first rows of a mask column; if None, a column with the name of
             a mask counts as a mask.
-        judged: names of the columns to which a mask may belong.
+        judged: names of the columns that a mask may describe.
 
     Raises:
         DataError: required metadata are not valid.
@@ -393,7 +393,7 @@ def _marks(schema: pa.Schema, found: Padding, name: str) -> bool:
 def unsure_columns(
     schema: pa.Schema, found: Padding, columns: Sequence[str], rows: FirstRows
 ) -> dict[str, str]:
-    """Return the columns to which another mask may belong, each with the name of that mask.
+    """Return the columns that another mask may describe, each with the name of this mask.
 
     Requested columns are omitted.
 

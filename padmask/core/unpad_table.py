@@ -70,8 +70,8 @@ def unpad_table(table: pa.Table, columns: Columns = None, spec: UnpadSpec | None
         DataError: the metadata are not valid.
 
     Warns:
-        UserWarning: other columns are still padded, or may still be padded. Or packed rows, or the first
-            pieces of rows, are missing.
+        UserWarning: other columns are or may be still padded, or packed rows or the first pieces of rows are
+            missing.
     """
     if not isinstance(table, pa.Table):
         raise SpecError(f"`table` must be a pyarrow.Table. Received: {type(table).__name__}.")

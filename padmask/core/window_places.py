@@ -1,4 +1,4 @@
-"""For each window, the tokens of the source row that the window contains."""
+"""Describe the part of the source row that each window covers: `WindowPlaces`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class WindowPlaces:
-    """For each window, the part of the source row that the window covers, without the kept ends.
+    """The part of the source row that each window covers, without the kept ends.
 
     Args:
         numbers: number of the window in its source row, from 0: int64, shape (windows,).

@@ -8,11 +8,12 @@ Here, the windows are always in the order of the row.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 
-from padmask.core.columns import IGNORED_LABEL, PadColumn, is_label
+from padmask.core.columns import COMPANIONS, IGNORED_LABEL, LABEL_NAMES, PadColumn, is_label
 from padmask.core.end_tokens import check_end_token
 from padmask.core.keep_ends import Ends, check_end_columns, join_pieces
 from padmask.core.masks import Mask, fill_runs
@@ -32,9 +33,9 @@ def plan_windows(
 ) -> Segments:
     """Return segments that split each row longer than `maxlen` into windows, and pad the windows.
 
-    Each window contains the kept ends of its row. The other tokens of a window start `maxlen - first - last
-    - overlap` tokens after those of the window before. Only one window may have fewer than `maxlen` tokens:
-    the last one with `truncating="post"`, or the first one with `truncating="pre"`.
+    Each window contains the kept ends of its row. The other tokens of a window start `maxlen - first - last -
+    overlap` tokens after those of the previous window. Only one window may have fewer than `maxlen` tokens:
+    the last window with `truncating="post"`, or the first window with `truncating="pre"`.
 
     >>> ends = Ends.constant(0, 0, 1)
     >>> segments = plan_windows(np.array([10]), 4, ends, 2, padding="post", truncating="post")
@@ -46,7 +47,8 @@ def plan_windows(
         maxlen: length of every output row, in tokens.
         ends: numbers of tokens to keep. For rows longer than `maxlen`, first + last + `overlap` is less than
             `maxlen`.
-        overlap: number of tokens, in addition to the kept ends, that a window repeats from the window before.
+        overlap: number of tokens, in addition to the kept ends, that a window repeats from the previous
+            window.
         padding: side of the padding.
         truncating: `"post"` aligns windows to the start of the row, `"pre"` aligns windows to its end.
     """
@@ -90,8 +92,8 @@ def count_windows(lengths: Positions, maxlen: int, ends: Ends, overlap: int) -> 
 def repeated_mask(segments: Segments) -> Mask:
     """Return flags of the repeated tokens (copies of tokens in another window): bool, shape (rows, maxlen).
 
-    If a token is in several windows, the first of them has the original, and the others have copies. For the
-    kept tokens at the end of a row, the last window has the original.
+    If several windows have a token, the first window has the original, and the other windows have copies. For
+    the kept tokens at the end of a row, the last window has the original.
 
     Args:
         segments: windows from `plan_windows`.
@@ -170,14 +172,14 @@ def check_cuts(
     noun = spec.shape
     names = [column.name for column in columns]
     if spec.packing is not None:
-        _check_renames(schema, names, spec.packing, mask, replaced)
+        _check_renames(schema, columns, spec.packing, mask, replaced)
     for name in names_for(spec.added_columns, [*written_names(spec.packing, names).values()]):
         is_replaced = name in replaced or (name in names and is_recomputed(name, spec.packing))
         if name in schema.names and not is_replaced and is_recomputed(name, spec.packing):
             flags = column_flags([*names, name])
             raise SpecError(
-                f"Packing computes a new column {name!r}, and the column of the input with this name is not "
-                f"packed. To use the column, choose {flags}. Otherwise rename the column.",
+                f"Packing computes a new column {name!r}, so the input column with this name is not packed. "
+                f"To use the column, choose {flags}. Otherwise rename the column.",
                 options=["columns"],
             )
         if name in schema.names and not is_replaced:
@@ -197,15 +199,16 @@ def check_cuts(
 
 def _check_renames(
     schema: pa.Schema,
-    names: Sequence[str],
+    columns: Sequence[PadColumn],
     packing: PackSpec,
     mask: MaskSpec,
     replaced: Collection[str | None],
 ) -> None:
-    """Raise an error if the new name of a packed column is the name of another column.
+    """Raise an error if the new name of a packed column is taken, or would change its meaning.
 
-    The arguments are as in `check_cuts`. `names` are the names of the packed columns.
+    The arguments are as in `check_cuts`.
     """
+    names = [column.name for column in columns]
     outputs = written_names(packing, names)
     if unknown := [name for name, _ in packing.renames if name not in (*names, IDS)]:
         raise SpecError(
@@ -215,9 +218,16 @@ def _check_renames(
         )
     kept = {*schema.names}.difference(names, replaced) if packing.fields == "list" else ()
     added = {*mask.names, *names_for(packing.added_columns, [*outputs.values()])}
-    for name, new in outputs.items():
+    for column, (name, new) in zip(columns, outputs.items(), strict=True):
         if name == new:
             continue
+        is_companion = new in COMPANIONS and new not in LABEL_NAMES
+        if is_companion or is_label(column) != is_label(replace(column, name=new)):
+            raise SpecError(
+                f"Packing cannot write the column {name!r} as {new!r}, because the name says what a column "
+                f"contains. Choose another name. For labels, use the pad value {IGNORED_LABEL}.",
+                options=["renames", "dialect"],
+            )
         if new in added:
             remedy = "Choose another name for the column that packing adds."
         elif [*outputs.values()].count(new) > 1:

@@ -113,7 +113,7 @@ def join_columns(
         format_: format of the inputs.
         sources: the inputs.
         readers: reader of each input.
-        schema: columns of the dataset, if the inputs are only a part of it; otherwise None.
+        schema: columns of the complete dataset, if the inputs are only a part; otherwise None.
     """
     columns: InputColumns = _load(_COLUMNS[format_.is_text])(sources, readers, schema)
     return columns
@@ -126,7 +126,7 @@ def row_group_sizes(format_: FormatTraits, source: Source) -> list[int]:
 
 
 def why_not_kept(format_: FormatTraits, type_: pa.DataType) -> str | None:
-    """Return why a file cannot store a column of this type that is not padded; None if it can."""
+    """Return why a file cannot store an unpadded column of this type; None if the file can."""
     why: str | None = _load(format_.keeps)(type_)
     return why
 

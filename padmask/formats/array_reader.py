@@ -38,7 +38,7 @@ class ArrayFiles(Protocol):
 
 @dataclass(frozen=True)
 class _Rows:
-    """Rows that are not decoded yet: the headers of some arrays, and the bytes of the rows of each array."""
+    """Rows that are not decoded yet, as the headers of some arrays and the bytes of their rows."""
 
     count: int
     headers: Sequence[ArrayHeader]

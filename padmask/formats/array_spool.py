@@ -27,7 +27,7 @@ class _Block:
 
 @dataclass
 class ArraySpool:
-    """Incomplete arrays. One temporary file, which has no name, contains the blocks of all arrays.
+    """Arrays whose rows are still being added. One unnamed temporary file contains the blocks of all arrays.
 
     >>> import io
     >>> spool = ArraySpool("/tmp")

@@ -43,7 +43,7 @@ _STATUS = re.compile(r"\b(Invalid|IOError|Serialization error|Not ?implemented|N
 
 @contextmanager
 def arrow_errors(source: Source, format_: FormatTraits) -> Iterator[None]:
-    """Convert Arrow errors to padmask errors with the file name. `format_` is the format of the file."""
+    """Convert Arrow errors to padmask errors that name the file. `format_` is the format of the file."""
     try:
         yield
     except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as error:
@@ -206,7 +206,7 @@ class ArrowReader:
         return reader
 
     def _refuse_unlisted_bytes(self, raw: Any) -> None:
-        """Raise an error if the file contains data that its footer does not list, such as an appended file.
+        """Raise an error if the file contains data that the footer does not list, such as an appended file.
 
         Raises:
             UnreadableError: the footer does not list all data of the file, so rows would be missing.
@@ -246,7 +246,7 @@ def _padding_of(schema: pa.Schema) -> list[Described] | bytes | None:
 
 
 def cut_batch(chunk: Chunk, rows: int) -> tuple[Chunk, int]:
-    """Return at most the first `rows` rows of a chunk, and the number of returned rows."""
+    """Return the first rows of a chunk, at most `rows`, and their number."""
     # `rows` may be larger than the largest 64-bit integer, so limit it first.
     data = chunk.data.slice(0, min(rows, chunk.data.num_rows))
     return replace(chunk, data=data), data.num_rows
@@ -364,7 +364,7 @@ class _Dictionaries:
 class RowGroups:
     """Converts batches of any size to row groups with a fixed number of rows.
 
-    A row group has fewer rows if their text is long. The row groups do not depend on the batch size.
+    Rows with long text make smaller row groups. The row groups do not depend on the batch size.
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -395,7 +395,7 @@ class RowGroups:
             self._pending, self._count, self._bytes = [], 0, 0
 
     def _join(self, batches: Sequence[pa.RecordBatch]) -> pa.Table:
-        """Join batches to one row group. Copy string views, so that the row group has only its own text."""
+        """Join batches to one row group. String views are copied, to leave out the text of other rows."""
         table = pa.Table.from_batches(batches, schema=self._schema)
         for i in self._views:
             field = self._schema.field(i)

@@ -102,12 +102,14 @@ class Chunk:
         first: number of the first line (from 1) or row (from 0).
         data: bytes of complete lines, or a record batch.
         consumed: bytes of the input read so far, for progress reports.
+        span: path of a local file and offset of the data, if the data are bytes of this file.
     """
 
     source: str
     first: int
     data: Any
     consumed: int
+    span: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -118,11 +120,11 @@ class Wanted:
         sequences: the sequence columns, with their list types.
         others: all columns in order, with the types of the columns that are not sequences. If None, the
             columns that are not sequences are omitted. In JSON Lines, these columns stay text.
-        dtype_requested: names of columns with a requested dtype. In JSON Lines, their integers may be
-            written as floats such as 1.0, and their floats may be rounded to the dtype.
+        dtype_requested: names of columns with a requested dtype. In JSON Lines, these columns may contain
+            integers written as floats, such as 1.0, and floats that are rounded to the dtype.
         optional: names of sequence columns that may be null or missing.
-        check: for JSON Lines, a function that raises an error if rows, given with the values of their other
-            fields, have other types than `others`.
+        check: for JSON Lines, a function that raises an error if the types of rows differ from `others`. Its
+            arguments are the rows and the values of their other fields.
     """
 
     sequences: pa.Schema
@@ -158,7 +160,7 @@ class Reader(Protocol):
         """Decode a chunk. This is a pure function that any thread may call."""
 
     def cut(self, chunk: Chunk, rows: int) -> tuple[Chunk, int]:
-        """Return at most the first `rows` rows of a chunk, and the number of returned rows."""
+        """Return the first rows of a chunk, at most `rows`, and their number."""
 
     def lacks_end(self) -> bool:
         """Return whether the input is readable but has no end-of-stream marker."""
@@ -188,7 +190,7 @@ class InputColumns(Protocol):
         """Convert a batch of one input to the columns of the dataset."""
 
     def complete(self, batch: Batch, wanted: Wanted) -> Batch:
-        """Add the requested columns that `decode` returned as text."""
+        """Add the requested columns that `decode` left as JSON text."""
 
 
 @dataclass(frozen=True)
@@ -201,9 +203,9 @@ class Layout:
             omitted.
         group_rows: number of rows in a row group or record batch.
         ragged: names of sequence columns whose rows have different lengths.
-        groups: names of two columns: the number of the batch of each row (None if there are no batches), and
-            a sequence column. If set, each row group has complete batches, and the positions in the sequence
-            column limit the size of a row group.
+        groups: names of two columns that limit row groups: the column of batch numbers (None if there are no
+            batches), and a sequence column. Each row group has complete batches, and a maximum number of
+            positions in the sequence column.
         name: name of the output, for messages.
         late: keys of the schema metadata whose values are known only at the end, with the number of bytes by
             which the value may grow. See `WriterOptions.metadata`.
@@ -228,7 +230,7 @@ class WriterOptions:
         folder: folder for temporary files.
         column_notes: dict to which the writer adds notes on columns, for `column_notes_text`.
         metadata: schema metadata that are known only at the end. The caller adds them before `finish`.
-            Formats without a place for them at the end leave them out.
+            Formats that cannot store metadata at the end leave them out.
     """
 
     as_stream: bool

@@ -24,7 +24,7 @@ from padmask.storage.source import Source, sources_of
 
 
 def _fault_of(reader: Reader) -> UnreadableError | None:
-    """Read the columns of an input. Return the error if this fails, else None."""
+    """Read the columns of an input, and return the error; None if the columns can be read."""
     try:
         reader.schema()
     except UnreadableError as error:
@@ -39,7 +39,7 @@ class Dataset:
         sources: the inputs, in the order in which they are read.
         format_: format of all inputs. If None, the format is detected.
         batch_rows: number of rows to read at a time, for Parquet. If None, a default is used.
-        schema: columns of the dataset, if the inputs are only a part of it; otherwise None.
+        schema: columns of the complete dataset, if the inputs are only a part; otherwise None.
         notes: warnings, such as names of files that are not read.
 
     Raises:
@@ -98,7 +98,7 @@ class Dataset:
 
     @property
     def unlisted_files(self) -> list[str]:
-        """Names of the inputs in folders that padmask wrote that are missing from the manifest."""
+        """Names of the inputs that the manifest of their folder does not list."""
         return [source.name for source in self._sources if source.unlisted]
 
     @property
@@ -118,7 +118,7 @@ class Dataset:
         return None if None in sizes else sum(size or 0 for size in sizes)
 
     def spool(self, limit: int | None = None) -> None:
-        """Copy pipes to temporary files so that their first `limit` rows, or all rows, can be read again."""
+        """Copy pipes, or their first `limit` rows, to temporary files, to read the rows again."""
         for source in self._sources:
             source.spool(limit)
 
@@ -281,7 +281,7 @@ class Dataset:
         return self._columns.align(self._readers[0].decode(chunk, wanted), wanted)
 
     def complete(self, batch: Batch, wanted: Wanted) -> Batch:
-        """Add the requested columns that `decode` returned as text."""
+        """Add the requested columns that `decode` left as JSON text."""
         return self._columns.complete(batch, wanted)
 
 

@@ -97,7 +97,7 @@ def read_header(stream: BinaryIO, file: str, name: str, size: int) -> ArrayHeade
         size: size of the stream in bytes.
 
     Raises:
-        UnreadableError: the header is not valid, or the stream has another size than the header says.
+        UnreadableError: the header is not valid, or the size of the stream does not match the header.
         UnsupportedError: padmask does not read arrays of this shape, order or dtype.
     """
     counted = _Counted(stream)

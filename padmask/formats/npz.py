@@ -38,7 +38,7 @@ def _text(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def why_unsafe(name: str, names: Collection[str]) -> str | None:
-    """Return why the name of an array is unsafe or ambiguous as a file name; None if it is safe.
+    """Return why an array name is unsafe or ambiguous as a file name; None if the name is safe.
 
     >>> why_unsafe("../ids", ["../ids"])
     'a file with this name could be extracted outside the target folder'
@@ -107,7 +107,7 @@ class ArrayWriter:
 
     @staticmethod
     def why_unsafe(name: str, names: Collection[str]) -> str | None:
-        """Return why the name of an array is not usable; None if it is usable."""
+        """Return why an array name cannot be used; None if the name can be used."""
         return why_unsafe(name, names)
 
     def encode(self, batch: Batch) -> _Encoded:
@@ -150,7 +150,7 @@ class ArrayWriter:
         self._spool.drop(name)
 
     def arrays(self) -> dict[str, np.dtype[Any] | None]:
-        """Return the dtype of each array to write, keyed by name; None for the dtype of its blocks."""
+        """Return the dtype of each array to write, keyed by name; None if the blocks determine the dtype."""
         found: dict[str, np.dtype[Any] | None] = dict.fromkeys(self._padded)
         for name, numbers in list(self._others.items()):
             dtype = numbers.dtype()

@@ -1,4 +1,4 @@
-"""Recognize inputs that have another format than their suffix or `--input-format` says."""
+"""Recognize inputs whose format differs from their suffix or from `--input-format`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from padmask.storage.source import Source
 def other_format_error(
     source: Source, start: bytes, expected: FormatTraits, codec: str | None = None
 ) -> UnsupportedError | None:
-    """Return the error for an input whose first bytes show another format than `expected`; else None.
+    """Return the error for an input whose first bytes show a format other than `expected`; else None.
 
     Args:
         source: the input.

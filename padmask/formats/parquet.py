@@ -278,10 +278,10 @@ def _encoded(schema: pa.Schema, table: pa.Table | None) -> memoryview:
 
 
 def _refuse_empty_lists(parts: Iterable[pa.Field]) -> None:
-    """Raise an error for fixed-size lists of size 0 at any depth. Arrow cannot read such lists again."""
+    """Raise an error for fixed-size lists of size 0 at any depth. Arrow cannot read such lists back."""
     for field in parts:
         if pa.types.is_fixed_size_list(field.type) and field.type.list_size == 0:
-            raise pa.ArrowNotImplementedError("fixed-size lists of size 0 cannot be read again")
+            raise pa.ArrowNotImplementedError("fixed-size lists of size 0 cannot be read back")
         _refuse_empty_lists(map(field.type.field, range(field.type.num_fields)))
 
 

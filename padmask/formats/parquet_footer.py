@@ -29,8 +29,7 @@ class Encoded:
 
     Args:
         body: bytes of the column chunks.
-        chunks: ColumnChunk structs. Their offsets are correct if the body follows directly after the magic
-            bytes.
+        chunks: ColumnChunk structs, with offsets for a body that directly follows the magic bytes.
         size: size in bytes before compression.
         rows: number of rows in the row group.
     """
@@ -51,8 +50,8 @@ def read_footer(file: memoryview) -> tuple[Struct, int]:
 def read_value_counts(file: BinaryIO) -> list[dict[str, int]]:
     """Return the number of values of each column of each row group, by the path of the column.
 
-    pyarrow aborts the process if it returns these numbers from a broken footer. A column chunk without
-    metadata has no number here. If the footer has parts that this module cannot read, the list is empty.
+    The numbers are not read with pyarrow, which aborts the process if the footer is broken. Column chunks
+    without metadata are left out. If the footer has parts that this module cannot read, the list is empty.
 
     Args:
         file: a Parquet file that pyarrow can open.

@@ -1,4 +1,4 @@
-"""Read Parquet columns of type INTERVAL, as DuckDB writes them. pyarrow reads these values as 12 bytes."""
+"""Read Parquet columns of type INTERVAL, which DuckDB writes and pyarrow reads as 12 bytes per value."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def encode_equal_lists(field: pa.Field, lists: pa.Array) -> Encoded | None:
     Args:
         field: name and type of the column.
         lists: the column. The result is None for nulls, for lists that are short or of different lengths, and
-            for other values than integers, floats and bools.
+            for values other than integers, floats and bools.
     """
     length = _common_length(lists)
     if length is None:

@@ -1,4 +1,4 @@
-"""Replace dictionaries that a format cannot store with their values, at any depth of nested columns."""
+"""Decode dictionaries that a format cannot store, at any depth of nested columns."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def of_lists(values: pa.DataType) -> bool:
 
 
 def plain_schema(schema: pa.Schema, replaces: Replaces) -> pa.Schema:
-    """Return a schema in which value types replace dictionary types that the format cannot store.
+    """Return a schema in which value types replace the dictionary types that the format cannot store.
 
     >>> views = pa.dictionary(pa.int32(), pa.string_view())
     >>> plain_schema(pa.schema([("x", views)]), of_views).field("x").type

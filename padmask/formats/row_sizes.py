@@ -1,6 +1,6 @@
 """Split record batches by the number of values in each row, to limit memory use.
 
-The average number of values is not sufficient, because long rows may follow short rows.
+An average row size does not limit memory use, because long rows may follow short rows.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def _list_sizes(array: pa.Array) -> Sizes:
 
 
 def _text_offsets(texts: pa.Array, dtype: npt.DTypeLike) -> npt.NDArray[np.int64]:
-    """Return the offsets of the texts, read from the buffer, because pyarrow has no method for this."""
+    """Return the offsets of the texts from the buffer, because pyarrow has no method for offsets of text."""
     if not len(texts):
         return np.zeros(1, dtype=np.int64)
     offsets = np.frombuffer(texts.buffers()[1], dtype=dtype)

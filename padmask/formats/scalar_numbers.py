@@ -26,7 +26,7 @@ _OTHER_VALUES = {b'"': "text", b"[": "a list", b"{": "an object", b"n": "null"}
 
 
 def why_no_number(type_: pa.DataType) -> str | None:
-    """Return why a column of this type is not a column of numbers or bools; None if it is.
+    """Return why a column of this type does not contain numbers or bools; None if the column does.
 
     >>> why_no_number(pa.int8()), why_no_number(pa.string())
     (None, 'string')
@@ -37,9 +37,9 @@ def why_no_number(type_: pa.DataType) -> str | None:
 
 @dataclass(frozen=True)
 class Numbers:
-    """One number or bool for each of some rows, and the facts that determine the dtype of all rows.
+    """One number or bool for each row of a block, and the facts that determine the dtype of the column.
 
-    The facts of several blocks of rows can be combined with `+`, which keeps no values.
+    `+` combines the facts of several blocks, without the values.
 
     Args:
         values: array of shape (rows,).
@@ -68,9 +68,9 @@ class Numbers:
 
 
 def scalar_numbers(batch: Batch, without: Collection[str]) -> Iterator[tuple[str, Numbers | str]]:
-    """Yield the columns of a batch that are not in `without`, each with its numbers or bools.
+    """Yield the name and the numbers or bools of each column that is not in `without`.
 
-    If a column contains another value, yield the reason, with the place of the first such row.
+    For a column with other values, yield a reason that names the first such row.
     """
     if batch.objects is None:
         for field, column in zip(batch.columns.schema, batch.columns.columns, strict=True):
@@ -112,7 +112,7 @@ def _from_json(batch: Batch, name: str) -> Numbers | str:
 
 
 def describe_left_out(column_notes: Mapping[str, str]) -> tuple[Sequence[Warned], Sequence[str]]:
-    """Return a warning that names the columns that are not in the output, and no remarks.
+    """Return a warning that names the columns missing from the output. There are no remarks.
 
     >>> describe_left_out({"text": "string"})[0][0][:28]
     "not written: 'text' (string)"

@@ -32,7 +32,7 @@ _BYTES = (
 
 
 def value_list(type_: pa.DataType) -> ValueList | None:
-    """Return the field of `tf.train.Feature` for scalars of an Arrow type; None if no field can store them.
+    """Return the field of `tf.train.Feature` for scalars of an Arrow type; None if there is no field.
 
     >>> value_list(pa.bool_()), value_list(pa.float64()), value_list(pa.date32())
     ('int64_list', 'float_list', None)
@@ -46,7 +46,7 @@ def value_list(type_: pa.DataType) -> ValueList | None:
 
 
 def why_no_feature(type_: pa.DataType) -> str | None:
-    """Return why an example cannot store a column of this type; None if it can.
+    """Return why an example cannot store a column of this type; None if an example can.
 
     >>> why_no_feature(pa.list_(pa.int32())), why_no_feature(pa.list_(pa.list_(pa.int32())))
     (None, 'list<item: list<item: int32>>')
@@ -117,7 +117,7 @@ def features_of(
 
 
 def describe_features(column_notes: Mapping[str, str]) -> tuple[Sequence[Warned], Sequence[str]]:
-    """Return a warning that names the columns that are not in the output, and the parsing function.
+    """Return a warning about columns missing from the output, and a remark with the parsing function.
 
     >>> warnings, remarks = describe_features({"ids": "tf.io.RaggedFeature(tf.int64)", "day": "date32[day]"})
     >>> print(*warnings)

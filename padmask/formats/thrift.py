@@ -32,7 +32,7 @@ def write_struct(fields: Struct) -> bytes:
 
 
 def varint(number: int) -> bytes:
-    """Return a number that is not negative as a varint, which Thrift and Parquet's levels use.
+    """Encode a non-negative number as a varint, as in Thrift and in Parquet's levels.
 
     >>> varint(300)
     b'\\xac\\x02'

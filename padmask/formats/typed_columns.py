@@ -28,7 +28,7 @@ class TypedColumns:
     Args:
         sources: the inputs.
         readers: reader of each input.
-        schema: columns of the dataset, if the inputs are only a part of it; otherwise None.
+        schema: columns of the complete dataset, if the inputs are only a part; otherwise None.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class TypedColumns:
         return pa.schema([self.schema().field(name) for name in names])
 
     def align(self, batch: Batch, wanted: Wanted) -> Batch:
-        """Convert a batch to the columns of all inputs. A column that the batch lacks becomes null."""
+        """Convert a batch to the columns of all inputs. A column missing in the batch becomes null."""
         schema = self.schema() if wanted.others is not None else wanted.sequences
         names = batch.columns.schema.names
         if batch.columns.schema.equals(schema) or (self._alone and names == schema.names):

@@ -44,8 +44,8 @@ class Advice:
         plan: recommended plan; None if there is nothing to pad.
         command: command that pads the data according to the plan; empty if there is nothing to do.
         spec: padding options of the command; None if no plan is recommended.
-        details: facts about the plan and its alternatives. Each item is a few sentences. A command has a line
-            of its own.
+        details: facts about the plan and its alternatives. Each item consists of a few sentences. A command
+            is on a separate line.
     """
 
     text: str
@@ -64,7 +64,7 @@ class Advice:
 
     @property
     def cut_tokens(self) -> str:
-        """Words for the tokens of a row that are beyond the length of the plan."""
+        """Words for the tokens of a row that exceed the maxlen of the plan."""
         places = {"window": "in further windows", "drop": "in dropped rows"}
         return "cut" if self.plan is None else places.get(self.plan.overlong, "cut")
 
@@ -76,7 +76,7 @@ class Advice:
 
 
 def advise_to_restore(command: PadCommand, shape: Literal["batches", "buckets"], padding: float) -> Advice:
-    """Return the advice for rows in batches or buckets: restore them first, to pad them in another way.
+    """Return the advice for rows in batches or buckets: restore the rows first, to pad them in another way.
 
     Args:
         command: inputs of the recommended command.
@@ -91,6 +91,12 @@ def advise_to_restore(command: PadCommand, shape: Literal["batches", "buckets"],
     return Advice(text, command=command.unpad_text())
 
 
+ADVICE_WITHOUT_MARKER = (
+    "The rows are packed, but no column separates their sequences, so they cannot be restored. Pack the "
+    "input again, and keep the column 'seq_lengths'."
+)
+
+
 def advise_on_packed_rows(command: PadCommand) -> Advice:
     """Return the advice for packed rows. `command` has the inputs of the recommended command."""
     text = "The rows are packed. To pad or pack the sequences in another way, restore the rows first."
@@ -98,7 +104,7 @@ def advise_on_packed_rows(command: PadCommand) -> Advice:
 
 
 def advise_to_join(command: PadCommand, asked: Sequence[int | str], spec: PadSpec) -> Advice:
-    """Return the advice for windows: join them first, because other windows are made from whole rows.
+    """Return the advice for windows: join the windows first, because new windows are made from whole rows.
 
     Args:
         command: inputs of the recommended command.
@@ -187,7 +193,7 @@ class Adviser:
         return self._pad(longest, f"{text} {reason}")
 
     def _judge(self, asked: Sequence[int | str]) -> Advice:
-        """Recommend one of the requested lengths: the smallest one that loses few tokens."""
+        """Recommend one of the requested lengths: the smallest length that loses few tokens."""
         asked = sorted(asked, key=lambda name: self.plans[str(name)].maxlen)
         few = [name for name in asked if self._loses_few(self.plans[str(name)])]
         name = next(iter(few), asked[-1])
@@ -269,7 +275,8 @@ class Adviser:
         """Return the token that most truncated rows would lose, if the command of the plan can keep it."""
         cuts = self.basis.cuts
         fits = needed_positions(cuts.first, cuts.last, None) < plan.maxlen
-        return self.basis.shared if 2 * plan.ends_lost > plan.rows_cut and fits else None
+        is_cut = plan.overlong == "truncate" and 2 * plan.ends_lost > plan.rows_cut
+        return self.basis.shared if is_cut and fits else None
 
     def _split(self, windows: Cost, text: str, maxlen: int | str | None = None) -> Advice:
         """Recommend windows."""
@@ -342,7 +349,7 @@ class Adviser:
         ]
 
     def _use_buckets(self, buckets: Cost) -> str:
-        """Return the options of a plan with buckets, and its padding."""
+        """Return a line with the options and the padding of a plan with buckets."""
         limit = f" --maxlen {buckets.maxlen}" if buckets.maxlen < self.plans["longest"].maxlen else ""
         lost = "" if buckets.tokens_lost else ", and no tokens are lost"
         number, folder = len(buckets.edges), new_name("padded", "/")
@@ -377,14 +384,15 @@ class Adviser:
         if self.command.output.endswith("/") and not self.basis.files:
             apart = " These are the numbers for one output file. In a folder, each file is packed separately."
         least = packed.rows_at_least or 0
-        bound = f"no {packing} has fewer" + ("" if packed.rows == least else f" than {least:,}")
+        is_best = packed.rows == least
+        bound = f"no {packing} needs fewer" if is_best else f"every {packing} needs at least {least:,}"
         return (
             f"To pack several rows into each output row, use this command instead: {_padding(packed)}{lost}. "
             f"The output has {count(packed.rows, 'row')}, and {bound}.{apart}{split}\n{command}"
         )
 
     def _use_batches(self, plan: Cost) -> tuple[str, ...]:
-        """Return a line about batches with a token budget, if they need much less padding than `plan`."""
+        """Return a line about batches with a token budget, if batches need much less padding than `plan`."""
         if self.basis.cuts.overlong != "truncate":
             return ()
         batches = batches_cost(self.basis)
@@ -400,7 +408,7 @@ class Adviser:
         return f"{plan.rows_cut:,} of {count(self.basis.stats.rows, 'row')}"
 
     def _loses(self, plan: Cost) -> str:
-        """Return the end of a sentence: what a plan does with longer rows, and what is lost."""
+        """Return the end of a sentence about the longer rows and the lost tokens of a plan."""
         verb = "drops" if plan.overlong == "drop" else "truncates"
         return f"{verb} {self._rows(plan)} and loses {share(plan.lost_share)} of the tokens"
 

@@ -1,4 +1,4 @@
-"""The cost and the command of many values of maxlen, among which a report lets the reader choose."""
+"""The cost and the command for each value of maxlen that the reader of a report can choose."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Choice:
 
     Args:
         maxlen: the length of all rows.
-        whole: number of rows that are not longer.
+        whole: number of rows that are not longer than `maxlen`.
         cost: cost of the plan.
         command: command that pads the rows to this length.
     """

@@ -36,7 +36,7 @@ class PadCommand:
         mask_column: mask column of padded inputs, if the user set it.
         dialect: dialect of the mask of padded inputs, if the user set it.
         names: names of the columns to unpad, if the user requested columns.
-        padded: options that pad the unpadded rows again as they were padded; None for raw inputs.
+        padded: options that restore the columns, dtypes and mask of padded inputs; None for raw inputs.
     """
 
     inputs: Sequence[str]
@@ -122,7 +122,7 @@ class PadCommand:
         return ["--input-format", self.input_format] if self.input_format else []
 
     def _options(self, spec: PadSpec, maxlens: Sequence[int | str]) -> Iterator[str]:
-        """Yield the options for sides, values and lengths that are not defaults, as words."""
+        """Yield the options for sides, values and lengths that differ from the defaults, as words."""
         if spec.padding != "post":
             yield from ("--padding", spec.padding)
         if spec.truncating != "post":
@@ -137,7 +137,7 @@ class PadCommand:
             yield from ("--maxlen", ",".join(map(str, maxlens)))
 
     def _cut_options(self, spec: PadSpec, overlong: str) -> Iterator[str]:
-        """Yield the options for rows longer than maxlen that are not defaults, as words."""
+        """Yield the options for rows longer than maxlen that differ from the defaults, as words."""
         if spec.windows is not None:
             yield from ("--overlong", "window", "--overlap", str(spec.windows.overlap))
             if spec.windows.labels != "all":
@@ -150,13 +150,13 @@ class PadCommand:
 
 
 def _used(spec: PadSpec, overlong: str) -> PadSpec:
-    """Return the options without the side of truncation, if no row is truncated or split."""
+    """Return the options. If no row is truncated or split, leave out the side of truncation."""
     cuts = spec.windows is not None or overlong not in ("drop", "error")
     return spec if cuts else replace(spec, truncating="post")
 
 
 def _argument(path: str) -> str:
-    """Return an input as an argument, without credentials.
+    """Return an input as a command-line argument, without credentials.
 
     A name that starts with `-` gets the prefix `./`. Standard input gets a placeholder, because its data are
     already read.
@@ -200,6 +200,6 @@ def has_many_files(inputs: Sequence[str]) -> bool:
 
 
 def new_name(stem: str, suffix: str) -> str:
-    """Return a name in the current folder that no file or folder has, so that no file is replaced."""
+    """Return an unused name in the current folder, so that the command replaces no file."""
     names = (f"{stem}{number}{suffix}" for number in ("", *(f"-{n}" for n in range(2, 1000))))
     return next((name for name in names if not os.path.lexists(name)), f"{stem}-new{suffix}")

@@ -113,9 +113,9 @@ class CostBasis:
         multiple: value of `pad_to_multiple_of`. If None, `longest`, percentiles and the edges of buckets are
             exact, and the other proposed lengths are multiples of 8.
         token_bytes: size of a token in the output, in bytes.
-        shared: token that most rows share at the truncated end; None if there is none, or if the user keeps
-            this end.
-        cuts: what plans with one length do with longer rows.
+        shared: token that most rows share at the truncated end; None if there is no such token or the user
+            keeps this end.
+        cuts: how plans with one length handle longer rows.
         files: number of rows of each length in each file, if each file is packed separately. Empty if all
             rows are packed together, or if the lengths in each file are unknown.
     """
@@ -128,13 +128,13 @@ class CostBasis:
     files: Sequence[LengthStats] = ()
 
     def packed_maxlen(self, limit: int | None) -> int:
-        """Return the number of positions in a packed row: `limit`, or enough for the longest row if None."""
+        """Return the number of positions in a packed row: `limit`, else the rounded longest length."""
         return self.round_up(self.stats.longest) if limit is None else limit
 
     def round_up(self, length: int) -> int:
-        """Round a proposed length up to a multiple of `self.multiple`, or of 8 if that is None.
+        """Round a proposed length up to a multiple of `self.multiple`; of 8 if `self.multiple` is None.
 
-        The result is at least 1 times the multiple.
+        The result is at least the multiple itself.
 
         >>> CostBasis(LengthStats()).round_up(9), CostBasis(LengthStats(), multiple=5).round_up(0)
         (16, 5)
@@ -162,12 +162,13 @@ def candidate_costs(basis: CostBasis, asked: Sequence[int | str] = ()) -> list[C
     >>> [(cost.name, cost.edges) for cost in candidate_costs(CostBasis(LengthStats({2: 9, 10: 1})), [9])]
     ... # doctest: +NORMALIZE_WHITESPACE
     [('longest', (10,)), ('p99', (10,)), ('p95', (10,)), ('9', (9,)), ('buckets-2', (2, 9)),
-     ('buckets-8', (2, 9)), ('random-32', (9,)), ('sorted-32', (9,)), ('packed', (9,))]
+     ('buckets-8', (2, 9)), ('random-32', (9,)), ('sorted-32', (9,)), ('packed', (9,)),
+     ('packed-split', (9,))]
 
     Args:
         basis: data from which the costs are computed.
-        asked: values of maxlen that the user requested. The largest one also limits the lengths of buckets,
-            batches and packed rows. Longer rows are truncated.
+        asked: values of maxlen that the user requested. The largest value also limits the lengths of buckets,
+            batches and packed rows, which truncate longer rows.
     """
     if not basis.stats.rows:
         return []
@@ -344,7 +345,7 @@ def _packed(basis: CostBasis, limit: int | None) -> Cost:
 
 
 def _split(basis: CostBasis, limit: int | None) -> list[Cost]:
-    """Return the cost of `pack --overlong split`, if otherwise rows would be truncated."""
+    """Return the cost of `pack --overlong split`; an empty list if no row would be truncated."""
     size = basis.packed_maxlen(limit)
     if size >= basis.stats.longest or basis.cuts.overlong not in ("truncate", "error"):
         return []

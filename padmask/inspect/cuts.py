@@ -1,4 +1,4 @@
-"""What the plans of `inspect` do with rows that are longer than maxlen: `Cuts`."""
+"""Describe how the plans of `inspect` handle rows longer than maxlen: `Cuts`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class WindowSize:
 
     Args:
         first, last: numbers of tokens that each window keeps from the ends of its row.
-        overlap: number of other tokens that a window repeats from the window before.
+        overlap: number of other tokens that a window repeats from the previous window.
     """
 
     first: int
@@ -30,20 +30,21 @@ class WindowSize:
 
     @property
     def repeated(self) -> int:
-        """Number of tokens that each further window repeats."""
+        """Number of tokens that each window after the first repeats."""
         return self.first + self.last + self.overlap
 
 
 @dataclass(frozen=True)
 class Cuts:
-    """What plans with one length for all rows do with longer rows.
+    """How a plan with one length for all rows handles longer rows.
 
     Args:
         overlong: `"truncate"`, `"window"`, `"drop"` or `"error"`, as in `--overlong`.
-        first, last: numbers of tokens to keep that the user requested.
-        overlap: overlap of windows that the user requested; None for an eighth of their length.
-        shared: tokens with which most rows start and end. Windows keep them.
-        has_window_columns: whether rows cannot be split, because the input has a column that windows add.
+        first, last: requested numbers of tokens to keep at the ends.
+        overlap: requested overlap of windows; None for an eighth of the window length.
+        shared: tokens with which most rows start and end, and which windows keep.
+        has_window_columns: whether the input already has a column that windows would add, so that rows cannot
+            be split.
     """
 
     overlong: Overlong = "truncate"

@@ -1,6 +1,6 @@
 """The expected cost of dynamic padding: batches that are padded to their longest row.
 
-Nothing is sampled. The expected values follow from the number of rows of each length.
+The expected values are computed from the number of rows of each length, without sampling.
 """
 
 from __future__ import annotations
@@ -28,8 +28,7 @@ class DynamicPadding:
 
     Args:
         places: expected number of positions in all batches.
-        shapes: expected number of distinct lengths of the batches. If there are several windows, it is
-            approximate.
+        shapes: expected number of distinct lengths of the batches; approximate if there are several windows.
     """
 
     places: float
@@ -90,7 +89,7 @@ def _log_absent(batches: Floats) -> Floats:
 
 
 def _longer_batches(longer: npt.NDArray[np.int64], total: int, size: int) -> tuple[Floats, Floats]:
-    """Return the expected number of batches of a window that have a longer row, and of rows in such batches.
+    """Return the expected numbers of batches with a longer row in a window, and of rows in such batches.
 
     Args:
         longer: numbers of longer rows in the dataset, int64, shape (numbers,).

@@ -39,7 +39,7 @@ class Histogram:
     Args:
         edges: int64, shape (bins + 1,). Bin i has the lengths from `edges[i]` to `edges[i + 1] - 1`.
         rows: number of rows in each bin: int64, shape (bins,).
-        is_log: whether the bins are meant for a logarithmic axis. Length 0 is then in no bin.
+        is_log: whether the bins are for a logarithmic axis, on which length 0 has no bin.
         empty: number of rows with length 0 that are in no bin.
     """
 
@@ -72,10 +72,10 @@ class Places:
 
     Args:
         row_ends: number of rows up to the end of each band: int64, shape (bands,).
-        real, padding, cut: first position, and position after the last, in the rows of each band: int64,
-            shape (bands, 2). Cut tokens are outside the row, on the truncated side.
-            The tokens of dropped rows are in their row.
-        cut_tokens: words for the cut tokens.
+        real, padding, cut: half-open range of positions in the rows of each band: int64, shape (bands, 2).
+            Cut tokens are outside the row, on the truncated side. The tokens of dropped rows are in their
+            row.
+        cut_tokens: words for the cut tokens, such as "cut tokens".
         maxlen: length of the output rows.
     """
 
@@ -104,7 +104,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class FigureData:
-    """All that the figure shows.
+    """The numbers and names that the figure shows.
 
     Args:
         name: name of the input.
@@ -187,14 +187,14 @@ def _arrays(stats: LengthStats) -> tuple[Positions, Positions]:
 
 
 def make_histogram(stats: LengthStats, top: int = 0) -> Histogram:
-    """Return the number of rows in bins of equal width, or of growing width if few rows are much longer.
+    """Return the number of rows in bins of equal width, or of growing width if a few rows are much longer.
 
     >>> make_histogram(LengthStats({3: 2, 4: 1}))
     Histogram(edges=array([3, 4, 5]), rows=array([2, 1]), is_log=False, empty=0)
 
     Args:
         stats: number of rows of each length.
-        top: length that the axis shows at least.
+        top: minimum length of the axis.
     """
     lengths, rows = _arrays(stats)
     end, low = stats.longest + 1, int(lengths[0]) if len(lengths) else 0
@@ -221,7 +221,7 @@ def make_curves(stats: LengthStats, marks: Sequence[int] = ()) -> Curves:
 
     Args:
         stats: number of rows of each length.
-        marks: lengths that are among the values of maxlen.
+        marks: lengths that the values of maxlen must include.
     """
     lengths, rows = _arrays(stats)
     top = max(stats.longest, *marks, 1)
@@ -247,7 +247,7 @@ def make_places(
     drops: bool = False,
     cut_tokens: str = "cut",
 ) -> Places:
-    """Return where the rows have tokens and padding, sorted by length.
+    """Return the positions with tokens and with padding in all rows, sorted by length.
 
     >>> places = make_places(LengthStats({1: 5, 4: 2}), 3)
     >>> places.row_ends, places.real.tolist(), places.padding.tolist(), places.cut.tolist()
@@ -258,7 +258,7 @@ def make_places(
         maxlen: length of the output rows.
         padding, truncating: sides on which rows are padded and truncated.
         drops: whether longer rows are dropped. All their tokens are then cut.
-        cut_tokens: words for the tokens that are cut.
+        cut_tokens: words for the cut tokens, as in `Places`.
     """
     lengths, rows = _arrays(stats)
     row_ends = rows.cumsum()

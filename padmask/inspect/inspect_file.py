@@ -68,9 +68,10 @@ def inspect_file(  # noqa: PLR0913 - one keyword per option of the command
         inputs: paths of one dataset. `-` is standard input.
         columns: columns to inspect, as in `pad_table`. The result shows tokens of the first column.
         specs: padding options. The first spec sets all options except maxlen. The maxlen of each spec is a
-            plan. The largest maxlen also limits buckets, batches and packed rows. The masks are those of the
-            recommended plan. If the specs keep ends or have windows, so do the plans with one length.
-        overlong: what plans with one length do with longer rows, if the specs have no windows: `"truncate"`,
+            plan. The largest maxlen also limits buckets, batches and packed rows. The result shows the masks
+            of the recommended plan. If the specs keep ends or have windows, the plans with one length do so
+            too.
+        overlong: how plans with one length handle longer rows, if the specs have no windows: `"truncate"`,
             `"drop"` or `"error"`.
         show: rows to show. If None, no rows are shown.
         mask_column: mask column of padded input. If None, the column is found from the metadata, else by its
@@ -159,8 +160,8 @@ def _read_rows(
 
 
 def _shape(dataset: Dataset, job: AuditJob, rows: InspectedRows) -> Shape:
-    """Return the kind of rows, such as packed rows, from the metadata, the columns and the folders."""
-    if rows.packed is not None:
+    """Determine the kind of rows, such as packed rows, from the metadata, the columns and the folders."""
+    if rows.packed is not None or job.unseparated is not None:
         return "packed"
     if job.batched:
         return "batches"
@@ -175,8 +176,8 @@ def _shape(dataset: Dataset, job: AuditJob, rows: InspectedRows) -> Shape:
 def _spec_to_read(specs: Sequence[PadSpec]) -> PadSpec:
     """Return the padding options that are checked against the input.
 
-    Ends are kept only in rows longer than some maxlen. Without a maxlen, percentiles are proposed, so a
-    request to keep ends is no mistake.
+    Only rows longer than maxlen have kept ends. Without a requested maxlen, `inspect` proposes percentiles,
+    so a request to keep ends is valid.
     """
     spec = next((one for one in specs if one.maxlen != "longest"), specs[0])
     if spec.maxlen == "longest" and spec.windows is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,7 @@ class ShownRow:
         mask: bool, shape (maxlen,), True at real tokens.
         cut: number of tokens that truncation removes.
         cut_first: whether truncation is at the start of the row.
-        cut_at: number of kept tokens before these tokens.
+        cut_at: number of kept tokens before the removed tokens.
         segments: for a packed row, the number of the sequence at each position, from 1, and 0 at padding:
             int64, shape (maxlen,). None for other rows.
     """
@@ -65,9 +65,10 @@ class Inspection(ShownInNotebooks):
         shared: token that most raw rows share at the truncated end; None if there is none.
         sampled: whether the shown rows are a random sample of all rows.
         notes: facts about the files, such as files that were not read.
-        packed: statistics of packed rows; None for other rows.
+        packed: statistics of packed rows; None for other rows, or if no column separates their sequences.
         buckets: rows and tokens of each bucket; empty for other rows.
         adviser: finds the costs and the commands of other lengths; None if the rows must be restored first.
+        is_packed: whether the rows are packed.
     """
 
     name: str
@@ -83,11 +84,12 @@ class Inspection(ShownInNotebooks):
     notes: Sequence[str] = ()
     packed: PackedStats | None = None
     buckets: Sequence[BucketRows] = ()
-    adviser: Adviser | None = None
+    adviser: Adviser | None = field(default=None, repr=False)
+    is_packed: bool = False
 
     def describe(self) -> str:
         """Return the numbers of rows and tokens, the column, and how the rows were made."""
-        state = "packed" if self.packed is not None else "padded" if self.padded else "raw"
+        state = "packed" if self.is_packed else "padded" if self.padded else "raw"
         rows, tokens = count(self.stats.rows, "row"), count(self.stats.tokens, "token")
         return f"{rows}, {tokens} in {self.column!r} ({state})"
 

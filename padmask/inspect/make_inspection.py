@@ -17,6 +17,7 @@ from padmask.core.planners import make_segments
 from padmask.core.ragged import Ragged
 from padmask.errors import count
 from padmask.inspect.advice import (
+    ADVICE_WITHOUT_MARKER,
     Advice,
     Adviser,
     advise_on_packed_rows,
@@ -78,7 +79,7 @@ Shape = Literal["raw", "padded", "windows", "batches", "buckets", "packed"]
 
 @dataclass(frozen=True)
 class ReadDataset:
-    """A dataset whose rows are read.
+    """A dataset after all rows are read.
 
     Args:
         name: name of the dataset.
@@ -103,7 +104,7 @@ class ReadDataset:
 
 
 def make_inspection(asked: InspectOptions, data: ReadDataset) -> Inspection:
-    """Return the statistics, the plans and the advice for rows that are read."""
+    """Return the statistics, the plans and the advice for a dataset whose rows are read."""
     spec, stats, shared_ends = asked.spec, data.rows.stats, data.rows.shared
     has_window_columns = not {*WINDOW_COLUMNS}.isdisjoint(data.schema.names)
     cuts = replace(Cuts.of(spec, asked.overlong, shared_ends), has_window_columns=has_window_columns)
@@ -150,13 +151,16 @@ def make_inspection(asked: InspectOptions, data: ReadDataset) -> Inspection:
         _packed_stats(data),
         data.rows.buckets if data.shape == "buckets" else (),
         adviser,
+        is_packed=data.shape == "packed",
     )
 
 
 def _advise_to_restore(
     asked: InspectOptions, data: ReadDataset, command: PadCommand, spec: PadSpec
 ) -> Advice:
-    """Return how to restore rows that must be restored before they are padded in another way."""
+    """Return advice to restore rows that must be restored before they are padded in another way."""
+    if data.job.unseparated is not None:
+        return Advice(ADVICE_WITHOUT_MARKER)
     if data.shape == "packed":
         return advise_on_packed_rows(command)
     if data.shape == "batches" or data.shape == "buckets":

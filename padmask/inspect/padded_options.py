@@ -1,4 +1,4 @@
-"""The options of `pad` that pad the rows of padded files again as they were padded."""
+"""Find the options of `pad` that recreate the columns, dtypes and mask of padded files."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from padmask.spec.presets import PRESETS, Preset
 
 @dataclass(frozen=True)
 class PaddedOptions:
-    """The options with which rows get the columns, dtypes and mask that padded files have.
+    """The options of `pad` that give rows the columns, dtypes and mask of padded files.
 
     Args:
-        preset: preset that sets all of these options; None if there is none.
-        columns: columns to pad, if the defaults of `pad` are different, else the columns that the user
+        preset: preset that sets all these options; None if there is no such preset.
+        columns: columns to pad if they differ from the defaults of `pad`, else the columns that the user
             requested.
         mask: options for the mask, positions and labels, as command-line arguments.
     """

@@ -65,7 +65,7 @@ class InspectRequest:
 
 @dataclass(frozen=True)
 class InspectedRows:
-    """The results for a range of consecutive rows. Add two results to combine adjacent ranges.
+    """The results for a range of consecutive rows. `+` combines the results of adjacent ranges.
 
     Args:
         stats: number of rows of each length.
@@ -201,7 +201,7 @@ def inspect_files_separately(
 
 
 def _inspect_one_file(request: InspectRequest, numbered: tuple[int, Source]) -> InspectedRows:
-    """Read one of several files."""
+    """Read the rows of one of several files."""
     number, source = numbered
     # Each file has a different seed, so the sample does not depend on the worker that reads the file.
     show = replace(request.show, seed=(*request.show.seeds, number))

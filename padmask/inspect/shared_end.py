@@ -32,7 +32,7 @@ class SharedEnd:
 
     @property
     def end(self) -> str:
-        """End of the rows that has the token: `first` or `last`, as in `--keep-last`."""
+        """The end of the rows with the token: `first` or `last`, as in `--keep-last`."""
         return "last" if self.truncating == "post" else "first"
 
     def rows_losing(self, maxlen: int) -> int:
@@ -78,7 +78,7 @@ class EndCounter:
         return self._count(), self._lengths.stats()
 
     def _count(self) -> SharedEnds:
-        """Count the rows that are not counted yet, and return the shared tokens."""
+        """Count the rows that were added but not counted yet, and return the shared tokens."""
         if self._shared is None:
             parts = [(firsts, lasts) for firsts, lasts, _ in self._waiting]
             ends = [np.concatenate(tokens)[:FIRST_ROWS] for tokens in zip(*parts, strict=True)]

@@ -49,7 +49,8 @@ class LengthAxis:
     Args:
         low, high: ends of the axis.
         is_log: whether the axis is logarithmic.
-        shift: distance by which bars move to the left. It centres a bar for one length on this length.
+        shift: distance by which bars move to the left, so that a bar for one length is centred on this
+            length.
     """
 
     low: float
@@ -110,7 +111,7 @@ class Label:
 
     Args:
         mark: the candidate.
-        text: what the label says.
+        text: text of the label.
         at: position of the line.
         start: left end of the text.
         row: row of the label, from the top. The line ends below the text.
@@ -126,7 +127,7 @@ class Label:
 def arrange_labels(marks: Sequence[Mark], at: Sequence[float], character: float) -> list[Label]:
     """Arrange labels to the left of their lines, so that they cover neither labels nor lines.
 
-    If there are too many, some have no label. The recommended candidate always has one.
+    If there are too many candidates, some have no label. The recommended candidate always has a label.
 
     Args:
         marks: candidates, ascending.

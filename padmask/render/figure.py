@@ -287,7 +287,7 @@ def _shorten(text: str, width: int) -> str:
 
 
 def _drawable(text: str) -> str:
-    """Replace characters that the font cannot draw by question marks."""
+    """Replace each character that is missing in the font with a question mark."""
     from matplotlib.font_manager import findfont, get_font
 
     known = get_font(findfont(FONT)).get_charmap()

@@ -38,7 +38,7 @@ def make_grid(seen: Inspection, console: Console) -> list[RenderableType]:
     """Return the lines of the grid: a legend, and one line for each shown row.
 
     Each line has the number of the row, its cells, the number of real tokens, and the number of cut tokens.
-    If rows are wider than the terminal, a cell stands for several positions.
+    If rows are wider than the terminal, each cell represents several positions.
 
     Args:
         seen: result of `inspect_file` with at least one row to show.

@@ -26,8 +26,9 @@ def tag(name: str, /, *content: str | None, **attributes: str | float | bool | N
     Args:
         name: name of the element.
         content: texts and `Html` in the element. None is left out.
-        attributes: values of attributes. An underscore in a name becomes a hyphen, and one at the end is left
-            out. None and False leave out the attribute, and True is an attribute without a value.
+        attributes: values of attributes. In names, an underscore becomes a hyphen, except that an underscore
+            at the end is removed. An attribute with the value None or False is left out. True stands for an
+            attribute without a value.
     """
     start = f"<{name}{''.join(_attribute(key, value) for key, value in attributes.items())}>"
     return Html(start if name in EMPTY_ELEMENTS else f"{start}{join_html(content)}</{name}>")

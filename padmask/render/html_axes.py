@@ -33,9 +33,9 @@ class Frame:
         total: height of the chart.
     """
 
-    left: float = 52.0
+    left: float = 60.0
     top: float = 8.0
-    width: float = WIDTH - 52.0 - 12.0
+    width: float = WIDTH - 60.0 - 12.0
     total: float = HEIGHT
 
     @property
@@ -51,11 +51,11 @@ class Frame:
         return self.left + self.width
 
     def x(self, share: float) -> float:
-        """Return the horizontal position of a share of the width."""
+        """Return the x coordinate at a share of the width, from the left."""
         return self.left + self.width * share
 
     def y(self, share: float) -> float:
-        """Return the vertical position of a share of the height, from the bottom."""
+        """Return the y coordinate at a share of the height, from the bottom."""
         return self.bottom - self.height * share
 
 

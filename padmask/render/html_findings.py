@@ -39,4 +39,5 @@ def findings_table(findings: Sequence[Finding]) -> Html:
         rows,
         kinds={"rule": "name", "place": "wide", "finding": "text"},
         label="Findings",
+        stacks=True,
     )

@@ -15,10 +15,10 @@ from padmask.render.chart_labels import text_of, title_of_lengths, title_of_plac
 from padmask.render.html import Html, join_html, tag
 from padmask.render.html_charts import chosen_place, curves_chart, lengths_chart, sequences_chart
 from padmask.render.html_findings import findings_table, notes_card
-from padmask.render.html_page import card, command_box, listed, make_fragment, make_page, prose, table
+from padmask.render.html_page import card, command_box, make_fragment, make_page, prose, table
 from padmask.render.html_places import places_chart
 from padmask.render.inspection import cells_of_plan, format_lengths, has_rows_of_output, plan_notes
-from padmask.render.summary import describe_buckets
+from padmask.render.summary import BUCKET_COLUMNS, cells_of_bucket
 
 # What happens to rows that are longer than maxlen.
 LONGER = {"truncate": "truncated", "window": "split into windows", "drop": "dropped", "error": "refused"}
@@ -37,8 +37,9 @@ def inspect_page(seen: Inspection, *, plans: bool = True) -> str:
     content = [
         _header(seen, data),
         card("Advice", *_advice(seen.advice)),
+        card("Buckets", _buckets(seen), class_="card narrow") if seen.buckets else None,
         _chooser(seen, data, choices) if choices else None,
-        _charts(seen, data) if has_rows else None,
+        _charts(seen, data, has_slider=bool(choices)) if has_rows else None,
         card("Lengths, in tokens", _lengths(seen), class_="card narrow") if has_rows else None,
         card("Plans", _plans(seen), _explanations(plan_notes(seen))) if plans and seen.plans else None,
         card("Findings", findings_table(seen.health)),
@@ -65,9 +66,7 @@ def inspect_fragment(seen: Inspection) -> Html:
 
 def _header(seen: Inspection, data: FigureData) -> Html:
     packed = None if seen.packed is None else tag("p", f"{seen.packed}.")
-    return tag(
-        "header", tag("h1", seen.name), tag("p", data.summary), packed, listed(describe_buckets(seen.buckets))
-    )
+    return tag("header", tag("h1", seen.name), tag("p", data.summary), packed)
 
 
 def _explanations(notes: Sequence[str]) -> Html | None:
@@ -197,10 +196,18 @@ def _drops(seen: Inspection) -> bool:
     return seen.advice.plan is not None and seen.advice.plan.overlong == "drop"
 
 
-def _charts(seen: Inspection, data: FigureData) -> Html:
+def _charts(seen: Inspection, data: FigureData, *, has_slider: bool) -> Html:
     turns = _turns(seen)
-    rows = places_chart(data, cuts_start=turns["longer"], pads_start=turns["shorter"], drops=_drops(seen))
-    kinds = [("real", "tokens"), ("padding", "padding"), ("cut", data.places.cut_tokens)]
+    has_cut = has_slider or bool((data.places.cut[:, 1] > data.places.cut[:, 0]).any())
+    rows = places_chart(
+        data,
+        cuts_start=turns["longer"],
+        pads_start=turns["shorter"],
+        drops=_drops(seen),
+        has_cut=has_cut,
+    )
+    kinds = [("real", "tokens"), ("padding", "padding")]
+    kinds += [("cut", data.places.cut_tokens)] * has_cut
     return tag(
         "div",
         _chart_card(title_of_lengths(data), lengths_chart(data)),
@@ -217,7 +224,7 @@ def _charts(seen: Inspection, data: FigureData) -> Html:
         _chart_card(
             title_of_places(data) if data.filled is not None else _title_of_rows(data),
             rows,
-            kinds if data.filled is None else kinds[:2],
+            kinds,
         ),
         class_="charts",
     )
@@ -240,6 +247,11 @@ def _sample(kind: str) -> Html:
     else:
         shape = tag("rect", width=26, height=12, class_=kind)
     return tag("svg", shape, viewBox="0 0 26 12", aria_hidden="true")
+
+
+def _buckets(seen: Inspection) -> Html:
+    kinds = dict.fromkeys(BUCKET_COLUMNS, "number")
+    return table(BUCKET_COLUMNS, [*map(cells_of_bucket, seen.buckets)], kinds=kinds, label="Buckets")
 
 
 def _lengths(seen: Inspection) -> Html:

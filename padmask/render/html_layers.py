@@ -14,7 +14,7 @@ from padmask.verify.report import LayerReport, SubjectReport
 # Deviations from 1e-10 to 1 are on a logarithmic axis.
 DECADES = 10
 
-# In a longer run of layers without a deviation, the layers between the first and the last are folded.
+# In a longer run of layers of the same kind, the layers between the first and the last are folded.
 LONGEST_RUN = 6
 
 # What a layer does with the mask, by whether a mask arrives and leaves.
@@ -33,11 +33,18 @@ def layer_path(subject: SubjectReport) -> Html | None:
     limit = max((check.tolerance or 0.0 for check in subject.checks), default=0.0)
     first = next((layer for layer in subject.layers if _differs(layer, limit)), None)
     items: list[Html] = []
-    for is_quiet, run in groupby(subject.layers, lambda one: not _stands_out(one, subject, limit)):
+    named = {subject.culprit, *(name for name, _ in map(_split_step, _steps(subject)))}
+
+    def kind(layer: LayerReport) -> tuple[bool, bool]:
+        loses = bool(layer.mask_in) and layer.mask_out is False
+        return loses or layer is first or layer.name in named, _differs(layer, limit)
+
+    for (stands_out, differs), run in groupby(subject.layers, kind):
         layers = list(run)
         shown = [_layer_item(layer, subject, limit, is_first=layer is first) for layer in layers]
-        if is_quiet and len(layers) > LONGEST_RUN:
-            summary = tag("summary", f"{count(len(layers) - 2, 'layer')} without a deviation")
+        if not stands_out and len(layers) > LONGEST_RUN:
+            words = "with a deviation" if differs else "without a deviation"
+            summary = tag("summary", f"{count(len(layers) - 2, 'layer')} {words}")
             folded = tag("details", summary, tag("ol", *shown[1:-1], class_="path"))
             shown = [shown[0], tag("li", folded, class_=_mask_class(layers[0])), shown[-1]]
         items += shown
@@ -70,12 +77,6 @@ def _place(deviation: float) -> float:
 def _differs(layer: LayerReport, limit: float) -> bool:
     # A deviation of NaN counts as a difference.
     return layer.max_abs_diff is not None and not layer.max_abs_diff <= limit
-
-
-def _stands_out(layer: LayerReport, subject: SubjectReport, limit: float) -> bool:
-    """Return whether a layer is never folded."""
-    loses = bool(layer.mask_in) and layer.mask_out is False
-    return loses or layer.name == subject.culprit or _differs(layer, limit)
 
 
 def _mask_class(layer: LayerReport) -> str:
@@ -120,7 +121,7 @@ def _steps(subject: SubjectReport) -> list[str]:
 
 
 def _split_step(step: str) -> tuple[str, str]:
-    """Return the name of a layer in a path, and what the path says about the layer.
+    """Return the name of a layer in a path, and the label of the layer.
 
     >>> _split_step("mha1 (drops the mask)"), _split_step("add")
     (('mha1', 'drops the mask'), ('add', ''))

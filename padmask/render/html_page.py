@@ -95,6 +95,7 @@ def table(
     kinds: Mapping[str, str] | None = None,
     classes: Sequence[str | None] = (),
     label: str,
+    stacks: bool = False,
 ) -> Html:
     """Return a table that scrolls if the page is narrow.
 
@@ -104,6 +105,7 @@ def table(
         kinds: class of a column, by its name: `"number"`, `"name"`, `"wide"` or `"text"`.
         classes: class of each row; empty if no row has a class.
         label: description of the table.
+        stacks: whether the cells of a row are below each other if the page is narrow.
     """
     columns = [(kinds or {}).get(name) for name in names]
     head = [tag("th", name, scope="col", class_=kind) for name, kind in zip(names, columns, strict=True)]
@@ -115,7 +117,8 @@ def table(
         ]
         body.append(tag("tr", first, *others, class_=classes[number] if classes else None))
     inner = tag("table", tag("thead", tag("tr", *head)), tag("tbody", *body))
-    return tag("div", inner, class_="scroll", role="region", aria_label=label, tabindex="0")
+    kind = "scroll stack" if stacks else "scroll"
+    return tag("div", inner, class_=kind, role="region", aria_label=label, tabindex="0")
 
 
 def command_box(command: str, *, id_: str | None = None) -> Html:
@@ -128,11 +131,6 @@ def command_box(command: str, *, id_: str | None = None) -> Html:
 def badge(text: str, kind: str) -> Html:
     """Return a word in a frame. The kind, `"good"`, `"bad"` or `"unsure"`, decides the colour."""
     return tag("span", text, class_=f"badge {kind}")
-
-
-def listed(lines: Sequence[str]) -> Html | None:
-    """Return lines as a list; None if there are none."""
-    return tag("ul", *(tag("li", prose(line)) for line in lines), class_="list") if lines else None
 
 
 def prose(text: str) -> Html:

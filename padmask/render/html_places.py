@@ -14,7 +14,7 @@ from padmask.render.html_axes import HEIGHT_WITH_LEGEND, Frame, axis_name, draw_
 OVERLAP = 0.004
 
 
-def places_chart(data: FigureData, *, cuts_start: bool, pads_start: bool, drops: bool) -> Html:
+def places_chart(data: FigureData, *, cuts_start: bool, pads_start: bool, drops: bool, has_cut: bool) -> Html:
     """Return a picture of all rows, sorted by length: tokens, padding and cut tokens.
 
     The positions of a row have the same width for each maxlen, so that another maxlen only changes the
@@ -25,10 +25,11 @@ def places_chart(data: FigureData, *, cuts_start: bool, pads_start: bool, drops:
         cuts_start: whether longer rows lose their start.
         pads_start: whether padding is at the start of the rows.
         drops: whether longer rows are dropped.
+        has_cut: whether to leave space for cut tokens.
     """
     places = data.places
     rows, maxlen = int(places.row_ends.max(initial=0)), max(places.maxlen, 1)
-    beside = 0.0 if data.filled is not None else MOST_CUT - 1
+    beside = MOST_CUT - 1 if has_cut else 0.0
     frame = Frame(total=HEIGHT_WITH_LEGEND)
     low, high = (-beside, 1.0) if cuts_start else (0.0, 1.0 + beside)
     lengths = _sizes(places.real) + _sizes(places.cut)

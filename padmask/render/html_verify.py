@@ -89,7 +89,7 @@ def _models(report: Report) -> Html:
 
 
 def _needs_description(subject: SubjectReport) -> bool:
-    """Return whether a report has more about a model than the row in the table of models."""
+    """Return whether a report has information on a model that is not in the table of models."""
     return subject.verdict != "ignores" or bool(subject.layers or subject.detail or len(subject.outputs) > 1)
 
 

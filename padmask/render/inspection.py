@@ -114,7 +114,7 @@ def _format_tokens(row: ShownRow, cut_tokens: str) -> Text:
 
     Args:
         row: row to show.
-        cut_tokens: words for the tokens that are cut, such as "cut".
+        cut_tokens: word for cut tokens in the output, such as "cut".
     """
     from rich.text import Text
 
@@ -131,7 +131,7 @@ def _format_tokens(row: ShownRow, cut_tokens: str) -> Text:
 
 
 def _append_tokens(line: Text, places: Sequence[tuple[Any, Any]]) -> Text:
-    """Append values, given with their masks. Repeated padding is shown once."""
+    """Append the values of positions, with brackets for padding. Repeated padding is shown once."""
     for (shown, real), same in groupby((_format_token(value, real), real) for value, real in places):
         number = sum(1 for _ in same)
         if real:
@@ -202,7 +202,7 @@ DISPENSABLE = ("shapes", "rows cut", "size", "rows", "tokens lost", "padding")
 
 
 def _print_plans(seen: Inspection, console: Console) -> None:
-    """Print a table of the plans. List the columns that do not fit on the terminal below the table."""
+    """Print a table of the plans, and a line about the columns that do not fit on the terminal."""
     left_out: list[str] = []
     # Without a larger limit, rich never measures a table wider than the console.
     unlimited = console.options.update(max_width=10_000)

@@ -67,7 +67,9 @@ def _pack_summary(result: PadResult, output: str, rejects: str | None) -> list[s
     is_best = ledger.rows_written <= ledger.rows_at_least
     apart = " of the separate files" if result.shards > 1 else ""
     least = count(ledger.rows_at_least, "row")
-    bound = f"no packing{apart} has fewer" + (" rows" if is_best else f" than {least}")
+    bound = (
+        f"no packing{apart} needs fewer rows" if is_best else f"every packing{apart} needs at least {least}"
+    )
     tokens = ledger.tokens_kept + ledger.tokens_repeated + ledger.tokens_added
     full = tokens / max(1, ledger.rows_written * result.maxlen)
     lines = [
@@ -99,7 +101,7 @@ def _describe_output(result: PadResult, output: str) -> str:
 
 
 def _describe_own_losses(ledger: Ledger, names: str) -> str:
-    """Return the line about losses in columns with their own maxlen, with lost labels if not shown before."""
+    """Return the line about tokens and labels lost from columns with their own maxlen."""
     lost = ledger.own_tokens_lost / max(1, ledger.own_tokens_read)
     labels = "" if _describe_losses(ledger) else _describe_labels(ledger)
     return (
@@ -134,15 +136,21 @@ def _describe_rest(result: PadResult, rejects: str | None) -> list[str]:
     ]
 
 
+# The columns of the table of buckets.
+BUCKET_COLUMNS = ("maxlen", "rows", "padding")
+
+
+def cells_of_bucket(bucket: BucketRows) -> tuple[str, str, str]:
+    """Return a row of the table of buckets."""
+    padding = share(bucket.padding_share) if bucket.rows else "-"
+    return f"{bucket.maxlen:,}", f"{bucket.rows:,}", padding
+
+
 def describe_buckets(buckets: Sequence[BucketRows]) -> list[str]:
     """Return a table with the rows and the share of padding of each bucket."""
     if not buckets:
         return []
-    cells = [("maxlen", "rows", "padding")]
-    cells += [
-        (f"{bucket.maxlen:,}", f"{bucket.rows:,}", share(bucket.padding_share) if bucket.rows else "-")
-        for bucket in buckets
-    ]
+    cells = [BUCKET_COLUMNS, *map(cells_of_bucket, buckets)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return ["  " + "  ".join(map(str.rjust, row, widths)) for row in cells]
 

@@ -73,7 +73,7 @@ class Cluster(Executor):
         sent.add_done_callback(partial(self._handle_outcome, task))
 
     def _handle_outcome(self, task: Task, done: Any) -> None:
-        """Set the result of the caller's future. If another task killed the worker, run the task again."""
+        """Set the result of the caller's future. If another task killed the worker, run this task again."""
         ran_alone = task.alone > 0
         try:
             self._set_outcome(task, done)
@@ -93,7 +93,7 @@ class Cluster(Executor):
                     task.future.set_exception(_as_padmask_error(error))
 
     def _killed_workers(self, task: Task, error: Any) -> bool:
-        """Return whether this task killed its workers. Dask reports all tasks of a dead worker as failed."""
+        """Return whether this task killed its workers, and not another task of the dead workers."""
         if task.alone == ALONE or task.future.done() or self._ended.is_set():
             return True
         begun: dict[int, set[str]] = {}
@@ -156,7 +156,7 @@ def _as_padmask_error(error: BaseException) -> BaseException:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence the Dask loggers, because Dask also raises its errors as exceptions."""
+    """Silence the Dask loggers, because Dask also raises the logged errors as exceptions."""
     known = logging.root.manager.loggerDict
     names = ["asyncio", *(name for name in known if name.startswith(("distributed", "tornado")))]
     levels = {logger: logger.level for logger in map(logging.getLogger, names) if logger.level}
@@ -207,7 +207,8 @@ def open_cluster(address: str, workers: int | None = None) -> Iterator[Executor]
         except TypeError:
             # Dask raises TypeError for a TLS address without certificates.
             raise SpecError(
-                f"Dask has no certificates for {address!r}. Set them in the Dask configuration, for example "
+                f"Dask has no TLS certificates for {address!r}. Set them in the Dask configuration, for "
+                "example "
                 "with DASK_DISTRIBUTED__COMM__TLS__CA_FILE, DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT and "
                 "DASK_DISTRIBUTED__COMM__TLS__CLIENT__KEY."
             ) from None

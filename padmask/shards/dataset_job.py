@@ -1,4 +1,4 @@
-"""Prepare to pad a dataset: list the shards, choose the columns, and compute the fingerprint."""
+"""Prepare a dataset job: list the shards, choose the columns, and compute the fingerprint."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def suggesting_skip(helps: bool) -> Iterator[None]:
     """Suggest `--on-error skip` in errors about unreadable files inside the context.
 
     Args:
-        helps: whether to add the suggestion.
+        helps: whether `--on-error skip` would help. If False, errors stay unchanged.
     """
     try:
         yield
@@ -159,7 +159,7 @@ def suggesting_skip(helps: bool) -> Iterator[None]:
 
 
 def _limit_shards(work: ShardWork, shards: Sequence[Shard], limit: int | None) -> list[Shard]:
-    """Return the shards that contain the first `limit` rows. The last of these shards has a row limit."""
+    """Return the shards that contain the first `limit` rows. The last returned shard has a row limit."""
     if limit is None:
         return list(shards)
     kept: list[Shard] = []

@@ -21,8 +21,9 @@ from padmask.shards.worker import measure_shard, pad_shard
 from padmask.storage.system import cores
 from padmask.storage.urls import display_path
 from padmask.stream.capacity import available_bytes, refuse_zero_maxlen
-from padmask.stream.passes import Survey, plan_job, typed_job
+from padmask.stream.passes import plan_job, typed_job
 from padmask.stream.plans import choose_plan, positions_in_memory
+from padmask.stream.survey import Survey
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,8 @@ class FinishedDataset:
     Args:
         plan: maxlen of the output rows, and how it was determined.
         records: records of all shards and of all skipped files.
-        decision: the shards of earlier runs that this run used, and the reason.
-        deleted: number of files of an earlier dataset that were deleted because no new file replaces them.
+        decision: the shards of earlier runs that this run uses, and the reason.
+        deleted: number of files of an earlier dataset that were deleted, because no new file replaces them.
     """
 
     plan: Plan
@@ -59,7 +60,7 @@ class Driver:
 
         Args:
             resume: whether to use shards of earlier runs.
-            delete: whether to delete those files of an earlier dataset that no new file replaces.
+            delete: whether to delete the files of an earlier dataset that no new file replaces.
 
         Raises:
             DataError: a shard cannot be read or padded.

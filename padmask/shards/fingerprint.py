@@ -1,4 +1,4 @@
-"""The fingerprint of a job: all options and inputs that determine its output.
+"""Compute the fingerprint of a job: all options and inputs that determine the output.
 
 `--resume` continues a run only if its fingerprint is the same. Otherwise `--resume` fails and reports the
 differences.
@@ -46,8 +46,8 @@ class Fingerprint:
     /data/c.jsonl is a new input
 
     Args:
-        name: hash of the options and the input names. Two jobs with the same hash write the same shard from
-            the same input file.
+        name: hash of the options and the input names. From the same input file, jobs with the same hash write
+            the same shard.
         options: options of the job as JSON values, keyed by option name.
         inputs: version of each input as text, keyed by path or URL without secrets. The version changes if
             the input changes.
@@ -63,7 +63,9 @@ class Fingerprint:
     def list_differences(self, old: Fingerprint) -> list[str]:
         """Describe the differences from an older job, as sentences without a period."""
         if isinstance(old.options.get("limit"), str):
-            return ["an earlier version of padmask wrote its options as text, so they cannot be compared"]
+            return [
+                "an older version of padmask stored the options as text, so the options cannot be compared"
+            ]
         differences = list(_changes(old.options, self.options))
         both = self.inputs.keys() & old.inputs.keys()
         groups = (
@@ -79,7 +81,7 @@ class Fingerprint:
 
 
 def _changes(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Yield a sentence for each option whose value changed. Options of options are compared one by one."""
+    """Yield a sentence for each option whose value changed. Nested options are compared one by one."""
     for name, value in new.items():
         before = old.get(name, "unknown")
         if isinstance(value, Mapping) and isinstance(before, Mapping):

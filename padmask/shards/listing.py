@@ -90,7 +90,7 @@ class FolderListing:
 
 
 def list_output(folder: OutputFolder) -> FolderListing:
-    """List an output folder, and read the manifest that padmask wrote there."""
+    """List an output folder, and read its manifest."""
     files, manifest, fault = folder.names(), None, ""
     if MANIFEST in files:
         data = folder.read(MANIFEST)

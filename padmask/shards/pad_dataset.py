@@ -28,9 +28,9 @@ from padmask.stream.ledger import PadResult
 from padmask.stream.progress import ProgressCallback
 from padmask.stream.result import make_result
 
-DELETED = "files of the earlier dataset that were deleted, because no new file has the same name: {:,}"
+DELETED = "deleted files of the earlier dataset (no new file has the same name): {:,}"
 
-REPLACED = "inputs of an earlier run whose output files were replaced by the output of other inputs: {}"
+REPLACED = "inputs whose earlier output this run replaced with the output of other inputs: {}"
 
 PADDED_AGAIN = "shards of an interrupted run that were padded again: {:,}. To keep such shards, use --resume"
 
@@ -78,7 +78,7 @@ def pad_dataset(  # noqa: PLR0913 - one keyword for each group of options
         workers: number of shards that the executor pads at the same time. If None, `executor.workers` is
             used, or the number of cores.
         resume: whether to continue an interrupted run that had the same inputs and options.
-        delete: whether to delete those files of an earlier dataset that no new file replaces.
+        delete: whether to delete the files of an earlier dataset that no new file replaces.
         shard_bytes: a Parquet file that is larger than this size in bytes is split into several shards,
             between its row groups.
         progress: function that is called with a `Progress` after each shard.

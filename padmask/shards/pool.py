@@ -21,7 +21,7 @@ TASKS_PER_WORKER = 2
 
 @dataclass(frozen=True)
 class WorkerPool:
-    """An executor, the number of tasks that it runs at the same time, and a progress callback.
+    """An executor with a limit on the number of tasks at a time, and a progress callback.
 
     Args:
         executor: the executor. If None, tasks run one after another in this process.

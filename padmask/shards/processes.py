@@ -1,4 +1,4 @@
-"""Worker processes as a `concurrent.futures` executor. If a worker dies, only its own task fails."""
+"""Worker processes as a `concurrent.futures` executor. A worker that dies fails only its own task."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class _DiedError(Exception):
 
 
 class Processes(Executor):
-    """An executor of worker processes. If a worker dies, only its own task fails.
+    """An executor of worker processes. A worker that dies fails only its own task.
 
     >>> with Processes(1) as workers:
     ...     workers.submit(abs, -3).result()
@@ -211,7 +211,7 @@ def _portable(error: Exception) -> Exception:
 
 
 def use_one_core() -> None:
-    """Limit Arrow to one thread. Other workers use the other cores."""
+    """Limit Arrow to one thread, because other workers use the other cores."""
     import pyarrow as pa
 
     pa.set_cpu_count(1)

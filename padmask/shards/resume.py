@@ -68,11 +68,11 @@ class DatasetState(Enum):
 
 
 class Action(Enum):
-    """What a run does with the shards of earlier runs."""
+    """An action of a run on the shards of earlier runs."""
 
     START = "all shards are padded"
     CONTINUE = "the shards of the interrupted run are kept, and the other shards are padded"
-    REUSE = "the shards of the dataset in the folder are kept, and the other shards are padded"
+    REUSE = "the intact shards in the output folder are kept, and the other shards are padded"
     FINISH = "no shard is padded, because the dataset is complete"
     REFUSE = "the run fails, because the folder contains files of another job"
 
@@ -167,11 +167,11 @@ class FolderState:
 
 @dataclass(frozen=True, kw_only=True)
 class ResumePolicy:
-    """Options that determine which files of earlier runs a run uses.
+    """The options that determine which files of earlier runs are used.
 
     Args:
         resume: whether to use shards of earlier runs.
-        delete: whether to delete those files of an earlier dataset that no new file replaces.
+        delete: whether to delete the files of an earlier dataset that no new file replaces.
         rejects: whether to write rejected rows to a file.
         skip: whether to skip rows and files that cannot be read.
     """
@@ -207,24 +207,24 @@ class ResumeRequest:
 
     @cached_property
     def stamps(self) -> Mapping[int, str]:
-        """Text for each shard that changes if its input or row limit changes, keyed by shard index."""
+        """For each shard index, a text that changes if the input or the row limit of the shard changes."""
         return {shard.index: shard.stamp for shard in self.shards}
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What a run does with the shards of earlier runs.
+    """The decision of a run about the shards of earlier runs.
 
     Args:
         action: action from the tables in the docstring of this module.
-        found: maxlen and column types of the earlier run whose shards are used; None if they must be found
-            again.
+        found: maxlen and column types of the earlier run whose shards are used; None if the run must find
+            them again.
         kept: shards that are not padded again.
         differences: for the action REFUSE, the differences between the earlier run and the current job.
         padded_again: number of shards of an interrupted run that are padded again, because `--resume` is not
             set.
-        replaced: inputs of the earlier dataset whose shards are replaced by shards of other inputs, because
-            both have the same file names.
+        replaced: inputs of the earlier dataset whose shards are replaced, because shards of other inputs have
+            the same file names.
     """
 
     action: Action
@@ -353,7 +353,7 @@ def _differences(state: FolderState, request: ResumeRequest) -> tuple[str, ...]:
 
 
 def _replaced_inputs(manifest: Manifest | None, shards: Iterable[Shard]) -> tuple[str, ...]:
-    """Return the inputs of a dataset whose shards are replaced by shards of other inputs.
+    """Return the inputs of a dataset whose shards are replaced with shards of other inputs.
 
     A shard is replaced by a shard with the same name.
     """

@@ -41,7 +41,7 @@ class Shard:
         source: the input file, with a range of row groups if the file is split.
         name: path of the output file, relative to the output folder.
         size: size of the input in bytes; 0 if unknown.
-        version: numbers that change if the input changes, as they were when the files were listed.
+        version: numbers that change if the input changes, read when the files were listed.
         limit: maximum number of rows to read. If None, all rows are read.
     """
 
@@ -64,7 +64,7 @@ class Shard:
 
     @property
     def stamp(self) -> str:
-        """Text that changes if the input or the row limit changes. It is the same on every machine."""
+        """Text that changes if the input or the row limit changes, equal on every machine."""
         version = () if self.version is None else self.source.shared_version(self.version)
         return " ".join(map(str, (*version, *(() if self.limit is None else (self.limit,)))))
 
@@ -117,7 +117,7 @@ def absolute(path: str) -> str:
 
 
 def refuse_no_shards(files: Sequence[InputFile], *, needs_folder: bool = False) -> None:
-    """Raise an error if an input is a stream. A file in the output folder has the name of its input file.
+    """Raise an error if an input is a stream, because output files are named after their input files.
 
     Args:
         files: the inputs.
@@ -131,8 +131,8 @@ def refuse_no_shards(files: Sequence[InputFile], *, needs_folder: bool = False) 
         if source.is_pipe:
             or_file = "" if needs_folder else ", or specify an output file instead of a folder"
             raise SpecError(
-                f"{source.name} is a stream without a name for the file in the output folder. "
-                f"Save the stream to a file first{or_file}."
+                f"{source.name} is a stream, so there is no name for its file in the output folder. Save the "
+                f"stream to a file first{or_file}."
             )
 
 
@@ -169,7 +169,7 @@ def refuse_bucket_names(names: Iterable[str], shards: Sequence[Shard]) -> None:
     """Raise an error if hive-style readers would find two columns `bucket`.
 
     Args:
-        names: names of all columns of the output that are known.
+        names: names of the known columns of the output.
         shards: shards of the dataset.
 
     Raises:

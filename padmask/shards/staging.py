@@ -1,4 +1,4 @@
-"""Store shards in a staging folder until all shards are padded. Then move the shards and write the manifest.
+"""Collect shards in a staging folder. When all shards are padded, move them and write the manifest.
 
 The staging folder is a subfolder of the output folder. Its name starts with `_`, so other programs usually
 ignore it. If a run is interrupted, its shards stay in the staging folder, and `--resume` uses them. This
@@ -63,7 +63,7 @@ class Staging:
 
     Args:
         folder: the output folder.
-        job: hash of the options and inputs of the job. It is part of the name of the staging folder.
+        job: hash of the options and inputs of the job, which is part of the name of the staging folder.
     """
 
     folder: OutputFolder
@@ -163,7 +163,7 @@ class Staging:
         return [name for name in listing.files if name.startswith(f"{self.name}/") and name.endswith(_RECORD)]
 
     def _read_run(self, listing: FolderListing, request: ResumeRequest) -> StagedRun:
-        """Read what an interrupted run of this job left in the staging folder."""
+        """Read the files that an interrupted run of this job left in the staging folder."""
         run = self._read_plan(self.name)
         if run_state(run, request) is not StagedState.USABLE:
             return run
@@ -180,10 +180,10 @@ class Staging:
         return replace(run, shards=shards)
 
     def _find(self, record: ShardRecord, listing: FolderListing, locations: Sequence[FileState]) -> FileState:
-        """Return the first of `locations` that has an intact file of the shard.
+        """Return the first location in `locations` that has an intact file of the shard.
 
-        The result is MISSING if a file of the shard is intact in no location. With buckets, some files of a
-        shard may be staged and others committed. The result is then STAGED.
+        If a file of the shard is intact in no location, the result is MISSING. With buckets, some files of a
+        shard may be staged and others committed. In this case, the result is STAGED.
         """
         found = []
         for file in record.files:

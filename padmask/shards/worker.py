@@ -1,6 +1,6 @@
 """The tasks of a worker: measure a shard (find row lengths and types), or pad a shard.
 
-A task has the same result each time, so the task can run again after a worker has died.
+A task always has the same result, so a task can run again after its worker died.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from padmask.stream.job import Job
 from padmask.stream.json_text import can_pad_as_text
 from padmask.stream.overlap import open_pool
 from padmask.stream.pad import pad_rows_to_file
-from padmask.stream.passes import PadRun, Survey, survey
+from padmask.stream.passes import PadRun, survey
+from padmask.stream.survey import Survey
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class ShardWork:
         job: columns and options of the run.
         files: formats and limits.
         folder: path or URL of the output folder.
-        name: hash of the options and inputs of the job. It is part of the name of the staging folder.
+        name: hash of the options and inputs of the job, which is part of the name of the staging folder.
         version: padmask version of the driver.
     """
 
@@ -113,7 +114,7 @@ def _pad_to_buckets(run: PadRun, record: ShardRecord, plan: Plan, work: ShardWor
 def _place_of(
     staging: Staging, record: ShardRecord, name: str, maxlen: int | None, sums: list[tuple[str, int]]
 ) -> BucketPlace:
-    """Return the place of an output file in the staging folder. `sums` gets the checksum and the size."""
+    """Return the location of a file in the staging folder. Its checksum and size are added to `sums`."""
     staged = staging.shard_file(record, OutputFile(name, 0, "", maxlen))
     staging.folder.make_parent(staged)
     # Errors show the final path, not the path in the staging folder.

@@ -1,4 +1,4 @@
-"""Options for batches with a token budget (`BatchSpec`), and the names of the columns that batches add."""
+"""Options for batches with a token budget (`BatchSpec`), and the names of the columns for batches."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SHAPE_OPTIONS = {
 
 @dataclass(frozen=True, kw_only=True)
 class BatchSpec:
-    """Options for writing rows in batches that have at most a certain number of positions.
+    """Options for batches with a maximum number of positions.
 
     >>> BatchSpec(tokens=8192).sort_window
     100000
@@ -55,7 +55,7 @@ class BatchSpec:
         )
 
     def widest(self, multiple: int | None) -> int:
-        """Return the largest possible length of a row, if lengths are rounded up to a multiple.
+        """Return the largest possible length of a row if lengths are rounded up to a multiple.
 
         >>> BatchSpec(tokens=100, multiple=3).widest(8)
         32

@@ -1,4 +1,4 @@
-"""Buckets: output folders whose rows have different lengths, each with a maxlen of its own (the edge)."""
+"""Options for buckets: output folders that each have their own maxlen, which is called the edge."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def parse_buckets(text: str) -> Buckets:
 
 
 def checked_buckets(name: str, value: Any) -> Buckets:
-    """Check the value of `buckets`: the number of buckets, their edges, or the text of either.
+    """Check the value of `buckets`: the number of buckets or their edges, also as text.
 
     >>> checked_buckets("buckets", [64, 128]), checked_buckets("buckets", "8")
     ((64, 128), 8)
@@ -112,9 +112,9 @@ def maxlen_with_buckets(
 
     Args:
         buckets: checked value of `buckets`.
-        maxlen: value of `maxlen`. It limits the last edge if `buckets` is a number.
+        maxlen: value of `maxlen`, which limits the last edge if `buckets` is a number.
         multiple: value of `pad_to_multiple_of`.
-        has_own: whether columns have a maxlen of their own.
+        has_own: whether columns have their own maxlen.
 
     Raises:
         SpecError: the options contradict each other.

@@ -1,4 +1,4 @@
-"""Check options of `PadSpec` that depend on other options, or on whether the rows are in memory."""
+"""Check options of `PadSpec` that conflict with other options or that rows in memory do not support."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def refuse_unused_cuts(spec: PadSpec, policy: RowPolicy) -> None:
 
 
 def refuse_fixed_shapes(spec: PadSpec, format_: FormatTraits, fixed_size: bool) -> None:
-    """Raise an error if the output cannot store the lists of batches or packed rows, which differ in length.
+    """Raise an error if the output cannot store the lists of different lengths of batches or packed rows.
 
     Args:
         spec: how to pad.
@@ -65,7 +65,7 @@ def refuse_fixed_shapes(spec: PadSpec, format_: FormatTraits, fixed_size: bool) 
 
 
 def refuse_in_memory(spec: PadSpec) -> None:
-    """Raise an error if the options have buckets or batches, which only files can have, or packing.
+    """Raise an error if the options have packing, or buckets or batches, which require files.
 
     Raises:
         SpecError: the options have buckets, batches or packing.

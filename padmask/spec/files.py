@@ -38,13 +38,13 @@ class ReadOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class FileOptions(ReadOptions):
-    """Options for reading and writing files. The options for reading are those of `ReadOptions`.
+    """Options for reading and writing files. The options for reading are as in `ReadOptions`.
 
     Args:
         output_format: `"jsonl"`, `"parquet"`, `"arrow"`, `"npz"`, `"npy"` or `"tfrecord"`; if None, the
             suffix determines the format. A pipe without a suffix is written as JSON Lines.
         rejects: path of a JSON Lines file for dropped and rejected rows, with the reasons.
-        fixed_size_list: whether to write fixed-size lists. Some readers do not support them.
+        fixed_size_list: whether to write fixed-size lists, which some readers do not support.
         max_bytes: maximum size of the output in bytes. If None, the limit is 90% of the free disk space, and
             there is no limit for standard output and pipes.
     """

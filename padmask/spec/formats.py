@@ -27,8 +27,8 @@ class FormatTraits:
             if files of this format cannot be split.
         holds: `"module:function"` of a function that returns whether a file can store the values of an array;
             None for a format that stores only padded columns.
-        is_text: whether rows are JSON text. If so, the type of a field is unknown until all rows are read,
-            fields are copied to other JSON files as text, and files may be compressed.
+        is_text: whether rows are JSON text. In such formats, the type of a field is unknown until all rows
+            are read, fields are copied to other JSON files as text, and files may be compressed.
         needs_types: whether the writer needs the types of all columns before the first row.
         keeps: `"module:function"` of a function that returns why a file cannot store a column that is not
             padded, given its type; None if a file can store all columns.
@@ -36,11 +36,10 @@ class FormatTraits:
             and remarks for the summary; None if the writer has no notes.
         has_metadata: whether a file stores the metadata of the schema, such as class label names.
         is_ragged: whether a file can contain rows of different lengths.
-        length_column: name of the column with the number of tokens in each row, which every file of this
-            format has, unless the user chooses another name. None if such a column is not required.
+        length_column: default name of the length column, which every file of this format has. None if the
+            format does not require a length column.
         bool_bytes: size of a bool in bytes, before compression.
-        package: Python package that the writer needs and that padmask does not require; None if there is no
-            such package.
+        package: optional Python package that the writer needs; None if the writer needs no optional package.
         extra: extra of padmask that installs the package.
         is_folder: whether a dataset of this format is a folder of files with fixed names, not one file.
     """

@@ -83,18 +83,18 @@ class MaskSpec:
 
     Args:
         column: name of the mask column. If None, no mask is added.
-        dtype: dtype of the mask, one of `MASK_DTYPES`; if None, the dtype of the mask that this mask
-            replaces, else bool. Additive masks are float32 by default.
+        dtype: dtype of the mask, one of `MASK_DTYPES`; if None, the dtype of the replaced mask, else bool.
+            Additive masks are float32 by default.
         length_column: name of a new column that contains the number of kept tokens in each row. If None, no
             such column is added.
         overwrite: whether to replace input columns with these names, instead of raising an error.
-        named: whether the mask keeps the name `column` if the mask replaces an `attention_mask` of ones. If
-            False, the mask gets the name of the mask that it replaces. None means False if `column` is
-            `"mask"`, and True for every other name.
-        allow_padded: whether to pad padded columns again. All their positions then count as tokens, and the
-            new mask replaces the old mask.
-        own: masks of columns that have a maxlen of their own: a mapping from column names to mask names, or
-            pairs of both.
+        named: whether a mask that replaces an `attention_mask` of ones keeps the name `column`. If False, the
+            new mask gets the name of the old mask. None means False if `column` is `"mask"`, and True for
+            every other name.
+        allow_padded: whether to pad padded columns again. If True, all their positions count as tokens, and
+            the new mask replaces the old mask.
+        own: masks of columns that have their own maxlen: a mapping from column names to mask names, or pairs
+            of both.
         polarity: which positions are True, or 1 if the dtype is a number: `"real"` tokens, or `"padding"` as
             in the `key_padding_mask` of PyTorch.
         kind: `"binary"`, or `"additive"`: 0 at real tokens, and the lowest finite value of the dtype at
@@ -227,7 +227,7 @@ class MaskSpec:
 
         Args:
             name: name of the column.
-            packs: whether the rows are to be packed; if False, padded.
+            packs: whether the rows will be packed; if False, they will be padded.
         """
         other = "add no mask with --no-mask" if packs else "replace the column with --overwrite-mask"
         return f"{self.name_remedy(name)}, or {other}."

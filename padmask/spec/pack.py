@@ -40,6 +40,9 @@ DERIVED = (
     "attention_mask",
 )
 
+# Those of them that have a value at each position.
+WIDE = ("segment_ids", "position_ids", "loss_mask", "attention_mask")
+
 # What the name of a derived column may contain. There is then one such column for each packed column.
 COLUMN = "{column}"
 
@@ -106,10 +109,10 @@ class PackSpec:
         align: the number of positions of each sequence is rounded up to a multiple of this number, as context
             parallelism requires.
         pad: whether to pad all rows to `maxlen`. Otherwise, rows are as long as their sequences.
-        eos: token to add to sequences that do not end with it; None adds no token.
+        eos: token to append to sequences that do not end with this token; None appends no token.
         source: whether to add the columns `source_rows` and `source_starts`.
         emit: derived columns to add, from `DERIVED`.
-        names: names of derived columns that have another name than in `DERIVED`: a mapping, or pairs of both.
+        names: names of derived columns whose names differ from `DERIVED`: a mapping, or pairs of both.
             If a name contains `{column}`, there is one such column for each packed column.
         renames: names of packed columns in the output, keyed by their names in the input: a mapping, or pairs
             of both. `{ids}` stands for the column of ids: `input_ids`, else `tokens`, else the first packed
@@ -120,10 +123,10 @@ class PackSpec:
         first_segment: number of the first sequence of a row in `segment_ids`, 1 or 0. At padding,
             `segment_ids` has this number minus 1.
         position_padding: `position_ids` at padding. `"restart"`: each run of padding has 0, 1, 2, ...
-            `"zero"`: all are 0. `"continue"`: the numbers continue those of the sequence before.
+            `"zero"`: all are 0. `"continue"`: the numbers continue those of the previous sequence.
         boundary_labels: `"mask"` replaces the first label of each sequence with -100, so that no token
-            predicts the next sequence. `"keep"` leaves the label unchanged. `"shift"` moves each label to the
-            token before, for trainers that do not shift labels. The last label of a sequence is -100.
+            predicts the next sequence. `"keep"` leaves the label unchanged. `"shift"` moves each label one
+            token to the left, for trainers that do not shift labels. The last label of a sequence is -100.
         fields: `"list"` converts the fields that are not packed to lists with one value per sequence.
             `"drop"` leaves these fields out.
 
@@ -176,6 +179,8 @@ class PackSpec:
         for option, pairs in (("names", self.names), ("renames", self.renames)):
             for _, name in pairs:
                 string(option, name)
+                if not name:
+                    raise SpecError(f"`{option}` contains an empty name.", options=[option])
         added = self.added_columns
         for name in added:
             if not name or added.count(name) > 1:
@@ -202,7 +207,7 @@ class PackSpec:
 
     @property
     def derived(self) -> dict[str, str]:
-        """Names of the derived columns to add, keyed by the names in `DERIVED`. They may contain `COLUMN`."""
+        """Names of the derived columns to add, keyed by the names in `DERIVED`. Some contain `COLUMN`."""
         names = dict(self.names)
         return {name: names.get(name, name) for name in DERIVED if name in self.emit}
 
@@ -223,7 +228,7 @@ class PackSpec:
 
         Args:
             maxlen: length of a packed row.
-            others: whether each of some other options is set, keyed by the name of the option.
+            others: whether other options are set, keyed by the name of the option.
 
         Raises:
             SpecError: an option conflicts with packing.
@@ -271,6 +276,6 @@ def written_names(packing: PackSpec | None, columns: Sequence[str]) -> dict[str,
         packing: how to pack; None if the rows are only padded.
         columns: names of the padded or packed columns in the input.
     """
-    ids = next((name for name in ID_NAMES if name in columns), *columns[:1])
+    ids = next((name for name in ID_NAMES if name in columns), *(columns[:1] or [""]))
     renames = {ids if name == IDS else name: new for name, new in (packing.renames if packing else ())}
     return {name: renames.get(name, name) for name in columns}

@@ -1,4 +1,4 @@
-"""Defaults of packing that differ from those of padding: the mask, and what to do with overlong rows."""
+"""Defaults of packing that differ from those of padding: the mask and the policy for rows."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def pack_policy(policy: RowPolicy | None, spec: PadSpec) -> RowPolicy:
 def pack_mask(mask: MaskSpec | None, spec: PadSpec) -> MaskSpec:
     """Return the mask to add: the requested mask, or by default a bool column `mask`.
 
-    Without padding, a mask would contain only True, so there is none by default. An `attention_mask` of ones
-    and zeros does not separate sequences, so the default mask has another name than this input column.
+    Without padding, a mask would contain only True, so by default there is no mask. An `attention_mask` of
+    ones and zeros does not separate sequences, so the default mask does not take this name.
 
     >>> pack_mask(None, PadSpec(maxlen=8, packing=PackSpec(pad=False))).column is None
     True

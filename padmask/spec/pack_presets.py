@@ -1,4 +1,4 @@
-"""The columns of packed rows that trainers read, set at once."""
+"""Presets for packing: the columns and options that a trainer expects."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from padmask.spec.pad import PadSpec
 
 @dataclass(frozen=True)
 class PackPreset:
-    """The options that differ from the defaults.
+    """The options of a preset that differ from the defaults.
 
     Args:
         pad: fields of `PadSpec`.
@@ -35,7 +35,7 @@ class PackPreset:
 
         Args:
             name: name of the preset.
-            packing: options with those of the caller.
+            packing: options of the preset, overridden by the options of the caller.
 
         Raises:
             SpecError: the rows would have padding.

@@ -74,18 +74,18 @@ class PadSpec:
         pad_to_multiple_of: a `maxlen` that is found from the data is rounded up to a multiple of this number.
             A numeric `maxlen` must already be a multiple.
         dtype_for_all: whether `dtype` also applies to float and string columns of tables.
-        own_lengths: columns that have a maxlen of their own, such as the labels of translations: a mapping
-            from column names to maxlen, or pairs of both.
+        own_lengths: columns that have their own maxlen, such as the labels of translations: a mapping from
+            column names to maxlen, or pairs of both.
         keep_first, keep_last: number of tokens to keep at the start and at the end of a row longer than
             `maxlen`, such as `[CLS]` and `[SEP]`; or the name of a column that has this number for each row.
             The other tokens of such a row are truncated on the side `truncating`.
         windows: how to split rows longer than `maxlen` into several rows. If None, these rows are truncated.
         buckets: number of buckets, or the maxlen of each bucket (the edges) in ascending order. Each row is
             in the bucket with the smallest edge that holds the row. If None, all rows have one maxlen.
-        batches: how to divide the rows into batches with a token budget, each with a maxlen of its own.
+        batches: how to divide the rows into batches with a token budget. Batches differ in row length.
         packing: how to pack several rows into one output row. If None, rows are not packed.
         source_row: whether buckets and batches have a column `source_row` with the number of the source row.
-        int_dtype: dtype of integers for which neither `dtype` nor a column sets a dtype.
+        int_dtype: dtype of integers if neither `dtype` nor the column sets a dtype.
         label_value: pad value of the columns `labels` and `label_ids`, if the column sets no value. If None,
             -100 for labels that are padded by default, and `value` for labels that are requested by name.
 
@@ -203,17 +203,17 @@ class PadSpec:
 
     @property
     def end_columns(self) -> tuple[str, ...]:
-        """Names of the columns that say how many tokens to keep at the start or the end of each row."""
+        """Names of the columns with the numbers of tokens to keep at the start or the end of each row."""
         return tuple(dict.fromkeys(end for end in (self.keep_first, self.keep_last) if isinstance(end, str)))
 
     @property
     def has_no_maxlen(self) -> bool:
-        """Whether no row is truncated, because each batch is padded to its own longest row."""
+        """Whether there is no maxlen, because each batch is padded to its own longest row."""
         return self.batches is not None and self.maxlen == "longest"
 
     @property
     def has_overlong_rows(self) -> bool:
-        """Whether a row can be longer than maxlen. The algorithm `"wrap"` cuts joined rows anywhere."""
+        """Whether a row can be longer than maxlen. With the algorithm `"wrap"`, no row is too long."""
         wraps = self.packing is not None and self.packing.algorithm == "wrap"
         return not (self.has_no_maxlen or wraps)
 

@@ -1,4 +1,4 @@
-"""Presets: the options that a framework expects, set at once."""
+"""Presets for padding: the columns and options that a framework expects."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from padmask.spec.pad import PadSpec
 
 @dataclass(frozen=True)
 class Preset:
-    """The options that differ from the defaults.
+    """The options of a preset that differ from the defaults.
 
     Args:
         pad: fields of `PadSpec`.

@@ -1,4 +1,4 @@
-"""The rules that `verify` and `inspect` check. The names are also those of `--allow`."""
+"""The rules that `verify` and `inspect` check. `--allow` uses the same names."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ RULES = {
         Rule("mask-shape", "error", "the mask has values other than 0 and 1, or is not as long as the ids"),
         Rule("rows-unequal", "error", "padded rows have different lengths, so they do not form an array"),
         Rule("mask-not-contiguous", "error", "the mask has padding between real tokens"),
-        Rule("mask-wrong-side", "error", "the padding is on another side than in most rows"),
+        Rule("mask-wrong-side", "error", "the padding is on a different side than in most rows"),
         Rule("mask-length", "error", "the mask and the length column disagree"),
         Rule("length-range", "error", "the length is null, negative or larger than the row"),
         Rule("mixed-sides", "error", "some files are padded at the end, others at the start", "file"),
@@ -57,7 +57,7 @@ RULES = {
         Rule(
             "differs-from-input",
             "error",
-            "a sequence has other values than its source row in the input",
+            "a sequence differs from its source row in the input",
         ),
         Rule("not-packed", "error", "the row of the input, or a part of the row, is not in the packed rows"),
         Rule("padding-not-pad-value", "error", "a padded position does not have the pad value"),

@@ -18,16 +18,16 @@ WARNINGS = {
     "columns-left-out": "columns with the same lengths as the tokens are not padded or packed",
     "lengths-differ": "columns that usually have one value per token have other lengths than the tokens",
     "type-not-padded": "padmask cannot pad the type of the column",
-    "mask-uncertain": "the mask of a column is not certain, so the column is not checked",
+    "mask-uncertain": "the mask of a column is uncertain, so the column is not checked",
     "late-column": "a column has no values in the first rows, so it stays unpadded",
     "batch-dimension": "each row has one vector, which is usually a batch dimension",
     "maybe-padded": "a column looks like a mask, so the input may be padded already",
-    "mask-not-described": "the output format does not store what the mask means",
+    "mask-not-described": "the output format does not store the meaning of the mask",
     "non-finite-value": "the pad value is NaN or infinite, and a mask does not hide such a value",
     "no-end-mark": LACKS_END,
     "stranger-file": "the _padmask.json of the folder does not list the file",
     "files-not-read": "files of the input were not read",
-    "repeated-file": "the inputs contain a file more than once; it was read once",
+    "repeated-file": "a file that the inputs contain more than once was read only once",
     "splits-joined": "the output contains several splits of a dataset",
     "class-names-lost": "the names of class labels are not in the output",
     "column-not-written": "the output format cannot store the column",
@@ -40,6 +40,7 @@ WARNINGS = {
     "pieces-not-joined": "windows, or pieces of split rows, are not joined",
     "pieces-missing": "rows start after the first token of their source row",
     "packed-rows-missing": "the input has fewer packed rows than pack wrote",
+    "sequences-not-separated": "the rows are packed, but no column separates their sequences",
 }
 
 

@@ -18,7 +18,7 @@ class WindowSpec:
     'all'
 
     Args:
-        overlap: number of tokens that a window repeats from the window before. The kept ends do not count.
+        overlap: number of tokens that a window repeats from the previous window, not counting the kept ends.
         labels: `"all"` repeats the labels of repeated tokens. `"new"` replaces them with the pad value of
             the labels (-100), so that a loss counts each token once.
 
@@ -83,7 +83,7 @@ def needed_positions(first: Any, last: Any, overlap: int | None) -> Any:
     """Return the minimum length of an output row that has the given kept ends.
 
     `first` and `last` are the numbers of tokens at the ends, as integers or as arrays. A window must have at
-    least one token that the window before does not have.
+    least one token that the previous window does not have.
     """
     return first + last + (0 if overlap is None else overlap + 1)
 
@@ -122,7 +122,7 @@ def refuse_with_own_lengths(windows: WindowSpec | None, end_columns: Sequence[st
     """Raise an error if an option that requires columns of equal length is used with `own_lengths`.
 
     Raises:
-        SpecError: rows are split into windows, or a column says how many tokens to keep.
+        SpecError: rows are split into windows, or the number of tokens to keep comes from a column.
     """
     if windows is not None:
         raise SpecError(

@@ -1,6 +1,6 @@
-"""Write a folder of arrays atomically, and read its size and version.
+"""Write a folder of arrays atomically, and return the size and the version of a folder.
 
-The files have no name until all of them are complete. Then the folder is created next to the output path, and
+The files stay unnamed until all files are complete. Then the folder is created next to the output path, and
 renamed. A failed run leaves no folder.
 """
 
@@ -39,7 +39,7 @@ def folder_size(folder: str) -> int:
 
 
 def folder_version(folder: str) -> tuple[int, ...]:
-    """Return numbers that change if a file of a folder of arrays is written or replaced."""
+    """Return numbers that change when a file of the folder is written or replaced."""
     paths = [folder, *(os.path.join(folder, name) for name in array_files(folder))]
     found = [os.stat(path) for path in paths]
     return tuple(
@@ -50,7 +50,7 @@ def folder_version(folder: str) -> tuple[int, ...]:
 
 
 class NewFolder:
-    """The files of a folder that is being written.
+    """A folder of arrays that is being written.
 
     Args:
         path: path of the folder.
@@ -91,7 +91,7 @@ class NewFolder:
         sync_folder(folder)
 
     def remove(self) -> None:
-        """Remove all files that have a name."""
+        """Remove all files that already have a name."""
         for _, path in self._files.values():
             if path is not None:
                 with suppress(OSError):

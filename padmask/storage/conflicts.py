@@ -17,7 +17,7 @@ Identity = tuple[object, ...]
 
 
 def identify_output(path: str) -> Identity | None:
-    """Return a key for an output file. All paths of one file have the same key. A device has the key None.
+    """Return a key that is equal for all paths of an output file. A device has the key None.
 
     >>> identify_output("/dev/null")
     >>> identify_output("a") == identify_output("./a"), identify_output("a") == identify_output("b")
@@ -28,9 +28,9 @@ def identify_output(path: str) -> Identity | None:
 
 
 def _identify_input(path: str) -> Identity | None:
-    """Return a key for an input file. All paths of one file have the same key.
+    """Return a key that is equal for all paths of an input file.
 
-    Devices and sockets have the key None, because an output that is written to them does not become input.
+    Devices and sockets have the key None, because output to a device or socket does not become input.
     """
     return _identify(path, stdio=0, harmless=(stat.S_ISCHR, stat.S_ISSOCK))
 
@@ -57,7 +57,7 @@ def _status(path: str, stdio: int) -> os.stat_result | None:
 
 
 def _real(descriptor: int) -> int:
-    """Return the descriptor that Python's standard stream 0, 1 or 2 uses. It may have another number."""
+    """Return the descriptor that Python's standard stream 0, 1 or 2 uses, which may have another number."""
     streams = {0: sys.stdin, 1: sys.stdout, 2: sys.stderr}
     return streams[descriptor].fileno() if descriptor in streams else descriptor
 
@@ -232,7 +232,7 @@ def refuse_closed(path: str) -> None:
 def refuse_own_input(
     paths: Iterable[str | None], is_input: Callable[[os.stat_result], bool], *, replaceable: bool = True
 ) -> None:
-    """Raise an error if an output is appended to an input, as with `>>`. Such an input never ends.
+    """Raise an error if an output is appended to an input, as with `>>`. Reading such an input never ends.
 
     Args:
         paths: paths of the outputs. A path of None is ignored.

@@ -1,7 +1,7 @@
 """Choose the data files of a folder, for example a folder that Hugging Face `datasets` saved.
 
-The choice depends on the file names. The module reads only `state.json` and `dataset_dict.json`. These two
-files list the files and the splits of a saved dataset.
+The choice depends on the file names. The module reads only `state.json` and `dataset_dict.json`, which list
+the files and the splits of a saved dataset.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class DataFiles:
     Args:
         data: names of the data files, in the given order.
         unknown: names of the files with a suffix that padmask does not read.
-        unsure: names of files with an ambiguous suffix such as `.json`. They are not read because the
+        unsure: names of files with an ambiguous suffix such as `.json`. These files are not read, because the
             folder has other data files.
         unlisted: names of data files that the `state.json` of a saved dataset does not list.
         splits: for each folder with a saved `DatasetDict`, the names of the splits that have data files.
@@ -103,7 +103,7 @@ def choose_data_files(
 
 
 def _describes(name: str, present: set[str], is_chosen: bool) -> bool:
-    """Return whether a file only describes the data, such as README.md, and is not selected by a pattern."""
+    """Return whether a file such as README.md only describes the data, and no pattern selects the file."""
     folder, _, base = name.rpartition("/")
     if base == _STATE:
         return _join(folder, _INFO) in present
@@ -166,7 +166,7 @@ def _splits(names: Iterable[str], data: Sequence[str], read: ReadSmall) -> dict[
 
 
 def split_of(name: str) -> str | None:
-    """Return the dataset split that a file name contains, else the split that its folder names contain.
+    """Return the dataset split in a file name, else the split in its folder names.
 
     >>> [split_of(name) for name in ("data/train-00000-of-00002.parquet", "dev/a.jsonl", "a.jsonl")]
     ['train', 'validation', None]

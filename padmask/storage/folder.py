@@ -1,4 +1,4 @@
-"""An output folder, local or remote: list, read, write, move and remove its files.
+"""List, read, write, move and remove the files of an output folder, local or remote.
 
 This module does not interpret the contents of the files.
 """
@@ -30,7 +30,7 @@ READ_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class OutputFolder:
-    """An output folder. Files are identified by their path relative to the folder.
+    """An output folder, local or remote. Files are identified by their path relative to the folder.
 
     >>> import tempfile
     >>> folder = OutputFolder(tempfile.mkdtemp())

@@ -62,10 +62,10 @@ class InputFiles:
         files: files of the dataset.
         skipped_files: names of files that are not data files. Hidden files (names that start with `.` or
             `_`) are not included.
-        unsure: names of files with an ambiguous suffix such as `.json`. They are not read because there are
-            other data files.
+        unsure: names of files with an ambiguous suffix such as `.json`. These files are not read, because
+            there are other data files.
         unlisted: names of data files that are not read because the saved dataset does not list them.
-        repeated: names of files that the inputs contain more than once. `files` contains them once.
+        repeated: names of files that the inputs contain more than once. `files` contains each file once.
         splits: for each folder with a saved `DatasetDict`, the names of the splits.
     """
 
@@ -80,7 +80,7 @@ class InputFiles:
     def notes(self) -> tuple[Warned, ...]:
         """Warnings about files that were not read, and about repeated files."""
         unread = {
-            "files of an unknown format were not read: {}": self.skipped_files,
+            "files of unknown formats were not read: {}": self.skipped_files,
             ".json files next to other data files were not read: {}. To read .json files, list them as "
             "inputs": self.unsure,
             "files that the saved dataset does not list were not read: {}": self.unlisted,
@@ -148,7 +148,7 @@ def _identity(path: str) -> Hashable:
 
 
 def _second_name(first: str, second: str) -> str:
-    """Return the path of a file that appears more than once, and its second path if the two paths differ.
+    """Return the path of a repeated file for messages, with its second path if the two paths differ.
 
     >>> _second_name("a.jsonl", "./a.jsonl"), _second_name("a.jsonl", "in/b.jsonl")
     ('a.jsonl', 'a.jsonl (also named in/b.jsonl)')
@@ -327,7 +327,7 @@ def _find_matching(pattern: str) -> InputFiles:
 
 
 def _matches_of(pattern: str) -> Iterator[tuple[str, bool]]:
-    """Yield each file whose path or folder matches a pattern, and the result of `_is_wanted` for the file."""
+    """Yield each file whose path or folder matches a pattern, with the result of `_is_wanted`."""
     base = fixed_part(pattern)
     parts = [part for part in pattern.removeprefix(base).split("/") if part]
     for path in sorted(expand(base, parts)) if os.path.isdir(base or ".") else ():
@@ -339,7 +339,7 @@ def _matches_of(pattern: str) -> Iterator[tuple[str, bool]]:
 
 
 def _is_wanted(path: str, pattern: str) -> bool:
-    """Return whether a file is data because it has no suffix, or because the pattern has one (`*.txt`).
+    """Return whether a file is data because the file has no suffix, or the pattern has a suffix (`*.txt`).
 
     >>> [_is_wanted(path, "data/*") for path in ("data/a.jsonl", "data/part-0", "data/README.md")]
     [False, True, False]

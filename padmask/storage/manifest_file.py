@@ -75,7 +75,7 @@ class ManifestBucket(msgspec.Struct):
 class ManifestEntry(msgspec.Struct):
     """A shard in the manifest. A skipped shard has no name, and `fault` is the reason why it was skipped.
 
-    A shard without buckets has one file, and its name, size and checksum are those of the shard.
+    A shard without buckets has one file, which has the name, size and checksum of the shard.
     """
 
     index: Count

@@ -1,4 +1,4 @@
-"""Find the format and the compression of a file from its name, and whether the file is a data file."""
+"""Find the format and the compression of a file from the file name, and tell data files from other files."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def format_of(path: str) -> FormatTraits | None:
 
 
 def is_folder_format(path: str) -> bool:
-    """Return whether the suffix of a path, without a final slash, is that of a format of folders.
+    """Return whether a path, without a final slash, has the suffix of a format that is a folder.
 
     >>> is_folder_format("out.npy/"), is_folder_format("out.npz"), is_folder_format("out/")
     (True, False, False)
@@ -78,7 +78,7 @@ def hive_keys(folder: str) -> str:
 
 
 def is_data(name: str) -> bool:
-    """Return whether a relative path in a folder is the path of a data file.
+    """Return whether a relative path in a folder names a data file.
 
     >>> is_data("year=2024/a.parquet"), is_data("_padmask/a.parquet"), is_data("README.md")
     (True, False, False)

@@ -263,9 +263,9 @@ def open_compressed(stream: BinaryIO, path: str) -> Iterator[BinaryIO]:
 
 
 class BorrowedStream:
-    """Wrapper for a stream that stays open when Arrow closes the wrapper.
+    """Wrapper for a stream. When Arrow closes the wrapper, the stream stays open.
 
-    Arrow's writers write their footer even after an error. After `abandon`, the wrapper discards all writes.
+    Arrow's writers write a footer even after an error. After `abandon`, the wrapper discards all writes.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -290,7 +290,7 @@ class BorrowedStream:
 class SideFile(AbstractContextManager["SideFile"]):
     """An additional output file, such as the file of rejected rows.
 
-    If the output is a pipe and its reader closes the pipe, the run continues.
+    If the file is a pipe and its reader closes the pipe, the run continues.
 
     Args:
         path: path of the file, as for `open_output`.

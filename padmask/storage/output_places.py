@@ -42,7 +42,7 @@ def _open_file_of(path: str) -> tuple[str | None, int | None]:
 
 
 def names_a_folder(path: str) -> bool:
-    """Return whether an output path is a folder of shards: it ends in a slash or is an existing folder.
+    """Return whether an output path is a folder of shards: an existing folder, or a path ending in a slash.
 
     A folder with the suffix of a format, such as `out.npy/`, is one output.
 

@@ -51,8 +51,7 @@ class Source:
         path: path or address as the user wrote it; `-` is standard input.
         spool_folder: folder for the copy of a pipe that must be read again.
         stored: metadata of a remote file; None for other inputs, or before padmask requests the metadata.
-        groups: index of the first row group to read, and the index after the last one. If None, all row
-            groups are read.
+        groups: half-open range of the row groups to read. If None, all row groups are read.
         label: name of the input in messages. If None, the path is used.
         unlisted: whether padmask wrote the folder of the file, but the manifest does not list the file.
     """
@@ -127,7 +126,7 @@ class Source:
         return self.version() if self.stored is None else self.stored.version
 
     def shared_version(self, version: tuple[int, ...]) -> tuple[int, ...]:
-        """Return `version` without the device number, because the number differs between machines."""
+        """Return `version` without the device number, which differs between machines."""
         return version if is_url(self.path) else version[1:]
 
     def status(self) -> os.stat_result | None:
@@ -282,7 +281,7 @@ def _copy_lines(stream: BinaryIO, spool: IO[bytes], lines: int) -> None:
 
 
 class _NonClosing(io.BufferedIOBase):
-    """Wrapper for a stream that stays open when the wrapper is closed."""
+    """Wrapper for a stream. When the wrapper is closed, the stream stays open."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -309,7 +308,7 @@ class _NonClosing(io.BufferedIOBase):
 
 
 class _Prefixed(io.BufferedIOBase):
-    """A stream that starts with bytes that were read before."""
+    """A stream that returns bytes that were already read, and then the rest."""
 
     def __init__(self, start: bytes, rest: BinaryIO) -> None:
         self._start, self._rest = start, rest

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, cast
 
 
 class UnbufferedStdout(io.RawIOBase):
-    """A stream for unbuffered stdout whose write() writes every byte.
+    """A binary stream for unbuffered stdout. Its write() writes every byte.
 
     With PYTHONUNBUFFERED, Python calls write(2) once. If a full disk or a pipe accepts only some of the
     bytes, Python silently drops the others.
@@ -35,7 +35,7 @@ class UnbufferedStdout(io.RawIOBase):
 
 
 def stdout_bytes() -> BinaryIO:
-    """Return a binary stream for standard output whose write() writes all bytes."""
+    """Return a binary stream for standard output. Its write() writes every byte."""
     stream: Any = sys.stdout.buffer
     return cast(BinaryIO, UnbufferedStdout(stream)) if isinstance(stream, io.FileIO) else stream
 

@@ -1,4 +1,4 @@
-"""Free memory, free disk space, CPU cores, the umask and signals."""
+"""Query the operating system: free memory, free disk space, CPU cores and umask. Also defer signals."""
 
 from __future__ import annotations
 

@@ -168,7 +168,7 @@ def is_mistyped(path: str) -> bool:
 
 
 def refuse_mistyped(path: str) -> None:
-    """Raise an error for a path that looks like a mistyped address, which padmask would use as a local path.
+    """Raise an error for a local path that looks like a mistyped address.
 
     Raises:
         SpecError: the path looks like a mistyped address.

@@ -67,7 +67,7 @@ class BatchBlock:
 def batch_blocks(all_rows: Iterable[Any], job: Job, plan: Plan) -> Iterator[BatchBlock]:
     """Divide all rows into batches, and yield blocks of batches in order.
 
-    The rows that are not written, and the counts of the rows that were read, are in blocks without batches.
+    Blocks without batches contain the rows that are not written, and the counts of the rows that were read.
 
     Args:
         all_rows: the rows (`Rows`), in order.
@@ -94,7 +94,7 @@ def batch_blocks(all_rows: Iterable[Any], job: Job, plan: Plan) -> Iterator[Batc
 
 
 def _blocks_of(rows: Rows, job: Job, plan: Plan, window: int) -> Iterator[BatchBlock]:
-    """Divide a sort window into batches, and yield blocks of batches. The first block has the counts."""
+    """Divide a sort window into batches, and yield blocks of them. The first block has all counts."""
     assert job.spec.batches is not None
     shape = _shape(rows, job, plan)
     segments = shape[1]

@@ -1,7 +1,7 @@
 """Pad rows into buckets: each row goes to the file of the smallest bucket that fits the row.
 
-The rows of a chunk are divided by their lengths, and each part is padded as rows of one maxlen. The rows of a
-file are in the order of the input.
+The rows of a chunk are divided by their lengths, and each part is padded to the maxlen of its bucket. The
+rows of a file are in the order of the input.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _ALL_ROWS = 1 << 62
 
 @dataclass(frozen=True)
 class BucketPlace:
-    """The place of the file of a bucket.
+    """The location of the file of a bucket.
 
     Args:
         path: path or URL of the file.
@@ -89,7 +89,7 @@ def pad_rows_to_buckets(
         run: the run that reads the rows.
         plan: length of the output rows, with the edges of the buckets.
         format_: format of the output.
-        place_of: function that returns the place of the file of a bucket, given its edge.
+        place_of: function from the edge of a bucket to the location of its file.
 
     Returns:
         The counts of all rows, and the counts of the written rows of each bucket, keyed by edge.
@@ -132,7 +132,7 @@ def pad_rows_to_buckets(
 
 
 def split_by_bucket(rows: Rows, run: PadRun, plan: Plan) -> Iterator[tuple[int, Rows]]:
-    """Divide rows into blocks of one bucket each. Yield each block with the edge of its bucket.
+    """Divide rows into blocks that belong to one bucket. Yield each block with the edge of its bucket.
 
     The blocks have no counts and no refused rows.
 

@@ -76,7 +76,7 @@ def bytes_per_position(columns: Sequence[PadColumn], mask: MaskSpec, format_: Fo
 
 
 def _text_sizes(mask: MaskSpec, dtype: str) -> tuple[int, int]:
-    """Return the size of a real position and of padding in a mask as JSON text with a comma, in bytes."""
+    """Return the bytes of a real position and of a padding position of a mask in JSON, with a comma."""
     if mask.kind == "additive":
         return len("0.0,"), len(f"{float(np.finfo(dtype).min)},")
     in_text = {"bool": (len("true,"), len("false,")), **dict.fromkeys(FLOAT_DTYPES, (4, 4))}
@@ -165,7 +165,7 @@ def refuse_zero_maxlen(plan: Plan, lengths: LengthStats | None, source: str) -> 
 
     Args:
         plan: maxlen of the output rows, and how it was determined.
-        lengths: lengths of all rows that can be padded; None if they were not needed.
+        lengths: lengths of all rows that can be padded; None if no lengths were needed.
         source: name of the input, for the message.
 
     Raises:
@@ -187,7 +187,7 @@ def refuse_zero_maxlen(plan: Plan, lengths: LengthStats | None, source: str) -> 
 
 
 def refuse_more_than_memory(plan: Plan, widths: PositionBytes, places: int) -> None:
-    """Raise an error if the rows that are in memory at the same time do not fit.
+    """Raise an error if the rows that are processed at the same time do not fit in memory.
 
     Args:
         plan: length of the output rows.

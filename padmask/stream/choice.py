@@ -54,7 +54,7 @@ Purpose = Literal["pad", "audit"]
 
 @dataclass(frozen=True)
 class Beside:
-    """What the first rows of the input show, for the summary and for error messages.
+    """Notes and facts from the first rows of the input, for the summary and for error messages.
 
     Args:
         unpadded: columns that are not padded but have the same lengths as the padded columns, each with the
@@ -143,7 +143,7 @@ def choose_for_dataset(
 
 
 def _batch_dimension(schema: pa.Schema, rows: FirstRows, name: str) -> str:
-    """Return a warning if no row in `rows` has more than one vector. Otherwise return an empty string."""
+    """Return a warning if no row in `rows` has more than one vector; else an empty string."""
     if not rows.have_tokens(name) or rows.lengths[name].max() > 1 or not is_vectors(schema.field(name).type):
         return ""
     return (
@@ -159,7 +159,7 @@ def unpaddable_notes(schema: pa.Schema, names: Iterable[str], verb: str) -> list
     Args:
         schema: columns of the input.
         names: names of the columns.
-        verb: what was not done with the columns, such as `"padded"`.
+        verb: participle of the operation that leaves out the columns, such as `"padded"`.
     """
     return [
         Warned(
@@ -184,7 +184,7 @@ def _suspicion(name: str, first: str, rows: FirstRows) -> str:
 
 
 def _possible_masks(choice: ColumnChoice, rows: FirstRows) -> list[str]:
-    """Return columns whose names and values suggest that they mark padding of the columns."""
+    """Return the columns that look like masks of the columns to pad, from their names and values."""
     return [
         name
         for name in choice.alike
@@ -196,7 +196,7 @@ def _possible_masks(choice: ColumnChoice, rows: FirstRows) -> list[str]:
 
 
 def _describe_alike(alike: list[str], first: str, packing: PackSpec | None) -> list[str]:
-    """Return a line about columns that have the lengths of the ids, but are not requested."""
+    """Return a line about columns that have the lengths of the ids but were not requested."""
     if not alike:
         return []
     done, kept = "unchanged", ""
@@ -270,7 +270,7 @@ def _is_companion(schema: pa.Schema, name: str) -> bool:
 
 
 def _has_labels(choice: ColumnChoice) -> bool:
-    """Return whether the output has labels, which decide which tokens count in the loss."""
+    """Return whether the output has labels. Labels determine the tokens that count in the loss."""
     padded = (column.name in LABEL_NAMES or column.value == IGNORED_LABEL for column in choice.columns)
     return choice.mask.labels_column is not None or any(padded)
 

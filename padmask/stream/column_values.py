@@ -1,4 +1,4 @@
-"""Return the values of a column that has one value per row."""
+"""Read the values of a column that has one value per row."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def column_values(batch: Batch, name: str) -> Sequence[Any]:
 
 
 def _parse(text: msgspec.Raw | None) -> Any:
-    """Parse a JSON value. If the value cannot be parsed, return the start of its text."""
+    """Parse a JSON value. If parsing fails, return the start of the text."""
     if text is None:
         return None
     try:

@@ -64,7 +64,7 @@ def count_written(segments: Segments, labels_lost: int) -> Ledger:
 
 
 def count_lost_ends(tokens: Ragged, shared: SharedEnds, segments: Segments, truncating: Side) -> Ledger:
-    """Return a ledger that counts the rows whose shared last (or first) token was truncated.
+    """Return a ledger that counts the rows that lost their shared token at the truncated side.
 
     Args:
         tokens: source rows of the first column.

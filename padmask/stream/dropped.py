@@ -1,4 +1,4 @@
-"""Find the maxlen of columns from the rows that are written, if overlong rows are dropped.
+"""Find the maxlen of columns from the written rows, for runs that drop overlong rows.
 
 With `--overlong drop`, a row that is too long in one column is not written at all, even if another column
 has its own maxlen. A numeric maxlen can drop rows in the first pass. A percentile can drop rows only after
@@ -38,10 +38,10 @@ def written_rows(lengths: npt.NDArray[np.int64], job: Job) -> Flags:
 
 
 def longest_together(lengths: npt.NDArray[np.int64], job: Job) -> dict[Lengths, Lengths]:
-    """Return the largest row lengths in the groups of columns.
+    """Return the largest row lengths in the groups, for each combination that percentiles may drop.
 
-    Each key is a tuple: the lengths of a row in the groups whose maxlen is a percentile. The value is a tuple
-    too: among all rows with these lengths, the largest length in each group.
+    A key is a tuple of row lengths in the groups whose maxlen is a percentile. The value is a tuple of the
+    largest length in each group, over all rows with the lengths of the key.
 
     The result is empty if no percentile drops rows, or if all groups have a percentile.
 

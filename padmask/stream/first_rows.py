@@ -42,7 +42,7 @@ def first_batches(dataset: Dataset, names: Iterable[str]) -> Iterator[pa.RecordB
 
 
 def _readable(field: pa.Field) -> pa.Field:
-    """Return the Arrow field used to read a column. Lists without tokens are read as integer lists."""
+    """Return the Arrow field that reads a column. Lists without tokens are read as integer lists."""
     empty = is_list(field.type) and has_null_tokens(field.type)
     return pa.field(field.name, pa.list_(pa.int64())) if empty else field
 
@@ -57,8 +57,8 @@ def first_rows_of(
 
     Args:
         dataset: the data.
-        columns: names of the columns to which the mask may belong. If empty, all list columns.
-        known: the first rows of these columns and of all masks. None if they have not been read.
+        columns: names of the columns that the mask may describe. If empty, all list columns.
+        known: the first rows of these columns and of all masks; None if the rows have not been read.
         dialect: requested dialect of the mask. If None, the usual dialect of a mask with this name.
     """
     names = tuple(columns)

@@ -58,7 +58,7 @@ def data_notes(dataset: Dataset, job: Job, format_: FormatTraits, limit: int | N
 
 
 def _dialect_notes(job: Job, format_: FormatTraits) -> Iterator[Warned]:
-    """Yield a warning for each mask whose dialect neither the format nor the name of the mask shows."""
+    """Yield a warning for each mask whose dialect is visible neither in the format nor in the mask name."""
     for group in job.groups if format_.is_text else ():
         mask = group.mask
         if mask.column is not None and (options := dialect_options(mask.column, mask.dialect)):
@@ -241,7 +241,7 @@ def unlisted_notes(dataset: Dataset) -> tuple[Warned, ...]:
 
 
 def spool_folder(output_path: str) -> str:
-    """Return the folder for copies of pipes: the output folder if writable, else the system's folder."""
+    """Return the folder for copies of pipes: the output folder if writable, else a system folder."""
     elsewhere = output_path == "-" or is_url(output_path) or is_written_in_place(output_path)
     folder = None if elsewhere else os.path.dirname(os.path.realpath(output_path))
     return (

@@ -130,15 +130,14 @@ class Job:
         spec, mask, policy: options that the user requested.
         wanted: columns to read.
         fixed_size: whether to write fixed-size lists.
-        own: columns that have a maxlen of their own (`--own-length`).
+        own: columns that have their own maxlen (`--own-length`).
         replaced: name of the input mask that the new mask replaces; None if no mask is replaced.
         earlier: descriptions of columns that earlier runs padded, for the metadata.
-        beside: what the first rows show, for the summary and error messages: columns that are not padded,
+        beside: facts from the first rows for the summary and error messages: columns that are not padded,
             tokens that most rows share, and notes.
-        unwritten: names of columns that are read but not written: columns that say how many tokens to keep,
+        unwritten: names of columns that are read but not written: columns with the numbers of tokens to keep,
             and columns that are only checked.
-        late: finder of late columns: columns that have no values in the first rows, but have values in later
-            rows.
+        late: finds late columns, which have no values in the first rows but have values in later rows.
         watched: names of masks that may mark padding only after the first rows, from `watched_masks`.
         left_out: columns that the output format cannot store, each with the reason.
     """

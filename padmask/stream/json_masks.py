@@ -21,7 +21,7 @@ CACHE_BYTES = 1 << 22
 
 
 class MaskTexts:
-    """A reader for the masks of JSON rows, with a cache.
+    """Reads the masks of JSON rows, with a cache.
 
     Args:
         name: name of the mask column.

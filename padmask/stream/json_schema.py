@@ -1,4 +1,4 @@
-"""The schema of a dataset, with the types of tokens. For JSON Lines, the rows determine the types."""
+"""Find the schema of a dataset, including the token types. For JSON Lines, the rows determine the types."""
 
 from __future__ import annotations
 

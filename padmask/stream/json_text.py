@@ -89,7 +89,7 @@ class TextRows:
             yield TextRows(self.objects[block], ids, ledger, self.chunk, late=late)
 
     def pad(self, target: PadTarget) -> tuple[bytes, TextRows]:
-        """Pad the rows. Return the JSON lines, and a copy of this object with the counts of the padding."""
+        """Pad the rows. Return the JSON lines, and a copy of this object that also counts the padding."""
         job = target.job
         segments = make_segments(self.lengths, target.plan, job.spec)
         for column in job.columns:
@@ -122,7 +122,7 @@ class TextRows:
                 _pad_column(self, column, segments, self.ids[str(job.mask.labels_from)])
 
     def _count_lost_ends(self, job: Job, segments: Segments) -> Ledger:
-        """Return a ledger that counts the rows whose shared last (or first) token was truncated."""
+        """Return a ledger that counts the rows that lost their shared token at the truncated side."""
         shared, truncating = job.beside.shared.cut_at(job.spec.truncating), job.spec.truncating
         rows = rows_without_end(segments, truncating) if shared is not None else np.zeros(0, dtype=np.int64)
         if not len(rows):
@@ -189,7 +189,7 @@ def read_text_rows(chunk: Chunk, job: Job, longest: int | None = None) -> TextRo
 
 
 def _are_without_padding(objects: Sequence[dict[str, Any]], job: Job, lengths: Positions) -> bool:
-    """Return False if a mask of the input marks padding. `rows.py` then reads the rows."""
+    """Return whether no mask of the input marks padding. If a mask does, `rows.py` reads the rows."""
     if job.ones is not None and not _are_ones([row.get(job.ones) for row in objects], lengths):
         return False
     return not any(
@@ -270,5 +270,5 @@ def _labels_lost(texts: IdTexts, column: PadColumn, segments: Segments) -> int:
 
 
 def _labels(ids: bytes) -> int:
-    """Return the number of comma-separated ids that are not -100."""
+    """Count the comma-separated ids other than -100."""
     return sum(label != _IGNORED for label in ids.split(b",")) if ids else 0

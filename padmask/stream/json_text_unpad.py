@@ -54,7 +54,7 @@ class ItemTexts:
 
 
 class TextUnpadder:
-    """An object that removes the padding from JSON rows as text.
+    """Removes the padding from JSON rows without parsing the tokens.
 
     Args:
         job: the padded columns, and the columns that mark the padding.

@@ -1,12 +1,10 @@
-"""Keep prepared rows in a temporary file, so that the next pass need not parse the input again."""
+"""Keep prepared rows in a temporary file, so that the next pass does not parse the input again."""
 
 from __future__ import annotations
 
-import os
-import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -20,31 +18,11 @@ from padmask.storage.source import open_temporary
 from padmask.storage.system import free_space
 from padmask.stream.job import Job
 from padmask.stream.paddable_rows import RejectedRow
+from padmask.stream.records import Pickled, Record, read_record
 from padmask.stream.rows import Rows
 
 # Share of the free disk space that kept rows may use. The output needs space too.
 KEPT_SHARE = 0.25
-
-# Arrow buffers start at multiples of this number of bytes.
-ALIGNMENT = 64
-
-
-@dataclass(frozen=True)
-class Kept:
-    """The place of rows in the file.
-
-    Args:
-        start: offset of the first byte.
-        sizes: size of the pickled rows and of each of their buffers, in bytes.
-    """
-
-    start: int
-    sizes: tuple[int, ...]
-
-    @property
-    def bytes(self) -> int:
-        """Number of bytes in the file, with the space between the buffers."""
-        return sum(map(_aligned, self.sizes))
 
 
 class KeptRows:
@@ -60,7 +38,7 @@ class KeptRows:
 
     def __init__(self, folder: str | None, job: Job, *, lines: bool) -> None:
         self._job, self._lines = job, lines
-        self._kept: list[Kept] = []
+        self._kept: list[Record] = []
         self._end = self._limit = 0
         self._file: BinaryIO | None = None
         with suppress(OSError):
@@ -72,50 +50,37 @@ class KeptRows:
         """Whether the file has all rows that were added."""
         return self._file is not None
 
-    def leaves(self, needed: int) -> bool:
-        """Return whether an output of `needed` bytes certainly fits on the disk beside the rows."""
+    def leaves_space_for(self, needed: int) -> bool:
+        """Return whether the disk certainly has space for `needed` more bytes of output."""
         return self._file is not None and needed <= KEPT_SHARE * free_space(self._file.fileno())
 
     def add(self, rows: Rows) -> None:
-        """Append rows to the file, without the columns that padding replaces."""
+        """Append rows to the file, as `compact_rows` returns them."""
         if self._file is None:
             return
-        buffers: list[pickle.PickleBuffer] = []
-        data = pickle.dumps(self._compact(rows), protocol=5, buffer_callback=buffers.append)
-        parts = [memoryview(data), *(buffer.raw() for buffer in buffers)]
-        kept = Kept(self._end, tuple(part.nbytes for part in parts))
-        self._end += kept.bytes
+        pickled = Pickled(compact_rows(rows, self._job, lines=self._lines))
+        record = pickled.at(self._end)
+        self._end += record.bytes
         if self._end > self._limit:
             self.close()
             return
         try:
-            for part in parts:
-                self._file.write(part)
-                self._file.write(bytes(_aligned(part.nbytes) - part.nbytes))
-            self._file.flush()
+            pickled.write(self._file)
         except OSError:
             self.close()
-        self._kept.append(kept)
+        self._kept.append(record)
 
-    def __iter__(self) -> Iterator[Kept]:
+    def __iter__(self) -> Iterator[Record]:
         return iter(self._kept)
 
-    def load(self, kept: Kept) -> Rows:
+    def load(self, record: Record) -> Rows:
         """Read rows from the file. Any thread may call this function.
 
         Raises:
             OSError: the file cannot be read.
         """
         assert self._file is not None
-        data = memoryview(pa.allocate_buffer(kept.bytes))
-        done = 0
-        while done < len(data):
-            done += _read_some(self._file.fileno(), data[done:], kept.start + done)
-        parts, start = [], 0
-        for size in kept.sizes:
-            parts.append(data[start : start + size])
-            start += _aligned(size)
-        rows: Rows = pickle.loads(parts[0], buffers=parts[1:])
+        rows: Rows = read_record(self._file, record)
         return rows
 
     def close(self) -> None:
@@ -126,34 +91,35 @@ class KeptRows:
                 self._file.close()
             self._file = None
 
-    def _compact(self, rows: Rows) -> Rows:
-        batch, job = rows.batch, self._job
-        columns = [column for group in job.groups for column in group.columns]
-        ragged = {column.name: _narrow(rows.ragged[column.name], column) for column in columns}
-        kept = Batch(
-            _without(batch.columns, job.changed),
-            batch.source,
-            batch.numbers,
-            batch.unit,
-            lines=batch.lines if self._lines else None,
-        )
-        refused = tuple(map(_only_line, rows.refused)) if self._lines else ()
-        return replace(rows, batch=kept, ragged=ragged, refused=refused)
+
+def compact_rows(rows: Rows, job: Job, *, lines: bool) -> Rows:
+    """Return rows without the columns that padding replaces, with integers in the dtype of the output.
+
+    Args:
+        rows: rows of JSON Lines, with all columns.
+        job: columns and options of the run.
+        lines: whether to keep the text of the rows and the refused rows, for the `--rejects` file.
+    """
+    batch = rows.batch
+    columns = [column for group in job.groups for column in group.columns]
+    ragged = {column.name: _narrow(rows.ragged[column.name], column) for column in columns}
+    kept = Batch(
+        _without(batch.columns, job.changed),
+        batch.source,
+        batch.numbers,
+        batch.unit,
+        lines=batch.lines if lines else None,
+    )
+    return replace(rows, batch=kept, ragged=ragged, refused=only_lines(rows.refused) if lines else ())
 
 
-def _aligned(size: int) -> int:
-    return -(-size // ALIGNMENT) * ALIGNMENT
-
-
-def _read_some(descriptor: int, data: memoryview, offset: int) -> int:
-    read = os.preadv(descriptor, [data], offset)
-    if not read:
-        raise OSError("the temporary file is shorter than expected")
-    return read
+def only_lines(refused: Sequence[RejectedRow]) -> tuple[RejectedRow, ...]:
+    """Return the same rejected rows, without the other rows of their batches."""
+    return tuple(map(_only_line, refused))
 
 
 def _narrow(tokens: Ragged, column: PadColumn) -> Ragged:
-    """Return the tokens in the dtype of the output if the column has integers. All tokens fit this dtype."""
+    """Return integer tokens in the dtype of the output, which all tokens fit. Other tokens stay unchanged."""
     dtype = np.dtype(column.numpy_dtype)
     if dtype.kind not in "iu" or tokens.values.dtype.kind not in "iu":
         return tokens
@@ -170,7 +136,6 @@ def _without(batch: pa.RecordBatch, names: Any) -> pa.RecordBatch:
 
 
 def _only_line(rejected: RejectedRow) -> RejectedRow:
-    """Return the same rejected row, without the other rows of its batch."""
     batch, row = rejected.batch, rejected.row
     assert batch.lines is not None
     line = Batch(

@@ -1,4 +1,4 @@
-"""Find late columns: columns that have no values in the first rows, but have values in later rows."""
+"""Find late columns, which have no values in the first rows but have values in later rows."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Objects = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class LateFields:
-    """Finder of late columns: columns without values in the first rows, but with values in later rows.
+    """Finds late columns, which have no values in the first rows but have values in later rows.
 
     Args:
         known: names of the columns that have a value in the first rows, or that the run uses.
@@ -61,7 +61,7 @@ class LateFields:
             schema: columns of the dataset.
             rows: the first rows of its list columns.
             columns: columns to pad.
-            choice: the new mask, and the mask that it replaces.
+            choice: the new mask, and the mask of the input that the new mask replaces.
             reported: as in `LateFields`.
         """
         have_values = {
@@ -97,7 +97,7 @@ class LateFields:
         )
 
     def find_in(self, objects: Objects) -> tuple[str, ...]:
-        """Return the names that `find` finds, for rows that are dicts from keys to JSON text.
+        """Return the names of late columns in rows that are dicts from keys to JSON text. See `find`.
 
         >>> LateFields(frozenset(["ids"])).find_in([{"ids": b"[7]"}, {"ids": b"[8]", "labels": b"[1]"}])
         ('labels',)
@@ -115,7 +115,7 @@ def _is_list(objects: Objects, name: str) -> bool:
 
 
 def later_zeros(batch: Batch, name: str, lengths: Positions) -> list[int]:
-    """Return the rows in which a mask marks padding and is as long as the row.
+    """Return the rows in which a mask marks padding and has one value per token.
 
     Args:
         batch: the rows.
@@ -129,7 +129,7 @@ def later_zeros(batch: Batch, name: str, lengths: Positions) -> list[int]:
 
 
 def zeros_in(objects: Objects, name: str, lengths: Positions) -> list[int]:
-    """Return the rows that `later_zeros` finds, for rows that are dicts from keys to JSON text.
+    """Return the rows in which a mask marks padding, for dicts from keys to JSON text. See `later_zeros`.
 
     >>> zeros_in([{"mask": b"[1,1]"}, {}, {"mask": b"[1,0]"}], "mask", [2, 2, 2])
     [2]
@@ -172,7 +172,7 @@ def late_notes(names: Sequence[str], verb: Literal["pad", "check"] = "pad") -> t
 
     Args:
         names: names of the late columns.
-        verb: what the command does with columns, as a verb such as `"pad"`.
+        verb: verb for the operation of the command, such as `"pad"`.
     """
     if not names:
         return ()

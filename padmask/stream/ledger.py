@@ -25,8 +25,7 @@ class Ledger:
         rows_rejected: number of bad rows that were skipped (`--on-error skip`).
         rows_split: number of used rows that became several output rows.
         rows_truncated: number of used rows that lost tokens.
-        ends_lost: number of truncated rows that lost the token with which most rows end (or start, if rows
-            are truncated at the start).
+        ends_lost: number of truncated rows that lost the token that most rows share at the truncated side.
         rows_empty: number of used rows without tokens. Their mask is all False.
         tokens_read: number of tokens in the rows that could be read.
         tokens_kept: number of input tokens that are in the output.
@@ -38,17 +37,17 @@ class Ledger:
         places: number of positions in the written rows, both tokens and padding.
         batches: number of batches with a token budget.
         batches_short: number of batches that are not full, because their sort window has no more rows. Such a
-            batch has space for more rows, or its number of rows is not a multiple of `BatchSpec.multiple`.
+            batch has space for more rows, or a number of rows that is not a multiple of `BatchSpec.multiple`.
         tokens_added: number of end tokens that packing added (`--eos`).
         sequences: number of sequences in packed rows.
         most_sequences: maximum number of sequences in a packed row. The maximum of a sum of ledgers is the
             larger maximum.
         rows_at_least: lower bound of the number of packed rows: no algorithm needs fewer rows. The sum over
-            several files is the bound if the files are packed separately.
+            several files is the bound for packing the files separately.
         sequences_rejected: number of sequences of good packed rows that `unpad` skipped, because they cannot
             be joined to their source row.
-        boundary_labels: number of labels other than -100 that became -100 because they are the first label of
-            a sequence in packed rows (`--boundary-labels`). They do not count as lost.
+        boundary_labels: number of labels other than -100 that packing replaced with -100, because they are
+            the first label of a sequence (`--boundary-labels`). These labels do not count as lost.
     """
 
     rows_read: int = 0
@@ -110,7 +109,7 @@ class Ledger:
 
 @dataclass(frozen=True)
 class PaddedRows:
-    """The counts of the rows that a run padded, the late columns, and notes on columns.
+    """The counts of padded rows, the names of late columns, and notes on columns.
 
     >>> PaddedRows(Ledger(rows_read=1)) + PaddedRows(Ledger(rows_read=2), ("labels",))
     PaddedRows(ledger=Ledger(rows_read=3, ...), late=('labels',), column_notes={})

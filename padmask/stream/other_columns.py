@@ -1,4 +1,4 @@
-"""Choose which other columns the output keeps, and the name of its column of lengths."""
+"""Choose the other columns that the output keeps, and the name of its length column."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def make_output_job(dataset: Dataset, asked: PadRequest, output: FormatTraits) -
 
 
 def refuse_source_row(dataset: Dataset, job: Job, output: FormatTraits) -> None:
-    """Raise an error if unpad would sort the rows by a column of the input.
+    """Raise an error if `unpad` would sort the rows by a column that padding did not add.
 
     Raises:
-        SpecError: buckets or batches have no numbers of source rows, the input has a column `source_row`, and
-            the output has no metadata that distinguish the two.
+        SpecError: padding does not add the column `source_row` to buckets or batches, the input has such a
+            column, and the output has no metadata that say so.
     """
     is_ambiguous = output.is_text and job.spec.reorders and not job.spec.source_row
     if is_ambiguous and has_integers(dataset.schema(), SOURCE_ROW):
@@ -82,9 +82,9 @@ def _left_out(schema: pa.Schema, output: FormatTraits, without: Collection[str])
 
 
 def name_lengths(job: Job, dataset: Dataset, output: FormatTraits) -> Job:
-    """Return the job with the name of the column of lengths that all files of the format have.
+    """Return the job with a name for the length column, which all files of the format have.
 
-    A name that the user chose stays.
+    A name that the user chose is kept.
 
     Raises:
         SpecError: the input has a column of this name.
@@ -108,6 +108,6 @@ def name_lengths(job: Job, dataset: Dataset, output: FormatTraits) -> Job:
 
 
 def _is_described(dataset: Dataset, name: str) -> bool:
-    """Return whether the metadata of all files describe a column as the lengths of padded rows."""
+    """Return whether the metadata of all files name a column as the length column."""
     described = (read_descriptions(schema.metadata) for schema in dataset.schemas().values())
     return all(any(group.length == name for group in groups) for groups in described)

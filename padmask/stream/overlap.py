@@ -34,7 +34,7 @@ def ordered_map(
         executor: pool that calls the function. If None, this thread calls the function.
         function: function of one item.
         items: the items. This thread iterates over them.
-        ahead: maximum number of items that are processed at the same time. This limits the memory use.
+        ahead: maximum number of items that are processed at the same time, which limits memory use.
     """
     if executor is None:
         yield from map(function, items)
@@ -53,7 +53,7 @@ def ordered_map(
 
 
 def choose_threads(files: FileOptions, source: FormatTraits, output: FormatTraits) -> FileOptions:
-    """Choose the number of threads: the user's number, else one if both formats are JSON Lines.
+    """Choose the number of threads: the requested number, else 1 if both formats are JSON Lines.
 
     For JSON Lines, Python's global interpreter lock lets only one thread run at a time.
 

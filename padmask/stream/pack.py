@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import Executor
 
 from padmask.spec.columns import Columns
 from padmask.spec.files import FileOptions
@@ -26,9 +27,10 @@ def pack_file(  # noqa: PLR0913 - one keyword for each group of options
     mask: MaskSpec | None = None,
     policy: RowPolicy | None = None,
     files: FileOptions | None = None,
+    executor: Executor | None = None,
     progress: ProgressCallback | None = None,
 ) -> PadResult:
-    """Pack the rows of files: put several into each output row. `padmask pack` calls this function.
+    """Pack the rows of files, several into each output row. `padmask pack` calls this function.
 
     >>> import tempfile, pathlib
     >>> folder = pathlib.Path(tempfile.mkdtemp())
@@ -51,6 +53,7 @@ def pack_file(  # noqa: PLR0913 - one keyword for each group of options
         policy: what to do with overlong, empty and bad rows. By default, an overlong row is an error unless
             `spec.windows` splits it, and empty rows are dropped.
         files: formats, limits and tuning; default `FileOptions()`.
+        executor: as in `pad_file`.
         progress: function that is called regularly with a `Progress`.
 
     Returns:
@@ -73,5 +76,6 @@ def pack_file(  # noqa: PLR0913 - one keyword for each group of options
         mask=pack_mask(mask, spec),
         policy=pack_policy(policy, spec),
         files=files,
+        executor=executor,
         progress=progress,
     )

@@ -49,7 +49,7 @@ class PackBlock:
     late: Sequence[str] = ()
 
     def pad(self, target: PadTarget) -> tuple[Any, PackBlock]:
-        """Create the packed columns. Return the encoded rows, and this object with its counts."""
+        """Create the packed columns. Return the encoded rows, and a copy of this object with all counts."""
         job, rows = target.job, self.rows
         assert job.spec.packing is not None
         packed = PackedRows.of(self.segments, job.spec)
@@ -95,8 +95,8 @@ def _join_objects(objects: Sequence[dict[str, Any]], left_out: set[str]) -> dict
 def pack_blocks(all_rows: Iterable[Any], job: Job, plan: Plan) -> Iterator[PackBlock]:
     """Pack all rows, and yield blocks of packed rows in order.
 
-    The rows that are not written, and the counts of the rows that were read, are in blocks without packed
-    rows.
+    Blocks without packed rows contain the rows that are not written, and the counts of the rows that were
+    read.
 
     Args:
         all_rows: the rows (`Rows`), in order.
@@ -126,7 +126,7 @@ def pack_blocks(all_rows: Iterable[Any], job: Job, plan: Plan) -> Iterator[PackB
 
 
 def _with_end_tokens(rows: Rows, job: Job) -> tuple[Rows, Positions]:
-    """Add the end token to the rows that lack it. Return all rows, and the numbers of the changed rows."""
+    """Add the end token where it is missing. Return all rows, and the numbers of the changed rows."""
     token = None if job.spec.packing is None else job.spec.packing.eos
     if token is None:
         return rows, np.zeros(0, np.int64)
@@ -165,7 +165,7 @@ def _count(rows: Rows, sequences: Segments, added: Flags, job: Job) -> Ledger:
 
 
 class _Packer:
-    """Packs windows of rows. The sequences of packed rows that are not full go to the next window.
+    """Packs windows of rows. Sequences in rows that are not full are packed again with the next window.
 
     Args:
         job: columns and options of the run, with packing.
@@ -181,7 +181,7 @@ class _Packer:
         """Pack the rows of a window.
 
         Args:
-            rows: the rows that the last call returned to carry over, and then the new rows.
+            rows: the rows that the last call returned for this window, followed by the new rows.
             last: whether there are no more rows after this window.
 
         Returns:
@@ -226,7 +226,7 @@ def _blocks_of(rows: Rows, segments: Segments, plan: Plan, ledger: Ledger) -> It
 
 
 def _take_sources(rows: Rows, sequences: Segments, job: Job) -> tuple[Rows, Segments]:
-    """Return the source rows of the sequences, and the sequences with these source rows only."""
+    """Select the source rows that the sequences use, and renumber the sources of the sequences."""
     assert sequences.sources is not None
     used, sources = np.unique(sequences.sources, return_inverse=True)
     return (

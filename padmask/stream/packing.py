@@ -1,4 +1,4 @@
-"""Check whether a dataset is packed. This module reads data, and `core/packed_layout.py` decides."""
+"""Check whether a dataset is packed. This module reads the data for `core/packed_layout.py`."""
 
 from __future__ import annotations
 

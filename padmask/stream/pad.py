@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, suppress
+from concurrent.futures import Executor
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
 from padmask.core.plan import Plan, needs_survey
 from padmask.formats import output_format
+from padmask.formats.contract import Writer
 from padmask.formats.jsonl.types import OtherTypesError
 from padmask.spec.checks import or_default
 from padmask.spec.columns import Columns, as_list
@@ -24,6 +26,7 @@ from padmask.spec.pad import PadSpec, RowPolicy
 from padmask.storage.output_places import buckets_need_folder
 from padmask.stream.batch_blocks import batch_blocks
 from padmask.stream.capacity import available_bytes, refuse_zero_maxlen
+from padmask.stream.chunk_tasks import TextWork, refuse_workers
 from padmask.stream.inputs import Paths, check_paths, data_notes, open_dataset
 from padmask.stream.job import Job, PadRequest
 from padmask.stream.json_text import can_pad_as_text
@@ -40,7 +43,7 @@ from padmask.stream.result import make_result
 from padmask.stream.run import open_sink
 
 
-def pad_file(
+def pad_file(  # noqa: PLR0913 - one keyword for each group of options
     inputs: Paths,
     output: str | os.PathLike[str] = "-",
     *,
@@ -49,6 +52,7 @@ def pad_file(
     mask: MaskSpec | None = None,
     policy: RowPolicy | None = None,
     files: FileOptions | None = None,
+    executor: Executor | None = None,
     progress: ProgressCallback | None = None,
 ) -> PadResult:
     """Pad files of sequences into one file. `padmask pad` calls this function.
@@ -70,6 +74,7 @@ def pad_file(
         mask: mask to add; default `MaskSpec()`.
         policy: what to do with overlong, empty and bad rows; default `RowPolicy()`.
         files: formats, limits and tuning; default `FileOptions()`.
+        executor: processes that parse JSON Lines, such as `Processes(8)`. If None, this process parses them.
         progress: function that is called regularly with a `Progress`.
 
     Returns:
@@ -101,7 +106,8 @@ def pad_file(
         files = choose_threads(files, dataset.format, format_)
         as_text = dataset.format.is_text and format_.is_text and can_pad_as_text(job)
         pool, limit = stack.enter_context(open_pool(files)), available_bytes(output, files.max_bytes)
-        run = PadRun(dataset, files, pool, progress, limit, job, as_text)
+        refuse_workers(executor, dataset.format, format_, job)
+        run = PadRun(dataset, files, pool, progress, limit, job, as_text, executor=executor)
         notes = data_notes(dataset, job, format_, files.limit)
         attempts = stack.enter_context(closing(make_attempts(run, typed, restarts=output != "-")))
         for attempt, measured in attempts:
@@ -137,19 +143,12 @@ def pad_rows_to_file(
     step = rows_at_a_time(plan, run.files)
     written = PaddedRows()
     with open_sink(run, output, format_, layout, sealed, final_path) as sink:
-        target = PadTarget(job, plan, sink.writer)
-
-        def pad(block: PaddableBlock) -> tuple[Any, PaddableBlock]:
-            return block.pad(target)
-
         longest = None if job.policy.overlong == "truncate" else plan.maxlen
-        with run.rows("padding", longest) as all_rows:
-            blocks: Iterator[PaddableBlock] = _split(all_rows, job, plan, step)
-            if job.spec.batches is not None:
-                blocks = batch_blocks(all_rows, job, plan)
-            elif job.spec.packing is not None:
-                blocks = pack_blocks(all_rows, job, plan)
-            for encoded, done in ordered_map(run.pool, pad, blocks, run.ahead):
+        lines = run.files.rejects is not None
+        work = TextWork(job, plan, format_, layout, run.as_text, step, longest, lines)
+        padded = run.pad_in_workers(work) if run.pads_in_workers else _pad_here(run, work, sink.writer)
+        with padded as blocks:
+            for encoded, done in blocks:
                 sink.write(encoded, done.refused)
                 written += PaddedRows(done.ledger, tuple(done.late))
         if job.spec.packing is not None:
@@ -158,6 +157,18 @@ def pad_rows_to_file(
     if not written.ledger.balanced:
         raise AssertionError(f"The row counts of padmask are inconsistent. Please report this: {written}")
     return written
+
+
+@contextmanager
+def _pad_here(run: PadRun, work: TextWork, writer: Writer) -> Iterator[Iterator[tuple[Any, PaddableBlock]]]:
+    job, plan, target = work.job, work.plan, PadTarget(work.job, work.plan, writer)
+    with run.rows("padding", work.longest) as all_rows:
+        blocks: Iterator[PaddableBlock] = _split(all_rows, job, plan, work.step)
+        if job.spec.batches is not None:
+            blocks = batch_blocks(all_rows, job, plan)
+        elif job.spec.packing is not None:
+            blocks = pack_blocks(all_rows, job, plan)
+        yield ordered_map(run.pool, lambda block: block.pad(target), blocks, run.ahead)
 
 
 def _split(all_rows: Iterator[PaddableRows], job: Job, plan: Plan, size: int) -> Iterator[PaddableRows]:

@@ -1,4 +1,4 @@
-"""Check whether a dataset is padded. This module reads data, and `core/padding.py` decides."""
+"""Check whether a dataset is padded. This module reads the data for `core/padding.py`."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def known_schemas(dataset: Dataset) -> dict[str, pa.Schema]:
 
 
 def unmarked_padding_notes(dataset: Dataset, padding: Padding) -> tuple[Warned, ...]:
-    """Return a warning for each group of padded columns whose padding no column marks.
+    """Return a warning for each group of padded columns that have no mask or length column.
 
     The group that `padding` describes is not included.
     """

@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing
-from dataclasses import dataclass, field, replace
-
-import numpy as np
+import pickle
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 from padmask.core.buckets import with_edges
-from padmask.core.length_stats import LengthStats
 from padmask.core.plan import Plan, make_plan, needs_survey
 from padmask.errors import DataError
 from padmask.formats.contract import HEAD_ROWS, Chunk
 from padmask.formats.dataset import Dataset
 from padmask.formats.jsonl.types import AssumedTypes, OtherTypesError, TypeSurvey
-from padmask.stream.dropped import Lengths, join_longest, longest_together, plan_written, written_rows
+from padmask.stream.chunk_tasks import (
+    TASKS_PER_WORKER,
+    PaddedChunk,
+    TextWork,
+    encoded_blocks,
+    group_chunks,
+    map_tasks,
+    measure_chunk,
+    pad_chunk,
+    parse_chunk,
+)
+from padmask.stream.dropped import plan_written
 from padmask.stream.job import Job
 from padmask.stream.json_text import read_text_rows
 from padmask.stream.kept_rows import KeptRows
+from padmask.stream.overlap import ReadAhead
 from padmask.stream.paddable_rows import PaddableRows
 from padmask.stream.rows import Rows, prepare_rows
-from padmask.stream.run import Run
+from padmask.stream.run import Counted, Run
+from padmask.stream.survey import Survey, survey_lengths
 
 
 @dataclass(frozen=True)
@@ -32,11 +46,14 @@ class PadRun(Run):
         job: columns and options of the run.
         as_text: whether JSON rows may be padded as text.
         kept: the rows of an earlier pass. If None, the rows are read from the input.
+        executor: worker processes that parse JSON Lines, while this process only reads chunks. If None, the
+            threads of the pool parse the chunks.
     """
 
     job: Job
     as_text: bool
     kept: KeptRows | None = None
+    executor: Executor | None = None
 
     def rows(self, phase: str, longest: int | None = None) -> AbstractContextManager[Iterator[PaddableRows]]:
         """Iterate over all rows in order. The threads of the pool prepare the rows.
@@ -58,7 +75,39 @@ class PadRun(Run):
         """Iterate over all rows in order, as columns and not as JSON text."""
         if self.kept is not None:
             return self.map_parts(phase, self.kept, self.kept.load)
+        # Without types, the other fields stay JSON text, which other processes do not share.
+        if self.executor is not None and self.job.wanted.others is not None:
+            lines = self.files.rejects is not None
+            return self._map_in_workers(phase, partial(parse_chunk, job=self.job, lines=lines), self.executor)
         return self.map_chunks(phase, self.job.wanted, self._column_rows)
+
+    @property
+    def pads_in_workers(self) -> bool:
+        """Whether workers pad the rows, and not only parse them."""
+        return self.executor is not None and self.job.wanted.others is None
+
+    @contextmanager
+    def pad_in_workers(self, work: TextWork) -> Iterator[Iterator[tuple[Any, PaddedChunk]]]:
+        """Pad all rows in the workers, and iterate over the texts and their counts in order."""
+        assert self.executor is not None
+        pad = partial(pad_chunk, pickled=pickle.dumps(work))
+        with self._map_in_workers("padding", pad, self.executor) as chunks:
+            yield encoded_blocks(chunks)
+
+    def measure_in_workers(self) -> Survey:
+        """Survey all rows in the workers, without types."""
+        assert self.executor is not None
+        measure = partial(measure_chunk, job=self.job, as_text=self.as_text)
+        with self._map_in_workers("measuring", measure, self.executor) as chunks:
+            return sum((chunk.survey for chunk in chunks), survey_lengths((), self.job))
+
+    @contextmanager
+    def _map_in_workers(
+        self, phase: str, function: Callable[[Chunk], Counted], executor: Executor
+    ) -> Iterator[Iterator[Counted]]:
+        tasks = group_chunks(self.dataset.chunks(self.job.wanted, self.files.limit))
+        with self.dataset.unchanged(), ReadAhead(tasks, TASKS_PER_WORKER) as read:
+            yield self._report_progress(phase, map_tasks(executor, function, read, self.dataset.spool_folder))
 
     def _column_rows(self, chunk: Chunk) -> Rows:
         rows = _prepare(self.dataset, self.job, chunk)
@@ -69,46 +118,13 @@ def _prepare(dataset: Dataset, job: Job, chunk: Chunk) -> Rows:
     return prepare_rows(dataset.decode(chunk, job.wanted), job, chunk.consumed)
 
 
-@dataclass(frozen=True)
-class Survey:
-    """The lengths and types of rows, found in one pass. Surveys of consecutive rows can be combined with `+`.
-
-    Args:
-        lengths: histogram of row lengths.
-        longest: length of the longest row; -1 if there are no rows.
-        place: place of the longest row: the file, and the line or row.
-        types: types of the JSON fields; None if the types are not needed.
-        rows: number of rows read, including rows that are not written.
-        own: for each column that has its own maxlen, the histogram of its row lengths.
-        together: result of `longest_together`: row lengths in the groups of columns. Empty unless rows
-            longer than a percentile are dropped.
-    """
-
-    lengths: LengthStats
-    longest: int = -1
-    place: str = ""
-    types: TypeSurvey | None = None
-    rows: int = 0
-    own: tuple[LengthStats, ...] = ()
-    together: Mapping[Lengths, Lengths] = field(default_factory=dict)
-
-    def __add__(self, later: Survey) -> Survey:
-        types = self.types
-        if types is not None and later.types is not None:
-            types = types.copy()
-            types.join(later.types)
-        first = self if self.longest >= later.longest else later
-        lengths, rows = self.lengths + later.lengths, self.rows + later.rows
-        own = tuple(map(LengthStats.__add__, self.own, later.own))
-        together = join_longest(self.together, later.together)
-        return Survey(lengths, first.longest, first.place, types, rows, own, together)
-
-
 def survey(run: PadRun, typed: bool) -> Survey:
-    """Read all rows once to find their lengths and, if `typed` is True, the types of their fields."""
+    """Read all rows once to find their lengths, and the types of their fields if `typed` is True."""
+    if not typed and run.pads_in_workers:
+        return run.measure_in_workers()
     if not typed:
         with run.rows("measuring") as all_rows:
-            return _survey_lengths(all_rows, run.job)
+            return survey_lengths(all_rows, run.job)
     types, known = TypeSurvey(), _known_fields(run.job)
 
     def with_types(all_rows: Iterable[Rows]) -> Iterator[Rows]:
@@ -117,7 +133,7 @@ def survey(run: PadRun, typed: bool) -> Survey:
             yield rows
 
     with run.column_rows("measuring") as all_rows:
-        return replace(_survey_lengths(with_types(all_rows), run.job), types=types)
+        return replace(survey_lengths(with_types(all_rows), run.job), types=types)
 
 
 def _known_fields(job: Job) -> Sequence[str]:
@@ -127,11 +143,11 @@ def _known_fields(job: Job) -> Sequence[str]:
 
 
 def make_attempts(run: PadRun, typed: bool, restarts: bool) -> Generator[tuple[PadRun, Survey | None]]:
-    """Yield the runs that pad all rows, with the survey of each run, until one succeeds.
+    """Yield runs that pad all rows, each with its survey. The caller stops at the first run that succeeds.
 
-    If the output needs types, all rows are assumed to have the types of the first rows. The input is then
-    read only once: if maxlen must be found, the survey keeps the rows for the run. Otherwise, the first run
-    raises an `OtherTypesError` if a later row has another type.
+    If the output needs types, the first run assumes that all rows have the types of the first rows. If maxlen
+    must be found, the survey keeps the rows for the run, so that the input is read only once. If a later row
+    has another type, the first run raises an `OtherTypesError`.
 
     Args:
         run: the run that reads the rows.
@@ -155,7 +171,7 @@ def make_attempts(run: PadRun, typed: bool, restarts: bool) -> Generator[tuple[P
 
 
 def _survey_and_keep(run: PadRun, kept: KeptRows) -> Survey | None:
-    """Survey all rows, and keep them. Return None if a row does not have the assumed types."""
+    """Survey all rows, and keep the rows. Return None if a row does not have the assumed types."""
 
     def keep(all_rows: Iterable[Rows]) -> Iterator[Rows]:
         for rows in all_rows:
@@ -164,13 +180,13 @@ def _survey_and_keep(run: PadRun, kept: KeptRows) -> Survey | None:
 
     try:
         with run.column_rows("measuring") as all_rows:
-            return _survey_lengths(keep(all_rows), run.job)
+            return survey_lengths(keep(all_rows), run.job)
     except OtherTypesError:
         return None
 
 
 def _assume_types(run: PadRun) -> Job | None:
-    """Return the job with the types of the first rows; None if they have no common types."""
+    """Return the job with the types of the first rows; None if the first rows have no common types."""
     limit = run.files.limit
     if limit is not None and limit < HEAD_ROWS:
         return None
@@ -186,26 +202,6 @@ def _assume_types(run: PadRun) -> Job | None:
             break
     assumed = AssumedTypes(types, known, dropped)
     return replace(run.job, wanted=replace(run.job.wanted, others=assumed.schema, check=assumed.check))
-
-
-def _survey_lengths(all_rows: Iterable[PaddableRows], job: Job) -> Survey:
-    lengths, longest, place, read = LengthStats(), -1, "", 0
-    own = [LengthStats() for _ in job.own]
-    together: Mapping[Lengths, Lengths] = {}
-    for rows in all_rows:
-        here = rows.lengths
-        if isinstance(rows, Rows) and job.own:
-            every = np.stack([rows.ragged[group.columns[0].name].lengths for group in job.groups])
-            every = every[:, written_rows(every, job)]
-            own = [stats + LengthStats.of(its) for stats, its in zip(own, every[1:], strict=True)]
-            together = join_longest(together, longest_together(every, job))
-            lengths += LengthStats.of(every[0])
-        else:
-            lengths += LengthStats.of(here)
-        read += rows.ledger.rows_read
-        if here.max(initial=-1) > longest:
-            longest, place = int(here.max()), str(rows.place(int(here.argmax())))
-    return Survey(lengths, longest, place, None, read, tuple(own), together)
 
 
 def plan_job(job: Job, seen: Survey | None) -> Plan:

@@ -16,7 +16,8 @@ from padmask.stream.capacity import (
 )
 from padmask.stream.job import Job
 from padmask.stream.layout import group_positions
-from padmask.stream.passes import PadRun, Survey, plan_job
+from padmask.stream.passes import PadRun, plan_job
+from padmask.stream.survey import Survey
 
 # Number of positions that are padded at a time. The ids, the mask and their text fit in the CPU cache.
 BATCH_POSITIONS = 1 << 18
@@ -61,7 +62,7 @@ def leave_space(run: PadRun, measured: Survey | None, plan: Plan, format_: Forma
         predict_bytes(stats, its, group.spec, bytes_per_position(group.columns, group.mask, format_))
         for stats, its, group in zip(lengths, plans, run.job.groups, strict=True)
     )
-    return run if run.kept.leaves(needed) else replace(run, kept=None)
+    return run if run.kept.leaves_space_for(needed) else replace(run, kept=None)
 
 
 def rows_at_a_time(plan: Plan, files: FileOptions) -> int:
@@ -71,9 +72,9 @@ def rows_at_a_time(plan: Plan, files: FileOptions) -> int:
 
 
 def positions_in_memory(files: FileOptions, ahead: int) -> Callable[[Plan], int]:
-    """Return a function that computes how many positions a plan needs in memory at the same time.
+    """Return a function that computes the number of positions that a plan needs in memory at the same time.
 
-    These are the positions of all blocks of rows, and of one row group of each bucket.
+    The number includes all blocks of rows, and one row group of each bucket.
 
     Args:
         files: formats and limits.

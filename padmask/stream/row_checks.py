@@ -1,4 +1,4 @@
-"""Checks of new fields, of masks and of row lengths, and their errors."""
+"""Check new fields, masks and row lengths, and make their errors."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def overlong_error(length: int, maxlen: int, job: Job, place: Place, column: str
         maxlen: maxlen of the column.
         job: columns and options of the run.
         place: the location of the row.
-        column: name of the column, if several columns have a maxlen of their own; otherwise None.
+        column: name of the column, if several columns have their own maxlen; otherwise None.
     """
     packing = job.spec.packing
     end = ", including the end token" if packing is not None and packing.eos is not None else ""

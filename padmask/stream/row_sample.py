@@ -51,7 +51,7 @@ class BatchRows:
     Args:
         lengths: number of real tokens in each row: int64, shape (rows,). A bad row has the length 0.
         row_at: function that returns a row.
-        tokens: real tokens by column. Padded rows have only their first column, and no tokens here if their
+        tokens: real tokens by column. For padded rows, only the first column, and no tokens of rows whose
             padding is not at one end.
         width: number of positions in a padded row; None for raw rows.
         padding: side of the padding of most rows; None for raw rows, and if no row shows the side.

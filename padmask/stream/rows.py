@@ -86,7 +86,7 @@ class Rows:
         return _refuse_wide(rows, job, plan)
 
     def pad(self, target: PadTarget) -> tuple[Any, Rows]:
-        """Pad the rows. Return the encoded rows, and a copy of this object with the counts of the padding."""
+        """Pad the rows. Return the encoded rows, and a copy of this object that also counts the padding."""
         padded = pad_prepared_rows(self, target.job, target.plan)
         return target.writer.encode(padded.batch), padded
 
@@ -151,7 +151,7 @@ def _remedy_of(fault: Fault, job: Job) -> str:
 
 
 def options_of(fault: Fault, job: Job) -> list[str]:
-    """Return the options that can cause a fault, without `dtype` if the column has a dtype of its own."""
+    """Return the options that can cause a fault, without `dtype` if the column has its own dtype."""
     has_own = any(column.name == fault.column and column.dtype != job.spec.dtype for column in job.columns)
     return [option for option in fault.options if option != "dtype" or not has_own]
 
@@ -207,7 +207,7 @@ def _drop(rows: Rows, drop: Flags, reason: str, own: Iterable[str]) -> Rows:
 
 
 def apply_overlong(rows: Rows, plan: Plan, job: Job) -> Rows:
-    """Drop the rows that are longer than maxlen, or raise an error. `job.policy.overlong` decides.
+    """Drop the rows that are longer than maxlen, or raise an error, as `job.policy.overlong` says.
 
     Raises:
         DataError: a row is longer than maxlen, and `job.policy.overlong` is `"error"`.

@@ -45,7 +45,7 @@ Counted = TypeVar("Counted", bound=CountedRows)
 
 @dataclass(frozen=True)
 class Reading:
-    """A dataset to read, with the options, the thread pool and the progress callback."""
+    """A dataset to read, and the options, thread pool and progress callback for reading."""
 
     dataset: Dataset
     files: ReadOptions
@@ -109,7 +109,7 @@ def open_reading(
 
 @dataclass(frozen=True)
 class Run(Reading):
-    """A run that writes an output of at most `max_bytes` bytes. If `max_bytes` is None, there is no limit."""
+    """A run that writes an output of at most `max_bytes` bytes; None means no limit."""
 
     # Options that make the output smaller, for errors.
     size_options: ClassVar[str] = "--maxlen or --limit"
@@ -122,7 +122,7 @@ class Run(Reading):
 class RowSink:
     """A writer for the output and the `--rejects` file.
 
-    `column_notes` and `metadata` are those of the `WriterOptions`.
+    `column_notes` and `metadata` are as in `WriterOptions`.
     """
 
     writer: Writer

@@ -65,7 +65,7 @@ class SortWindows:
                 yield from self.rest()
 
     def carry(self, rows: Rows) -> None:
-        """Put rows before the rows of the next window. They do not count towards the size of the window."""
+        """Put rows before the next window. These rows do not count towards the size of the window."""
         self._carried = [rows]
 
     def rest(self) -> Iterator[Rows]:
@@ -115,8 +115,8 @@ def _copy(source: Ragged, rows: Positions, column: PadColumn) -> Ragged:
 def _in_own_pages(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return a copy of a large array of numbers. The system gets the memory back when the copy is freed.
 
-    malloc keeps freed blocks of a few megabytes for later. The parts of a window would then stay in memory
-    beside the window that is made of them.
+    malloc keeps freed blocks of a few megabytes for later, so the parts of a window would stay in memory in
+    addition to the window.
     """
     if values.nbytes < OWN_PAGES or values.dtype.kind not in "biuf":
         return values

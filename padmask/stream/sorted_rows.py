@@ -101,7 +101,7 @@ class RowSorter:
             yield rows.select(order[start : start + step])
 
     def _store(self, level: int, batches: Iterator[KeyedRows]) -> None:
-        """Write sorted rows to a file. If a level is full, merge its files to a file of the next level."""
+        """Write sorted rows to a file. Merge the files of a full level to a file of the next level."""
         file = tempfile.TemporaryFile(prefix="padmask-", dir=self._folder)  # noqa: SIM115
         self._files.callback(file.close)
         _write(file, batches)
@@ -171,7 +171,7 @@ def _merge(runs: Sequence[Iterator[KeyedRows]]) -> Iterator[KeyedRows]:
 
 
 def _up_to(keys: npt.NDArray[np.int64], bound: Sequence[int]) -> Flags:
-    """Return, for each row, whether its keys are at most `bound`."""
+    """Return flags of the rows whose keys are at most `bound`: bool, shape (rows,)."""
     found = np.ones(len(keys), dtype=bool)
     for key, limit in zip(keys.T[::-1], reversed(bound), strict=True):
         found = (key < limit) | ((key == limit) & found)

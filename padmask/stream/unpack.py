@@ -1,4 +1,4 @@
-"""Unpack packed rows: write their sequences as rows, in the order of the source rows."""
+"""Unpack packed rows: write each sequence as a row, in the order of the source rows."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ _NO_SOURCES = (
 
 
 def _missing_rows(run: UnpackRun, ledger: Ledger) -> list[Warned]:
-    """Return a warning if the input has fewer packed rows than pack wrote."""
+    """Return a warning if the input has fewer packed rows than the metadata say."""
     if run.dataset.format.is_text or run.files.limit is not None:
         return []
     return missing_rows(map(PackedCounts.read, run.dataset.schemas().values()), ledger.rows_read)
@@ -202,7 +202,7 @@ def _encoder(run: UnpackRun, sink: RowSink, format_: FormatTraits) -> Callable[[
 
 
 def _text_encoder(run: UnpackRun) -> Callable[[Chunk], EncodedRows]:
-    """Return a function that returns the unpacked rows of a chunk of JSON Lines as lines."""
+    """Return a function that unpacks a chunk of JSON Lines and returns the rows as lines."""
     unpacker = Unpacker(run.layout, run.on_error)
     tokens = {*run.layout.columns}
     markers = pa.schema([field for field in run.wanted.sequences if field.name not in tokens])
@@ -214,7 +214,7 @@ def _text_encoder(run: UnpackRun) -> Callable[[Chunk], EncodedRows]:
 
 
 def _column_cutter(run: UnpackRun) -> Callable[[Chunk], EncodedRows]:
-    """Return a function that returns the unpacked columns of a chunk, before the writer encodes them."""
+    """Return a function that unpacks a chunk and returns its columns before they are encoded."""
 
     def cut(chunk: Chunk) -> EncodedRows:
         rows = run.unpack(chunk)

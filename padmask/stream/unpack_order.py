@@ -26,7 +26,7 @@ _SOURCE, _START, _COUNT, _NUMBER = 1, 2, 3, 4
 def whole_rows(parts: Iterable[KeyedRows]) -> Iterator[KeyedRows]:
     """Regroup sorted sequences so that all sequences of a source row are together.
 
-    All sequences of an object come from one source file.
+    All sequences of a result come from one source file.
     """
     held: list[KeyedRows] = []
     for part in parts:
@@ -52,7 +52,7 @@ def _by_file(rows: KeyedRows) -> Iterator[KeyedRows]:
 
 
 def are_whole(keys: Positions, layout: PackedLayout, lost: Collection[tuple[int, int]]) -> bool:
-    """Return whether each sequence is a complete source row, so that no pieces must be joined or checked.
+    """Return whether each sequence is a complete source row. If so, no pieces must be joined or checked.
 
     Args:
         keys: keys of the sequences: int64, shape (sequences, 5).
@@ -114,7 +114,7 @@ def join_sequences(
 
 
 def count_joined(collected: Ledger, joined: Ledger) -> Ledger:
-    """Return the counts of a run that first collected sequences and then joined them.
+    """Return the counts of a run that collects sequences first, and then joins the sequences.
 
     Args:
         collected: counts of the packed rows that were read.

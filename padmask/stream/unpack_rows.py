@@ -26,7 +26,7 @@ from padmask.stream.unpad_rows import EncodedRows, OnError, UnpadRows
 
 @dataclass(frozen=True)
 class Unpacker:
-    """An object that divides packed rows into their sequences.
+    """Divides packed rows into their sequences.
 
     Args:
         layout: the columns of packed rows.

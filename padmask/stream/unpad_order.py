@@ -26,10 +26,10 @@ from padmask.stream.unpad_rows import EncodedRows, UnpadRows
 
 
 def source_ranks(names: Sequence[str]) -> dict[str, int]:
-    """Return the place of the source rows of each file among all source rows, keyed by file name.
+    """Return the rank of the source file of each input file, keyed by name of the input file.
 
     If the paths of two files differ only in the bucket, their rows come from one source file. The source
-    files are in the order of their paths, because the first bucket may have no rows of some of them.
+    files are ranked by path, because the first bucket may lack rows of some source files.
 
     >>> source_ranks(["bucket=8/b.arrow", "bucket=9/a.arrow", "bucket=9/b.arrow"])
     {'bucket=8/b.arrow': 1, 'bucket=9/a.arrow': 0, 'bucket=9/b.arrow': 1}
@@ -78,12 +78,12 @@ def _as_batch(encoded: Any) -> pa.RecordBatch:
 
 
 def as_lines(rows: pa.RecordBatch) -> bytes:
-    """Return sorted lines of JSON Lines in the form in which `collect_rows` received them."""
+    """Convert sorted lines of JSON Lines back to the form that `collect_rows` received."""
     return b"".join(line + b"\n" for line in rows.column(0).to_pylist())
 
 
 def split_sources(rows: Iterable[KeyedRows]) -> Iterator[KeyedRows]:
-    """Split sorted rows so that all rows of an object come from one source file."""
+    """Split sorted rows so that all rows of a part come from one source file."""
     for part in rows:
         stops = [*np.flatnonzero(np.diff(part.keys[:, 0])) + 1, len(part.keys)]
         for start, stop in zip([0, *stops], stops, strict=False):
@@ -91,7 +91,7 @@ def split_sources(rows: Iterable[KeyedRows]) -> Iterator[KeyedRows]:
 
 
 def sorted_windows(batch: Batch, keys: Positions, job: UnpadJob, lost: set[tuple[int, int]]) -> UnpadRows:
-    """Return sorted windows without padding as rows whose windows can be joined.
+    """Convert sorted windows without padding to the rows that `join_windows` accepts.
 
     Args:
         batch: the windows, which come from one source file.
@@ -120,7 +120,7 @@ def sorted_windows(batch: Batch, keys: Positions, job: UnpadJob, lost: set[tuple
 
 
 def column_remarks(schema: pa.Schema, job: UnpadJob) -> list[str]:
-    """Return notes about rows that are sorted or joined because of the names of columns, without metadata.
+    """Return notes about rows that are sorted or joined only because of column names, without metadata.
 
     Args:
         schema: columns of the padded rows.
@@ -139,7 +139,7 @@ def column_remarks(schema: pa.Schema, job: UnpadJob) -> list[str]:
 
 
 def add_joined(collected: Ledger, joined: Ledger) -> Ledger:
-    """Return the counts of a run that first collected windows and then joined them.
+    """Return the counts of a run that collects windows first, and then joins the windows.
 
     Args:
         collected: counts of the windows that were read.

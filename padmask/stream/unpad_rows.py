@@ -38,8 +38,8 @@ class UnpadRows:
         consumed: number of input bytes read so far, for progress reports.
         also: positions of the real tokens, for each job in `UnpadJob.also`.
         windows: the windows of these rows; None if windows are not joined.
-        gaps: places of the refused rows that may be a window of the previous source row. A place is the
-            number of entries of `rows` before the refused row. The array has the dtype int64.
+        gaps: positions of the refused rows that may be a window of the previous source row: int64. A position
+            is the number of entries of `rows` before the refused row.
         order: values that sort the rows: int64, shape (rows, columns of `UnpadJob.order`).
         lost: source row numbers of the refused rows, as far as they are known: int64.
     """
@@ -59,7 +59,7 @@ class UnpadRows:
 
 @dataclass(frozen=True)
 class EncodedRows:
-    """Unpadded rows: encoded for the writer or as Arrow columns, and the rows before encoding."""
+    """Unpadded rows, encoded for the writer or as Arrow columns, with the rows before encoding."""
 
     encoded: Any
     cuts: UnpadRows

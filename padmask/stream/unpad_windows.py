@@ -75,7 +75,7 @@ def join_planned(
     Args:
         part, job, on_error: as in `join_windows`.
         found: a `Fault` for each window in which an earlier check found an error.
-        remedy: function that returns what to do about an error.
+        remedy: function that returns the remedy for an error.
 
     Raises:
         RowError: windows cannot be joined, and `on_error` is `"fail"`.

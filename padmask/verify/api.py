@@ -64,12 +64,12 @@ def verify_model(
         model: built Keras model, PyTorch module, or a function `model(ids, mask)` of two NumPy arrays. The
             function returns an array, a sequence of arrays or a dict of arrays.
         ids: padded ids or features, shape (rows, maxlen, ...), or a dict of such arrays, keyed by input name.
-            If None, random rows are generated. The result of `padmask.pack` for packed rows: the checks then
+            If None, random rows are generated. For packed rows, the result of `padmask.pack`: the checks
             compare each sequence in its packed row with the sequence alone.
         mask: bool array, shape (rows, maxlen), True at real tokens, or a dict of such arrays, keyed by input
             name. If None, all tokens are real.
-        padding: side of the padding, `"post"` or `"pre"`. If None, the side is found from the mask, or is
-            `"post"` if there is no mask.
+        padding: side of the padding, `"post"` or `"pre"`. If None, the mask determines the side; without a
+            mask, `"post"`.
         value: pad value. If None, the value is found from the padding in `ids`. If this is not possible,
             the `mask_value` of a Masking layer is used. If there is no Masking layer, the value is 0.
         vocab_size: size of the vocabulary from which random rows are drawn. If None, the number of ids that
@@ -87,7 +87,7 @@ def verify_model(
     if isinstance(ids, Packed):
         spec = ModelSpec(name=_name_of(model), seed=seed)
         sample = make_packed_sample(packed_rows_of(ids), ids.values.dtype.name, value or 0, spec.seed)
-        return report_on_packed(model, spec, sample, arguments_in(None))
+        return _on_given_rows(report_on_packed(model, spec, sample, arguments_in(None)))
     if isinstance(ids, Padded):
         ids, mask = ids.values, ids.mask
     if value is None and ids is not None:
@@ -104,10 +104,17 @@ def verify_model(
         explain=explain,
     )
     if hasattr(model, "_flatten_layers"):
-        return report_on_model(model, spec, rows, start_backend())
-    if is_torch_model(model):
-        return report_on_torch_model(model, spec, rows)
-    return report_on_function(model, spec, rows)
+        report = report_on_model(model, spec, rows, start_backend())
+    elif is_torch_model(model):
+        report = report_on_torch_model(model, spec, rows)
+    else:
+        report = report_on_function(model, spec, rows)
+    return report if rows is None else _on_given_rows(report)
+
+
+def _on_given_rows(report: Report) -> Report:
+    """Return the report with a note that the rows came from the caller."""
+    return replace(report, environment={**report.environment, "rows_given": True})
 
 
 def _name_of(model: Any) -> str:
@@ -166,7 +173,7 @@ def report_on_model(
 def is_torch_model(model: Any) -> bool:
     """Return whether a model is a PyTorch module. PyTorch is not imported.
 
-    Keras models are PyTorch modules too if Keras runs on PyTorch. For them, the result is False.
+    If Keras runs on PyTorch, Keras models are PyTorch modules too, but the result for Keras models is False.
     """
     torch = sys.modules.get("torch")
     is_keras = hasattr(model, "_flatten_layers")
@@ -271,12 +278,12 @@ def report_on_packed(
         model: built Keras model, PyTorch module, or a function of arrays.
         spec: options of the verification.
         sample: packed rows.
-        data: what the data and the user say about the inputs of the model.
+        data: contents of the inputs of the model, from the data and the user.
         engine: backend and device of Keras. If None, Keras is started for Keras models.
         device: `"auto"`, `"cpu"` or `"gpu"` for a PyTorch module. If None, the module stays on its device.
 
     Raises:
-        SpecError: the name of an input does not say what it needs.
+        SpecError: the contents of an input are unknown.
         ModelError: the model cannot run on the rows.
     """
     described: dict[str, Any] = {}

@@ -113,7 +113,7 @@ def _is_packed(dataset: Dataset, request: AuditRequest, proof: ModelProof) -> bo
 
 
 def _token_column(proof: ModelProof) -> str | None:
-    """Return the column that the user chose for the tokens; None if there is none."""
+    """Return the column that the user chose for the tokens; None if the user chose none."""
     found = [column for name, column in proof.inputs.items() if proof.kinds.get(name) in TIMED]
     return next(iter(found), None)
 
@@ -156,7 +156,7 @@ def _refuse_static_columns(proof: ModelProof) -> None:
 
 
 def _fit_to_data(spec: ModelSpec, data: Sequence[AuditedData]) -> ModelSpec:
-    """Return the spec with the padding side, the pad value and the handling of empty rows from the data."""
+    """Return the spec with the properties of the data: padding side, pad value and empty rows."""
     known = next((value for part in data for value in part.values.values()), None)
     empty = any(part.has_empty_rows for part in data)
     # Padded data determine the pad value, even 0. For raw data, 0 is only the default, and the `mask_value`

@@ -31,7 +31,7 @@ class OpenedModel:
         report: function that verifies the model. Its arguments are the options, the rows (or None) and the
             kinds that the user chose.
         report_packed: function that verifies the model on packed rows. Its arguments are the options, the
-            rows, and what the data and the user say about the inputs.
+            rows, and the contents of the inputs from the data and the user.
         is_recurrent: whether the model has recurrent layers that may run on cuDNN.
     """
 
@@ -73,7 +73,7 @@ def open_model(proof: ModelProof) -> OpenedModel:
 
 
 def _build(text: str) -> Any:
-    """Call the factory. If the name refers to a built model, return this model."""
+    """Call the factory. If the name refers to a model instead of a factory, return the model."""
     found = import_callable("--model", text, "mypackage.model:build")
     if not isinstance(found, type) and (is_torch_model(found) or hasattr(found, "_flatten_layers")):
         return found

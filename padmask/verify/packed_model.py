@@ -43,7 +43,7 @@ class PackedFunction:
 
     Args:
         function: function whose parameters have names such as `ids`, `mask`, `segment_ids`.
-        data: what the data and the user say about the parameters.
+        data: contents of the parameters, from the data and the user.
 
     Raises:
         SpecError: a parameter has an unknown name.
@@ -93,7 +93,7 @@ def sample_packed_data(data: AuditedData, column: str, spec: ModelSpec) -> Packe
     """Return the sampled packed rows of a column.
 
     Raises:
-        SpecError: the sequences of the rows are not known.
+        SpecError: the sequences of the rows are unknown.
     """
     rows = [
         PackedRow.of(tokens, segments)
@@ -119,7 +119,7 @@ def make_packed_sample(
         rows: packed rows. Only some of them are used.
         dtype: dtype of the tokens.
         value: pad value.
-        seed: random seed of the tokens that replace others.
+        seed: random seed of the replacement tokens.
         layout: how the rows are packed; None if unknown.
     """
     packing = None if layout is None else layout.packing
@@ -141,7 +141,7 @@ def packed_rows_of(packed: Packed) -> list[PackedRow]:
 
 
 def arguments_in(layout: PackedLayout | None, proof: ModelProof | None = None) -> DataArguments:
-    """Return what the columns of packed rows and the user say about the arguments of a model.
+    """Return the contents of the arguments of a model, from the columns of packed rows and the user.
 
     Args:
         layout: how the rows are packed; None for packed arrays in memory.

@@ -125,7 +125,7 @@ class Report(ShownInNotebooks):
         subjects: report on each model.
         environment: versions, device and options of the run, keyed by name.
         proof: whether the run verifies models in addition to the data.
-        notes: facts about the files, such as files that were not read. They do not affect the verdict.
+        notes: facts about the files, such as files that were not read. Notes do not affect the verdict.
         packed: whether the models ran on packed rows.
         references: whether the models are the reference models.
     """
@@ -291,7 +291,7 @@ def describe_check(subject: SubjectReport, check: Check) -> str:
 
 
 def describe_culprit(subject: SubjectReport) -> str:
-    """Return sentences with the layer to fix, the path of the leak, and the advice. Omit unknown parts."""
+    """Return sentences about the layer to fix, the path of the leak and the advice, if they are known."""
     text = f" Culprit: {subject.culprit}." if subject.culprit else ""
     text += f" Path: {subject.path}." if subject.path else ""
     return text + (f" Advice: {subject.advice}" if subject.advice else "")

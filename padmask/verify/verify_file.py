@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -92,6 +93,11 @@ def verify_file(  # noqa: PLR0913 - one keyword per option of the command
         refuse_changed_shards(paths)
     if isinstance(proof, ModelProof):
         return verify_user_model(paths, request, proof)
+    if proof is not None and "keras" not in sys.modules:
+        from padmask.verify.keras.backend import check_backend
+
+        # Reading the data may take long.
+        check_backend(proof.backend)
     with closing(open_inputs(paths, files)) as dataset:
         if proof is None:
             data = audit_and_sample(dataset, request)

@@ -15,11 +15,11 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-import benches
 import scale
-from benches import BENCHES, ONCE, SIZED, Load
+from benches import BENCHES, ONCE, SIZED
 from real import REAL
 from report import section
+from results import COLUMNS, Load
 
 MANY_ROWS = 10**6
 
@@ -42,7 +42,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, nargs="+", default=[100_000], help="rows to pad; default 100,000")
     parser.add_argument("--real", action="store_true", help="pad real data, not generated")
     parser.add_argument(
-        "--repeat", type=int, default=5, help="turns of each pair, half of it for a million rows; default 5"
+        "--repeat", type=int, default=3, help="turns of each pair, half of it for a million rows; default 3"
     )
     parser.add_argument("--only", nargs="+", choices=BENCHES, default=list(BENCHES), help="some jobs only")
     parser.add_argument("--scale", action="store_true", help="what a token costs as the input grows")
@@ -68,11 +68,11 @@ def main() -> None:
     for rows in options.rows:
         load = Load(data, rows, turns(options.repeat, rows))
         names = [name for name in options.only if name in SIZED]
-        keep(f"Comparison with other tools, {rows:,} rows{of_what}", benches.COLUMNS, compared(names, load))
+        keep(f"Comparison with other tools, {rows:,} rows{of_what}", COLUMNS, compared(names, load))
     if not options.real:
         for title, names in ONCE.items():
             chosen = [name for name in options.only if name in names]
-            keep(title, benches.COLUMNS, compared(chosen, Load(data, 0, options.repeat)))
+            keep(title, COLUMNS, compared(chosen, Load(data, 0, options.repeat)))
 
 
 if __name__ == "__main__":

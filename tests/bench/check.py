@@ -23,16 +23,31 @@ def _canonical(line: bytes) -> bytes:
     return orjson.dumps(orjson.loads(line), option=orjson.OPT_SORT_KEYS)
 
 
-def same_parquet(ours: str, theirs: str) -> bool:
+def same_table(ours: str, theirs: str) -> bool:
     """Compare the columns by value and type, except that large types equal plain types."""
-    import pyarrow.parquet as pq
-
-    a, b = pq.read_table(ours), pq.read_table(theirs)
+    a, b = map(_read_table, (ours, theirs))
     if a.column_names != b.column_names or a.num_rows != b.num_rows:
         return False
     if any(_plain(x.type) != _plain(y.type) for x, y in zip(a.columns, b.columns, strict=True)):
         return False
     return all(x.equals(y.cast(x.type)) for x, y in zip(a.columns, b.columns, strict=True))
+
+
+def _read_table(path: str) -> Any:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    return pq.read_table(path) if path.endswith(".parquet") else pa.ipc.open_file(path).read_all()
+
+
+def same_arrays(ours: str, theirs: str) -> bool:
+    """Compare the arrays of npz archives by value and dtype."""
+    import numpy as np
+
+    with np.load(ours) as a, np.load(theirs) as b:
+        return set(a) == set(b) and all(
+            a[name].dtype == b[name].dtype and np.array_equal(a[name], b[name]) for name in a
+        )
 
 
 def _plain(type_: Any) -> Any:
@@ -44,6 +59,7 @@ def _plain(type_: Any) -> Any:
     return pa.string() if pa.types.is_large_string(type_) else type_
 
 
+SAME = {"jsonl": same_jsonl, "parquet": same_table, "arrow": same_table, "npz": same_arrays}
+
 if __name__ == "__main__":
-    same = same_jsonl if sys.argv[1].endswith(".jsonl") else same_parquet
-    sys.exit(not same(sys.argv[1], sys.argv[2]))
+    sys.exit(not SAME[sys.argv[1].rpartition(".")[2]](sys.argv[1], sys.argv[2]))

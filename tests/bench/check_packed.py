@@ -1,7 +1,7 @@
 """Compare the sequences in two files of packed rows: `python check_packed.py MAXLEN OURS THEIRS`.
 
 Prints how full the rows of each file are, as JSON. The exit code is 1 if one of the files lacks a sequence of
-the other file. The order of the sequences does not matter, because each tool packs other sequences together.
+the other file. The order of the sequences does not matter, because tools pack different sequences together.
 """
 
 from __future__ import annotations

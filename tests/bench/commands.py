@@ -23,13 +23,24 @@ def python(script: str, *arguments: object) -> list[str]:
 
 
 def answer(command: Sequence[str]) -> dict:
-    """Run a module of this folder and return what it prints as JSON."""
+    """Run a module of this folder, and parse the JSON that the module prints."""
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
 
 
-def pad(source: Path, destination: Path) -> list[str]:
+def pad(source: Path, destination: Path, *options: str, maxlen: str = str(MAXLEN)) -> list[str]:
     """Return the command that pads a file."""
-    return [*PADMASK, "pad", str(source), "-o", str(destination), "--maxlen", str(MAXLEN), "--quiet"]
+    return [*PADMASK, "pad", str(source), "-o", str(destination), "--maxlen", maxlen, "--quiet", *options]
+
+
+def without_fsync(command: Sequence[str]) -> list[str]:
+    """Return a command of padmask that does not wait until the output is on disk."""
+    code = "import os; os.fsync = lambda _: None; from padmask.__main__ import main; main()"
+    return [sys.executable, "-c", code, *command[len(PADMASK) :]]
+
+
+def peer(name: str, source: Path, destination: Path, maxlen: str = str(MAXLEN)) -> list[str]:
+    """Return the command of a peer."""
+    return python("peers.py", name, source, destination, maxlen)
 
 
 def cat(source: Path, destination: Path) -> list[str]:

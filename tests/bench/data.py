@@ -1,7 +1,7 @@
 """The data for the benchmark: generated or real rows whose lengths have the long tail of real text.
 
 This module runs in a separate process, so that the measuring process needs little memory:
-`python data.py DATA ROWS OUTPUT...`, a .jsonl or .parquet file each.
+`python data.py DATA ROWS OUTPUT...`, a .jsonl, .jsonl.gz, .jsonl.zst, .parquet or .arrow file each.
 """
 
 from __future__ import annotations
@@ -104,19 +104,35 @@ def write(path: str, data: str, rows: int) -> int:
 
 def write_blocks(path: str, blocks: Iterator[dict[str, Any]]) -> int:
     """Write blocks of rows, and return the number of tokens."""
-    return _write_jsonl(path, blocks) if path.endswith(".jsonl") else _write_parquet(path, blocks)
+    if path.endswith(".arrow"):
+        return _write_arrow(path, blocks)
+    return _write_parquet(path, blocks) if path.endswith(".parquet") else _write_jsonl(path, blocks)
 
 
 def _write_jsonl(path: str, blocks: Iterator[dict[str, Any]]) -> int:
     import orjson
+    import pyarrow as pa
 
     tokens = 0
-    with open(path, "wb") as out:
+    # The suffix determines the compression.
+    with pa.output_stream(path, buffer_size=1 << 20) as out:
         for block in blocks:
             for values in zip(*block.values(), strict=True):
                 row = dict(zip(block, values, strict=True))
                 out.write(orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE))
             tokens += sum(map(len, block["input_ids"]))
+    return tokens
+
+
+def _write_arrow(path: str, blocks: Iterator[dict[str, Any]]) -> int:
+    import pyarrow as pa
+
+    first = next(blocks)
+    schema, tokens = pa.table(first).schema, 0
+    with pa.ipc.new_file(path, schema) as out:
+        for block in chain([first], blocks):
+            out.write_table(pa.table(block, schema=schema))
+            tokens += _tokens(block["input_ids"])
     return tokens
 
 

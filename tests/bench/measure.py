@@ -34,7 +34,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Pair:
-    """The medians of alternating runs of two things. The ratios are medians of the ratios of each turn."""
+    """The medians of alternating runs of two functions. The ratios are medians of the ratios of each turn."""
 
     ours: Cost
     theirs: Cost
@@ -71,7 +71,7 @@ def call(function: Callable[[], object]) -> Cost:
 
 
 def by_turns(ours: Callable[[], Cost], theirs: Callable[[], Cost], repeat: int) -> Pair:
-    """Run two things alternately, so that a slow phase of the machine affects both."""
+    """Run two functions alternately, so that a slow phase of the machine affects both."""
     turns = [(ours(), theirs()) for _ in range(repeat)]
     return Pair(
         middle([a for a, _ in turns]),

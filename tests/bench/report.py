@@ -36,7 +36,8 @@ INTRODUCTION = """\
 The commands below produce the results. Each section starts with its date, machine and versions. The
 machines are shared, so ratios are more reliable than seconds.
 
-    python tests/bench/bench.py --rows 10000 100000 1000000 --write
+    python tests/bench/bench.py --write
+    python tests/bench/bench.py --rows 10000 1000000 --write
     python tests/bench/bench.py --real --rows 100000 --write
     python tests/bench/bench.py --scale --huge --write
     python tests/bench/packing.py --only peers plans memory --write
@@ -54,6 +55,12 @@ machines are shared, so ratios are more reliable than seconds.
   output is on disk (fsync); the other tools do not. DuckDB, Polars and pyarrow write Parquet with the
   settings of padmask: zstd at level 1, 32,768 rows per row group. Hugging Face datasets has no such
   settings and writes snappy, which is faster and larger.
+- "padmask without fsync" is padmask itself without this wait.
+- "orjson and pyarrow script" pads row by row in Python: `orjson.loads` or `to_pylist`, `orjson.dumps`,
+  `Table.from_pylist` or `np.array`. It checks nothing. DuckDB has no reader and no writer for Arrow files.
+- "p95" and "longest": each tool finds the length in a first pass, by the same rank.
+- DuckDB computes the number, the sum, the histogram and the quantiles of the lengths. `inspect` also checks
+  the ids with the rules, and compares plans. `verify` checks all ids and masks with the rules.
 - Hugging Face datasets: `from_json` or `from_parquet`, `map(batched=True)` with the `pad` of a
   tokenizer, `to_json` or `to_parquet`; one process per core, and a new cache for each run.
 - "pyarrow, read and write alone" does not pad: it reads the input, and writes the padded result, which

@@ -232,7 +232,7 @@ class FakeWorkers(Executor):
     def submit(self, function: Callable[..., Any], /, *args: Any, **more: Any) -> Future[Any]:
         from padmask.shards.manifest import ShardRecord
         from padmask.shards.worker import pad_shard
-        from padmask.stream.passes import Survey
+        from padmask.stream.survey import Survey
 
         told: Future[Any] = Future()
         shard = args[0]

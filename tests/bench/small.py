@@ -55,7 +55,7 @@ def loop(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def pad_loop(rows: list[Any]) -> dict[str, Any]:
-    """The same for one column."""
+    """The loop that people write for one column."""
     values = np.zeros((len(rows), max(map(len, rows))), dtype="int32")
     mask = np.zeros(values.shape, dtype=bool)
     for i, row in enumerate(rows):
@@ -64,7 +64,7 @@ def pad_loop(rows: list[Any]) -> dict[str, Any]:
 
 
 def loop_without_mask(rows: list[Any]) -> dict[str, Any]:
-    """The shortest loop, which gives no mask and no lengths."""
+    """The shortest loop, which returns neither a mask nor lengths."""
     values = np.zeros((len(rows), max(map(len, rows))), dtype="int32")
     for i, row in enumerate(rows):
         values[i, : len(row)] = row

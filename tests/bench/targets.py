@@ -1,18 +1,28 @@
-"""Targets for padmask: the ratio of padmask to another tool, by the names in a line of the table."""
+"""Targets for padmask: the ratio of padmask to another tool, keyed by the names in a line of the table."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-JSON_LINES = "JSON Lines -> JSON Lines"
-PARQUET = "Parquet -> Parquet"
+NAMES = {"jsonl": "JSON Lines", "parquet": "Parquet", "arrow": "Arrow", "npz": "npz"}
+
+
+def job_of(source: str, output: str) -> str:
+    """Return the name of a job, from the suffixes of its formats."""
+    return f"{NAMES[source]} -> {NAMES[output]}"
+
+
+JSON_LINES = job_of("jsonl", "jsonl")
+PARQUET = job_of("parquet", "parquet")
+TO_PARQUET, TO_JSON = job_of("jsonl", "parquet"), job_of("parquet", "jsonl")
+INSPECT, VERIFY = "`padmask inspect`, Parquet", "`padmask verify --no-model`, Parquet"
 # Peak memory relative to that of a tenth of the tokens.
 MEMORY_GROWTH = 1.1
 
 
 @dataclass(frozen=True)
 class Target:
-    """The largest acceptable ratios; None if there is no target."""
+    """The largest acceptable ratios. A field is None if there is no target."""
 
     wall: float | None = None
     cpu: float | None = None
@@ -26,8 +36,14 @@ TARGETS = {
     (JSON_LINES, "DuckDB"): Target(wall=0.5, cpu=_ANY_PEER),
     (JSON_LINES, "Polars"): Target(cpu=_ANY_PEER),
     (JSON_LINES, "Hugging Face datasets"): Target(cpu=_ANY_PEER),
-    (PARQUET, "DuckDB"): Target(wall=0.7),
-    (PARQUET, "Polars"): Target(wall=0.7),
+    (PARQUET, "DuckDB"): Target(wall=0.6),
+    (PARQUET, "Polars"): Target(wall=0.9),
+    (TO_PARQUET, "DuckDB"): Target(wall=0.85),
+    (TO_PARQUET, "Polars"): Target(wall=1.1),
+    (TO_PARQUET, "orjson and pyarrow script"): Target(wall=0.3),
+    (TO_JSON, "DuckDB"): Target(wall=0.5),
+    (INSPECT, "DuckDB, quantiles and histogram"): Target(wall=1.5),
+    **{(f"{job}, --workers 2", "--workers 1"): Target(wall=0.6) for job in (JSON_LINES, TO_PARQUET)},
     (PARQUET, "pyarrow, read and write alone"): Target(wall=0.8),
     ("`pad_sequences`, Python lists", "Keras"): Target(wall=0.65),
     ("`pad_sequences`, NumPy rows", "Keras"): Target(wall=0.3),
@@ -70,7 +86,7 @@ PACK_TARGETS = {
 
 @dataclass(frozen=True)
 class PlanTarget:
-    """Targets for output rows that are planned from lengths; None if there is no target.
+    """Targets for output rows that are planned from lengths. A field is None if there is no target.
 
     Args:
         full: minimum share of positions with tokens, in percent.

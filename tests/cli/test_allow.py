@@ -80,3 +80,12 @@ def test_settings_do_not_allow_errors(here, tmp_path):
     assert "only the command line may allow" in done.stderr
     (tmp_path / "pyproject.toml").unlink()
     assert here("verify", "gap.jsonl", "--no-model", "--allow", "mask-not-contiguous").returncode == 0
+
+
+def test_quiet_inspect_has_no_warnings(here, rows, tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / rows).rename(tmp_path / "data" / rows)
+    (tmp_path / "data" / "notes.md").write_text("")
+    given = ("inspect", "data", "--no-plans", "--no-masks")
+    assert "warning[files-not-read]: " in here(*given).stdout
+    assert "warning[" not in here(*given, "--quiet").stdout

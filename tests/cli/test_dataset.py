@@ -183,13 +183,25 @@ def test_patterns_and_lists_are_datasets(here, data, wanted, tmp_path):
     assert set(bytes_in(tmp_path / "two")) == {MANIFEST, "half=0/0.jsonl", "half=1/5.jsonl"}
 
 
-@pytest.mark.parametrize(
-    "option", [("--workers", "2"), ("--cluster", "local"), ("--resume",), ("--shard-bytes", "1MB")]
-)
+@pytest.mark.parametrize("option", [("--cluster", "local"), ("--resume",), ("--shard-bytes", "1MB")])
 def test_folder_options_need_a_folder(here, data, option):
     done = here("pad", data, "-o", "padded.jsonl", *option)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"Error: {option[0]} ")
+
+
+@pytest.mark.slow
+def test_workers_share_one_file(here, data, tmp_path):
+    inputs = [data / "half=0/0.jsonl", data / "half=1/5.jsonl"]
+    for name, workers in (("one.parquet", "1"), ("two.parquet", "2")):
+        assert here("pad", *inputs, "-o", name, "--workers", workers).returncode == 0
+    assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "two.parquet").read_bytes()
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_workers_need_json_lines(here, data):
+    done = here("pad", data, "-o", "out.npz", "--workers", "2")
+    assert (done.returncode, "Remove --workers" in done.stderr) == (2, True)
 
 
 def test_cluster_excludes_workers(here, data, tmp_path):

@@ -26,12 +26,12 @@ def test_exceptions_name_options():
         assert set(exceptions.values()) <= set(GROUPS)
 
 
-@pytest.mark.parametrize("columns", [60, 100, 200])
-def test_help_fits_the_terminal(columns, monkeypatch, capfd):
+@pytest.mark.parametrize("columns", [60, 73, 80, 100, 200])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_fits_the_terminal(command, columns, monkeypatch, capfd):
     monkeypatch.setenv("COLUMNS", str(columns))
-    assert run(["pad", "--help"]) == 0
+    assert run([command, "--help"]) == 0
     lines = capfd.readouterr().out.splitlines()
-    assert "Buckets and batches:" in lines
-    start = lines.index("Input:")
-    # The name of an option stays on one line.
-    assert max(len(line) for line in lines[start:] if not line.startswith("  -")) <= min(columns, 100)
+    # Headings are at the start of a line.
+    assert {"Input:", "Display:"} <= set(lines)
+    assert max(map(len, lines)) <= min(columns, 100)

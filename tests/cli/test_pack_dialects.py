@@ -157,6 +157,26 @@ def test_new_name_is_taken(mask, other):
         pack_table(table, ["input_ids"], spec, mask=MaskSpec(column=mask))
 
 
+def test_renamed_labels(tmp_path):
+    """Labels stay labels under another name, because their pad value is -100."""
+    renames = {"labels": "targets", "{ids}": "inputs"}
+    spec = PadSpec(maxlen=5, label_value=-100, packing=PackSpec(renames=renames, emit=["loss_mask"]))
+    table = TABLE.append_column("labels", TABLE["input_ids"])
+    packed = pack_table(table, spec=spec)
+    assert packed["targets"].to_pylist()[0] == [-100, 2, 3, -100, 5]
+    assert packed["loss_mask"].to_pylist()[0] == [1, 1, 0, 1, 0]
+    assert unpad_table(packed).column_names == table.column_names
+    pq.write_table(packed, tmp_path / "packed.parquet")
+    pq.write_table(table, tmp_path / "in.parquet")
+    assert not verify_file(tmp_path / "packed.parquet", against=tmp_path / "in.parquet").data
+
+
+@pytest.mark.parametrize("renames", [{"{ids}": "labels"}, {"{ids}": "loss_mask"}, {"other": "x"}])
+def test_refused_renames(renames):
+    with raises_error(SpecError, *renames.values() if "{ids}" in renames else ["other"], option="renames"):
+        pack_table(TABLE, spec=PadSpec(maxlen=5, packing=PackSpec(renames=renames)))
+
+
 def test_dropped_fields_free_names():
     table = TABLE.append_column("tokens", [["a", "b", "c"]])
     spec, mask = pack_preset("levanter", maxlen=5, fields="drop")
@@ -248,6 +268,7 @@ def test_name_in_the_input():
         ({"emit": ["segment_ids"], "names": {"segment_ids": ""}}, "names"),
         ({"emit": ["segment_ids"], "names": {"segment_ids": "seq_lengths"}}, "names"),
         ({"renames": {"ids": 1}}, "renames"),
+        ({"renames": {"ids": ""}}, "renames"),
         ({"first_segment": 2}, "first_segment"),
         ({"position_padding": "none"}, "position_padding"),
         ({"loss_dtype": "int64"}, "loss_dtype"),

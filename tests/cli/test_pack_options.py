@@ -146,7 +146,7 @@ def test_summary_has_tokens_and_fullness(
     source: Path, capsys: pytest.CaptureFixture[str], pad: str, most: str, full: str
 ) -> None:
     assert run(["pack", str(source), "--maxlen", "8", "--max-segments", most, pad]) == 0
-    assert has_facts(capsys.readouterr().err, "5 tokens", full, "no packing has fewer rows")
+    assert has_facts(capsys.readouterr().err, "5 tokens", full, "no packing needs fewer rows")
 
 
 def test_summary_of_a_folder(tmp_path: Path, source: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -556,10 +556,21 @@ def nothing_installed(tmp_path, monkeypatch):
 )
 def test_missing_extra_says_how_to_install(padmask, raw, nothing_installed, options, said):
     done = padmask("verify", raw, *options)
-    assert (done.returncode, done.stdout) == (2, "")
+    assert done.returncode == 2
+    assert done.stdout.startswith("data-ok: ")
     [sentence] = done.stderr.splitlines()
     assert sentence.startswith("Error: ")
     assert said in sentence
+
+
+def test_data_errors_without_tensorflow(padmask, tmp_path, nothing_installed):
+    """Errors in the data are the result of the run, and a note says that the models did not run."""
+    (tmp_path / "in.jsonl").write_text('{"input_ids": [1, 2], "mask": [true, false]}\n{"input_ids": "x"}\n')
+    done = padmask("verify", "in.jsonl", "--report", "json:out.json")
+    assert done.returncode == 1
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert (found["verdict"], found["data"][0]["rule"]) == ("bad-data", "bad-row")
+    assert "padmask[verify]" in found["notes"][-1]
 
 
 # --- with models ------------------------------------------------------------------------------------------

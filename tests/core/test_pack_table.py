@@ -21,6 +21,7 @@ from padmask import (
     WindowSpec,
     pack,
     pack_file,
+    pack_preset,
     pack_table,
     pad_table,
 )
@@ -252,6 +253,16 @@ def test_options_of_a_dict():
     assert (empty["input_ids"].shape, empty["segment_ids"].dtype) == ((0, 3), np.int32)
     texts = pack({"tokens": [["a"], ["b", "c"]]}, maxlen=3)
     assert texts["tokens"].tolist() == [["a", "b", "c"]]
+
+
+def test_preset_of_a_dict():
+    """A dict has the columns of the preset, besides `segment_ids` and `position_ids`."""
+    spec, mask = pack_preset("levanter", maxlen=3)
+    packed = pack({"input_ids": [[1, 2], [3]]}, spec, mask=mask)
+    assert packed["tokens"].tolist() == [[1, 2, 3]]
+    assert packed["loss_mask"].tolist() == [[1, 0, 0]]
+    assert packed["segment_ids"].tolist() == [[0, 0, 1]]
+    assert packed["position_ids"].tolist() == [[0, 1, 0]]
 
 
 def test_columns_need_a_dict():

@@ -100,6 +100,8 @@ def test_few_long_rows_are_decoded_at_a_time(tmp_path: Path, monkeypatch: pytest
     reader = ParquetReader(Source(str(tmp_path / "a.parquet")))
     assert sum(chunk.data.num_rows for chunk in reader.chunks(Wanted(reader.schema()))) == SHORT + LONG
     assert max(decoded) <= BATCH_VALUES // PIECES
+    # No row is decoded twice.
+    assert sum(decoded) == 2 * SHORT + TOKENS * LONG
 
 
 def test_look_reads_few_long_rows(tmp_path: Path) -> None:

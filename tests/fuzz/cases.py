@@ -65,7 +65,7 @@ def file_case(random: Random, kind: str, pool: list[bytes]) -> Case:
 
 
 def unpadding(random: Random, kind: str, masked: bool) -> unpadded.Asked:
-    """Generate options for `unpad`. They use only lengths if there is no mask."""
+    """Generate options for `unpad`. If there is no mask, the options use only lengths."""
     pick = random.choice
     named = pick(["mask", "mask", "both"] if masked else ["length", "length", "mask"])
     return unpadded.Asked(

@@ -45,7 +45,7 @@ class Asked:
     sources: tuple[str, ...] = ()
 
     def args(self) -> tuple[str, ...]:
-        """Return the command line that asks for this."""
+        """Return the command line with these options."""
         column = "input_ids" + (f":{self.dtype}" if self.dtype else "")
         args = ["pad", *self.sources, "-o", self.output, "-c", column, "--maxlen", self.maxlen]
         args += ["--padding", self.padding, "--overlong", self.overlong]

@@ -112,7 +112,7 @@ def _sequences(parquet: bool) -> dict[str, pa.Array]:
 
 
 def _others(parquet: bool) -> dict[str, pa.Array]:
-    """Columns that pass through."""
+    """Return columns that padding does not change."""
     day = datetime.date(2024, 2, 29)
     found = {
         "text": pa.array(["grün", None, "", "b" * 50, "a"]),

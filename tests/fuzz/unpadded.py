@@ -34,7 +34,7 @@ class Asked:
     sources: tuple[str, ...] = ()
 
     def args(self) -> tuple[str, ...]:
-        """Return the command line that asks for this."""
+        """Return the command line with these options."""
         args = ["unpad", *self.sources, "-o", self.output, "-c", "input_ids", "--input-format", self.kind]
         args += ["--mask-column", "mask"] if self.mask else []
         args += ["--length-column", "kept"] if self.length else []

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 
+import pyarrow.parquet as pq
 import pytest
 
-from padmask import PadSpec, ShowSpec, WindowSpec, pack_dataset
+from padmask import PadSpec, ShowSpec, WindowSpec, pack_dataset, verify_file
 from padmask.core.length_stats import LengthStats
 from padmask.inspect import packing_estimate
 from padmask.inspect.inspect_file import inspect_file
@@ -71,6 +72,20 @@ def test_many_lengths_are_extrapolated(monkeypatch):
     exact = estimate_packing(files, 128, PadSpec())
     monkeypatch.setattr(packing_estimate, "PLANNED_LENGTHS", 400)
     assert estimate_packing(files, 128, PadSpec()).rows == exact.rows
+
+
+@pytest.mark.parametrize("pad", [True, False])
+@pytest.mark.parametrize("described", [True, False])
+def test_packed_rows_without_boundaries(tmp_path, pad, described):
+    """Rows with source columns, but without a column that separates the sequences, are known as packed."""
+    path = pack(tmp_path, [3, 1, 5], 6, pad=pad)
+    table = pq.read_table(path).drop_columns(["seq_lengths"])
+    pq.write_table(table if described else table.replace_schema_metadata(None), path)
+    seen, report = inspect_file(path), verify_file(path)
+    assert seen.describe().endswith("(packed)")
+    assert (seen.packed, seen.plans, seen.advice.command) == (None, [], "")
+    assert report.verdict == "data-ok"
+    assert any("packed" in note and "seq_lengths" in note for note in report.notes)
 
 
 def test_rows_show_their_sequences(tmp_path):

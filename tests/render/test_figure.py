@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from raised import raises_error
+from write_images import PICTURES
 
 from padmask import MissingExtraError, PackSpec, PadSpec
 from padmask.inspect.figure_data import Mark, make_figure_data
@@ -198,7 +199,7 @@ def test_missing_matplotlib(monkeypatch):
         refuse_missing_matplotlib()
 
 
-@pytest.mark.parametrize("name", ["lengths.svg", "inspect.png", "verify.png"])
+@pytest.mark.parametrize("name", ["lengths.svg", *(f"{name}.png" for name in PICTURES)])
 def test_picture_in_the_docs(name):
     picture = Path(__file__).parents[2] / "docs" / "images" / name
     if not picture.exists():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from html_pages import Page
 
-from padmask import PackSpec, PadSpec
+from padmask import PackSpec, PadSpec, pad_dataset
 from padmask.errors import fine_share, share
 from padmask.inspect.figure_data import make_figure_data
 from padmask.inspect.inspect_file import inspect_file
@@ -133,6 +133,15 @@ def test_packed_rows(tmp_path):
     headings = ["Advice", "Lengths of sequences", "Sequences in each row"]
     assert page.texts("h2")[:4] == [*headings, f"Tokens fill {seen.packed.filled_share:.1%} of 64"]
     assert not page.find("input") and not page.find("script", id="choices")
+
+
+def test_buckets(tmp_path):
+    inspected(tmp_path, [1, 2, 2, 9])
+    pad_dataset([tmp_path / "in.jsonl"], tmp_path / "out", spec=PadSpec(buckets=2))
+    page = Page(inspect_page(inspect_file([tmp_path / "out"])))
+    assert page.rows("Buckets") == [["2", "3", "16.7%"], ["9", "1", "0%"]]
+    # Without a slider, no row is cut, so the legend does not have this colour.
+    assert not page.find("input") and not page.find("rect", class_="cut")
 
 
 @pytest.mark.parametrize(

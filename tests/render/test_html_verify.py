@@ -72,8 +72,16 @@ def test_no_number_is_a_deviation(deviation):
 def test_quiet_layers_are_folded():
     quiet = [LayerReport(f"dense_{number}", "Dense", True, True, 0.0) for number in range(20)]
     page = page_of(replace(LEAK, layers=[*quiet, *LAYERS]))
-    assert page.texts("summary")[0] == "19 layers without a deviation"
+    # The path names embedding, so it is not folded.
+    assert page.texts("summary")[0] == "18 layers without a deviation"
     assert len(page.find("li", class_="masked")) == 20 + 2 + 1
+
+
+def test_layers_after_the_leak_are_folded():
+    later = [replace(LAYERS[3], name=f"dense_{number}") for number in range(9)]
+    page = page_of(replace(LEAK, layers=[*LAYERS, *later]))
+    assert page.texts("summary")[0] == "7 layers with a deviation"
+    assert "mha2 first deviation" in "".join(page.texts("li"))
 
 
 def test_path_without_layers():

@@ -104,7 +104,7 @@ def test_options_as_text_are_not_compared():
     """Manifests of earlier versions have text such as `PadSpec(...)`."""
     new = Fingerprint("a", describe_request(REQUEST, FILES), {})
     [text] = new.list_differences(Fingerprint("b", {"maxlen": "8", "limit": "None"}, {}))
-    assert has_facts(text, "earlier version")
+    assert has_facts(text, "older version")
 
 
 def test_request_has_known_parts():

@@ -11,7 +11,7 @@ from padmask.core.length_stats import LengthStats
 from padmask.core.ragged import Ragged
 from padmask.formats.jsonl.types import TypeSurvey
 from padmask.inspect.read_files import InspectedRows
-from padmask.stream.passes import Survey
+from padmask.stream.survey import Survey
 from padmask.verify.data.rules import Audit, AuditColumn
 
 

@@ -31,7 +31,7 @@ from padmask.shards.pad_dataset import pad_dataset
 from padmask.shards.processes import Processes
 from padmask.spec.files import FileOptions
 from padmask.stream.ledger import Ledger, PadResult
-from padmask.stream.passes import Survey
+from padmask.stream.survey import Survey
 
 MANIFEST = "_padmask.json"
 FORMATS = ["jsonl", "parquet", "arrow"]

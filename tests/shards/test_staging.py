@@ -289,7 +289,7 @@ def test_replaced_shards_are_reported(run, tmp_path):
     assert run().notes == ()
     assert run(spec=PadSpec(maxlen=2)).notes == ()
     other = Run(run.data.rename(tmp_path / "other"), run.folder)
-    assert any("output files were replaced" in note and "data/0.jsonl" in note for note in other().notes)
+    assert any("earlier output" in note and "data/0.jsonl" in note for note in other().notes)
 
 
 def test_repadded_shards_are_reported(run):
@@ -386,7 +386,7 @@ def test_delete_replaces_dataset(run):
     (run.folder / "README.md").write_text("mine")
     fewer(run)
     result = run(delete=True)
-    assert any("no new file has the same name: 2" in note for note in result.notes)
+    assert any("no new file has the same name): 2" in note for note in result.notes)
     (run.folder / "README.md").unlink()
     assert bytes_in(run.folder) == run.undisturbed()
 

@@ -55,7 +55,7 @@ def _cell(result: Result) -> str:
 
 
 def _by_side(cells: Mapping[str, str]) -> str:
-    """Join the texts of both sides. Texts that are not the same for both sides are followed by the side."""
+    """Join the texts of both sides. If the texts differ, each text is followed by its side."""
     if len(cells) == len(SIDES) and len(set(cells.values())) == 1:
         return next(iter(cells.values()))
     return ", ".join(f"{text} ({SIDES[side]})" for side, text in cells.items())

@@ -1,10 +1,10 @@
-"""Check over many seeds that `padmask verify` accuses no right model.
+"""Check with many seeds that `padmask verify` reports no leak in correct models.
 
     python tests/survey/seeds.py                    # all parts whose packages are installed
     python tests/survey/seeds.py --part keras-hub --seeds 3
 
-Each seed draws other weights and other rows. The models ignore padding on the right. Some of them cast
-inside, so the rounding errors of their float64 copies are those of float32. The exit code is 1 if a verdict
+Each seed draws other weights and other rows. The models ignore padding on the right. Some models cast
+internally, so their float64 copies have the rounding errors of float32. The exit code is 1 if a verdict
 differs from "ignores", or if no model ran.
 """
 

@@ -16,7 +16,7 @@ SIZE = 16
 
 
 class _Embedded(nn.Module):
-    """A module that embeds tokens, applies one layer, and makes three numbers of each vector."""
+    """A module that embeds tokens, applies one layer, and computes three numbers from each vector."""
 
     def __init__(self, layer: nn.Module, size: int = SIZE) -> None:
         super().__init__()
@@ -105,7 +105,7 @@ class OwnAttentionOnQueries(OwnAttention):
 
 
 class TimeLastMean(_Embedded):
-    """A module that expects the time on the last axis, then a masked mean. The padding reaches the module."""
+    """A module with the time on the last axis, and a masked mean of its outputs."""
 
     zeros = False
 

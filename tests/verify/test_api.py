@@ -10,6 +10,7 @@ from raised import raises_error
 
 from padmask import SpecError
 from padmask.errors import ModelError
+from padmask.render.report import text_of_run
 from padmask.verify import assert_ignores_padding, verify_model
 
 try:
@@ -35,6 +36,14 @@ def with_models(test):
     """Mark a test that runs Keras models."""
     reason = "TensorFlow is not installed: pip install 'padmask[verify]'"
     return pytest.mark.tf(pytest.mark.skipif(keras is None, reason=reason)(test))
+
+
+def test_report_names_its_rows():
+    def count_tokens(ids, mask):
+        return mask.sum(axis=1)
+
+    assert "3 given rows tested" in text_of_run(verify_model(count_tokens, IDS, MASK).environment)
+    assert "random rows" in text_of_run(verify_model(count_tokens, vocab_size=VOCAB).environment)
 
 
 def subject_of(*given, **options):

@@ -46,7 +46,7 @@ class ChunkBuffer:
     def is_full(self) -> bool:
         """Whether the memory limit is reached.
 
-        If so, the buffer writes further chunks to a temporary file.
+        A full buffer writes further chunks to a temporary file.
         """
         return self._bytes >= IN_MEMORY
 

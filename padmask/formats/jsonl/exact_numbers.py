@@ -1,4 +1,4 @@
-"""Raise an error for JSON numbers that are too small for float64 and would be read as 0."""
+"""Refuse JSON numbers that are too small for float64, because parsers read them as 0."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def read_value(text: Any) -> Any:
 
 
 def vanishing_number(error: Exception) -> str:
-    """Return the message for an error of `read_value` if a number is too small, else an empty string.
+    """Return the message for an error of `read_value` if a number is too small; else an empty string.
 
     >>> try:
     ...     read_value(b"[[0.5, 1e-400]]")

@@ -63,7 +63,7 @@ def value_or_none(text: Any) -> Any:
 
 
 def _head_type(values: list[Any], kinds: TokenKinds) -> pa.DataType:
-    """Return an approximate Arrow type for a field. The type is used to choose the columns to pad."""
+    """Return an approximate Arrow type for a field, which is used only to choose the columns to pad."""
     if any(isinstance(value, list) for value in values):
         return kinds.list_type() or pa.list_(pa.null())
     first = next((value for value in values if value is not None), None)

@@ -27,7 +27,7 @@ class IdTexts:
     """The ids of a column as JSON text without spaces, with the offsets of the ids.
 
     Args:
-        text: eight digits, and the lists of all rows, such as `[7,8][9]`.
+        text: the lists of all rows, such as `[7,8][9]`, after eight digits that `numbers` may read.
         marks: offsets of the brackets and commas in `text`, int64. The ids are between these offsets.
         opens: index in `marks` of the opening bracket of each row: int64, shape (rows,).
         lengths: number of ids in each row: int64, shape (rows,).
@@ -42,7 +42,7 @@ class IdTexts:
 
     @property
     def most_letters(self) -> int:
-        """The largest number of letters of an id, including its sign."""
+        """The largest number of characters of an id, including the sign."""
         return int(np.diff(self.marks).max(initial=1)) - 1
 
     def numbers(self) -> npt.NDArray[np.int64] | None:
@@ -85,7 +85,7 @@ class IdTexts:
         return replace(self, opens=self.opens[rows], lengths=self.lengths[rows])
 
     def join(self, segments: Segments) -> Iterable[bytes]:
-        """Return the text of the ids that the segments select in each row, separated by commas.
+        """Return the text of the ids that the segments select: one text per row, with commas between the ids.
 
         >>> ids = read_ids([msgspec.Raw(b"[7,8,9]")], "int32")
         >>> one, two = np.array([0, 2]), np.array([1, 1])

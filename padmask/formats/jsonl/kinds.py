@@ -18,7 +18,7 @@ _KINDS = {int: "number", float: "number", str: "string", bool: "bool", dict: "ob
 
 
 class TokenKinds:
-    """The number of rows with each kind of token in a field. These numbers determine the token type.
+    """The numbers of rows with each kind of token in a field, which determine the token type.
 
     The most frequent kind (numbers, strings, bools or vectors) is used, so that a single bad row does not
     make other rows bad. If two kinds are equally frequent, plain tokens take precedence over vectors, and the
@@ -97,7 +97,7 @@ def _type_in(tokens: list[Any], first: Any) -> pa.DataType:
 
 
 def value_type(value: Any) -> pa.DataType:
-    """Return an approximate Arrow type for a JSON value. The type is used to choose the columns to pad.
+    """Return an approximate Arrow type for a JSON value, which is used only to choose the columns to pad.
 
     >>> value_type([0.5]), value_type({"a": 1})
     (ListType(list<item: double>), StructType(struct<>))

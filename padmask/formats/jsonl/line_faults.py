@@ -50,7 +50,7 @@ def line_fault(line: bytes, error: Exception) -> tuple[str, str | None]:
 
 
 def _foreign_word(line: str) -> tuple[str, str | None] | None:
-    """Return the error and the field for the first word that is not valid in JSON, such as NaN."""
+    """Describe the first word that is not valid in JSON, such as NaN, and return the name of its field."""
     for word, field, position in _words(line):
         where = "" if position is None else f"position {position}: "
         sign, bare = ("-" if word[0] == "-" else ""), word.lstrip("+-")

@@ -6,6 +6,7 @@ therefore stay unchanged.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -75,7 +76,7 @@ class JsonlReader:
         return Head.of(first_objects([self]))
 
     def peek(self) -> Iterator[Chunk]:
-        """Yield chunks from the start. If a second read is impossible or slow, keep them for `chunks`."""
+        """Yield chunks from the start. Keep them for `chunks` if a second read is impossible or slow."""
         if self._rest is None and not self._source.once:
             rest = self._cut()
             first = next(rest, None)
@@ -125,11 +126,13 @@ class JsonlReader:
         with self._source.open() as raw:
             stream: Any = open_decompressed(raw, codec) if codec else raw
             parts: list[bytes] = []
-            first, started, known = 1, False, False
+            first, started, known, done = 1, False, False, 0
+            path = self._plain_path() if codec is None else None
             # Read only the available bytes of a pipe. Waiting for a full block would delay the output.
             waits = codec is not None or not self._source.once
             read: Callable[[int], bytes] = getattr(stream, "read" if waits else "read1")
             while block := self._read(read, first, codec):
+                done += len(block)
                 if not started:
                     block, started = block.removeprefix(b"\xef\xbb\xbf"), True
                 if not known and not is_blank(block):
@@ -148,10 +151,17 @@ class JsonlReader:
                 first += blank
                 data = data[end:]
                 if data:
-                    yield Chunk(self._source.name, first, data, _tell(raw))
+                    start = done - len(parts[0]) - len(data)
+                    span = None if path is None else (path, start)
+                    yield Chunk(self._source.name, first, data, _tell(raw), span)
                     first += data.count(b"\n")
             if any(parts):
                 yield Chunk(self._source.name, first, b"".join(parts), _tell(raw))
+
+    def _plain_path(self) -> str | None:
+        """Return the absolute path of the input if it is a local file, which other processes can open."""
+        local = self._source.url is None and self._source.path != "-" and not self._source.is_pipe
+        return os.path.abspath(self._source.path) if local else None
 
     def _refuse_other_format(self, start: bytes, codec: str | None) -> None:
         """Raise an error if the first bytes show that the input is not JSON Lines.
@@ -164,7 +174,7 @@ class JsonlReader:
             raise error
 
     def _refuse_endless(self, parts: int, line: int) -> None:
-        """Raise an error for a line that is too long to parse in the free memory."""
+        """Raise an error if a line is too long to parse in the free memory."""
         if parts % LONG_LINE_PARTS:
             return
         free = free_memory()
@@ -193,27 +203,7 @@ class JsonlReader:
         return compression_of(self._source.path) or self._source.sniff()[1]
 
     def decode(self, chunk: Chunk, wanted: Wanted) -> Batch:
-        lines, numbers = _lines(chunk.data, chunk.first)
-        objects, faults = _parse(chunk.data, lines)
-        arrays: dict[str, pa.Array] = {}
-        bad = {fault.row for fault in faults}
-        for name, type_ in zip(wanted.sequences.names, wanted.sequences.types, strict=True):
-            texts = [row.get(name) for row in objects]
-            array, found = read_sequences(texts, type_, name in wanted.dtype_requested)
-            if name in wanted.optional:
-                found = [f for f in found if bytes(texts[f.row] or b"null") != b"null"]
-            faults += [replace(f, column=name) for f in found if f.row not in bad]
-            bad.update(fault.row for fault in found)
-            arrays[name] = array
-        return Batch(
-            pa.RecordBatch.from_arrays(list(arrays.values()), schema=wanted.sequences),
-            chunk.source,
-            numbers,
-            "line",
-            objects,
-            lines,
-            sorted(faults, key=lambda fault: fault.row),
-        )
+        return decode_lines(chunk, wanted)
 
     def cut(self, chunk: Chunk, rows: int) -> tuple[Chunk, int]:
         lines, numbers = _lines(chunk.data, chunk.first)
@@ -226,6 +216,31 @@ class JsonlReader:
     def lacks_end(self) -> bool:
         """Return False. JSON Lines has no end-of-stream marker."""
         return False
+
+
+def decode_lines(chunk: Chunk, wanted: Wanted) -> Batch:
+    """Parse the lines of a chunk, and the sequences in these lines."""
+    lines, numbers = _lines(chunk.data, chunk.first)
+    objects, faults = _parse(chunk.data, lines)
+    arrays: dict[str, pa.Array] = {}
+    bad = {fault.row for fault in faults}
+    for name, type_ in zip(wanted.sequences.names, wanted.sequences.types, strict=True):
+        texts = [row.get(name) for row in objects]
+        array, found = read_sequences(texts, type_, name in wanted.dtype_requested)
+        if name in wanted.optional:
+            found = [f for f in found if bytes(texts[f.row] or b"null") != b"null"]
+        faults += [replace(f, column=name) for f in found if f.row not in bad]
+        bad.update(fault.row for fault in found)
+        arrays[name] = array
+    return Batch(
+        pa.RecordBatch.from_arrays(list(arrays.values()), schema=wanted.sequences),
+        chunk.source,
+        numbers,
+        "line",
+        objects,
+        lines,
+        sorted(faults, key=lambda fault: fault.row),
+    )
 
 
 def add_other_columns(batch: Batch, wanted: Wanted) -> Batch:

@@ -148,7 +148,7 @@ def _odd_sequences(
 
 
 def read_items(raws: Sequence[msgspec.Raw | None]) -> tuple[list[list[msgspec.Raw]], list[Fault]]:
-    """Split JSON lists of any type into the text of their items, and return a `Fault` for each bad row.
+    """Split JSON lists of any type into the texts of their items. Return a `Fault` for each bad row.
 
     >>> rows, faults = read_items([msgspec.Raw(b"[1.50, [2]]"), None])
     >>> [bytes(item) for item in rows[0]], faults[0].row, faults[0].reason
@@ -174,7 +174,7 @@ def _why_no_list(raw: msgspec.Raw | None) -> str:
 
 
 def _tokens(row: list[Any], type_: pa.DataType, requested: bool) -> list[Any]:
-    """Return the tokens of a row. If they are not valid, raise a ValueError with the reason."""
+    """Return the tokens of a row. If the tokens are not valid, raise a ValueError with the reason."""
     for position, token in enumerate(row):
         _check_token(token, type_.value_type, f"position {position}: ", requested)
     number = _number_type(type_)
@@ -254,7 +254,7 @@ def _check_float(token: int | float, type_: pa.DataType, where: str, requested: 
     if not requested and abs(token) >= 1 << (np.finfo(target).nmant + 1) and float(rounded) != token:
         raise ValueError(
             f"{where}{target.name} would change {token} to {int(rounded)}; to keep the value, use dtype "
-            "float64, written :float64 after the name of the column"
+            "float64, such as -c NAME:float64"
         )
 
 

@@ -223,7 +223,7 @@ class JsonType:
 
 
 def _place_of(number: int, values: Sequence[Any], places: Sequence[str]) -> str:
-    """Return the file and line of an integer. Floats with the same value are ignored."""
+    """Return the file and line of an integer. Floats of equal value are ignored."""
     return places[next(i for i, value in enumerate(values) if value == number and type(value) is int)]
 
 
@@ -284,7 +284,7 @@ class TypeSurvey:
 
 
 class _Places(Sequence[str]):
-    """The file and line of each row of a batch, as text. The text is created only on demand."""
+    """The file and line of each row of a batch, as texts that are created on demand."""
 
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
@@ -313,8 +313,8 @@ class OtherTypesError(Exception):
 class AssumedTypes:
     """The types of all JSON fields in the first rows, which later rows are assumed to have.
 
-    If the types differ, the caller finds them in all rows. The result is the same as if the types of all rows
-    were found first, because the types of more rows are never narrower.
+    If later rows have other types, the caller detects the types from all rows. Both ways have the same
+    result, because the types of more rows are never narrower.
 
     Args:
         first: types of the fields in the first rows.

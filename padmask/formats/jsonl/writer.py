@@ -135,7 +135,7 @@ class JsonlWriter:
 
 
 def _join(columns: Mapping[str, _Texts]) -> bytes:
-    """Return lines of objects.
+    """Join the texts of columns to one JSON object per line.
 
     >>> _join({"id": _Texts([b"7", b"8"]), "ids": _Texts([b"1,2", b"3"], b"[", b"]")})
     b'{"id":7,"ids":[1,2]}\\n{"id":8,"ids":[3]}\\n'
@@ -151,7 +151,7 @@ def _join(columns: Mapping[str, _Texts]) -> bytes:
 
 
 def _numbers(values: npt.NDArray[Any]) -> bytes:
-    """Return numbers as JSON text. A float32 has the shortest text that is read as the same float32.
+    """Return numbers as JSON text. For a float32, this is the shortest text that reads as the same float32.
 
     Large numbers have no exponent.
 

@@ -76,7 +76,7 @@ class RuleSpec:
                 )
 
     def enforce(self, findings: Sequence[Finding]) -> list[Finding]:
-        """Return the findings with the severities that `strict` and `allow` determine."""
+        """Return the findings with their severities after `strict` and `allow` are applied."""
         return [
             replace(finding, rule=replace(finding.rule, severity=self._of(finding))) for finding in findings
         ]
@@ -101,13 +101,13 @@ class AuditedData:
         labels: names of the label columns.
         ids: smallest and largest token of each integer column, by column name.
         maxlen: number of positions in a padded row.
-        numbers: for each sampled row, its row number in the input, from 0.
+        numbers: row number of each sampled row in the input, from 0.
         padded: whether the input is already padded.
         has_empty_rows: whether some rows have no tokens.
         notes: facts about the files, such as files that were not read.
         packed: how the rows are packed; None if the rows are not packed.
-        segments: for each sampled row, the number of the sequence at each position, from 1, and 0 at padding:
-            int64, shape (maxlen,). None if the sequences of the row are not known.
+        segments: sequence number at each position of each sampled row, from 1, and 0 at padding: int64, shape
+            (maxlen,). None if the sequences of the row are unknown.
     """
 
     name: str
@@ -128,7 +128,7 @@ class AuditedData:
 
     @property
     def token_column(self) -> str:
-        """Name of the column for the model checks: the first column that is not a labels column."""
+        """Name of the column for the model checks: the first column that does not contain labels."""
         return next((name for name in self.sample if name not in self.labels), next(iter(self.sample)))
 
 
@@ -238,7 +238,7 @@ def audit_and_sample(
 
 
 def _read_again(dataset: Dataset, request: AuditRequest, job: AuditJob, wanted: SequenceValues) -> None:
-    """Read packed rows until the values of a sequence are found."""
+    """Read packed rows again until the values of a sequence are found."""
     with open_reading(dataset, request.files, request.progress) as reading:
         checked = audit_rows(
             reading, "comparing", job, open_audits(job), report_bad_rows=True, collected=wanted
@@ -250,7 +250,7 @@ def _read_again(dataset: Dataset, request: AuditRequest, job: AuditJob, wanted: 
 
 
 def _open_input(request: AuditRequest, job: AuditJob) -> Dataset | None:
-    """Open the files that were packed; None if the packed rows are not compared with them."""
+    """Open the files that were packed; None if the packed rows are not compared with files."""
     if not request.against:
         return None
     if job.packed is None or job.packed.marker is None:
@@ -263,7 +263,7 @@ def _open_input(request: AuditRequest, job: AuditJob) -> Dataset | None:
 
 
 def _sample_picks(count: int, seed: int) -> list[Pick]:
-    """Return how to choose the sample: some of the longest rows, some of the shortest, and random rows."""
+    """Return the rules of the sample: some of the longest rows, some of the shortest, and random rows."""
     few = max(1, count // 8)
     picks = [pick_longest(few), pick_shortest(few), pick_random(count, seed)] if count else []
     return [without_empty_rows(pick) for pick in picks]

@@ -13,11 +13,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from padmask.core.columns import name_columns
+from padmask.core.columns import IGNORED_LABEL, name_columns
 from padmask.core.companions import list_names
 from padmask.core.metadata import described_names, read_descriptions
 from padmask.core.packed_counts import PackedCounts
-from padmask.core.packed_layout import PackedLayout
+from padmask.core.packed_layout import PackedLayout, missing_marker
 from padmask.core.padding import Padding, read_groups
 from padmask.core.source_order import has_batches
 from padmask.core.still_padded import is_named_mask
@@ -63,13 +63,14 @@ class AuditJob:
         masks: mask columns of the tokens, except the mask in `padding`.
         unmarked: names of padded files without the columns that marked their padding.
         notes: notes about the columns, which are not findings.
-        side_from: text that says what specifies the side of the padding, such as `"--padding post"`. The text
-            is empty if nothing specifies the side. The most common side is then expected.
+        side_from: source of the expected side of the padding, such as `"--padding post"`, for messages. If
+            empty, the most common side is expected.
         also: jobs for the columns that have other mask or length columns.
         batched: whether all padded rows of a batch have the same length, which differs between batches.
             If False, all padded rows have the same length.
         packed: how the rows are packed; None if they are not packed.
         counts: numbers of rows and tokens in the metadata of packed files, keyed by file name.
+        unseparated: how the rows are packed, if no column separates their sequences; None otherwise.
     """
 
     pad: Job
@@ -83,6 +84,7 @@ class AuditJob:
     batched: bool = False
     packed: PackedLayout | None = None
     counts: Mapping[str, PackedCounts] = field(default_factory=dict)
+    unseparated: PackedLayout | None = None
 
     @property
     def groups(self) -> tuple[AuditJob, ...]:
@@ -187,6 +189,13 @@ def _make_group_job(
     if packed is not None:
         masks = [field for field in masks if field.name not in packed.describing]
     values = known_pad_values(job.columns, padding, requested=bool(asked.columns))
+    # The pad value -100 shows that a column has labels.
+    described = {} if padding is None else padding.values
+    labels = {name for name, value in described.items() if value == IGNORED_LABEL}
+    job = replace(
+        job,
+        columns=[replace(its, value=IGNORED_LABEL) if its.name in labels else its for its in job.columns],
+    )
     suspicions = job.beside.suspicions if padding is None else ()
     notes = [*suspicions, *job.beside.notes, *unsure_notes]
     if padding is not None and not asked.columns:
@@ -196,13 +205,40 @@ def _make_group_job(
         side_from = f"--padding {declared}" if declared is not None else "the file metadata"
     groups = next(iter(read_groups(dataset.schemas()).values()), [])
     batched = padding is not None and has_batches(dataset.schema(), groups)
-    names = {column.name for column in job.columns}
-    if padding is None or (packed is not None and packed.described and names.isdisjoint(packed.columns)):
+    packed = _packing_of_columns(packed, [column.name for column in job.columns])
+    unseparated, more_notes = _without_marker(packed)
+    notes += more_notes
+    if padding is None:
         packed = None
     counts = {} if packed is None or dataset.format.is_text else _counts_of(dataset)
     return AuditJob(
-        job, padding, values, masks, unmarked, notes, side_from, batched=batched, packed=packed, counts=counts
+        job,
+        padding,
+        values,
+        masks,
+        unmarked,
+        notes,
+        side_from,
+        batched=batched,
+        packed=packed,
+        counts=counts,
+        unseparated=unseparated,
     )
+
+
+def _packing_of_columns(packed: PackedLayout | None, names: Collection[str]) -> PackedLayout | None:
+    """Return how the rows are packed; None if the metadata say that none of the columns is packed."""
+    if packed is not None and packed.described and set(names).isdisjoint(packed.columns):
+        return None
+    return packed
+
+
+def _without_marker(packed: PackedLayout | None) -> tuple[PackedLayout | None, list[Warned]]:
+    """Return the layout, and a note, if no column separates the sequences of packed rows."""
+    if packed is None or packed.marker is not None:
+        return None, []
+    text = f"{missing_marker(packed)}. The sequences are not checked"
+    return packed, [Warned("sequences-not-separated", text)]
 
 
 def _counts_of(dataset: Dataset) -> dict[str, PackedCounts]:
@@ -220,7 +256,7 @@ def _packed_padding(found: Padding | None, packed: PackedLayout) -> Padding:
 def _without_unsure(
     dataset: Dataset, job: Job, padding: Padding | None, asked: PadRequest
 ) -> tuple[Job, list[Warned]]:
-    """Leave out columns to which another mask may belong, and return a note for each."""
+    """Leave out columns that another mask may describe, and return a warning for each."""
     # If there are metadata or the user chose the columns, it is known which mask belongs to a column.
     if padding is None or padding.values or asked.columns:
         return job, []
@@ -241,7 +277,7 @@ def _without_unsure(
 
 
 def _ragged_notes(dataset: Dataset, job: AuditJob, checked: Collection[str]) -> list[Warned]:
-    """Return a note about the columns that are not checked because the first column has other lengths."""
+    """Return a warning about columns that are not checked, because the first column has other lengths."""
     marks = () if job.padding is None else job.padding.names
     names = [name for name in job.pad.beside.ragged if name not in checked and name not in marks]
     if not names:
@@ -279,7 +315,7 @@ def _described_files(dataset: Dataset) -> list[str]:
 
 
 def open_audits(job: AuditJob) -> list[Audit]:
-    """Return, for each group, an object that collects findings.
+    """Return an object that collects the findings of each group.
 
     Each object already contains the findings from the file metadata.
     """
@@ -312,11 +348,12 @@ def add_file_findings(audits: Sequence[Audit], dataset: Dataset, job: AuditJob, 
 
 
 def findings_of(audits: Sequence[Audit], *, recurrent: bool = False) -> list[Finding]:
-    """Return the findings of all groups, sorted by rule, and for each rule in the order of the groups.
+    """Return the findings of all groups, sorted by rule and then by group.
 
     Args:
         audits: objects that collected the findings of each group.
-        recurrent: whether the rows are for a model with recurrent layers. Some rules apply only to these.
+        recurrent: whether the rows are for a model with recurrent layers. Some rules apply only to such
+            models.
     """
     rules = list(RULES)
     found = [
@@ -345,8 +382,8 @@ def audit_rows(
         audits: objects that collect the findings of each group.
         maxlen: length to which raw rows are padded. If None, the longest row determines the length.
         is_cut: whether longer raw rows are truncated to `maxlen` before they are checked.
-        report_bad_rows: whether a row with bad tokens is a finding. Otherwise the first of these rows raises
-            an error. A row that is bad in another column is always a finding.
+        report_bad_rows: whether a row with bad tokens is a finding. If False, the first such row raises an
+            error. A row that is bad in another column is always a finding.
         collected: object that collects the packed sequences of the first group; None if there is none.
 
     Yields:
@@ -406,7 +443,7 @@ def _check_of(
 def open_audit_rows(
     reading: Reading, phase: str, job: AuditJob, *, report_bad_rows: bool
 ) -> AbstractContextManager[Iterator[AuditBatch]]:
-    """Open the rows to check. The arguments are those of `audit_rows`."""
+    """Open the rows to check. The arguments are as in `audit_rows`."""
     groups = []
     for group in job.groups:
         padding = group.padding

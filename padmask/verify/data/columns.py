@@ -67,8 +67,7 @@ def accepts_pad_value(name: str) -> bool:
 def other_mask_columns(dataset: Dataset, columns: Sequence[PadColumn], padding: Padding | None) -> list[str]:
     """Return the names of the mask columns of the tokens, except the mask that marks the padding.
 
-    The masks belong to `input_ids`. If there is no such column, they belong to `tokens`, else to the first
-    checked column.
+    The masks describe `input_ids`; if this column does not exist, `tokens`, else the first checked column.
     """
     schema, can_be_mask = dataset.schema(), may_be_mask if dataset.format.is_text else is_mask
     owner = next((name for name in ID_NAMES if name in schema.names), columns[0].name)

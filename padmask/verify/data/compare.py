@@ -36,7 +36,7 @@ _NO_METADATA = (
     "--overlong split, --keep-last or --eos"
 )
 
-_ABSENT = "the input has no such sequence, or the packed rows have the sequence more often than the input"
+_ABSENT = "the input has no such sequence, or the packed rows contain the sequence more often than the input"
 
 
 class PackedSequences:
@@ -150,7 +150,7 @@ class PackedSequences:
     def _read_input(
         self, planner: InputPlanner, reading: Reading, packed: LocatedSequences, *, located: bool
     ) -> tuple[LocatedSequences, Flags]:
-        """Read the sequences that packing makes of the input, and flags of those whose rows lose tokens."""
+        """Return the sequences that packing makes from the input, and flags of those that lose tokens."""
         table, loses = SequenceTable(), [np.zeros(0, dtype=bool)]
         for rows in planner.read(reading):
             segments, sources = rows.segments, rows.sources
@@ -182,7 +182,7 @@ class PackedSequences:
         found: _Matches,
         describe: Callable[[int, int], str],
     ) -> None:
-        """Report the packed sequences that differ. `describe` gets the index of a sequence and of a hash."""
+        """Report the packed sequences that differ. `describe` takes the index of a sequence and of a hash."""
         rule = RULES["differs-from-input"]
         reasons = [] if self._layout.spec is not None else [_NO_METADATA]
         absent = found.partners < 0
@@ -254,7 +254,7 @@ class PackedSequences:
 
 
 def _names_in_input(layout: PackedLayout, ids: str, names: Collection[str]) -> Mapping[str, str]:
-    """Return the names of packed columns in the input, if they differ. Without metadata, only ids may differ.
+    """Return the input names of renamed packed columns. Without metadata, only the ids can be renamed.
 
     Args:
         layout: how the rows are packed.
@@ -268,7 +268,7 @@ def _names_in_input(layout: PackedLayout, ids: str, names: Collection[str]) -> M
 
 @dataclass(frozen=True)
 class _Matches:
-    """Which sequence of the input each packed sequence comes from.
+    """The sequence of the input that each packed sequence comes from.
 
     Args:
         partners: index of the sequence of the input, or -1: int64, shape (packed sequences,).
@@ -319,7 +319,7 @@ def _match(
 def _choose_hashes(
     packed: LocatedSequences, expected: LocatedSequences, partners: Positions, hashed: Sequence[Hashed]
 ) -> list[int]:
-    """Return the hash of each column in which the fewest sequences differ."""
+    """Return, for each column, the index of the hash in which the fewest sequences differ."""
     here = partners >= 0
     counts = (packed.hashes[here] != expected.hashes[partners[here]]).sum(axis=0)
     best: dict[str, int] = {}
@@ -333,7 +333,7 @@ def _choose_hashes(
 def _are_truncated(expected: LocatedSequences, packed: LocatedSequences) -> Flags:
     """Return whether each sequence may come from a truncated row.
 
-    A truncated row has as many tokens as a packed row has positions, so no sequence is longer.
+    A truncated row has as many tokens as a packed row has positions.
     """
     return np.asarray(expected.lengths == packed.lengths.max(initial=0))
 

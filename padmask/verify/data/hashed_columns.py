@@ -92,7 +92,7 @@ class ValueTypes:
             return values.astype(np.int64 if dtype.kind in "iu" else dtype)
 
     def asked(self, column: PadColumn) -> Column:
-        """Return the column with the dtype in which the input is read."""
+        """Return the column with the dtype that reads the input."""
         found = self._found.get(column.name)
         if found is None:
             return Column(column.name, column.dtype)
@@ -119,7 +119,7 @@ def hash_columns(
         values: rows of each column.
         slices: row, first token in the row and number of tokens of each slice.
         lengths: number of tokens of each sequence, which consists of adjacent slices.
-        packed: whether the sequences are those of packed rows. Packing already changed their labels.
+        packed: whether the sequences come from packed rows, whose labels packing already changed.
         repeated: tokens whose labels packing replaced with -100; None if there are none.
     """
     hashes = np.empty((len(lengths), len(hashed)), dtype=np.uint64)

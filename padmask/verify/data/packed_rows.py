@@ -6,15 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from padmask.core.arrow_lists import Flags
-from padmask.core.columns import IGNORED_LABEL, LABEL_NAMES, PadColumn, is_label
+from padmask.core.columns import IGNORED_LABEL, PadColumn, is_label
 from padmask.core.kernel import take_runs
-from padmask.core.loss_tokens import LOSS_MASKS, LossTokens, find_loss_tokens
-from padmask.core.masks import make_row_mask, number_sequences
-from padmask.core.packed_columns import PackedRows, derived_column
+from padmask.core.loss_tokens import LOSS_MASKS, find_loss_tokens
+from padmask.core.masks import make_row_mask
+from padmask.core.packed_columns import PackedRows
 from padmask.core.packed_counts import PackedCounts
 from padmask.core.packed_head import sums_by_row
 from padmask.core.packed_layout import PackedLayout
@@ -26,41 +25,19 @@ from padmask.formats.contract import Batch
 from padmask.spec.pack import SOURCE_COLUMNS, PackSpec
 from padmask.stream.row_sample import Row
 from padmask.verify.data.compare import PackedSequences
+from padmask.verify.data.derived_columns import (
+    DerivedColumns,
+    ValidRows,
+    all_row_values,
+    any_by_row,
+    read_integers,
+    row_values,
+)
 from padmask.verify.data.packed_totals import CountAudit
 from padmask.verify.data.rows_to_check import AuditRows
 from padmask.verify.data.rules import Audit
 from padmask.verify.data.sequence_values import SequenceValues
 from padmask.verify.data.source_rows import SourceRows
-
-# Derived columns with one value per position.
-_WIDE = {"segment_ids", "position_ids", "loss_mask", "attention_mask"}
-
-
-@dataclass(frozen=True)
-class _Good:
-    """The rows of a batch whose sequences are valid.
-
-    Args:
-        batch: all rows of the batch.
-        rows: indices of the valid rows: int64, shape (valid rows,).
-        packed: positions of the sequences in the valid rows.
-        tokens: positions that count in the loss; None if there are neither labels nor masks of the loss.
-    """
-
-    batch: Batch
-    rows: Positions
-    packed: PackedRows
-    tokens: LossTokens | None
-
-    def flags(self, bad: Flags) -> Flags:
-        """Convert flags of the valid rows to flags of all rows of the batch."""
-        found = np.zeros(len(self.batch), dtype=bool)
-        found[self.rows[bad]] = True
-        return found
-
-    def rows_with(self, positions: Flags) -> Flags:
-        """Return, for each valid row, whether any of its positions is flagged."""
-        return _any_by_row(positions, self.packed.widths)
 
 
 class PackedRowAudit:
@@ -71,7 +48,7 @@ class PackedRowAudit:
         audit: object that collects the findings.
         columns: packed columns that are checked.
         mask: name of the mask column; None if the lengths of the sequences mark the tokens.
-        whole: whether all rows are read. Otherwise some parts of a source row may be missing.
+        whole: whether all rows are read. If False, parts of source rows may be missing.
         collected: object that collects the sequences, to compare them with the input; None if there is none.
         counts: numbers of rows and tokens in the metadata of each file, keyed by file name.
     """
@@ -91,14 +68,7 @@ class PackedRowAudit:
         self._layout, self._audit, self._mask = layout, audit, mask
         self._labels = [column.name for column in columns if is_label(column)]
         self._loss_columns = [column for column in columns if is_label(column) or column.name in LOSS_MASKS]
-        names = {column.name for column in columns}
-        # The loss mask depends on the labels, so it is checked only if all labels are.
-        packed = layout.columns if layout.described else ()
-        self._has_all_labels = not [name for name in packed if name not in names and name in LABEL_NAMES]
-        # Without some masks that pack used, or the windows, more tokens seem to count.
-        windows = None if layout.spec is None else layout.spec.windows
-        new = windows is not None and windows.labels == "new" and not self._labels
-        self._has_all_masks = names.issuperset(layout.loss_masks) and not new
+        self._derived = DerivedColumns(layout, audit, columns, mask)
         self._collected = collected
         self._sources = SourceRows(layout.spec, audit, whole=whole)
 
@@ -109,7 +79,7 @@ class PackedRowAudit:
         return packing is not None and packing.pad
 
     def read_mask(self, batch: Batch, places: Positions) -> tuple[Ragged, Flags]:
-        """Return the mask of each row from the lengths of the sequences, and whether the lengths fit the row.
+        """Return the masks that follow from the sequence lengths, and flags of the rows with valid lengths.
 
         Args:
             batch: the rows.
@@ -124,8 +94,8 @@ class PackedRowAudit:
     def find_gaps(self, batch: Batch, mask: Ragged, ids: Ragged) -> Flags:
         """Report the rows with tokens after the last sequence, and return their flags.
 
-        Without a mask and without metadata, nothing shows the padding between sequences (`--align`). All
-        padding of a batch must have one value.
+        Without a mask and metadata, the padding between sequences (`--align`) is invisible. So all positions
+        after the last sequences of a batch must have the same value.
 
         Args:
             batch: the rows.
@@ -137,8 +107,8 @@ class PackedRowAudit:
         if self._layout.spec is not None or marker is None or marker.kind != "lengths":
             return gaps
         fits = np.flatnonzero(ids.lengths == mask.lengths)
-        padding = _flatten(mask, fits) == 0
-        values = _flatten(ids, fits)[padding]
+        padding = row_values(mask, fits) == 0
+        values = row_values(ids, fits)[padding]
         if not len(values):
             return gaps
         found, which = np.unique(values.reshape(len(values), -1)[:, 0], return_inverse=True)
@@ -177,7 +147,7 @@ class PackedRowAudit:
         lists = NumberLists.of(column, signed=marker.is_signed)
         spans = find_spans(marker, lists, places, mask)
         if self._layout.ends_in_padding and self._layout.sources:
-            spans = spans.first_ones(_read(batch, SOURCE_COLUMNS[0]).lengths)
+            spans = spans.first_ones(read_integers(batch, SOURCE_COLUMNS[0]).lengths)
         starts = np.cumsum(spans.sizes) - spans.sizes
         bad = spans.wrong | spans.gaps
         if marker.is_wide:
@@ -191,11 +161,11 @@ class PackedRowAudit:
         segments = _place_sequences(found.lengths, self._layout.align)
         if found.firsts is None:
             return segments
-        return replace(segments, firsts=_flatten_all(found.firsts).astype(np.int64))
+        return replace(segments, firsts=all_row_values(found.firsts).astype(np.int64))
 
     def _spaces(self, lengths: Ragged) -> Positions:
         """Return the number of positions of each sequence of all rows."""
-        return round_up(_flatten_all(lengths).astype(np.int64), self._layout.align)
+        return round_up(all_row_values(lengths).astype(np.int64), self._layout.align)
 
     def check(self, rows: AuditRows, places: Positions, mask: Ragged, fits: Flags, equal: Flags) -> None:
         """Check the next batch.
@@ -258,7 +228,7 @@ class PackedRowAudit:
         chosen = np.flatnonzero(fits & ~wrong)
         expected = make_row_mask(self._place(its.select(chosen)), places[chosen])
         actual = take_runs(mask.values, mask.starts[chosen], places[chosen]) != 0
-        wrong[chosen] |= _any_by_row(expected != actual, places[chosen])
+        wrong[chosen] |= any_by_row(expected != actual, places[chosen])
         return segments, wrong
 
     def _check_good(self, rows: AuditRows, good: Flags, segments: Segments, places: Positions) -> None:
@@ -269,7 +239,7 @@ class PackedRowAudit:
         number = np.cumsum(good) - 1
         its = _segments(segments.lengths[kept], number[at[kept]], segments.firsts[kept])
         packed = PackedRows(its, packing or PackSpec(), places[chosen])
-        values = {column.name: _flatten(rows.ragged[column.name], chosen) for column in self._loss_columns}
+        values = {column.name: row_values(rows.ragged[column.name], chosen) for column in self._loss_columns}
         shifts = packing is not None and packing.boundary_labels == "shift"
         tokens = find_loss_tokens(self._loss_columns, values, shifted=shifts)
         for name in self._labels:
@@ -280,102 +250,27 @@ class PackedRowAudit:
                 wrong = np.zeros(len(chosen), dtype=bool)
                 wrong[packed.sequence_rows[labels[places_of] != IGNORED_LABEL]] = True
                 audit.add_rows("boundary-labels", _spread(wrong, chosen, len(batch)), batch.place, name)
-        found = _Good(batch, chosen, packed, tokens)
+        found = ValidRows(batch, chosen, packed, tokens)
         if packing is not None and packing.max_segments is not None:
             audit.add_rows("max-segments", found.flags(packed.sizes > packing.max_segments), batch.place)
-        marker = self._layout.marker
-        for name, derived in self._layout.derived.items():
-            # Without metadata, the marker agrees with its own sequences.
-            if name != self._mask and (packing is not None or marker is None or name != marker.column):
-                self._check_derived(name, derived, found)
-        self._check_segment_ids(rows, found)
-        self._check_positions(rows, found)
+        self._derived.check(rows, found)
         if self._collected is not None:
             self._collect(rows, found)
         if self._layout.sources:
-            sources, starts = (_read(batch, name).select(chosen) for name in SOURCE_COLUMNS)
+            sources, starts = (read_integers(batch, name).select(chosen) for name in SOURCE_COLUMNS)
             self._sources.add(batch, chosen, packed, sources, starts)
 
-    def _collect(self, rows: AuditRows, found: _Good) -> None:
+    def _collect(self, rows: AuditRows, found: ValidRows) -> None:
         """Collect the sequences of the rows, without the rows that lack the source of a sequence."""
         assert self._collected is not None
         located = None
         if self._layout.sources:
-            sources, starts = (_read(found.batch, name).select(found.rows) for name in SOURCE_COLUMNS)
+            sources, starts = (read_integers(found.batch, name).select(found.rows) for name in SOURCE_COLUMNS)
             sizes = found.packed.sizes
             if not (np.array_equal(sources.lengths, sizes) and np.array_equal(starts.lengths, sizes)):
                 return
-            located = _flatten_all(sources).astype(np.int64), _flatten_all(starts).astype(np.int64)
+            located = all_row_values(sources).astype(np.int64), all_row_values(starts).astype(np.int64)
         self._collected.add(found.batch, found.rows, found.packed, rows.ragged, located)
-
-    def _check_derived(self, column: str, name: str, found: _Good) -> None:
-        """Compare a derived column with the values computed from the lengths of the sequences.
-
-        Args:
-            column: name of the column.
-            name: name of this derived column in `DERIVED`.
-            found: the valid rows.
-        """
-        packing, packed = self._layout.packing, found.packed
-        if name == "loss_mask" and (packing is None or not self._has_all_labels):
-            return
-        if packing is None and name in ("segment_ids", "seq_lens"):
-            # `seq_lens` depends on --align, which only the metadata contain.
-            return
-        actual = _read(found.batch, column).select(found.rows)
-        expected, _ = Ragged.from_arrow(derived_column(name, packed, found.tokens))
-        if packing is None and name == "attention_mask" and (_flatten_all(actual) <= 1).all():
-            expected = Ragged(packed.mask, expected.starts, expected.lengths)
-        if packing is None and name == "cu_seqlens":
-            # The end of the last sequence may include padding, and some tools add the end of the row.
-            expected = replace(expected, lengths=packed.sizes)
-            enough = actual.lengths > packed.sizes
-            actual = replace(actual, lengths=np.where(enough, packed.sizes, 0))
-        bad = actual.lengths != expected.lengths
-        same = np.flatnonzero(~bad)
-        differ = _flatten(actual, same) != _flatten(expected, same)
-        if name == "loss_mask" and not self._has_all_masks:
-            differ &= _flatten(expected, same) == 0
-        if packing is None and name in _WIDE:
-            # Other tools have other values at padding.
-            differ &= _flatten(Ragged(packed.mask, expected.starts, expected.lengths), same)
-        bad[same] = _any_by_row(differ, expected.lengths[same])
-        self._audit.add_rows("derived-column", found.flags(bad), found.batch.place, column)
-
-    def _check_segment_ids(self, rows: AuditRows, found: _Good) -> None:
-        """Check segment ids that padmask did not compute. They may be token types."""
-        name, packing, packed = "segment_ids", self._layout.packing, found.packed
-        is_packed = name in rows.ragged
-        if packing is not None and (name in packing.emit or not is_packed):
-            return
-        if not is_packed and name not in self._layout.describing:
-            return
-        ids = (rows.ragged[name] if is_packed else _read(found.batch, name)).select(found.rows)
-        fits = ids.lengths == packed.widths
-        wrong = np.zeros(len(fits), dtype=bool)
-        if fits.all():
-            values, mask = _flatten_all(ids), packed.mask
-            from_zero = values[np.cumsum(packed.widths) - packed.widths] == 0
-            shifted = values + np.repeat(from_zero, packed.widths)
-            differ = found.rows_with((shifted != number_sequences(packed.segments, mask)) & mask)
-            zeros = found.rows_with((values == 0) & ~mask)
-            types = from_zero & (differ | zeros)
-            self._audit.add_rows("token-type-segments", found.flags(types), found.batch.place, name)
-            wrong = differ & ~from_zero
-        if packing is None:
-            self._audit.add_rows("derived-column", found.flags(wrong | ~fits), found.batch.place, name)
-
-    def _check_positions(self, rows: AuditRows, found: _Good) -> None:
-        """Check for an attention mask of ones or of sequence numbers.
-
-        With such a mask, models do not use restarts of the positions to separate sequences.
-        """
-        name, batch = "attention_mask", found.batch
-        if "position_ids" not in (*self._layout.describing, *rows.ragged):
-            return
-        if name != self._mask and name not in self._layout.describing:
-            return
-        self._audit.add_rows("ignored-positions", found.flags(found.packed.sizes > 1), batch.place, name)
 
 
 def with_segments(row: Row, sequences: Ragged | None, place: int) -> Row:
@@ -386,7 +281,7 @@ def with_segments(row: Row, sequences: Ragged | None, place: int) -> Row:
         sequences: lengths of the sequences of each row; None if the rows are not packed.
         place: index of the row in `sequences`.
 
-    If the lengths do not agree with the mask, the row has no numbers.
+    If the lengths disagree with the mask, the row has no sequence numbers.
     """
     if sequences is None or row.mask is None:
         return row
@@ -399,18 +294,13 @@ def with_segments(row: Row, sequences: Ragged | None, place: int) -> Row:
     return replace(row, segments=segments)
 
 
-def _read(batch: Batch, name: str) -> Ragged:
-    """Read a column of lists of integers. A row that is null or contains a null has the length 0."""
-    return Ragged.from_arrow(batch.columns.column(name))[0]
-
-
 def _read_lengths(column: pa.Array) -> tuple[Ragged, Flags]:
     """Return the lengths of the sequences, and flags of the rows with an invalid length."""
     lengths, faults = Ragged.from_arrow(column)
     bad = np.zeros(len(column), dtype=bool)
     bad[[fault.row for fault in faults]] = True
-    flat = _flatten_all(lengths)
-    return lengths, bad | _any_by_row((flat < 1) | (flat >= 1 << 31), lengths.lengths)
+    flat = all_row_values(lengths)
+    return lengths, bad | any_by_row((flat < 1) | (flat >= 1 << 31), lengths.lengths)
 
 
 @dataclass(frozen=True)
@@ -428,7 +318,7 @@ class _Sequences:
     firsts: Ragged | None
 
     def without(self, bad: Flags) -> _Sequences:
-        """Return the sequences without those of bad rows."""
+        """Return the sequences, without the sequences of bad rows."""
         return replace(
             self,
             lengths=_without(self.lengths, bad),
@@ -443,21 +333,6 @@ class _Sequences:
 
 def _without(lengths: Ragged, bad: Flags) -> Ragged:
     return Ragged(lengths.values, lengths.starts, np.where(bad, 0, lengths.lengths))
-
-
-def _flatten(rows: Ragged, chosen: Positions) -> npt.NDArray[np.int64]:
-    """Return the values of some rows, one row after another."""
-    return np.asarray(take_runs(rows.values, rows.starts[chosen], rows.lengths[chosen]))
-
-
-def _flatten_all(rows: Ragged) -> npt.NDArray[np.int64]:
-    return _flatten(rows, np.arange(len(rows.lengths)))
-
-
-def _any_by_row(flags: Flags, counts: Positions) -> Flags:
-    """Return, for each row, whether any of its values is flagged."""
-    found: Flags = sums_by_row(flags.astype(np.int64), counts) > 0
-    return found
 
 
 def _spread(bad: Flags, chosen: Positions, count: int) -> Flags:
@@ -479,7 +354,7 @@ def _place_sequences(lengths: Ragged, align: int) -> Segments:
     """
     counts = lengths.lengths
     rows = np.repeat(np.arange(len(counts)), counts)
-    flat = _flatten_all(lengths).astype(np.int64)
+    flat = all_row_values(lengths).astype(np.int64)
     ends = np.cumsum(round_up(flat, align))
     before = np.concatenate([[0], ends])
     firsts = before[:-1] - before[(np.cumsum(counts) - counts)[rows]]
@@ -496,10 +371,10 @@ def _find_in_mask(lengths: Ragged, mask: Ragged, fits: Flags) -> tuple[Positions
 
     Returns:
         The position of the first token of each sequence (None if no row fits), and flags of the rows in which
-        the real tokens are more or fewer than those of the sequences, or a sequence contains padding.
+        the numbers of real tokens and of sequence tokens differ, or a sequence contains padding.
     """
     rows = np.repeat(np.arange(len(fits)), lengths.lengths)
-    flat = _flatten_all(lengths).astype(np.int64)
+    flat = all_row_values(lengths).astype(np.int64)
     places = np.where(fits, mask.lengths, 0)
     real = take_runs(mask.values, mask.starts, places) != 0
     differs = sums_by_row(real.astype(np.int64), places) != sums_by_row(flat, lengths.lengths)

@@ -16,7 +16,7 @@ from padmask.verify.data.rules import Audit
 class _Totals:
     """The numbers of rows, sequences and tokens in a file.
 
-    The last two are known only if all rows are valid.
+    The numbers of sequences and tokens are known only if all rows are valid.
     """
 
     rows: int = 0
@@ -57,8 +57,8 @@ class CountAudit:
         """Report the files whose numbers differ from the metadata.
 
         Args:
-            sources: number of different source rows of each file, and the largest of them, by file name.
-                There is no item for a file whose sources are unknown or wrong.
+            sources: number of different source rows, and number of the last source row, by file name. There
+                is no item for a file whose sources are unknown or wrong.
         """
         for name, counts in self._counts.items():
             wrong = _differences(counts, self._totals[name], sources.get(name))

@@ -41,7 +41,7 @@ class PaddedRowAudit:
         audit: object that collects the findings.
         padding: columns that mark the padding.
         masks: names of other mask columns, whose lengths are checked.
-        side_from: text that says what specifies the side of the padding, as in `AuditJob`.
+        side_from: source of the expected side of the padding, as in `AuditJob`.
         batched: whether all padded rows of a batch have the same length, which differs between batches.
         packed: object that checks the sequences of packed rows; None if the rows are not packed.
     """
@@ -122,7 +122,7 @@ class PaddedRowAudit:
         return CheckedRows(found, fits)
 
     def _find_equal(self, rows: AuditRows, places: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-        """Return whether all columns of each row have the same number of values. Report the other rows."""
+        """Return flags of the rows whose columns have equal numbers of values. Report the other rows."""
         equal = np.ones(len(places), dtype=bool)
         for name, ragged in rows.ragged.items():
             unequal = (ragged.lengths != places) & ~rows.bad
@@ -232,7 +232,7 @@ def _length_faults(
 def _read_mask(
     batch: Batch, padding: Padding, places: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64] | None
 ) -> tuple[Ragged, npt.NDArray[np.bool_], Mapping[int, str]]:
-    """Return the mask of each row, whether each mask is valid and as long as its row, and why not.
+    """Return the mask of each row, flags of the rows with a valid mask, and the reasons for invalid masks.
 
     Args:
         batch: the rows.
@@ -259,7 +259,7 @@ def _read_mask(
 def _are_valid_lengths(
     lengths: npt.NDArray[np.int64], places: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.bool_]:
-    """Check for each row whether its length is between 0 and its number of positions.
+    """Return flags of the rows whose length is between 0 and the number of positions.
 
     Null lengths were read as -1, so they are invalid.
     """

@@ -1,4 +1,4 @@
-"""Read the input that was packed, and compute the sequences that packing makes of its rows."""
+"""Read the input that was packed, and compute the sequences that packing makes from its rows."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ from padmask.verify.data.sequence_table import LocatedSequences
 
 @dataclass(frozen=True)
 class PlannedRows:
-    """Rows of the input, and the sequences that packing makes of them.
+    """Rows of the input, and the sequences that packing makes from the rows.
 
     Args:
         batch: the rows.
         ragged: rows of each column, keyed by column name. Rows that packing left out are empty.
         segments: the sequences, with one output row for each sequence.
-        first: number of the first of these rows in the input.
-        new_labels: whether a token that occurs in several windows keeps its label in only one of them.
+        first: row number of the first row in the input.
+        new_labels: whether a token that occurs in several windows keeps its label in only one window.
     """
 
     batch: Batch
@@ -63,7 +63,7 @@ class PlannedRows:
 
     @property
     def repeated(self) -> Flags | None:
-        """Flags of tokens whose labels only another window keeps: bool, shape (tokens,); None if none."""
+        """Flags of tokens whose label is in another window: bool, shape (tokens,), or None."""
         if not self.new_labels:
             return None
         lengths = self.segments.lengths
@@ -87,7 +87,7 @@ class InputPlanner:
         layout: how the rows are packed.
         columns: packed columns that the input has. The first column has the tokens.
         types: dtypes of the values of the packed rows.
-        packed: sequences of the packed rows, whose sources are rows of this input; None if their sources are
+        packed: sequences of the packed rows with their sources in this input; None if the sources are
             unknown.
         input_names: names of packed columns in the input, keyed by their names in the packed rows, if they
             differ.
@@ -164,7 +164,7 @@ class InputPlanner:
         return [] if reading.dataset.format.is_text else [schema.field(name) for name in names]
 
     def _usable_rows(self, rows: AuditRows) -> tuple[dict[str, Ragged], Ends | None]:
-        """Return the rows without those that packing left out, and their numbers of tokens to keep."""
+        """Return the rows that packing uses, and their numbers of tokens to keep."""
         batch, spec = rows.batch, self._layout.spec
         faults, ends = list(rows.faults), None
         if spec is not None:

@@ -71,7 +71,7 @@ class AuditRows:
         return _flags((fault.row for fault in self.faults), len(self.batch))
 
     def wrong_masks(self, name: str) -> Flags:
-        """Return, for each row, whether only the mask is wrong: it contains a null or has another length."""
+        """Return flags of the rows in which only the mask is wrong, because of a null or its length."""
         column = self.batch.columns.column(name)
         mask, _ = Ragged.from_mask(column)
         wrong: Flags = ~self._fits(mask) & ~null_flags(column) | null_token_rows(column)
@@ -149,7 +149,7 @@ def map_audit_rows(
         reading: dataset to read, with options.
         phase: name of this pass in progress updates.
         groups: columns to read. The first group has the tokens.
-        report_bad_rows: whether to return rows with bad tokens. Otherwise the first of these rows raises a
+        report_bad_rows: whether to return rows with bad tokens. If False, the first such row raises a
             `DataError`. Rows that are bad in other columns are always returned.
     """
     dataset = reading.dataset

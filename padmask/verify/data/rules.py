@@ -39,7 +39,7 @@ class Finding:
         examples: locations of the first violations.
         detail: description of the violations, and how to fix them.
         column: column that violates the rule; None if the violation is not in one column.
-        reasons: for `bad-row`, what is wrong with each example; empty for other rules.
+        reasons: for `bad-row`, the reason for each example; empty for other rules.
     """
 
     rule: Rule
@@ -90,7 +90,7 @@ class AuditColumn:
 
 
 def find_holes(mask: Mask) -> Flags:
-    """Return, for each row, whether there is padding between its real tokens.
+    """Return flags of the rows with padding between real tokens.
 
     >>> find_holes(np.array([[True, False, True], [False, True, True]])).tolist()
     [True, False]
@@ -148,12 +148,12 @@ class Audit:
         return self._range.get(name)
 
     def pad_value(self, name: str) -> Any:
-        """Return the most common value in the padding of a column; None if its pad value was given."""
+        """Return the most common value in the padding of a column; None if the pad value was known."""
         return self._pads.get(name)
 
     @property
     def late(self) -> list[str]:
-        """Names of unchecked late columns (without values in the first rows) with one value per token."""
+        """Names of unchecked late columns: no values in the first rows, but one value per token later."""
         return sorted(self._late)
 
     def add_late(self, names: Iterable[str]) -> None:
@@ -161,7 +161,7 @@ class Audit:
         self._late |= set(names)
 
     def join(self, later: Audit) -> None:
-        """Add the findings of an audit of the raw rows that follow the rows of this audit.
+        """Add the findings of another audit, whose raw rows follow the rows of this audit.
 
         >>> audits = [Audit([AuditColumn("ids", value=0)]) for _ in range(2)]
         >>> for number, audit in enumerate(audits):
@@ -270,8 +270,8 @@ class Audit:
             padding: expected side of the padding.
             place: function that returns the location of a row, given its index.
             lengths: values of the length column, shape (rows,); None if there is no such column.
-            side_from: text that says what specifies `padding`, such as `"--padding post"`. Empty if `padding`
-                is the most common side of the rows.
+            side_from: source of `padding`, such as `"--padding post"`, for messages. Empty if `padding` is
+                the most common side of the rows.
             packed: whether the rows have several sequences. There may be padding between the sequences.
         """
         kept = mask.sum(axis=1)
@@ -364,13 +364,13 @@ class Audit:
     def add_invalid_masks(
         self, bad: Flags, place: Places, mask: str | None = None, reasons: Mapping[int, str] | None = None
     ) -> None:
-        """Report rows in which the column `mask` is not a valid mask or is not as long as the ids.
+        """Report rows in which the column `mask` is not a valid mask, or has another length than the ids.
 
         Args:
             bad: flags of these rows.
             place: function that returns the location of a row, given its index.
             mask: name of the column.
-            reasons: reasons why the mask of a row is not valid, by the index of the row.
+            reasons: reason for each invalid mask, keyed by row index.
         """
         first = int(np.argmax(bad)) if bad.any() else -1
         self._report("mask-shape", bad, place, (reasons or {}).get(first, ""), column=mask)
@@ -378,14 +378,14 @@ class Audit:
     def add_unequal(
         self, bad: Flags, widths: npt.NDArray[np.int64], place: Places, of_group: str = ""
     ) -> None:
-        """Report rows that are not as long as the first row of the data, or of their batch or bucket.
+        """Report rows whose length differs from the first row of the data, of their batch or of their bucket.
 
         Args:
             bad: flags of these rows.
             widths: number of positions that each row should have.
             place: function that returns the location of a row, given its index.
-            of_group: `" of the batch"` or `" of the bucket"`, if its first row determines the number; else
-                empty.
+            of_group: `" of the batch"` or `" of the bucket"` if the rows are divided into batches or buckets;
+                else empty.
         """
         if bad.any():
             width = int(widths[int(np.argmax(bad))])
@@ -434,10 +434,10 @@ class Audit:
             used[ids] = True
 
     def _on_new_padding(self) -> list[Finding]:
-        """Return findings about raw rows that are padded because they are shorter than the longest row.
+        """Return findings about raw rows that get padding, because they are shorter than the longest row.
 
-        There are two such findings: a label column is padded with a value other than -100, and the padding is
-        at the start, which cuDNN does not support.
+        Two findings are possible: labels are padded with a value other than -100, and the padding is at the
+        start of rows, which cuDNN does not support.
         """
         count, places = self._short.found()
         rule = RULES["labels-on-padding"]
@@ -454,7 +454,7 @@ class Audit:
         return beside and low >= 0 and high <= 1
 
     def _with_unused_id(self, name: str) -> str:
-        """Return the text of a `pad-value-in-tokens` finding. The text suggests the smallest unused id."""
+        """Return the text of a `pad-value-in-tokens` finding, which suggests the smallest unused id."""
         means, used = RULES["pad-value-in-tokens"].means, self._used.get(name)
         if used is None:
             return means
@@ -477,7 +477,7 @@ def _pads_labels_in_loss(column: AuditColumn) -> bool:
 
 
 def _equal(values: npt.NDArray[Any], value: Any) -> Flags:
-    """Return, for each value, whether the value equals the pad value. The pad value may be NaN."""
+    """Return flags of the values that equal the pad value, which may be NaN."""
     if value != value and values.dtype.kind == "f":
         return np.asarray(np.isnan(values))
     return np.asarray(values == value)
@@ -489,7 +489,7 @@ def _by_token(flagged: Flags) -> npt.NDArray[Any]:
 
 
 def _rows_with(rows: Ragged, flagged: Flags) -> Flags:
-    """Return, for each row, whether `flagged` is True for any of its values."""
+    """Return flags of the rows that have a value for which `flagged` is True."""
     if not flagged.any():
         return np.zeros(len(rows.lengths), dtype=bool)
     seen = np.concatenate([[0], np.cumsum(_by_token(flagged).any(axis=1))])

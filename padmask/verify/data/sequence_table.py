@@ -40,7 +40,7 @@ class LocatedSequences:
     names: Sequence[tuple[str, str]]
 
     def keys(self, columns: Sequence[int]) -> Hashes:
-        """Return one hash for each sequence, computed from its length and some columns."""
+        """Return one hash for each sequence, which combines its length and the hashes of some columns."""
         return join_hashes(self.lengths, *(self.hashes[:, column] for column in columns))
 
     def count_rows(self) -> int:
@@ -62,7 +62,7 @@ class LocatedSequences:
 
 @dataclass
 class SequenceTable:
-    """Collects sequences batch by batch: 40 bytes for each sequence, and 8 for each of its columns."""
+    """Collects sequences batch by batch. A sequence needs 40 bytes, and 8 bytes for each column."""
 
     names: list[tuple[str, str]] = field(default_factory=list)
     _parts: list[tuple[npt.NDArray[Any], ...]] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Read the values of one packed sequence, to say how they differ from the input."""
+"""Read the values of one packed sequence, to describe the first difference from the input."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def read_input_values(
     """Return the values of one sequence of the input; None if there is no such sequence.
 
     Args:
-        planner: planner that has read no rows yet.
+        planner: planner that has not read any rows.
         reading: the input.
         hashed: the column.
         types: dtypes of the values.

@@ -16,7 +16,7 @@ _Located = tuple[int, Place]
 
 @dataclass
 class ShortRows:
-    """The rows of an input that are shorter than the longest row. The longest row may be the last row.
+    """Counts the rows that are shorter than the longest row, even if the longest row comes last.
 
     >>> short = ShortRows(examples=2)
     >>> short.add(np.array([1, 2]), lambda row: Place("a", "row", row))
@@ -56,7 +56,7 @@ class ShortRows:
         self._rows += len(lengths)
 
     def join(self, later: ShortRows) -> None:
-        """Add the rows of another object. They come after the rows of this object."""
+        """Add the rows of another object, which follow the rows of this object."""
         later = later.copy()
         self._raise_to(later.longest)
         later._raise_to(self.longest)

@@ -25,7 +25,7 @@ class SourceRows:
     Args:
         spec: options that packed the rows; None if unknown.
         audit: object that collects the findings.
-        whole: whether all rows are read. Otherwise some parts of a source row may be missing.
+        whole: whether all rows are read. If False, parts of source rows may be missing.
     """
 
     def __init__(self, spec: PadSpec | None, audit: Audit, *, whole: bool) -> None:
@@ -119,7 +119,7 @@ def _find_wrong(
 def _ends_of(spec: PadSpec | None) -> tuple[int, int, int | None]:
     """Return the numbers of tokens that each window repeats from the ends of the row, and the overlap.
 
-    The overlap is None if it is unknown.
+    An unknown overlap is None.
     """
     if spec is None or spec.packing is None:
         return 0, 0, None
@@ -131,7 +131,7 @@ def _ends_of(spec: PadSpec | None) -> tuple[int, int, int | None]:
 
 
 def _starts_at_first_token(spec: PadSpec | None) -> bool:
-    """Return whether the first part of a source row starts at its first token."""
+    """Return whether the first part of a source row must start at the first token of the row."""
     if spec is None or spec.packing is None:
         return False
     if spec.windows is not None or spec.packing.algorithm == "wrap":

@@ -1,1 +1,1 @@
-"""Reference models, and functions that load, run and trace a user's model. They import Keras."""
+"""Reference models, and functions that load, run and trace a user's model. These modules import Keras."""

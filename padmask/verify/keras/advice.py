@@ -114,7 +114,7 @@ def _advise_on_ignored_mask(kind: str, entry: str, from_keras: bool) -> str:
             "if the mask is on the wrong axis or a row has no real steps. Pass attention_mask with shape "
             "(batch, query steps, key steps)"
         )
-    return f"{kind} receives the mask but does not use it. Use the mask wherever its call method mixes steps"
+    return f"{kind} receives the mask but does not use it. Use the mask wherever the call method mixes steps"
 
 
 def _advise_on_passing_mask(kind: str, entry: str, from_keras: bool) -> str:

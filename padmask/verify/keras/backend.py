@@ -79,8 +79,7 @@ def start_backend(backend: str | None = None, device: str = "auto") -> Engine:
                 options=["backend"],
             )
     else:
-        chosen = backend or os.environ.get("KERAS_BACKEND") or "tensorflow"
-        _check_installed(chosen)
+        chosen = check_backend(backend)
         os.environ["KERAS_BACKEND"] = chosen
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         if device == "cpu":
@@ -103,7 +102,13 @@ def start_backend(backend: str | None = None, device: str = "auto") -> Engine:
     return Engine(chosen, found, seen)
 
 
-def _check_installed(backend: str) -> None:
+def check_backend(backend: str | None = None) -> str:
+    """Return the name of the backend that `start_backend` uses if Keras does not run yet.
+
+    Raises:
+        MissingExtraError: Keras or the backend is not installed.
+    """
+    backend = backend or os.environ.get("KERAS_BACKEND") or "tensorflow"
     if backend not in BACKENDS:
         raise SpecError(f"KERAS_BACKEND is {backend!r}. Set it to one of {', '.join(BACKENDS)}.")
     missing = [name for name in ("keras", backend) if find_spec(name) is None]
@@ -118,6 +123,7 @@ def _check_installed(backend: str) -> None:
             f"with: pip install keras {backend}",
             options=["backend"],
         )
+    return backend
 
 
 def _find_accelerators(backend: str) -> tuple[str, ...]:

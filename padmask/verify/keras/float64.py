@@ -30,8 +30,8 @@ class Float64Mode:
     def casts_down(self, compiled: Any) -> bool:
         """Return whether a compiled model in float64 mode still computes some values in a lower precision.
 
-        Some layers cast to float32, and a nested model casts its inputs to their declared dtype. The rounding
-        errors of such a model are those of float32.
+        Some layers cast to float32, and a nested model casts its inputs to their declared dtype. Such a model
+        has the rounding errors of float32.
 
         Args:
             compiled: compiled function of the model, which ran in float64 mode.

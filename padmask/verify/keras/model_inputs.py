@@ -103,7 +103,7 @@ def _release_sizes(shape: Sequence[int | None]) -> tuple[int | None, ...]:
 
 
 def parameters_of(model: Any) -> list[str]:
-    """Return the names of the input parameters of a model's call method."""
+    """Return the parameters of a model's call method that are inputs."""
     names = inspect.signature(model.call).parameters
     return [name for name in names if name not in ("training", "args", "kwargs")]
 
@@ -146,7 +146,7 @@ def _find_time_axis(shape: tuple[int | None, ...]) -> int:
 
 
 def _is_named_mask(name: str) -> bool:
-    """Return whether the last word of a name is mask, as in `attention_mask`, but not in `mask_positions`."""
+    """Return whether the last word of a name is "mask", as in `attention_mask`, not `mask_positions`."""
     words = [word for word in re.split(r"[^a-z]+", name.lower()) if word and word not in ("input", "inputs")]
     return bool(words) and words[-1] in ("mask", "masks")
 
@@ -205,7 +205,7 @@ def _find_embedding(model: Any, tensor: Any) -> Any:
 
 
 def _embeds(operation: Any, node: Any) -> bool:
-    """Return whether a call of a custom layer turns ids into vectors with an embedding of its own."""
+    """Return whether a call of a custom layer turns ids into vectors with an inner embedding."""
     if _is_model(operation) or not isinstance(operation, keras.Layer):
         return False
     has_table = any(is_embedding(layer) for layer in operation._flatten_layers(include_self=False))

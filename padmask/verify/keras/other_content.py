@@ -29,8 +29,8 @@ class OtherContent:
     """A way to change the content of the padding.
 
     Args:
-        change: function that returns `predict` with other content in the padding; None if the content cannot
-            change.
+        change: function that returns a `predict` with other content in the padding; None if the content
+            cannot change.
         explicit: whether the model receives every mask as an input.
         reason: reason why `change` is None.
     """
@@ -94,8 +94,8 @@ def find_other_content(
 def _reads_values(predict: Predict, sample: Sample) -> bool:
     """Return whether a model reads the features of the padding as values, and not as a mask.
 
-    A mask that is computed from the values, such as `x != 0`, changes the outputs much even if the values of
-    the padding change very little.
+    If the mask is computed from the values, such as `x != 0`, even tiny changes to the padding change the
+    outputs much.
     """
     base = predict(sample.padded())
     with_random = sample.unmasked(sample.padded(), 23)

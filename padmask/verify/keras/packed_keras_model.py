@@ -26,10 +26,10 @@ class PackedKerasModel:
         model: built Keras model.
         engine: backend and device of Keras.
         batch_size: maximum number of rows per call of the model.
-        data: what the data and the user say about the inputs.
+        data: contents of the inputs, from the data and the user.
 
     Raises:
-        SpecError: the name of an input does not say what it needs.
+        SpecError: the contents of an input are unknown.
     """
 
     def __init__(self, model: Any, engine: Engine, batch_size: int, data: DataArguments) -> None:
@@ -61,12 +61,12 @@ class PackedKerasModel:
 
 
 def _kind_of(slot: ModelInput, data: DataArguments, before: Mapping[str, str]) -> str:
-    """Return what an input contains.
+    """Return the contents of an input.
 
     Args:
         slot: the input.
-        data: what the data and the user say about the inputs.
-        before: what the inputs before contain.
+        data: contents of the inputs, from the data and the user.
+        before: contents of the previous inputs.
     """
     if slot.kind == "mask" and len(slot.shape) > 1:
         return "block_mask"

@@ -54,7 +54,7 @@ class Event:
 
     @property
     def records_inner_calls(self) -> bool:
-        """Whether to record the calls inside this call: True for models and custom layers, else False."""
+        """Whether calls inside this call are recorded: True for models and custom layers, else False."""
         if isinstance(self.operation, keras.Model):
             return True
         return isinstance(self.operation, keras.Layer) and not is_from_keras(self.operation)
@@ -86,7 +86,7 @@ def marks_padding(mask: Any) -> bool:
     """Return whether a mask marks padding.
 
     A mask of steps marks padding if it is False anywhere. A mask of pairs of queries and keys marks padding
-    if it is False for all queries of a key, or for all keys of a query. A causal mask is neither.
+    if it is False for all queries of a key, or for all keys of a query. A causal mask marks no padding.
 
     >>> marks_padding(np.array([[True, False]])), marks_padding(np.tril(np.ones((1, 3, 3))))
     (True, False)

@@ -61,7 +61,7 @@ class _Weights:
 class _SharedTraceLSTM(keras.layers.LSTM):  # type: ignore[misc]
     """An LSTM that TensorFlow traces only once, although several models share the layer.
 
-    Without sharing, tracing the LSTM loop would take most of the time that is needed to build a small model.
+    Without sharing, most of the time to build a small model would go into tracing the LSTM loop.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -148,7 +148,7 @@ ROUTES: Mapping[str, _Route] = {
 
 @dataclass(frozen=True)
 class _Tail:
-    """The last layers of a model: LSTM and Dense. Several models share them."""
+    """The last layers of a model, LSTM and Dense, which several models share."""
 
     lstm: Any
     dense: Any
@@ -171,7 +171,7 @@ def build_route(name: str, weights: _Weights, tail: _Tail, *, masked: bool) -> t
     Args:
         name: name of the route.
         weights: weights of the embedding.
-        tail: last layers of the model. Several models share them.
+        tail: last layers of the model, which several models share.
         masked: whether the model uses masks. False for the control model.
 
     Returns:

@@ -91,7 +91,7 @@ def _has_mask_argument(event: Event) -> bool:
 
 
 def _find_harmful_entry(runs: Runs) -> Event | None:
-    """Return the first call whose outputs depend on padding, and change the outputs of the model."""
+    """Return the first call whose outputs depend on padding and also change the outputs of the model."""
     for _ in range(MOST_HARMLESS):
         entry = _find_entry(runs)
         if entry is None or runs.is_harmful(entry):
@@ -148,7 +148,7 @@ def _find_culprit_call(runs: Runs, entry: Event, *, explicit_masks: bool) -> tup
 
 
 def _find_wrong_mask(runs: Runs, entry: Event) -> Event | None:
-    """Return the layer that makes the mask of a call, if this mask marks only a part of the padding."""
+    """Return the layer that makes the mask of a call if this mask marks only a part of the padding."""
     reference = runs.counterpart.get(entry)
     if reference is None or not runs.growth:
         return None
@@ -349,7 +349,7 @@ def _find_sibling_embedding(event: Event) -> Event | None:
 
 
 def _describe_mask_suspect(runs: Runs, culprit: Event, entry: Event) -> str:
-    """Describe an earlier layer that also drops the mask, if this does not affect the outputs.
+    """Describe an earlier layer that also drops the mask without an effect on the outputs.
 
     Returns:
         A phrase for the report, or an empty string if there is no such layer before `culprit`.
@@ -387,13 +387,13 @@ PATH_LABELS = {
     "never-made": "creates no mask",
     "positions": "positions depend on padding",
     "fourier": "output depends on padding",
-    "wrong-mask": "masks other positions than the padding",
+    "wrong-mask": "masks positions other than the padding",
     "empty": "output depends on padding in rows without tokens",
 }
 
 
 def _describe_path(runs: Runs, culprit: Event, entry: Event, reason: str) -> str:
-    """Return the layers from the input to `entry` as text, with labels at `culprit` and `entry`."""
+    """Describe the layers from the input to `entry`, with labels at `culprit` and `entry`."""
     before = _find_calls_before(runs, culprit)
     calls = [*before, culprit]
     if entry is not culprit:

@@ -90,10 +90,10 @@ class Runs:
         return self._compare_outputs(reference, event)[1]
 
     def is_harmful(self, event: Event) -> bool:
-        """Return whether the outputs of a call with padding, in the run without padding, change the results.
+        """Return whether the results change if a call returns its outputs from the run with padding.
 
-        If not, such as for rotary positions that start at another number, later calls are compared with a
-        run that has these outputs.
+        Some differences have no effect, for example rotary positions that start at another number. Later
+        calls are then compared with a run that has these outputs.
         """
         reference = self.counterpart.get(event)
         if reference is None or event.parent is None:
@@ -170,7 +170,7 @@ class Runs:
         return (largest if compared else None), exceeds
 
     def _grows_with_padding(self, one: Any, other: Any) -> bool:
-        """Return whether all axes of a tensor grow like the padded lengths of the inputs, or not at all."""
+        """Return whether each axis of a tensor grows like the padded length of an input, or does not grow."""
         return all(
             before == after or (before, after) in self.growth
             for before, after in zip(one.shape, other.shape, strict=False)

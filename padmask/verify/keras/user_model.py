@@ -322,7 +322,7 @@ class UserModel:
     def subject(self, name: str, sample: Sample, value: Any) -> tuple[Subject, Subject]:
         """Return the model and its control model in the form that the checks require.
 
-        The control model is the same model, which receives random tokens as padding and a mask that is all
+        The control model is the same model, but receives random tokens as padding and a mask that is all
         True.
 
         Args:
@@ -470,7 +470,7 @@ class _Float64Model:
             return self._user.predict(batch)
 
     def find_dtype(self, sample: Sample) -> str:
-        """Return the key in `LIMITS` for the least precise values that the model computes in float64 mode.
+        """Return the key in `LIMITS` of the lowest precision that the model uses in float64 mode.
 
         Only the graph of a compiled model shows its casts. Other models may cast to float32.
         """

@@ -63,16 +63,15 @@ class Subject:
         predict: function that returns the outputs for a batch. Each output has the shape (rows, ...).
         dtype: compute dtype of the model.
         predict_uncached: `predict` without a cache; None if `predict` has no cache.
-        other: `predict` with different values in the padding; None if the values cannot be changed. If
+        other: `predict` with different values in the padding; None if the values cannot change. If
             `explicit_mask` is True, a second argument is the random seed of the values.
         gradient: function that returns the gradients of the outputs at real positions with respect to the
             embedded inputs: shape (rows, maxlen, ...); None if gradients are not available.
-        jittered: `predict` with a rounding error added to every weight, which shows the numerical noise;
-            None if the weights cannot be changed.
-        precise: function that returns the same model in float64. It returns None if the model cannot run in
-            float64.
+        jittered: `predict` with a rounding error added to every weight, to measure numerical noise; None if
+            the weights cannot change.
+        precise: function that returns the same model in float64, or None if the model cannot run in float64.
         reason: reason why `other` is None.
-        explicit_mask: whether the model receives the masks of its inputs. `other` does not change them.
+        explicit_mask: whether the model receives the masks of its inputs, which `other` does not change.
     """
 
     name: str
@@ -224,8 +223,8 @@ def _can_run(subject: Subject, batch: ModelBatch) -> bool:
 def _rows_interact(setup: CheckSetup) -> bool:
     """Return whether the outputs for a row change if the other rows of the batch have other tokens.
 
-    All rows of the batch have the same length. Rows with which the model cannot run, or for which it returns
-    NaN or infinity, show nothing.
+    All rows of the batch have the same length. Rows are ignored if the model cannot run on them, or returns
+    NaN or infinity for them.
     """
     for row in {0, len(setup.probe) - 1}:
         copies = setup.probe.select([row] * 4)
@@ -281,7 +280,7 @@ def compare_row_alone(setup: CheckSetup, subject: Subject) -> Deviations:
 
 
 def _find_varying_axes(shapes: Sequence[tuple[int, ...]]) -> list[bool]:
-    """Return for each axis whether its size differs between the shapes. Such an axis is a time axis."""
+    """Return flags of the axes whose size differs between the shapes. Such an axis is a time axis."""
     if len({len(shape) for shape in shapes}) > 1:
         return [True] * max(len(shape) for shape in shapes)
     return [len(set(sizes)) > 1 for sizes in zip(*shapes, strict=True)]
@@ -290,7 +289,7 @@ def _find_varying_axes(shapes: Sequence[tuple[int, ...]]) -> list[bool]:
 def _has_wrong_size(
     probe: Sample, shapes: Sequence[tuple[int, ...]], output: Array, one: Array, more: int
 ) -> bool:
-    """Return whether the number of time steps of an output depends on anything but the padded length.
+    """Return whether the number of time steps of an output depends on more than the padded length.
 
     Without padding, such an output has one step for each token. With padding, the output has one step for
     each position, or for each token of the longest row, and the number of rows does not matter.
@@ -436,8 +435,8 @@ def measure_noise(setup: CheckSetup, subject: Subject) -> dict[str, Array]:
     """Measure the numerical noise of each output, by repeating rows and changing the weights slightly.
 
     Returns:
-        The largest change of each channel that rounding causes, as a share of its scale: shape (channels,),
-        keyed by output name.
+        The largest rounding error of each channel, as a share of its scale: shape (channels,), keyed by
+        output name.
     """
     batch, rows = setup.probe.padded(), len(setup.probe)
     base = subject.predict(batch)

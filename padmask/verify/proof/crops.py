@@ -28,7 +28,7 @@ class CropToFew:
 
     Args:
         padding: side of the padding.
-        more: number of positions that the longer batch has more. Arrays that grow by more, such as tables of
+        more: number of additional positions in the longer batch. Arrays that grow by more, such as tables of
             relative positions, cannot be compared. None to compare all arrays.
     """
 

@@ -75,7 +75,7 @@ def measure(
         has_steps: whether the output has a time axis.
         has_channels: whether the last axis has channels. If False, the last axis is a time axis, and the
             output has one channel.
-        usual: scale that other rows have: shape (channels,). A smaller scale is not used.
+        usual: minimum scale of each channel, from other rows: shape (channels,).
     """
     ones = [_split_channels(pair.one, has_channels) for pair in pairs if pair.one is not None]
     channels = max((one.shape[1] for one in ones), default=1)
@@ -98,7 +98,7 @@ def measure(
 
 
 def _split_channels(array: Array, has_channels: bool) -> Array:
-    """Reshape the values of one row to (positions, channels). Complex numbers become two real positions."""
+    """Reshape the values of one row to (positions, channels). Complex numbers become two positions."""
     if array.dtype.kind == "c":
         array = np.stack([array.real, array.imag])
         return _split_channels(array.reshape(-1, 1) if array.ndim == 1 else array, has_channels)
@@ -121,7 +121,7 @@ def _scales_of_channels(array: Array) -> npt.NDArray[np.float64]:
 
 
 def _choose_scales(scales: npt.NDArray[np.float64], *, by_row: bool) -> npt.NDArray[np.float64]:
-    """Return the scale to which each value is compared: shape (rows, channels).
+    """Return the scale of each value: shape (rows, channels).
 
     Args:
         scales: largest absolute value of each channel in each row: shape (rows, channels).
@@ -174,7 +174,7 @@ def compare_real_positions(
 
 
 def add_deviation(found: Deviations, name: str, deviation: Deviation) -> None:
-    """Add a deviation of an output to `found`. If the output has one already, keep the larger one."""
+    """Add a deviation of an output to `found`, or keep the deviation in `found` if it is larger."""
     found[name] = found[name] | deviation if name in found else deviation
 
 
@@ -229,7 +229,7 @@ def _differences(one: Array, two: Array) -> npt.NDArray[np.float64]:
 
 
 def scale_of(array: Array) -> float:
-    """Return the largest finite absolute value, or 1 for integers, because rounding cannot change them."""
+    """Return the largest finite absolute value, or 1 for integers, which have no rounding errors."""
     if array.dtype.kind in "iub":
         return 1.0 if array.size else 0.0
     finite = np.abs(_floats(array))

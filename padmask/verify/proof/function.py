@@ -99,7 +99,7 @@ def verify_function(
 
 
 def dtype_of_rows(rows: Sequence[Array]) -> str:
-    """Return the dtype in which a function gets the tokens of rows.
+    """Return the dtype of the tokens that are passed to a function.
 
     >>> dtype_of_rows([np.array([1, 2])]), dtype_of_rows([np.array([2**40])]), dtype_of_rows([np.ones(2)])
     ('int32', 'int64', 'float32')
@@ -141,7 +141,7 @@ def call_function(
 
     Args:
         function: function of arrays.
-        arrays: positional arguments. The first is the ids.
+        arrays: positional arguments, starting with the ids.
         named: arguments that are passed by their names.
 
     Raises:

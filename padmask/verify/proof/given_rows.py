@@ -13,7 +13,7 @@ from padmask.verify.proof.sample import MADE, ModelInput, SampleRows
 
 
 def check_rows(slots: Sequence[ModelInput], rows: SampleRows) -> None:
-    """Check that rows match the inputs of a model. The errors of the frameworks are hard to read.
+    """Check that rows match the inputs of a model. Frameworks would raise errors that are hard to read.
 
     Args:
         slots: inputs of the model.

@@ -1,4 +1,4 @@
-"""Choose the rows and the padding that show best that padding changes the outputs of a model."""
+"""Choose the rows and the padding with the largest effect on the outputs of a model."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class LeakingRow:
     """A row and an amount of padding that show a leak.
 
     Args:
-        row: sample of this row.
+        row: sample that contains only this row.
         more: number of padding positions.
         deviation: largest difference from the outputs without padding, relative to the largest value.
     """
@@ -49,8 +49,8 @@ def choose_leaking_row(
 ) -> LeakingRow | None:
     """Return the row whose outputs padding changes most; None if no row can run with padding.
 
-    A row with enough tokens, and padding that keeps the windows of the model, is preferred if its deviation
-    is not much smaller.
+    A row with enough tokens and with padding that does not shift the model's windows is preferred, unless its
+    deviation is much smaller.
 
     Args:
         predict: function that runs the model.
@@ -75,7 +75,7 @@ def choose_leaking_row(
 
 
 def _first_worst(found: Iterable[LeakingRow]) -> LeakingRow | None:
-    """Return the first row whose deviation is not clearly smaller than the others."""
+    """Return the first row whose deviation is not much smaller than the largest deviation."""
     worst: LeakingRow | None = None
     for one in found:
         if worst is None or one.deviation > worst.deviation * 1.01:
@@ -88,7 +88,7 @@ class FixedRow:
     """A row of a model that requires a fixed length.
 
     Args:
-        row: sample of this row.
+        row: sample that contains only this row.
         places: padded lengths of the inputs.
         length: number of tokens of the row.
     """
@@ -106,8 +106,8 @@ def choose_fixed_row(sample: Sample) -> FixedRow:
 
 
 def choose_equal_lengths(probe: Sample) -> Sample:
-    """Return four rows of one length and with random tokens, for models whose rows influence each other.
+    """Return four rows of equal length with random tokens, for models whose rows influence each other.
 
-    Without longer rows, the rows have no padding of their own.
+    Because the lengths are equal, none of the rows needs padding.
     """
     return probe.select([len(probe) // 2] * 4).with_random_tokens(7)

@@ -1,4 +1,4 @@
-"""Find out which array of a packed batch each argument of a model needs, from the names of the arguments."""
+"""Find the contents of each argument of a model for packed rows, from the argument names."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ _USUAL = {
 
 @dataclass(frozen=True)
 class DataArguments:
-    """What the data and the user say about the arguments of a model.
+    """The contents of the arguments of a model, as far as the data and the user specify them.
 
     Args:
-        columns: what each column of the data contains, a name in `ARGUMENTS`, keyed by column name.
-        inputs: name of the column for an argument, keyed by its name.
-        kinds: kind of an argument (a key of `--input`), keyed by its name.
+        columns: contents of each column of the data, a name in `ARGUMENTS`, keyed by column name.
+        inputs: name of the column for each argument, keyed by argument name.
+        kinds: kind of each argument, as in `--input`, keyed by argument name.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -54,13 +54,13 @@ class DataArguments:
     kinds: Mapping[str, str] = field(default_factory=dict)
 
     def find(self, name: str) -> str | None:
-        """Return what an argument needs if the user or a column of the data says so; None otherwise."""
+        """Return the contents of an argument that the user or a column of the data specifies; else None."""
         if name in self.kinds:
             return _OF_KINDS.get(self.kinds[name])
         return self.columns.get(self.inputs.get(name, name))
 
     def guess(self, name: str) -> str | None:
-        """Return what an argument needs, also from its name; None if unknown.
+        """Return the contents of an argument from the user, the data or its name; None if unknown.
 
         >>> arguments = DataArguments(columns={"attention_mask": "attention_mask"})
         >>> [arguments.guess(name) for name in ("inputs_segmentation", "attention_mask", "mask", "age")]
@@ -77,8 +77,8 @@ class Arguments:
     """The arguments of a call.
 
     Args:
-        positional: what each positional argument contains, a name in `ARGUMENTS`.
-        named: what each argument with a name contains, keyed by name.
+        positional: contents of each positional argument, a name in `ARGUMENTS`.
+        named: contents of each keyword argument, keyed by name.
     """
 
     positional: Sequence[str]
@@ -90,7 +90,7 @@ class Arguments:
         return any(kind in PER_SEQUENCE for kind in (*self.positional, *self.named.values()))
 
     def arrays(self, batch: PackedBatch) -> tuple[list[Any], dict[str, Array | int]]:
-        """Return the positional arguments and the arguments with a name."""
+        """Return the positional arguments and the keyword arguments."""
         positional = [batch.argument(kind) for kind in self.positional]
         return positional, {name: batch.argument(kind) for name, kind in self.named.items()}
 
@@ -98,8 +98,8 @@ class Arguments:
 def find_arguments(function: Callable[..., Any], data: DataArguments) -> Arguments:
     """Find the arguments of a function from the names of its parameters.
 
-    The first parameter gets the ids. The second parameter gets the mask if its name says nothing else. A
-    parameter with a default gets an array only if the data have a column for it.
+    The first parameter gets the ids. The second parameter gets the mask, unless its name has another meaning.
+    A parameter with a default gets an array only if the data have a column for the parameter.
 
     >>> def predict(ids, mask, segment_ids, position_ids=None): ...
     >>> find_arguments(predict, DataArguments()).named

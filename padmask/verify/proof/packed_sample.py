@@ -53,7 +53,7 @@ class PackedRow:
 
     @classmethod
     def of(cls, tokens: Array, segments: npt.NDArray[np.integer[Any]]) -> PackedRow:
-        """Return a row.
+        """Divide the real tokens of a row into its sequences.
 
         Args:
             tokens: the real tokens: shape (tokens, ...).
@@ -114,7 +114,7 @@ class PackedBatch:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PackedSample:
-    """Packed rows to run, and how the arguments of the model are made from them.
+    """Packed rows to run, and the options for making the arguments of the model.
 
     >>> rows = [PackedRow.of(np.array([7, 8, 5]), np.array([1, 1, 2, 0]))]
     >>> [batch] = PackedSample(rows=rows).batches(32)
@@ -130,8 +130,8 @@ class PackedSample:
         dtype: dtype of the tokens.
         packing: conventions of the arguments, such as the number of the first sequence.
         is_joined: whether the arguments describe each row as one sequence without padding.
-        seed: random seed of the tokens that replace others.
-        pool: tokens from which replacements are drawn. If None, the tokens of all rows.
+        seed: random seed of the replacement tokens.
+        pool: tokens from which replacement tokens are drawn. If None, the tokens of all rows.
     """
 
     rows: Sequence[PackedRow]
@@ -144,26 +144,26 @@ class PackedSample:
 
     @cached_property
     def tokens(self) -> Array:
-        """The tokens from which replacements are drawn: shape (tokens, ...)."""
+        """The tokens from which replacement tokens are drawn: shape (tokens, ...)."""
         if self.pool is not None:
             return self.pool
         return np.concatenate([sequence for row in self.rows for sequence in row.sequences])
 
     def joined(self) -> PackedSample:
-        """Return the same rows without boundaries: positions count on, and the mask is all True."""
+        """Return the same rows without boundaries: positions do not restart, and the mask is all True."""
         return replace(self, is_joined=True)
 
     def with_rows(self, rows: Sequence[PackedRow]) -> PackedSample:
-        """Return a sample of other rows. Replacements are drawn from the same tokens."""
+        """Return a sample of other rows that draws replacement tokens from the same pool."""
         return replace(self, rows=rows, pool=self.tokens)
 
     def with_random_tokens(self, seed: int, changes: Callable[[PackedRow, int], bool]) -> PackedSample:
         """Return a sample in which random tokens replace the tokens of some sequences.
 
         Args:
-            seed: random seed, added to that of the sample.
-            changes: function that returns whether to replace the tokens of a sequence, given its row and its
-                number in the row, from 0.
+            seed: random seed, added to the seed of the sample.
+            changes: function that returns whether to replace the tokens of a sequence. Its arguments are the
+                row and the number of the sequence in the row, from 0.
         """
         random = np.random.default_rng([self.seed, seed])
 
@@ -216,9 +216,9 @@ class PackedSample:
 
 
 def choose_packed_rows(rows: Sequence[PackedRow]) -> list[PackedRow]:
-    """Return the rows to run: at most `MOST_ROWS`, and two rows or `MOST_POSITIONS` positions.
+    """Return the rows to run: at most `MOST_ROWS`.
 
-    Rows with several sequences come first.
+    Rows with several sequences are preferred. More than two rows have at most `MOST_POSITIONS` positions.
     """
     chosen: list[PackedRow] = []
     positions = 0

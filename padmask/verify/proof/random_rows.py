@@ -77,7 +77,7 @@ def draw_longer_rows(
         can_run: function that returns whether the model can run on a batch.
 
     Returns:
-        Rows that can run alone, or None if fewer than half of the rows can.
+        Rows that can run alone; None if fewer than half of the rows can run alone.
     """
     for longest in LONGER:
         sample = draw_random_rows(slots, spec, value, different_lengths=False, longest=longest)
@@ -118,7 +118,7 @@ def choose_random_rows(
 
 
 def middle_row(sample: Sample) -> ModelBatch:
-    """Return a batch of the row of medium length."""
+    """Return a batch that contains only the row of median length."""
     return sample.alone(int(np.argsort(shared_lengths(sample), kind="stable")[len(sample) // 2]))
 
 

@@ -66,7 +66,7 @@ class ModelInput:
 
 
 def find_masked_input(mask: str, timed: Sequence[str]) -> str:
-    """Return the name of the input to which a mask belongs: the input with the most similar name.
+    """Return the name of the input that a mask describes: the input with the most similar name.
 
     >>> find_masked_input("decoder_mask", ["encoder_ids", "decoder_ids"])
     'decoder_ids'
@@ -192,7 +192,7 @@ class Sample:
         return selected._replace_rows(lambda rows: Ragged(rows.values, zeros, zeros), self.timed)
 
     def with_random_tokens(self, seed: int) -> Sample:
-        """Return a sample whose rows have the same lengths, but random tokens of this dataset."""
+        """Return a sample with rows of the same lengths and random tokens from the pool."""
         random = np.random.default_rng(seed)
         inputs = dict(self.inputs)
         for name, given in self.timed.items():

@@ -41,11 +41,12 @@ class Deviation:
     """The largest deviation of each channel of an output at real positions.
 
     A channel is an index of the last axis, such as a feature or a class. Outputs without such an axis have
-    one channel. Each channel has its own scale, so that a large channel does not hide a leak in a small one.
+    one channel. Each channel has its own scale, so that a channel with large values does not hide a leak in
+    another channel.
 
     Args:
-        largest: absolute difference with the largest share of its scale: shape (channels,). If the shapes
-            differ, or if only one value is NaN, the difference is infinite.
+        largest: the absolute difference that is largest in relation to its scale: shape (channels,). If the
+            shapes differ, or if only one value is NaN, the difference is infinite.
         scale: scale of this difference, the largest absolute value nearby: shape (channels,).
         where: description of the row and the padding of this difference: shape (channels,), dtype object.
     """
@@ -157,11 +158,10 @@ def compare_deviation(
 ) -> tuple[dict[str, ComparedDeviation], str]:
     """Choose the deviation and the tolerance of each output so that rounding is not reported as a leak.
 
-    A higher precision decides where the model's own precision cannot: whether a deviation above its
-    tolerance is rounding, and whether there is a leak that is smaller than the tolerance. A deviation in the
-    higher precision may be so large that the model's own precision would also show it. If the model's own
-    precision does not show it, the converted model behaves differently, for example because a cast returns a
-    new tensor without the mask. Then the model's own precision decides.
+    A higher precision decides two questions: whether a deviation above its tolerance is only rounding, and
+    whether a leak is smaller than the tolerance. The exception is a deviation that is so large that the
+    model's own precision would show it too, but does not. The converted model then behaves differently, for
+    example because a cast returns a new tensor without the mask, and the model's own precision decides.
 
     Args:
         native: deviation of each output in the model's own precision, keyed by output name.

@@ -1,6 +1,6 @@
-"""Check whether the outputs of a sequence in a packed row equal those of the sequence alone.
+"""Check whether a sequence has the same outputs in a packed row and alone.
 
-The control gets the same rows without boundaries, and should fail the checks.
+The control run gets the same rows without boundaries, and should fail the checks.
 """
 
 from __future__ import annotations
@@ -145,27 +145,27 @@ class _Checks:
         )
 
     def change(self, changes: _Changes, seed: int = 3) -> Deviations:
-        """Replace the tokens of some sequences, and compare the other sequences."""
+        """Replace the tokens of some sequences, and compare the outputs of the other sequences."""
         found = self.subject.run(self.sample.with_random_tokens(seed, changes))
         rows = self.sample.rows
         kept = [place for place in _places(self.sample) if not changes(rows[place.row], place.number)]
         return self._compare_runs(found, [place for place in kept if len(rows[place.row].sequences) > 1])
 
     def other_sequences(self) -> Deviations:
-        """Replace the tokens of every second sequence, and compare the sequences between them."""
+        """Replace the tokens of every second sequence, and compare the outputs of the other sequences."""
         return _worst(self.change(_is_even), self.change(_is_odd))
 
     def other_content(self) -> Deviations:
-        """Replace the pad value by random tokens."""
+        """Replace the pad value with random tokens, and compare the outputs."""
         return self._compare_runs(self.subject.run(self.sample, random_padding=True), _places(self.sample))
 
     def repeat(self) -> Deviations:
-        """Run the rows again, after other rows of the same lengths."""
+        """Run the rows a second time, after other rows of the same lengths, and compare the outputs."""
         self.subject.run(self.sample.with_random_tokens(8, _is_any))
         return self._compare_runs(self.subject.run(self.sample), _places(self.sample))
 
     def movement(self) -> Deviations:
-        """Replace the tokens of all sequences."""
+        """Replace the tokens of all sequences, and measure the change of the outputs."""
         found = self.subject.run(self.sample.with_random_tokens(11, _is_any))
         return self._compare_runs(found, _places(self.sample))
 
@@ -177,11 +177,11 @@ class _Checks:
 
 
 def verify_packed(subject: PackedSubject, sample: PackedSample) -> SubjectReport:
-    """Check whether the sequences of packed rows change the outputs of each other.
+    """Check whether sequences in packed rows change each other's outputs.
 
     Args:
         subject: model to check.
-        sample: packed rows. Rows with several sequences decide.
+        sample: packed rows. Only rows with several sequences can show a leak between sequences.
 
     Raises:
         CannotRunError: the model cannot run on the rows.
@@ -212,7 +212,7 @@ def _prepare(subject: PackedSubject, sample: PackedSample) -> tuple[_Checks, lis
     """Run the rows, and some of their sequences alone.
 
     Returns:
-        The checks, and the names of the outputs that they do not compare.
+        The checks, and the names of the outputs that the checks do not compare.
     """
     base = subject.run(sample)
     alone, widths = {}, {}
@@ -333,7 +333,7 @@ def _decide(
 
 
 def _name_fault(checks: _Checks, found: Sequence[Check]) -> tuple[str, str | None]:
-    """Return what changes the outputs, and an advice."""
+    """Return the cause of the change in the outputs, and advice."""
     failed = {check.name for check in found if check.verdict == "fails"}
     if "other-sequences" in failed:
         forward = not checks.holds(checks.change(_is_first))

@@ -1,6 +1,6 @@
 """Run all checks on a model and its control model, and decide the verdict.
 
-A control model ignores masks. It must fail the checks. This shows that the checks can detect a leak.
+A control model ignores masks and must fail the checks, to prove that the checks can detect a leak.
 """
 
 from __future__ import annotations
@@ -97,8 +97,7 @@ class Verification:
 
     Args:
         report: verdict and check results.
-        setup: rows and padded lengths of the checks. The search for the layer that causes a leak uses them
-            again.
+        setup: rows and padded lengths of the checks, which the search for the leaking layer uses again.
     """
 
     report: SubjectReport
@@ -123,14 +122,14 @@ def verify_subject(
         control: control model, which runs the same checks.
         sample: rows for the checks.
         must_fail: whether the control model must fail the checks. Set True if the control model is a copy of
-            the model without masks. Set False if the control model is the same model, which receives random
-            tokens as padding and a mask that is all True. It may pass, because some models need no mask, such
-            as causal models.
+            the model without masks. Set False if the control model is the same model, but receives random
+            tokens as padding and a mask that is all True. Such a control may pass, because some models need
+            no mask, such as causal models.
         extra: results of other checks of the model.
         alone: maximum number of rows that also run in a batch of one row.
         far: whether to also pad far beyond the longest row.
-        empty: whether the data have rows without tokens, which are then checked too. None if unknown: then a
-            dependence of such rows on padding is a warning.
+        empty: whether the data have rows without tokens, which are then checked too. None if unknown: a
+            dependence of such rows on padding is then only a warning.
 
     Raises:
         CannotRunError: the model cannot run on any of the rows.

@@ -17,9 +17,9 @@ class Leak:
         kind: class name of the module that calls the function.
         is_torch: whether the module is part of PyTorch.
         padding: side of the padding.
-        is_position: whether the outputs do not depend on the tokens, as for positions.
+        is_position: whether the outputs are positions or similar values, which do not depend on the tokens.
         has_mask: whether an input tells the module which positions are real.
-        attention: what is wrong with the mask of an attention call; None for other calls.
+        attention: error in the mask of an attention call; None for other calls.
         strided: whether the module has a stride.
         takes_positions: whether the outermost module has an input for positions.
     """
@@ -195,7 +195,8 @@ def _advise_on_flattening(leak: Leak) -> str:
 def _advise_on_ends(leak: Leak) -> str:
     return (
         "pad adds values at the end of the padded row, not at the end of the tokens, so real positions next "
-        "to padding change. Set padded positions to zero before it (x = x * mask.unsqueeze(-1)), or use rows "
+        "to padding change. Set padded positions to zero before pad (x = x * mask.unsqueeze(-1)), or use "
+        "rows "
         "of one length."
     )
 

@@ -1,4 +1,4 @@
-"""Find out how an attention call uses its mask."""
+"""Find errors in the masks of attention calls."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _EXCLUDED = -1e3
 
 
 def describe_attention(few: Call, many: Call, padding: Side) -> Fault | None:
-    """Return what is wrong with the mask of an attention call; None for other calls.
+    """Return the error in the mask of an attention call; None for other calls.
 
     Args:
         few: the call in the run with less padding.
@@ -47,7 +47,7 @@ def describe_attention(few: Call, many: Call, padding: Side) -> Fault | None:
 
 
 def _check_bias(bias: torch.Tensor, real: Any, padding: Side) -> Fault:
-    """Return what is wrong with scores or a mask of shape (..., queries, keys)."""
+    """Return the error in scores or a mask of shape (..., queries, keys)."""
     queries, keys = int(real[0]), int(real[1])
     if padding == "post":
         padded_keys, real_keys = bias[..., :queries, keys:], bias[..., queries:, :keys]

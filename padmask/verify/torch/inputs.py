@@ -200,7 +200,8 @@ def find_torch_inputs(
 
     Raises:
         SpecError: the module has no input with a time axis, or an unknown input.
-        CannotRunError: the module runs with none of the combinations. The error is the first one.
+        CannotRunError: the module runs with none of the combinations. This is the error of the first
+            combination.
     """
     rows = rows or {}
     known = find_roles(module, roles, tuple(rows))

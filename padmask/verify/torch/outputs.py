@@ -33,7 +33,8 @@ class OutputRows:
 
         Args:
             few, many: outputs of both runs, keyed by output name.
-            rows: number of rows in both runs. They are equal if the module requires a fixed number of rows.
+            rows: number of rows in each run. Both numbers are equal if the module requires a fixed number of
+                rows.
         """
         axes = {}
         for name, output in few.items():

@@ -1,4 +1,4 @@
-"""Read the sizes of the inputs of an exported PyTorch program, and the embeddings that read them."""
+"""Read the input sizes of an exported PyTorch program, and the vocabulary sizes of its inputs."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class Call:
         name: dotted name of the module (`""` for the outermost), or name of the function.
         module: called module; None for a function.
         parent: module call that contains this call; None for the outermost call.
-        arguments: values of the positional arguments, then of the keyword arguments, with their names.
+        arguments: values of the arguments, each with its position or name; positional arguments come first.
         line: file and line of the code that calls the function.
         outputs: output tensors.
     """
@@ -49,7 +49,7 @@ class Call:
 
     @property
     def path(self) -> tuple[str, ...]:
-        """The names of the call and of the calls around it."""
+        """The names of the enclosing calls and of this call."""
         return (*(self.parent.path if self.parent is not None else ()), self.name)
 
     def argument(self, place: int, name: str) -> Any:
@@ -78,7 +78,7 @@ class TorchRecorder(TorchFunctionMode):  # type: ignore[misc]
 
     @contextmanager
     def recording(self) -> Iterator[None]:
-        """Record all calls inside the context. Inner calls finish before the calls around them."""
+        """Record all calls inside the context, in the order in which they finish."""
         hooks: list[Any] = []
         for name, part in self._module.named_modules():
             hooks.append(part.register_forward_pre_hook(self._start_hook(name), with_kwargs=True))
@@ -140,7 +140,7 @@ def tensors_in(value: Any) -> list[torch.Tensor]:
 
 
 def _copies(args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """Return copies of the arguments with their names or places. Functions may change their arguments."""
+    """Return copies of the arguments, with names or positions, because functions may change arguments."""
     found: list[tuple[str, Any]] = []
     for name, value in [*((str(place), value) for place, value in enumerate(args)), *kwargs.items()]:
         leaves, structure = tree_flatten(value)

@@ -112,7 +112,7 @@ class TorchModel:
 
     @property
     def pad_value(self) -> int | None:
-        """The pad value of the configuration or of an embedding; None if the module has none."""
+        """The pad value of the configuration or of an embedding; None if the module has no pad value."""
         config = getattr(self.module, "config", None)
         value = getattr(config, "pad_token_id", None)
         if isinstance(value, int) and value >= 0:
@@ -156,8 +156,8 @@ class TorchModel:
     def inverted(self) -> TorchModel | None:
         """Return the same module with masks that are True at padding.
 
-        The name of a mask shows its polarity if the name is `attention_mask` or ends with `key_padding_mask`.
-        If no mask has another name, the result is None.
+        The result is None if the names of all masks show their polarity: `attention_mask`, and names that end
+        with `key_padding_mask`.
         """
         unclear = [
             one.slot.name
@@ -176,7 +176,7 @@ class TorchModel:
     def subject(self, name: str, sample: Sample) -> tuple[Subject, Subject]:
         """Return the module and its control in the form that the checks require.
 
-        The control is the same module, which receives random tokens as padding and a mask that is all True.
+        The control is the same module, but receives random tokens as padding and a mask that is all True.
 
         Args:
             name: name of the module in the report.
@@ -365,7 +365,7 @@ class TorchModel:
 
 
 class _NarrowFloats(TorchFunctionMode):  # type: ignore[misc]
-    """A mode that notes whether any function returns floats that are narrower than float64."""
+    """A mode that detects functions that return floats narrower than float64."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -379,7 +379,7 @@ class _NarrowFloats(TorchFunctionMode):  # type: ignore[misc]
 
 
 def guard_tables(module: torch.nn.Module) -> list[Any]:
-    """Let embeddings raise an IndexError for ids that they do not accept. Return the hooks.
+    """Make embeddings raise an IndexError for ids that they do not accept, and return the hooks.
 
     On a GPU, such an id stops the process with an error that no later call can recover from.
     """
@@ -405,7 +405,7 @@ def as_float32(module: torch.nn.Module) -> torch.nn.Module:
 
 
 def _sizes_in(module: torch.nn.Module) -> list[int]:
-    """Return sizes of weights, which may be the only length that the module accepts."""
+    """Return the sizes of weights, one of which may be the only length that the module accepts."""
     shapes = [tuple(weight.shape) for weight in module.parameters()]
     sizes = {size for shape in shapes for size in shape}
     products = {

@@ -19,7 +19,7 @@ from padmask.verify.torch.two_runs import ComparedRuns, choose_two_batches
 
 
 def find_leaking_module(model: TorchModel, verification: Verification) -> Traced:
-    """Find the first module after which real positions differ, and the function in this module.
+    """Find the first module that changes real positions, and the function in this module.
 
     Args:
         model: verified module.

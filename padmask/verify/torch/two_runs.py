@@ -28,7 +28,7 @@ class TwoBatches:
     Args:
         few: batch with less padding, or with the usual padding.
         many: batch with more padding, or with other values in the padding.
-        crop: crops arrays of both runs to the real positions.
+        crop: object that crops arrays of both runs to the real positions.
         largest: largest relative deviation between the outputs for the batches.
         changed: copy of the second batch with other tokens.
     """
@@ -41,7 +41,7 @@ class TwoBatches:
 
 
 def choose_two_batches(model: TorchModel, verification: Verification) -> TwoBatches:
-    """Choose the batches that show a leak best.
+    """Choose the batches that show the leak most clearly.
 
     Raises:
         CannotRunError: no pair of batches shows the leak.
@@ -132,10 +132,10 @@ class ComparedRuns:
         return difference(first, second) / (float(usual.max(initial=0.0)) or 1.0)
 
     def is_harmful(self, few: Call, many: Call) -> bool:
-        """Return whether the outputs of a call, with the values of the other run, change the final outputs.
+        """Return whether the final outputs change if a call returns its outputs from the other run.
 
-        If not, such as for rotary positions that start at another number, later calls are compared with a
-        run that has these values.
+        Some differences have no effect, for example rotary positions that start at another number. Later
+        calls are then compared with a run that has the values of the other run.
         """
         before = dict(self._injected)
         replaced = []

@@ -83,7 +83,7 @@ def verify_torch_model(
 
 
 def _report(model: TorchModel, spec: ModelSpec, sample: Sample) -> SubjectReport:
-    """Run the checks. If the module leaks, or if each module is asked for, trace the module too."""
+    """Run the checks. Also trace the module if it leaks, or if the user requested a report on each module."""
     subject, control = model.subject(spec.name, sample)
     try:
         verification = verify_subject(

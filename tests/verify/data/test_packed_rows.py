@@ -229,6 +229,25 @@ def test_segment_ids_of_other_tools(tmp_path):
         assert rules(tmp_path / "in.jsonl") == found, ids
 
 
+@pytest.mark.parametrize(
+    ("ids", "facts"),
+    [
+        ([[0, 1, 0, 1], [0, 1, 2, 1]], ("position 3", "has 1", "give 3")),
+        ([[0, 1, 0, 1], [0, 1, 2]], ("3 values", "4 values")),
+    ],
+)
+def test_first_difference_is_described(tmp_path, ids, facts):
+    """A finding on a derived column has the row, the position and both values."""
+    row = {"input_ids": [1, 2, 3, 4]}
+    packed = [{**row, "seq_lengths": [2, 2]}, {**row, "seq_lengths": [4]}]
+    lines = [json.dumps({**row, "position_ids": its}) for row, its in zip(packed, ids, strict=True)]
+    (tmp_path / "in.jsonl").write_text("\n".join(lines))
+    [found] = verify_file(tmp_path / "in.jsonl").data
+    assert (found.rule.name, found.column) == ("derived-column", "position_ids")
+    assert [place.number for place in found.examples] == [2]
+    assert has_facts(found.detail, *facts)
+
+
 def with_counts(path, **changed):
     """Change the numbers of rows and tokens in the metadata of a packed file. Return the numbers before."""
     table = pq.read_table(path)

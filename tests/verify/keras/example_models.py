@@ -32,7 +32,7 @@ class ExampleModel:
 
     `culprits` are the acceptable names of the first layer or operation that drops the mask or lets padding
     change real positions. A nested layer has the name "outer/inner". If plain operations in the `call` of a
-    subclassed model leak, the name is that of the model. Most models have one acceptable name.
+    subclassed model leak, the acceptable name is the name of the model. Most models have one acceptable name.
 
     `inputs` describes each input by name: "tokens" (if there are two, their lengths differ), "tokens:ids"
     (tokens with the lengths of `ids`), "features:F" (F floats per step) or "mask" (1 for real tokens and 0
@@ -92,7 +92,7 @@ def unsure(**known):
 
 
 def scrambled(model: keras.Model, scale: float = 0.5) -> keras.Model:
-    """Give every weight a random value: fresh biases and embeddings are too near zero to show anything."""
+    """Give every weight a random value, because new weights are too close to zero to show leaks."""
     random = np.random.default_rng(7)
     for weight in model.trainable_variables:
         weight.assign(random.normal(0, scale, weight.shape))
@@ -1416,7 +1416,7 @@ def positions_from_right_pre():
 
 @clean()
 def noisy_head():
-    """The difference of two large numbers. In float32, the noise is 0.1%, which is not a leak."""
+    """The output is a difference of large numbers. In float32, the noise is 0.1%, which is not a leak."""
     ids = tokens()
     x = mean()(lstm(return_sequences=True)(embedding()(ids)))
     large, other = L.Dense(OUT, name="large"), L.Dense(OUT, name="other")

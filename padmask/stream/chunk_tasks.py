@@ -1,0 +1,261 @@
+"""Tasks of worker processes for one JSON Lines input: parse chunks, and pad rows that stay text.
+
+A task has several chunks. Its result does not depend on the worker or on the other chunks.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from io import BytesIO
+from typing import Any, BinaryIO
+
+from padmask.core.plan import Plan
+from padmask.errors import PadmaskError, SpecError
+from padmask.formats import open_writer
+from padmask.formats.contract import Chunk, Layout, WriterOptions
+from padmask.formats.jsonl.reader import add_other_columns, decode_lines
+from padmask.formats.jsonl.types import OtherTypesError
+from padmask.spec.formats import FormatTraits
+from padmask.storage.source import open_temporary, unreadable
+from padmask.storage.system import cores
+from padmask.stream.job import Job
+from padmask.stream.json_text import read_text_rows
+from padmask.stream.kept_rows import compact_rows, only_lines
+from padmask.stream.ledger import Ledger
+from padmask.stream.overlap import Result, ordered_map
+from padmask.stream.paddable_rows import PaddableRows, PadTarget, RejectedRow
+from padmask.stream.records import Pickled, Record, read_record
+from padmask.stream.rows import Rows, prepare_rows
+from padmask.stream.survey import Survey, survey_lengths
+
+# Size of the text of a task, in bytes. Smaller tasks add overhead, and larger tasks need more memory.
+TASK_BYTES = 1 << 21
+
+# Number of tasks for each worker that are in memory at the same time. The second task waits, so that the
+# worker is never idle.
+TASKS_PER_WORKER = 2
+
+# Path of an open file of a process, by process ID and descriptor. Only Linux has these paths.
+FILES_OF_PROCESS = "/proc/{}/fd/{}"
+
+Outcome = tuple[Sequence[Result], Exception | None]
+
+
+@dataclass(frozen=True)
+class MeasuredChunk:
+    """The survey of the rows of a chunk, with counts of the rows."""
+
+    survey: Survey
+    ledger: Ledger
+    consumed: int
+
+
+@dataclass(frozen=True)
+class PaddedChunk:
+    """The padded rows of a chunk as text, with the attributes of `PaddableBlock`."""
+
+    texts: Sequence[pickle.PickleBuffer]
+    ledger: Ledger
+    refused: Sequence[RejectedRow]
+    late: Sequence[str]
+    consumed: int
+
+
+@dataclass(frozen=True)
+class TextWork:
+    """The settings of a run that pads JSON Lines to JSON Lines.
+
+    Args:
+        job, plan: columns, options and maxlen of the run.
+        format_, layout: format and layout of the output.
+        as_text: whether rows may be padded as text.
+        step: maximum number of rows that are padded in one operation.
+        longest: maximum length of a row that is padded as text; None if there is no limit.
+        lines: whether to return the text of refused rows, for the `--rejects` file.
+    """
+
+    job: Job
+    plan: Plan
+    format_: FormatTraits
+    layout: Layout
+    as_text: bool
+    step: int
+    longest: int | None
+    lines: bool
+
+
+def refuse_workers(executor: Executor | None, source: FormatTraits, output: FormatTraits, job: Job) -> None:
+    """Raise an error if worker processes cannot pad the rows of one output file.
+
+    Raises:
+        SpecError: the input is not JSON Lines, or only one process can encode the output.
+    """
+    spec = job.spec
+    needs_order = spec.reorders or spec.packing is not None or bool(spec.added_columns)
+    if executor is None or (source.is_text and (output.needs_types or (output.is_text and not needs_order))):
+        return
+    what = f"{source.title} input" if not source.is_text else f"{output.title} output"
+    if source.is_text and output.is_text:
+        what += " with windows, batches or packing"
+    raise SpecError(
+        f"Worker processes cannot share one file with {what}. Remove --workers, or choose an output folder, "
+        "such as -o padded/.",
+        options=["workers"],
+    )
+
+
+def group_chunks(chunks: Iterable[Chunk]) -> Iterator[list[Chunk]]:
+    """Yield the chunks of each task. In chunks of a file, the size replaces the data (see `_with_data`)."""
+    task: list[Chunk] = []
+    size = 0
+    for chunk in chunks:
+        size += len(chunk.data)
+        task.append(chunk if chunk.span is None else replace(chunk, data=len(chunk.data)))
+        if size >= TASK_BYTES:
+            yield task
+            task, size = [], 0
+    if task:
+        yield task
+
+
+def _with_data(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+    """Read the data of chunks from their files. `Dataset.unchanged` finds changes of a file."""
+    for chunk in chunks:
+        if chunk.span is None:
+            yield chunk
+            continue
+        path, start = chunk.span
+        try:
+            with open(path, "rb", buffering=0) as file:
+                yield replace(chunk, data=os.pread(file.fileno(), chunk.data, start))
+        except OSError as error:
+            raise unreadable(path, error) from None
+
+
+def map_tasks(
+    executor: Executor, function: Callable[[Chunk], Result], tasks: Iterable[list[Chunk]], folder: str | None
+) -> Generator[Result]:
+    """Call a function for each chunk in the workers, and yield the results in order.
+
+    Args:
+        executor: the workers.
+        function: function of one chunk.
+        tasks: the chunks of each task.
+        folder: folder for the temporary files that pass results to this process.
+
+    Raises:
+        PadmaskError, OtherTypesError: an error of the function, after the results of all chunks before.
+    """
+    workers = getattr(executor, "workers", None) or cores()
+    with ExitStack() as stack:
+        used, unused = deque[BinaryIO](), deque[BinaryIO]()
+
+        def with_files() -> Iterator[tuple[list[Chunk], str]]:
+            for task in tasks:
+                used.append(unused.popleft() if unused else stack.enter_context(open_temporary(folder)))
+                yield task, FILES_OF_PROCESS.format(os.getpid(), used[-1].fileno())
+
+        run = partial(_run_task, function)
+        outcomes = stack.enter_context(
+            closing(ordered_map(executor, run, with_files(), workers * TASKS_PER_WORKER))
+        )
+        for outcome in outcomes:
+            file = used.popleft()
+            results, error = read_record(file, outcome) if isinstance(outcome, Record) else outcome
+            unused.append(file)
+            yield from results
+            if error is not None:
+                raise error
+
+
+def _run_task(
+    function: Callable[[Chunk], Result], task: tuple[Iterable[Chunk], str]
+) -> Outcome[Result] | Record:
+    """Call a function for each chunk. Write the outcome to a file, or return it if this is impossible."""
+    chunks, path = task
+    outcome = _outcome(function, chunks)
+    try:
+        with open(path, "r+b") as file:
+            pickled = Pickled(outcome)
+            pickled.write(file)
+            return pickled.at(0)
+    except OSError:
+        return outcome
+
+
+def _outcome(function: Callable[[Chunk], Result], chunks: Iterable[Chunk]) -> Outcome[Result]:
+    results: list[Result] = []
+    try:
+        results.extend(map(function, _with_data(chunks)))
+    except (PadmaskError, OtherTypesError) as error:
+        return results, error
+    return results, None
+
+
+def prepare_lines(chunk: Chunk, job: Job) -> Rows:
+    """Parse a chunk, and prepare its rows for padding."""
+    rows = prepare_rows(decode_lines(chunk, job.wanted), job, chunk.consumed)
+    if job.wanted.others is None:
+        return rows
+    return replace(rows, batch=add_other_columns(rows.batch, job.wanted))
+
+
+def parse_chunk(chunk: Chunk, job: Job, *, lines: bool) -> Rows:
+    """Return the rows of a chunk as columns. `lines` is as in `compact_rows`."""
+    return compact_rows(prepare_lines(chunk, job), job, lines=lines)
+
+
+def measure_chunk(chunk: Chunk, job: Job, *, as_text: bool) -> MeasuredChunk:
+    """Survey the rows of a chunk, without types."""
+    rows = _text_or_columns(chunk, job, None, as_text=as_text)
+    return MeasuredChunk(survey_lengths([rows], job), rows.ledger, rows.consumed)
+
+
+@lru_cache(1)
+def _read_work(pickled: bytes) -> tuple[TextWork, PadTarget]:
+    """Return the settings of a run, and the target of its rows, which has a cache for all chunks."""
+    work: TextWork = pickle.loads(pickled)
+    writer = open_writer(work.format_, BytesIO(), work.layout, WriterOptions(False, 1, ""))
+    return work, PadTarget(work.job, work.plan, writer)
+
+
+def pad_chunk(chunk: Chunk, pickled: bytes) -> PaddedChunk:
+    """Pad the rows of a chunk to text.
+
+    Args:
+        chunk: lines of JSON Lines.
+        pickled: the pickled `TextWork` of the run.
+    """
+    work, target = _read_work(pickled)
+    texts, ledger, refused, late = [], Ledger(), list[RejectedRow](), set[str]()
+    rows = _text_or_columns(chunk, work.job, work.longest, as_text=work.as_text)
+    for block in rows.split(work.job, work.plan, work.step, 0):
+        text, done = block.pad(target)
+        texts.append(pickle.PickleBuffer(text))
+        ledger += done.ledger
+        refused += done.refused
+        late |= {*done.late}
+    return PaddedChunk(
+        texts, ledger, only_lines(refused) if work.lines else (), tuple(sorted(late)), chunk.consumed
+    )
+
+
+def encoded_blocks(chunks: Iterable[PaddedChunk]) -> Iterator[tuple[Any, PaddedChunk]]:
+    """Yield each text with the counts of its rows. The counts of a chunk are in its first pair."""
+    for chunk in chunks:
+        counts = chunk
+        for text in chunk.texts:
+            yield text, counts
+            counts = PaddedChunk((), Ledger(), (), (), chunk.consumed)
+
+
+def _text_or_columns(chunk: Chunk, job: Job, longest: int | None, *, as_text: bool) -> PaddableRows:
+    text = read_text_rows(chunk, job, longest) if as_text else None
+    return prepare_lines(chunk, job) if text is None else text

@@ -1,0 +1,137 @@
+"""Worker processes for one JSON Lines input: the output, the errors and the rejected rows are the same."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from raised import raises_error
+
+from padmask import (
+    BatchSpec,
+    DataError,
+    FileOptions,
+    MaskSpec,
+    PackSpec,
+    PadSpec,
+    Processes,
+    RowPolicy,
+    SpecError,
+    WindowSpec,
+    pad_file,
+)
+from padmask.formats.contract import HEAD_ROWS
+from padmask.formats.jsonl import reader
+from padmask.stream import chunk_tasks
+
+ROWS = [
+    {"id": i, "input_ids": list(range(i % 7)), "words": ["é"] * (i % 5), "text": "é" * (i % 50)}
+    for i in range(HEAD_ROWS + 500)
+]
+SKIP = RowPolicy(on_error="skip", overlong="drop")
+
+
+@pytest.fixture(autouse=True)
+def many_tasks(monkeypatch) -> None:
+    monkeypatch.setattr(reader, "CHUNK_BYTES", 1 << 14)
+    monkeypatch.setattr(chunk_tasks, "TASK_BYTES", 1 << 15)
+
+
+@pytest.fixture
+def workers() -> Iterator[Executor]:
+    with ThreadPoolExecutor(2) as executor:
+        yield executor
+
+
+def write(folder: Path, *later: str) -> Path:
+    path = folder / "in.jsonl"
+    path.write_text("\ufeff\n\n" + "".join(json.dumps(row) + "\n \n" for row in ROWS) + "\n".join(later))
+    return path
+
+
+def pad(source: Path, suffix: str, **options: Any) -> tuple[bytes, bytes, Any]:
+    """Return the output, the rejected rows and the result."""
+    out, rejects = source.with_name(f"out{suffix}"), source.with_name("rejects.jsonl")
+    result = pad_file(source, out, files=FileOptions(rejects=str(rejects)), **options)
+    return out.read_bytes(), rejects.read_bytes(), result
+
+
+PARQUET: dict[str, dict[str, Any]] = {
+    "number": {"spec": PadSpec(maxlen=4)},
+    "percentile": {"spec": PadSpec(maxlen="p50"), "policy": SKIP},
+    "windows": {"spec": PadSpec(maxlen=3, windows=WindowSpec())},
+    "batches": {"spec": PadSpec(batches=BatchSpec(tokens=64)), "mask": MaskSpec(length_column="n")},
+    "packed": {"spec": PadSpec(maxlen=9, packing=PackSpec(eos=7)), "policy": RowPolicy(empty_rows="drop")},
+}
+JSON: dict[str, dict[str, Any]] = {
+    "number": {"spec": PadSpec(maxlen=4), "policy": SKIP},
+    "longest": {"columns": "input_ids"},
+    "strings": {"columns": "words", "spec": PadSpec(maxlen="p90")},
+}
+CASES = [(".parquet", options) for options in PARQUET.values()] + [(".jsonl", its) for its in JSON.values()]
+
+
+@pytest.mark.parametrize(("suffix", "options"), CASES, ids=[*PARQUET, *JSON])
+def test_same_output(tmp_path, workers, suffix, options):
+    source = write(tmp_path, *(['{"input_ids": [null]}', "{"] if options.get("policy") == SKIP else []))
+    assert pad(source, suffix, executor=workers, **options) == pad(source, suffix, **options)
+
+
+@pytest.mark.slow
+def test_processes(tmp_path):
+    source = write(tmp_path)
+    expected = pad(source, ".parquet")
+    with Processes(2) as workers:
+        assert pad(source, ".parquet", executor=workers) == expected
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".jsonl"])
+def test_later_types(tmp_path, workers, suffix):
+    source = write(tmp_path, '{"input_ids": [3], "id": 0.5}')
+    assert pad(source, suffix, executor=workers) == pad(source, suffix)
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".jsonl"])
+def test_first_bad_line_is_named(tmp_path, workers, suffix):
+    source = write(tmp_path, *['{"input_ids": [1]}', '{"input_ids": [null]}'] * 2000)
+    with raises_error(DataError, place=f"in.jsonl, line {2 * len(ROWS) + 4}"):
+        pad(source, suffix, executor=workers)
+    assert os.listdir(tmp_path) == ["in.jsonl"]
+
+
+def test_earlier_error_is_raised(tmp_path, workers):
+    source = write(tmp_path, '{"input_ids": [null]}')
+    with raises_error(DataError, "6 tokens", place="in.jsonl, line 15"):
+        pad(source, ".jsonl", executor=workers, spec=PadSpec(maxlen=5), policy=RowPolicy(overlong="error"))
+
+
+def test_compressed_input(tmp_path, workers):
+    source = write(tmp_path)
+    expected = pad(source, ".parquet")
+    packed = tmp_path / "in.jsonl.gz"
+    packed.write_bytes(gzip.compress(source.read_bytes()))
+    assert pad(packed, ".parquet", executor=workers) == expected
+
+
+def test_without_proc(tmp_path, workers, monkeypatch):
+    """The results do not go through a file if the workers cannot open the file."""
+    source = write(tmp_path)
+    expected = pad(source, ".jsonl")
+    monkeypatch.setattr(chunk_tasks, "FILES_OF_PROCESS", "/missing/{}/{}")
+    assert pad(source, ".jsonl", executor=workers) == expected
+
+
+@pytest.mark.parametrize(
+    ("suffix", "options"),
+    [(".npz", {}), (".jsonl", {"spec": PadSpec(maxlen=3, windows=WindowSpec())})],
+    ids=["npz", "windows"],
+)
+def test_refused_outputs(tmp_path, workers, suffix, options):
+    with raises_error(SpecError, option="workers"):
+        pad(write(tmp_path), suffix, executor=workers, **options)
