@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -122,3 +123,18 @@ def test_trl_loss(tmp_path, llama):
     trainer = known["make_trainer"](llama, make_tokenizer(), path, tmp_path, **options)
     [batch] = trainer.get_train_dataloader()
     assert float(trainer.compute_loss(llama, batch)) == pytest.approx(loss_alone(llama), abs=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.skipif(find_spec("trl") is None, reason="TRL is not installed")
+def test_trl_prompts(tmp_path, llama):
+    """Labels that `pack` wrote keep prompts out of the loss. TRL ignores the `completion_mask` by default."""
+    spec, mask = padmask.pack_preset("trl", maxlen=8)
+    table = pa.table({"input_ids": [[5, 6, 7, 8]], "completion_mask": [[0, 0, 1, 1]]})
+    packed = padmask.pack_table(table, spec=spec, mask=replace(mask, labels_from="input_ids"))
+    pq.write_table(packed, tmp_path / "packed.parquet")
+    known = run_recipes(DOCUMENT, "trl")
+    options = {"report_to": "none", "use_cpu": True}
+    trainer = known["make_trainer"](llama, make_tokenizer(), tmp_path / "packed.parquet", tmp_path, **options)
+    [batch] = trainer.get_train_dataloader()
+    assert batch["labels"].tolist() == [[-100, -100, 7, 8]]
