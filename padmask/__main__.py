@@ -10,7 +10,7 @@ import sys
 
 
 def _remove_current_folder() -> None:
-    """Remove the folder that `python -m` adds from `sys.path`. Its files may be untrusted."""
+    """Remove from `sys.path` the current folder, which `python -m` adds. Its files may be untrusted."""
     try:
         here = os.getcwd()
     except OSError:
@@ -49,8 +49,8 @@ def main() -> NoReturn:
     try:
         install_signal_handlers()
         _open_closed_streams()
-        # NumPy would start one thread per core for linear algebra, which padmask does not use. The threads
-        # take a quarter of the run time on small inputs.
+        # NumPy would start one thread per core for linear algebra, which padmask does not use. On small
+        # inputs, these threads take a quarter of the run time.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         from padmask.cli import start
 
@@ -99,7 +99,7 @@ def _open_closed_streams() -> None:
 
 def _raise_for_signal(number: int, _: object) -> None:
     if _DroppedSignal.in_hook:
-        # Python would also drop an exception raised here. The thread sends the signal again.
+        # Python would also drop an exception raised here. The thread of the hook sends the signal again.
         return
     # A second signal would interrupt the cleanup.
     signal.signal(number, signal.SIG_IGN)

@@ -139,7 +139,7 @@ def _columns_of(rows: list[Any], columns: Columns) -> dict[str, list[Any]]:
         try:
             return {name: list(map(itemgetter(name), rows)) for name in keys}
         except KeyError:
-            # The code below names the row.
+            # The loop below raises an error that names the row.
             pass
     for number, row in enumerate(rows):
         if not isinstance(row, Mapping) or row.keys() != keys:

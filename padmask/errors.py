@@ -173,7 +173,7 @@ class Fault:
         return self.reason if self.column is None else f"column {self.column!r}: {self.reason}"
 
 
-# Functions from the index of a token to the reason of a `Fault`, and to its options.
+# For the index of a bad token, the first function returns `Fault.reason`, the second one `Fault.options`.
 Reason = Callable[[int], str]
 Options = Callable[[int], tuple[str, ...]]
 

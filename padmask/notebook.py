@@ -1,7 +1,7 @@
 """Show results in notebooks.
 
-Classes of results cannot import `padmask.render`, which is above their packages. Therefore, a table names the
-functions that render results, and a notebook imports a function on first use.
+`padmask.render` imports the classes of results, so these classes cannot import `padmask.render`. Therefore, a
+table names the function that renders each class, and the function is imported when a notebook shows a result.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class ArrayFiles(Protocol):
 
 @dataclass(frozen=True)
 class _Rows:
-    """Rows that are not decoded yet, as the headers of some arrays and the bytes of their rows."""
+    """Rows that are not decoded yet: for each array that is read, the header and the bytes of the rows."""
 
     count: int
     headers: Sequence[ArrayHeader]
@@ -159,7 +159,7 @@ class ArrayReader:
 
     @staticmethod
     def _check_ends(headers: Sequence[ArrayHeader], streams: Sequence[BinaryIO]) -> None:
-        # Reading to the end lets the zip module compare the checksum.
+        # The zip module verifies the checksum of an array only when the array is read to its end.
         for header, stream in zip(headers, streams, strict=True):
             if stream.read(1):
                 raise header.damaged("there are bytes after the last row")

@@ -32,7 +32,8 @@ SLICE_VALUES = 1 << 20
 # Maximum size of the text in a row group, in bytes. Several row groups are in memory at the same time.
 GROUP_BYTES = 128 << 20
 
-# Size of one position of a batch, so that a row group has about 2**22 positions.
+# Size that counts towards `GROUP_BYTES` for each position of the column that limits row groups. Such a row
+# group has about 2**22 positions.
 POSITION_BYTES = 32
 
 # Maximum length of an Arrow error message in an error of padmask, in characters.
@@ -410,7 +411,7 @@ class RowGroups:
         return rows if rows <= len(sizes) else 0
 
     def _sizes(self, batch: pa.RecordBatch) -> npt.NDArray[np.int64]:
-        """Return the size of the text in each row, in bytes."""
+        """Return the size of each row in bytes: its text, and `POSITION_BYTES` for each counted position."""
         sizes = np.zeros(batch.num_rows, dtype=np.int64)
         for i in (*self._texts, *self._views):
             column = batch.column(i)

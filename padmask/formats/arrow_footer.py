@@ -63,15 +63,17 @@ def _schema_end(raw: Any) -> int:
 
 
 def with_space(metadata: Mapping[bytes, bytes] | None, late: Mapping[bytes, int]) -> dict[bytes, bytes]:
-    """Return metadata with spaces after the values that may grow. JSON text may end with spaces."""
+    """Append spaces to the values in `late`, as space for longer values. JSON text may end with spaces."""
     return {key: value + b" " * late.get(key, 0) for key, value in (metadata or {}).items()}
 
 
 class FooterStream(BorrowedStream):
-    """A stream that replaces metadata in the footer.
+    """A stream that replaces metadata in the footer of an Arrow file.
 
-    The footer has a copy of the schema, which readers use. Arrow writes the footer at the end, but pyarrow
-    takes the metadata of the schema at the start. A value of the same length changes no offset.
+    pyarrow requires the schema metadata before the first row, but some values are known only at the end.
+    Readers use the copy of the schema in the footer, which Arrow writes last. This stream therefore replaces
+    the values in the footer. A new value is filled with spaces to the length of the old value, so that all
+    offsets stay valid.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -81,7 +83,7 @@ class FooterStream(BorrowedStream):
     def replace_later(self, old: Mapping[bytes, bytes], new: Mapping[bytes, bytes]) -> None:
         """Replace the values of metadata in all data that are written after this call.
 
-        Values that are longer than before stay unchanged.
+        If a new value is longer than the old value, the old value stays.
         """
         self._changes = [
             (old[key], value.ljust(len(old[key])))

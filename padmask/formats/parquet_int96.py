@@ -42,7 +42,7 @@ def int96_columns(schema: Any) -> dict[str, int]:
 def with_time_zone(
     schema: pa.Schema, columns: Mapping[str, int], metadata: Mapping[bytes, bytes] | None
 ) -> pa.Schema:
-    """Return the schema. If Spark wrote the file, the INT96 timestamps have the time zone UTC.
+    """If Spark wrote the file, set the time zone of INT96 timestamps to UTC. Return the schema.
 
     Args:
         schema: columns with INT96 values as microseconds.
@@ -60,14 +60,14 @@ def with_time_zone(
 
 
 def _count_naive(type_: pa.DataType) -> int:
-    """Return the number of timestamps without a time zone within a type."""
+    """Return the number of timestamp types without a time zone in a type, at any depth."""
     if type_ == _MICROSECONDS:
         return 1
     return sum(_count_naive(type_.field(i).type) for i in range(type_.num_fields))
 
 
 def _in_utc(type_: pa.DataType) -> pa.DataType:
-    """Return a type with the time zone UTC for timestamps without a time zone."""
+    """Return a type in which all timestamps without a time zone get the time zone UTC."""
     if type_ == _MICROSECONDS:
         return _UTC
     if pat.is_struct(type_):

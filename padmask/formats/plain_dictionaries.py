@@ -12,7 +12,7 @@ from padmask.core.arrow_lists import to_arrow, to_numpy
 from padmask.core.extension_types import dictionary_values
 from padmask.core.foreign_metadata import field_metadata
 
-# Returns whether to replace dictionaries with values of this type.
+# Accepts the value type of a dictionary type, and returns whether to replace the dictionary type.
 Replaces = Callable[[pa.DataType], bool]
 
 

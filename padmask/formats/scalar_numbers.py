@@ -26,7 +26,7 @@ _OTHER_VALUES = {b'"': "text", b"[": "a list", b"{": "an object", b"n": "null"}
 
 
 def why_no_number(type_: pa.DataType) -> str | None:
-    """Return why a column of this type does not contain numbers or bools; None if the column does.
+    """Return the name of a type that is not a number or a bool; None for numbers and bools.
 
     >>> why_no_number(pa.int8()), why_no_number(pa.string())
     (None, 'string')
@@ -112,7 +112,7 @@ def _from_json(batch: Batch, name: str) -> Numbers | str:
 
 
 def describe_left_out(column_notes: Mapping[str, str]) -> tuple[Sequence[Warned], Sequence[str]]:
-    """Return a warning that names the columns missing from the output. There are no remarks.
+    """Return the warnings (one, about the columns missing from the output) and the remarks (none).
 
     >>> describe_left_out({"text": "string"})[0][0][:28]
     "not written: 'text' (string)"

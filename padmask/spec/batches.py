@@ -13,7 +13,7 @@ SOURCE_ROW = "source_row"
 # Column with the number of the batch.
 BATCH = "batch"
 
-# The shapes of rows that add columns, with the option that asks for the shape.
+# The kinds of output that have additional columns, each with the option that requests this kind.
 SHAPE_OPTIONS = {
     "packed rows": "emit",
     "windows": "overlong",

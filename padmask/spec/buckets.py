@@ -12,7 +12,7 @@ from padmask.spec.checks import as_int
 # A number of buckets, or the edge of each bucket.
 Buckets = int | tuple[int, ...]
 
-# Each bucket of a shard is an open file with rows that wait to be written.
+# Maximum number of buckets. While padmask writes a shard, each bucket needs an open file and memory for rows.
 MOST_BUCKETS = 256
 
 # Name of the column that readers of hive-style folders such as `bucket=00128` add.

@@ -1,4 +1,4 @@
-"""Check options of `PadSpec` that conflict with other options or that rows in memory do not support."""
+"""Reject `PadSpec` options that conflict with each other, or that rows in memory do not support."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def refuse_unused_cuts(spec: PadSpec, policy: RowPolicy) -> None:
 
 
 def refuse_fixed_shapes(spec: PadSpec, format_: FormatTraits, fixed_size: bool) -> None:
-    """Raise an error if the output cannot store the lists of different lengths of batches or packed rows.
+    """Raise an error if batches or packed rows need lists of different lengths that the output cannot store.
 
     Args:
         spec: how to pad.
@@ -65,10 +65,10 @@ def refuse_fixed_shapes(spec: PadSpec, format_: FormatTraits, fixed_size: bool) 
 
 
 def refuse_in_memory(spec: PadSpec) -> None:
-    """Raise an error if the options have packing, or buckets or batches, which require files.
+    """Raise an error for options that require files: buckets, batches and packing.
 
     Raises:
-        SpecError: the options have buckets, batches or packing.
+        SpecError: `spec` sets buckets, batches or packing.
     """
     if spec.packing is not None:
         raise SpecError(

@@ -23,7 +23,7 @@ Algorithm = Literal["best-fit", "in-order", "wrap"]
 
 ALGORITHMS = ("best-fit", "in-order", "wrap")
 
-# Columns that packing always adds: the lengths of the sequences in each packed row.
+# Column that packing always adds: the lengths of the sequences in each packed row.
 SEQUENCE_LENGTHS = "seq_lengths"
 
 # Columns that locate the sequences in the input: the source row, and the first token in this row.
@@ -40,13 +40,14 @@ DERIVED = (
     "attention_mask",
 )
 
-# Those of them that have a value at each position.
+# The derived columns that have a value at each position.
 WIDE = ("segment_ids", "position_ids", "loss_mask", "attention_mask")
 
-# What the name of a derived column may contain. There is then one such column for each packed column.
+# Placeholder for the name of a packed column, in the name of a derived column. If a name has this
+# placeholder, each packed column has a derived column of its own.
 COLUMN = "{column}"
 
-# What stands for the name of the ids in `PackSpec.renames`.
+# Placeholder for the name of the id column in `PackSpec.renames`.
 IDS = "{ids}"
 
 # Usual names of columns of ids.
@@ -66,7 +67,7 @@ BOUNDARY_LABELS: tuple[BoundaryLabels, ...] = get_args(BoundaryLabels)
 
 
 def names_for(patterns: Iterable[str], columns: Sequence[str]) -> tuple[str, ...]:
-    """Return names in which each packed column replaces `COLUMN`.
+    """Return names. A name with the placeholder `COLUMN` becomes one name for each packed column.
 
     >>> names_for(["seq_lengths", "{column}_positions"], ["inputs", "targets"])
     ('seq_lengths', 'inputs_positions', 'targets_positions')
@@ -82,7 +83,7 @@ def names_for(patterns: Iterable[str], columns: Sequence[str]) -> tuple[str, ...
 
 
 def is_recomputed(name: str, packing: PackSpec | None) -> bool:
-    """Return whether packing reads a column, and writes other values under its name.
+    """Return whether packing reads a loss mask, and writes a new loss mask under the same name.
 
     >>> is_recomputed("loss_mask", PackSpec(emit=["loss_mask"])), is_recomputed("loss_mask", PackSpec())
     (True, False)
@@ -113,7 +114,7 @@ class PackSpec:
         source: whether to add the columns `source_rows` and `source_starts`.
         emit: derived columns to add, from `DERIVED`.
         names: names of derived columns whose names differ from `DERIVED`: a mapping, or pairs of both.
-            If a name contains `{column}`, there is one such column for each packed column.
+            If a name contains `{column}`, each packed column has a derived column of its own.
         renames: names of packed columns in the output, keyed by their names in the input: a mapping, or pairs
             of both. `{ids}` stands for the column of ids: `input_ids`, else `tokens`, else the first packed
             column. `unpad` restores the names.
@@ -207,7 +208,7 @@ class PackSpec:
 
     @property
     def derived(self) -> dict[str, str]:
-        """Names of the derived columns to add, keyed by the names in `DERIVED`. Some contain `COLUMN`."""
+        """Names of the derived columns to add, keyed by names in `DERIVED`. A name may contain `COLUMN`."""
         names = dict(self.names)
         return {name: names.get(name, name) for name in DERIVED if name in self.emit}
 

@@ -22,7 +22,8 @@ class PackPreset:
         pad: fields of `PadSpec`.
         packing: fields of `PackSpec`.
         mask: fields of `MaskSpec`.
-        no_padding: why the trainer cannot read rows with padding, as a clause; empty if the trainer can.
+        no_padding: why the trainer cannot read rows with padding, as a clause. Empty if the trainer can read
+            such rows.
     """
 
     pad: Mapping[str, Any] = field(default_factory=dict)

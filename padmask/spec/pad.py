@@ -224,7 +224,7 @@ class PadSpec:
 
     @property
     def shape(self) -> str:
-        """The key in `SHAPE_OPTIONS` of the option that adds columns; `""` if no such option is set."""
+        """The kind of output, a key of `SHAPE_OPTIONS`; `""` if no option requests additional columns."""
         if self.packing is not None:
             return "packed rows"
         shapes = [name for name in SHAPE_OPTIONS if getattr(self, name, None) is not None]

@@ -28,7 +28,7 @@ DEVICES = ("auto", "cpu", "gpu")
 # Kinds of model inputs that a user may declare.
 INPUT_KINDS = ("tokens", "features", "mask", "lengths", "positions", "segments", "static")
 
-# The inputs of these routes are floats. The inputs of all other routes are ids.
+# The reference models with float inputs. All other reference models have ids as inputs.
 FLOAT_ROUTES = ("masking",)
 
 

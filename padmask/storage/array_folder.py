@@ -55,7 +55,7 @@ class NewFolder:
     Args:
         path: path of the folder.
         limit: maximum number of bytes of all files; None for no limit.
-        options: options that make the output smaller, for messages.
+        options: options to suggest in the error message if the limit is exceeded.
     """
 
     def __init__(self, path: str, limit: int | None, options: str) -> None:
@@ -119,7 +119,7 @@ def open_folder(path: str, limit: int | None, options: str) -> Iterator[NewFolde
     folder = NewFolder(target, limit, options)
     with output_errors(path), ExitStack() as stack:
         stack.callback(folder.close)
-        # Report a folder that is not writable before the rows are read.
+        # If the parent folder is not writable, raise the error now, before the rows are read.
         descriptor, temporary = create_temporary(target, path)
         os.close(descriptor)
         if temporary is not None:

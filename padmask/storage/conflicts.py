@@ -149,7 +149,7 @@ def refuse_replaced(
     for file in files if by_identity else ():
         identity = _identify_input(file)
         name = None if identity is None else by_identity.get(identity)
-        # padmask would read its own output from a pipe, because it writes to pipes directly.
+        # padmask writes to pipes directly. From a pipe that is also the input, it would read its own output.
         if name is None or (name == replaceable and len(files) == 1 and not _is_pipe(outputs[name])):
             continue
         path, shown = outputs[name] or "", "on stdin" if file == "-" else repr(display_path(file))

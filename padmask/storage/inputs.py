@@ -414,7 +414,7 @@ def _unlisted_remote(base: Url, names: Iterable[str], matched: Sequence[str]) ->
     unlisted: set[str] = set()
     for manifest in [name for name in names if name.rpartition("/")[2] == MANIFEST]:
         prefix = manifest.removesuffix(MANIFEST)
-        # Patterns ignore an invalid manifest.
+        # For the files of a pattern, an invalid manifest is ignored.
         if any(name.startswith(prefix) for name in matched):
             with suppress(DataError):
                 unlisted |= _unlisted(matched, prefix, sizes_in(base.child(manifest).text))

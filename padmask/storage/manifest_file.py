@@ -277,11 +277,11 @@ def _faults_of_total(contents: ManifestContents) -> Iterator[str]:
     sums = {
         name: sum(getattr(ledger, name) for ledger in ledgers) for name in ManifestCounts.__struct_fields__
     }
-    # The maximum of all shards.
+    # The total is the maximum of the shards, not the sum.
     sums["most_sequences"] = max((ledger.most_sequences for ledger in ledgers), default=0)
     sums["tokens_lost"] = sums["tokens_read"] - sums["tokens_kept"]
     for name, number in sums.items():
-        # Manifests of earlier versions have no totals of newer counts.
+        # Manifests of earlier versions have no totals for counts that were added later.
         if (total := contents.total.get(name, None if number else 0)) != number:
             yield f"has a total of {_number(total)} for {name}, but the shards add up to {number}"
     written = sum(ledger.tokens_written for ledger in ledgers)

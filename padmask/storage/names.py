@@ -16,7 +16,8 @@ COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 # Prefix of the folders of unfinished runs in an output folder.
 UNFINISHED = "_padmask-"
 
-# A run creates the first file before it renames its shards, and the second file afterwards.
+# Files in an output folder. A run creates the first file before it renames its shards, and the second file
+# afterwards.
 REPLACING, MANIFEST = "_padmask.replacing", "_padmask.json"
 
 _KEY = re.compile(r"[^\W_]\w*=[^=]*")

@@ -31,8 +31,8 @@ class LimitedStream:
         stream: stream to write to.
         limit: maximum number of bytes; None for no limit.
         output: name of the output, for messages.
-        options: options that make the output smaller, for messages.
-        written: number of bytes that other files of the output have.
+        options: options to suggest in the error message if the limit is exceeded.
+        written: number of bytes already written to other files of the same output.
     """
 
     def __init__(

@@ -12,8 +12,8 @@ from padmask.storage.manifest_file import sizes_in
 def find_unlisted_files(paths: Sequence[str], folders: Iterable[str], manifest: str) -> set[str]:
     """Return the paths of input files that the manifest in a parent folder does not list.
 
-    A manifest counts if its folder is in an input folder, or if the manifest lists another input file. If
-    the only input is a file, the result is empty.
+    A manifest is used only if its folder is in an input folder, or if the manifest lists another input file.
+    If the only input is a file, the result is empty.
 
     Args:
         paths: paths of all input files.

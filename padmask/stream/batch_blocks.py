@@ -33,8 +33,8 @@ class BatchBlock:
         sizes: number of rows of each batch: int64, shape (batches,).
         widths: length of the rows of each batch: int64, shape (batches,).
         first: number of the first batch.
-        ledger: counts of the rows that were read before these batches, and of the rows of these batches.
-        refused: rows that are not written.
+        ledger: counts of rows and tokens, to add to the counts of the other blocks.
+        refused: rows that are not written, such as bad rows.
         late: names of columns that have no values in the first rows, but one value per token in later rows.
     """
 
@@ -67,12 +67,12 @@ class BatchBlock:
 def batch_blocks(all_rows: Iterable[Any], job: Job, plan: Plan) -> Iterator[BatchBlock]:
     """Divide all rows into batches, and yield blocks of batches in order.
 
-    Blocks without batches contain the rows that are not written, and the counts of the rows that were read.
+    A block without batches contains only refused rows, and the counts of rows that were read.
 
     Args:
         all_rows: the rows (`Rows`), in order.
         job: columns and options of the run, with batches.
-        plan: plan of the run.
+        plan: maximum length of the output rows.
     """
     collected = SortWindows(job, plan)
     read = window = number = 0
@@ -94,7 +94,10 @@ def batch_blocks(all_rows: Iterable[Any], job: Job, plan: Plan) -> Iterator[Batc
 
 
 def _blocks_of(rows: Rows, job: Job, plan: Plan, window: int) -> Iterator[BatchBlock]:
-    """Divide a sort window into batches, and yield blocks of them. The first block has all counts."""
+    """Divide a sort window into batches, and yield blocks of batches.
+
+    The first block has the counts of all batches of the sort window.
+    """
     assert job.spec.batches is not None
     shape = _shape(rows, job, plan)
     segments = shape[1]

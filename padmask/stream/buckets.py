@@ -89,7 +89,7 @@ def pad_rows_to_buckets(
         run: the run that reads the rows.
         plan: length of the output rows, with the edges of the buckets.
         format_: format of the output.
-        place_of: function from the edge of a bucket to the location of its file.
+        place_of: function that returns the location of the file of a bucket, given the edge of the bucket.
 
     Returns:
         The counts of all rows, and the counts of the written rows of each bucket, keyed by edge.
@@ -134,7 +134,7 @@ def pad_rows_to_buckets(
 def split_by_bucket(rows: Rows, run: PadRun, plan: Plan) -> Iterator[tuple[int, Rows]]:
     """Divide rows into blocks that belong to one bucket. Yield each block with the edge of its bucket.
 
-    The blocks have no counts and no refused rows.
+    The yielded blocks contain only rows to write. Row counts and refused rows are not copied to them.
 
     Args:
         rows: rows that are written.

@@ -38,7 +38,7 @@ from padmask.stream.json_schema import refuse_scalars
 from padmask.stream.packing import refuse_packed_dataset
 from padmask.stream.padding import known_schemas
 
-# The jq program that replaces each list of one list by this list.
+# The jq program that replaces each list whose only item is a list by this item.
 _FIRST_VECTOR = (
     'map_values(if type == "array" and length == 1 and (.[0] | type) == "array" then .[0] else . end)'
 )
@@ -48,7 +48,7 @@ _MARKS_PADDING = re.compile(
     r"((input|src|source|token|tokens|text|seq|sequence|valid|pad|padding)_?|.*attention_?)masks?"
 )
 
-# Whether rows are padded, or only checked.
+# What the columns are chosen for: `"pad"` to pad the rows, `"audit"` to only check them.
 Purpose = Literal["pad", "audit"]
 
 
@@ -65,8 +65,8 @@ class Beside:
         hint: likely reason for errors about vectors, as a sentence; empty if unknown.
         ragged: names of columns that usually have one value per token, but have other lengths in the first
             rows. Only for rows that are checked.
-        unpaddable: names of companions and masks whose type padmask cannot pad. Only for rows that are
-            checked.
+        unpaddable: names of masks and companions (columns with one value per token, such as `labels`) whose
+            type padmask cannot pad. Only for rows that are checked.
         shared: the tokens with which most rows start and end.
     """
 
@@ -87,7 +87,7 @@ def choose_for_dataset(
 
     Args:
         dataset: the data, with at least one column.
-        asked: requested columns; empty for the default column and its companions.
+        asked: requested columns; empty for the default column and its companions, such as `labels`.
         spec: how to pad.
         mask: the requested mask.
         purpose: `"pad"` if the rows are padded, `"audit"` if they are only checked.
@@ -136,7 +136,7 @@ def choose_for_dataset(
     if old is not None:
         choice = choose_together(schema, asked, spec, mask, rows, old)
     before = {name for file in files.values() for name in described_names(file)}
-    # A possible mask needs no padding.
+    # Columns that may be masks have a warning of their own, so they are not listed as unpadded columns.
     before |= {*_possible_masks(choice, rows)}
     beside = _describe(schema, choice, asked, before, spec.packing)
     return choice, replace(beside, notes=(*suspicions, *notes, *beside.notes), hint=hint, shared=shared), rows

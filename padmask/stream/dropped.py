@@ -18,12 +18,12 @@ from padmask.core.plan import Plan, make_plan
 from padmask.spec.maxlen import percentile_of
 from padmask.stream.job import Job
 
-# The length of a row in each of some groups of columns, in tokens.
+# The length of a row in several groups of columns, in tokens: one number for each group.
 Lengths = tuple[int, ...]
 
 
 def written_rows(lengths: npt.NDArray[np.int64], job: Job) -> Flags:
-    """Return flags of the rows whose lengths all fit the numeric values of maxlen: bool, shape (rows,).
+    """Return whether each row fits every maxlen that is a number: bool, shape (rows,).
 
     Args:
         lengths: lengths of the rows in each group of columns: shape (groups, rows).
@@ -38,12 +38,13 @@ def written_rows(lengths: npt.NDArray[np.int64], job: Job) -> Flags:
 
 
 def longest_together(lengths: npt.NDArray[np.int64], job: Job) -> dict[Lengths, Lengths]:
-    """Return the largest row lengths in the groups, for each combination that percentiles may drop.
+    """Return the largest row length in each group, for each set of rows that percentiles drop together.
 
-    A key is a tuple of row lengths in the groups whose maxlen is a percentile. The value is a tuple of the
-    largest length in each group, over all rows with the lengths of the key.
+    In some groups, maxlen is a percentile. Of the rows that have the same lengths in all these groups,
+    percentiles drop either all or none. A key of the result is a tuple of these lengths. Its value is a tuple
+    of the largest length in every group of columns, over all rows with these lengths.
 
-    The result is empty if no percentile drops rows, or if all groups have a percentile.
+    The result is empty if no percentile drops rows, or if maxlen is a percentile in all groups.
 
     Args:
         lengths: lengths of the rows in each group of columns: shape (groups, rows).
@@ -74,12 +75,12 @@ def join_longest(
 
 
 def plan_written(plans: Sequence[Plan], job: Job, together: Mapping[Lengths, Lengths]) -> list[Plan]:
-    """Return the plans of all groups. A group with the maxlen `longest` is padded to its longest written row.
+    """Return the plan of each group. If the maxlen of a group is `longest`, only rows that are written count.
 
     Args:
-        plans: plan of each group of columns, from all rows.
+        plans: plan (maxlen) of each group of columns, found from all rows.
         job: columns and options of the run.
-        together: length of the longest row of each group, from `longest_together`.
+        together: largest row lengths, from `longest_together`.
     """
     limits = [plans[place].maxlen for place in _percentiles(job)]
     rows = [

@@ -114,7 +114,7 @@ def make_job(dataset: Dataset, asked: PadRequest, *, keep_others: bool, purpose:
 
 
 def _earlier_groups(dataset: Dataset, changed: Sequence[str]) -> tuple[Mapping[str, Any], ...]:
-    """Return the descriptions of padding by earlier runs that are still correct for all files."""
+    """Return the descriptions of padding that earlier runs wrote, if they are still correct for all files."""
     if dataset.format.is_text:
         return ()
     first, *others = (groups_to_keep(schema, changed) for schema in dataset.schemas().values())

@@ -26,7 +26,7 @@ class Ledger:
         rows_split: number of used rows that became several output rows.
         rows_truncated: number of used rows that lost tokens.
         ends_lost: number of truncated rows that lost the token that most rows share at the truncated side.
-        rows_empty: number of used rows without tokens. Their mask is all False.
+        rows_empty: number of used rows without tokens. All their positions are padding.
         tokens_read: number of tokens in the rows that could be read.
         tokens_kept: number of input tokens that are in the output.
         tokens_repeated: number of additional copies of input tokens in the output.
@@ -221,8 +221,8 @@ class UnpadResult:
         columns: names of the unpadded columns.
         mask_column: name of the mask column; None if only a length column marked the padding.
         length_column: name of the length column; None if there is no length column.
-        still_padded: columns that are still padded but have the same padded lengths as the unpadded columns,
-            each with the command-line options that would unpad the column.
+        still_padded: columns that are still padded. Their rows have the lengths that the unpadded columns had
+            before. The value of each column is the command-line options that would unpad the column.
         notes: warnings. Each is a `str` with the name of the warning in `name`.
         remarks: notes for the summary that require no action, as sentences.
         packed: whether the rows were packed.

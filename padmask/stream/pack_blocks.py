@@ -37,7 +37,7 @@ class PackBlock:
     Args:
         rows: source rows of a window.
         segments: positions of the sequences in the packed rows.
-        ledger: counts of the rows that were read before these packed rows, and of the packed rows.
+        ledger: counts of rows and tokens, to add to the counts of the other blocks.
         refused: rows that are not written.
         late: names of columns that have no values in the first rows, but one value per token in later rows.
     """
@@ -95,13 +95,12 @@ def _join_objects(objects: Sequence[dict[str, Any]], left_out: set[str]) -> dict
 def pack_blocks(all_rows: Iterable[Any], job: Job, plan: Plan) -> Iterator[PackBlock]:
     """Pack all rows, and yield blocks of packed rows in order.
 
-    Blocks without packed rows contain the rows that are not written, and the counts of the rows that were
-    read.
+    A block without packed rows contains only refused rows, and the counts of rows and tokens that were read.
 
     Args:
         all_rows: the rows (`Rows`), in order.
         job: columns and options of the run, with packing.
-        plan: plan of the run.
+        plan: length of the packed rows.
     """
     collected, packer = SortWindows(job, plan), _Packer(job, plan)
     read = used = 0
@@ -169,7 +168,7 @@ class _Packer:
 
     Args:
         job: columns and options of the run, with packing.
-        plan: plan of the run.
+        plan: length of the packed rows.
     """
 
     def __init__(self, job: Job, plan: Plan) -> None:
@@ -205,7 +204,7 @@ class _Packer:
 
 
 def metadata_with_counts(schema: pa.Schema, ledger: Ledger, limit: int | None) -> dict[bytes, bytes]:
-    """Return the metadata of packed rows with the numbers of rows and tokens of the complete run.
+    """Add the numbers of rows and tokens of the complete run to the metadata of packed rows.
 
     Args:
         schema: schema of the packed rows.

@@ -79,7 +79,7 @@ class _JsonHead:
         try:
             return pa.array(lists, pa.list_(pa.bool_() if kind is bool else pa.int64()))
         except (OverflowError, pa.ArrowException):
-            # A number does not fit, so the column has no lengths or positions.
+            # A number does not fit in 64 bits, so the column does not contain lengths or positions.
             return pa.nulls(len(rows), pa.list_(pa.int64()))
 
     def lengths(self) -> Mapping[str, Sequence[int]]:

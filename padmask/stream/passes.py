@@ -75,7 +75,7 @@ class PadRun(Run):
         """Iterate over all rows in order, as columns and not as JSON text."""
         if self.kept is not None:
             return self.map_parts(phase, self.kept, self.kept.load)
-        # Without types, the other fields stay JSON text, which other processes do not share.
+        # If the types are unknown, the other fields stay JSON text, which is not passed between processes.
         if self.executor is not None and self.job.wanted.others is not None:
             lines = self.files.rejects is not None
             return self._map_in_workers(phase, partial(parse_chunk, job=self.job, lines=lines), self.executor)
@@ -205,7 +205,7 @@ def _assume_types(run: PadRun) -> Job | None:
 
 
 def plan_job(job: Job, seen: Survey | None) -> Plan:
-    """Return the plan of a job, including a plan for each column that has its own maxlen."""
+    """Return the plan (maxlen) of a job, including the plan of each column that has its own maxlen."""
     stats = [None] * len(job.groups) if seen is None else [seen.lengths, *seen.own]
     plans = [make_plan(group.spec, lengths) for group, lengths in zip(job.groups, stats, strict=True)]
     if seen is not None and seen.together:

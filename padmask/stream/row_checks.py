@@ -1,4 +1,4 @@
-"""Check new fields, masks and row lengths, and make their errors."""
+"""Check the fields, masks and lengths of rows, and create the errors for bad rows."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from padmask.stream.late_fields import later_zeros
 
 
 def check_added_fields(batch: Batch, job: Job) -> None:
-    """Raise an error if a JSON row already has a field with the name of a new field.
+    """Raise an error if a JSON row already has a field with the name of an added column.
 
-    The first rows have no such field.
+    The first rows of the input have no such field, because an earlier check of the schema covers them.
 
     Raises:
         PaddedError: the field is a mask with a default name.
@@ -70,7 +70,9 @@ def check_added_fields(batch: Batch, job: Job) -> None:
 
 
 def check_masks(batch: Batch, job: Job, lengths: npt.NDArray[np.int64]) -> list[Fault]:
-    """Return a `Fault` for each row with an invalid mask, if the mask has only ones in the first rows.
+    """Return a `Fault` for each row with an invalid mask or invalid positions.
+
+    A mask that already marks padding in the first rows of the input is not checked.
 
     Raises:
         PaddedError: a mask marks padding in one of these rows, but not in the first rows of the input.
@@ -89,7 +91,7 @@ def check_masks(batch: Batch, job: Job, lengths: npt.NDArray[np.int64]) -> list[
 
 
 def _check_positions(batch: Batch, job: Job, lengths: npt.NDArray[np.int64]) -> list[Fault]:
-    """Return a `Fault` for each row whose positions packing cannot replace."""
+    """Return a `Fault` for each row whose `position_ids` are not 0, 1, 2, ..., if packing replaces them."""
     replaces = job.spec.packing is not None and "position_ids" in job.spec.packing.emit
     if not replaces or POSITION_IDS not in job.unwritten:
         return []

@@ -111,7 +111,7 @@ def open_reading(
 class Run(Reading):
     """A run that writes an output of at most `max_bytes` bytes; None means no limit."""
 
-    # Options that make the output smaller, for errors.
+    # Options to suggest in the error message if the output would exceed `max_bytes`.
     size_options: ClassVar[str] = "--maxlen or --limit"
 
     files: FileOptions

@@ -33,11 +33,11 @@ OWN_PAGES = 1 << 16
 
 
 class SortWindows:
-    """Collects rows, and returns complete sort windows without counts and refused rows.
+    """Collects rows, and returns complete sort windows. Row counts and refused rows are not copied to them.
 
     Args:
         job: columns and options of the run, with batches or packing.
-        plan: plan of the run.
+        plan: length of the output rows.
     """
 
     def __init__(self, job: Job, plan: Plan) -> None:

@@ -24,9 +24,9 @@ _SOURCE, _START, _COUNT, _NUMBER = 1, 2, 3, 4
 
 
 def whole_rows(parts: Iterable[KeyedRows]) -> Iterator[KeyedRows]:
-    """Regroup sorted sequences so that all sequences of a source row are together.
+    """Regroup sorted sequences, so that all sequences of a source row are in one batch.
 
-    All sequences of a result come from one source file.
+    All sequences of a batch come from one source file.
     """
     held: list[KeyedRows] = []
     for part in parts:

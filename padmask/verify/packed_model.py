@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-import numpy as np
-
 from padmask.core.pack_arrays import Packed
 from padmask.core.packed_layout import PackedLayout
 from padmask.errors import ModelError, SpecError
@@ -27,6 +25,10 @@ class PackedModel(Protocol):
     """A model of any framework that runs on packed rows."""
 
     arguments: Arguments
+
+    @property
+    def dtype(self) -> str:
+        """The least precise dtype of the computation, after the first run: a key in `LIMITS`."""
 
     @property
     def recurrent(self) -> Sequence[str]:
@@ -51,6 +53,7 @@ class PackedFunction:
 
     def __init__(self, function: Callable[..., Any], data: DataArguments) -> None:
         self._function = function
+        self.dtype = "float32"
         self.arguments = find_arguments(function, data)
 
     def predict(self, batch: PackedBatch) -> Outputs:
@@ -60,7 +63,9 @@ class PackedFunction:
             CannotRunError: the function raised an error.
             ModelError: the function returns unusable outputs.
         """
-        return call_function(self._function, *self.arguments.arrays(batch), set())
+        found = call_function(self._function, *self.arguments.arrays(batch))
+        self.dtype = found.dtype
+        return found.arrays
 
 
 def run_packed(spec: ModelSpec, sample: PackedSample, model: PackedModel) -> SubjectReport:
@@ -76,10 +81,10 @@ def run_packed(spec: ModelSpec, sample: PackedSample, model: PackedModel) -> Sub
     """
     size = 1 if model.arguments.needs_one_row else spec.batch_size
     try:
-        first = model.predict(next(sample.batches(size)))
-        half = any(output.dtype == np.float16 for output in first.values())
-        dtype = "float16" if half else "float32"
-        return verify_packed(PackedSubject(spec.name, model.predict, dtype, size, model.recurrent), sample)
+        # Functions show their dtype when they run.
+        model.predict(next(sample.batches(size)))
+        subject = PackedSubject(spec.name, model.predict, model.dtype, size, model.recurrent)
+        return verify_packed(subject, sample)
     except CannotRunError as error:
         raise ModelError(f"{spec.name}: {error}", options=error.options) from None
 

@@ -247,12 +247,12 @@ def test_empty_rows_without_data():
     assert empty.detail.startswith("warning: padding changes output ")
 
 
-def remembered(key):
+def remembered(key, mean=masked_mean):
     """Return a model that answers with its first answer for a key."""
     answers = {}
 
     def model(ids, mask):
-        means = masked_mean(ids, mask)
+        means = mean(ids, mask)
         rows = zip(ids, mask, means, strict=True)
         return np.stack([answers.setdefault(key(row[real]), mean) for row, real, mean in rows])
 
@@ -261,6 +261,28 @@ def remembered(key):
 
 def test_remembered_rows_are_inconclusive():
     assert subject_of(remembered(len), vocab_size=VOCAB).verdict == "inconclusive"
+
+
+def test_memory_of_rows_hides_no_leak():
+    """The memory is cleared before each run, so the first answer for a row does not decide."""
+    leaky = remembered(tuple, mean=lambda ids, mask: ids.mean(axis=1, keepdims=True))
+    assert subject_of(leaky, vocab_size=VOCAB).verdict == "leaks"
+    right = subject_of(remembered(tuple), vocab_size=VOCAB)
+    assert right.verdict == "ignores"
+    assert "remembers rows" in right.detail
+
+
+def positions_from_ids(ids, mask):
+    """Like RoBERTa, count positions from the ids that are not the pad value. The mean needs the mask."""
+    positions = np.cumsum(ids != 0, axis=1) * (ids != 0)
+    values = (ids + np.sin(positions)) * mask
+    return values.sum(axis=1, keepdims=True) / np.maximum(mask.sum(axis=1, keepdims=True), 1)
+
+
+@pytest.mark.parametrize("padding", ["pre", "post"])
+def test_pad_value_may_count_positions(padding):
+    subject = subject_of(positions_from_ids, vocab_size=VOCAB, padding=padding)
+    assert (subject.verdict, checks_of(subject)["other-content"]) == ("ignores", "holds")
 
 
 def reads_padding(ids, mask):

@@ -313,8 +313,8 @@ class OtherTypesError(Exception):
 class AssumedTypes:
     """The types of all JSON fields in the first rows, which later rows are assumed to have.
 
-    If later rows have other types, the caller detects the types from all rows. Both ways have the same
-    result, because the types of more rows are never narrower.
+    If later rows have other types, the caller detects the types again, from all rows. If later rows have the
+    assumed types, detection from all rows would find the same types.
 
     Args:
         first: types of the fields in the first rows.

@@ -18,7 +18,7 @@ from padmask.verify.proof.sample import ModelBatch, ModelInput, Sample
 from padmask.verify.proof.tolerance import LIMITS, Array
 
 # Function that returns `predict` with other content in the padding.
-ChangeContent = Callable[[Predict], Predict]
+ChangeContent = Callable[[Predict], Callable[..., Outputs]]
 
 # Number of rows that are run to see which embeddings the tokens reach.
 ROWS = 6
@@ -182,9 +182,9 @@ def _find_tables(calls: Sequence[_Call], others: Sequence[_Call], sample: Sample
     return found
 
 
-def _with_random_tokens(sample: Sample, predict: Predict) -> Predict:
-    def other(batch: ModelBatch) -> Outputs:
-        tokens = sample.unmasked(batch, 23)
+def _with_random_tokens(sample: Sample, predict: Predict) -> Callable[..., Outputs]:
+    def other(batch: ModelBatch, seed: int = 23) -> Outputs:
+        tokens = sample.unmasked(batch, seed)
         return predict({name: replace(padded, values=tokens[name].values) for name, padded in batch.items()})
 
     return other

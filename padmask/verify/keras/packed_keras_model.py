@@ -40,6 +40,11 @@ class PackedKerasModel:
         self.arguments = Arguments((), named)
 
     @property
+    def dtype(self) -> str:
+        """The least precise compute dtype of any layer."""
+        return self.user.dtype
+
+    @property
     def recurrent(self) -> list[str]:
         """Names of the layers that carry a state from one position to the next."""
         kinds = keras.layers.RNN, keras.layers.Bidirectional
@@ -77,8 +82,9 @@ def _kind_of(slot: ModelInput, data: DataArguments, before: Mapping[str, str]) -
     return kind
 
 
-def _as_input(array: Array, slot: ModelInput) -> Array:
+def _as_input(array: Array | int, slot: ModelInput) -> Array:
     """Return an array in the shape and dtype of an input. A block mask may have an axis for heads."""
+    array = np.asarray(array)
     if slot.kind == "mask" and len(slot.shape) == array.ndim:
         array = np.expand_dims(array, 1)
     return array.astype(slot.dtype)

@@ -341,13 +341,13 @@ class UserModel:
             if LIMITS[dtype] >= LIMITS[self.dtype]:
                 return None
 
-            def predict_other_content(batch: ModelBatch) -> Outputs:
+            def predict_other_content(batch: ModelBatch, *seed: int) -> Outputs:
                 with float64_model.active():
                     assert content.change is not None
-                    return content.change(self.predict)(batch)
+                    return content.change(self.predict)(batch, *seed)
 
             other = predict_other_content if content.change is not None else None
-            return Subject(name, float64_model.predict, dtype, other=other)
+            return Subject(name, float64_model.predict, dtype, other=other, explicit_mask=content.explicit)
 
         subject = Subject(
             name,

@@ -13,8 +13,8 @@ from padmask.verify.keras.two_runs import can_run
 from padmask.verify.keras.user_model import UserModel
 from padmask.verify.proof.checks import ROWS_ALONE, CannotRunError
 from padmask.verify.proof.given_rows import check_rows
-from padmask.verify.proof.random_rows import draw_longer_rows, draw_random_rows, middle_row, take_sample
-from padmask.verify.proof.sample import Sample, SampleRows, pick_rows, shared_lengths
+from padmask.verify.proof.random_rows import choose_random_rows, take_sample
+from padmask.verify.proof.sample import ModelBatch, Sample, SampleRows, pick_rows, shared_lengths
 from padmask.verify.proof.verify_subject import describe_run, verify_subject
 from padmask.verify.report import SubjectReport
 
@@ -95,18 +95,11 @@ def _choose_sample(user: UserModel, spec: ModelSpec, value: Any, rows: SampleRow
     if rows is not None:
         check_rows(user.slots, rows)
         return take_sample(user.slots, rows, spec, value)
-    samples = [
-        draw_random_rows(user.slots, spec, value, different_lengths=different_lengths)
-        for different_lengths in (True, False)
-    ]
-    fits = []
-    for sample in samples:
+
+    def runs(batch: ModelBatch) -> bool:
         with suppress(CannotRunError):
-            user.predict_eagerly(sample.padded())
-            fits = [sample]
-            break
-    if fits and (fits[0].has_fixed or can_run(user, middle_row(fits[0]))):
-        return fits[0]
-    # Strides and poolings may need longer rows. Otherwise, `prepare` tries shorter rows.
-    longer = draw_longer_rows(user.slots, spec, value, lambda batch: can_run(user, batch))
-    return longer or [*fits, samples[-1]][0]
+            user.predict_eagerly(batch)
+            return True
+        return False
+
+    return choose_random_rows(user.slots, spec, value, runs, lambda batch: can_run(user, batch))

@@ -63,7 +63,8 @@ class Subject:
         predict: function that returns the outputs for a batch. Each output has the shape (rows, ...).
         dtype: compute dtype of the model.
         predict_uncached: `predict` without a cache; None if `predict` has no cache.
-        other: `predict` with different values in the padding; None if the values cannot change.
+        other: `predict` with different values in the padding; None if the values cannot change. If
+            `explicit_mask` is True, a second argument is the random seed of the values.
         gradient: function that returns the gradients of the outputs at real positions with respect to the
             embedded inputs: shape (rows, maxlen, ...); None if gradients are not available.
         jittered: `predict` with a rounding error added to every weight, to measure numerical noise; None if
@@ -77,7 +78,7 @@ class Subject:
     predict: Predict
     dtype: str = "float32"
     predict_uncached: Predict | None = None
-    other: Predict | None = None
+    other: Callable[..., Outputs] | None = None
     gradient: Callable[[ModelBatch], Array] | None = None
     jittered: Predict | None = None
     precise: Callable[[], Subject | None] | None = None
@@ -349,17 +350,29 @@ def compare_other_content(setup: CheckSetup, subject: Subject) -> Deviations:
     # Add one position if the model supports it, because rows of equal length would have no padding.
     more = min(1, setup.more[-1])
     batch = setup.sample.padded(more)
-    base, outputs = subject.predict(batch), subject.other(batch)
     steps = _find_steps(setup, subject)
-    found = compare_real_positions(setup.sample, steps, base, outputs, "different values in the padding")
-    moved = any((deviation.shares > LIMITS[subject.dtype]).any() for deviation in found.values())
-    if not moved or not subject.explicit_mask or setup.sample.is_fixed:
+
+    def compare(one: Outputs, two: Outputs) -> Deviations:
+        return compare_real_positions(setup.sample, steps, one, two, "different values in the padding")
+
+    base, outputs = subject.predict(batch), subject.other(batch)
+    found = compare(base, outputs)
+    if not subject.explicit_mask or not _moved(found, subject):
         return found
+    # A model may also look for the pad value, for example to count positions. Then two other contents have
+    # the same outputs.
+    between = compare(outputs, subject.other(batch, 24))
+    if not _moved(between, subject) or setup.sample.is_fixed:
+        return between
     # An output that does not change with the mask takes the padding from the values, so other values are
     # real tokens. Its lengths can vary, so the other checks find its leaks.
     unmasked = subject.predict({name: _without_mask(padded) for name, padded in batch.items()})
-    uses_mask = compare_real_positions(setup.sample, steps, base, unmasked, "")
-    return {name: deviation for name, deviation in found.items() if uses_mask[name].largest.any()}
+    uses_mask = compare(base, unmasked)
+    return {name: deviation for name, deviation in between.items() if uses_mask[name].largest.any()}
+
+
+def _moved(found: Deviations, subject: Subject) -> bool:
+    return any((deviation.shares > LIMITS[subject.dtype]).any() for deviation in found.values())
 
 
 def _without_mask(padded: Padded) -> Padded:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from copy import copy
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from padmask.spec.verify import ModelSpec
 from padmask.verify.proof.checks import CannotRunError, Subject
 from padmask.verify.proof.deviations import Outputs, concatenate_outputs
 from padmask.verify.proof.function_result import outputs_of_result
+from padmask.verify.proof.memory import Memory, find_memory
 from padmask.verify.proof.sample import ModelBatch, Sample
 from padmask.verify.proof.tolerance import Array
 from padmask.verify.proof.verify_subject import verify_subject
@@ -38,37 +41,38 @@ def verify_function(
 
     names: list[str] = []
     left_out: set[str] = set()
+    dtypes: set[str] = set()
+    memory = Memory()
 
     def predict(batch: ModelBatch) -> Outputs:
         [padded] = batch.values()
+        memory.forget()
         size = spec.batch_size
-        pieces = [
+        results = [
             call_function(
-                function,
-                [padded.values[first : first + size], padded.mask[first : first + size]],
-                {},
-                left_out,
+                function, [padded.values[first : first + size], padded.mask[first : first + size]], {}
             )
             for first in range(0, len(padded.mask), size)
         ]
-        names[:] = names or list(pieces[0])
-        if any(list(piece) != names for piece in pieces):
+        names[:] = names or list(results[0].arrays)
+        if any(list(result.arrays) != names for result in results):
             raise ModelError(
                 "The names of the function's outputs changed between batches. For every batch, return the "
                 f"outputs {', '.join(names)}."
             )
-        return concatenate_outputs(pieces)
+        left_out.update(*(result.left_out for result in results))
+        dtypes.update(result.dtype for result in results)
+        return concatenate_outputs([result.arrays for result in results])
 
-    def other(batch: ModelBatch) -> Outputs:
+    def other(batch: ModelBatch, seed: int = 23) -> Outputs:
         # Put random tokens into the padding and leave the mask unchanged.
-        unmasked = sample.unmasked(batch, 23)
+        unmasked = sample.unmasked(batch, seed)
         return predict({name: replace(batch[name], values=unmasked[name].values) for name in batch})
 
-    try:
-        is_half = any(output.dtype == np.float16 for output in predict(sample.padded()).values())
-    except CannotRunError:
-        is_half = False
-    dtype = "float16" if is_half else "float32"
+    with suppress(CannotRunError):
+        # `forget` applies to each later call.
+        memory = find_memory(function, lambda seed: predict(sample.with_random_tokens(40 + seed).padded()))
+    dtype = least_precise(dtypes)
     subject = Subject(
         spec.name,
         predict,
@@ -86,11 +90,12 @@ def verify_function(
         found = verify_subject(subject, control, sample, must_fail=False, far=True, empty=spec.empty_rows)
     except CannotRunError as error:
         raise ModelError(f"{spec.name}: {error}", options=error.options) from None
-    if not left_out:
-        return found.report
-    remark = f"the checks do not compare {', '.join(sorted(left_out))}"
-    detail = "; ".join(part for part in (found.report.detail, remark) if part)
-    return replace(found.report, detail=detail)
+    remarks = [found.report.detail]
+    if left_out:
+        remarks.append(f"the checks do not compare {', '.join(sorted(left_out))}")
+    if memory:
+        remarks.append("the function remembers rows that it has seen, so the checks cleared its memory")
+    return replace(found.report, detail="; ".join(remark for remark in remarks if remark))
 
 
 def dtype_of_rows(rows: Sequence[Array]) -> str:
@@ -108,22 +113,36 @@ def can_call(function: Callable[[Array, Array], Any], batch: ModelBatch) -> bool
     """Return whether a function of ids and a mask can run on a batch of one input."""
     [padded] = batch.values()
     try:
-        call_function(function, [padded.values, padded.mask], {}, set())
+        call_function(function, [padded.values, padded.mask], {})
     except CannotRunError:
         return False
     return True
 
 
+@dataclass(frozen=True)
+class FunctionOutputs:
+    """The outputs of one call of a function.
+
+    Args:
+        arrays: outputs with the rows first, keyed by name.
+        left_out: names of the results that are no outputs.
+        dtype: least precise dtype of the outputs, a key in `LIMITS`.
+    """
+
+    arrays: dict[str, Array]
+    left_out: frozenset[str]
+    dtype: str
+
+
 def call_function(
-    function: Callable[..., Any], arrays: Sequence[Array], named: Mapping[str, Array], left_out: set[str]
-) -> dict[str, Array]:
+    function: Callable[..., Any], arrays: Sequence[Array], named: Mapping[str, Array | int]
+) -> FunctionOutputs:
     """Call a function, and return its outputs.
 
     Args:
         function: function of arrays.
         arrays: positional arguments, starting with the ids.
         named: arguments that are passed by their names.
-        left_out: set to which the function adds the names of results that are not outputs.
 
     Raises:
         CannotRunError: the function raised an error.
@@ -133,28 +152,38 @@ def call_function(
     try:
         # Pass copies, because the function may change its arguments.
         result = function(
-            *(array.copy() for array in arrays), **{name: array.copy() for name, array in named.items()}
+            *(copy(array) for array in arrays), **{name: copy(array) for name, array in named.items()}
         )
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the function is the user's, and may raise anything
         raise CannotRunError(f"the function raised {type(error).__name__}: {_first_line(error)}") from None
     try:
-        outputs, skipped = outputs_of_result(result)
-        named = {name: _to_numpy(output) for name, output in outputs.items()}
+        outputs, left_out = outputs_of_result(result)
+        dtypes = {str(getattr(output, "dtype", "")) for output in outputs.values()}
+        found = {name: _to_numpy(output) for name, output in outputs.items()}
     except Exception as error:  # noqa: BLE001 - the tensors of each library raise their own errors
         raise ModelError(
             "The result of the function cannot be converted to a NumPy array: "
             f"{type(error).__name__}: {_first_line(error)}. Return NumPy arrays."
         ) from None
-    if not named:
+    if not found:
         raise ModelError("The function returned no outputs. Return an array, or a dict of arrays.")
-    for name, output in named.items():
+    for name, output in found.items():
         if output.ndim == 0 or len(output) != len(ids) or output.dtype.kind not in "biufc":
             raise ModelError(
                 f"For {len(ids)} rows, the function returned {name} with shape {output.shape} and dtype "
                 f"{output.dtype}. The function must return numbers, with the rows first."
             )
-    left_out |= skipped
-    return named
+    return FunctionOutputs(found, frozenset(left_out), least_precise(dtypes))
+
+
+def least_precise(dtypes: Iterable[str]) -> str:
+    """Return the least precise of some dtypes of outputs, as a key in `LIMITS`.
+
+    >>> least_precise(["torch.bfloat16", "float32"]), least_precise(["float64"])
+    ('bfloat16', 'float32')
+    """
+    names = {name.rpartition(".")[2] for name in dtypes}
+    return next((half for half in ("bfloat16", "float16") if half in names), "float32")
 
 
 def _first_line(error: BaseException) -> str:
@@ -167,5 +196,8 @@ def _to_numpy(output: Any) -> Array:
         output = output.detach().cpu()
         if "bfloat16" in str(output.dtype):
             output = output.float()
+        output = output.numpy()
     # Copy the array, because some functions return the same buffer each time.
-    return np.array(output)
+    array = np.array(output)
+    # The bfloat16 of JAX and TensorFlow is no number for NumPy.
+    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array

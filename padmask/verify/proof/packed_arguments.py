@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from padmask.core.columns import MASK_NAMES
 from padmask.errors import SpecError
 from padmask.spec.pack import SEQUENCE_LENGTHS
-from padmask.verify.proof.packed_sample import PER_SEQUENCE, PackedBatch
+from padmask.verify.proof.packed_sample import LONGEST, PER_SEQUENCE, PackedBatch
 from padmask.verify.proof.tolerance import Array
 
 # What the kinds of `--input` mean for packed rows.
@@ -30,6 +30,7 @@ _USUAL = {
     r"(.*_)?segment_ids|segments|(.*_)?segmentation|sequence_ids?|seq_idx": "segment_ids",
     r"(.*_)?position_ids|(.*_)?positions?|input_pos": "position_ids",
     r"cu_seq_?lens(_q|_k)?": "cu_seqlens",
+    r"max_seq_?len(gth)?s?(_q|_k)?|max_length_[qk]": LONGEST,
     r"seq_start_id": "seq_start_id",
     r"seq_lens": "seq_lens",
     r"seq_?lengths": SEQUENCE_LENGTHS,
@@ -88,7 +89,7 @@ class Arguments:
         """Whether a batch must have one row, because an argument has one value for each sequence."""
         return any(kind in PER_SEQUENCE for kind in (*self.positional, *self.named.values()))
 
-    def arrays(self, batch: PackedBatch) -> tuple[list[Array], dict[str, Array]]:
+    def arrays(self, batch: PackedBatch) -> tuple[list[Any], dict[str, Array | int]]:
         """Return the positional arguments and the keyword arguments."""
         positional = [batch.argument(kind) for kind in self.positional]
         return positional, {name: batch.argument(kind) for name, kind in self.named.items()}
@@ -132,7 +133,30 @@ def find_arguments(function: Callable[..., Any], data: DataArguments) -> Argumen
                 positional.append(kind)
             else:
                 named[one.name] = kind
-    return Arguments(positional, named)
+    kinds = [*positional, *named.values()]
+    return Arguments(positional, named | add_longest(kinds, _with_default(parameters), data))
+
+
+def _with_default(parameters: Sequence[inspect.Parameter]) -> list[str]:
+    """Return the names of the parameters with a default that can be passed by name."""
+    return [
+        one.name for one in parameters if one.default is not one.empty and one.kind is not one.POSITIONAL_ONLY
+    ]
+
+
+def add_longest(kinds: Collection[str], optional: Sequence[str], data: DataArguments) -> dict[str, str]:
+    """Return the optional arguments for the length of the longest sequence.
+
+    Kernels that read `cu_seqlens` also need `max_seqlen`, although it often has a default.
+
+    Args:
+        kinds: what the other arguments contain.
+        optional: names of the arguments with a default.
+        data: what the data and the user say about the arguments.
+    """
+    if "cu_seqlens" not in kinds:
+        return {}
+    return {name: LONGEST for name in optional if data.guess(name) == LONGEST}
 
 
 def unknown_argument(name: str) -> SpecError:

@@ -23,8 +23,11 @@ from padmask.verify.proof.tolerance import Array
 # Columns with one value for each sequence. A batch with such an argument has one row.
 PER_SEQUENCE = (SEQUENCE_LENGTHS, "cu_seqlens", "seq_start_id", "seq_lens")
 
+# Length of the longest sequence of a batch, an int.
+LONGEST = "max_seqlen"
+
 # What an argument of a model may contain.
-ARGUMENTS = ("tokens", "mask", "block_mask", SEQUENCE_LENGTHS, *DERIVED)
+ARGUMENTS = ("tokens", "mask", "block_mask", SEQUENCE_LENGTHS, LONGEST, *DERIVED)
 
 # Limits of the rows to run, because some rows are long.
 MOST_ROWS, MOST_POSITIONS = 32, 2**16
@@ -86,15 +89,17 @@ class PackedBatch:
     mask: npt.NDArray[np.bool_]
     packed: PackedRows
 
-    def argument(self, kind: str) -> Array:
+    def argument(self, kind: str) -> Array | int:
         """Return an argument of the model.
 
         Args:
             kind: a name in `ARGUMENTS`. Arguments in `PER_SEQUENCE` have the shape (sequences,) or
                 (sequences + 1,), and require a batch of one row. `block_mask` has the shape (rows, maxlen,
-                maxlen). All other arguments have the shape of the mask.
+                maxlen), and `max_seqlen` is an int. All other arguments have the shape of the mask.
         """
         match kind:
+            case "max_seqlen":
+                return int(self.packed.segments.lengths.max(initial=0))
             case "tokens":
                 return self.values.copy()
             case "mask":

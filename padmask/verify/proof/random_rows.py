@@ -90,6 +90,33 @@ def draw_longer_rows(
     return None
 
 
+def choose_random_rows(
+    slots: Sequence[ModelInput],
+    spec: ModelSpec,
+    value: Any,
+    can_run: Callable[[ModelBatch], bool],
+    can_run_alone: Callable[[ModelBatch], bool],
+) -> Sample:
+    """Generate random rows that a model can run, if possible.
+
+    Args:
+        slots: inputs of the model.
+        spec: options of the verification.
+        value: pad value.
+        can_run: function that returns whether the model can run on a batch.
+        can_run_alone: function that also returns False if the rows are too short for a part of the model.
+    """
+    samples = [
+        draw_random_rows(slots, spec, value, different_lengths=different_lengths)
+        for different_lengths in (True, False)
+    ]
+    fits = next((sample for sample in samples if can_run(sample.padded())), None)
+    if fits is not None and (fits.has_fixed or can_run_alone(middle_row(fits))):
+        return fits
+    # Convolutions and poolings with strides may need longer rows. Otherwise, `prepare` tries shorter rows.
+    return draw_longer_rows(slots, spec, value, can_run_alone) or fits or samples[-1]
+
+
 def middle_row(sample: Sample) -> ModelBatch:
     """Return a batch that contains only the row of median length."""
     return sample.alone(int(np.argsort(shared_lengths(sample), kind="stable")[len(sample) // 2]))

@@ -23,6 +23,7 @@ from padmask.verify.proof.sample import (
     find_masked_input,
 )
 from padmask.verify.proof.tolerance import Array
+from padmask.verify.torch.program import count_positional
 
 # Parameters of these names are inputs even if they have a default.
 _IDS = ("input_ids", "decoder_input_ids")
@@ -98,10 +99,12 @@ class Signature:
     Args:
         required: names of the parameters without a default.
         optional: names of the parameters with a default.
+        positional: number of the parameters that must be passed by position.
     """
 
     required: tuple[str, ...]
     optional: tuple[str, ...]
+    positional: int = 0
 
     @classmethod
     def of(cls, module: torch.nn.Module) -> Signature:
@@ -125,11 +128,20 @@ class Signature:
         return cls(
             tuple(name for name, has_default in named if not has_default),
             tuple(name for name, has_default in named if has_default),
+            count_positional(module),
         )
 
-    def flags(self) -> dict[str, bool]:
-        """Return the values of flags that every call sets."""
-        return {name: value for name, value in _FLAGS.items() if name in self.optional}
+    def call(self, module: torch.nn.Module, inputs: Mapping[str, Any]) -> Any:
+        """Call a module with this signature.
+
+        Args:
+            module: module to call.
+            inputs: values of the inputs, keyed by name. Flags of Hugging Face models are added.
+        """
+        first = self.required[: self.positional]
+        named = {name: value for name, value in inputs.items() if name not in first}
+        flags = {name: value for name, value in _FLAGS.items() if name in self.optional}
+        return module(*(inputs[name] for name in first), **named, **flags)
 
     def chosen(self, also: Sequence[str]) -> dict[str, str]:
         """Return the role of each input, keyed by name, as in `find_roles`.

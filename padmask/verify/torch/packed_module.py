@@ -6,16 +6,19 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 
 from padmask.verify.proof.checks import CannotRunError
-from padmask.verify.proof.deviations import Outputs
-from padmask.verify.proof.packed_arguments import Arguments, DataArguments, unknown_argument
+from padmask.verify.proof.deviations import Outputs, concatenate_outputs
+from padmask.verify.proof.function import least_precise
+from padmask.verify.proof.packed_arguments import Arguments, DataArguments, add_longest, unknown_argument
 from padmask.verify.proof.packed_sample import PackedBatch
 from padmask.verify.proof.tolerance import Array
 from padmask.verify.torch.device import choose_device, full_precision
 from padmask.verify.torch.inputs import Signature, unwrap
 from padmask.verify.torch.outputs import named_tensors, to_array
+from padmask.verify.torch.program import read_input_sizes
 from padmask.verify.torch.torch_model import as_float32, eval_mode
 
 # Class names of layers that carry a state from one position to the next.
@@ -42,9 +45,12 @@ class PackedModule:
         self.module = as_float32(unwrap(module))
         if device is not None:
             self.module = self.module.to(self.device.name)
-        signature = Signature.of(self.module)
-        self._flags = signature.flags()
-        self.arguments = _find_arguments(signature, data)
+        self._signature = Signature.of(self.module)
+        self.arguments = _find_arguments(self._signature, data)
+        self.dtype = "float32"
+        sizes = read_input_sizes(self.module).values()
+        # Number of rows that an exported program requires; None for any number.
+        self._rows_per_call = next((shape[0] for shape in sizes if shape), None)
 
     @property
     def recurrent(self) -> list[str]:
@@ -70,20 +76,33 @@ class PackedModule:
             CannotRunError: the module cannot run on the batch.
         """
         _, arrays = self.arguments.arrays(batch)
+        rows = len(batch.mask)
+        size = self._rows_per_call or rows
+        pieces = [
+            self._run({name: _take(array, rows, first, size) for name, array in arrays.items()}, size)
+            for first in range(0, rows, size)
+        ]
+        return {name: output[:rows] for name, output in concatenate_outputs(pieces).items()}
+
+    def _run(self, arrays: Mapping[str, Array | int], rows: int) -> Outputs:
         tensors = {name: self._tensor(name, array) for name, array in arrays.items()}
         try:
-            result = self.module(**tensors, **self._flags)
+            result = self._signature.call(self.module, tensors)
         except Exception as error:  # noqa: BLE001 - a module's own code may raise anything
             first = (str(error).strip().splitlines() or [""])[0]
             raise CannotRunError(f"the module raised {type(error).__name__}: {first}") from None
-        rows = len(batch.mask)
-        return {
-            name: to_array(tensor)
+        found = {
+            name: tensor
             for name, tensor in named_tensors(result).items()
             if tensor.ndim and len(tensor) == rows
         }
+        # A module in float32 may cast to bfloat16 inside.
+        self.dtype = least_precise(str(tensor.dtype) for tensor in found.values())
+        return {name: to_array(tensor) for name, tensor in found.items()}
 
-    def _tensor(self, name: str, array: Array) -> torch.Tensor:
+    def _tensor(self, name: str, array: Array | int) -> torch.Tensor | int:
+        if isinstance(array, int):
+            return array
         tensor = torch.from_numpy(array)
         if name.endswith("key_padding_mask"):
             tensor = ~tensor
@@ -92,6 +111,13 @@ class PackedModule:
         elif array.dtype.kind in "iu":
             tensor = tensor.int() if name.startswith(_INT32) else tensor.long()
         return tensor.to(self.device.name)
+
+
+def _take(array: Array | int, rows: int, first: int, size: int) -> Array | int:
+    """Return `size` rows of an argument. The last row is repeated if necessary."""
+    if isinstance(array, int) or len(array) != rows:
+        return array
+    return array[np.minimum(np.arange(first, first + size), rows - 1)]
 
 
 def _find_arguments(signature: Signature, data: DataArguments) -> Arguments:
@@ -105,6 +131,7 @@ def _find_arguments(signature: Signature, data: DataArguments) -> Arguments:
         if not named[name]:
             raise unknown_argument(name)
     named |= _chosen(signature, data)
+    named |= add_longest(named.values(), signature.optional, data)
     if "tokens" not in named.values():
         ids = next((name for name in signature.optional if data.guess(name) == "tokens"), None)
         named[ids or signature.optional[0]] = "tokens"

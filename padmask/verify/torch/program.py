@@ -22,6 +22,15 @@ def read_input_sizes(module: torch.nn.Module) -> dict[str, tuple[int | None, ...
     return found
 
 
+def count_positional(module: torch.nn.Module) -> int:
+    """Return the number of inputs that an exported program accepts only by position; 0 for other modules."""
+    codegen = getattr(getattr(module, "graph", None), "_codegen", None)
+    info = getattr(codegen, "pytree_info", None)
+    if not isinstance(module, torch.fx.GraphModule) or info is None or info.in_spec.num_children != 2:
+        return 0
+    return int(info.in_spec.child(0).num_children)
+
+
 def find_exported_module(module: torch.nn.Module, function: str, occurrence: int) -> tuple[str, str] | None:
     """Return the name and the class of the original module of a call in an exported program.
 

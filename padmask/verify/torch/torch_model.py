@@ -88,7 +88,7 @@ class TorchModel:
     ) -> None:
         self.module, self.device = as_float32(unwrap(module)), device
         self._batch_size = batch_size
-        self._flags = Signature.of(self.module).flags()
+        self._signature = Signature.of(self.module)
         self._sorts_rows = False
         self._sizes = read_input_sizes(self.module)
         # Number of rows that an exported program requires; None for any number.
@@ -184,8 +184,8 @@ class TorchModel:
         """
         is_small = sum(weight.numel() for weight in self.module.parameters()) <= _MOST_WEIGHTS
 
-        def other(batch: ModelBatch) -> Outputs:
-            unmasked = sample.unmasked(batch, 23)
+        def other(batch: ModelBatch, seed: int = 23) -> Outputs:
+            unmasked = sample.unmasked(batch, seed)
             return self.predict({key: replace(batch[key], values=unmasked[key].values) for key in batch})
 
         asks_other = self.has_explicit_mask and sample.has_fixed
@@ -197,6 +197,7 @@ class TorchModel:
             jittered=self._predict_jittered if is_small else None,
             precise=(lambda: self._precise(name, sample, other=asks_other)) if is_small else None,
             reason=_NO_OTHER if sample.has_fixed else _NO_NEED,
+            explicit_mask=self.has_explicit_mask,
         )
         control = Subject(
             name,
@@ -260,7 +261,7 @@ class TorchModel:
     def _call(self, inputs: Sequence[TorchInput], batch: ModelBatch) -> Any:
         tensors = {one.slot.name: one.tensor(batch, self.device.name, self._floats) for one in inputs}
         try:
-            return self.module(**tensors, **self._flags)
+            return self._signature.call(self.module, tensors)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a module's own code may raise anything
             raise CannotRunError(f"the model cannot run: {describe_torch_error(error)}") from None
 

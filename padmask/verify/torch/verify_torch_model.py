@@ -13,12 +13,7 @@ from padmask.errors import ModelError
 from padmask.spec.verify import ModelSpec
 from padmask.verify.proof.checks import CannotRunError
 from padmask.verify.proof.given_rows import check_rows
-from padmask.verify.proof.random_rows import (
-    draw_longer_rows,
-    draw_random_rows,
-    middle_row,
-    take_sample,
-)
+from padmask.verify.proof.random_rows import choose_random_rows, take_sample
 from padmask.verify.proof.sample import ModelBatch, Sample, SampleRows
 from padmask.verify.proof.verify_subject import describe_run, verify_subject
 from padmask.verify.report import SubjectReport
@@ -114,21 +109,11 @@ def _choose_sample(model: TorchModel, spec: ModelSpec, value: Any, rows: SampleR
     if rows is not None:
         check_rows(model.slots, rows)
         return take_sample(model.slots, rows, spec, value)
-    samples = [
-        draw_random_rows(model.slots, spec, value, different_lengths=different_lengths)
-        for different_lengths in (True, False)
-    ]
-    for sample in samples:
-        if _can_run(model, sample.padded()):
-            if sample.is_fixed or _can_run(model, middle_row(sample)):
-                return sample
-            break
-    # Convolutions and poolings with strides need longer rows.
-    longer = draw_longer_rows(model.slots, spec, value, lambda batch: _can_run(model, batch))
-    if longer is not None:
-        return longer
-    # The module may still run on shorter rows. `prepare` tries them.
-    return samples[-1]
+
+    def can_run(batch: ModelBatch) -> bool:
+        return _can_run(model, batch)
+
+    return choose_random_rows(model.slots, spec, value, can_run, can_run)
 
 
 def _can_run(model: TorchModel, batch: ModelBatch) -> bool:

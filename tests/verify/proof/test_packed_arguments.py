@@ -21,12 +21,23 @@ DATA = DataArguments(columns={"seq_lengths": "seq_lengths", "sequence_id": "segm
         ("input_pos", "position_ids"),
         ("cu_seqlens", "cu_seqlens"),
         ("cu_seq_lens_q", "cu_seqlens"),
+        ("max_seqlen_q", "max_seqlen"),
+        ("max_length_k", "max_seqlen"),
         ("padding_mask", "mask"),
         ("age", None),
     ],
 )
 def test_usual_names(name, kind):
     assert DATA.guess(name) == kind
+
+
+def test_longest_goes_with_bounds():
+    def kernel(ids, cu_seqlens, max_seqlen=None): ...
+
+    def other(ids, mask, max_seqlen=None): ...
+
+    assert find_arguments(kernel, DATA).named == {"max_seqlen": "max_seqlen"}
+    assert find_arguments(other, DATA).named == {}
 
 
 def test_data_precede_names():

@@ -38,6 +38,7 @@ def test_batches_equal_pack(rows, align):
     assert (batch.argument("block_mask") == padmask.block_mask(packed.segment_ids)).all()
     for one, lengths in zip(sample.batches(1), packed.seq_lengths, strict=True):
         assert (one.argument("seq_lengths") == lengths).all()
+        assert one.argument("max_seqlen") == max(lengths)
 
 
 @given(rows=rows_of_ids)

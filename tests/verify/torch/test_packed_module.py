@@ -52,6 +52,24 @@ class Attention(torch.nn.Module):
         return {"logits": y, "past_key_values": None}
 
 
+class HalfPrecision(Attention):
+    """Attention in bfloat16. Its rounding errors differ between a packed row and a sequence alone."""
+
+    def forward(self, input_ids, segment_ids, position_ids):
+        with torch.autocast("cpu", torch.bfloat16):
+            x = self.table(input_ids) + self.places(position_ids)
+            allowed = segment_ids[:, :, None] == segment_ids[:, None, :]
+            scores = (x @ x.transpose(1, 2)).masked_fill(~allowed, -1e9)
+            return scores.softmax(-1).bfloat16() @ x
+
+
+class LongestSequence(Reset):
+    def forward(self, input_ids, cu_seqlens, max_seqlen=None):
+        lengths = cu_seqlens.diff()
+        assert max_seqlen == int(lengths.max())
+        return super().forward(input_ids, cu_seqlens)
+
+
 class CountingPositions(Attention):
     def forward(self, input_ids, segment_ids):
         return super().forward(input_ids, segment_ids)
@@ -67,10 +85,29 @@ def subject_of(module):
     return subject
 
 
-@pytest.mark.parametrize("module", [Reset, Attention])
+@pytest.mark.parametrize("module", [Reset, Attention, HalfPrecision, LongestSequence])
 def test_right_modules(module):
     subject = subject_of(module())
     assert (subject.verdict, subject.control.verdict) == ("ignores", "fails")
+
+
+def test_function_in_half_precision():
+    module = HalfPrecision()
+
+    def predict(ids, mask, segment_ids, position_ids):
+        with torch.no_grad():
+            return module(*map(torch.from_numpy, (ids, segment_ids, position_ids)))
+
+    subject = subject_of(predict)
+    assert subject.verdict == "ignores"
+
+
+def test_exported_program():
+    """A program that accepts its inputs by position, in batches of one row."""
+    examples = tuple(torch.ones(1, 16, dtype=torch.long) for _ in range(3))
+    axis = {1: torch.export.Dim("places", min=2, max=64)}
+    program = torch.export.export(Attention(), examples, dynamic_shapes=(axis,) * 3).module()
+    assert subject_of(program).verdict == "ignores"
 
 
 def test_recurrent_layer_is_named():
