@@ -112,7 +112,7 @@ def find_wide_rows(lengths: Positions, plan: Plan, spec: PadSpec) -> list[Fault]
 
     Args:
         lengths: number of tokens in each source row: int64, shape (rows,).
-        plan: plan of the run.
+        plan: maximum length of the output rows.
         spec: how to pad, with batches.
     """
     assert spec.batches is not None

@@ -100,7 +100,7 @@ def rows_without_end(segments: Segments, truncating: Side) -> Positions:
     return np.flatnonzero(~kept & (lengths > 0))
 
 
-# A function of the last value of each row that returns the value at the added token.
+# Returns the values of a column at the added tokens, given the last value of each row.
 _EndValue = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 
 

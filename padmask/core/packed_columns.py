@@ -225,7 +225,7 @@ def count_boundary_labels(
 ) -> int:
     """Count the labels at starts of sequences that packing replaces with -100.
 
-    Labels that are -100 do not count.
+    Labels that are already -100 in the source rows are not counted.
 
     Args:
         packed: positions of the sequences in the packed rows.

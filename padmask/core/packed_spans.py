@@ -28,7 +28,7 @@ KINDS: dict[str, MarkerKind] = {
     "position_ids": "positions",
 }
 
-# Names of these columns in the dialects of trainers.
+# Names that trainers use for these columns.
 USUAL_NAMES: dict[str, tuple[str, ...]] = {
     "segment_ids": (
         f"{COLUMN}_segment_ids",
@@ -272,7 +272,7 @@ def _find_spaces(lists: NumberLists, _: Positions | None) -> _Found:
     spaces, sizes = lists.flat(), lists.sizes
     rows, _firsts = _rows_and_firsts(sizes)
     stops = np.cumsum(spaces)
-    # The spaces before each row.
+    # For each row, the number of positions in all previous rows.
     before = np.concatenate([[0], stops])[np.cumsum(sizes) - sizes]
     stops = stops - before[rows]
     return rows, stops - spaces, stops, np.zeros(len(sizes), dtype=bool)

@@ -1,4 +1,4 @@
-"""Recommend a plan that pads a dataset with little padding and few lost tokens, and its command."""
+"""Recommend a plan with little padding and few lost tokens, and the command that applies the plan."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ from padmask.inspect.shared_end import SharedEnd
 from padmask.spec.pad import PadSpec
 from padmask.spec.windows import WindowSpec, needed_positions
 
-# If a smaller share of the output is padding, other plans save too little.
+# If padding is at most this share of the output, other plans save too little.
 LITTLE_PADDING = 0.15
 
-# If a larger share of the output is padding, the advice names plans with less padding.
+# If padding is at least this share of the output, the advice names plans with less padding.
 MUCH_PADDING = 0.3
 
-# A plan that loses a smaller share of the tokens is worth its smaller output.
+# Largest shares of lost tokens at which a percentile is recommended as maxlen: the first if the output is
+# smaller, the second if the output is much smaller. The second also applies to requested lengths.
 NEGLIGIBLE_LOSS = 0.01
 SMALL_LOSS = 0.05
 
-# A plan that loses a larger share of the tokens is never recommended.
+# If a requested length loses at least this share of the tokens, windows are recommended where possible.
 LARGE_LOSS = 0.2
 
 # If a larger share of the rows is empty, the advice says how to drop them.
 MANY_EMPTY = 0.1
 
-# If a smaller share of the rows is longer than a window, the advice says how to drop them.
+# If at most this share of the rows is longer than a window, the advice says how to drop these rows.
 FEW_LONGER = 0.01
 
 
@@ -59,7 +60,7 @@ class Advice:
 
     @property
     def has_windows(self) -> bool:
-        """Whether the plan splits longer rows into windows."""
+        """Whether the plan splits rows longer than maxlen into windows."""
         return self.plan is not None and self.plan.overlong == "window"
 
     @property
@@ -76,7 +77,7 @@ class Advice:
 
 
 def advise_to_restore(command: PadCommand, shape: Literal["batches", "buckets"], padding: float) -> Advice:
-    """Return the advice for rows in batches or buckets: restore the rows first, to pad them in another way.
+    """Return the advice for rows that are in batches or buckets: restore the rows before padding them again.
 
     Args:
         command: inputs of the recommended command.
@@ -120,7 +121,7 @@ def advise_to_join(command: PadCommand, asked: Sequence[int | str], spec: PadSpe
 
 @dataclass(frozen=True)
 class Adviser:
-    """An adviser that recommends a plan, from the costs of the candidate plans.
+    """Recommends a plan, based on the costs of the candidate plans.
 
     Args:
         basis: data from which the costs are computed.
@@ -238,7 +239,10 @@ class Adviser:
     def _pad(
         self, plan: Cost, text: str, details: Sequence[str] = (), maxlen: int | str | None = None
     ) -> Advice:
-        """Recommend one length for all rows, and keep the token that most rows share at an end."""
+        """Recommend one length for all rows.
+
+        If truncation would remove a token that most rows share, the command keeps this token.
+        """
         spec, details = self._pad_spec(plan, plan.name if maxlen is None else maxlen), list(details)
         shared = self._lost_end(plan)
         if shared is not None:
@@ -256,7 +260,10 @@ class Adviser:
         return self._text(self._pad_spec(plan, plan.maxlen))
 
     def _pad_spec(self, plan: Cost, maxlen: int | str) -> PadSpec:
-        """Return the options that pad to one length, and keep the token that most rows share at an end."""
+        """Return the options of `pad` for one length.
+
+        If truncation would remove a token that most rows share, the options keep this token.
+        """
         spec = replace(self.spec, maxlen=maxlen)
         if maxlen == "longest":
             # pad refuses options that have no effect.
@@ -329,7 +336,7 @@ class Adviser:
         return (f"{empty:,} of {count(stats.rows, 'row')} {verb} empty; --empty-rows drop leaves them out.",)
 
     def _alternatives(self, plan: Cost) -> tuple[str, ...]:
-        """Return lines about plans with much less padding and no larger loss."""
+        """Return lines about plans with much less padding than `plan` that lose no more tokens."""
         if plan.padding_share < MUCH_PADDING:
             return ()
         buckets = self._with_less_padding(plan, f"buckets-{BUCKETS[-1]}")
@@ -341,7 +348,7 @@ class Adviser:
         )
 
     def _with_less_padding(self, plan: Cost, *names: str) -> list[Cost]:
-        """Return the plans with much less padding than `plan` and no larger loss."""
+        """Return the plans in `names` with much less padding than `plan` that lose no more tokens."""
         return [
             cost
             for cost in (self.plans[name] for name in names if name in self.plans)
@@ -408,7 +415,7 @@ class Adviser:
         return f"{plan.rows_cut:,} of {count(self.basis.stats.rows, 'row')}"
 
     def _loses(self, plan: Cost) -> str:
-        """Return the end of a sentence about the longer rows and the lost tokens of a plan."""
+        """Return the end of a sentence about the rows that a plan cuts, and the tokens that are lost."""
         verb = "drops" if plan.overlong == "drop" else "truncates"
         return f"{verb} {self._rows(plan)} and loses {share(plan.lost_share)} of the tokens"
 

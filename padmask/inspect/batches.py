@@ -8,7 +8,7 @@ from padmask.core.batches import plan_batches
 from padmask.inspect.costs import Cost, CostBasis
 from padmask.spec.batches import BatchSpec
 
-# Proposed token budget. It is larger if a row is longer.
+# Proposed token budget. If the longest row does not fit, the next power of two that fits is proposed.
 TOKENS = 8192
 
 
@@ -29,7 +29,8 @@ def batches_cost(basis: CostBasis) -> Cost:
     lengths = np.array(sorted(stats.counts), dtype=np.int64)
     ends = np.cumsum([stats.counts[length] for length in lengths.tolist()])
     rows = min(stats.rows, spec.sort_window)
-    # The rounded ends of the lengths in a sort window differ by less than one row from the exact ends.
+    # A sample with the size of one sort window. Its number of rows up to each length is rounded down, so it
+    # differs by less than one row from the expected number.
     sample = np.repeat(lengths, np.diff(ends * rows // max(1, stats.rows), prepend=0))
     plan = plan_batches(sample, spec, basis.multiple)
     places = round(plan.places * stats.rows / max(1, rows))

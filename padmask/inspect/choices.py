@@ -12,8 +12,8 @@ from padmask.inspect.advice import Adviser
 from padmask.inspect.costs import Cost, cost_of, windows_cost
 from padmask.inspect.inspection import Inspection
 
-# Lengths up to this number are all choices. Longer lengths have half as many choices between two powers of
-# two: 64 choices, so that adjacent choices differ by at most 1.6%.
+# All lengths up to this number are choices. Above this number, there are 64 choices between one power of two
+# and the next, so adjacent choices differ by at most 1.6%.
 ALL_LENGTHS = 128
 
 
@@ -35,7 +35,7 @@ class Choice:
 
 
 def make_choices(seen: Inspection) -> list[Choice]:
-    """Return the choices for maxlen, ascending. Longer rows are treated as in the recommended plan.
+    """Return the choices for maxlen, ascending. Each choice cuts long rows as the recommended plan does.
 
     The choices contain the lengths of all plans with one length. The list is empty if no length is
     recommended, as for packed rows.
@@ -62,7 +62,10 @@ def make_choices(seen: Inspection) -> list[Choice]:
 
 
 def _fits(adviser: Adviser, best: Cost, maxlen: int) -> bool:
-    """Return whether the tokens to keep and the overlap fit. The recommended plan always has a choice."""
+    """Return whether the tokens to keep and the overlap of windows fit in `maxlen`.
+
+    The recommended length, and lengths that cut no row, always fit.
+    """
     if maxlen == best.maxlen or maxlen >= adviser.basis.stats.longest:
         return True
     cuts = adviser.basis.cuts

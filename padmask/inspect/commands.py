@@ -50,11 +50,11 @@ class PadCommand:
     padded: PaddedOptions | None = None
 
     def text(self, spec: PadSpec, overlong: str = "truncate") -> str:
-        """Return the command. For padded inputs, return two commands.
+        """Return the command `padmask pad`. For padded inputs, return `padmask unpad` and `padmask pad`.
 
         Args:
             spec: padding options.
-            overlong: what to do with longer rows, if `spec` has no windows.
+            overlong: what to do with rows longer than maxlen, if `spec` has no windows.
         """
         again = self.padded or PaddedOptions(columns=self.columns)
         preset = [] if again.preset is None else ["--preset", again.preset]
@@ -68,14 +68,14 @@ class PadCommand:
         return f"{self.unpad_text()} && {pad}"
 
     def pack_text(self, spec: PadSpec, overlong: str) -> str:
-        """Return the command that packs the rows. For padded inputs, return two commands.
+        """Return the command `padmask pack`. For padded inputs, return `padmask unpad` and `padmask pack`.
 
         >>> PadCommand(["in.jsonl"], "padded/").pack_text(PadSpec(maxlen=64), "truncate")
         'padmask pack in.jsonl -o packed/ --maxlen 64 --overlong truncate'
 
         Args:
             spec: options of the command. Options that packed rows do not support are left out.
-            overlong: what to do with longer rows, if `spec` has no windows.
+            overlong: what to do with rows longer than maxlen, if `spec` has no windows.
         """
         output = new_name("packed", "/" if self.output.endswith("/") else RECOMMENDED_FORMAT.suffixes[0])
         spec = replace(_used(spec, overlong), padding="post", pad_to_multiple_of=None)
@@ -106,7 +106,7 @@ class PadCommand:
         return list(self._cut_options(spec, "truncate"))
 
     def unpad_text(self) -> str:
-        """Return the command that removes the padding of padded inputs."""
+        """Return the command `padmask unpad`, which restores the rows of padded or packed inputs."""
         inputs = map(_argument, self.inputs)
         mask = ["--mask-column", self.mask_column] if self.mask_column else []
         if self.dialect is not None:
@@ -122,7 +122,7 @@ class PadCommand:
         return ["--input-format", self.input_format] if self.input_format else []
 
     def _options(self, spec: PadSpec, maxlens: Sequence[int | str]) -> Iterator[str]:
-        """Yield the options for sides, values and lengths that differ from the defaults, as words."""
+        """Yield command-line arguments for sides, values and lengths that differ from the defaults."""
         if spec.padding != "post":
             yield from ("--padding", spec.padding)
         if spec.truncating != "post":
@@ -137,7 +137,7 @@ class PadCommand:
             yield from ("--maxlen", ",".join(map(str, maxlens)))
 
     def _cut_options(self, spec: PadSpec, overlong: str) -> Iterator[str]:
-        """Yield the options for rows longer than maxlen that differ from the defaults, as words."""
+        """Yield command-line arguments for the handling of long rows that differ from the defaults."""
         if spec.windows is not None:
             yield from ("--overlong", "window", "--overlap", str(spec.windows.overlap))
             if spec.windows.labels != "all":
@@ -150,7 +150,7 @@ class PadCommand:
 
 
 def _used(spec: PadSpec, overlong: str) -> PadSpec:
-    """Return the options. If no row is truncated or split, leave out the side of truncation."""
+    """Return `spec`. If no row is truncated or split, reset the side of truncation to its default."""
     cuts = spec.windows is not None or overlong not in ("drop", "error")
     return spec if cuts else replace(spec, truncating="post")
 

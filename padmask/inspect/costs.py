@@ -27,10 +27,10 @@ BUCKETS = (2, 8)
 
 PERCENTILES = ("p99", "p95")
 
-# Dynamic padding: names of the plans, and the number of rows that are sorted together.
+# The plans with dynamic padding: number of rows that are sorted together, keyed by the name of the plan.
 DYNAMIC = {f"random-{BATCH_ROWS}": BATCH_ROWS, f"sorted-{BATCH_ROWS}": BATCH_ROWS * WINDOW_BATCHES}
 
-# Lengths that are not in the data and that the user did not request are multiples of this number.
+# Proposed lengths that are neither lengths of rows nor requested by the user are multiples of this number.
 MULTIPLE = 8
 
 
@@ -46,7 +46,7 @@ class Cost:
         places: number of positions in the output, including padding.
         tokens: number of tokens in the output. Windows repeat tokens.
         rows_cut: number of rows that lose tokens. With `overlong` `"drop"`, number of dropped rows.
-        tokens_lost: number of tokens that are not in the output.
+        tokens_lost: number of input tokens that are not in the output.
         bytes: size of the padded column in bytes, without the mask.
         shapes: number of distinct row lengths in the output. Compiled models are compiled once per shape.
         ends_lost: number of truncated rows that lose a token such as `[SEP]`, which most rows share at the
@@ -80,12 +80,15 @@ class Cost:
 
     @property
     def lost_share(self) -> float:
-        """Share of the tokens that are not in the output, from 0 to 1."""
+        """Share of the input tokens that are not in the output, from 0 to 1."""
         total = self.tokens + self.tokens_lost
         return self.tokens_lost / total if total else 0.0
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the cost as a dict for `inspect --json`. Buckets have `edges`, other plans `maxlen`."""
+        """Return the cost as a dict for `inspect --json`.
+
+        A plan with buckets has the key `edges`, other plans have the key `maxlen`.
+        """
         length = {"edges": list(self.edges)} if self.name.startswith("buckets") else {"maxlen": self.maxlen}
         return (
             {"name": self.name}
@@ -111,11 +114,11 @@ class CostBasis:
     Args:
         stats: number of rows of each length.
         multiple: value of `pad_to_multiple_of`. If None, `longest`, percentiles and the edges of buckets are
-            exact, and the other proposed lengths are multiples of 8.
+            not rounded, and the other proposed lengths are multiples of 8.
         token_bytes: size of a token in the output, in bytes.
-        shared: token that most rows share at the truncated end; None if there is no such token or the user
-            keeps this end.
-        cuts: how plans with one length handle longer rows.
+        shared: token that most rows share at the truncated end; None if there is no such token, or if the
+            user requested to keep tokens at this end.
+        cuts: how plans with one length handle rows longer than this length.
         files: number of rows of each length in each file, if each file is packed separately. Empty if all
             rows are packed together, or if the lengths in each file are unknown.
     """
@@ -128,7 +131,7 @@ class CostBasis:
     files: Sequence[LengthStats] = ()
 
     def packed_maxlen(self, limit: int | None) -> int:
-        """Return the number of positions in a packed row: `limit`, else the rounded longest length."""
+        """Return the number of positions in a packed row: `limit`, or the longest length, rounded up."""
         return self.round_up(self.stats.longest) if limit is None else limit
 
     def round_up(self, length: int) -> int:
@@ -167,8 +170,8 @@ def candidate_costs(basis: CostBasis, asked: Sequence[int | str] = ()) -> list[C
 
     Args:
         basis: data from which the costs are computed.
-        asked: values of maxlen that the user requested. The largest value also limits the lengths of buckets,
-            batches and packed rows, which truncate longer rows.
+        asked: values of maxlen that the user requested. The largest value is also the maximum length of the
+            rows in buckets, in dynamic padding and in packed rows.
     """
     if not basis.stats.rows:
         return []
@@ -184,7 +187,7 @@ def candidate_costs(basis: CostBasis, asked: Sequence[int | str] = ()) -> list[C
 
 
 def cost_of(basis: CostBasis, maxlen: int | str) -> Cost:
-    """Return the cost of one maxlen for all rows. `basis.cuts` determines what happens to longer rows.
+    """Return the cost of one maxlen for all rows. `basis.cuts` determines how longer rows are cut.
 
     Args:
         basis: data from which the cost is computed.
@@ -208,13 +211,13 @@ def _length_of(basis: CostBasis, maxlen: int | str) -> int:
 
 
 def _fits(basis: CostBasis, maxlen: int | str) -> bool:
-    """Return whether the tokens to keep fit in a proposed maxlen. `longest` cuts no rows."""
+    """Return whether the tokens to keep fit in a proposed maxlen. A maxlen that cuts no row always fits."""
     found = _length_of(basis, maxlen)
     return found >= basis.stats.longest or basis.cuts.fit(found, basis.cuts.overlong)
 
 
 def windows_cost(basis: CostBasis, maxlen: int, name: str = "") -> Cost:
-    """Return the cost of splitting longer rows into windows of `maxlen` tokens.
+    """Return the cost of splitting rows longer than `maxlen` into windows of `maxlen` tokens.
 
     >>> windows_cost(CostBasis(LengthStats({10: 1, 3: 1}), cuts=Cuts(overlap=2)), 4).rows
     5
@@ -285,7 +288,7 @@ def _clipped(stats: LengthStats, limit: int | None) -> dict[int, int]:
 
 
 def _bucketed(basis: CostBasis, count: int, limit: int | None) -> Cost:
-    """Return the cost of the best buckets, as `pad --buckets` makes them."""
+    """Return the cost of `count` buckets with the edges that `pad --buckets` chooses."""
     stats, cuts, top = basis.stats, basis.cuts, max(basis.stats.longest, 1)
     if limit is None:
         multiple = basis.multiple or 1

@@ -17,7 +17,7 @@ OVERLAP = 8
 
 @dataclass(frozen=True)
 class WindowSize:
-    """The tokens that each window of a row repeats.
+    """The numbers of tokens that each window of a row repeats.
 
     Args:
         first, last: numbers of tokens that each window keeps from the ends of its row.
@@ -36,11 +36,11 @@ class WindowSize:
 
 @dataclass(frozen=True)
 class Cuts:
-    """How a plan with one length for all rows handles longer rows.
+    """How a plan with one length for all rows handles rows longer than this length.
 
     Args:
         overlong: `"truncate"`, `"window"`, `"drop"` or `"error"`, as in `--overlong`.
-        first, last: requested numbers of tokens to keep at the ends.
+        first, last: requested numbers of tokens to keep at the start and at the end of each row.
         overlap: requested overlap of windows; None for an eighth of the window length.
         shared: tokens with which most rows start and end, and which windows keep.
         has_window_columns: whether the input already has a column that windows would add, so that rows cannot
@@ -56,7 +56,10 @@ class Cuts:
 
     @classmethod
     def of(cls, spec: PadSpec, overlong: Overlong, shared: SharedEnds) -> Cuts:
-        """Return the cuts that `spec` requests. A column with the numbers of tokens to keep counts as 0."""
+        """Return the cuts that `spec` requests.
+
+        If a column contains the number of tokens to keep for each row, the number counts as 0.
+        """
         first, last = (end if isinstance(end, int) else 0 for end in (spec.keep_first, spec.keep_last))
         # The user's choice for an end takes precedence over the shared token.
         shared = SharedEnds(
@@ -67,7 +70,7 @@ class Cuts:
         return cls("window", first, last, spec.windows.overlap, shared)
 
     def fit(self, maxlen: int, overlong: Overlong) -> bool:
-        """Return whether the requested ends and the overlap fit in rows of `maxlen` positions."""
+        """Return whether the requested tokens to keep and the overlap fit in rows of `maxlen` positions."""
         overlap = (self.overlap or 0) if overlong == "window" else None
         return bool(needed_positions(self.first, self.last, overlap) <= maxlen)
 
@@ -76,7 +79,7 @@ class Cuts:
         return not self.has_window_columns and self.fit(maxlen, "window")
 
     def window_size(self, maxlen: int) -> WindowSize:
-        """Return the tokens that windows of `maxlen` positions repeat.
+        """Return the numbers of tokens that windows of `maxlen` positions repeat.
 
         >>> Cuts(shared=SharedEnds(101, 102)).window_size(128)
         WindowSize(first=1, last=1, overlap=16)
@@ -84,7 +87,7 @@ class Cuts:
         WindowSize(first=0, last=0, overlap=0)
 
         Raises:
-            SpecError: the requested ends and the overlap do not fit.
+            SpecError: the requested tokens to keep and the overlap do not fit.
         """
         refuse_large_ends(maxlen, self.first, self.last, self.overlap or 0)
         first = self.first or int(self.shared.first is not None)

@@ -16,7 +16,7 @@ BATCH_ROWS = 32
 # Hugging Face's group_by_length sorts the rows within windows of this many batches.
 WINDOW_BATCHES = 50
 
-# Maximum number of probabilities to compute for a window. If there would be more, values are interpolated.
+# Maximum number of probabilities to compute for a window. If there are more, the rest is interpolated.
 PROBABILITIES = 160_000
 
 Floats = npt.NDArray[np.float64]
@@ -49,14 +49,15 @@ def expected_padding(counts: Mapping[int, int], window_rows: int) -> DynamicPadd
         counts: number of rows of each length.
         window_rows: number of rows in a window, a multiple of 32.
 
-    The batches of a window that contain a row longer than L are the first ceil(H / 32) batches, where H is
-    the number of rows in the window longer than L. H has a hypergeometric distribution, because the rows are
-    drawn without replacement. The number of positions is the sum of these rows over all L, so its
-    expectation is exact. For windows of 1,600 rows and more than 99 distinct lengths, the expectations are
-    computed for 99 values of the number of longer rows, and interpolated. The error is then less than 0.5%.
+    If a window has H rows longer than L, its first ceil(H / 32) batches contain such a row. H has a
+    hypergeometric distribution, because the rows are drawn without replacement. The number of positions is
+    the number of rows in these batches, summed over all L, so its expectation is exact. For windows of 1,600
+    rows and more than 99 distinct lengths, the expectations are computed for 99 numbers of rows longer than
+    L, and interpolated for the others. The error is then less than 0.5%.
 
-    A length is a shape if any batch has a longest row of this length. The expected number of such batches is
-    exact for each window. The windows count as independent, which changes the number of shapes by about 2%.
+    A length is a shape if the longest row of any batch has this length. The expected number of such batches
+    is exact for each window. The windows are treated as independent, which changes the number of shapes by
+    about 2%.
     """
     lengths = np.array(sorted(counts), dtype=np.int64)
     rows = np.array([counts[length] for length in lengths.tolist()], dtype=np.int64)
@@ -70,29 +71,29 @@ def expected_padding(counts: Mapping[int, int], window_rows: int) -> DynamicPadd
             continue
         batches, padded = _longer_batches(at_least, total, size)
         places += windows * float(steps @ padded)
-        # The expected number of batches whose longest row has each length.
+        # For each length, the expected number of batches whose longest row has this length.
         longest = np.clip(-np.diff(batches, append=0.0), 0, None)
         expected += windows * longest
         absent += windows * _log_absent(longest)
         all_windows += windows
-    # One row is in one window, so the lengths of few rows are not independent in different windows. Each of
-    # these rows may be the longest of a batch.
+    # If few rows have a length, the windows are not independent, because each row is in one window only. For
+    # such a length, the rows are treated as independent instead: each may be the longest row of a batch.
     few = rows * _log_absent(expected / rows)
     return DynamicPadding(places, float(-np.expm1(np.where(rows < all_windows, few, absent)).sum()))
 
 
 def _log_absent(batches: Floats) -> Floats:
-    """Return the log of the probability that there is no batch, given the expected number of batches."""
+    """Return the logarithm of the probability that no such batch occurs, given the expected number."""
     with np.errstate(divide="ignore"):
         logarithms: Floats = np.log1p(-np.minimum(batches, 1))
     return logarithms
 
 
 def _longer_batches(longer: npt.NDArray[np.int64], total: int, size: int) -> tuple[Floats, Floats]:
-    """Return the expected numbers of batches with a longer row in a window, and of rows in such batches.
+    """Return the expected number of batches of a window that contain a row longer than L, and of their rows.
 
     Args:
-        longer: numbers of longer rows in the dataset, int64, shape (numbers,).
+        longer: for each L, the number of rows in the dataset longer than L: int64, shape (numbers,).
         total: number of rows in the dataset.
         size: number of rows in the window.
     """
@@ -111,15 +112,16 @@ def _longer_batches(longer: npt.NDArray[np.int64], total: int, size: int) -> tup
 
 
 def _hypergeometric(longer: npt.NDArray[np.int64], total: int, size: int) -> Floats:
-    """Return the probabilities that a window of `size` rows has exactly 0, 1, ... or `size` longer rows.
+    """Return the probabilities that exactly 0, 1, ... or `size` rows of a window are longer than L.
 
     Returns:
-        Probabilities, shape (numbers of longer rows, size + 1).
+        Probabilities, shape (len(longer), size + 1).
     """
     among = longer[:, None].astype(np.float64)
     found = np.arange(size + 1, dtype=np.float64)
     possible = (found <= among) & (found >= size - total + among)
-    # Each probability is a ratio times the one before. The sum of logarithms cannot overflow.
+    # Each probability is the previous probability times a ratio. The product of the ratios could overflow,
+    # so their logarithms are added.
     above, below = (among - found) * (size - found), (found + 1) * (total - among - size + found + 1)
     usable = possible[:, :-1] & possible[:, 1:]
     ratios = np.log(np.where(usable, above[:, :-1], 1.0) / np.where(usable, below[:, :-1], 1.0))

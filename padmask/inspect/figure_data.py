@@ -15,18 +15,18 @@ from padmask.inspect.costs import DYNAMIC
 from padmask.inspect.inspection import Inspection
 from padmask.spec.pad import Side
 
-# The lengths are on a logarithmic axis if the longest row is longer than this multiple of most rows.
+# The axis of lengths is logarithmic if it must reach more than this multiple of the 90th percentile.
 LONG_TAIL = 3
 
 # Largest number of bins on a linear axis, and number of bins between two powers of two on a logarithmic axis.
 MOST_BINS = 40
 BINS_PER_OCTAVE = 4
 
-# Largest number of points of a curve without the candidates, and of bands of rows. A screen shows no more.
+# Maximum numbers of evenly spaced points of a curve, and of bands of rows. A screen shows no more.
 MOST_POINTS = 200
 MOST_BANDS = 400
 
-# Words for the tokens beyond maxlen, if they are not truncated.
+# Names of the tokens beyond maxlen in the figure, keyed by `overlong`, if the tokens are not truncated.
 CUT_TOKENS = {"window": "windows", "drop": "dropped"}
 
 Shares = npt.NDArray[np.float64]
@@ -51,7 +51,7 @@ class Histogram:
 
 @dataclass(frozen=True)
 class Curves:
-    """The effect of maxlen, if longer rows are truncated.
+    """The effect of maxlen, if rows longer than maxlen are truncated.
 
     Args:
         maxlens: int64, shape (points,), ascending.
@@ -68,14 +68,14 @@ class Curves:
 
 @dataclass(frozen=True)
 class Places:
-    """The positions of all rows, sorted by length. Adjacent rows are combined to bands.
+    """The positions of all rows, sorted by length. Adjacent rows are combined into bands.
 
     Args:
         row_ends: number of rows up to the end of each band: int64, shape (bands,).
         real, padding, cut: half-open range of positions in the rows of each band: int64, shape (bands, 2).
-            Cut tokens are outside the row, on the truncated side. The tokens of dropped rows are in their
-            row.
-        cut_tokens: words for the cut tokens, such as "cut tokens".
+            Cut tokens have positions beyond the output row, on the truncated side. The tokens of a dropped
+            row keep their positions.
+        cut_tokens: name of the cut tokens in the figure, such as "cut" or "dropped".
         maxlen: length of the output rows.
     """
 
@@ -113,7 +113,8 @@ class FigureData:
         marks: candidates for maxlen, ascending.
         curves: shares by maxlen; None for packed rows.
         sequences: rows by number of sequences; None for rows that are not packed.
-        filled: share of the positions of full rows that are tokens; None for rows that are not packed.
+        filled: share of the positions that are tokens, if all packed rows had maxlen positions; None for rows
+            that are not packed.
         places: tokens and padding of all rows.
     """
 
@@ -134,7 +135,7 @@ def make_figure_data(seen: Inspection) -> FigureData:
         packed = seen.packed
         places = make_places(seen.stats, packed.maxlen)
         if packed.maxlen * packed.rows != packed.places:
-            # The rows have different lengths, so they have no padding at their ends.
+            # The packed rows have different numbers of positions, so they are not padded to maxlen.
             places = replace(places, padding=np.zeros_like(places.padding))
         return FigureData(
             seen.name,
@@ -162,7 +163,7 @@ def make_figure_data(seen: Inspection) -> FigureData:
 
 
 def _marks(seen: Inspection) -> list[Mark]:
-    """Return the lengths of the plans that pad all rows to one length."""
+    """Return a mark at the maxlen of each plan that uses one length for all rows."""
     names: dict[int, list[str]] = {}
     for plan in seen.plans:
         is_single = plan.name not in DYNAMIC and not plan.name.startswith(("buckets-", "packed"))
@@ -176,7 +177,7 @@ def _marks(seen: Inspection) -> list[Mark]:
 
 
 def _join_names(names: Sequence[str], maxlen: int) -> str:
-    """Return the names of plans without the length, which the figure shows beside the names."""
+    """Join the names of plans, without the length, because the figure shows the length beside the names."""
     return ", ".join(name.removesuffix(f"-{maxlen}") for name in names if name != str(maxlen))
 
 
@@ -187,14 +188,14 @@ def _arrays(stats: LengthStats) -> tuple[Positions, Positions]:
 
 
 def make_histogram(stats: LengthStats, top: int = 0) -> Histogram:
-    """Return the number of rows in bins of equal width, or of growing width if a few rows are much longer.
+    """Return the number of rows in bins of equal width, or of growing width if the axis is logarithmic.
 
     >>> make_histogram(LengthStats({3: 2, 4: 1}))
     Histogram(edges=array([3, 4, 5]), rows=array([2, 1]), is_log=False, empty=0)
 
     Args:
         stats: number of rows of each length.
-        top: minimum length of the axis.
+        top: length that the axis must include.
     """
     lengths, rows = _arrays(stats)
     end, low = stats.longest + 1, int(lengths[0]) if len(lengths) else 0
@@ -257,8 +258,8 @@ def make_places(
         stats: number of rows of each length.
         maxlen: length of the output rows.
         padding, truncating: sides on which rows are padded and truncated.
-        drops: whether longer rows are dropped. All their tokens are then cut.
-        cut_tokens: words for the cut tokens, as in `Places`.
+        drops: whether rows longer than `maxlen` are dropped. All their tokens are then cut.
+        cut_tokens: name of the cut tokens, as in `Places`.
     """
     lengths, rows = _arrays(stats)
     row_ends = rows.cumsum()

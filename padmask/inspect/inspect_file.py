@@ -67,18 +67,19 @@ def inspect_file(  # noqa: PLR0913 - one keyword per option of the command
     Args:
         inputs: paths of one dataset. `-` is standard input.
         columns: columns to inspect, as in `pad_table`. The result shows tokens of the first column.
-        specs: padding options. The first spec sets all options except maxlen. The maxlen of each spec is a
+        specs: padding options. The first spec sets all options except maxlen. The maxlen of each spec is one
             plan. The largest maxlen also limits buckets, batches and packed rows. The result shows the masks
-            of the recommended plan. If the specs keep ends or have windows, the plans with one length do so
-            too.
-        overlong: how plans with one length handle longer rows, if the specs have no windows: `"truncate"`,
-            `"drop"` or `"error"`.
+            of the recommended plan. If the specs keep tokens at the ends of truncated rows, or split rows
+            into windows, the plans with one length do so too.
+        overlong: how plans with one length handle rows longer than this length, if the specs have no windows:
+            `"truncate"`, `"drop"` or `"error"`.
         show: rows to show. If None, no rows are shown.
         mask_column: mask column of padded input. If None, the column is found from the metadata, else by its
             name.
         mask_polarity: which positions of a binary mask are True or 1: `"real"` tokens or `"padding"`. If
             None, the metadata decide, else the name of the mask: a `key_padding_mask` is True at padding.
-        mask_kind: `"binary"` or `"additive"`. If None, the metadata decide, else `"binary"`.
+        mask_kind: kind of the mask, `"binary"` or `"additive"`. If None, the kind in the metadata is used,
+            else `"binary"`.
         declared: padding side of padded input, `"post"` or `"pre"`. If None, the side in the metadata is
             used, else the most common side.
         files: input format and limits. If None, `ReadOptions()` is used.
@@ -176,8 +177,8 @@ def _shape(dataset: Dataset, job: AuditJob, rows: InspectedRows) -> Shape:
 def _spec_to_read(specs: Sequence[PadSpec]) -> PadSpec:
     """Return the padding options that are checked against the input.
 
-    Only rows longer than maxlen have kept ends. Without a requested maxlen, `inspect` proposes percentiles,
-    so a request to keep ends is valid.
+    `pad --maxlen longest` cuts no row, so it refuses options that keep tokens at the ends of cut rows. If the
+    user requests no maxlen, `inspect` also proposes percentiles, so it accepts these options.
     """
     spec = next((one for one in specs if one.maxlen != "longest"), specs[0])
     if spec.maxlen == "longest" and spec.windows is None:

@@ -66,8 +66,8 @@ class Inspection(ShownInNotebooks):
         sampled: whether the shown rows are a random sample of all rows.
         notes: facts about the files, such as files that were not read.
         packed: statistics of packed rows; None for other rows, or if no column separates their sequences.
-        buckets: rows and tokens of each bucket; empty for other rows.
-        adviser: finds the costs and the commands of other lengths; None if the rows must be restored first.
+        buckets: rows and tokens of each bucket; empty if the rows are not in buckets.
+        adviser: finds the cost and the command of another maxlen; None if the rows must be restored first.
         is_packed: whether the rows are packed.
     """
 
@@ -88,7 +88,7 @@ class Inspection(ShownInNotebooks):
     is_packed: bool = False
 
     def describe(self) -> str:
-        """Return the numbers of rows and tokens, the column, and how the rows were made."""
+        """Return the numbers of rows and tokens, the column, and `raw`, `padded` or `packed`."""
         state = "packed" if self.is_packed else "padded" if self.padded else "raw"
         rows, tokens = count(self.stats.rows, "row"), count(self.stats.tokens, "token")
         return f"{rows}, {tokens} in {self.column!r} ({state})"

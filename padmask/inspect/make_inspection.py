@@ -73,7 +73,7 @@ class InspectOptions:
         return replace(self.specs[0], own_lengths=())
 
 
-# How the rows of a dataset were made.
+# The kind of the rows of a dataset.
 Shape = Literal["raw", "padded", "windows", "batches", "buckets", "packed"]
 
 
@@ -86,7 +86,7 @@ class ReadDataset:
         schema: columns, with metadata.
         job: inspected columns, and how their padding is marked.
         rows: counts and findings.
-        shape: how the rows were made.
+        shape: kind of the rows.
         notes: facts about the files.
     """
 
@@ -116,7 +116,7 @@ def make_inspection(asked: InspectOptions, data: ReadDataset) -> Inspection:
     basis = CostBasis(stats, spec.pad_to_multiple_of, _token_bytes(data.tokens), unkept, cuts, files)
     # The costs of plans for packed rows have no meaning.
     plans = [] if data.shape == "packed" else candidate_costs(basis, asked.maxlens)
-    # The new rows have their padding on the same side, unless the user chooses a side.
+    # The recommended command pads on the side of the padding in the input, unless the user chooses a side.
     spec = replace(spec, padding=asked.declared or _side(spec, data.rows))
     command = _command(asked, data, spec)
     adviser = None
@@ -126,7 +126,7 @@ def make_inspection(asked: InspectOptions, data: ReadDataset) -> Inspection:
     else:
         advice = _advise_to_restore(asked, data, command, spec)
     advice = _name_stdin(advice, asked.inputs)
-    # The rows are shown as the recommended plan cuts them, or as one of their windows.
+    # The shown rows are cut as in the recommended plan. With windows, one window of each row is shown.
     spec = replace(advice.spec or replace(spec, maxlen="longest"), windows=None)
     chosen = data.rows.shown(asked.show)
     if advice.plan is not None and advice.plan not in plans:
@@ -158,7 +158,7 @@ def make_inspection(asked: InspectOptions, data: ReadDataset) -> Inspection:
 def _advise_to_restore(
     asked: InspectOptions, data: ReadDataset, command: PadCommand, spec: PadSpec
 ) -> Advice:
-    """Return advice to restore rows that must be restored before they are padded in another way."""
+    """Return the advice for packed rows, batches, buckets and windows: restore the rows first."""
     if data.job.unseparated is not None:
         return Advice(ADVICE_WITHOUT_MARKER)
     if data.shape == "packed":
@@ -213,7 +213,7 @@ def _name_stdin(advice: Advice, inputs: Sequence[str]) -> Advice:
 def _notes(
     spec: PadSpec, show: ShowSpec, files: ReadOptions, stats: LengthStats, chosen: Sequence[Row]
 ) -> list[str]:
-    """Return facts about the numbers and the shown rows."""
+    """Return notes about numbers that the recommended command changes, and about rows that do not exist."""
     notes = []
     if files.limit is not None and stats.rows == files.limit:
         first = f"only the first {count(stats.rows, 'row')} were read (--limit)"

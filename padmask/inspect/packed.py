@@ -41,7 +41,7 @@ class PackedStats:
 
     @property
     def filled_share(self) -> float:
-        """Share of the positions of full rows that are tokens, from 0 to 1."""
+        """Share of the positions that are tokens, if all rows had maxlen positions, from 0 to 1."""
         places = self.rows * self.maxlen
         return self.tokens / places if places else 0.0
 

@@ -13,8 +13,8 @@ from padmask.core.plan import Plan
 from padmask.core.planners import make_segments
 from padmask.spec.pad import PadSpec
 
-# Maximum number of different lengths, added over all files, that are planned file by file. Planning that
-# many lengths takes about half a second.
+# Maximum number of distinct lengths, summed over the files, for which the packing of every file is planned.
+# Planning that many lengths takes about half a second.
 PLANNED_LENGTHS = 1 << 16
 
 
@@ -36,10 +36,10 @@ class PackedEstimate:
 def estimate_packing(
     files: Sequence[LengthStats], maxlen: int, spec: PadSpec, *, drops: bool = False
 ) -> PackedEstimate:
-    """Estimate the packed rows of files that are packed separately. Each file is one window.
+    """Estimate the number of packed rows if each file is packed separately, with all its rows at once.
 
-    If the files have too many different lengths, only some files are planned, and the number of rows is
-    extrapolated from their tokens.
+    If the files have too many distinct lengths, the packing of only some files is planned, and the number of
+    packed rows is extrapolated in proportion to the tokens.
 
     >>> files = [LengthStats({6: 1, 2: 1}), LengthStats({6: 1, 2: 1})]
     >>> estimate_packing(files, 8, PadSpec()).rows
@@ -50,8 +50,8 @@ def estimate_packing(
     Args:
         files: number of rows of each length, for each file.
         maxlen: number of positions in a packed row.
-        spec: how to truncate or split longer rows.
-        drops: whether longer rows are dropped.
+        spec: how to truncate or split rows longer than `maxlen`.
+        drops: whether rows longer than `maxlen` are dropped.
     """
     total = _sequences(sum(files, LengthStats()), maxlen, spec, drops=drops)
     bound = count_at_least(total, maxlen)

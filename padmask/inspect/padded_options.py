@@ -68,12 +68,12 @@ def find_padded_options(
 
 
 def _mask_of(schema: pa.Schema, padding: Padding, group: dict[str, Any]) -> MaskSpec:
-    """Return the description of the columns that mark the padding, or that padding added."""
+    """Return a description of the mask, and of the other columns that `pad` added to the files."""
     dtype = group.get("mask_dtype")
     if dtype is None and padding.mask is not None:
         dtype = mask_dtype(schema.field(padding.mask).type)
     if padding.dialect.kind == "additive" and dtype not in ADDITIVE_DTYPES:
-        # Other tools write integers, or the mask is in fact binary.
+        # `pad` writes no additive mask with this dtype. Another tool wrote it, or the mask is in fact binary.
         dtype = None
     positions = group.get("position_ids")
     return MaskSpec(

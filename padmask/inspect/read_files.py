@@ -73,7 +73,8 @@ class InspectedRows:
         kept: rows that may be shown, each with a random key. `shown` uses the keys to choose a random sample.
         shared: tokens with which most rows start and end.
         ends: lengths of the rows that have the shared token at the truncated end.
-        width: number of positions in a row of padded input; None for raw input.
+        width: number of positions in a row of padded input; 0 if the rows of several buckets have different
+            numbers of positions; None for raw input.
         padding: side of the padding of padded input; None if it is unknown.
         buckets: rows and tokens of each length of padded rows, in ascending order; empty for raw input.
         packed: counts of the sequences of packed rows; None for other rows.
@@ -118,7 +119,8 @@ def inspect_rows(
     job, lengths, audits = request.job, LengthCounter(), open_audits(request.job)
     column, width, padding = job.pad.columns[0].name, None, None
     widths: dict[int, BucketRows] = {}
-    # The first rows of padded input show the padding, so the shared tokens are found in the real tokens.
+    # In the first rows of padded input, pad values may be at the ends, so the shared tokens must be found
+    # after the padding is removed.
     shared = job.pad.beside.shared if job.padding is None else None
     counter = EndCounter(job.pad.spec.truncating, shared)
     packed = (
@@ -131,7 +133,7 @@ def inspect_rows(
     ):
         for batch in batches:
             counter.add(batch.tokens[column])
-            # Buckets have several widths.
+            # The width of rows from several buckets is 0.
             width, padding = batch.width if width in (None, batch.width) else 0, batch.padding
             sampler.take(batch.lengths, batch.row_at, lengths.rows)
             lengths.add(batch.lengths)

@@ -32,7 +32,7 @@ class SharedEnd:
 
     @property
     def end(self) -> str:
-        """The end of the rows with the token: `first` or `last`, as in `--keep-last`."""
+        """Which end of the rows has the token: `first` or `last`, as in `--keep-last`."""
         return "last" if self.truncating == "post" else "first"
 
     def rows_losing(self, maxlen: int) -> int:
@@ -65,7 +65,7 @@ class EndCounter:
         self._waiting: list[tuple[Tokens, Tokens, Positions]] = []
 
     def add(self, rows: Ragged) -> None:
-        """Count rows. Only rows of integers share tokens."""
+        """Count rows of integers. Other rows are ignored."""
         if rows.values.ndim != 1 or rows.values.dtype.kind not in "iu":
             return
         real = rows.select(rows.lengths > 0)
@@ -74,7 +74,7 @@ class EndCounter:
             self._count()
 
     def found(self) -> tuple[SharedEnds, LengthStats]:
-        """Return the shared tokens, and the lengths of the rows that have the token at the end."""
+        """Return the shared tokens, and the lengths of the rows that have the token at the truncated end."""
         return self._count(), self._lengths.stats()
 
     def _count(self) -> SharedEnds:

@@ -93,7 +93,7 @@ class Cluster(Executor):
                     task.future.set_exception(_as_padmask_error(error))
 
     def _killed_workers(self, task: Task, error: Any) -> bool:
-        """Return whether this task killed its workers, and not another task of the dead workers."""
+        """Return whether this task killed its workers, instead of another task that ran on them."""
         if task.alone == ALONE or task.future.done() or self._ended.is_set():
             return True
         begun: dict[int, set[str]] = {}

@@ -77,7 +77,7 @@ def make_dataset_job(
         output: the output folder.
         asked: columns and options that the user requested.
         files: formats and limits.
-        shard_bytes: a Parquet file that is larger than this size in bytes is split between its row groups.
+        shard_bytes: a Parquet file that is larger than this size in bytes is split at row-group boundaries.
 
     Raises:
         SpecError: an option is not valid for the data.
@@ -121,7 +121,7 @@ def _make_job(
     schema = dataset.schema()
     if buckets is not None:
         refuse_bucket_names([*schema.names, *job.added], shards)
-    # The rows of JSON Lines have all fields, so other fields than the chosen ones do not change the output.
+    # All fields of a row of JSON Lines are written, so the schema of the dataset does not affect the output.
     decides = pa.schema([]) if dataset.format.is_text else schema
     identity = fingerprint_job(
         shards, faults, (decides, job), asked, files, format_.name, shard_bytes, measured=measured

@@ -97,7 +97,7 @@ class Driver:
         return [by_index[index] for index in sorted(by_index)]
 
     def _with_max_bytes(self, finished: Sequence[ShardRecord]) -> Driver:
-        """Return a driver with a size limit for all shards together, including the finished shards."""
+        """Return a driver whose size limit applies to the sum of all shards, including finished shards."""
         work = self.job.work
         max_bytes = available_bytes(work.staging.folder.path_of("_"), work.files.max_bytes)
         if max_bytes is not None and work.files.max_bytes is None:

@@ -150,7 +150,7 @@ def describe_request(asked: PadRequest, files: FileOptions) -> dict[str, Any]:
             # The result is the same for a mapping and a sequence with the same meaning.
             options[name] = list(value.items() if isinstance(value, Mapping) else value or ())
             continue
-        # Both the columns and the mask have a dtype.
+        # The padding options and the mask options both have a dtype, so the mask options get a prefix.
         prefix = "mask's " if name == "mask" else ""
         options |= {prefix + field.replace("_", " "): option for field, option in asdict(value).items()}
     return {

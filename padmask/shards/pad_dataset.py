@@ -79,8 +79,8 @@ def pad_dataset(  # noqa: PLR0913 - one keyword for each group of options
             used, or the number of cores.
         resume: whether to continue an interrupted run that had the same inputs and options.
         delete: whether to delete the files of an earlier dataset that no new file replaces.
-        shard_bytes: a Parquet file that is larger than this size in bytes is split into several shards,
-            between its row groups.
+        shard_bytes: a Parquet file that is larger than this size in bytes is split at row-group boundaries
+            into several shards.
         progress: function that is called with a `Progress` after each shard.
 
     Returns:

@@ -5,7 +5,8 @@ This module does not access files: `padmask/shards/staging.py` reads the `Folder
 
 A run first pads all shards into a staging folder. The run then commits: it moves the shards to the output
 folder and writes a manifest. Without `--resume`, the action is START. With `--resume`, the action depends
-on the staged run (a run that was interrupted before its commit) and on the committed dataset:
+on the staged run (a run that was interrupted before its commit) and on the committed dataset. `StagedState`
+and `DatasetState` explain the names of the rows and columns:
 
 | staged run \ dataset | none     | another job | outdated | incomplete | complete |
 |----------------------|----------|-------------|----------|------------|----------|
@@ -301,7 +302,8 @@ def dataset_state(state: FolderState, request: ResumeRequest) -> DatasetState:
     has_rejects = not policy.rejects or not refused or state.rejects == manifest.rejects != ""
     if has_rejects and kept.keys() | {record.index for record in left_out} >= request.stamps.keys():
         return DatasetState.COMPLETE
-    # A manifest does not contain types, and the `--rejects` file does not contain the shard of a row.
+    # Column types and rejected rows must be found again in all inputs: a manifest does not contain the types,
+    # and the `--rejects` file does not show which shard a row comes from.
     return DatasetState.OUTDATED if request.typed or policy.rejects else DatasetState.INCOMPLETE
 
 
@@ -353,10 +355,7 @@ def _differences(state: FolderState, request: ResumeRequest) -> tuple[str, ...]:
 
 
 def _replaced_inputs(manifest: Manifest | None, shards: Iterable[Shard]) -> tuple[str, ...]:
-    """Return the inputs of a dataset whose shards are replaced with shards of other inputs.
-
-    A shard is replaced by a shard with the same name.
-    """
+    """Return the inputs whose shards would be overwritten by shards of another input with the same names."""
     new = {shard.name: shard.address for shard in shards}
     records = manifest.records if manifest is not None else ()
     changed = (record for record in records if new.get(record.name, record.source) != record.source)

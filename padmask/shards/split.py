@@ -28,7 +28,8 @@ RECORD_BYTES = 900
 # Maximum size of the file of a bucket in the manifest in bytes, without its name.
 BUCKET_BYTES = 250
 
-# Larger Parquet files are split between row groups, so that several workers can share a file.
+# Parquet files larger than this size in bytes are split at row-group boundaries, so that several workers can
+# share a file.
 SHARD_BYTES = 256 << 20
 
 
@@ -85,7 +86,7 @@ def find_shards(
     Args:
         files: files of the dataset.
         source, output: formats of the input and the output.
-        shard_bytes: a Parquet file that is larger than this size in bytes is split between its row groups.
+        shard_bytes: a Parquet file that is larger than this size in bytes is split at row-group boundaries.
 
     Raises:
         SpecError: two output files would have the same name, or an output file would have a reserved name.
@@ -194,7 +195,7 @@ def refuse_bucket_names(names: Iterable[str], shards: Sequence[Shard]) -> None:
 def _split_file(
     source: Source, name: str, sizes: Sequence[int], shard_bytes: int
 ) -> list[tuple[Source, str, int]]:
-    """Split a file between its row groups into shards of about `shard_bytes` bytes."""
+    """Split a file at row-group boundaries into shards of about `shard_bytes` bytes."""
     bounds, part = [0], 0
     for group, bytes_ in enumerate(sizes, 1):
         part += bytes_

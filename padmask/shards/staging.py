@@ -290,7 +290,7 @@ class Staging:
                 raise self._disappeared(name)
         waiting = [(staged, name) for name, (staged, _) in moves.items() if staged in listing.files]
         stale = (listing.owned - names) & listing.files.keys()
-        # A signal must not interrupt the commit, because an incomplete dataset would look complete.
+        # A signal must not interrupt the commit, because other programs would read a partly moved dataset.
         with signals_deferred():
             # If this run is killed, the next run must know which files padmask wrote.
             self.folder.write(REPLACING, json.dumps(sorted(listing.owned | names)).encode())

@@ -114,7 +114,10 @@ def _pad_to_buckets(run: PadRun, record: ShardRecord, plan: Plan, work: ShardWor
 def _place_of(
     staging: Staging, record: ShardRecord, name: str, maxlen: int | None, sums: list[tuple[str, int]]
 ) -> BucketPlace:
-    """Return the location of a file in the staging folder. Its checksum and size are added to `sums`."""
+    """Return the location of a file in the staging folder.
+
+    When the file is written, its checksum and size are added to `sums`.
+    """
     staged = staging.shard_file(record, OutputFile(name, 0, "", maxlen))
     staging.folder.make_parent(staged)
     # Errors show the final path, not the path in the staging folder.
