@@ -112,7 +112,11 @@ class InspectArguments:
 )
 @mask_options
 @setting("--masks/--no-masks", default=True, help="Show the masks of rows.  [default: on]")
-@setting("--plans/--no-plans", default=True, help="Show candidate lengths and their costs.  [default: on]")
+@setting(
+    "--plans/--no-plans",
+    default=True,
+    help="Show the plans: candidate row lengths and their costs.  [default: on]",
+)
 @setting("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 @command_line_only(
     "--export",
@@ -137,9 +141,9 @@ class InspectArguments:
 def command(ctx: click.Context, /, **given: Any) -> None:
     """Show masks, length statistics and the cost of padding, and recommend a command.
 
-    Reads the same inputs as pad, raw or padded. --maxlen accepts a comma-separated list.
-    Each length is a plan. The largest length also limits the other plans. The masks show the recommended
-    plan.
+    Reads the same inputs as pad, raw or padded. A plan is a choice of row lengths, with its cost. Each length
+    in --maxlen is a plan, and the largest of them also limits the plans with buckets, batches or packed rows.
+    The masks show the recommended plan.
 
     \b
     Examples:
