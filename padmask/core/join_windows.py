@@ -195,7 +195,7 @@ def plan_join(windows: RowWindows, lengths: Positions, found: Iterable[Fault] = 
 
 _NO_MATCH = "the number of tokens in {window} does not match its window columns"
 _LACKS_LATER = "the windows after {window} are missing or at a different position"
-_OTHER_ROW = "{window} is followed by the next window of another source row"
+_OTHER_ROW = "the row after {window} has the next window number, but another source row"
 _LACKS_EARLIER = "a window before {window} is missing or at a different position"
 
 

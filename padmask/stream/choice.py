@@ -147,8 +147,8 @@ def _batch_dimension(schema: pa.Schema, rows: FirstRows, name: str) -> str:
     if not rows.have_tokens(name) or rows.lengths[name].max() > 1 or not is_vectors(schema.field(name).type):
         return ""
     return (
-        f"column {name!r} has one vector in each row, which counts as one token. This is usually a batch "
-        "dimension that was not removed. To remove the dimension from all columns of JSON Lines, run "
+        f"column {name!r} contains a single vector in each row, so each row counts as one token. The outer "
+        "axis is usually a leftover batch dimension. To remove this axis from all columns of JSON Lines, run "
         f"jq -c '{_FIRST_VECTOR}'"
     )
 
@@ -179,7 +179,8 @@ def _suspicion(name: str, first: str, rows: FirstRows) -> str:
         )
     return (
         f"the input may be padded already, because {name!r} looks like a mask of {first!r}. If 1 marks real "
-        f"tokens, remove the padding with {unpad}; if 1 marks padding, add --mask-polarity padding"
+        f"tokens, remove the padding with {unpad}; if 1 marks padding, add --mask-polarity padding to this "
+        "command"
     )
 
 
