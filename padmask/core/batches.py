@@ -131,7 +131,7 @@ def find_wide_rows(lengths: Positions, plan: Plan, spec: PadSpec) -> list[Fault]
 
 
 def select_output_rows(segments: Segments, rows: Positions, maxlen: int) -> Segments:
-    """Return segments of only the given output rows, in the given order, padded to the length `maxlen`.
+    """Return `Segments` of only the given output rows, in the given order, padded to the length `maxlen`.
 
     Args:
         segments: segments with one sequence in each output row.

@@ -64,9 +64,9 @@ class Beside:
         suspicions: warnings about columns that may be masks of padding, as sentences.
         hint: likely reason for errors about vectors, as a sentence; empty if unknown.
         ragged: names of columns that usually have one value per token, but have other lengths in the first
-            rows. Only for rows that are checked.
+            rows. Empty if the columns are chosen for padding.
         unpaddable: names of masks and companions (columns with one value per token, such as `labels`) whose
-            type padmask cannot pad. Only for rows that are checked.
+            type padmask cannot pad. Empty if the columns are chosen for padding.
         shared: the tokens with which most rows start and end.
     """
 
@@ -90,7 +90,7 @@ def choose_for_dataset(
         asked: requested columns; empty for the default column and its companions, such as `labels`.
         spec: how to pad.
         mask: the requested mask.
-        purpose: `"pad"` if the rows are padded, `"audit"` if they are only checked.
+        purpose: `"pad"` if the rows will be padded, `"audit"` if they are only checked.
 
     Raises:
         SpecError: a column is missing or requested twice, or there is no default column.
@@ -219,7 +219,7 @@ def _describe(
         choice: the chosen columns.
         asked: requested columns.
         before: names of the columns that earlier runs padded, and of the masks that earlier runs added.
-        packing: how to pack; None if the columns are padded.
+        packing: how to pack; None if the columns will be padded, not packed.
     """
     first, packs = choice.columns[0].name, packing is not None
     alike = [name for name in choice.alike if name not in before]
