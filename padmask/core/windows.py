@@ -235,7 +235,8 @@ def _check_renames(
             remedy = (
                 f"Pack only one of the two columns with {column_flags([name])}, or rename a column of the "
                 "input."
-            )elif new in kept:
+            )
+        elif new in kept:
             remedy = "Rename this column, or leave out all columns that are not packed with --fields drop."
         else:
             continue
