@@ -101,9 +101,8 @@ class Collator:
 
         Returns:
             A dict with the keys of the rows and of the added masks. Padded columns have the shape (rows,
-            maxlen, ...). Numbers become an array of shape (rows,): ints int64 or
-            uint64, and floats float32, or float64 if float32 would change a large number. Other values stay a
-            list.
+            maxlen, ...). Numbers become an array of shape (rows,). Its dtype is int64 or uint64 for ints, and
+            float32 for floats, or float64 if float32 would change a large number. Other values stay a list.
 
         Raises:
             DataError: a row cannot be padded.

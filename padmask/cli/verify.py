@@ -195,7 +195,8 @@ def _report_failed_start(
     default=None,
     metavar="MODULE:FUNCTION",
     help="Verify a function of two NumPy arrays, ids and mask, that returns an array or a dict of arrays. "
-    "For packed rows, parameters such as segment_ids, position_ids and cu_seqlens get these arrays. "
+    "For packed rows, the function can also have parameters such as segment_ids, position_ids and "
+    "cu_seqlens, which receive the arrays of these names. "
     "MODULE may be in the current folder. Importing MODULE runs its code.",
 )
 @setting(
@@ -316,7 +317,7 @@ def _report_failed_start(
     multiple=True,
     metavar="[json:|junit:|html:]FILE|github",
     help="Also write a JSON, JUnit XML or HTML report, or print annotations for GitHub Actions; repeatable. "
-    "An HTML report of your own model includes --explain.",
+    "For your own model, the HTML report also contains the output of --explain.",
 )
 @setting("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
 @setting(

@@ -37,7 +37,7 @@ from padmask.spec.sides import checked_side
 
 _check_threads = at_least(1)
 
-# Creating the policy takes longer than reading the rows of a small batch.
+# This policy is created only once, because creating a policy takes longer than reading a small batch.
 _TRUNCATE = RowPolicy()
 
 # With fewer values, a second thread costs more time than it saves.
@@ -96,10 +96,10 @@ def pad(
         options: fields of `PadSpec`, such as `maxlen`, which replace the fields of `spec`.
 
     Returns:
-        For a dict of columns or a table, a dict with the padded columns, their mask and the other columns
-        (numbers as arrays of shape (rows,), as for `Collator`). For rows, a
-        `Padded` with three arrays. `values` has shape (rows, maxlen, ...). `mask` is a bool array of
-        shape (rows, maxlen), True at real tokens. `lengths` is an int64 array of shape (rows,): the number of
+        If `sequences` are columns or a table: a dict with the padded columns, their mask and the other
+        columns (numbers as arrays of shape (rows,), as for `Collator`). If `sequences` are rows: a `Padded`
+        with three arrays. `values` has shape (rows, maxlen, ...). `mask` is a bool array of shape
+        (rows, maxlen), True at real tokens. `lengths` is an int64 array of shape (rows,): the number of
         tokens kept in each row. The values have the dtype of the spec. With the default dtype, ints become
         int32, Python floats become float32, floats in arrays keep float32 or float64, and strings stay
         strings (dtype object). For Python lists of numbers, the first row that is not empty determines the

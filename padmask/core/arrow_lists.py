@@ -53,7 +53,7 @@ def list_lengths(array: pa.Array) -> tuple[Positions, list[Fault]]:
 
 
 def null_token_rows(array: pa.Array) -> Flags:
-    """Return flags of the rows of a list column that contain a null token. A null row contains no tokens.
+    """Return whether each row of a list column contains a null token. A null row contains no tokens.
 
     >>> null_token_rows(pa.array([[1, None], [1], None])).tolist()
     [True, False, False]
@@ -412,7 +412,7 @@ def vector_values(
         inner: length that every vector must have. If None, the first non-empty vector determines the length.
 
     Returns:
-        The values, shape (tokens, length); flags of the bad vectors, bool, shape (tokens,); and a function
+        The values, shape (tokens, length); whether each vector is bad: bool, shape (tokens,); and a function
         from the index of a bad vector to the reason why the vector is bad.
 
     Raises:

@@ -112,7 +112,7 @@ def find_wide_rows(lengths: Positions, plan: Plan, spec: PadSpec) -> list[Fault]
 
     Args:
         lengths: number of tokens in each source row: int64, shape (rows,).
-        plan: plan of the run.
+        plan: maximum length of the output rows.
         spec: how to pad, with batches.
     """
     assert spec.batches is not None
@@ -131,7 +131,7 @@ def find_wide_rows(lengths: Positions, plan: Plan, spec: PadSpec) -> list[Fault]
 
 
 def select_output_rows(segments: Segments, rows: Positions, maxlen: int) -> Segments:
-    """Return segments of only the given output rows, in the given order, padded to the length `maxlen`.
+    """Return `Segments` of only the given output rows, in the given order, padded to the length `maxlen`.
 
     Args:
         segments: segments with one sequence in each output row.

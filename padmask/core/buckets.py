@@ -36,13 +36,13 @@ def with_edges(plan: Plan, spec: PadSpec, lengths: LengthStats | None, *, drops:
     if not isinstance(spec.buckets, int):
         return replace(plan, edges=spec.buckets)
     rows = rows_of_buckets(plan, spec, lengths or LengthStats(), drops=drops)
-    # Without rows, all of the rows that follow have the length of the plan.
+    # If no rows were measured, there is one bucket, with the maxlen of the plan.
     edges = best_edges(rows, spec.buckets) if rows else (plan.maxlen,)
     return replace(plan, maxlen=edges[-1], exact=min(plan.exact, edges[-1]), edges=edges)
 
 
 def rows_of_buckets(plan: Plan, spec: PadSpec, lengths: LengthStats, *, drops: bool) -> dict[int, int]:
-    """Return the number of output rows for each possible edge, keyed by the smallest edge that fits the row.
+    """Return, for each possible edge, the number of output rows for which no smaller edge is large enough.
 
     The possible edges are the row lengths, rounded up to `spec.pad_to_multiple_of`. They are at least 1 and
     at most `plan.maxlen`. Each window of a longer row counts as a row of `plan.maxlen`, because all windows
@@ -61,7 +61,7 @@ def rows_of_buckets(plan: Plan, spec: PadSpec, lengths: LengthStats, *, drops: b
 
 
 def plan_of_bucket(plan: Plan, edge: int) -> Plan:
-    """Return the plan of one bucket.
+    """Return the `Plan` of one bucket.
 
     Args:
         plan: plan with all edges.

@@ -60,8 +60,8 @@ class ColumnChoice:
         ragged: names of columns that usually have one value per token, but have other lengths in this input.
             These columns are not padded.
         unpaddable: names of companions and masks whose type padmask cannot pad, such as lists of structs.
-        watched: names of columns that may be masks. If a later row of such a column contains a 0, the row is
-            padded. Some of the columns may be missing in the input.
+        watched: names of columns that may be masks. If such a column contains a 0 in a later row, this row of
+            the input already contains padding. Some of the columns may be missing in the input.
         counted: name of an input column whose rows are the positions 0, 1, 2, ... The new positions of packed
             rows replace this column. None if there is no such column.
     """
@@ -87,7 +87,7 @@ class ColumnChoice:
 
     @property
     def checked(self) -> tuple[str, ...]:
-        """Names of the input columns that new columns replace. Both must have the same values."""
+        """Names of the input columns that may be replaced only if the new columns have the same values."""
         return tuple(name for name in (self.ones, self.counted) if name is not None)
 
     @property
@@ -192,8 +192,8 @@ def _is_chosen(rows: FirstRows, first: str, name: str, *, packs: bool) -> bool:
     """Return whether a companion is padded or packed together with the first column.
 
     `pad` leaves out a companion with other lengths, because such a companion can be padded to a separate
-    maxlen. In packed rows, it would become lists of lists, which no trainer reads. So `pack` chooses all
-    companions, and each row in which the lengths differ is a bad row.
+    maxlen. In packed rows, such a companion would become lists of lists, which no trainer reads. So `pack`
+    chooses all companions, and each row in which the lengths differ is a bad row.
     """
     return rows.have_same_lengths(first, name) or (packs and rows.have_values(name))
 

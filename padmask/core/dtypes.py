@@ -31,8 +31,8 @@ def integers_fit(values: npt.NDArray[Any], dtype: str | np.dtype[Any]) -> bool:
     (False, True)
     """
     low, high = integer_limits(dtype)
-    # The largest number of each dtype consists of ones only. If no number is negative, the union of all bits
-    # shows in one pass whether a number is larger.
+    # In binary, the largest number of each dtype consists of ones only. If no number is negative, the bitwise
+    # OR of all numbers therefore exceeds this largest number only if one of the numbers does.
     if 0 <= int(np.bitwise_or.reduce(values, axis=None)) <= high:
         return True
     return low <= int(values.min()) and int(values.max()) <= high
@@ -122,7 +122,7 @@ def common_dtype(kinds: Collection[str], low: int, high: int) -> np.dtype[Any] |
 
 
 def is_in_dtype(number: int, dtype: np.dtype[Any]) -> bool:
-    """Return whether an integer is in the range in which a dtype represents every integer.
+    """Return whether an integer is within the range that a dtype represents exactly.
 
     >>> is_in_dtype(2**63, np.dtype("int64")), is_in_dtype(2**53, np.dtype("float64"))
     (False, True)

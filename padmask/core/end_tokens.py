@@ -66,7 +66,7 @@ def add_end_tokens(
         token: the end token.
 
     Returns:
-        The rows of each column, and flags of the rows that got the token: bool, shape (rows,). Rows without
+        The rows of each column, and whether each row got the token: bool, shape (rows,). Rows without
         tokens stay empty.
 
     The label of the added token is the token itself, or -100 if the previous label is -100. A
@@ -100,7 +100,7 @@ def rows_without_end(segments: Segments, truncating: Side) -> Positions:
     return np.flatnonzero(~kept & (lengths > 0))
 
 
-# A function of the last value of each row that returns the value at the added token.
+# Returns the values of a column at the added tokens, given the last value of each row.
 _EndValue = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 
 

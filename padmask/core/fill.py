@@ -11,8 +11,8 @@ import numpy.typing as npt
 from padmask.core.masks import Mask, filled_array
 from padmask.spec.pad import Side
 
-# From this maxlen, copying row by row is faster than moving all positions at once. Rows that are separate
-# arrays would have to be joined first, so the limit is lower.
+# From this maxlen, copying row by row is faster than moving all positions at once. The first limit is for
+# rows in one array. The second limit is lower, because rows in separate arrays would have to be joined first.
 _WIDE_ROW, _WIDE_ARRAY = 1 << 11, 1 << 10
 
 

@@ -170,7 +170,7 @@ def plan_join(windows: RowWindows, lengths: Positions, found: Iterable[Fault] = 
     fits &= is_first | ((places.starts <= reached) & (places.stops > reached))
     # A row with one window is not cut, so it has no kept ends.
     alone = is_first & is_last & (lengths != sizes)
-    # The next window, but of another row: one of the two row numbers is wrong.
+    # The window has the next number, but another source row, so one of the two row numbers is wrong.
     is_other = is_first & (places.numbers > 0) & (places.numbers == places.numbers[before] + 1)
     is_other &= (places.starts <= places.stops[before]) & (places.stops > places.stops[before])
     is_followed_by_other = np.append(is_other[1:], False)[:total]
@@ -195,7 +195,7 @@ def plan_join(windows: RowWindows, lengths: Positions, found: Iterable[Fault] = 
 
 _NO_MATCH = "the number of tokens in {window} does not match its window columns"
 _LACKS_LATER = "the windows after {window} are missing or at a different position"
-_OTHER_ROW = "{window} is followed by the next window of another source row"
+_OTHER_ROW = "the row after {window} has the next window number, but another source row"
 _LACKS_EARLIER = "a window before {window} is missing or at a different position"
 
 

@@ -1,4 +1,4 @@
-"""Create masks from segments.
+"""Create masks from `Segments`, the output positions of tokens.
 
 All masks are created here. Masks depend on lengths, not on values, because a token may equal the pad value.
 """
@@ -19,7 +19,8 @@ from padmask.spec.pad import Side
 
 Mask = npt.NDArray[np.bool_]
 
-# Longest rows whose masks are copied from `_RUN`. This is faster than comparing positions with lengths.
+# Maximum length of the rows whose masks are copied from `_RUN`. Copying is faster than comparing positions
+# with lengths.
 _LONGEST_RUN = 1 << 15
 _RUN = np.zeros(3 * _LONGEST_RUN, dtype=bool)
 _RUN[_LONGEST_RUN : 2 * _LONGEST_RUN] = True

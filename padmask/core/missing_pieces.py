@@ -1,4 +1,4 @@
-"""Find missing packed rows and missing pieces of rows, and describe them in notes."""
+"""Find missing packed rows and missing pieces of rows, and describe them in warnings."""
 
 from __future__ import annotations
 

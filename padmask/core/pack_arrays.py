@@ -137,12 +137,12 @@ def pack(
             `maxlen`.
 
     Returns:
-        For a dict of columns or a table, a dict. The packed columns, `mask`, `segment_ids` and `position_ids`
-        are arrays of shape (rows, maxlen, ...), and so are other derived columns of `spec` with a value at
-        each position. The other columns, `seq_lengths`, `source_rows` and `source_starts` have one value for
-        each sequence: for each row, an array or a list. For rows, a
-        `Packed` with the same packed rows as `pack_file` for a file with the same rows. The dtype of the
-        values is as in `pad`.
+        If `sequences` are columns or a table: a dict. The packed columns, `mask`, `segment_ids` and
+        `position_ids` are arrays of shape (rows, maxlen, ...), and so are other derived columns of `spec`
+        with a value at each position. The other columns, `seq_lengths`, `source_rows` and `source_starts`
+        have one value for each sequence: for each row, an array or a list. If `sequences` are rows: a
+        `Packed`, whose packed rows are those that `pack_file` writes for a file with these rows. The dtype of
+        the values is as in `pad`.
 
     Raises:
         SpecError: an option is not valid, or the pad value does not fit the dtype.

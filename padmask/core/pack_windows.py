@@ -22,8 +22,8 @@ WINDOW_VALUES = 1 << 26
 # Rows with a smaller share of used positions, in percent, are packed again with the next window.
 FULL_PERCENT = 97
 
-# Maximum number of rows, and of their positions, that are packed again. If no rows fit together, such as
-# rows that are a little longer than half of maxlen, more rows than this are not full.
+# Maximum number of rows, and of their positions, that are packed again. Without this limit, all rows could be
+# packed again, for example if no two sequences fit together, because all are longer than half of maxlen.
 CARRIED_ROWS = 1 << 10
 CARRIED_POSITIONS = 1 << 24
 
@@ -44,7 +44,7 @@ def pack_window(lengths: Positions, maxlen: int, spec: PackSpec, *, last: bool) 
 
     Returns:
         The packed row of each sequence: int64, shape (sequences,), -1 for sequences that are left for the
-        next window; and flags of the packed sequences: bool, shape (sequences,).
+        next window; and whether each sequence is in a packed row: bool, shape (sequences,).
     """
     if not len(lengths):
         return lengths, np.zeros(0, dtype=bool)
@@ -52,7 +52,7 @@ def pack_window(lengths: Positions, maxlen: int, spec: PackSpec, *, last: bool) 
     used = np.bincount(rows, weights=lengths).astype(np.int64)
     left = np.zeros(0, np.int64) if last else np.flatnonzero(used * 100 < maxlen * FULL_PERCENT)
     most = max(1, min(CARRIED_ROWS, CARRIED_POSITIONS // maxlen))
-    # The emptiest rows gain the most.
+    # The rows with the most free positions are packed again, because they can take the most sequences.
     left = left[np.argsort(used[left], kind="stable")[:most]]
     written = np.ones(len(used), dtype=bool)
     written[left] = False

@@ -18,7 +18,8 @@ from padmask.core.ragged import Ragged
 from padmask.errors import Fault, count, raise_first_fault
 from padmask.spec.pad import PadSpec, RowPolicy
 
-# Minimum memory of a position of packed rows: a token; and the mask, the number and the position.
+# Minimum memory for a position of packed rows, in bytes: for each of its values; and for its mask, its
+# sequence number and its position in the sequence.
 TOKEN_BYTES, POSITION_BYTES = 2, 9
 
 
@@ -54,7 +55,7 @@ class PackableRows:
         )
 
     def arrange(self, columns: Sequence[PadColumn], plan: Plan, spec: PadSpec) -> Segments:
-        """Return the segments of the packed rows. A file with the same rows has the same packed rows.
+        """Return the `Segments` of the packed rows. A file with the same rows has the same packed rows.
 
         Raises:
             SpecError: the packed rows do not fit in memory.

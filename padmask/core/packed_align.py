@@ -53,7 +53,8 @@ def _fitting(
     begins = np.cumsum(spans.sizes) - spans.sizes
     aligns = np.arange(1, int(widths.max()) + 1)
     for row in unsure.tolist():
-        # The padding at the end of a row may look like a sequence. In positions, all padding may.
+        # Padding at the end of a row may look like a sequence, so only the first sequences are compared. If
+        # the column contains positions, any padding may look like a sequence, so all sequences are compared.
         size = spans.sizes[row] if marker.kind == "positions" else lengths.sizes[row]
         width, its = int(widths[row]), slice(begins[row], begins[row] + min(size, spans.sizes[row]))
         longest = np.zeros(width + 1, dtype=np.int64)

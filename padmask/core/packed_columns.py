@@ -1,4 +1,4 @@
-"""Create the columns of packed rows from segments."""
+"""Create the columns of packed rows from `Segments`, the output positions of tokens."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class PackedRows:
 
     @cached_property
     def repeated(self) -> Mask | None:
-        """Flags of tokens whose label is in another window: bool, shape (positions,), or None."""
+        """Whether the label of each token is only in another window: bool, shape (positions,), or None."""
         if not self.new_labels:
             return None
         mask = np.zeros(len(self.mask), dtype=bool)
@@ -145,7 +145,7 @@ class PackedRows:
         return boundaries
 
     def loss_mask(self, tokens: LossTokens | None) -> Mask:
-        """Return flags of the positions whose next token counts in the loss: bool, shape (positions,).
+        """Return whether the next token of each position counts in the loss: bool, shape (positions,).
 
         The last token of a sequence has no next token.
 
@@ -225,7 +225,7 @@ def count_boundary_labels(
 ) -> int:
     """Count the labels at starts of sequences that packing replaces with -100.
 
-    Labels that are -100 do not count.
+    Labels that are already -100 in the source rows are not counted.
 
     Args:
         packed: positions of the sequences in the packed rows.

@@ -18,7 +18,7 @@ from padmask.core.plan import Positions
 from padmask.core.ragged import Ragged
 from padmask.spec.pack import ID_NAMES
 
-# Lengths of values that are not lists, and of values that are null or missing.
+# Numbers that stand for the length of a value that is not a list, and of a value that is null or missing.
 NO_LIST, ABSENT = -1, -2
 
 

@@ -1,4 +1,4 @@
-"""Determine whether rows are packed, and which columns are packed: `PackedLayout`."""
+"""Determine whether rows are already packed, and which columns are packed: `PackedLayout`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _MAY_BE_PADDING = (
     "output may contain padding"
 )
 
-# The values of this many rows show whether rows are packed. Reading more rows takes long in JSON Lines.
+# Number of rows whose values show whether rows are already packed. Reading more JSON Lines rows takes long.
 ROWS_TO_JUDGE = 100
 
 # Columns that only separate sequences, so they mean nothing in a row with one sequence. The other columns in
@@ -122,13 +122,13 @@ class PackedLayout:
         return None if self.spec is None else self.spec.packing
 
     def with_padding_note(self) -> PackedLayout:
-        """Return the layout, with a note if the rows may have padding that no column shows."""
+        """Return the layout, with a warning in `notes` if rows may have padding that no column shows."""
         if self.marker is None or not self._lacks_padding:
             return self
         return replace(self, notes=(*self.notes, _MAY_BE_PADDING.format(marker=self.marker.column)))
 
     def with_align(self, align: int | None) -> PackedLayout:
-        """Return the layout with the value of `--align` that the user requested. None keeps the known value.
+        """Return the layout with the requested value of `--align`. None keeps the known values.
 
         Raises:
             SpecError: the layout does not need the value.
@@ -211,7 +211,7 @@ def find_packing(
     mask: str | None = None,
     dialect: Dialect | None = None,
 ) -> PackedLayout | None:
-    """Return the layout of packed rows; None if the rows are not packed.
+    """Return the `PackedLayout` of packed rows; None if the rows are not packed.
 
     All commands use this result. The metadata decide. Without metadata, the name and the type of a column in
     `CERTAIN_NAMES` decide. Other columns, such as `position_ids` and `segment_ids`, may have another meaning,
@@ -292,7 +292,7 @@ def _candidates(schema: pa.Schema, columns: Sequence[str]) -> list[Marker]:
 
     Args:
         schema: columns of a file.
-        columns: names of the requested columns, which are tokens.
+        columns: names of the requested columns, which contain tokens.
     """
     usual = _usual_names(schema)
     found = [(name, column) for name in KINDS for column in usual[name] if column not in columns]
@@ -341,7 +341,7 @@ def _is_valid(packing: Mapping[str, Any]) -> bool:
 
 
 def _described_layout(file: str, schema: pa.Schema, columns: Sequence[str]) -> PackedLayout | None:
-    """Return the layout that the metadata of a file describe; None if they describe no packing."""
+    """Return the `PackedLayout` that the metadata of a file describe; None if they describe no packing."""
     group = _packed_group(schema)
     if group is None:
         return None
@@ -508,7 +508,7 @@ def _seen_layout(
 def _unmarked_layout(
     schema: pa.Schema, columns: Sequence[str], mask: str | None, dialect: Dialect
 ) -> PackedLayout | None:
-    """Return the layout of packed rows that only the source columns show; None if they are missing."""
+    """Return the `PackedLayout` if only the source columns show it; None if these columns are missing."""
     if not _has_sources(schema):
         return None
     lists = [its.name for its in schema if is_list(its.type) and its.name not in (*SOURCE_COLUMNS, mask)]

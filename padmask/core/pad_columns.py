@@ -120,7 +120,8 @@ class ColumnPadder:
     def _choose(self, types: tuple[tuple[str, ListType | None], ...]) -> _Choice:
         """Choose the columns to pad from the names and types of the columns. The choice is stored."""
         if types not in self._choices:
-            # The type of columns without lists has no effect, but their names are taken.
+            # Columns without lists are not padded, so their types do not matter. Their names matter, because
+            # added columns must have other names.
             fields = [(name, pa.null() if type_ is None else arrow_type(type_)) for name, type_ in types]
             self._choices[types] = self._new_choice(pa.schema(fields))
         return self._choices[types]

@@ -1,4 +1,4 @@
-"""Check whether files are padded, and find their mask and length columns, for all commands."""
+"""Check whether files are already padded, and find their mask and length columns, for all commands."""
 
 from __future__ import annotations
 
@@ -375,7 +375,7 @@ def check_names(
             )
         in_place = name == mask.column == replaced
         if name in schema.names and not in_place and not mask.overwrite:
-            # Only a mask with a default name suggests that the input is padded.
+            # Only a mask with a default name suggests that the input is already padded.
             usual = name == mask.column and name in MASK_NAMES
             padded = usual and is_mask(schema.field(schema.get_all_field_indices(name)[0]).type)
             raise (PaddedError if padded else SpecError)(
@@ -413,7 +413,7 @@ def refuse_padded(
         Name of the mask of the first column; None if the first column is not padded.
 
     Raises:
-        PaddedError: a column is padded.
+        PaddedError: a column is already padded.
     """
     names = dict.fromkeys([*MASK_NAMES, *([mask.column] if mask.column else [])])
     old = None
@@ -425,7 +425,7 @@ def refuse_padded(
             try:
                 found = find_padding({file: schema}, columns=[column], names=names, first_rows=first_rows)
             except DataError:
-                # padmask writes these metadata only to padded files, so the file is padded.
+                # padmask writes these metadata only to padded files, so this file is already padded.
                 found = Padding(None, None, described=True)
             if found is None:
                 continue

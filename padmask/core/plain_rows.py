@@ -35,7 +35,7 @@ _BLOCK_ROWS = 1 << 10
 
 
 class PlainRows(NamedTuple):
-    """Rows of ints, floats or bools of one dtype, with at least one token.
+    """Rows of ints, floats or bools of one dtype. At least one of the rows has a token.
 
     >>> rows = PlainRows([np.array([7, 8]), np.array([9])], [2, 1])
     >>> rows.values, rows.dtype

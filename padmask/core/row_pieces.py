@@ -76,7 +76,8 @@ def plan_pieces(
     before = np.maximum(np.arange(len(rows)) - 1, 0)
     same = split & ~is_first & (starts == starts[before])
     single = split & ~is_first if splits is False else np.zeros(len(rows), dtype=bool)
-    # Without pieces, a row that lost its first tokens was truncated.
+    # If source rows were not split, a sequence without the first tokens of its row was truncated, so no piece
+    # is missing.
     lacks_first = ~split & (starts > 0) if splits else np.zeros(len(rows), dtype=bool)
     is_lost = np.isin(rows, list(lost)) if lost and splits is not False else np.zeros(len(rows), dtype=bool)
     reasons = {}

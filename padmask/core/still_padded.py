@@ -23,8 +23,8 @@ class StillPadded:
     """The columns that `unpad` does not change.
 
     Args:
-        alike: columns that have the same padded lengths as the unpadded columns, each with the command-line
-            options that would unpad the column.
+        alike: columns whose rows have the lengths that the unpadded columns had before. The value of each
+            column is the command-line options that would unpad the column.
         notes: warnings about other columns.
     """
 
@@ -118,7 +118,7 @@ def _flags(name: str, mask: str | None, job: UnpadJob) -> str:
 
 
 def _find_alike(schema: pa.Schema, job: UnpadJob, taken: Collection[str], rows: FirstRows) -> dict[str, str]:
-    """Return the columns with the same padded lengths as the unpadded columns, each with its options."""
+    """Return the other columns with the row lengths of the padded columns, each with options for `unpad`."""
     padded = [name for name in job.columns if name != job.mask and is_sequence(schema.field(name).type)]
     if not padded:
         return {}

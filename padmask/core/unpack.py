@@ -187,7 +187,7 @@ def read_packed(  # noqa: C901 - one check after another
 def _other_starts(
     aligns: Sequence[int], starts: Positions, counts: Positions, owners: Positions, widths: Positions
 ) -> Flags:
-    """Return flags of the rows whose sequences may also start at other positions: bool, shape (rows,).
+    """Return whether the sequences of each row may also start at other positions: bool, shape (rows,).
 
     Args:
         aligns: as in `PackedLayout`.

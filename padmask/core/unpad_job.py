@@ -255,7 +255,7 @@ def choose_unpad_job(
     padding = spec.padding or found.padding
     if found.mask is None and padding is None:
         raise SpecError(
-            f"Column {found.length!r} has the row lengths, but not the side of the padding. Add --padding "
+            f"Column {found.length!r} does not show on which side the padding is. Add --padding "
             "post or --padding pre."
         )
     # The metadata list all columns with the same mask. Without metadata, the first rows decide.

@@ -31,7 +31,7 @@ from padmask.spec.windows import WINDOW_COLUMNS
 def plan_windows(
     lengths: Positions, maxlen: int, ends: Ends, overlap: int, *, padding: Side, truncating: Side
 ) -> Segments:
-    """Return segments that split each row longer than `maxlen` into windows, and pad the windows.
+    """Return `Segments` that split each row longer than `maxlen` into windows, and pad the windows.
 
     Each window contains the kept ends of its row. The other tokens of a window start `maxlen - first - last -
     overlap` tokens after those of the previous window. Only one window may have fewer than `maxlen` tokens:
@@ -90,7 +90,7 @@ def count_windows(lengths: Positions, maxlen: int, ends: Ends, overlap: int) -> 
 
 
 def repeated_mask(segments: Segments) -> Mask:
-    """Return flags of the repeated tokens (copies of tokens in another window): bool, shape (rows, maxlen).
+    """Return whether each token is a copy of a token in another window: bool, shape (rows, maxlen).
 
     If several windows have a token, the first window has the original, and the other windows have copies. For
     the kept tokens at the end of a row, the last window has the original.
@@ -104,10 +104,10 @@ def repeated_mask(segments: Segments) -> Mask:
 
 
 def flag_repeated(mask: Mask, segments: Segments, firsts: Positions) -> None:
-    """Set the flags of the repeated tokens, which are copies of tokens in another window.
+    """Set the flag of each repeated token (a copy of a token in another window) to True.
 
     Args:
-        mask: flags of all positions, which change in place.
+        mask: flags of all positions. They are changed in place.
         segments: windows, one in each sequence.
         firsts: flat index of the first token of each sequence in `mask`: int64, shape (sequences,).
     """
@@ -204,7 +204,7 @@ def _check_renames(
     mask: MaskSpec,
     replaced: Collection[str | None],
 ) -> None:
-    """Raise an error if the new name of a packed column is taken, or would change its meaning.
+    """Raise an error if the new name of a packed column is taken, or stands for other contents.
 
     The arguments are as in `check_cuts`.
     """

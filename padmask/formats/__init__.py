@@ -134,7 +134,7 @@ def why_not_kept(format_: FormatTraits, type_: pa.DataType) -> str | None:
 def describe_columns(
     format_: FormatTraits, column_notes: Mapping[str, str]
 ) -> tuple[Sequence[Warned], Sequence[str]]:
-    """Convert the writer's notes on columns to warnings and remarks for the summary."""
+    """Convert the writer's notes on columns to warnings, and to remarks that require no action."""
     if not column_notes or format_.describe is None:
         return (), ()
     warnings, remarks = _load(format_.describe)(column_notes)

@@ -154,7 +154,7 @@ class Adviser:
             advice = replace(advice, text=f"maxlen 0 removes all tokens. {advice.text}")
         plan = advice.plan
         if plan is not None and self.width == plan.maxlen and not plan.rows_cut and not advice.has_windows:
-            text = f"All rows already have the maxlen of the plan {plan.name}{_of(plan)}."
+            text = f"All rows already have length {plan.maxlen:,}, so the plan {plan.name} adds no padding."
             is_asked = not usable or plan.name in map(str, usable)
             return replace(advice, text=text if is_asked else f"{advice.text} {text}", command="")
         return advice

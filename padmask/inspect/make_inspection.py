@@ -206,7 +206,7 @@ def _name_stdin(advice: Advice, inputs: Sequence[str]) -> Advice:
     """Add a line about the placeholder for standard input."""
     if "-" not in inputs or not advice.command:
         return advice
-    line = f"In the command, replace {STDIN} with a file, or with - to pipe the data again."
+    line = f"In the recommended command, replace {STDIN} with a file, or with - to pipe the data again."
     return replace(advice, details=(*advice.details, line))
 
 
@@ -223,8 +223,8 @@ def _notes(
         notes.append(f"rows {show.first}:{show.stop} do not exist, because the input has {rows}")
     if spec.end_columns:
         notes.append(
-            f"the plans ignore column {spec.end_columns[0]!r}, which has the number of tokens to keep in "
-            "each row. With windows, the output has more rows than the plans show"
+            f"the costs of the plans ignore column {spec.end_columns[0]!r}, which has the number of tokens "
+            "to keep in each row. If rows are split into windows, the output has more rows than shown"
         )
     return notes
 

@@ -85,7 +85,7 @@ def text_of_run(environment: Mapping[str, Any]) -> str:
         used = f", {environment['rows_checked']:,} of them tested" if "rows_checked" in environment else ""
         parts.append(f"{environment['data']}: {count(environment['rows'], 'row')}{used}")
     elif environment.get("rows_given"):
-        parts.append(f"{count(environment['rows_checked'], 'given row')} tested")
+        parts.append(f"{environment['rows_checked']:,} of your rows tested")
     elif "rows_checked" in environment:
         rows = count(environment["rows_checked"], "random row")
         parts.append(f"{rows} generated with seed {environment['seed']}")

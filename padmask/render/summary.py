@@ -184,7 +184,9 @@ def unpad_summary(result: UnpadResult, output: str, rejects: str | None = None) 
                 + (f"; {count(repeated, 'token')} repeated in the packed rows" if repeated else "")
             )
         if ledger.sequences_rejected:
-            lines.append(f"{count(ledger.sequences_rejected, 'sequence')} rejected, which cannot be joined")
+            lines.append(
+                f"{count(ledger.sequences_rejected, 'sequence')} rejected, because they cannot be joined"
+            )
     elif ledger.rows_used > ledger.rows_written:
         lines.append(f"{count(ledger.rows_used, 'window')} joined into {count(ledger.rows_written, 'row')}")
     return [*lines, *_describe_omitted_rows(ledger, rejects), *result.remarks]

@@ -185,8 +185,9 @@ def refuse_bucket_names(names: Iterable[str], shards: Sequence[Shard]) -> None:
     for shard in shards:
         if f"/{shard.name}".find(f"/{BUCKET}=") >= 0:
             raise SpecError(
-                f"The input {shard.source.name!r} is in a folder of a bucket, but {reason}. If the input has "
-                "buckets already, first restore its rows with padmask unpad. Otherwise rename the folder.",
+                f"The input {shard.source.name!r} is in a folder whose name begins with {BUCKET}=, but "
+                f"{reason}. If the input is divided into buckets, first restore its rows with padmask unpad. "
+                "Otherwise rename the folder.",
                 options=["buckets"],
             )
 

@@ -48,18 +48,18 @@ def refuse_fixed_shapes(spec: PadSpec, format_: FormatTraits, fixed_size: bool) 
     shaped = spec.batches is not None or spec.packing is not None
     if not shaped or (format_.is_ragged and not fixed_size):
         return
-    subject = "Batches have different lengths"
+    subject = "batches, because their rows have different lengths"
     if spec.packing is not None:
-        subject = "Packed rows have lists of different lengths, such as seq_lengths"
+        subject = "packed rows, because columns such as seq_lengths contain lists of different lengths"
     option = ["batch_tokens"] if spec.batches is not None else []
     writable = join_or([traits.title for traits in ragged_formats()])
     if format_.is_ragged:
         raise SpecError(
-            f"{subject}, which fixed-size lists cannot store. Remove --fixed-size-list.",
+            f"Fixed-size lists cannot store {subject}. Remove --fixed-size-list.",
             options=[*option, "fixed_size_list"],
         )
     raise SpecError(
-        f"{subject}, which {format_.title} files cannot store. Write {writable}.",
+        f"{format_.title} files cannot store {subject}. Write {writable}.",
         options=[*option, "output_format"],
     )
 
@@ -78,7 +78,7 @@ def refuse_in_memory(spec: PadSpec) -> None:
     for name, noun in (("buckets", "Buckets"), ("batches", "Batches")):
         if getattr(spec, name) is not None:
             raise SpecError(
-                f"{noun} have rows of different lengths and in another order, so `{name}` requires files. "
-                f"Use `pad_file` or `pad_dataset`, or remove `{name}`.",
+                f"{noun} change the order of the rows, and have rows of different lengths, so `{name}` "
+                f"requires files. Use `pad_file` or `pad_dataset`, or remove `{name}`.",
                 options=[name],
             )

@@ -223,13 +223,13 @@ class MaskSpec:
         """Return what to do if the input already has a column with the name of a mask or length column.
 
         >>> MaskSpec().replace_remedy("mask", packs=True)
-        'Choose another name with --mask-column, or add no mask with --no-mask.'
+        'Choose another name with --mask-column, or use --no-mask to write no mask.'
 
         Args:
             name: name of the column.
             packs: whether the rows will be packed; if False, they will be padded.
         """
-        other = "add no mask with --no-mask" if packs else "replace the column with --overwrite-mask"
+        other = "use --no-mask to write no mask" if packs else "replace the column with --overwrite-mask"
         return f"{self.name_remedy(name)}, or {other}."
 
 

@@ -250,7 +250,8 @@ class PackSpec:
             )
         if self.eos is not None and isinstance(maxlen, str):
             raise SpecError(
-                "End tokens change the row lengths, so with `eos`, packed rows need a number as `maxlen`.",
+                "With `eos`, packing requires an integer `maxlen`, because end tokens change the row "
+                "lengths.",
                 options=["eos", "maxlen"],
             )
         number = as_int(maxlen)

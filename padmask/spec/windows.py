@@ -112,8 +112,8 @@ def own_length_error(name: str, error: SpecError) -> SpecError:
 def window_source_error() -> SpecError:
     """Return the error for windows without the number of their source row."""
     return SpecError(
-        "Windows need the column 'source_row', because unpad joins windows by this column. Remove "
-        "--no-source, or drop the column after padding.",
+        "unpad needs the column 'source_row' to join windows. Remove --no-source. If you will not unpad the "
+        "output, you can drop the column afterwards.",
         options=["source_row", "overlong"],
     )
 

@@ -123,8 +123,8 @@ class _Walk:
         other = self._paths.setdefault((here, tuple(wanted)), folder)
         if other != folder:
             raise AccessError(
-                f"{other!r} and {folder!r} are the same folder, so its rows would be duplicated. "
-                "Remove the link, or list the folders to read."
+                f"{other!r} and {folder!r} lead to the same folder through a link, so its rows would be read "
+                "twice. Remove the link, or list the folders to read."
             )
         return here, entries
 

@@ -64,9 +64,9 @@ class Beside:
         suspicions: warnings about columns that may be masks of padding, as sentences.
         hint: likely reason for errors about vectors, as a sentence; empty if unknown.
         ragged: names of columns that usually have one value per token, but have other lengths in the first
-            rows. Only for rows that are checked.
+            rows. Empty if the columns are chosen for padding.
         unpaddable: names of masks and companions (columns with one value per token, such as `labels`) whose
-            type padmask cannot pad. Only for rows that are checked.
+            type padmask cannot pad. Empty if the columns are chosen for padding.
         shared: the tokens with which most rows start and end.
     """
 
@@ -90,7 +90,7 @@ def choose_for_dataset(
         asked: requested columns; empty for the default column and its companions, such as `labels`.
         spec: how to pad.
         mask: the requested mask.
-        purpose: `"pad"` if the rows are padded, `"audit"` if they are only checked.
+        purpose: `"pad"` if the rows will be padded, `"audit"` if they are only checked.
 
     Raises:
         SpecError: a column is missing or requested twice, or there is no default column.
@@ -147,8 +147,8 @@ def _batch_dimension(schema: pa.Schema, rows: FirstRows, name: str) -> str:
     if not rows.have_tokens(name) or rows.lengths[name].max() > 1 or not is_vectors(schema.field(name).type):
         return ""
     return (
-        f"column {name!r} has one vector in each row, which counts as one token. This is usually a batch "
-        "dimension that was not removed. To remove the dimension from all columns of JSON Lines, run "
+        f"column {name!r} contains a single vector in each row, so each row counts as one token. The outer "
+        "axis is usually a leftover batch dimension. To remove this axis from all columns of JSON Lines, run "
         f"jq -c '{_FIRST_VECTOR}'"
     )
 
@@ -179,7 +179,8 @@ def _suspicion(name: str, first: str, rows: FirstRows) -> str:
         )
     return (
         f"the input may be padded already, because {name!r} looks like a mask of {first!r}. If 1 marks real "
-        f"tokens, remove the padding with {unpad}; if 1 marks padding, add --mask-polarity padding"
+        f"tokens, remove the padding with {unpad}; if 1 marks padding, add --mask-polarity padding to this "
+        "command"
     )
 
 
@@ -218,7 +219,7 @@ def _describe(
         choice: the chosen columns.
         asked: requested columns.
         before: names of the columns that earlier runs padded, and of the masks that earlier runs added.
-        packing: how to pack; None if the columns are padded.
+        packing: how to pack; None if the columns will be padded, not packed.
     """
     first, packs = choice.columns[0].name, packing is not None
     alike = [name for name in choice.alike if name not in before]

@@ -32,7 +32,7 @@ def ordered_map(
 
     Args:
         executor: pool that calls the function. If None, this thread calls the function.
-        function: function of one item.
+        function: function that is called with one item.
         items: the items. This thread iterates over them.
         ahead: maximum number of items that are processed at the same time, which limits memory use.
     """

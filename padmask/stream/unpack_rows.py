@@ -126,8 +126,8 @@ def _remedy(fault: Fault, layout: PackedLayout) -> str:
     marker = layout.marker
     if "align" in fault.options:
         return (
-            "Use --align N with the number that packed the rows, or --align 1 if padding is only at the end "
-            "of the rows."
+            "Use --align N with the value that pack used, or --align 1 if padding is only at the end of the "
+            "rows."
         )
     if marker is None or layout.described or fault.column != marker.column:
         return "Fix the row, or skip bad rows with --on-error skip."

@@ -100,8 +100,8 @@ def _refuse_inputs(proof: ModelProof) -> None:
     if proof.inputs or proof.kinds:
         name = next(iter({**proof.inputs, **proof.kinds}))
         raise SpecError(
-            f"--input {name}: a function of rows that are not packed gets only ids and a mask. Remove "
-            "--input, and choose the column of the ids with -c.",
+            f"--input {name} cannot be used here: for unpacked rows, the function receives only the ids and "
+            "the mask. Remove --input, and choose the column of the ids with -c.",
             options=["model_inputs"],
         )
 

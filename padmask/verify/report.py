@@ -29,9 +29,10 @@ ANSWERS = {
 # The answers about models that ran on packed rows.
 _PACKED_ANSWERS = {
     **ANSWERS,
-    "ignores": "the outputs of a sequence do not depend on its packed row",
-    "leaks": "the outputs of a sequence depend on its packed row",
-    "inconclusive": "the checks cannot show whether the outputs of a sequence depend on its packed row",
+    "ignores": "the outputs of a sequence do not depend on the other sequences or the padding in its row",
+    "leaks": "the outputs of a sequence depend on the other sequences or the padding in its row",
+    "inconclusive": "the checks cannot show whether the outputs of a sequence depend on the other sequences "
+    "or the padding in its row",
 }
 
 

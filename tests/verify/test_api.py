@@ -42,7 +42,7 @@ def test_report_names_its_rows():
     def count_tokens(ids, mask):
         return mask.sum(axis=1)
 
-    assert "3 given rows tested" in text_of_run(verify_model(count_tokens, IDS, MASK).environment)
+    assert "3 of your rows tested" in text_of_run(verify_model(count_tokens, IDS, MASK).environment)
     assert "random rows" in text_of_run(verify_model(count_tokens, vocab_size=VOCAB).environment)
 
 
@@ -333,7 +333,7 @@ def test_whole_result_of_a_model():
     subject = subject_of(whole_result, vocab_size=VOCAB)
     assert subject.verdict == "ignores"
     assert [output.name for output in subject.outputs] == ["logits", "hidden_states_0", "hidden_states_1"]
-    assert "do not compare loss, past_key_values" in subject.detail
+    assert "do not compare the outputs loss, past_key_values" in subject.detail
 
 
 def of_many_tokens(model):

@@ -234,8 +234,8 @@ class PackedSequences:
         names = list(dict.fromkeys(its.column.name for its in self._hashed))
         input_name = reading.dataset.name
         yield (
-            f"compared with {input_name}: {quoted(names)} of {count(len(packed.lengths), 'sequence')} and "
-            f"{count(planner.rows, 'row')} of the input"
+            f"compared: {quoted(names)} of {count(len(packed.lengths), 'sequence')} with "
+            f"{count(planner.rows, 'row')} of {input_name}"
         )
         read = [column.name for column in self._read]
         lacking = [column.name for column in self._columns if column.name not in read]
@@ -250,9 +250,10 @@ class PackedSequences:
                 f"{place}: {fault}"
             )
         if planner.first_unread is not None:
+            read_rows = count(planner.rows - planner.unread, "row")
             yield (
-                f"not compared: {count(planner.unread, 'row')} of the input from {planner.first_unread}, "
-                f"because pack read only {count(planner.rows - planner.unread, 'row')} (--limit)"
+                f"not compared: {count(planner.unread, 'row')} of the input, starting at "
+                f"{planner.first_unread}, because pack read only {read_rows} (--limit)"
             )
 
 

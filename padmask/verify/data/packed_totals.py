@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from padmask.core.kernel import take_runs
 from padmask.core.packed_counts import PackedCounts
 from padmask.core.ragged import Ragged
-from padmask.errors import Place
+from padmask.errors import Place, count
 from padmask.verify.data.rules import Audit
 
 
@@ -81,7 +81,10 @@ def _differences(counts: PackedCounts, totals: _Totals, sources: tuple[int, int]
         if found != expected
     ]
     if sources is not None and sources[1] >= counts.rows_read:
-        wrong.append(f"source row {sources[1]:,} does not exist: the metadata say {counts.rows_read:,} rows")
+        wrong.append(
+            f"source row {sources[1]:,} does not exist: according to the metadata, the input had "
+            f"{count(counts.rows_read, 'row')}"
+        )
     if not counts.agree:
         wrong.append("the numbers in the metadata disagree with each other")
     return wrong

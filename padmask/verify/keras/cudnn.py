@@ -35,8 +35,8 @@ def compare_kernels(
     ids = right_padded.padded(1)["ids"] if "ids" in right_padded.inputs else None
     if ids is None or (ids.values[ids.mask] == 0).any():
         reason = (
-            "the rows are floats or contain id 0. The model may mask such tokens between other tokens, and "
-            "cuDNN supports only masks of padding at the end"
+            "cuDNN supports masks only for padding at the end. These rows contain floats or the id 0, so the "
+            "model may also mask positions in the middle of a row"
         )
         return [Check.skipped("kernels-agree", reason)], {"kernel": "generic"}
     outputs = {}

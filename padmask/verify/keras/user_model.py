@@ -274,7 +274,7 @@ class UserModel:
         """
         name = "output-shape"
         if not self._use_graph:
-            return Check.skipped(name, f"models are not compiled on {self.engine.backend}"), None
+            return Check.skipped(name, f"padmask does not compile models on {self.engine.backend}"), None
         few = sample.select(np.arange(min(3, len(sample))))
         wrong, compiles = "", True
         # The last batch has fewer steps than rows, to detect a layer that confuses rows and steps.

@@ -92,7 +92,7 @@ def verify_function(
         raise ModelError(f"{spec.name}: {error}", options=error.options) from None
     remarks = [found.report.detail]
     if left_out:
-        remarks.append(f"the checks do not compare {', '.join(sorted(left_out))}")
+        remarks.append(f"the checks do not compare the outputs {', '.join(sorted(left_out))}")
     if memory:
         remarks.append("the function remembers rows that it has seen, so the checks cleared its memory")
     return replace(found.report, detail="; ".join(remark for remark in remarks if remark))

@@ -138,7 +138,9 @@ class Check:
         `max_abs_diff` and `tolerance` come from the output with the largest ratio of deviation to tolerance.
         """
         if not outputs:
-            return cls.skipped(name, detail or "no output has a value at a real token to compare")
+            return cls.skipped(
+                name, detail or "no output has a value at a real token, so there is nothing to compare"
+            )
         worst_name, worst = max(outputs.items(), key=lambda item: _excess(item[1]))
         where = f"{worst_name}: {worst.where}" if len(outputs) > 1 and worst.where else worst.where
         summary = where if not worst.holds or not detail else detail

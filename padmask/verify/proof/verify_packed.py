@@ -188,7 +188,7 @@ def verify_packed(subject: PackedSubject, sample: PackedSample) -> SubjectReport
         CannotRunError: the model cannot run on the rows.
     """
     checks, left_out = _prepare(subject, sample)
-    remark = f"the checks do not compare {', '.join(left_out)}" if left_out else ""
+    remark = f"the checks do not compare the outputs {', '.join(left_out)}" if left_out else ""
     if not checks.names:
         detail = "no output has a value for each token, so the outputs of a sequence are not known"
         return SubjectReport(subject.name, "inconclusive", (), detail=_join(detail, remark))
@@ -250,7 +250,7 @@ def _run_control(checks: _Checks) -> Control:
         ]
     except CannotRunError as error:
         # For example, positions that count on may exceed a table of positions.
-        reason = f"the model cannot run on rows without boundaries: {error}"
+        reason = f"the model cannot run on rows without sequence boundaries: {error}"
         return Control("fails", [Check.skipped("sequence-alone", reason)])
     return Control("holds" if all(check.verdict == "holds" for check in found) else "fails", found)
 
@@ -327,8 +327,8 @@ def _decide(
     if passes:
         return (
             "ignores",
-            "the model needs no boundaries, or finds them in the tokens: in rows without boundaries, the "
-            "sequences do not change each other either",
+            "the model needs no sequence boundaries, or finds them in the tokens: in rows without "
+            "boundaries, the sequences do not change each other's outputs either",
         )
     return "ignores", ""
 
@@ -342,17 +342,19 @@ def _name_fault(checks: _Checks, found: Sequence[Check]) -> tuple[str, str | Non
         if forward and not backward:
             layers = ", ".join(checks.subject.recurrent)
             advice = RESET_LAYERS.format(layers=layers) if layers else RESET_STATE
-            return "earlier sequences of a row change later sequences", advice
-        return "sequences of a row change each other", SEPARATE
+            return "earlier sequences of a row change the outputs of later sequences", advice
+        return "sequences of a row change each other's outputs", SEPARATE
     if "other-content" in failed:
         return "padding changes the outputs", MASK_PADDING
     if checks.holds(checks.sequence_alone(first_only=True)):
         return (
-            "the place of a sequence in its row changes its outputs, but other sequences do not",
+            "the outputs of a sequence depend on its place in the row, but not on the tokens of the other "
+            "sequences",
             RESTART_POSITIONS,
         )
     return (
-        "the outputs of a sequence alone are different, but the tokens of other sequences do not matter",
+        "a sequence has different outputs when it runs alone than when it is packed, but changing the "
+        "tokens of the other sequences has no effect",
         None,
     )
 

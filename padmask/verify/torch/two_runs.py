@@ -59,7 +59,7 @@ def choose_two_batches(model: TorchModel, verification: Verification) -> TwoBatc
     usual = [more for more in setup.more[1:] if more <= MORE[-1]]
     worst = choose_leaking_row(model.predict, setup.probe, usual)
     if worst is None:
-        raise CannotRunError("the model cannot run on a single row with padding")
+        raise CannotRunError("the model runs on a single row only if the row has no padding")
     row, more = worst.row, worst.more
     changed = row.with_random_tokens(8).padded(more)
     return TwoBatches(row.padded(), row.padded(more), CropToFew(padding, more), worst.deviation, changed)

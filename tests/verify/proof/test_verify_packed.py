@@ -114,7 +114,7 @@ def test_aligned_sequences():
 def test_model_without_boundaries():
     subject = subject_of(lambda ids, mask: TABLE[ids])
     assert (subject.verdict, subject.control.verdict) == ("ignores", "holds")
-    assert "needs no boundaries" in subject.detail
+    assert "needs no sequence boundaries" in subject.detail
 
 
 def test_one_sequence_per_row():
