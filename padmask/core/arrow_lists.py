@@ -53,7 +53,7 @@ def list_lengths(array: pa.Array) -> tuple[Positions, list[Fault]]:
 
 
 def null_token_rows(array: pa.Array) -> Flags:
-    """Return whether each row of a list column contains a null token. A null row contains no tokens.
+    """Return, for each row of a list column, whether it contains a null token. A null row has no tokens.
 
     >>> null_token_rows(pa.array([[1, None], [1], None])).tolist()
     [True, False, False]
@@ -129,8 +129,8 @@ def _pick(tokens: pa.Array, places: Positions) -> pa.Array:
 def to_arrow(values: npt.NDArray[Any]) -> pa.Array:
     """Return a NumPy array of numbers as an Arrow array that shares its memory.
 
-    `pa.array` and `pa.Array.to_numpy` import pandas if it is installed, which doubles the run time for small
-    files. This function and `to_numpy` do not import pandas.
+    `pa.array` and `pa.Array.to_numpy` import pandas if pandas is installed. The import doubles the run time
+    for small files. This function and `to_numpy` do not import pandas.
 
     >>> to_arrow(np.array([7, 8], dtype="int32")).type
     DataType(int32)

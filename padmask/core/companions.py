@@ -254,7 +254,7 @@ def _take_place(mask: MaskSpec, replaced: str, type_: pa.DataType) -> MaskSpec:
 
 
 def mask_dtype(type_: pa.DataType) -> str:
-    """Return the dtype of a mask that replaces a mask of this type. Unsupported dtypes are widened."""
+    """Return the dtype of a mask that replaces a mask of this type. Wider dtypes replace unsupported ones."""
     rows = storage_type(type_)
     if not is_mask(rows):
         return "bool"

@@ -26,7 +26,7 @@ from padmask.spec.windows import WINDOW_COLUMNS
 
 @dataclass(frozen=True)
 class RowWindows:
-    """The windows of rows, in the order of the rows.
+    """The source row of each window, and the part of this row that the window covers.
 
     Args:
         rows: source row number of each window: int64, shape (windows,).
@@ -259,7 +259,7 @@ def are_same(one: pa.Array, other: pa.Array) -> bool:
 def join_rows(
     batch: pa.RecordBatch, columns: Collection[str], firsts: npt.NDArray[np.int64]
 ) -> pa.RecordBatch:
-    """Join adjacent rows.
+    """Join adjacent windows of a source row to one row.
 
     Args:
         batch: unpadded windows, without the repeated tokens.

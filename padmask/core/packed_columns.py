@@ -145,7 +145,7 @@ class PackedRows:
         return boundaries
 
     def loss_mask(self, tokens: LossTokens | None) -> Mask:
-        """Return whether the next token of each position counts in the loss: bool, shape (positions,).
+        """Return, for each position, whether the next token counts in the loss: bool, shape (positions,).
 
         The last token of a sequence has no next token.
 
@@ -247,7 +247,7 @@ def count_boundary_labels(
 def _with_labels(
     columns: Sequence[PadColumn], rows: Mapping[str, Ragged], mask: MaskSpec, maxlen: int
 ) -> tuple[list[PadColumn], dict[str, Ragged]]:
-    """Return the columns to pack and their rows, with the labels that are copied from a column."""
+    """Return the columns to pack and their rows, including labels that are copied from a column."""
     labels = [column for column in made_columns(columns, mask, maxlen) if column.name == mask.labels_column]
     copied = {column.name: copied_labels(str(mask.labels_from), columns, rows) for column in labels}
     return [*columns, *labels], {**rows, **copied}

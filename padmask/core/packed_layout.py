@@ -213,9 +213,9 @@ def find_packing(
 ) -> PackedLayout | None:
     """Return the `PackedLayout` of packed rows; None if the rows are not packed.
 
-    All commands use this result. The metadata decide. Without metadata, the name and the type of a column in
-    `CERTAIN_NAMES` decide. Other columns, such as `position_ids` and `segment_ids`, may have another meaning,
-    so their values in the first 100 rows decide.
+    All commands use this result. If there are metadata, they decide. Without metadata, the name and the type
+    of a column in `CERTAIN_NAMES` decide. Other columns, such as `position_ids` and `segment_ids`, may have
+    another meaning, so their values in the first 100 rows decide.
 
     >>> from padmask.core.packed_head import TableHead
     >>> rows = pa.record_batch({"input_ids": [[5, 6, 7]], "position_ids": [[0, 1, 0]]})
@@ -301,7 +301,7 @@ def _candidates(schema: pa.Schema, columns: Sequence[str]) -> list[Marker]:
 
 
 def _usual_names(schema: pa.Schema) -> dict[str, list[str]]:
-    """Return the columns that have a common name for each kind of column that describes sequences."""
+    """Return, for each kind of column that describes sequences, the columns with a usual name."""
     lists = [its.name for its in schema if is_list(its.type)]
     return {
         name: [
@@ -424,7 +424,7 @@ def _derived_names(group: Described) -> dict[str, str]:
 
 
 def _read_spec(schema: pa.Schema) -> PadSpec | None:
-    """Return the options that packed the rows; None if this version does not know them."""
+    """Return the options that packed the rows; None if this version of padmask does not support them."""
     group = next(group for group in groups_to_keep(schema, ()) if group.get("packing") is not None)
     known = {field.name for field in fields(PackSpec)}
     packing, windows = group["packing"], group.get("windows")
@@ -508,7 +508,7 @@ def _seen_layout(
 def _unmarked_layout(
     schema: pa.Schema, columns: Sequence[str], mask: str | None, dialect: Dialect
 ) -> PackedLayout | None:
-    """Return the `PackedLayout` if only the source columns show it; None if these columns are missing."""
+    """Return the `PackedLayout` if only the source columns show that rows are packed; else None."""
     if not _has_sources(schema):
         return None
     lists = [its.name for its in schema if is_list(its.type) and its.name not in (*SOURCE_COLUMNS, mask)]

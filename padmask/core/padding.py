@@ -78,8 +78,8 @@ def find_padding(  # noqa: PLR0913 - one keyword for each fact
     name and type of a mask. Tokenizers also write masks of ones for rows without padding. Therefore, if the
     first rows are available, a mask that is found by its name must mark padding: some row of the mask
     contains padding (0 in most masks), and a column in `judged` has as many values in this row. A mask named
-    `mask`, the default name of padmask, also counts if all its rows have the same length, or if any row
-    contains padding. If a dialect is requested, any mask counts.
+    `mask`, the default name of padmask, is also accepted if all its rows have the same length, or if any
+    row contains padding. If a dialect is requested, any mask is accepted.
 
     >>> schema = pa.schema([("input_ids", pa.list_(pa.int32())), ("attention_mask", pa.list_(pa.int8()))])
     >>> find_padding({"a.parquet": schema}).mask
@@ -387,7 +387,7 @@ def check_names(
 
 
 def mask_field(schema: pa.Schema, name: str) -> pa.Field:
-    """Return the field for reading a mask column: lists of bools if the column cannot be a mask."""
+    """Return the Arrow field with which a mask column is read: bools if the column cannot be a mask."""
     type_ = schema.field(name).type
     return pa.field(name, type_ if is_mask(type_) else pa.list_(pa.bool_()))
 

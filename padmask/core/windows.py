@@ -90,7 +90,7 @@ def count_windows(lengths: Positions, maxlen: int, ends: Ends, overlap: int) -> 
 
 
 def repeated_mask(segments: Segments) -> Mask:
-    """Return whether each token is a copy of a token in another window: bool, shape (rows, maxlen).
+    """Return, for each position, whether its token repeats one of another window: bool, shape (rows, maxlen).
 
     If several windows have a token, the first window has the original, and the other windows have copies. For
     the kept tokens at the end of a row, the last window has the original.

@@ -213,7 +213,7 @@ def parse_chunk(chunk: Chunk, job: Job, *, lines: bool) -> Rows:
 
 
 def measure_chunk(chunk: Chunk, job: Job, *, as_text: bool) -> MeasuredChunk:
-    """Survey the rows of a chunk, without types."""
+    """Find the row lengths of a chunk: a `Survey` without types."""
     rows = _text_or_columns(chunk, job, None, as_text=as_text)
     return MeasuredChunk(survey_lengths([rows], job), rows.ledger, rows.consumed)
 
@@ -248,7 +248,7 @@ def pad_chunk(chunk: Chunk, pickled: bytes) -> PaddedChunk:
 
 
 def encoded_blocks(chunks: Iterable[PaddedChunk]) -> Iterator[tuple[Any, PaddedChunk]]:
-    """Yield each text with the counts of its rows. The counts of a chunk are in its first pair."""
+    """Yield the texts of each chunk, the first one with the counts of all rows of the chunk."""
     for chunk in chunks:
         counts = chunk
         for text in chunk.texts:

@@ -23,7 +23,7 @@ Lengths = tuple[int, ...]
 
 
 def written_rows(lengths: npt.NDArray[np.int64], job: Job) -> Flags:
-    """Return whether each row fits every maxlen that is a number: bool, shape (rows,).
+    """Return, for each row, whether it fits every maxlen that is a number: bool, shape (rows,).
 
     Args:
         lengths: lengths of the rows in each group of columns: shape (groups, rows).

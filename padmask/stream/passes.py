@@ -95,7 +95,7 @@ class PadRun(Run):
             yield encoded_blocks(chunks)
 
     def measure_in_workers(self) -> Survey:
-        """Survey all rows in the workers, without types."""
+        """Find the lengths of all rows in the workers: a `Survey` without types."""
         assert self.executor is not None
         measure = partial(measure_chunk, job=self.job, as_text=self.as_text)
         with self._map_in_workers("measuring", measure, self.executor) as chunks:

@@ -59,7 +59,7 @@ class UnpackRun(Run):
 
     @property
     def job(self) -> UnpadJob:
-        """The columns to join."""
+        """The columns whose pieces are joined to source rows."""
         return UnpadJob(self.layout.unpacked_columns, None, None, "post", ())
 
     def unpack(self, chunk: Chunk) -> UnpadRows:
