@@ -20,12 +20,12 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 class WarningName(click.ParamType):  # type: ignore[type-arg]  # before click 8.4 it takes no type
     """A parameter type for the name of a warning.
 
-    A pyproject.toml may name the warnings of all commands, because its settings are shared. It must not allow
-    errors, because the file may come with the data.
+    A pyproject.toml may name warnings that only other commands print, because all commands share its
+    settings. It must not allow errors, because the author of the data may also be the author of the file.
 
     Args:
-        rules: whether the command also checks rules, whose names are accepted too.
-        errors: whether violated rules may be errors of the command.
+        rules: whether the command checks data rules. If True, the names of these rules are accepted too.
+        errors: whether the command fails if a rule with the severity error is violated.
     """
 
     name = "NAME"

@@ -212,7 +212,7 @@ def _mask_of(given: Mapping[str, Any]) -> MaskSpec:
         "dtype": given["mask_dtype"],
         "length_column": given["length_column"],
         "overwrite": given["overwrite_mask"],
-        # Other names count as requested by themselves.
+        # `MaskSpec` treats every name except "mask" as requested.
         "named": True if given["mask_column"] == "mask" else None,
         "allow_padded": given["allow_padded"],
         "own": _own_masks(given["own_masks"]),

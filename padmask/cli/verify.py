@@ -56,10 +56,11 @@ class VerifyArguments:
         proof: options of the reference models or of the user's model. If None, only the data are checked.
         backend: Keras backend. If None, `KERAS_BACKEND` is used, else TensorFlow.
         device: `"auto"`, `"cpu"` or `"gpu"`.
-        sample: number of rows to run.
+        sample: number of rows on which the models run.
         mask_column: mask column of padded input. If None, the column is found from the metadata, else by its
             name.
-        mask_polarity: which positions of the mask are True. If None, the metadata or the name decide.
+        mask_polarity: which positions of the mask are True. If None, the metadata or the name of the mask
+            column decide.
         mask_kind: whether the mask is binary or additive. If None, the metadata decide, else binary.
         declared: padding side of padded input. None if the command line does not set the side.
         against: files that were packed, to compare with the packed rows; empty if the rows are not compared.
@@ -111,7 +112,7 @@ class ModelOptions:
     Args:
         spec: arguments for `ModelSpec`.
         model: path of a saved model, or `module:factory`, as in `ModelProof`.
-        predict: function of ids and a mask, as `module:function`.
+        predict: function that takes ids and a mask, as `module:function`.
         inputs: name of the column for each model input, keyed by input name.
         kinds: kind of each model input, keyed by input name.
         custom_objects: path of a Python file that defines the model's custom classes.

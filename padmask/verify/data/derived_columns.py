@@ -34,7 +34,7 @@ class ValidRows:
         batch: all rows of the batch.
         rows: indices of the valid rows: int64, shape (valid rows,).
         packed: positions of the sequences in the valid rows.
-        tokens: positions that count in the loss; None if there are neither labels nor masks of the loss.
+        tokens: positions that count in the loss; None if there are neither label nor loss mask columns.
     """
 
     batch: Batch
@@ -68,10 +68,11 @@ class DerivedColumns:
     ) -> None:
         self._layout, self._audit, self._mask = layout, audit, mask
         names = {column.name for column in columns}
-        # The loss mask depends on the labels, so it is checked only if all labels are.
+        # The loss mask depends on the labels, so it is checked only if all label columns are checked.
         packed = layout.columns if layout.described else ()
         self._has_all_labels = not [name for name in packed if name not in names and name in LABEL_NAMES]
-        # Without some masks that pack used, or the windows, more tokens seem to count.
+        # If pack used loss masks that are not checked, or windows that label a token only once, fewer tokens
+        # count in the loss than the checked columns show.
         windows = None if layout.spec is None else layout.spec.windows
         new = windows is not None and windows.labels == "new" and not any(map(is_label, columns))
         self._has_all_masks = names.issuperset(layout.loss_masks) and not new
@@ -85,7 +86,7 @@ class DerivedColumns:
         """
         packing, marker = self._layout.packing, self._layout.marker
         for name, derived in self._layout.derived.items():
-            # Without metadata, the marker agrees with its own sequences.
+            # Without metadata, the sequences come from the marker column, so a check of it always passes.
             if name != self._mask and (packing is not None or marker is None or name != marker.column):
                 self._check_derived(name, derived, found)
         self._check_segment_ids(rows, found)
@@ -110,7 +111,7 @@ class DerivedColumns:
         if packing is None and name == "attention_mask" and (all_row_values(actual) <= 1).all():
             expected = Ragged(packed.mask, expected.starts, expected.lengths)
         if packing is None and name == "cu_seqlens":
-            # The end of the last sequence may include padding, and some tools add the end of the row.
+            # The last value of `cu_seqlens` may include padding, and some tools add the end of the row.
             enough = actual.lengths > packed.sizes
             expected = replace(expected, lengths=np.where(enough, packed.sizes, expected.lengths))
             actual = replace(actual, lengths=np.where(enough, packed.sizes, actual.lengths))
@@ -120,7 +121,7 @@ class DerivedColumns:
         if name == "loss_mask" and not self._has_all_masks:
             differ &= row_values(expected, same) == 0
         if packing is None and name in WIDE:
-            # Other tools have other values at padding.
+            # Other tools may write other values at padding, so only real positions are compared.
             differ &= row_values(Ragged(packed.mask, expected.starts, expected.lengths), same)
         bad[same] = any_by_row(differ, expected.lengths[same])
         self._report(column, bad, found, actual, expected, differ)
@@ -183,9 +184,10 @@ class DerivedColumns:
         self._audit.add_rows("derived-column", found.flags(bad), found.batch.place, column, detail)
 
     def _check_positions(self, rows: AuditRows, found: ValidRows) -> None:
-        """Check for an attention mask of ones or of sequence numbers.
+        """Report rows with several sequences that have both `position_ids` and an attention mask.
 
-        With such a mask, models do not use restarts of the positions to separate sequences.
+        The mask contains ones or sequence numbers. With such a mask, models do not use restarts of the
+        positions to separate sequences.
         """
         name, batch = "attention_mask", found.batch
         if "position_ids" not in (*self._layout.describing, *rows.ragged):

@@ -94,8 +94,9 @@ class PackedRowAudit:
     def find_gaps(self, batch: Batch, mask: Ragged, ids: Ragged) -> Flags:
         """Report the rows with tokens after the last sequence, and return their flags.
 
-        Without a mask and metadata, the padding between sequences (`--align`) is invisible. So all positions
-        after the last sequences of a batch must have the same value.
+        Without a mask and metadata, the rows do not show padding between sequences (`--align`), so the last
+        sequence may end later than expected. To find such rows, all positions after the last sequences of a
+        batch must have the same value.
 
         Args:
             batch: the rows.
@@ -137,7 +138,7 @@ class PackedRowAudit:
         Args:
             batch: the rows.
             places: number of positions in each row: int64, shape (rows,).
-            mask: mask of each row; None if the marker shows the padding.
+            mask: mask of each row; None if the column that separates the sequences also marks the padding.
         """
         marker = self._layout.marker
         assert marker is not None
@@ -219,7 +220,7 @@ class PackedRowAudit:
         if self._mask is None:
             return segments, wrong
         if self._layout.spec is None and its.firsts is None:
-            # Padding between sequences is not known, so the mask determines the positions.
+            # It is unknown whether there is padding between sequences, so the mask determines the positions.
             firsts, differs = _find_in_mask(lengths, mask, fits)
             if firsts is not None:
                 wrong = differs
@@ -245,7 +246,7 @@ class PackedRowAudit:
         for name in self._labels:
             labels = values[name].reshape(int(places[chosen].sum()), -1)[:, 0]
             if packing is not None and packing.boundary_labels != "keep":
-                # Shifted labels lack the label of the token after the sequence.
+                # The last of the shifted labels belongs to the token after the sequence, so it must be -100.
                 places_of = packed.firsts if packing.boundary_labels == "mask" else packed.lasts
                 wrong = np.zeros(len(chosen), dtype=bool)
                 wrong[packed.sequence_rows[labels[places_of] != IGNORED_LABEL]] = True
@@ -261,7 +262,7 @@ class PackedRowAudit:
             self._sources.add(batch, chosen, packed, sources, starts)
 
     def _collect(self, rows: AuditRows, found: ValidRows) -> None:
-        """Collect the sequences of the rows, without the rows that lack the source of a sequence."""
+        """Collect the sequences of the rows, unless the source of any sequence is missing."""
         assert self._collected is not None
         located = None
         if self._layout.sources:
@@ -309,7 +310,7 @@ class _Sequences:
 
     Args:
         lengths: lengths of the sequences of each row.
-        bad: rows that are not divided into sequences.
+        bad: flags of the rows that cannot be divided into sequences.
         firsts: first position of each sequence; None if the sequences follow each other.
     """
 

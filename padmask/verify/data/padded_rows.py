@@ -40,9 +40,9 @@ class PaddedRowAudit:
         job: columns to check.
         audit: object that collects the findings.
         padding: columns that mark the padding.
-        masks: names of other mask columns, whose lengths are checked.
+        masks: names of other mask columns. Only their lengths are checked.
         side_from: source of the expected side of the padding, as in `AuditJob`.
-        batched: whether all padded rows of a batch have the same length, which differs between batches.
+        batched: whether the padded length may differ between batches, as in `AuditJob`.
         packed: object that checks the sequences of packed rows; None if the rows are not packed.
     """
 
@@ -289,14 +289,14 @@ def _real_tokens(values: Ragged, mask: Ragged, lengths: npt.NDArray[np.int64], s
     Args:
         values: padded rows.
         mask: mask of each row.
-        lengths: number of real tokens in each row; 0 for rows to ignore.
+        lengths: number of real tokens in each row. Rows with 0 are ignored.
         seen: cumulative number of real tokens, one entry longer than `mask.values`. Entry i is the number of
             real tokens before position i.
     """
     is_first = seen[np.minimum(mask.starts + 1, len(seen) - 1)] > seen[mask.starts]
     begins = np.where(is_first, 0, np.maximum(mask.lengths - lengths, 0))
     places = mask.starts + begins
-    # In rows to ignore, the mask may be longer or shorter than the row.
+    # In ignored rows, the mask may be longer or shorter than the row.
     ends = np.minimum(places + lengths, len(seen) - 1)
     starts = values.starts + begins
     return Ragged(values.values, starts, np.where(seen[ends] - seen[places] == lengths, lengths, 0))

@@ -109,7 +109,7 @@ class AuditBatch:
 
     @property
     def ledger(self) -> Ledger:
-        """A ledger that contains only the number of rows read."""
+        """A ledger in which only the number of rows read is set."""
         return Ledger(rows_read=len(self.groups[0].batch))
 
 

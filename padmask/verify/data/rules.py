@@ -153,7 +153,7 @@ class Audit:
 
     @property
     def late(self) -> list[str]:
-        """Names of unchecked late columns: no values in the first rows, but one value per token later."""
+        """Names of unchecked columns that have no values in the first rows, but one value per token later."""
         return sorted(self._late)
 
     def add_late(self, names: Iterable[str]) -> None:
@@ -306,9 +306,13 @@ class Audit:
     def add_count(
         self, rule: str, count: int, examples: Sequence[Place], column: str | None = None, detail: str = ""
     ) -> None:
-        """Report rows that violate a rule, by their number and the locations of the first rows.
+        """Report rows that violate a rule, if only their number and the first locations are known.
 
-        `detail` is as in `add_rows`.
+        Args:
+            rule: name of the rule.
+            count: number of rows that violate the rule.
+            examples: locations of the first of these rows.
+            column, detail: as in `add_rows`.
         """
         if count:
             new = Finding(RULES[rule], detail=detail or RULES[rule].means, column=column)
@@ -434,7 +438,7 @@ class Audit:
             used[ids] = True
 
     def _on_new_padding(self) -> list[Finding]:
-        """Return findings about raw rows that get padding, because they are shorter than the longest row.
+        """Return findings about raw rows that will be padded, because they are shorter than the longest row.
 
         Two findings are possible: labels are padded with a value other than -100, and the padding is at the
         start of rows, which cuDNN does not support.

@@ -203,7 +203,7 @@ def build_route(name: str, weights: _Weights, tail: _Tail, *, masked: bool) -> t
 
 
 class Reference:
-    """The reference models of all routes, with shared weights.
+    """The reference models, one for each route, with shared weights. A route is a way to pass the mask.
 
     Args:
         engine: backend and device of Keras.
@@ -293,8 +293,8 @@ class Reference:
         if self._is_float:
             values = padded.values.astype("float32")
             return values if values.ndim == 3 else values[..., None]
-        # Look up the embeddings here, with zeros for padding, which Masking masks. Tokens with id 0 become
-        # zeros too, because the other routes mask them.
+        # Look up the embeddings here, with zeros for padding, because Masking masks zeros. Tokens with id 0
+        # become zeros too, because the other routes mask them.
         real = (padded.mask & (padded.values != 0))[..., None]
         return np.where(real, self._weights.table[padded.values], np.float32(0))
 

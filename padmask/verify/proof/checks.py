@@ -31,8 +31,8 @@ from padmask.verify.proof.tolerance import LIMITS, MOST_NOISE, Array, Deviation,
 
 Predict = Callable[[ModelBatch], Outputs]
 
-# Numbers of padding positions to add to the longest row: none, few and many. A multiple of 64 keeps the
-# places of tokens in the windows of a model.
+# Numbers of padding positions to add to the longest row: none, few and many. The largest is a multiple of 64,
+# so that the tokens keep their places in models that divide rows into windows.
 MORE = (0, 1, 4, 64)
 
 # The checks also pad rows to this length. If four times the longest row is longer, they use that length.
@@ -96,7 +96,7 @@ class CheckSetup:
         probe: rows that also run alone, each in a batch of one row.
         more: numbers of padding positions to test. Each number is added to the length of the longest row.
         interact: whether the rows of a batch influence each other.
-        notes: remarks about rows and padded lengths that the model does not accept.
+        notes: sentences for the report about rows and padded lengths that the model does not accept.
         deterministic: whether two runs of the same batch return the same outputs.
     """
 
@@ -364,8 +364,9 @@ def compare_other_content(setup: CheckSetup, subject: Subject) -> Deviations:
     between = compare(outputs, subject.other(batch, 24))
     if not _moved(between, subject) or setup.sample.is_fixed:
         return between
-    # An output that does not change with the mask takes the padding from the values, so other values are
-    # real tokens. Its lengths can vary, so the other checks find its leaks.
+    # If an output does not change with the mask, the model finds the padding by the pad value, and treats
+    # other values as real tokens. Such an output is left out: the rows can have other lengths, so the other
+    # checks find its leaks.
     unmasked = subject.predict({name: _without_mask(padded) for name, padded in batch.items()})
     uses_mask = compare(base, unmasked)
     return {name: deviation for name, deviation in between.items() if uses_mask[name].largest.any()}

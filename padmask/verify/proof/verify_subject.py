@@ -128,8 +128,8 @@ def verify_subject(
         extra: results of other checks of the model.
         alone: maximum number of rows that also run in a batch of one row.
         far: whether to also pad far beyond the longest row.
-        empty: whether the data have rows without tokens, which are then checked too. None if unknown: a
-            dependence of such rows on padding is then only a warning.
+        empty: whether the data have rows without tokens. If True, such rows are checked too. If None, this is
+            unknown, and such rows are checked, but a dependence on padding is only a warning.
 
     Raises:
         CannotRunError: the model cannot run on any of the rows.

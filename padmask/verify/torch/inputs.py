@@ -162,7 +162,7 @@ class Signature:
                 if role != "mask" or name in padding_masks or name in also
             }
         if "attention_mask" in known:
-            # XLNet accepts either of them.
+            # XLNet accepts either `attention_mask` or `input_mask`.
             known.pop("input_mask", None)
         return roles | known
 

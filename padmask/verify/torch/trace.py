@@ -73,7 +73,10 @@ def _find(
 
 
 def _first_difference(runs: ComparedRuns, outer: Call | None) -> tuple[Call, Call] | None:
-    """Return the first call inside a call (None: the outermost call) whose outputs differ."""
+    """Return the first call inside `outer` whose outputs differ.
+
+    If `outer` is None, only the outermost call is compared.
+    """
     return next(
         (
             pair
