@@ -413,7 +413,7 @@ def vector_values(
 
     Returns:
         The values, shape (tokens, length); whether each vector is bad: bool, shape (tokens,); and a function
-        from the index of a bad vector to the reason why the vector is bad.
+        that returns why a vector is bad, given the index of the vector.
 
     Raises:
         SpecError: lists are nested deeper than vectors. The caller completes the message.

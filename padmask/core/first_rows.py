@@ -210,7 +210,7 @@ class _MaskRows:
 
     Args:
         zeros: whether each row contains padding.
-        valid: whether all values are values of a mask of the dialect.
+        valid: whether all values are valid in a mask of the dialect.
         real: the start and the number of the real tokens in each row.
     """
 

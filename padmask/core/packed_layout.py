@@ -227,7 +227,7 @@ def find_packing(
 
     Args:
         files: schema of each file, by file name.
-        columns: names of the requested columns. They are packed in addition to the columns that are found.
+        columns: names of the requested columns, which count as packed columns in addition to those found.
         read_head: function that returns the first rows.
         mask: name of the requested mask column. If None, the mask column is found.
         dialect: requested dialect of the mask. If None, the metadata decide, else the name of the mask.

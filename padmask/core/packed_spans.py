@@ -290,7 +290,7 @@ def _sums_of(flags: Flags, rows: Positions, count: int) -> Positions:
 def show_packing(marker: Marker, lists: NumberLists, mask: Ragged | None = None) -> bool:
     """Return whether the values of a column show that rows are already packed.
 
-    In most rows, the values must divide the row into sequences. One row must have two sequences.
+    In most rows, the values must divide the row into sequences. At least one row must have several sequences.
 
     >>> def shows(name, row):
     ...     return show_packing(Marker.of(name), NumberLists.of(pa.array([row]), signed=True))

@@ -113,7 +113,7 @@ def join_columns(
         format_: format of the inputs.
         sources: the inputs.
         readers: reader of each input.
-        schema: columns of the complete dataset, if the inputs are only a part; otherwise None.
+        schema: columns of the complete dataset, if the inputs are only a part of it; otherwise None.
     """
     columns: InputColumns = _load(_COLUMNS[format_.is_text])(sources, readers, schema)
     return columns

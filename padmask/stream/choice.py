@@ -90,7 +90,7 @@ def choose_for_dataset(
         asked: requested columns; empty for the default column and its companions, such as `labels`.
         spec: how to pad.
         mask: the requested mask.
-        purpose: `"pad"` if the rows will be padded, `"audit"` if they are only checked.
+        purpose: `"pad"` if the rows will be padded, `"audit"` if they will only be checked.
 
     Raises:
         SpecError: a column is missing or requested twice, or there is no default column.

@@ -51,7 +51,7 @@ def make_job(dataset: Dataset, asked: PadRequest, *, keep_others: bool, purpose:
         dataset: the data.
         asked: columns and options that the user requested.
         keep_others: whether to also read the columns that are not padded.
-        purpose: `"pad"` if the rows will be padded, `"audit"` if they are only checked.
+        purpose: `"pad"` if the rows will be padded, `"audit"` if they will only be checked.
 
     Raises:
         SpecError: a requested column is missing, or its type does not fit the request.

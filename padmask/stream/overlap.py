@@ -53,7 +53,7 @@ def ordered_map(
 
 
 def choose_threads(files: FileOptions, source: FormatTraits, output: FormatTraits) -> FileOptions:
-    """Choose 1 thread if both formats are JSON Lines and the user requested no number of threads.
+    """Return the options, with 1 thread if both formats are JSON Lines and the user requested no number.
 
     For JSON Lines, Python's global interpreter lock lets only one thread run at a time.
 
