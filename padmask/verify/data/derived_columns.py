@@ -43,7 +43,7 @@ class ValidRows:
     tokens: LossTokens | None
 
     def flags(self, bad: Flags) -> Flags:
-        """Return an array with a flag for each row of the batch, from an array with a flag for each valid row.
+        """Convert an array with a flag for each valid row to one with a flag for each row of the batch.
 
         Other rows have the flag False.
         """
