@@ -150,7 +150,7 @@ class PackedSequences:
     def _read_input(
         self, planner: InputPlanner, reading: Reading, packed: LocatedSequences, *, located: bool
     ) -> tuple[LocatedSequences, Flags]:
-        """Return the sequences that packing makes from the input, and flags of those that lose tokens."""
+        """Return the sequences that packing makes from the input, and for each, whether it loses tokens."""
         table, loses = SequenceTable(), [np.zeros(0, dtype=bool)]
         for rows in planner.read(reading):
             segments, sources = rows.segments, rows.sources
@@ -335,7 +335,7 @@ def _choose_hashes(
 
 
 def _are_truncated(expected: LocatedSequences, packed: LocatedSequences) -> Flags:
-    """Return whether each sequence may come from a truncated row.
+    """Return, for each sequence of the input, whether it may come from a truncated row.
 
     A truncated row has as many tokens as a packed row has positions.
     """

@@ -43,13 +43,16 @@ class ValidRows:
     tokens: LossTokens | None
 
     def flags(self, bad: Flags) -> Flags:
-        """Convert flags of the valid rows to flags of all rows of the batch."""
+        """Convert an array with a flag for each valid row to one with a flag for each row of the batch.
+
+        Other rows have the flag False.
+        """
         found = np.zeros(len(self.batch), dtype=bool)
         found[self.rows[bad]] = True
         return found
 
     def rows_with(self, positions: Flags) -> Flags:
-        """Return flags of the valid rows that have a flagged position."""
+        """Return, for each valid row, whether any of its positions is True in `positions`."""
         return any_by_row(positions, self.packed.widths)
 
 
@@ -160,11 +163,11 @@ class DerivedColumns:
 
         Args:
             column: name of the column.
-            bad: flags of the valid rows that differ.
+            bad: for each valid row, whether it differs.
             found: the valid rows.
             actual: the column in the valid rows.
             expected: the computed values in the valid rows.
-            differ: flags of the values that differ, in the rows that have as many values as expected.
+            differ: for each value, whether it differs, in the rows that have as many values as expected.
         """
         if not bad.any():
             return
@@ -212,6 +215,6 @@ def all_row_values(rows: Ragged) -> npt.NDArray[np.int64]:
 
 
 def any_by_row(flags: Flags, counts: Positions) -> Flags:
-    """Return flags of the rows that have a flagged value."""
+    """Return, for each row, whether any of its values is True. `counts` are the numbers of values per row."""
     found: Flags = sums_by_row(flags.astype(np.int64), counts) > 0
     return found

@@ -120,7 +120,7 @@ def hash_columns(
         slices: row, first token in the row and number of tokens of each slice.
         lengths: number of tokens of each sequence, which consists of adjacent slices.
         packed: whether the sequences come from packed rows, whose labels packing already changed.
-        repeated: flags of the tokens whose labels packing replaced with -100; None if there are none.
+        repeated: for each token, whether packing replaced its label with -100; None if packing replaced none.
     """
     hashes = np.empty((len(lengths), len(hashed)), dtype=np.uint64)
     for place, its in enumerate(hashed):

@@ -79,7 +79,7 @@ class PackedRowAudit:
         return packing is not None and packing.pad
 
     def read_mask(self, batch: Batch, places: Positions) -> tuple[Ragged, Flags]:
-        """Return the masks that follow from the sequence lengths, and flags of the rows with valid lengths.
+        """Return, for each row, the mask that follows from the sequence lengths, and whether these are valid.
 
         Args:
             batch: the rows.
@@ -92,7 +92,7 @@ class PackedRowAudit:
         return Ragged(make_row_mask(segments, places), starts, places), ~bad
 
     def find_gaps(self, batch: Batch, mask: Ragged, ids: Ragged) -> Flags:
-        """Report the rows with tokens after the last sequence, and return their flags.
+        """Report the rows with tokens after the last sequence. Return, for each row, whether it is reported.
 
         Without a mask and metadata, the rows do not show padding between sequences (`--align`), so the last
         sequence may end later than expected. To find such rows, all positions after the last sequences of a
@@ -175,8 +175,8 @@ class PackedRowAudit:
             rows: rows of the batch.
             places: number of positions in each row: int64, shape (rows,).
             mask: mask of each row.
-            fits: flags of the rows without a fault and with a valid mask. Other rows are not checked.
-            equal: flags of the rows in which all columns have the same number of values, and no tokens follow
+            fits: for each row, whether it has no fault and a valid mask. Other rows are not checked.
+            equal: for each row, whether all its columns have the same number of values, and no tokens follow
                 the last sequence.
         """
         batch, spec = rows.batch, self._layout.spec
@@ -207,7 +207,7 @@ class PackedRowAudit:
     def _compare_with_rows(
         self, its: _Sequences, places: Positions, mask: Ragged, fits: Flags
     ) -> tuple[Segments, Flags]:
-        """Return the positions of the sequences, and flags of the rows whose length or mask differs."""
+        """Return the positions of the sequences, and for each row, whether its length or mask differs."""
         segments, lengths = self._place(its), its.lengths
         ends = sums_by_row(self._spaces(lengths), lengths.lengths)
         if its.firsts is not None:
@@ -296,7 +296,7 @@ def with_segments(row: Row, sequences: Ragged | None, place: int) -> Row:
 
 
 def _read_lengths(column: pa.Array) -> tuple[Ragged, Flags]:
-    """Return the lengths of the sequences, and flags of the rows with an invalid length."""
+    """Return the lengths of the sequences, and for each row, whether any of its lengths is invalid."""
     lengths, faults = Ragged.from_arrow(column)
     bad = np.zeros(len(column), dtype=bool)
     bad[[fault.row for fault in faults]] = True
@@ -310,7 +310,7 @@ class _Sequences:
 
     Args:
         lengths: lengths of the sequences of each row.
-        bad: flags of the rows that cannot be divided into sequences.
+        bad: for each row, whether it cannot be divided into sequences.
         firsts: first position of each sequence; None if the sequences follow each other.
     """
 
@@ -371,8 +371,8 @@ def _find_in_mask(lengths: Ragged, mask: Ragged, fits: Flags) -> tuple[Positions
     """Divide the real tokens of each row into its sequences.
 
     Returns:
-        The position of the first token of each sequence (None if no row fits), and flags of the rows in which
-        the numbers of real tokens and of sequence tokens differ, or a sequence contains padding.
+        The position of the first token of each sequence (None if no row fits), and for each row, whether the
+        numbers of real tokens and of sequence tokens differ, or a sequence contains padding.
     """
     rows = np.repeat(np.arange(len(fits)), lengths.lengths)
     flat = all_row_values(lengths).astype(np.int64)

@@ -63,7 +63,10 @@ class PlannedRows:
 
     @property
     def repeated(self) -> Flags | None:
-        """Flags of tokens whose label is in another window: bool, shape (tokens,), or None."""
+        """For each token, whether its label is in another window: bool, shape (tokens,).
+
+        None if every window keeps its labels.
+        """
         if not self.new_labels:
             return None
         lengths = self.segments.lengths

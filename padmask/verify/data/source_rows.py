@@ -87,7 +87,7 @@ class SourceRows:
 def _find_wrong(
     sources: Positions, starts: Positions, lengths: Positions, spec: PadSpec | None, *, whole: bool
 ) -> Flags:
-    """Return flags of the sequences that repeat a part of a source row, or that follow a missing part.
+    """Return, for each sequence, whether it repeats a part of a source row, or follows a missing part.
 
     >>> sources, starts, lengths = np.array([0, 0, 1, 1]), np.array([0, 3, 0, 0]), np.array([3, 1, 2, 2])
     >>> _find_wrong(sources, starts, lengths, None, whole=True).tolist()

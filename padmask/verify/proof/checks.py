@@ -281,7 +281,7 @@ def compare_row_alone(setup: CheckSetup, subject: Subject) -> Deviations:
 
 
 def _find_varying_axes(shapes: Sequence[tuple[int, ...]]) -> list[bool]:
-    """Return flags of the axes whose size differs between the shapes. Such an axis is a time axis."""
+    """Return, for each axis, whether its size differs between the shapes. Such an axis is a time axis."""
     if len({len(shape) for shape in shapes}) > 1:
         return [True] * max(len(shape) for shape in shapes)
     return [len(set(sizes)) > 1 for sizes in zip(*shapes, strict=True)]
