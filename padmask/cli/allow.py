@@ -38,7 +38,11 @@ class WarningName(click.ParamType):  # type: ignore[type-arg]  # before click 8.
         name = str(value)
         shared = ctx is not None and param is not None and is_setting(ctx, param.name or "")
         if shared and self._errors and name in RULES and RULES[name].severity == "error":
-            self.fail(f"{name!r} is an error, so only the command line may allow it.", param, ctx)
+            self.fail(
+                f"The rule {name!r} has the severity error, so only the command line may allow the rule.",
+                param,
+                ctx,
+            )
         if name in self._known or (shared and name in RULES):
             return name
         if name in RULES:

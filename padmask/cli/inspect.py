@@ -114,7 +114,11 @@ class InspectArguments:
 )
 @mask_options
 @setting("--masks/--no-masks", default=True, help="Show the masks of rows.  [default: on]")
-@setting("--plans/--no-plans", default=True, help="Show candidate lengths and their costs.  [default: on]")
+@setting(
+    "--plans/--no-plans",
+    default=True,
+    help="Show the plans: candidate row lengths and their costs.  [default: on]",
+)
 @setting("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 @command_line_only(
     "--export",

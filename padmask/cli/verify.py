@@ -262,7 +262,8 @@ def _report_failed_start(
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
-    help="Random seed of weights and rows.",
+    help="Random seed for the weights of the reference models, for generated rows, and for the choice of "
+    "rows.",
 )
 @command_line_only(
     "--sample",
@@ -307,7 +308,7 @@ def _report_failed_start(
     type=PathOrAddress(),
     multiple=True,
     metavar="INPUT",
-    help="Compare packed rows with their input, token by token; repeatable.",
+    help="Compare packed rows with INPUT, from which pack made them, token by token; repeatable.",
 )
 @command_line_only(
     "--report",
@@ -331,9 +332,10 @@ def _report_failed_start(
 def command(ctx: click.Context, /, **given: Any) -> int:
     """Verify that a model ignores padding. If the model does not, find the layer to fix.
 
-    Checks the data, raw or padded, against a set of rules. Then runs Embedding and LSTM models, or your own
-    model, on the data and checks whether padding changes the outputs. Exit code 0: padding has no effect; 1:
-    padding changes the outputs, the data violate a rule, or the checks are inconclusive; 2: the run failed.
+    Checks the data, raw or padded, against a set of rules. Then runs Embedding and LSTM models (the
+    reference models), or your own model, on the data and checks whether padding changes the outputs. Exit
+    code 0: padding has no effect; 1: padding changes the outputs, the data violate a rule, or the checks are
+    inconclusive; 2: the run failed.
 
     \b
     Examples:

@@ -224,14 +224,18 @@ def _check_renames(
         is_companion = new in COMPANIONS and new not in LABEL_NAMES
         if is_companion or is_label(column) != is_label(replace(column, name=new)):
             raise SpecError(
-                f"Packing cannot write the column {name!r} as {new!r}, because the name says what a column "
-                f"contains. Choose another name. For labels, use the pad value {IGNORED_LABEL}.",
+                f"Packing cannot write the column {name!r} as {new!r}, because this name is reserved for "
+                "columns with other contents. Choose another name. For labels, use the pad value "
+                f"{IGNORED_LABEL}.",
                 options=["renames", "dialect"],
             )
         if new in added:
             remedy = "Choose another name for the column that packing adds."
         elif [*outputs.values()].count(new) > 1:
-            remedy = f"Pack only one of them with {column_flags([name])}, or rename a column of the input."
+            remedy = (
+                f"Pack only one of the two columns with {column_flags([name])}, or rename a column of the "
+                "input."
+            )
         elif new in kept:
             remedy = "Rename this column, or leave out all columns that are not packed with --fields drop."
         else:

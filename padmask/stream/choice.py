@@ -227,12 +227,12 @@ def _describe(
     remarks, notes = [], []
     derived = () if packing is None else packing.derived.values()
     if choice.replaced is not None and choice.replaced in derived:
-        remarks.append(f"the sequence numbers replace the input mask {choice.replaced!r}")
+        remarks.append(f"replaced: {choice.replaced!r} (sequence numbers instead of the input mask)")
     elif old := dropped_columns(choice.replaced, choice.mask):
         new = f"the new mask is {choice.mask.column!r}" if choice.mask.column else "no mask is added"
         remarks.append(f"the input mask {quoted(old)} is not copied to the output; {new}")
     if choice.counted is not None:
-        remarks.append(f"the new positions replace the input column {choice.counted!r}")
+        remarks.append(f"replaced: {choice.counted!r} (new positions instead of those in the input)")
     marks = [its.name for its in choice.columns if its.name in LOSS_MASKS and _is_companion(schema, its.name)]
     prompt = f"where {' or '.join(map(repr, marks))} is 0"
     if made := choice.mask.made:

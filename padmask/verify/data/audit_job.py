@@ -238,7 +238,7 @@ def _without_marker(packed: PackedLayout | None) -> tuple[PackedLayout | None, l
     """Return `packed` and a note if no column separates the sequences of packed rows; otherwise None."""
     if packed is None or packed.marker is not None:
         return None, []
-    text = f"{missing_marker(packed)}. The sequences are not checked"
+    text = f"{missing_marker(packed)}. The sequences were not checked"
     return packed, [Warned("sequences-not-separated", text)]
 
 

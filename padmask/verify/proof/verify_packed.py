@@ -321,8 +321,8 @@ def _decide(
     if silent:
         return (
             "inconclusive",
-            f"the tokens change {', '.join(silent)} less than the tolerance, so a leak would be too small to "
-            "detect",
+            f"different tokens change {', '.join(silent)} by less than the tolerance, so a leak would be too "
+            "small to detect",
         )
     if passes:
         return (

@@ -241,7 +241,7 @@ def _check_empty_rows(setup: CheckSetup, precisions: Sequence[_Precision], *, ju
     """Check rows without tokens. If `judge` is False, a dependence on padding is only a warning."""
     name = "empty-rows"
     if setup.sample.has_fixed:
-        return Check.skipped(name, "the model only accepts one length")
+        return Check.skipped(name, "the model only accepts rows of one length")
     found_nan: list[bool] = []
 
     def run(subject: Subject) -> Deviations:
@@ -287,8 +287,8 @@ def _decide_verdict(
     if blind:
         return (
             "inconclusive",
-            f"the tokens change {', '.join(sorted(blind))} less than the tolerance, so a leak would be too "
-            "small to detect",
+            f"different tokens change {', '.join(sorted(blind))} by less than the tolerance, so a leak "
+            "would be too small to detect",
         )
     if control_passed and (must_fail or _has_no_padding(setup)):
         return (
