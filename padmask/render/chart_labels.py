@@ -125,7 +125,7 @@ class Label:
 
 
 def arrange_labels(marks: Sequence[Mark], at: Sequence[float], character: float) -> list[Label]:
-    """Arrange labels to the left of their lines, so that they cover neither labels nor lines.
+    """Arrange labels to the left of their lines, so that they cover neither other labels nor lines.
 
     If there are too many candidates, some have no label. The recommended candidate always has a label.
 

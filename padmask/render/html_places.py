@@ -17,9 +17,9 @@ OVERLAP = 0.004
 def places_chart(data: FigureData, *, cuts_start: bool, pads_start: bool, drops: bool, has_cut: bool) -> Html:
     """Return a picture of all rows, sorted by length: tokens, padding and cut tokens.
 
-    In the SVG units of the tokens, each position has width 1 for every maxlen. If the reader chooses another
-    maxlen, the script therefore changes only the `transform` of the tokens, and the heights of two areas:
-    rows up to maxlen, and longer rows.
+    For every maxlen, a row of maxlen positions has the same width in the picture. If the reader chooses
+    another maxlen, the script therefore changes only the `transform` of the tokens, and the heights of two
+    areas: rows up to maxlen, and longer rows.
 
     Args:
         data: all numbers of the report.

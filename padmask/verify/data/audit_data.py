@@ -145,8 +145,8 @@ class AuditRequest:
             most common side.
         files: options for reading files.
         progress: callback that receives progress updates.
-        dialect: dialect of the mask. If None, the dialect in the file metadata is used, else the usual
-            dialect of a mask with this name.
+        dialect: dialect of the mask. If None, the dialect in the file metadata is used, else the dialect that
+            the name of the mask column suggests.
         against: files that were packed, to compare with the packed rows; empty if the rows are not compared.
         recurrent: whether the rows are for a model with recurrent layers.
     """

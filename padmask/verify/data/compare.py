@@ -184,7 +184,7 @@ class PackedSequences:
     ) -> None:
         """Report the packed sequences that differ from the input.
 
-        `describe` returns a text about a difference. It takes the index of the sequence and of the hash.
+        `describe` returns a text about a difference, given the indices of the sequence and of the hash.
         """
         rule = RULES["differs-from-input"]
         reasons = [] if self._layout.spec is not None else [_NO_METADATA]

@@ -366,7 +366,7 @@ def compare_other_content(setup: CheckSetup, subject: Subject) -> Deviations:
     if not _moved(between, subject) or setup.sample.is_fixed:
         return between
     # If an output does not change with the mask, the model finds the padding by the pad value, and treats
-    # other values as real tokens. Such an output is left out: the rows can have other lengths, so the other
+    # other values as real tokens. Such an output is left out: the model accepts other lengths, so the other
     # checks find its leaks.
     unmasked = subject.predict({name: _without_mask(padded) for name, padded in batch.items()})
     uses_mask = compare(base, unmasked)

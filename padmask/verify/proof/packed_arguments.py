@@ -1,4 +1,4 @@
-"""Find the contents of each argument of a model for packed rows, from the argument names."""
+"""Find out what each argument of a model contains for packed rows, from the argument names."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class TorchInput:
         layout: order of the axes: `"rows-first"` (rows, time, ...), `"time-first"` (time, rows, ...) or
             `"time-last"` (rows, ..., time).
         on_cpu: whether the tensor stays on the CPU, as `pack_padded_sequence` requires.
-        is_padding: whether a mask is True at padding.
+        is_padding: whether the input is a mask that is True at padding.
     """
 
     slot: ModelInput
