@@ -69,7 +69,7 @@ def check_made(schema: pa.Schema, columns: Sequence[PadColumn], mask: MaskSpec) 
     if source is None:
         first = columns[0].name
         raise SpecError(
-            f"The labels cannot be copied from column {mask.labels_from!r}, because this column is not "
+            f"The labels cannot be copied from column {mask.labels_from!r}, because this column will not be "
             f"padded together with {first!r}. Choose a padded column with --labels-from, such as {first}.",
             options=["labels_from"],
         )

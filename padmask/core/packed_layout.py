@@ -377,7 +377,7 @@ def _described_layout(file: str, schema: pa.Schema, columns: Sequence[str]) -> P
     renamed = {new: name for new, name in group.renamed.items() if new in names}
     taken = {name for name in schema.names if name not in derived}
     notes += [
-        f"the column {new!r} keeps this name, because the rows have another column {name!r}"
+        f"the column {new!r} is not renamed to {name!r}, because the rows have another column {name!r}"
         for new, name in renamed.items()
         if name in taken
     ]
