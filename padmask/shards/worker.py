@@ -145,6 +145,6 @@ def _run(work: ShardWork, shard: Shard, dataset: Dataset, pool: ThreadPoolExecut
 def _refuse_other_version(work: ShardWork) -> None:
     if work.version != __version__:
         raise PadmaskError(
-            f"A worker has padmask {__version__}, but the driver has {work.version}, so the output may "
-            "differ. Install the same version on all machines."
+            f"A worker has padmask {__version__}, but the process that started the run has "
+            f"{work.version}, so the output may differ. Install the same version on all machines."
         )

@@ -247,7 +247,7 @@ def report_on_function(
     else:
         if len(rows) > 1:
             raise SpecError(
-                "A model that is a function accepts only one array of ids and its mask. Pass an array "
+                "A model that is a function accepts only one array of ids and one mask. Pass an array "
                 "instead of a dict."
             )
         [given] = rows.values()
