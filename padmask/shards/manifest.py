@@ -1,4 +1,4 @@
-"""The manifest of an output folder, which lists each shard with its number of rows and its checksum."""
+"""The manifest of an output folder: a list of the shards, each with its number of rows and its checksum."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class ShardWork:
         job: columns and options of the run.
         files: formats and limits.
         folder: path or URL of the output folder.
-        name: hash of the options and inputs of the job, which is part of the name of the staging folder.
+        name: hash of the options and inputs of the job. The name of the staging folder contains this hash.
         version: padmask version of the driver.
     """
 

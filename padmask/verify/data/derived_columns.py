@@ -130,7 +130,7 @@ class DerivedColumns:
         self._report(column, bad, found, actual, expected, differ)
 
     def _check_segment_ids(self, rows: AuditRows, found: ValidRows) -> None:
-        """Check segment ids that padmask did not compute, which may be token types."""
+        """Check segment ids that padmask did not compute. Such a column may contain token types instead."""
         name, packing, packed = "segment_ids", self._layout.packing, found.packed
         is_packed = name in rows.ragged
         if packing is not None and (name in packing.emit or not is_packed):

@@ -233,7 +233,7 @@ class Reference:
         return self._subject(route, masked=True), self._subject(route, masked=False)
 
     def steps_model(self, *, use_cudnn: bool | str) -> Any:
-        """Return a model with an Embedding and an LSTM, which has an output for every time step."""
+        """Return a model that consists of an Embedding and an LSTM, with an output for every time step."""
         embedding = _make_embedding(True, self._weights.table.shape)
         lstm = keras.layers.LSTM(self._spec.units, return_sequences=True, use_cudnn=use_cudnn)
         model = keras.Sequential([keras.Input((None,), dtype="int32"), embedding, lstm])

@@ -71,7 +71,7 @@ class Subject:
             the weights cannot change.
         precise: function that returns the same model in float64, or None if the model cannot run in float64.
         reason: reason why `other` is None.
-        explicit_mask: whether the model receives the masks of its inputs, which `other` does not change.
+        explicit_mask: whether the model receives its masks as inputs. `other` does not change the masks.
     """
 
     name: str
