@@ -380,8 +380,8 @@ def check_names(
             padded = usual and is_mask(schema.field(schema.get_all_field_indices(name)[0]).type)
             raise (PaddedError if padded else SpecError)(
                 f"The input already has a column {name!r}. {mask.replace_remedy(name, packs=packs)} If the "
-                "input is padded, first remove the padding with padmask unpad, because padding would count "
-                "as real tokens.",
+                "input already contains padding, first remove the padding with padmask unpad, because "
+                "padding would count as real tokens.",
                 options=[mask.option_for(name)],
             )
 
