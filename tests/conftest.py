@@ -22,7 +22,7 @@ except ImportError:
     pass
 else:
     # Use the same examples in every run. `make fuzz` uses others: --hypothesis-profile fuzz
-    settings.register_profile("test", derandomize=True, deadline=None, max_examples=50)
+    settings.register_profile("test", derandomize=True, deadline=None, max_examples=30)
     settings.register_profile("fuzz", deadline=None)
     settings.load_profile("test")
 
@@ -37,9 +37,13 @@ def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, A
 
 
 def pytest_collection_finish() -> None:
-    """Exclude the modules and tests from garbage collection, which otherwise visits a million objects."""
+    """Exclude the modules and tests from garbage collection, which otherwise visits a million objects.
+
+    Few tests create cycles, so collections may also be rare.
+    """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(100_000, 20, 20)
 
 
 @pytest.fixture(scope="session")

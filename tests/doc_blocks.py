@@ -31,9 +31,8 @@ class Block:
         page: the page.
         mark: the comment before the block; empty without a comment. `run`: the block runs in a separate
             process. `file: NAME`: the block is saved as this file, which later commands use. `slow`: this
-            block
-            and the following ones are tested together with the slow tests. `bucket`: the same, and the
-            commands use the bucket `corpus`. `recipe: NAME`: a test runs the block.
+            block and the following blocks of the page are tested together with the slow tests. `bucket`: like
+            `slow`, and the commands use the bucket `corpus`. `recipe: NAME`: a test runs the block.
         kind: language of the block, such as `console`; empty without a language.
         text: the code, without the indentation of the block.
     """

@@ -215,7 +215,7 @@ def _open_streams(numbers: list[int]) -> None:
         setattr(sys, f"__{name}__", stream)
 
 
-# --- Who asks for runs -------------------------------------------------------------------
+# --- The processes that request runs -----------------------------------------------------
 
 
 # The environment with which the server was started.

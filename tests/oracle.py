@@ -42,7 +42,7 @@ def cut_between_ends(row: list[Any], maxlen: int, first: int, last: int, truncat
 def split_row(
     row: list[Any], maxlen: int, first: int, last: int, overlap: int, truncating: str
 ) -> list[tuple[int, int]]:
-    """Return the start and stop of each window, without the kept ends, as the fast tokenizers choose them."""
+    """Return the start and stop of each window, without the kept ends, as in Hugging Face's tokenizers."""
     if len(row) <= maxlen:
         return [(0, len(row))]
     room, length = maxlen - first - last, len(row) - first - last

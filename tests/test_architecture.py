@@ -344,6 +344,7 @@ def test_public_names():
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet", "arrow"])
+@pytest.mark.slow
 def test_padding_imports_no_pandas(tmp_path, suffix):
     # Arrow's conversions check for pandas arrays, and importing pandas takes longer
     # than padding a small file.

@@ -55,6 +55,13 @@ TF = [
     pytest.mark.tf,
     pytest.mark.skipif(find_spec("tensorflow") is None, reason="TensorFlow is not installed"),
 ]
+
+
+def marked(page):
+    """Mark all pages but the README as slow."""
+    return pytest.param(page, id=page.name, marks=[pytest.mark.slow] * (page.name != "README.md"))
+
+
 # Pages with slow blocks. Each page runs as a whole, because commands need files of the blocks before.
 SLOW_PAGES = [
     pytest.param(page, id=page.name, marks=TF if "import keras" in page.read_text(encoding="utf-8") else [])
@@ -110,7 +117,7 @@ def test_every_command_parses(line):
     command.make_context(words[0], words[1:])
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [marked(page) for page in PAGES])
 def test_outputs_are_current(page, folder):
     for block in quick_blocks(page):
         for command in commands(block):

@@ -112,6 +112,7 @@ def test_split_of_symbolic_input(steps, halves):
     assert TemporalSplit().compute_output_shape((4, steps, 2)) == [(4, length, 2) for length in halves]
 
 
+@pytest.mark.slow
 def test_split_inside_a_graph():
     ids = keras.Input((None,), dtype="int32")
     embedded = keras.layers.Embedding(10, 2, mask_zero=True)(ids)

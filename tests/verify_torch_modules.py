@@ -26,7 +26,7 @@ class EmbeddingOnly(nn.Module):
 
 
 class PackedRnn(EmbeddingOnly):
-    """A bidirectional GRU on packed rows, or on padded rows."""
+    """A bidirectional GRU on a `PackedSequence`, or on padded rows."""
 
     def __init__(self, *, packed: bool = True, enforce_sorted: bool = False) -> None:
         super().__init__()

@@ -149,7 +149,7 @@ def _exit_code(work: Callable[[], int]) -> int:
         _failures().print_progress_notes(stopped.__cause__ or stopped)
         return 130
     except _ClosedPipeError:
-        # A reader such as `head` closed the pipe. Python flushes stdout at exit, so it must be valid.
+        # A reader such as `head` closed the pipe. Python flushes stdout at exit, so stdout must be valid.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     except Exception as error:  # noqa: BLE001 - users get a message instead of a traceback

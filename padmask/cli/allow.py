@@ -20,12 +20,12 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 class WarningName(click.ParamType):  # type: ignore[type-arg]  # before click 8.4 it takes no type
     """A parameter type for the name of a warning.
 
-    A pyproject.toml may name the warnings of all commands, because its settings are shared. It must not allow
-    errors, because the file may come with the data.
+    A pyproject.toml may name warnings that only other commands print, because all commands share its
+    settings. It must not allow errors, because the author of the data may also be the author of the file.
 
     Args:
-        rules: whether the command also checks rules, whose names are accepted too.
-        errors: whether violated rules may be errors of the command.
+        rules: whether the command checks data rules. If True, the names of these rules are accepted too.
+        errors: whether the command fails if a rule with the severity error is violated.
     """
 
     name = "NAME"
@@ -38,7 +38,11 @@ class WarningName(click.ParamType):  # type: ignore[type-arg]  # before click 8.
         name = str(value)
         shared = ctx is not None and param is not None and is_setting(ctx, param.name or "")
         if shared and self._errors and name in RULES and RULES[name].severity == "error":
-            self.fail(f"{name!r} is an error, so only the command line may allow it.", param, ctx)
+            self.fail(
+                f"The rule {name!r} has the severity error, so only the command line may allow the rule.",
+                param,
+                ctx,
+            )
         if name in self._known or (shared and name in RULES):
             return name
         if name in RULES:

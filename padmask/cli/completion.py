@@ -21,7 +21,7 @@ LENGTHS = {
 def complete_columns(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Return the columns of the first input on the command line, with their types.
 
-    If the input cannot be read, or is a pipe or an address, there are no suggestions and no messages.
+    If the input cannot be read, or is a pipe or a URL, there are no suggestions and no messages.
     """
     # An option without its value ends the parsing, and click then leaves the inputs in ctx.args.
     inputs = ctx.params.get("inputs") or ctx.args

@@ -324,7 +324,7 @@ def _text_of(file: str) -> bytes:
 
 
 def _kind_of(parameter: click.Option) -> tuple[str, tuple[type, ...]]:
-    """Return the Python types that a parameter accepts, and a description of them for messages."""
+    """Return a description of the values that a parameter accepts, for messages, and their Python types."""
     if parameter.is_flag:
         return "true or false", (bool,)
     if isinstance(parameter.type, click.types.IntParamType):

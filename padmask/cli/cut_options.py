@@ -101,10 +101,10 @@ def _cut_options(command: Command, overlong: list[str], default: str, descriptio
 
 
 def with_cuts(spec: PadSpec, ctx: click.Context, given: Mapping[str, Any]) -> PadSpec:
-    """Return padding options with the kept ends and the windows from the parameters of a command.
+    """Add the tokens to keep at the ends of cut rows, and the options of windows, to padding options.
 
     Raises:
-        SpecError: the options contradict each other, or the ends do not fit in maxlen.
+        SpecError: the options contradict each other, or the tokens to keep do not fit in maxlen.
     """
     overlong, wraps = given["overlong"], given.get("algorithm") == "wrap"
     if is_typed(ctx, "truncating") and (overlong in ("drop", "error") or wraps):
@@ -131,7 +131,7 @@ def overlong_of(given: Mapping[str, Any]) -> Literal["truncate", "drop", "error"
 def _end(ctx: click.Context, given: Mapping[str, Any], name: str) -> int | str:
     """Return the number of tokens to keep at an end of a row.
 
-    --overlong drop or error on the command line overrides the number in pyproject.toml.
+    If the command line sets --overlong drop or error, a number in pyproject.toml is ignored.
     """
     cuts = given["overlong"] in ("truncate", "window", "split")
     if not cuts and is_typed(ctx, "overlong") and not is_typed(ctx, name):

@@ -123,7 +123,7 @@ def writing_options(command: Command) -> Command:
                 type=click.IntRange(min=1),
                 default=None,
                 metavar="N",
-                help="Number of rows in a batch.",
+                help="Number of rows that are read and processed together.",
             ),
             threads_option,
             workers_option("work on the files of a dataset, or parse the rows of one JSON Lines file"),
@@ -144,8 +144,8 @@ def writing_options(command: Command) -> Command:
                 "--shard-bytes",
                 type=Size(min=1),
                 default=None,
-                help="Split Parquet files larger than SIZE into several output files, at row groups.  "
-                "[default: 256MiB]",
+                help="Split Parquet inputs larger than SIZE into several output files, between "
+                "row groups.  [default: 256MiB]",
             ),
             max_bytes_option,
             allow_option(),

@@ -43,17 +43,19 @@ class InspectArguments:
         inputs: files, folders, glob patterns or URLs. If empty, the command reads standard input.
         columns: columns to inspect. The output shows tokens of the first column.
         specs: padding options of the candidate plans. The output shows the masks of the recommended plan.
-        overlong: what the plans do with longer rows, if the specs have no windows.
+        overlong: what the plans do with rows longer than maxlen, if the specs have no windows.
         show: rows to show.
         style: format of the rows: `"grid"`, `"tokens"`, `"bool"` or `"int"`.
         masks: whether to show masks.
         plans: whether to show plans.
         as_json: whether to print JSON instead of text.
-        export: file for a figure, a page, or a copy of the printed output. If None, no file is written.
+        export: path of the file to which a figure, an HTML report, or a copy of the printed output is
+            written. If None, no file is written.
         theme: colours of the figure: `"light"` or `"dark"`.
         mask_column: mask column of padded input. If None, the column is found from the metadata, else by its
             name.
-        mask_polarity: which positions of the mask are True. If None, the metadata or the name decide.
+        mask_polarity: which positions of the mask are True. If None, the metadata or the name of the mask
+            column decide.
         mask_kind: whether the mask is binary or additive. If None, the metadata decide, else binary.
         declared: padding side of padded input. None if the command line does not set the side.
         files: options for reading files.
@@ -112,7 +114,11 @@ class InspectArguments:
 )
 @mask_options
 @setting("--masks/--no-masks", default=True, help="Show the masks of rows.  [default: on]")
-@setting("--plans/--no-plans", default=True, help="Show candidate lengths and their costs.  [default: on]")
+@setting(
+    "--plans/--no-plans",
+    default=True,
+    help="Show the plans: candidate row lengths and their costs.  [default: on]",
+)
 @setting("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 @command_line_only(
     "--export",
@@ -137,9 +143,9 @@ class InspectArguments:
 def command(ctx: click.Context, /, **given: Any) -> None:
     """Show masks, length statistics and the cost of padding, and recommend a command.
 
-    Reads the same inputs as pad, raw or padded. --maxlen accepts a comma-separated list.
-    Each length is a plan. The largest length also limits the other plans. The masks show the recommended
-    plan.
+    Reads the same inputs as pad, raw or padded. A plan is a candidate for the lengths of the padded rows.
+    --maxlen accepts a comma-separated list. Each length is one plan, and the largest length also limits
+    the other plans. The shown masks are those of the recommended plan.
 
     \b
     Examples:
@@ -187,7 +193,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
 
 
 def _without_unused_windows(ctx: click.Context, given: dict[str, Any]) -> dict[str, Any]:
-    """Return the parameters. If pyproject.toml sets windows, but no length is set, leave out the windows."""
+    """Return the parameters. If pyproject.toml sets windows, but maxlen is not set, leave out the windows."""
     typed = any(is_typed(ctx, name) for name in ("overlong", "overlap"))
     if given["overlong"] != "window" or given["maxlen"] != "longest" or typed:
         return given

@@ -115,8 +115,8 @@ threads_option = setting(
     type=click.IntRange(min=1),
     default=None,
     metavar="N",
-    help="Number of batches to process in parallel.  [default: number of cores; 1 if input and output are "
-    "JSON Lines]",
+    help="Number of threads that process rows in parallel.  [default: number of cores; 1 if input and output "
+    "are JSON Lines]",
 )
 
 

@@ -60,7 +60,8 @@ from padmask.spec.pad import PadSpec, RowPolicy
     type=click.IntRange(min=1),
     default=1,
     metavar="N",
-    help="Pad each sequence to a multiple of N, as context parallelism requires.  [default: 1]",
+    help="Pad each sequence to a length that is a multiple of N, as context parallelism "
+    "requires.  [default: 1]",
 )
 @setting(
     "--eos",

@@ -159,7 +159,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
       padmask pad sample_data/jargon.jsonl -o padded.parquet --maxlen 128
       zcat big.jsonl.gz | padmask pad - --maxlen 64 | jq -c .mask | head
       padmask pad train.parquet -o out.parquet -c input_ids -c labels=-100 --maxlen p95
-      padmask pad train.jsonl -o hf.parquet --mask-column attention_mask --mask-dtype int64
+      padmask pad train.jsonl -o hf.parquet --preset hf
       padmask pad train.jsonl -o cut.parquet --maxlen 512 --keep-last 1
       padmask pad books.jsonl -o windows.parquet --maxlen 512 --overlong window --overlap 128
       padmask pad train.jsonl -o batches.parquet --batch-tokens 8192 --shuffle-batches 1
@@ -212,7 +212,7 @@ def _mask_of(given: Mapping[str, Any]) -> MaskSpec:
         "dtype": given["mask_dtype"],
         "length_column": given["length_column"],
         "overwrite": given["overwrite_mask"],
-        # Other names count as requested by themselves.
+        # `MaskSpec` treats every name except "mask" as requested.
         "named": True if given["mask_column"] == "mask" else None,
         "allow_padded": given["allow_padded"],
         "own": _own_masks(given["own_masks"]),

@@ -11,7 +11,7 @@ from padmask.storage.output import open_output
 from padmask.storage.output_places import is_written_in_place
 from padmask.storage.urls import is_url, local_path
 
-# What the reports of `verify`, as JSON, JUnit XML and HTML, and of `pad` and `unpad` start with.
+# The first bytes of reports: of `verify` as JSON, JUnit XML and HTML, and of `pad` and `unpad` as JSON.
 STARTS = (
     b'{\n  "verdict": ',
     b'<?xml version="1.0" encoding="UTF-8"?>\n<testsuites name="padmask ',
@@ -24,9 +24,9 @@ STARTS = (
 def open_report(path: str, unfinished: bytes) -> Iterator[BinaryIO]:
     """Open a report file. Until the `with` block succeeds, the file contains the report `unfinished`.
 
-    After Ctrl-C, a signal or a crash in native code, the process cannot write a report, so this report is
-    written before the run. A file that is not a report is not replaced at this time, because the run may
-    still read the file.
+    After Ctrl-C, a signal or a crash in native code, the process cannot write a report, so the report
+    `unfinished` is written before the run. If `path` is a file that is not a report, this file is replaced
+    only after the run, because the run may still read the file.
 
     Args:
         path: path or address of the file, as for `open_output`.

@@ -17,7 +17,7 @@ def run_completion(path: str) -> dict[str, str]:
         path: an input on the command line.
 
     Returns:
-        Types of the columns, by name. Empty for pipes, which can be read only once, and for addresses.
+        Types of the columns, by name. Empty for URLs, and for pipes, which can be read only once.
     """
     if "://" in path or (os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path))):
         return {}

@@ -45,7 +45,7 @@ def run_inspect(arguments: InspectArguments) -> None:
 
 
 def _export(seen: Inspection, path: str, theme: str, options: dict[str, Any]) -> bytes:
-    """Return the content of the export: a figure, a page, or a copy of the printed output."""
+    """Return the content of the export: a figure, an HTML report, or a copy of the printed output."""
     suffix = next(one for one in (*FIGURES, *PAGES) if path.endswith(one))
     if suffix in FIGURES:
         return figure_bytes(make_figure_data(seen), suffix, theme)

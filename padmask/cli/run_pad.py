@@ -21,7 +21,7 @@ def run_pad(arguments: PadArguments) -> None:
     """Run the command: pad the inputs, write the report, and print the summary."""
     to = arguments.to
     if to.report and names_a_folder(to.output):
-        # Check before the report is opened, because that creates a file.
+        # Check before the report is opened, because opening the report creates a file.
         report = to.report.removeprefix("json:")
         refuse_among_data(local_path(to.output), {"the report": report})
     rejects = to.files.rejects and display_path(to.files.rejects)

@@ -56,10 +56,11 @@ class VerifyArguments:
         proof: options of the reference models or of the user's model. If None, only the data are checked.
         backend: Keras backend. If None, `KERAS_BACKEND` is used, else TensorFlow.
         device: `"auto"`, `"cpu"` or `"gpu"`.
-        sample: number of rows to run.
+        sample: number of rows on which the models run.
         mask_column: mask column of padded input. If None, the column is found from the metadata, else by its
             name.
-        mask_polarity: which positions of the mask are True. If None, the metadata or the name decide.
+        mask_polarity: which positions of the mask are True. If None, the metadata or the name of the mask
+            column decide.
         mask_kind: whether the mask is binary or additive. If None, the metadata decide, else binary.
         declared: padding side of padded input. None if the command line does not set the side.
         against: files that were packed, to compare with the packed rows; empty if the rows are not compared.
@@ -111,7 +112,7 @@ class ModelOptions:
     Args:
         spec: arguments for `ModelSpec`.
         model: path of a saved model, or `module:factory`, as in `ModelProof`.
-        predict: function of ids and a mask, as `module:function`.
+        predict: function that takes ids and a mask, as `module:function`.
         inputs: name of the column for each model input, keyed by input name.
         kinds: kind of each model input, keyed by input name.
         custom_objects: path of a Python file that defines the model's custom classes.
@@ -261,7 +262,8 @@ def _report_failed_start(
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
-    help="Random seed of weights and rows.",
+    help="Random seed for the weights of the reference models, for generated rows, and for the choice of "
+    "rows.",
 )
 @command_line_only(
     "--sample",
@@ -306,7 +308,7 @@ def _report_failed_start(
     type=PathOrAddress(),
     multiple=True,
     metavar="INPUT",
-    help="Compare packed rows with their input, token by token; repeatable.",
+    help="Compare packed rows with INPUT, from which pack made them, token by token; repeatable.",
 )
 @command_line_only(
     "--report",
@@ -330,9 +332,10 @@ def _report_failed_start(
 def command(ctx: click.Context, /, **given: Any) -> int:
     """Verify that a model ignores padding. If the model does not, find the layer to fix.
 
-    Checks the data, raw or padded, against a set of rules. Then runs Embedding and LSTM models, or your own
-    model, on the data and checks whether padding changes the outputs. Exit code 0: padding has no effect; 1:
-    padding changes the outputs, the data violate a rule, or the checks are inconclusive; 2: the run failed.
+    Checks the data, raw or padded, against a set of rules. Then runs Embedding and LSTM models (the
+    reference models), or your own model, on the data and checks whether padding changes the outputs. Exit
+    code 0: padding has no effect; 1: padding changes the outputs, the data violate a rule, or the checks are
+    inconclusive; 2: the run failed.
 
     \b
     Examples:

@@ -53,7 +53,7 @@ def list_lengths(array: pa.Array) -> tuple[Positions, list[Fault]]:
 
 
 def null_token_rows(array: pa.Array) -> Flags:
-    """Return flags of the rows of a list column that contain a null token. A null row contains no tokens.
+    """Return, for each row of a list column, whether it contains a null token. A null row has no tokens.
 
     >>> null_token_rows(pa.array([[1, None], [1], None])).tolist()
     [True, False, False]
@@ -129,8 +129,8 @@ def _pick(tokens: pa.Array, places: Positions) -> pa.Array:
 def to_arrow(values: npt.NDArray[Any]) -> pa.Array:
     """Return a NumPy array of numbers as an Arrow array that shares its memory.
 
-    `pa.array` and `pa.Array.to_numpy` import pandas if it is installed, which doubles the run time for small
-    files. This function and `to_numpy` do not import pandas.
+    `pa.array` and `pa.Array.to_numpy` import pandas if pandas is installed. The import doubles the run time
+    for small files. This function and `to_numpy` do not import pandas.
 
     >>> to_arrow(np.array([7, 8], dtype="int32")).type
     DataType(int32)
@@ -412,8 +412,8 @@ def vector_values(
         inner: length that every vector must have. If None, the first non-empty vector determines the length.
 
     Returns:
-        The values, shape (tokens, length); flags of the bad vectors, bool, shape (tokens,); and a function
-        from the index of a bad vector to the reason why the vector is bad.
+        The values, shape (tokens, length); whether each vector is bad: bool, shape (tokens,); and a function
+        that returns why a vector is bad, given the index of the vector.
 
     Raises:
         SpecError: lists are nested deeper than vectors. The caller completes the message.

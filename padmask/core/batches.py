@@ -108,7 +108,7 @@ def _shuffled(batches: int, seed: int, window: int) -> Positions:
 
 
 def find_wide_rows(lengths: Positions, plan: Plan, spec: PadSpec) -> list[Fault]:
-    """Return a `Fault` for each row that is too long for a batch of `spec.batches.multiple` such rows.
+    """Return a `Fault` for each row so long that `spec.batches.multiple` such rows do not fit in a batch.
 
     Args:
         lengths: number of tokens in each source row: int64, shape (rows,).
@@ -131,7 +131,7 @@ def find_wide_rows(lengths: Positions, plan: Plan, spec: PadSpec) -> list[Fault]
 
 
 def select_output_rows(segments: Segments, rows: Positions, maxlen: int) -> Segments:
-    """Return segments of only the given output rows, in the given order, padded to the length `maxlen`.
+    """Return `Segments` of only the given output rows, in the given order, padded to the length `maxlen`.
 
     Args:
         segments: segments with one sequence in each output row.

@@ -61,7 +61,7 @@ def rows_of_buckets(plan: Plan, spec: PadSpec, lengths: LengthStats, *, drops: b
 
 
 def plan_of_bucket(plan: Plan, edge: int) -> Plan:
-    """Return the plan of one bucket.
+    """Return the `Plan` of one bucket.
 
     Args:
         plan: plan with all edges.

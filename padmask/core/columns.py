@@ -135,7 +135,7 @@ def judged_columns(schema: pa.Schema, columns: Columns) -> list[str]:
 def default_column(schema: pa.Schema) -> str:
     """Return the default column: `input_ids`, else `tokens`, else the only list column.
 
-    A list column of bools counts only if there is no other list column.
+    A list column of bools is used only if there is no other list column.
     """
     for name in ID_NAMES:
         if name in schema.names:

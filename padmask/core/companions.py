@@ -141,8 +141,8 @@ def choose_together(
     columns = [column for column in name_columns(schema, asked) if column.name not in own]
     if not columns:
         raise SpecError(
-            "Every column is set with --own-length, so no column determines the mask. Use -c to choose a "
-            "column that is not set with --own-length.",
+            "All columns have their own lengths (--own-length), so no column determines the mask. Use -c to "
+            "choose a column that --own-length does not name.",
             options=["columns", "own_lengths"],
         )
     first = columns[0].name
@@ -254,7 +254,7 @@ def _take_place(mask: MaskSpec, replaced: str, type_: pa.DataType) -> MaskSpec:
 
 
 def mask_dtype(type_: pa.DataType) -> str:
-    """Return the dtype of a mask that replaces a mask of this type. Unsupported dtypes are widened."""
+    """Return the dtype of a mask that replaces a mask of this type. Wider dtypes replace unsupported ones."""
     rows = storage_type(type_)
     if not is_mask(rows):
         return "bool"
@@ -296,7 +296,7 @@ def own_groups(
     for name in masks:
         if name not in names:
             raise SpecError(
-                f"Column {name!r} is set with --own-mask, but not with --own-length. Add --own-length "
+                f"--own-mask names column {name!r}, but --own-length does not. Add --own-length "
                 f"{name}, or remove --own-mask.",
                 options=["own_masks"],
             )

@@ -1,4 +1,4 @@
-"""Find columns of ascending positions from 0, which the new positions of packed rows can replace."""
+"""Find columns of the positions 0, 1, 2, ..., which packing can replace with the positions in packed rows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from padmask.spec.mask import POSITION_IDS
 
 
 def are_counted(column: pa.Array) -> bool:
-    """Return whether all rows of an integer column contain 0, 1, 2, ... Null rows do not count.
+    """Return whether all rows of an integer column contain 0, 1, 2, ... Null rows are ignored.
 
     >>> are_counted(pa.array([[0, 1], [0, 1, 2], None])), are_counted(pa.array([[0, 1], [1, 2]]))
     (True, False)
@@ -51,7 +51,7 @@ def find_other_positions(column: pa.Array, lengths: Positions) -> list[Fault]:
 
 
 def _other_rows(rows: Ragged) -> Flags:
-    """Return flags of the rows whose values are not 0, 1, 2, ...: bool, shape (rows,)."""
+    """Return, for each row, whether it has other values than 0, 1, 2, ...: bool, shape (rows,)."""
     owners = np.repeat(np.arange(len(rows.lengths)), rows.lengths)
     places = np.arange(len(owners)) - np.repeat(np.cumsum(rows.lengths) - rows.lengths, rows.lengths)
     flags = np.zeros(len(rows.lengths), dtype=bool)

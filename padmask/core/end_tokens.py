@@ -66,7 +66,7 @@ def add_end_tokens(
         token: the end token.
 
     Returns:
-        The rows of each column, and flags of the rows that got the token: bool, shape (rows,). Rows without
+        The rows of each column, and whether each row got the token: bool, shape (rows,). Rows without
         tokens stay empty.
 
     The label of the added token is the token itself, or -100 if the previous label is -100. A
@@ -87,7 +87,7 @@ def add_end_tokens(
 
 
 def rows_without_end(segments: Segments, truncating: Side) -> Positions:
-    """Return the rows whose last token was truncated, or the first token if `truncating` is `"pre"`.
+    """Return the rows whose last token was truncated (or whose first token, if `truncating` is `"pre"`).
 
     Returns:
         Indices of source rows: int64, shape (rows,).

@@ -47,7 +47,7 @@ class FirstRows:
     Args:
         lengths: row lengths of each list column, keyed by column name: int64, shape (rows,). A length is -1
             if the row is null or contains a null token.
-        zeros: flags of the rows that contain padding, for each column that may be a mask, keyed by column
+        zeros: whether each row contains padding, for each column that may be a mask, keyed by column
             name: bool, shape (rows,). Padding is 0, or 1 if the mask is 1 at padding.
         ones: names of the columns that may be masks and contain only real tokens.
         empty: names of the columns whose rows are all null.
@@ -114,7 +114,7 @@ class FirstRows:
         )
 
     def have_same_lengths(self, first: str, other: str) -> bool:
-        """Return whether two columns have the same length in each row. Null rows do not count."""
+        """Return whether two columns have the same length in each row. Null rows are ignored."""
         if first not in self.lengths or other not in self.lengths:
             return False
         lengths, others = self.lengths[first], self.lengths[other]
@@ -210,7 +210,7 @@ class _MaskRows:
 
     Args:
         zeros: whether each row contains padding.
-        valid: whether all values are values of a mask of the dialect.
+        valid: whether all values are valid in a mask of the dialect.
         real: the start and the number of the real tokens in each row.
     """
 

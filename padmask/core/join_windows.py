@@ -26,7 +26,7 @@ from padmask.spec.windows import WINDOW_COLUMNS
 
 @dataclass(frozen=True)
 class RowWindows:
-    """The windows of rows, in the order of the rows.
+    """The source row of each window, and the part of this row that the window covers.
 
     Args:
         rows: source row number of each window: int64, shape (windows,).
@@ -193,7 +193,7 @@ def plan_join(windows: RowWindows, lengths: Positions, found: Iterable[Fault] = 
     return JoinPlan(firsts, starts, np.maximum(stops - starts, 0), [*causes.values()], faults)
 
 
-_NO_MATCH = "the number of tokens in {window} does not match its window columns"
+_NO_MATCH = "the number of tokens in {window} does not match the columns 'source_start' and 'source_stop'"
 _LACKS_LATER = "the windows after {window} are missing or at a different position"
 _OTHER_ROW = "the row after {window} has the next window number, but another source row"
 _LACKS_EARLIER = "a window before {window} is missing or at a different position"
@@ -235,7 +235,7 @@ def join_remedy(fault: Fault) -> str:
     if fault.column is not None:
         name = shlex.quote(fault.column)
         return (
-            "If the column is padded, name all padded columns with -c. If the column has the row lengths, "
+            "If this column was padded, name all padded columns with -c. If the column has the row lengths, "
             f"use --length-column {name}. Otherwise remove the column, or keep the windows as rows with "
             "--no-join-windows."
         )
@@ -259,7 +259,7 @@ def are_same(one: pa.Array, other: pa.Array) -> bool:
 def join_rows(
     batch: pa.RecordBatch, columns: Collection[str], firsts: npt.NDArray[np.int64]
 ) -> pa.RecordBatch:
-    """Join adjacent rows.
+    """Join adjacent windows of a source row to one row.
 
     Args:
         batch: unpadded windows, without the repeated tokens.

@@ -106,7 +106,7 @@ def find_large_ends(lengths: Positions, ends: Ends | None, plan: Plan, spec: Pad
 def plan_keep_ends(
     lengths: Positions, maxlen: int, ends: Ends, *, padding: Side, truncating: Side
 ) -> Segments:
-    """Return segments that pad each source row.
+    """Return `Segments` that pad each source row.
 
     If a row is too long, tokens between its kept ends are removed.
 
@@ -142,7 +142,7 @@ def join_pieces(
     padding: Side,
     windows: WindowPlaces | None = None,
 ) -> Segments:
-    """Return segments in which each output row joins slices of one source row to one sequence.
+    """Return `Segments` in which each output row joins slices of one source row to one sequence.
 
     Args:
         lengths: number of tokens in each source row: int64, shape (source rows,).

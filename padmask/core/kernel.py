@@ -1,4 +1,7 @@
-"""Create padded values from segments. This module handles neither files nor Arrow arrays."""
+"""Create padded values from `Segments`, the output positions of tokens.
+
+This module handles neither files nor Arrow arrays.
+"""
 
 from __future__ import annotations
 

@@ -109,8 +109,8 @@ def later_zero(place: Place, mask: str, *, packs: bool) -> PaddedError:
         f"the mask marks padding in this row, but not in the first {FIRST_ROWS:,} rows",
         place=place,
         column=mask,
-        remedy="If the input is padded, remove the padding with padmask unpad --mask-column "
+        remedy="If the input already contains padding, remove the padding with padmask unpad --mask-column "
         f"{shlex.quote(mask)}, or check the input with padmask verify --mask-column {shlex.quote(mask)}. If "
-        f"the input is not padded, remove the mask{count_all}.",
+        f"the input contains no padding, remove the mask{count_all}.",
         options=() if packs else ["allow_padded"],
     )

@@ -79,7 +79,7 @@ class LossTokens:
 
     Args:
         counts: whether the label of each position counts: bool, shape (positions,).
-        shifted: whether each label belongs to the next token.
+        shifted: whether labels were moved one token to the left, so each label belongs to the next token.
     """
 
     counts: Mask

@@ -23,7 +23,7 @@ from padmask.spec.pad import DEFAULT_DTYPE, INTEGER_DTYPES
 
 
 def settle_made(mask: MaskSpec, names: Collection[str], first: str) -> MaskSpec:
-    """Choose the column that is copied to the labels, and leave out new columns that the input already has.
+    """Choose the column that is copied to the labels, and leave out columns that the input already has.
 
     >>> settle_made(MaskSpec(labels_from=True), ["ids"], "ids").labels_from
     'ids'
@@ -44,7 +44,7 @@ def settle_made(mask: MaskSpec, names: Collection[str], first: str) -> MaskSpec:
 
 
 def check_made(schema: pa.Schema, columns: Sequence[PadColumn], mask: MaskSpec) -> None:
-    """Raise an error if the positions or the labels cannot be added.
+    """Raise an error if the columns of positions or labels cannot be added.
 
     Args:
         schema: columns of the input.
@@ -69,7 +69,7 @@ def check_made(schema: pa.Schema, columns: Sequence[PadColumn], mask: MaskSpec) 
     if source is None:
         first = columns[0].name
         raise SpecError(
-            f"The labels cannot be copied from column {mask.labels_from!r}, because this column is not "
+            f"The labels cannot be copied from column {mask.labels_from!r}, because this column will not be "
             f"padded together with {first!r}. Choose a padded column with --labels-from, such as {first}.",
             options=["labels_from"],
         )
@@ -94,7 +94,7 @@ def made_remedy(name: str, mask: MaskSpec) -> str:
 
 
 def made_columns(columns: Sequence[PadColumn], mask: MaskSpec, maxlen: int) -> list[PadColumn]:
-    """Return the dtype and the pad value of the positions and the labels.
+    """Return the columns of positions and labels to add, with their dtypes and pad values.
 
     >>> ids = PadColumn("ids", "int", "int64", 0)
     >>> [(one.name, one.dtype, one.value) for one in made_columns([ids], MaskSpec(labels_from="ids"), 8)]

@@ -1,4 +1,4 @@
-"""Create masks from segments.
+"""Create masks from `Segments`, the output positions of tokens.
 
 All masks are created here. Masks depend on lengths, not on values, because a token may equal the pad value.
 """

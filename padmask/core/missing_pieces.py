@@ -1,4 +1,4 @@
-"""Find missing packed rows and missing pieces of rows, and describe them in notes."""
+"""Find missing packed rows and missing pieces of rows, and describe them in warnings."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from padmask.errors import count
 from padmask.spec.warning_names import Warned
 
 NOT_JOINED = (
-    "rows that start after the first token of their source row: {count:,}. --no-restore-order does not join "
-    "the pieces of split rows"
+    "rows that start after the first token of their source row: {count:,}. With --no-restore-order, "
+    "unpad does not join the pieces of split rows"
 )
 
 LATE_ROWS = (

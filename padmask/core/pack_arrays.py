@@ -62,7 +62,7 @@ class Packed:
             array of shape (sequences,).
 
     Source: `segment_ids` and `position_ids` as in "Efficient Sequence Packing without Cross-contamination"
-    (arXiv 2107.02027), with the numbers of seqio and grain.
+    (arXiv 2107.02027), numbered as in seqio and grain.
     """
 
     values: npt.NDArray[Any]

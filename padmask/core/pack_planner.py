@@ -25,7 +25,7 @@ from padmask.spec.pad import PadSpec
 def make_sequences(
     lengths: Positions, plan: Plan, spec: PadSpec, ends: Ends | None = None, used: int = 0
 ) -> Segments:
-    """Return segments with one output row for each sequence to pack. Rows without tokens are left out.
+    """Return `Segments` with one output row for each sequence to pack. Rows without tokens are left out.
 
     Args:
         lengths: row lengths in tokens: int64, shape (rows,).
@@ -79,7 +79,7 @@ def _choose_packed_rows(
 def plan_pack(
     lengths: Positions, plan: Plan, spec: PadSpec, width: int, ends: Ends | None = None
 ) -> Segments:
-    """Return the segments that pack all rows. Rows without tokens are left out.
+    """Return the `Segments` that pack all rows. Rows without tokens are left out.
 
     A file with the same rows has the same packed rows.
 

@@ -94,5 +94,5 @@ def _as_one_batch(table: pa.Table) -> pa.Table:
     except (pa.ArrowInvalid, pa.ArrowCapacityError):
         raise SpecError(
             f"A column has more values in {table.num_rows:,} rows than an Arrow array can store. Use "
-            "`pack_file`, which packs the rows in windows."
+            "`pack_file`, which packs fewer rows at a time."
         ) from None

@@ -44,7 +44,7 @@ def pack_window(lengths: Positions, maxlen: int, spec: PackSpec, *, last: bool) 
 
     Returns:
         The packed row of each sequence: int64, shape (sequences,), -1 for sequences that are left for the
-        next window; and flags of the packed sequences: bool, shape (sequences,).
+        next window; and whether each sequence is in a packed row: bool, shape (sequences,).
     """
     if not len(lengths):
         return lengths, np.zeros(0, dtype=bool)

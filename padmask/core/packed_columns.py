@@ -1,4 +1,4 @@
-"""Create the columns of packed rows from segments."""
+"""Create the columns of packed rows from `Segments`, the output positions of tokens."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class PackedRows:
 
     @cached_property
     def repeated(self) -> Mask | None:
-        """Flags of tokens whose label is in another window: bool, shape (positions,), or None."""
+        """Whether the label of each token is only in another window: bool, shape (positions,), or None."""
         if not self.new_labels:
             return None
         mask = np.zeros(len(self.mask), dtype=bool)
@@ -145,7 +145,7 @@ class PackedRows:
         return boundaries
 
     def loss_mask(self, tokens: LossTokens | None) -> Mask:
-        """Return flags of the positions whose next token counts in the loss: bool, shape (positions,).
+        """Return, for each position, whether the next token counts in the loss: bool, shape (positions,).
 
         The last token of a sequence has no next token.
 
@@ -247,7 +247,7 @@ def count_boundary_labels(
 def _with_labels(
     columns: Sequence[PadColumn], rows: Mapping[str, Ragged], mask: MaskSpec, maxlen: int
 ) -> tuple[list[PadColumn], dict[str, Ragged]]:
-    """Return the columns to pack and their rows, with the labels that are copied from a column."""
+    """Return the columns to pack and their rows, including labels that are copied from a column."""
     labels = [column for column in made_columns(columns, mask, maxlen) if column.name == mask.labels_column]
     copied = {column.name: copied_labels(str(mask.labels_from), columns, rows) for column in labels}
     return [*columns, *labels], {**rows, **copied}

@@ -114,7 +114,7 @@ class PackedCounts:
         return None
 
     def add_to(self, metadata: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
-        """Return the metadata of packed rows with these numbers.
+        """Add these numbers to the metadata of packed rows. Return the new metadata.
 
         Args:
             metadata: metadata with a description of the packing.

@@ -1,4 +1,4 @@
-"""Determine whether rows are packed, and which columns are packed: `PackedLayout`."""
+"""Determine whether rows are already packed, and which columns are packed: `PackedLayout`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _MAY_BE_PADDING = (
     "output may contain padding"
 )
 
-# The values of this many rows show whether rows are packed. Reading more rows takes long in JSON Lines.
+# Number of rows whose values show whether rows are already packed. Reading more JSON Lines rows takes long.
 ROWS_TO_JUDGE = 100
 
 # Columns that only separate sequences, so they mean nothing in a row with one sequence. The other columns in
@@ -122,13 +122,13 @@ class PackedLayout:
         return None if self.spec is None else self.spec.packing
 
     def with_padding_note(self) -> PackedLayout:
-        """Return the layout, with a note if the rows may have padding that no column shows."""
+        """Return the layout, with a warning in `notes` if rows may have padding that no column shows."""
         if self.marker is None or not self._lacks_padding:
             return self
         return replace(self, notes=(*self.notes, _MAY_BE_PADDING.format(marker=self.marker.column)))
 
     def with_align(self, align: int | None) -> PackedLayout:
-        """Return the layout with the value of `--align` that the user requested. None keeps the known value.
+        """Return the layout with the requested value of `--align`. None keeps the known values.
 
         Raises:
             SpecError: the layout does not need the value.
@@ -211,11 +211,11 @@ def find_packing(
     mask: str | None = None,
     dialect: Dialect | None = None,
 ) -> PackedLayout | None:
-    """Return the layout of packed rows; None if the rows are not packed.
+    """Return the `PackedLayout` of packed rows; None if the rows are not packed.
 
-    All commands use this result. The metadata decide. Without metadata, the name and the type of a column in
-    `CERTAIN_NAMES` decide. Other columns, such as `position_ids` and `segment_ids`, may have another meaning,
-    so their values in the first 100 rows decide.
+    All commands use this result. If there are metadata, they decide. Without metadata, the name and the type
+    of a column in `CERTAIN_NAMES` decide. Other columns, such as `position_ids` and `segment_ids`, may have
+    another meaning, so their values in the first 100 rows decide.
 
     >>> from padmask.core.packed_head import TableHead
     >>> rows = pa.record_batch({"input_ids": [[5, 6, 7]], "position_ids": [[0, 1, 0]]})
@@ -227,7 +227,7 @@ def find_packing(
 
     Args:
         files: schema of each file, by file name.
-        columns: names of the requested columns. They are packed in addition to the columns that are found.
+        columns: names of the requested columns, which count as packed columns in addition to those found.
         read_head: function that returns the first rows.
         mask: name of the requested mask column. If None, the mask column is found.
         dialect: requested dialect of the mask. If None, the metadata decide, else the name of the mask.
@@ -292,7 +292,7 @@ def _candidates(schema: pa.Schema, columns: Sequence[str]) -> list[Marker]:
 
     Args:
         schema: columns of a file.
-        columns: names of the requested columns, which are tokens.
+        columns: names of the requested columns, which contain tokens.
     """
     usual = _usual_names(schema)
     found = [(name, column) for name in KINDS for column in usual[name] if column not in columns]
@@ -301,7 +301,7 @@ def _candidates(schema: pa.Schema, columns: Sequence[str]) -> list[Marker]:
 
 
 def _usual_names(schema: pa.Schema) -> dict[str, list[str]]:
-    """Return the columns that have a common name for each kind of column that describes sequences."""
+    """Return, for each kind of column that describes sequences, the columns with a usual name."""
     lists = [its.name for its in schema if is_list(its.type)]
     return {
         name: [
@@ -341,7 +341,7 @@ def _is_valid(packing: Mapping[str, Any]) -> bool:
 
 
 def _described_layout(file: str, schema: pa.Schema, columns: Sequence[str]) -> PackedLayout | None:
-    """Return the layout that the metadata of a file describe; None if they describe no packing."""
+    """Return the `PackedLayout` that the metadata of a file describe; None if they describe no packing."""
     group = _packed_group(schema)
     if group is None:
         return None
@@ -377,7 +377,7 @@ def _described_layout(file: str, schema: pa.Schema, columns: Sequence[str]) -> P
     renamed = {new: name for new, name in group.renamed.items() if new in names}
     taken = {name for name in schema.names if name not in derived}
     notes += [
-        f"the column {new!r} keeps this name, because the rows have another column {name!r}"
+        f"the column {new!r} is not renamed to {name!r}, because the rows have another column {name!r}"
         for new, name in renamed.items()
         if name in taken
     ]
@@ -424,7 +424,7 @@ def _derived_names(group: Described) -> dict[str, str]:
 
 
 def _read_spec(schema: pa.Schema) -> PadSpec | None:
-    """Return the options that packed the rows; None if this version does not know them."""
+    """Return the options that packed the rows; None if this version of padmask does not support them."""
     group = next(group for group in groups_to_keep(schema, ()) if group.get("packing") is not None)
     known = {field.name for field in fields(PackSpec)}
     packing, windows = group["packing"], group.get("windows")
@@ -508,7 +508,7 @@ def _seen_layout(
 def _unmarked_layout(
     schema: pa.Schema, columns: Sequence[str], mask: str | None, dialect: Dialect
 ) -> PackedLayout | None:
-    """Return the layout of packed rows that only the source columns show; None if they are missing."""
+    """Return the `PackedLayout` if only the source columns show that rows are packed; else None."""
     if not _has_sources(schema):
         return None
     lists = [its.name for its in schema if is_list(its.type) and its.name not in (*SOURCE_COLUMNS, mask)]

@@ -1,4 +1,4 @@
-"""Compute the segments of packed rows: several sequences in each output row."""
+"""Compute `Segments` (the output positions of tokens) that put several sequences into each output row."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def round_up(lengths: Positions, multiple: int) -> Positions:
 
 
 def plan_packed(segments: Segments, packed: Positions, maxlen: int, align: int = 1) -> Segments:
-    """Return segments that put each sequence into its packed row. Sequences keep their order in a row.
+    """Return `Segments` that put each sequence into its packed row. Sequences keep their order in a row.
 
     >>> from padmask.core.plan import plan_pad
     >>> rows = plan_pad(np.array([2, 3, 1]), 4, padding="post", truncating="post")
@@ -64,7 +64,7 @@ def plan_packed(segments: Segments, packed: Positions, maxlen: int, align: int =
 
 
 def without_empty(segments: Segments) -> Segments:
-    """Return the segments without the sequences that have no tokens.
+    """Return the `Segments` without the sequences that have no tokens.
 
     >>> from padmask.core.plan import plan_pad
     >>> rows = plan_pad(np.array([2, 0, 1]), 4, padding="post", truncating="post")
@@ -110,7 +110,7 @@ def with_sources(segments: Segments, source_lengths: Positions, first: int) -> S
 
 
 def select_packed_rows(segments: Segments, first: int, stop: int) -> Segments:
-    """Return the segments of the packed rows from `first` to `stop` (exclusive)."""
+    """Return the `Segments` of the packed rows from `first` to `stop` (exclusive)."""
     assert segments.rows is not None and segments.firsts is not None
     low, high = np.searchsorted(segments.rows, [first, stop])
     chosen = select_output_rows(segments, np.arange(low, high), segments.maxlen or 0)
@@ -150,7 +150,7 @@ def _concat_shifted(numbers: Sequence[Positions], sizes: Sequence[int]) -> Posit
 
 
 def plan_wrapped(lengths: Positions, maxlen: int, used: int = 0) -> Segments:
-    """Return segments that join all rows and cut the result every `maxlen` tokens.
+    """Return `Segments` that join all rows and cut the result every `maxlen` tokens.
 
     In the segments, each part of a row is a sequence in a separate output row. Rows without tokens are left
     out.

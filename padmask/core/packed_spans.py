@@ -65,7 +65,7 @@ class Marker:
 
     @classmethod
     def of(cls, name: str, column: str | None = None) -> Marker:
-        """Return a marker.
+        """Return a `Marker`.
 
         Args:
             name: `SEQUENCE_LENGTHS` or a name in `DERIVED`.
@@ -135,9 +135,9 @@ class Spans:
         starts: position of the first token of each sequence in its row: int64, shape (sequences,).
         lengths: number of tokens of each sequence: int64, shape (sequences,).
         sizes: number of sequences in each row: int64, shape (rows,).
-        wrong: flags of the rows that the column does not divide into sequences: bool, shape (rows,). Such a
+        wrong: True for rows that the column does not divide into sequences: bool, shape (rows,). Such a
             row has no sequences.
-        gaps: flags of the rows in which a sequence has padding between its tokens: bool, shape (rows,).
+        gaps: True for rows in which a sequence has padding between its tokens: bool, shape (rows,).
     """
 
     starts: Positions
@@ -213,7 +213,7 @@ _Found = tuple[Positions, Positions, Positions, Flags]
 
 
 def _find_numbers(lists: NumberLists, _: Positions | None) -> _Found:
-    """Return the row, the start and the stop of each run of one number, and flags of the wrong rows."""
+    """Return the row, the start and the stop of each run of one number, and whether each row is wrong."""
     values, sizes = lists.flat(), lists.sizes
     rows, firsts = _rows_and_firsts(sizes)
     zero_counts = np.zeros(len(sizes), dtype=bool)
@@ -226,7 +226,7 @@ def _find_numbers(lists: NumberLists, _: Positions | None) -> _Found:
     begun, ends = begun[real[begun]], ends[real[begun]]
     its = rows[begun]
     wrong = np.zeros(len(sizes), dtype=bool)
-    # A number that comes back would be a sequence in several parts.
+    # The numbers of a row must ascend. A repeated number would be a sequence in several parts.
     wrong[its[1:][(its[1:] == its[:-1]) & (values[begun][1:] <= values[begun][:-1])]] = True
     return its, begun - firsts[its], ends - firsts[its], wrong
 
@@ -288,9 +288,9 @@ def _sums_of(flags: Flags, rows: Positions, count: int) -> Positions:
 
 
 def show_packing(marker: Marker, lists: NumberLists, mask: Ragged | None = None) -> bool:
-    """Return whether the values of a column show that rows are packed.
+    """Return whether the values of a column show that rows are already packed.
 
-    In most rows, the values must divide the row into sequences. One row must have two sequences.
+    In most rows, the values must divide the row into sequences. At least one row must have several sequences.
 
     >>> def shows(name, row):
     ...     return show_packing(Marker.of(name), NumberLists.of(pa.array([row]), signed=True))

@@ -55,7 +55,7 @@ def pack_best_fit(lengths: Positions, maxlen: int, most: int | None = None) -> P
     """Pack sequences with best-fit-decreasing: the longest first, each into the fullest row that has space.
 
     The function places all sequences of one length in one step, which saves time. The result has as many rows
-    as best-fit-decreasing of single sequences.
+    as best-fit-decreasing that places sequences one by one.
 
     >>> pack_best_fit(np.array([2, 6, 4, 3]), 8)
     array([0, 0, 1, 1])
@@ -77,7 +77,7 @@ def pack_best_fit(lengths: Positions, maxlen: int, most: int | None = None) -> P
 
 
 def count_best_fit(stats: LengthStats, maxlen: int) -> int:
-    """Count the rows that `pack_best_fit` needs, in a time that depends only on the number of lengths.
+    """Count the rows that `pack_best_fit` needs. The time depends only on the number of different lengths.
 
     >>> count_best_fit(LengthStats({6: 2, 4: 3, 2: 1, 0: 9}), 10)
     3

@@ -1,4 +1,4 @@
-"""Check whether files are padded, and find their mask and length columns, for all commands."""
+"""Check whether files are already padded, and find their mask and length columns, for all commands."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ def find_padding(  # noqa: PLR0913 - one keyword for each fact
     name and type of a mask. Tokenizers also write masks of ones for rows without padding. Therefore, if the
     first rows are available, a mask that is found by its name must mark padding: some row of the mask
     contains padding (0 in most masks), and a column in `judged` has as many values in this row. A mask named
-    `mask`, the default name of padmask, also counts if all its rows have the same length, or if any row
-    contains padding. If a dialect is requested, any mask counts.
+    `mask`, the default name of padmask, is also accepted if all its rows have the same length, or if any
+    row contains padding. If a dialect is requested, any mask is accepted.
 
     >>> schema = pa.schema([("input_ids", pa.list_(pa.int32())), ("attention_mask", pa.list_(pa.int8()))])
     >>> find_padding({"a.parquet": schema}).mask
@@ -375,19 +375,19 @@ def check_names(
             )
         in_place = name == mask.column == replaced
         if name in schema.names and not in_place and not mask.overwrite:
-            # Only a mask with a default name suggests that the input is padded.
+            # Only a mask with a default name suggests that the input is already padded.
             usual = name == mask.column and name in MASK_NAMES
             padded = usual and is_mask(schema.field(schema.get_all_field_indices(name)[0]).type)
             raise (PaddedError if padded else SpecError)(
                 f"The input already has a column {name!r}. {mask.replace_remedy(name, packs=packs)} If the "
-                "input is padded, first remove the padding with padmask unpad, because padding would count "
-                "as real tokens.",
+                "input already contains padding, first remove the padding with padmask unpad, because "
+                "padding would count as real tokens.",
                 options=[mask.option_for(name)],
             )
 
 
 def mask_field(schema: pa.Schema, name: str) -> pa.Field:
-    """Return the field for reading a mask column: lists of bools if the column cannot be a mask."""
+    """Return the Arrow field with which a mask column is read: bools if the column cannot be a mask."""
     type_ = schema.field(name).type
     return pa.field(name, type_ if is_mask(type_) else pa.list_(pa.bool_()))
 
@@ -413,7 +413,7 @@ def refuse_padded(
         Name of the mask of the first column; None if the first column is not padded.
 
     Raises:
-        PaddedError: a column is padded.
+        PaddedError: a column is already padded.
     """
     names = dict.fromkeys([*MASK_NAMES, *([mask.column] if mask.column else [])])
     old = None
@@ -425,7 +425,7 @@ def refuse_padded(
             try:
                 found = find_padding({file: schema}, columns=[column], names=names, first_rows=first_rows)
             except DataError:
-                # padmask writes these metadata only to padded files, so the file is padded.
+                # padmask writes these metadata only to padded files, so this file is already padded.
                 found = Padding(None, None, described=True)
             if found is None:
                 continue

@@ -53,7 +53,7 @@ def needs_survey(spec: PadSpec) -> bool:
 
 
 def make_plan(spec: PadSpec, lengths: LengthStats | None = None) -> Plan:
-    """Return the plan, which contains maxlen as a number.
+    """Find maxlen as a number. Return the `Plan`.
 
     >>> make_plan(PadSpec(maxlen="longest", pad_to_multiple_of=8), LengthStats.of([3, 9]))
     Plan(maxlen=16, found='longest', exact=9, own={}, edges=())
@@ -203,7 +203,7 @@ def _sum_by(groups: Positions, counts: Positions, size: int = 0) -> Positions:
 
 
 def plan_pad(lengths: Positions, maxlen: int, *, padding: Side, truncating: Side) -> Segments:
-    """Return segments that truncate or pad each source row to one output row of length `maxlen`.
+    """Return `Segments` that truncate or pad each source row to one output row of length `maxlen`.
 
     >>> plan_pad(np.array([1, 4]), 3, padding="post", truncating="pre").starts
     array([0, 1])
@@ -220,7 +220,7 @@ def plan_pad(lengths: Positions, maxlen: int, *, padding: Side, truncating: Side
 
 
 def plan_unpad(lengths: Positions, places: Positions, padding: Side) -> Segments:
-    """Return segments that remove the padding of rows: the inverse of `plan_pad`.
+    """Return `Segments` that remove the padding of rows: the inverse of `plan_pad`.
 
     >>> plan_unpad(np.array([2, 3]), np.array([3, 3]), "pre").starts
     array([1, 0])

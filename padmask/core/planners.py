@@ -9,7 +9,7 @@ from padmask.spec.pad import PadSpec
 
 
 def make_segments(lengths: Positions, plan: Plan, spec: PadSpec, ends: Ends | None = None) -> Segments:
-    """Return the segments that pad rows according to `spec`.
+    """Return the `Segments` that pad rows according to `spec`.
 
     Args:
         lengths: row lengths in tokens: int64, shape (rows,).

@@ -59,7 +59,7 @@ class PreparedTable:
         return groups_to_keep(self.schema, [*names, *masks, *self.dropped])
 
     def plans(self) -> list[Plan]:
-        """Return the plan (maxlen) of each group of columns."""
+        """Return the `Plan` of each group of columns."""
         return [_plan(group, self.rows) for group in self.groups]
 
 

@@ -122,9 +122,9 @@ class Ragged:
         """Return a `Fault` for each row with bad tokens. The fault describes the first bad token.
 
         Args:
-            flagged: flags of the bad tokens: bool, shape (tokens,), True if the token is bad.
-            reason: function from an index in `values` to a description of the error.
-            options: function from an index in `values` to the options that can cause the error.
+            flagged: whether each token is bad: bool, shape (tokens,).
+            reason: function that returns a description of the error, given an index in `values`.
+            options: function that returns the options that can cause the error, given an index in `values`.
         """
         if not flagged.any():
             return []
@@ -178,7 +178,7 @@ def find_misfits(ragged: Ragged, dtype: str, rounds: bool = True) -> list[Fault]
 
 
 def _misfits(values: npt.NDArray[Any], target: np.dtype[Any], rounds: bool) -> Flags | None:
-    """Return flags of the numbers that a cast to `target` changes by more than rounding; None if none."""
+    """Return, for each number, whether a cast changes it by more than rounding; None if none changes."""
     if (values.dtype.kind == "f") == (target.kind == "f") and np.can_cast(values.dtype, target):
         return None
     if target.kind in "iu":

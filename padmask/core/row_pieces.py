@@ -27,7 +27,7 @@ class RowPieces(RowWindows):
 
 
 def is_first_of(rows: Positions) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-    """Return whether each sequence is the first of its source row. Sequences of a row are adjacent.
+    """Return, for each sequence, whether it is the first of its row. Sequences of a row are adjacent.
 
     >>> is_first_of(np.array([0, 0, 3])).tolist()
     [True, False, True]

@@ -36,7 +36,7 @@ class SharedEnds:
 
     @classmethod
     def of(cls, parts: list[pa.Array]) -> SharedEnds:
-        """Return the shared tokens of rows. Rows without tokens do not count.
+        """Return the shared tokens of rows. Rows without tokens are ignored.
 
         Args:
             parts: lists of integers. Lists of other types share no tokens.

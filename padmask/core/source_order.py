@@ -61,7 +61,7 @@ def order_columns(schema: pa.Schema, groups: Sequence[Described]) -> tuple[str, 
     """Return the columns whose values sort the rows: the source row, and the window in the source row.
 
     The result is empty if there is no column of source rows. If there are descriptions of the padding, a
-    column counts only if padding added it.
+    column is used only if padding added the column.
     """
     if not has_integers(schema, SOURCE_ROW) or (groups and not any(group.source_row for group in groups)):
         return ()

@@ -118,7 +118,7 @@ def _flags(name: str, mask: str | None, job: UnpadJob) -> str:
 
 
 def _find_alike(schema: pa.Schema, job: UnpadJob, taken: Collection[str], rows: FirstRows) -> dict[str, str]:
-    """Return the other columns with the row lengths of the padded columns, each with options for `unpad`."""
+    """Return the columns whose rows are as long as the padded rows, each with options that unpad it."""
     padded = [name for name in job.columns if name != job.mask and is_sequence(schema.field(name).type)]
     if not padded:
         return {}

@@ -105,7 +105,7 @@ def padded_arrays(
     numbers: Positions | None = None,
     batch: int = 0,
 ) -> dict[str, pa.Array]:
-    """Return the columns that padding changes or adds, by name. `batch` is the number of their batch."""
+    """Return the columns that padding changes or adds, by name. `batch` is the batch number of the rows."""
     arrays: dict[str, pa.Array] = {}
     for group, segments in groups:
         known: Mask | None = None

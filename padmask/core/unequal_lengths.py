@@ -17,7 +17,7 @@ def unequal_fault(
         rows: rows of the first column.
         other: name of the other column.
         others: rows of the other column.
-        packs: whether the columns are packed. Packed columns cannot have their own maxlen.
+        packs: whether the columns will be packed. Packed columns cannot have their own maxlen.
     """
     lengths = (
         f"column {other!r} has {count(others.lengths[row], 'token')}, but {first!r} has {rows.lengths[row]}"

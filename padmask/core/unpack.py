@@ -187,7 +187,7 @@ def read_packed(  # noqa: C901 - one check after another
 def _other_starts(
     aligns: Sequence[int], starts: Positions, counts: Positions, owners: Positions, widths: Positions
 ) -> Flags:
-    """Return flags of the rows whose sequences may also start at other positions: bool, shape (rows,).
+    """Return, for each row, whether its sequences may start at other positions: bool, shape (rows,).
 
     Args:
         aligns: as in `PackedLayout`.
@@ -220,7 +220,7 @@ def _sum_rows(numbers: Positions, owners: Positions, rows: int) -> Positions:
 
 
 def _before_in_row(spaces: Positions, owners: Positions, rows: int) -> Positions:
-    """Return the sum of the spaces of the earlier sequences in the same row, for each sequence."""
+    """Return, for each sequence, the number of positions that earlier sequences of the same row need."""
     befores = np.cumsum(spaces) - spaces
     row_spaces = _sum_rows(spaces, owners, rows)
     firsts = np.cumsum(row_spaces) - row_spaces

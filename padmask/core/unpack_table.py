@@ -34,7 +34,7 @@ from padmask.spec.warning_names import Warned
 def find_table_packing(
     table: pa.Table, columns: Sequence[str] = (), spec: UnpadSpec | None = None
 ) -> PackedLayout | None:
-    """Return the layout of a table of packed rows; None if the rows are not packed.
+    """Return the `PackedLayout` of a table of packed rows; None if the rows are not packed.
 
     Args:
         table: the rows.

@@ -302,7 +302,7 @@ def find_removable_padding(
 
     Args:
         files: schema of each file, keyed by file name.
-        columns: names of the requested columns. If empty, the padded columns.
+        columns: names of the requested columns. If empty, the padded columns are used.
         spec: how the padding is marked.
         first_rows: function that returns the first rows of a mask column; if None, a column with the name of
             a mask counts as a mask.

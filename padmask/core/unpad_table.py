@@ -144,7 +144,7 @@ def find_segments(
     job: UnpadJob,
     mask: tuple[Segments, list[Fault]] | None = None,
 ) -> tuple[Segments, list[Fault]]:
-    """Return the segments of the real tokens, and a `Fault` for each row whose columns disagree.
+    """Return the `Segments` of the real tokens, and a `Fault` for each row whose columns disagree.
 
     Args:
         batch: batch with the padded columns and, if `mask` is None, the mask column.
@@ -165,7 +165,7 @@ def find_segments(
 
 
 def read_mask_column(column: pa.Array, name: str, dialect: Dialect) -> tuple[Segments, list[Fault]]:
-    """Return the segments of the real tokens in a mask column, and a `Fault` for each row with a bad mask."""
+    """Return the `Segments` of the real tokens of a mask, and a `Fault` for each row with a bad mask."""
     rows, odd = Ragged.from_mask(column, dialect)
     segments, broken = read_mask(rows)
     return segments, blame_column(name, odd + broken, "mask_column")

@@ -31,7 +31,7 @@ from padmask.spec.windows import WINDOW_COLUMNS
 def plan_windows(
     lengths: Positions, maxlen: int, ends: Ends, overlap: int, *, padding: Side, truncating: Side
 ) -> Segments:
-    """Return segments that split each row longer than `maxlen` into windows, and pad the windows.
+    """Return `Segments` that split each row longer than `maxlen` into windows, and pad the windows.
 
     Each window contains the kept ends of its row. The other tokens of a window start `maxlen - first - last -
     overlap` tokens after those of the previous window. Only one window may have fewer than `maxlen` tokens:
@@ -90,7 +90,7 @@ def count_windows(lengths: Positions, maxlen: int, ends: Ends, overlap: int) -> 
 
 
 def repeated_mask(segments: Segments) -> Mask:
-    """Return flags of the repeated tokens (copies of tokens in another window): bool, shape (rows, maxlen).
+    """Return, for each position, whether its token repeats one of another window: bool, shape (rows, maxlen).
 
     If several windows have a token, the first window has the original, and the other windows have copies. For
     the kept tokens at the end of a row, the last window has the original.
@@ -104,10 +104,10 @@ def repeated_mask(segments: Segments) -> Mask:
 
 
 def flag_repeated(mask: Mask, segments: Segments, firsts: Positions) -> None:
-    """Set the flags of the repeated tokens, which are copies of tokens in another window.
+    """Set the flag of each repeated token (a copy of a token in another window) to True.
 
     Args:
-        mask: flags of all positions, which change in place.
+        mask: flags of all positions. They are changed in place.
         segments: windows, one in each sequence.
         firsts: flat index of the first token of each sequence in `mask`: int64, shape (sequences,).
     """
@@ -224,14 +224,18 @@ def _check_renames(
         is_companion = new in COMPANIONS and new not in LABEL_NAMES
         if is_companion or is_label(column) != is_label(replace(column, name=new)):
             raise SpecError(
-                f"Packing cannot write the column {name!r} as {new!r}, because the name says what a column "
-                f"contains. Choose another name. For labels, use the pad value {IGNORED_LABEL}.",
+                f"Packing cannot write the column {name!r} as {new!r}, because this name is reserved for "
+                "columns with other contents. Choose another name. For labels, use the pad value "
+                f"{IGNORED_LABEL}.",
                 options=["renames", "dialect"],
             )
         if new in added:
             remedy = "Choose another name for the column that packing adds."
         elif [*outputs.values()].count(new) > 1:
-            remedy = f"Pack only one of them with {column_flags([name])}, or rename a column of the input."
+            remedy = (
+                f"Pack only one of the two columns with {column_flags([name])}, or rename a column of the "
+                "input."
+            )
         elif new in kept:
             remedy = "Rename this column, or leave out all columns that are not packed with --fields drop."
         else:

@@ -113,7 +113,7 @@ def join_columns(
         format_: format of the inputs.
         sources: the inputs.
         readers: reader of each input.
-        schema: columns of the complete dataset, if the inputs are only a part; otherwise None.
+        schema: columns of the complete dataset, if the inputs are only a part of it; otherwise None.
     """
     columns: InputColumns = _load(_COLUMNS[format_.is_text])(sources, readers, schema)
     return columns
@@ -134,7 +134,7 @@ def why_not_kept(format_: FormatTraits, type_: pa.DataType) -> str | None:
 def describe_columns(
     format_: FormatTraits, column_notes: Mapping[str, str]
 ) -> tuple[Sequence[Warned], Sequence[str]]:
-    """Convert the writer's notes on columns to warnings and remarks for the summary."""
+    """Convert the writer's notes on columns to warnings, and to remarks that require no action."""
     if not column_notes or format_.describe is None:
         return (), ()
     warnings, remarks = _load(format_.describe)(column_notes)

@@ -111,7 +111,7 @@ class ArrayReader:
                 options=["input_format"],
             ) from None
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, KeyError) as error:
-            # A damaged archive can cause a seek to an invalid offset, which is an OSError too.
+            # A damaged archive can cause a seek to an invalid offset, which raises an OSError too.
             if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
                 raise AccessError(
                     f"{self._source.name} cannot be read: {error.strerror}. {os_error_remedy(error)}"

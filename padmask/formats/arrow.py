@@ -363,9 +363,9 @@ class _Dictionaries:
 
 
 class RowGroups:
-    """Converts batches of any size to row groups with a fixed number of rows.
+    """Converts batches of any size to row groups with a maximum number of rows.
 
-    Rows with long text make smaller row groups. The row groups do not depend on the batch size.
+    If rows have long text, a row group has fewer rows. The row groups do not depend on the batch size.
     """
 
     def __init__(self, layout: Layout) -> None:

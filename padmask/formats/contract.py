@@ -228,7 +228,7 @@ class WriterOptions:
         as_stream: whether the output does not support seeking.
         threads: number of columns that may be encoded at the same time.
         folder: folder for temporary files.
-        column_notes: dict to which the writer adds notes on columns, for `column_notes_text`.
+        column_notes: dict to which the writer adds notes on columns, for `describe_columns`.
         metadata: schema metadata that are known only at the end. The caller adds them before `finish`.
             Formats that cannot store metadata at the end leave them out.
     """

@@ -39,7 +39,7 @@ class Dataset:
         sources: the inputs, in the order in which they are read.
         format_: format of all inputs. If None, the format is detected.
         batch_rows: number of rows to read at a time, for Parquet. If None, a default is used.
-        schema: columns of the complete dataset, if the inputs are only a part; otherwise None.
+        schema: columns of the complete dataset, if the inputs are only a part of it; otherwise None.
         notes: warnings, such as names of files that are not read.
 
     Raises:

@@ -28,7 +28,7 @@ class TypedColumns:
     Args:
         sources: the inputs.
         readers: reader of each input.
-        schema: columns of the complete dataset, if the inputs are only a part; otherwise None.
+        schema: columns of the complete dataset, if the inputs are only a part of it; otherwise None.
     """
 
     def __init__(

@@ -87,7 +87,7 @@ def advise_to_restore(command: PadCommand, shape: Literal["batches", "buckets"],
     each = {"batches": "batch is padded to its longest row", "buckets": "bucket has its own row length"}
     text = (
         f"The rows are in {shape}, and each {each[shape]}. {share(padding)} of the positions are padding. To "
-        "pad the rows in another way, restore them first."
+        "pad the rows in another way, restore the original rows first."
     )
     return Advice(text, command=command.unpad_text())
 
@@ -100,7 +100,9 @@ ADVICE_WITHOUT_MARKER = (
 
 def advise_on_packed_rows(command: PadCommand) -> Advice:
     """Return the advice for packed rows. `command` has the inputs of the recommended command."""
-    text = "The rows are packed. To pad or pack the sequences in another way, restore the rows first."
+    text = (
+        "The rows are packed. To pad or pack the sequences in another way, restore the original rows first."
+    )
     return Advice(text, command=command.unpad_text())
 
 

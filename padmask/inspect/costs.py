@@ -187,7 +187,7 @@ def candidate_costs(basis: CostBasis, asked: Sequence[int | str] = ()) -> list[C
 
 
 def cost_of(basis: CostBasis, maxlen: int | str) -> Cost:
-    """Return the cost of one maxlen for all rows. `basis.cuts` determines how longer rows are cut.
+    """Return the cost of one maxlen for all rows. `basis.cuts` says how rows longer than maxlen are cut.
 
     Args:
         basis: data from which the cost is computed.

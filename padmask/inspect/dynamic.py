@@ -83,7 +83,12 @@ def expected_padding(counts: Mapping[int, int], window_rows: int) -> DynamicPadd
 
 
 def _log_absent(batches: Floats) -> Floats:
-    """Return the logarithm of the probability that no such batch occurs, given the expected number."""
+    """Return the log of the probability that an event never occurs.
+
+    Args:
+        batches: expected number of batches in which the event occurs, such as that a row of a length is the
+            longest row of the batch.
+    """
     with np.errstate(divide="ignore"):
         logarithms: Floats = np.log1p(-np.minimum(batches, 1))
     return logarithms

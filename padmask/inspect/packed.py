@@ -102,7 +102,7 @@ class PackedCounter:
 
         Args:
             maxlen: number of positions in a packed row.
-            most: maximum number of sequences in a row; None if there is none, or if it is unknown.
+            most: limit on the number of sequences in a row; None if there is no limit, or it is unknown.
         """
         stats = self._lengths.stats()
         aligned: dict[int, int] = {}

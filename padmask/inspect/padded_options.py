@@ -73,7 +73,7 @@ def _mask_of(schema: pa.Schema, padding: Padding, group: dict[str, Any]) -> Mask
     if dtype is None and padding.mask is not None:
         dtype = mask_dtype(schema.field(padding.mask).type)
     if padding.dialect.kind == "additive" and dtype not in ADDITIVE_DTYPES:
-        # `pad` writes no additive mask with this dtype. Another tool wrote it, or the mask is in fact binary.
+        # `pad` writes no additive masks of this dtype: another tool wrote the mask, or the mask is binary.
         dtype = None
     positions = group.get("position_ids")
     return MaskSpec(

@@ -16,7 +16,7 @@ MOST_LABEL_ROWS = 4
 # Largest number of powers of two on an axis.
 MOST_POWERS = 12
 
-# Cut tokens are drawn up to this multiple of the length of the rows.
+# Cut tokens are drawn up to this multiple of maxlen.
 MOST_CUT = 1.5
 
 
@@ -44,7 +44,7 @@ def powers_of_two(low: float, high: float) -> list[int]:
 
 @dataclass(frozen=True)
 class LengthAxis:
-    """An axis of lengths, which the charts of lengths and of shares have in common.
+    """The horizontal axis of the histogram of lengths, and of the curves by maxlen.
 
     Args:
         low, high: ends of the axis.
@@ -60,7 +60,7 @@ class LengthAxis:
 
 
 def length_axis(histogram: Histogram, marks: Sequence[Mark] = ()) -> LengthAxis:
-    """Return the axis that shows all bars and all candidates.
+    """Return an axis that includes all bars of a histogram and all candidates for maxlen.
 
     Args:
         histogram: numbers of rows by length.
@@ -74,7 +74,7 @@ def length_axis(histogram: Histogram, marks: Sequence[Mark] = ()) -> LengthAxis:
 
 
 def name_of_axis(name: str, histogram: Histogram) -> str:
-    """Return the name of an axis, with the number of empty rows that a logarithmic axis does not show."""
+    """Return the name of an axis. If the axis does not show empty rows, the name contains their number."""
     return f"{name} (without {short_number(histogram.empty)} empty)" if histogram.empty else name
 
 
@@ -97,7 +97,7 @@ def order_of_rows(data: FigureData) -> str:
 
 
 def text_of(mark: Mark) -> str:
-    """Return the label of a candidate.
+    """Return the text of the label of a candidate for maxlen.
 
     >>> text_of(Mark(374, "p95", True)), text_of(Mark(1_024, "", False))
     ('p95 = 374', '1,024')
@@ -107,14 +107,14 @@ def text_of(mark: Mark) -> str:
 
 @dataclass(frozen=True)
 class Label:
-    """The label of a candidate. Sizes are in the units of the axis on the page.
+    """The label of a candidate for maxlen, beside the vertical line of the candidate.
 
     Args:
         mark: the candidate.
         text: text of the label.
-        at: position of the line.
-        start: left end of the text.
-        row: row of the label, from the top. The line ends below the text.
+        at: distance of the line from the left end of the axis, in the unit of the drawing.
+        start: distance of the left end of the text from the left end of the axis.
+        row: number of the row of labels, counted from the top, from 0. The line ends below the text.
     """
 
     mark: Mark
@@ -125,14 +125,14 @@ class Label:
 
 
 def arrange_labels(marks: Sequence[Mark], at: Sequence[float], character: float) -> list[Label]:
-    """Arrange labels to the left of their lines, so that they cover neither labels nor lines.
+    """Arrange labels to the left of their lines, so that they cover neither other labels nor lines.
 
     If there are too many candidates, some have no label. The recommended candidate always has a label.
 
     Args:
         marks: candidates, ascending.
-        at: position of each line, from the left end of the axis.
-        character: width of a character of a label.
+        at: distance of each line from the left end of the axis.
+        character: width of a character of a label, in the unit of `at`.
     """
     labels: list[Label] = []
     for mark, place in reversed(list(zip(marks, at, strict=True))):

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Theme:
-    """Colours. Blue, orange, yellow and green are from the palette of Okabe and Ito, for all colour vision.
+    """Colours. Blue, orange, yellow and green are from Okabe and Ito's palette for colour-blind readers.
 
     Args:
         background, text, grid: colours of the page.
-        real, padding, cut: colours of areas.
-        whole, empty: colours of the lines for whole rows and for padding.
+        real, padding, cut: colours of the areas with real tokens, padding and cut tokens.
+        whole, empty: colours of the curves of whole rows and of padding.
     """
 
     background: str

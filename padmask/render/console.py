@@ -69,7 +69,7 @@ def make_console() -> Console:
             raise BrokenPipeError
 
         def _render_buffer(self, buffer: Iterable[Segment]) -> str:
-            # rich fills lines with spaces up to the width of the console, which only a terminal hides.
+            # rich fills lines with spaces up to the width of the console. Only a terminal hides these spaces.
             text = super()._render_buffer(buffer)
             return text if self.is_terminal else re.sub(r" +(?=\n)", "", text)
 

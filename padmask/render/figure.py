@@ -38,7 +38,7 @@ PIXELS = 200
 
 FONT = "DejaVu Sans"  # part of matplotlib
 
-# Share of the height for a row of labels of candidates, above the bars.
+# Height of one row of labels above the bars, as a share of the height of the chart.
 LABEL_ROW = 0.095
 
 # Width of a character of a label, in inches.
@@ -84,7 +84,10 @@ def figure_bytes(data: FigureData, suffix: str, theme: str = "light") -> bytes:
 
 
 def draw(data: FigureData, theme: Theme) -> Figure:
-    """Return the figure: lengths, the effect of maxlen or the sequences of packed rows, and all positions."""
+    """Return a figure with three charts: lengths, the effect of maxlen, and the positions of all rows.
+
+    For packed rows, the second chart shows the numbers of sequences in a row instead.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=SIZE, facecolor=theme.background)
@@ -170,14 +173,17 @@ def _count_on(axis: Any, ticks: int) -> None:
 
 
 def _draw_line(axes: Axes, mark: Mark, theme: Theme, top: float = 1.0) -> None:
-    """Draw a vertical line at a candidate, up to a share of the height. A solid line is recommended."""
+    """Draw a vertical line at a candidate for maxlen, up to the share `top` of the height of the chart.
+
+    The line of the recommended candidate is solid.
+    """
     style = "-" if mark.is_best else (0, (2, 2))
     width = 1.4 if mark.is_best else 0.9
     axes.axvline(mark.maxlen, ymax=top, color=theme.text, linewidth=width, linestyle=style)
 
 
 def _draw_marks(axes: Axes, marks: Sequence[Mark], theme: Theme) -> None:
-    """Draw a line at each candidate, with a label above the bars."""
+    """Draw a line at each candidate for maxlen, with a label above the bars."""
     low, high = (axes.transScale.transform((x, 1))[0] for x in axes.get_xlim())
     inches = SIZE[0] * axes.get_position().width
     at = [(axes.transScale.transform((mark.maxlen, 1))[0] - low) / (high - low) * inches for mark in marks]

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from padmask.inspect.inspection import Inspection, ShownRow
 
-# Characters for cells from no real tokens to only real tokens. The key is whether Unicode is supported.
+# Characters for cells, from cells without real tokens to cells with only real tokens. The key is whether the
+# console supports Unicode.
 SHADES = {True: "·░▒▓█", False: ".-+*#"}
 
 # Character for cells of real tokens of every second sequence of a packed row.
@@ -111,7 +112,7 @@ def _are_chosen(seen: Inspection) -> bool:
 
 
 def _cells(states: npt.NDArray[np.int8], places: int, width: int, unicode: bool) -> Text:
-    """Return the cells of a row. A cell is cut if at least half of its positions are cut."""
+    """Return the cells of a row. A cell is shown as cut if at least half of its positions are cut."""
     from rich.text import Text
 
     shades, line = SHADES[unicode], Text()

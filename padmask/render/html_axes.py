@@ -107,7 +107,10 @@ def length_ticks(frame: Frame, axis: LengthAxis, name: str) -> Html:
 
 
 def axis_name(frame: Frame, name: str, x: float | None = None) -> Html:
-    """Return the name of the horizontal axis, centred at `x`, or of the vertical axis if `x` is None."""
+    """Return the text element with the name of the horizontal axis, centred at `x`, or of the vertical axis.
+
+    If `x` is None, the name belongs to the vertical axis.
+    """
     if x is None:
         where = f"translate(11 {frame.top + frame.height / 2:g}) rotate(-90)"
     else:
@@ -130,7 +133,7 @@ def mark_line(frame: Frame, axis: LengthAxis, mark: Mark, top: float) -> Html:
 
 
 def chosen_line(frame: Frame, axis: LengthAxis, marks: Sequence[Mark]) -> Html | None:
-    """Return the line at the maxlen of the slider, which starts at the recommended candidate."""
+    """Return the line at the maxlen that the slider selects. At first, this is the recommended candidate."""
     best = next((mark for mark in marks if mark.is_best), None)
     if best is None:
         return None

@@ -83,7 +83,7 @@ def sequences_chart(sequences: Histogram) -> Html:
 
 
 def curves_chart(data: FigureData, curves: Curves) -> Html:
-    """Return the shares of kept tokens, of whole rows and of padding for values of maxlen."""
+    """Return a chart of the shares of kept tokens, of whole rows and of padding, by maxlen."""
     frame, axis = Frame(total=HEIGHT_WITH_LEGEND), length_axis(data.lengths, data.marks)
     xs = [frame.x(place_on(axis, maxlen)) for maxlen in curves.maxlens.tolist()]
     lines = [
@@ -124,7 +124,7 @@ def curves_chart(data: FigureData, curves: Curves) -> Html:
 
 
 def chosen_place(data: FigureData, maxlen: int) -> float:
-    """Return the horizontal position of a maxlen in the charts of lengths and of shares."""
+    """Return the horizontal position of a maxlen in the histogram of lengths and in the chart of shares."""
     return Frame().x(place_on(length_axis(data.lengths, data.marks), maxlen))
 
 

@@ -183,7 +183,7 @@ def _script_data(seen: Inspection, data: FigureData, choices: Sequence[Choice]) 
 
 
 def _turns(seen: Inspection) -> dict[str, bool]:
-    """Return whether shorter rows are padded, and longer rows cut, at their start."""
+    """Return whether rows shorter than maxlen are padded, and longer rows cut, at their start."""
     spec = seen.advice.spec
     is_plain = spec is None or seen.packed is not None
     return {

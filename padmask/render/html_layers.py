@@ -14,10 +14,10 @@ from padmask.verify.report import LayerReport, SubjectReport
 # Deviations from 1e-10 to 1 are on a logarithmic axis.
 DECADES = 10
 
-# In a longer run of layers of the same kind, the layers between the first and the last are folded.
+# If more similar layers than this number follow each other, all except the first and the last are folded.
 LONGEST_RUN = 6
 
-# What a layer does with the mask, by whether a mask arrives and leaves.
+# What a layer does with the mask. The key is whether the layer receives a mask, and whether it returns one.
 MASKS = {
     (False, True): "creates a mask",
     (True, True): "passes the mask on",
@@ -102,7 +102,7 @@ def _layer_item(layer: LayerReport, subject: SubjectReport, limit: float, *, is_
 
 
 def _named_path(subject: SubjectReport) -> Html:
-    """Return the path of a leak whose layers were not compared."""
+    """Return the layers that the report names on the path of a leak, if the layers were not compared."""
     items = []
     for name, reason in map(_split_step, _steps(subject)):
         is_culprit = name == subject.culprit

@@ -15,7 +15,7 @@ from padmask._version import __version__
 from padmask.render.colours import THEMES
 from padmask.render.html import Html, join_html, start_of_page, tag
 
-# Colours that only HTML reports have: behind cards, of errors, and of text about success.
+# Colours that only HTML reports have: of the page behind the cards, of errors, and of success.
 PAGE_COLOURS = {
     "light": {"page": "#f6f8fa", "bad": "#c0391b", "good": "#00704f"},
     "dark": {"page": "#0d1014", "bad": "#ff8f6b", "good": "#3ddcae"},
@@ -71,13 +71,13 @@ def _resource(name: str) -> Html:
 
 
 def _policy(style: str, script: str) -> str:
-    """Return a policy that only allows this style sheet and this script."""
+    """Return a content security policy that allows only this style sheet and this script."""
     hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script)]
     return f"default-src 'none'; style-src 'sha256-{hashes[0]}'; script-src 'sha256-{hashes[1]}'"
 
 
 def _json(data: Mapping[str, Any]) -> Html:
-    """Return JSON that cannot end its script element."""
+    """Return data as JSON for a script element, without text that would end the element."""
     text = json.dumps(data, separators=(",", ":"), allow_nan=False)
     return Html(text.replace("<", "\\u003c"))
 
@@ -102,8 +102,8 @@ def table(
     Args:
         names: names of the columns. The first column has the name of each row.
         rows: cells of each row.
-        kinds: class of a column, by its name: `"number"`, `"name"`, `"wide"` or `"text"`.
-        classes: class of each row; empty if no row has a class.
+        kinds: CSS class of a column, keyed by its name: `"number"`, `"name"`, `"wide"` or `"text"`.
+        classes: CSS class of each row; empty if no row has a class.
         label: description of the table.
         stacks: whether the cells of a row are below each other if the page is narrow.
     """

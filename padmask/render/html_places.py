@@ -17,14 +17,15 @@ OVERLAP = 0.004
 def places_chart(data: FigureData, *, cuts_start: bool, pads_start: bool, drops: bool, has_cut: bool) -> Html:
     """Return a picture of all rows, sorted by length: tokens, padding and cut tokens.
 
-    The positions of a row have the same width for each maxlen, so that another maxlen only changes the
-    `transform` of the tokens, and the heights of the areas with shorter and with longer rows.
+    For every maxlen, a row of maxlen positions has the same width in the picture. If the reader chooses
+    another maxlen, the script therefore changes only the `transform` of the tokens, and the heights of two
+    areas: rows up to maxlen, and longer rows.
 
     Args:
         data: all numbers of the report.
-        cuts_start: whether longer rows lose their start.
+        cuts_start: whether rows longer than maxlen lose their start.
         pads_start: whether padding is at the start of the rows.
-        drops: whether longer rows are dropped.
+        drops: whether rows longer than maxlen are dropped.
         has_cut: whether to leave space for cut tokens.
     """
     places = data.places
@@ -40,7 +41,7 @@ def places_chart(data: FigureData, *, cuts_start: bool, pads_start: bool, drops:
     # Packed rows without padding are not drawn as if they had padding.
     has_padding = data.filled is None or bool(_sizes(places.padding).any())
     scale = f"{1 / maxlen:.8g} -{1 / max(rows, 1):.8g}"
-    # The cut tokens are beside the row, but a dropped row has no other tokens.
+    # Cut tokens are drawn beside the row. All tokens of a dropped row are cut, so they are drawn in the row.
     beyond = (0, 9) if drops else (-9, 9) if cuts_start else (1, 9)
     # The overlap hides the edge between shorter and longer rows.
     kept = f"{1 - share + OVERLAP if longer.any() else 0:.5f}"
@@ -100,7 +101,7 @@ def _sizes(spans: Positions) -> Positions:
 
 
 def _outline(lengths: Positions, places: Places) -> str:
-    """Return the outline of all rows: one unit is one token, and one row."""
+    """Return the outline of all rows. The horizontal unit is one token, and the vertical unit is one row."""
     steps = "".join(
         f"H{length}V{end}" for length, end in zip(lengths.tolist(), places.row_ends.tolist(), strict=True)
     )
@@ -121,7 +122,7 @@ def _clipped_rows(
     Args:
         name: `"shorter"` or `"longer"`.
         across, down: start and size of the area.
-        from_end: whether tokens are at the end of the rows.
+        from_end: whether the tokens are aligned at the end of the rows.
         scale: sizes of a token and of a row.
         kind: class of the tokens.
     """

@@ -89,7 +89,7 @@ def _models(report: Report) -> Html:
 
 
 def _needs_description(subject: SubjectReport) -> bool:
-    """Return whether a report has information on a model that is not in the table of models."""
+    """Return whether the report on a model has information that the table of models does not show."""
     return subject.verdict != "ignores" or bool(subject.layers or subject.detail or len(subject.outputs) > 1)
 
 

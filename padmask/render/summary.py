@@ -128,7 +128,7 @@ def _describe_losses(ledger: Ledger) -> list[str]:
 
 
 def _describe_rest(result: PadResult, rejects: str | None) -> list[str]:
-    """Return the lines about omitted rows, skipped files and remarks."""
+    """Return the lines about omitted rows and skipped files, and facts that require no action (remarks)."""
     return [
         *_describe_omitted_rows(result.ledger, rejects),
         *(f"skipped: {fault}" for fault in result.faults),

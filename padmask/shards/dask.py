@@ -60,7 +60,7 @@ class Cluster(Executor):
         return future
 
     def _send(self, task: Task) -> None:
-        # Dask's own executor is not used. If it cannot fetch a result, its future never ends.
+        # Dask's own executor is not used, because its future never ends if a result cannot be fetched.
         try:
             sent = self._client.submit(begun_on_one_core, self._run, task.number, task.call, pure=False)
         except Exception as error:  # noqa: BLE001 - set on the future of the caller

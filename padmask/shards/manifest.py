@@ -1,4 +1,4 @@
-"""The manifest of an output folder, which lists each shard with its number of rows and its checksum."""
+"""The manifest of an output folder: a list of the shards, each with its number of rows and its checksum."""
 
 from __future__ import annotations
 
@@ -286,6 +286,6 @@ def refuse_changed_shards(paths: Iterable[str]) -> None:
             if file_digest(output.path_of(file.name)) != (file.sha256, file.size):
                 raise DataError(
                     f"{output.path_of(file.name)!r} was changed after padmask wrote it: its SHA-256 differs "
-                    f"from {MANIFEST}. Pad the data again. To skip this check, use a "
+                    f"from the SHA-256 in {MANIFEST}. Pad the data again. To skip this check, use a "
                     "pattern such as 'FOLDER/*' as the input."
                 )

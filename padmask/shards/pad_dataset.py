@@ -30,7 +30,10 @@ from padmask.stream.result import make_result
 
 DELETED = "deleted files of the earlier dataset (no new file has the same name): {:,}"
 
-REPLACED = "inputs whose earlier output this run replaced with the output of other inputs: {}"
+REPLACED = (
+    "inputs whose output of an earlier run was overwritten, because other inputs have output files with the "
+    "same names: {}"
+)
 
 PADDED_AGAIN = "shards of an interrupted run that were padded again: {:,}. To keep such shards, use --resume"
 

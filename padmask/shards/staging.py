@@ -63,7 +63,7 @@ class Staging:
 
     Args:
         folder: the output folder.
-        job: hash of the options and inputs of the job, which is part of the name of the staging folder.
+        job: hash of the options and inputs of the job. The name of the staging folder contains this hash.
     """
 
     folder: OutputFolder

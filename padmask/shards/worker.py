@@ -41,7 +41,7 @@ class ShardWork:
         job: columns and options of the run.
         files: formats and limits.
         folder: path or URL of the output folder.
-        name: hash of the options and inputs of the job, which is part of the name of the staging folder.
+        name: hash of the options and inputs of the job. The name of the staging folder contains this hash.
         version: padmask version of the driver.
     """
 
@@ -145,6 +145,6 @@ def _run(work: ShardWork, shard: Shard, dataset: Dataset, pool: ThreadPoolExecut
 def _refuse_other_version(work: ShardWork) -> None:
     if work.version != __version__:
         raise PadmaskError(
-            f"A worker has padmask {__version__}, but the driver has {work.version}, so the output may "
-            "differ. Install the same version on all machines."
+            f"A worker has padmask {__version__}, but the process that started the run has "
+            f"{work.version}, so the output may differ. Install the same version on all machines."
         )

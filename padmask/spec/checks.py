@@ -11,7 +11,7 @@ from padmask.errors import SpecError
 
 Thing = TypeVar("Thing")
 
-# A function of the name and the value of an argument that returns the value as a built-in type.
+# Accepts the name and the value of an argument, and returns the value as a built-in type.
 ArgumentCheck = Callable[[str, Any], Any]
 
 

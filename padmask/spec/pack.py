@@ -123,8 +123,8 @@ class PackSpec:
         loss_dtype: dtype of `loss_mask`: `"int8"`, `"uint8"`, `"int32"` or `"float32"`.
         first_segment: number of the first sequence of a row in `segment_ids`, 1 or 0. At padding,
             `segment_ids` has this number minus 1.
-        position_padding: `position_ids` at padding. `"restart"`: each run of padding has 0, 1, 2, ...
-            `"zero"`: all are 0. `"continue"`: the numbers continue those of the previous sequence.
+        position_padding: values of `position_ids` at padding. `"restart"`: 0, 1, 2, ... in each run of
+            padding. `"zero"`: all are 0. `"continue"`: the values continue those of the previous sequence.
         boundary_labels: `"mask"` replaces the first label of each sequence with -100, so that no token
             predicts the next sequence. `"keep"` leaves the label unchanged. `"shift"` moves each label one
             token to the left, for trainers that do not shift labels. The last label of a sequence is -100.

@@ -11,7 +11,7 @@ from padmask.spec.pad import PadSpec, RowPolicy
 
 
 def packed_spec(spec: PadSpec | None, packing: PackSpec | None) -> PadSpec:
-    """Return padding options with packing.
+    """Return padding options that contain options for packing.
 
     >>> packed_spec(PadSpec(packing=PackSpec(align=8)), None).packing.align
     8

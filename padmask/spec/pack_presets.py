@@ -114,7 +114,7 @@ _PACKING = tuple(field.name for field in fields(PackSpec))
 
 
 def pack_preset(name: str, /, **options: Any) -> tuple[PadSpec, MaskSpec]:
-    """Return the options for packed rows that a trainer reads.
+    """Return the options with which packed rows have the columns and values that a trainer expects.
 
     >>> spec, mask = pack_preset("llm-foundry", maxlen=2048)
     >>> spec.packing.names, spec.packing.first_segment, mask.column

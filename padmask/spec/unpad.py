@@ -13,7 +13,7 @@ from padmask.spec.sides import checked_side
 
 @dataclass(frozen=True, kw_only=True)
 class UnpadSpec:
-    """Options for removing padding: the columns that mark the padding, and the rows to restore.
+    """Options for removing padding: the columns that mark the padding, and how to restore the source rows.
 
     >>> UnpadSpec(mask_column="attention_mask").keep_mask
     False

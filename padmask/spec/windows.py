@@ -92,13 +92,13 @@ def describe_large_ends(maxlen: int, first: int, last: int, overlap: int | None)
     """Return a clause for an error: the kept ends leave too few positions in an output row.
 
     >>> describe_large_ends(4, 3, 2, None)
-    'maxlen is 4, but the kept ends need 5 positions (3 first, 2 last)'
+    'maxlen is 4, but the kept first and last tokens need 5 positions (3 first, 2 last)'
     """
     needed = needed_positions(first, last, overlap)
     positions = f"{needed} position{'' if needed == 1 else 's'}"
     parts = [f"{first} first"] * bool(first) + [f"{last} last"] * bool(last)
     if overlap is None:
-        return f"maxlen is {maxlen}, but the kept ends need {positions} ({', '.join(parts)})"
+        return f"maxlen is {maxlen}, but the kept first and last tokens need {positions} ({', '.join(parts)})"
     parts += [f"overlap {overlap}"] * bool(overlap) + ["1 new token"]
     return f"maxlen is {maxlen}, but each window needs at least {positions} ({', '.join(parts)})"
 

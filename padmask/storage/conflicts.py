@@ -65,7 +65,7 @@ def _real(descriptor: int) -> int:
 def refuse_conflicts(
     outputs: Mapping[str, str | None], inputs: Sequence[str], *, replaceable: str | None = None
 ) -> None:
-    """Raise an error if outputs share a file, replace an input, or are data files in an input folder.
+    """Raise an error if outputs would share a file, replace an input, or be data files in an input folder.
 
     Args:
         outputs: path of each output, keyed by a label such as `"the report"`. A path of None is ignored.

@@ -73,7 +73,7 @@ class OutputFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Lock a local folder against other runs during the block. Remote storage has no locks.
+        """Lock a local folder against other runs during the `with` block. Remote storage has no locks.
 
         Raises:
             OutputError: another run is writing into the folder.

@@ -171,7 +171,7 @@ def _mark_unlisted(files: Sequence[InputFile], inputs: Sequence[str]) -> list[In
 
 
 def list_inputs(inputs: Sequence[str]) -> Sequence[InputFile]:
-    """Return the files that `find_inputs` finds, without the notes."""
+    """Return the files that `find_inputs` finds, without warnings about other files."""
     return find_inputs(inputs).files
 
 

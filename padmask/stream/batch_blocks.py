@@ -24,7 +24,7 @@ from padmask.stream.sort_windows import SortWindows
 
 @dataclass(frozen=True)
 class BatchBlock:
-    """Consecutive batches of a sort window.
+    """Consecutive batches of a sort window (rows that are sorted together).
 
     Args:
         rows: all rows of the sort window.

@@ -64,9 +64,9 @@ class Beside:
         suspicions: warnings about columns that may be masks of padding, as sentences.
         hint: likely reason for errors about vectors, as a sentence; empty if unknown.
         ragged: names of columns that usually have one value per token, but have other lengths in the first
-            rows. Only for rows that are checked.
+            rows. Empty if the columns are chosen for padding.
         unpaddable: names of masks and companions (columns with one value per token, such as `labels`) whose
-            type padmask cannot pad. Only for rows that are checked.
+            type padmask cannot pad. Empty if the columns are chosen for padding.
         shared: the tokens with which most rows start and end.
     """
 
@@ -90,7 +90,7 @@ def choose_for_dataset(
         asked: requested columns; empty for the default column and its companions, such as `labels`.
         spec: how to pad.
         mask: the requested mask.
-        purpose: `"pad"` if the rows are padded, `"audit"` if they are only checked.
+        purpose: `"pad"` if the rows will be padded, `"audit"` if they will only be checked.
 
     Raises:
         SpecError: a column is missing or requested twice, or there is no default column.
@@ -219,7 +219,7 @@ def _describe(
         choice: the chosen columns.
         asked: requested columns.
         before: names of the columns that earlier runs padded, and of the masks that earlier runs added.
-        packing: how to pack; None if the columns are padded.
+        packing: how to pack; None if the columns will be padded, not packed.
     """
     first, packs = choice.columns[0].name, packing is not None
     alike = [name for name in choice.alike if name not in before]
@@ -227,12 +227,12 @@ def _describe(
     remarks, notes = [], []
     derived = () if packing is None else packing.derived.values()
     if choice.replaced is not None and choice.replaced in derived:
-        remarks.append(f"the sequence numbers replace the input mask {choice.replaced!r}")
+        remarks.append(f"replaced: {choice.replaced!r} (sequence numbers instead of the input mask)")
     elif old := dropped_columns(choice.replaced, choice.mask):
         new = f"the new mask is {choice.mask.column!r}" if choice.mask.column else "no mask is added"
         remarks.append(f"the input mask {quoted(old)} is not copied to the output; {new}")
     if choice.counted is not None:
-        remarks.append(f"the new positions replace the input column {choice.counted!r}")
+        remarks.append(f"replaced: {choice.counted!r} (new positions instead of those in the input)")
     marks = [its.name for its in choice.columns if its.name in LOSS_MASKS and _is_companion(schema, its.name)]
     prompt = f"where {' or '.join(map(repr, marks))} is 0"
     if made := choice.mask.made:

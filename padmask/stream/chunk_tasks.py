@@ -50,7 +50,7 @@ Outcome = tuple[Sequence[Result], Exception | None]
 
 @dataclass(frozen=True)
 class MeasuredChunk:
-    """The survey of the rows of a chunk, with counts of the rows."""
+    """The `Survey` (row lengths) and the counts of the rows of a chunk."""
 
     survey: Survey
     ledger: Ledger
@@ -146,7 +146,7 @@ def map_tasks(
 
     Args:
         executor: the workers.
-        function: function of one chunk.
+        function: function that is called with one chunk.
         tasks: the chunks of each task.
         folder: folder for the temporary files that pass results to this process.
 
@@ -213,14 +213,14 @@ def parse_chunk(chunk: Chunk, job: Job, *, lines: bool) -> Rows:
 
 
 def measure_chunk(chunk: Chunk, job: Job, *, as_text: bool) -> MeasuredChunk:
-    """Survey the rows of a chunk, without types."""
+    """Find the row lengths of a chunk: a `Survey` without types."""
     rows = _text_or_columns(chunk, job, None, as_text=as_text)
     return MeasuredChunk(survey_lengths([rows], job), rows.ledger, rows.consumed)
 
 
 @lru_cache(1)
 def _read_work(pickled: bytes) -> tuple[TextWork, PadTarget]:
-    """Return the settings of a run, and the target of its rows, which has a cache for all chunks."""
+    """Return the settings of a run, and its `PadTarget`, whose cache is used for all chunks."""
     work: TextWork = pickle.loads(pickled)
     writer = open_writer(work.format_, BytesIO(), work.layout, WriterOptions(False, 1, ""))
     return work, PadTarget(work.job, work.plan, writer)
@@ -248,7 +248,7 @@ def pad_chunk(chunk: Chunk, pickled: bytes) -> PaddedChunk:
 
 
 def encoded_blocks(chunks: Iterable[PaddedChunk]) -> Iterator[tuple[Any, PaddedChunk]]:
-    """Yield each text with the counts of its rows. The counts of a chunk are in its first pair."""
+    """Yield the texts of each chunk, the first one with the counts of all rows of the chunk."""
     for chunk in chunks:
         counts = chunk
         for text in chunk.texts:

@@ -22,7 +22,7 @@ from padmask.stream.ledger import Ledger
 def count_padded(
     ragged: Mapping[str, Ragged], groups: Sequence[tuple[ColumnGroup, Segments]], shared: SharedEnds
 ) -> Ledger:
-    """Return a ledger with the counts of padded rows.
+    """Return a `Ledger` with the counts of padded rows.
 
     Args:
         ragged: source rows of each padded column.
@@ -42,7 +42,7 @@ def count_padded(
 
 
 def count_written(segments: Segments, labels_lost: int) -> Ledger:
-    """Return a ledger with the counts of the padded rows.
+    """Return a `Ledger` with the counts of the padded rows.
 
     Args:
         segments: positions of the tokens in the output.
@@ -64,7 +64,7 @@ def count_written(segments: Segments, labels_lost: int) -> Ledger:
 
 
 def count_lost_ends(tokens: Ragged, shared: SharedEnds, segments: Segments, truncating: Side) -> Ledger:
-    """Return a ledger that counts the rows that lost their shared token at the truncated side.
+    """Return a `Ledger` that counts the rows that lost their shared token at the truncated side.
 
     Args:
         tokens: source rows of the first column.

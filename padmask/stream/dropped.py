@@ -23,7 +23,7 @@ Lengths = tuple[int, ...]
 
 
 def written_rows(lengths: npt.NDArray[np.int64], job: Job) -> Flags:
-    """Return whether each row fits every maxlen that is a number: bool, shape (rows,).
+    """Return, for each row, whether it fits every maxlen that is a number: bool, shape (rows,).
 
     Args:
         lengths: lengths of the rows in each group of columns: shape (groups, rows).
@@ -75,7 +75,7 @@ def join_longest(
 
 
 def plan_written(plans: Sequence[Plan], job: Job, together: Mapping[Lengths, Lengths]) -> list[Plan]:
-    """Return the plan of each group. If the maxlen of a group is `longest`, only rows that are written count.
+    """Return the `Plan` of each group. For a group with the maxlen `longest`, only written rows count.
 
     Args:
         plans: plan (maxlen) of each group of columns, found from all rows.

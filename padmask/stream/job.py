@@ -51,7 +51,7 @@ def make_job(dataset: Dataset, asked: PadRequest, *, keep_others: bool, purpose:
         dataset: the data.
         asked: columns and options that the user requested.
         keep_others: whether to also read the columns that are not padded.
-        purpose: `"pad"` if the rows are padded, `"audit"` if they are only checked.
+        purpose: `"pad"` if the rows will be padded, `"audit"` if they will only be checked.
 
     Raises:
         SpecError: a requested column is missing, or its type does not fit the request.
@@ -134,7 +134,7 @@ class Job:
         replaced: name of the input mask that the new mask replaces; None if no mask is replaced.
         earlier: descriptions of columns that earlier runs padded, for the metadata.
         beside: facts from the first rows for the summary and error messages: columns that are not padded,
-            tokens that most rows share, and notes.
+            tokens that most rows share, and warnings.
         unwritten: names of columns that are read but not written: columns with the numbers of tokens to keep,
             and columns that are only checked.
         late: finds late columns, which have no values in the first rows but have values in later rows.

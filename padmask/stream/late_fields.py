@@ -48,7 +48,7 @@ class LateFields:
         *,
         reported: bool,
     ) -> LateFields:
-        """Return the late fields for the columns of a dataset and their first rows.
+        """Return the `LateFields` of a dataset, from its columns and its first rows.
 
         >>> schema = pa.schema([(name, pa.list_(pa.int8())) for name in ("ids", "labels")])
         >>> rows = FirstRows.of([pa.RecordBatch.from_pylist([{"ids": [7]}], schema=schema)])

@@ -171,7 +171,7 @@ class PadResult:
         columns: names of the padded columns.
         unpadded: columns that were not padded but have the same lengths as the padded columns, each with the
             command-line options that would pad the column.
-        notes: warnings. Each is a `str` with the name of the warning in `name`.
+        notes: warnings. Each is a `str` whose attribute `name` is the name of the warning.
         shards: number of shards, if the output is a folder. A shard is one output file or, with buckets, one
             output file for each bucket that has rows.
         resumed: number of shards from an earlier run that `resume` kept.
@@ -223,7 +223,7 @@ class UnpadResult:
         length_column: name of the length column; None if there is no length column.
         still_padded: columns that are still padded. Their rows have the lengths that the unpadded columns had
             before. The value of each column is the command-line options that would unpad the column.
-        notes: warnings. Each is a `str` with the name of the warning in `name`.
+        notes: warnings. Each is a `str` whose attribute `name` is the name of the warning.
         remarks: notes for the summary that require no action, as sentences.
         packed: whether the rows were packed.
     """

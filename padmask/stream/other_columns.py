@@ -47,7 +47,7 @@ def refuse_source_row(dataset: Dataset, job: Job, output: FormatTraits) -> None:
 
 
 def keep_columns(job: Job, dataset: Dataset, output: FormatTraits) -> Job:
-    """Return the job with the columns that the output format can store besides the padded columns.
+    """Return the `Job` with the columns that the output format can store besides the padded columns.
 
     In JSON Lines, the types of fields are unknown before all rows are read, so the writer chooses the fields.
     """
@@ -82,7 +82,7 @@ def _left_out(schema: pa.Schema, output: FormatTraits, without: Collection[str])
 
 
 def name_lengths(job: Job, dataset: Dataset, output: FormatTraits) -> Job:
-    """Return the job with a name for the length column, which all files of the format have.
+    """Return the `Job` with a name for the length column, which all files of the format have.
 
     A name that the user chose is kept.
 

@@ -32,7 +32,7 @@ def ordered_map(
 
     Args:
         executor: pool that calls the function. If None, this thread calls the function.
-        function: function of one item.
+        function: function that is called with one item.
         items: the items. This thread iterates over them.
         ahead: maximum number of items that are processed at the same time, which limits memory use.
     """
@@ -53,7 +53,7 @@ def ordered_map(
 
 
 def choose_threads(files: FileOptions, source: FormatTraits, output: FormatTraits) -> FileOptions:
-    """Choose the number of threads: the requested number, else 1 if both formats are JSON Lines.
+    """Return the options, with 1 thread if both formats are JSON Lines and the user requested no number.
 
     For JSON Lines, Python's global interpreter lock lets only one thread run at a time.
 

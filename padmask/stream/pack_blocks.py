@@ -216,7 +216,7 @@ def metadata_with_counts(schema: pa.Schema, ledger: Ledger, limit: int | None) -
 
 
 def _blocks_of(rows: Rows, segments: Segments, plan: Plan, ledger: Ledger) -> Iterator[PackBlock]:
-    """Yield blocks of packed rows. The first block has the counts of the ledger."""
+    """Yield blocks of packed rows. The first block has the counts in `ledger`, the others have no counts."""
     assert segments.rows is not None
     step, total = max(1, BATCH_POSITIONS // plan.maxlen), int(segments.rows.max(initial=-1)) + 1
     for first in range(0, total, step):

@@ -1,4 +1,4 @@
-"""Check whether a dataset is packed. This module reads the data for `core/packed_layout.py`."""
+"""Check whether a dataset is already packed. This module reads the data for `core/packed_layout.py`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from padmask.stream.padding import known_schemas
 def find_dataset_packing(
     dataset: Dataset, columns: Columns, mask: str | None = None, dialect: Dialect | None = None
 ) -> PackedLayout | None:
-    """Return the layout of packed rows; None if the dataset is not packed.
+    """Return the `PackedLayout` of packed rows; None if the dataset is not packed.
 
     Args:
         dataset: the data.
@@ -110,7 +110,7 @@ def refuse_packed_dataset(dataset: Dataset, columns: Collection[str], spec: PadS
         mask: the mask to add.
 
     Raises:
-        PaddedError: a column is packed.
+        PaddedError: a column is already packed.
     """
     if not mask.allow_padded:
         found = find_dataset_packing(dataset, None)

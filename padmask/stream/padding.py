@@ -1,4 +1,4 @@
-"""Check whether a dataset is padded. This module reads the data for `core/padding.py`."""
+"""Check whether a dataset is already padded. This module reads the data for `core/padding.py`."""
 
 from __future__ import annotations
 

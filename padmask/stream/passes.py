@@ -95,7 +95,7 @@ class PadRun(Run):
             yield encoded_blocks(chunks)
 
     def measure_in_workers(self) -> Survey:
-        """Survey all rows in the workers, without types."""
+        """Find the lengths of all rows in the workers: a `Survey` without types."""
         assert self.executor is not None
         measure = partial(measure_chunk, job=self.job, as_text=self.as_text)
         with self._map_in_workers("measuring", measure, self.executor) as chunks:
@@ -186,7 +186,7 @@ def _survey_and_keep(run: PadRun, kept: KeptRows) -> Survey | None:
 
 
 def _assume_types(run: PadRun) -> Job | None:
-    """Return the job with the types of the first rows; None if the first rows have no common types."""
+    """Return the `Job` with the types of the first rows; None if the first rows have no common types."""
     limit = run.files.limit
     if limit is not None and limit < HEAD_ROWS:
         return None
@@ -205,7 +205,7 @@ def _assume_types(run: PadRun) -> Job | None:
 
 
 def plan_job(job: Job, seen: Survey | None) -> Plan:
-    """Return the plan (maxlen) of a job, including the plan of each column that has its own maxlen."""
+    """Return the `Plan` of a job, including the plan of each column that has its own maxlen."""
     stats = [None] * len(job.groups) if seen is None else [seen.lengths, *seen.own]
     plans = [make_plan(group.spec, lengths) for group, lengths in zip(job.groups, stats, strict=True)]
     if seen is not None and seen.together:
@@ -217,7 +217,7 @@ def plan_job(job: Job, seen: Survey | None) -> Plan:
 
 
 def typed_job(job: Job, seen: Survey | None) -> Job:
-    """Return the job with the column types that a first pass found.
+    """Return the `Job` with the column types that a first pass found.
 
     Without a pass, return the job unchanged.
     """

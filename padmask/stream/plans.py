@@ -26,7 +26,7 @@ BATCH_POSITIONS = 1 << 18
 def choose_plan(
     job: Job, measured: Survey | None, format_: FormatTraits, limit: int | None, places: Callable[[Plan], int]
 ) -> Plan:
-    """Return the plan (maxlen) of a job. If the padded rows do not fit on disk or in memory, raise an error.
+    """Return the `Plan` of a job. If the padded rows do not fit on disk or in memory, raise an error.
 
     Args:
         job: columns and options of the run.

@@ -44,7 +44,7 @@ class Pickled:
         self._parts = [memoryview(data), *(buffer.raw() for buffer in buffers)]
 
     def at(self, start: int) -> Record:
-        """Return the record of the object, if it is written at an offset."""
+        """Return the record that the object gets if it is written at the offset `start`."""
         return Record(start, tuple(part.nbytes for part in self._parts))
 
     def write(self, file: BinaryIO) -> None:

@@ -171,7 +171,7 @@ def _merge(runs: Sequence[Iterator[KeyedRows]]) -> Iterator[KeyedRows]:
 
 
 def _up_to(keys: npt.NDArray[np.int64], bound: Sequence[int]) -> Flags:
-    """Return flags of the rows whose keys are at most `bound`: bool, shape (rows,)."""
+    """Return, for each row, whether its keys are at most `bound`: bool, shape (rows,)."""
     found = np.ones(len(keys), dtype=bool)
     for key, limit in zip(keys.T[::-1], reversed(bound), strict=True):
         found = (key < limit) | ((key == limit) & found)

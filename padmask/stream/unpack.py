@@ -59,7 +59,7 @@ class UnpackRun(Run):
 
     @property
     def job(self) -> UnpadJob:
-        """The columns to join."""
+        """The columns whose pieces are joined to source rows."""
         return UnpadJob(self.layout.unpacked_columns, None, None, "post", ())
 
     def unpack(self, chunk: Chunk) -> UnpadRows:
@@ -120,7 +120,7 @@ def _columns_to_read(dataset: Dataset, layout: PackedLayout, columns: Columns) -
 
 
 def unpack_to_file(run: UnpackRun, output_path: str, format_: FormatTraits, spec: UnpadSpec) -> UnpadResult:
-    """Unpack all rows and write them. Return the counts and the notes.
+    """Unpack all rows and write them. Return the counts and the warnings.
 
     Args:
         run: the packed rows, and the columns to read.

@@ -52,7 +52,7 @@ def _by_file(rows: KeyedRows) -> Iterator[KeyedRows]:
 
 
 def are_whole(keys: Positions, layout: PackedLayout, lost: Collection[tuple[int, int]]) -> bool:
-    """Return whether each sequence is a complete source row. If so, no pieces must be joined or checked.
+    """Return whether all sequences are complete source rows. If so, no pieces need to be joined or checked.
 
     Args:
         keys: keys of the sequences: int64, shape (sequences, 5).

@@ -246,7 +246,7 @@ def _survey(run: _Run) -> _Run:
 
 
 def _unpad_all(run: _Run, output_path: str, format_: FormatTraits) -> tuple[Ledger, Mapping[str, str]]:
-    """Remove the padding from all rows and write them. Return the counts, and the notes of the writer."""
+    """Remove the padding from all rows and write them. Return the counts, and notes on columns."""
     job, wanted = run.job, run.wanted
     schema = unpadded_schema(wanted.schema, job)
     with run.dataset.unchanged():

@@ -66,7 +66,7 @@ class EncodedRows:
 
     @property
     def ledger(self) -> Ledger:
-        """The counts of the rows."""
+        """Counts of rows and tokens read, including refused rows."""
         return self.cuts.ledger
 
     @property

@@ -35,7 +35,7 @@ from padmask.verify.proof.sample import TIMED, ModelInput, SampleRows
 from padmask.verify.proof.tolerance import Array
 from padmask.verify.report import Report, describe_check, describe_culprit
 
-# Added to the environment of a report if no row has a token, so that no model can be verified.
+# Entry of `Report.environment` if no row has a token, so that no model can be verified.
 NO_TOKENS = {"subjects": "none: all rows are empty, so no model was verified"}
 
 
@@ -64,12 +64,12 @@ def verify_model(
         model: built Keras model, PyTorch module, or a function `model(ids, mask)` of two NumPy arrays. The
             function returns an array, a sequence of arrays or a dict of arrays.
         ids: padded ids or features, shape (rows, maxlen, ...), or a dict of such arrays, keyed by input name.
-            If None, random rows are generated. For packed rows, the result of `padmask.pack`: the checks
-            compare each sequence in its packed row with the sequence alone.
+            If None, random rows are generated. For packed rows, pass the result of `padmask.pack`. The checks
+            then compare the outputs of each sequence in its packed row with its outputs alone.
         mask: bool array, shape (rows, maxlen), True at real tokens, or a dict of such arrays, keyed by input
             name. If None, all tokens are real.
-        padding: side of the padding, `"post"` or `"pre"`. If None, the mask determines the side; without a
-            mask, `"post"`.
+        padding: side of the padding, `"post"` or `"pre"`. If None, the mask determines the side. Without a
+            mask, the side is `"post"`.
         value: pad value. If None, the value is found from the padding in `ids`. If this is not possible,
             the `mask_value` of a Masking layer is used. If there is no Masking layer, the value is 0.
         vocab_size: size of the vocabulary from which random rows are drawn. If None, the number of ids that
@@ -241,13 +241,13 @@ def report_on_function(
         slot = ModelInput(IDS, shape=(places,))
         sample = draw_random_rows([slot], spec, value)
         if places is None and not can_call(function, middle_row(sample)):
-            # Strides and poolings may need longer rows.
+            # A function with strides or poolings may need longer rows.
             longer = draw_longer_rows([slot], spec, value, lambda batch: can_call(function, batch))
             sample = longer or sample
     else:
         if len(rows) > 1:
             raise SpecError(
-                "A model that is a function accepts only one array of ids and its mask. Pass an array "
+                "A model that is a function accepts only one array of ids and one mask. Pass an array "
                 "instead of a dict."
             )
         [given] = rows.values()
@@ -278,12 +278,12 @@ def report_on_packed(
         model: built Keras model, PyTorch module, or a function of arrays.
         spec: options of the verification.
         sample: packed rows.
-        data: contents of the inputs of the model, from the data and the user.
+        data: what each input of the model contains, according to the data and the user.
         engine: backend and device of Keras. If None, Keras is started for Keras models.
         device: `"auto"`, `"cpu"` or `"gpu"` for a PyTorch module. If None, the module stays on its device.
 
     Raises:
-        SpecError: the contents of an input are unknown.
+        SpecError: it is unknown what an input contains.
         ModelError: the model cannot run on the rows.
     """
     described: dict[str, Any] = {}

@@ -31,7 +31,7 @@ class OpenedModel:
         report: function that verifies the model. Its arguments are the options, the rows (or None) and the
             kinds that the user chose.
         report_packed: function that verifies the model on packed rows. Its arguments are the options, the
-            rows, and the contents of the inputs from the data and the user.
+            rows, and what each input contains, according to the data and the user.
         is_recurrent: whether the model has recurrent layers that may run on cuDNN.
     """
 

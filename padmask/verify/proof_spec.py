@@ -23,7 +23,7 @@ class ProofSpec:
         backend: Keras backend, `"tensorflow"`, `"jax"` or `"torch"`. If None, the environment variable
             `KERAS_BACKEND` is used if it is set, otherwise TensorFlow.
         device: `"auto"`, `"cpu"` or `"gpu"`. `"auto"` uses a GPU if there is one.
-        sample: number of rows to run, at least 1.
+        sample: number of rows on which the models run, at least 1.
     """
 
     reference: ReferenceSpec = field(default_factory=ReferenceSpec)
@@ -60,7 +60,7 @@ class ModelProof:
         spec: pad value, seed, batch size and similar options.
         model: path of a saved Keras model or of a PyTorch program (`.pt2`), or `module:factory`, where the
             factory is a function without arguments that returns a Keras model or a PyTorch module.
-        predict: function of ids and a mask, as `module:function`.
+        predict: function that takes ids and a mask, as `module:function`.
         kinds: kind of each model input, keyed by input name, such as `"segments"`. Required only for inputs
             whose names, dtypes and use do not show their kind.
         inputs: name of the column for each model input, keyed by input name. Required only for inputs whose

@@ -15,7 +15,7 @@ FOUND = ("p95", "longest")
 COMPRESSED = ("jsonl.gz", "jsonl.zst")
 # Rows of the jobs that take little time for each row, and of one file for several processes.
 MANY_ROWS = 10**6
-# Turns of these jobs.
+# Number of turns of these jobs.
 FEW_TURNS = 3
 
 
@@ -47,7 +47,7 @@ def bench_formats(folder: Path, load: Load) -> Iterator[Result]:
 
 
 def bench_found(folder: Path, load: Load) -> Iterator[Result]:
-    """Run padmask against peers that also have to find the length."""
+    """Run padmask against peers, if both must find maxlen in the row lengths first."""
     for suffix in ("jsonl", "parquet"):
         source = _data(folder, load, suffix)
         for maxlen in FOUND:

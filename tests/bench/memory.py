@@ -31,7 +31,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 @dataclass(frozen=True)
 class Job:
-    """A job, the tool to compare with, and the two functions."""
+    """A job, the tool that padmask is compared with, and the functions of padmask and of the tool."""
 
     job: str
     against: str
@@ -138,7 +138,7 @@ def arrow_of(rows: list[Any]) -> Any:
 
 
 def parts(result: Any) -> tuple[Any, Any]:
-    """Return the values and the mask of a result as NumPy arrays; None if there is no mask."""
+    """Return the values and the mask of a result as NumPy arrays. Without a mask, the mask is None."""
     if isinstance(result, padmask.Padded):
         return result.values, result.mask
     values, mask = result if isinstance(result, tuple) else (result, None)

@@ -31,7 +31,7 @@ def trl(source: str, destination: str, maxlen: int) -> None:
     with tempfile.TemporaryDirectory() as cache:
         rows = Dataset.from_parquet(source, cache_dir=cache)
         packed = pack_dataset(rows, maxlen, strategy="bfd", map_kwargs={"num_proc": PROCESSES})
-        # padmask makes neither of these two.
+        # padmask writes neither content-defined chunks nor a page index.
         packed.to_parquet(destination, use_content_defined_chunking=False, write_page_index=False)
 
 

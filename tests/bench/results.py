@@ -34,7 +34,7 @@ class Result:
 
     Args:
         job, against: name of the job, and the tool that padmask is compared with.
-        pair: time and memory of both. Peaks are 0 if the run was not a separate process.
+        pair: time and memory of padmask and the tool. Peaks are 0 if a run was not a separate process.
         sizes: size of each output, in bytes.
     """
 

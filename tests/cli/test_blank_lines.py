@@ -89,6 +89,7 @@ def test_bad_lines_in_pipes(command):
     assert mebibytes < 170
 
 
+@pytest.mark.slow
 def test_bad_lines_are_reported(padmask, tmp_path):
     # These are more bytes than padmask keeps of the start of a file. The order must stay the same.
     lines = [f"bad {i} ".encode() + b"x" * 100_000 for i in range(200)]

@@ -499,6 +499,7 @@ def test_resume_after_full_disk(place, small_disk):
     assert place.goes_on() >= 2
 
 
+@pytest.mark.slow
 def test_small_disk_is_refused(place, small_disk):
     code, said = place.run("--workers", "2")
     assert (code, is_sentence(said)) == (2, True), said
@@ -506,6 +507,7 @@ def test_small_disk_is_refused(place, small_disk):
     assert place.names() == set()
 
 
+@pytest.mark.slow
 def test_file_size_limit_is_reported(place, padmask, data):
     done = padmask(
         "pad", data, "-o", place.folder, "--workers", "2", before=f"mkdir {place.folder}; ulimit -f 4"

@@ -79,7 +79,7 @@ def test_project_overrides_the_preset(padmask: Padmask) -> None:
         ("--no-mask --mask-polarity padding", "--mask-polarity"),
         ("--no-mask --mask-kind additive", "--mask-kind"),
         ("--labels-from missing", "'missing'"),
-        ("--labels-from input_ids -c attention_mask", "not padded together"),
+        ("--labels-from input_ids -c attention_mask", "not be padded together"),
         ("--labels-from input_ids --mask-column labels", "Choose different names"),
     ],
 )

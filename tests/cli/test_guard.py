@@ -85,6 +85,7 @@ def test_killed_guard_ends_its_run():
     assert not alive(child)
 
 
+@pytest.mark.slow
 def test_repeated_signal_counts_once(tmp_path, command):
     # Ctrl-C in a terminal reaches both processes, and the guard forwards its own.
     with subprocess.Popen(
@@ -107,6 +108,7 @@ def test_repeated_signal_counts_once(tmp_path, command):
 
 
 @pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="this system has no files without names")
+@pytest.mark.slow
 def test_killed_run_leaves_no_file(tmp_path, command):
     with subprocess.Popen(
         [*command, "pad", "-", "-o", "out.jsonl", "--maxlen", "2"], stdin=subprocess.PIPE, cwd=tmp_path

@@ -225,6 +225,7 @@ def test_rows_can_be_chosen(raw, inspect):
     assert drawn == [mask["row"] for mask in inspect(raw, "--sample", "2", "--seed", "5")["masks"]]
 
 
+@pytest.mark.slow
 def test_sample_is_uniform(tmp_path, inspect):
     file = tmp_path / "many.parquet"
     pq.write_table(pa.table({"ids": [[1]] * 20}), file)
@@ -293,6 +294,7 @@ def test_sample_over_files_is_uniform(shards, inspect):
     assert 640 <= counts[3:120].sum() <= 764
 
 
+@pytest.mark.slow
 def test_unreadable_file_is_named(shards, capfd):
     (shards / "data" / "c.jsonl").write_text('{"input_ids": [1]}\n{"input_ids": 5}\n')
     assert run(["inspect", str(shards / "data"), "--workers", "2"]) == 1
@@ -514,6 +516,7 @@ def test_shared_end_is_reported(texts, inspect):
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.slow
 def test_shared_end_over_files(tmp_path, inspect, workers):
     (tmp_path / "data").mkdir()
     for number in range(3):
@@ -618,6 +621,7 @@ def test_output_fits_the_terminal(real_process, raw, columns, env):
 TITLES = {"rows_cut": "rows cut", "tokens_lost": "tokens lost", "shapes": "shapes"}
 
 
+@pytest.mark.slow
 def test_narrow_terminal(capfd, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rows = [[7] * (1 + i * i % 613) for i in range(1500)]
@@ -639,6 +643,7 @@ def test_narrow_terminal(capfd, tmp_path, monkeypatch):
             assert set(numbers) <= set(table.split()), columns
 
 
+@pytest.mark.slow
 def test_ascii_terminal(real_process, raw):
     shown = real_process(raw, PYTHONIOENCODING="ascii", PYTHONUTF8="0")
     assert shown.isascii()
@@ -728,6 +733,7 @@ def test_stdin_is_read(raw, fork_server):
     assert "INPUT" in seen["advice"].splitlines()[-2]
 
 
+@pytest.mark.slow
 def test_several_files_are_one_dataset(raw, inspect):
     shutil.copy(raw, "again.jsonl")
     assert inspect(raw, "again.jsonl")["rows"] == 8

@@ -66,6 +66,7 @@ def test_several_inputs_are_one_dataset(here: Run, tmp_path: Path, rows: Path) -
     st.sampled_from(["pre", "post"]),
     st.integers(1, 4),
 )
+@pytest.mark.slow
 def test_unpad_reverses_pad(tmp_path: Path, rows: list[list[int]], side: Any, batch_rows: int) -> None:
     records = [{"input_ids": row, "label": i} for i, row in enumerate([[0], *rows])]
     source = jsonl(tmp_path / "in.jsonl", records)

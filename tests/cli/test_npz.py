@@ -229,6 +229,7 @@ arrays_of = st.one_of(
 
 @few
 @given(st.lists(arrays_of, min_size=1, max_size=3), st.booleans(), st.integers(1, 5))
+@pytest.mark.slow
 def test_archives_of_numpy(tmp_path: Path, arrays: list[Array], small: bool, batch_rows: int) -> None:
     """Each array becomes a column with the same values."""
     named = {"ids": np.array([[1, 2]] * 4), **{f"x{i}": array for i, array in enumerate(arrays)}}

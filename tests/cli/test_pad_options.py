@@ -924,8 +924,8 @@ def test_mask_in_json(pad: Pad) -> None:
     assert b'"mask":[1,0,0]' in pad("in.jsonl", "--mask-dtype", "int64").out
 
 
-def test_help_shows_attention_mask(pad: Pad) -> None:
-    assert b"--mask-column attention_mask --mask-dtype int64" in re.sub(rb"\s+", b" ", pad("--help").out)
+def test_help_shows_a_preset(pad: Pad) -> None:
+    assert b"padmask pad train.jsonl -o hf.parquet --preset hf\n" in pad("--help").out
 
 
 def test_no_mask(pad: Pad) -> None:

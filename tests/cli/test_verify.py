@@ -521,6 +521,7 @@ def test_report_keeps_the_data(here, raw, tmp_path):
 HEAVY = {"tensorflow", "keras", "torch", "jax"}
 
 
+@pytest.mark.slow
 def test_data_need_no_tensorflow(raw, tmp_path):
     asked = f"import sys; from padmask.cli import run; assert run(['verify', {raw!r}, '--no-model']) == 0; "
     asked += f"print(*{HEAVY} & set(sys.modules), file=sys.stderr)"
@@ -554,6 +555,7 @@ def nothing_installed(tmp_path, monkeypatch):
     ],
     ids=["tensorflow", "torch"],
 )
+@pytest.mark.slow
 def test_missing_extra_says_how_to_install(padmask, raw, nothing_installed, options, said):
     done = padmask("verify", raw, *options)
     assert done.returncode == 2
@@ -603,6 +605,7 @@ def test_report_shows_verdict_first(here, raw):
 
 
 @with_models
+@pytest.mark.slow
 def test_padded_input_in_reports(here, raw, tmp_path):
     pad_file(tmp_path / raw, tmp_path / "padded.parquet", spec=PadSpec(maxlen=6, padding="pre", value=3))
     done = here("verify", "padded.parquet", *QUICK, "--report", "github", "--report", "out.json", "--quiet")

@@ -358,6 +358,7 @@ def test_mask_of_padded_rows(here, saved, raw, tmp_path, column):
 
 
 @with_models
+@pytest.mark.slow
 def test_lengths_of_padded_rows(here, saved, raw, tmp_path):
     pad_file(tmp_path / raw, tmp_path / "in.parquet", mask=MaskSpec(length_column="tokens_used"))
     for column in ("tokens_used", "lengths"):
@@ -427,6 +428,7 @@ def test_features(here, saved, tmp_path):
 
 
 @with_models
+@pytest.mark.slow
 def test_pad_value(here, saved):
     report, _ = answer_of(here("verify", "--model", saved("nine"), "--value", "9", "--json"), 0)
     assert report["environment"]["value"] == 9
@@ -435,6 +437,7 @@ def test_pad_value(here, saved):
 
 
 @with_models
+@pytest.mark.slow
 def test_padding_side(here, saved):
     report, _ = answer_of(here("verify", "--model", saved("last"), "--padding", "pre", "--json"), 0)
     assert report["environment"]["padding"] == "pre"
@@ -474,6 +477,7 @@ def test_fixed_length_is_explained(here, saved):
 
 
 @with_models
+@pytest.mark.slow
 def test_stateful_model_is_reset(here, saved, raw):
     _, subject = answer_of(here("verify", raw, "--model", saved("stateful"), "--json"), 0)
     assert verdicts_of(subject)["row-alone"] == "holds"

@@ -49,7 +49,7 @@ def test_columns_of_tokenizers(tmp_path, suffix):
     assert pack_table(pa.table(TOKENIZED), spec=SPEC).to_pydict() == pq.read_table(target).to_pydict()
     for name in ("position_ids", "attention_mask"):
         [remark] = [text for text in result.remarks if repr(name) in text]
-        assert has_facts(remark, "replace")
+        assert has_facts(remark, "replaced")
     rules = {finding.rule.name for finding in padmask.verify_file(target, proof=None).data}
     assert rules <= {"ignored-positions"}
     padmask.unpad_file(target, tmp_path / "rows.jsonl")

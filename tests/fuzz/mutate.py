@@ -217,7 +217,7 @@ def footer(random: Random, data: bytes) -> bytes:
         for _ in range(random.choice([1, 1, 2])):
             fields = _changed(random, fields)
         out = write_struct(fields)
-    except Exception:  # noqa: BLE001 - what was changed before has no footer any more
+    except Exception:  # noqa: BLE001 - an earlier mutation may have damaged the footer
         return number(random, data)
     return data[:start] + out + len(out).to_bytes(4, "little") + MAGIC
 
@@ -268,7 +268,7 @@ def pages(random: Random, data: bytes) -> bytes:
         chunks = [chunk[3][1] for group in groups for chunk in group[1][1][1]]
         chunk = random.choice(chunks)
         place = random.choice([int(chunk[field][1]) for field in (9, 11) if field in chunk])
-    except Exception:  # noqa: BLE001 - what was changed before has no pages any more
+    except Exception:  # noqa: BLE001 - an earlier mutation may have damaged the pages
         return flip(random, data)
     place += random.randrange(60)
     if not 0 <= place < len(data):

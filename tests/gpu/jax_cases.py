@@ -30,7 +30,7 @@ def cases() -> Iterator[Case]:
 
 
 def _attention(padding: str, dtype: str, kernel: Literal["xla", "cudnn"]) -> tuple[Array, Array]:
-    """Compare attention with a mask on the keys with the same rows alone."""
+    """Compare attention on padded rows, with a mask on the keys, to attention on the same rows alone."""
     features, lengths = draw_batch()
     if padding == "only padding":
         lengths = np.where(np.arange(len(lengths)) % 2, lengths, 0)

@@ -51,7 +51,7 @@ def _recurrent(kind: type[torch.nn.RNNBase], dtype: str) -> torch.nn.RNNBase:
 
 
 def _packed(kind: type[torch.nn.RNNBase], dtype: str) -> tuple[Array, Array]:
-    """Compare packed rows with each row alone."""
+    """Compare the rows of a `PackedSequence` with each row alone."""
     features, lengths = draw_batch()
     layer, padded = _recurrent(kind, dtype), pad(features, lengths, "right")[0]
     x = torch.from_numpy(padded).to(DEVICE, getattr(torch, dtype))
@@ -76,7 +76,7 @@ def _kernels(kind: type[torch.nn.RNNBase]) -> tuple[Array, Array]:
 
 
 def _attention(padding: str, dtype: str, kernel: str) -> tuple[Array, Array]:
-    """Compare attention with a mask on the keys with the same rows alone."""
+    """Compare attention on padded rows, with a mask on the keys, to attention on the same rows alone."""
     features, lengths = draw_batch()
     if padding == "only padding":
         lengths = np.where(np.arange(len(lengths)) % 2, lengths, 0)

@@ -64,6 +64,7 @@ def test_one_window_is_sorted(lengths):
     assert expected.shapes == pytest.approx(shapes_of(lengths, 1600))
 
 
+@pytest.mark.slow
 def test_interpolation_is_accurate(monkeypatch):
     random = np.random.default_rng(3)
     counts = LengthStats.of(np.rint(random.lognormal(5, 1, 50_000))).counts

@@ -130,6 +130,7 @@ def overlaps(drawn):
     ],
     ids=["tail", "near", "many", "one", "empty", "none", "far"],
 )
+@pytest.mark.slow
 def test_texts_do_not_overlap(tmp_path, lengths, maxlens):
     data = inspected(tmp_path, lengths, specs=[PadSpec(maxlen=maxlen) for maxlen in maxlens])
     assert overlaps(draw(data, THEMES["light"])) == []

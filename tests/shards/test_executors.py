@@ -102,6 +102,7 @@ def test_killed_worker_is_replaced(two, tmp_path):
     assert len(set(pids_in(begun))) == 2
 
 
+@pytest.mark.slow
 def test_deadly_task_is_given_up(two):
     futures: list[Future[Any]] = [two.submit(exec, DIES, {}), *(two.submit(abs, -i) for i in range(5))]
     with raises_error(WorkerDiedError):
@@ -152,6 +153,7 @@ def run_script(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_script_needs_main_guard(tmp_path):
     assert run_script(tmp_path, SCRIPT.format(guard="if __name__ == '__main__':")).stdout == "3\n"
     refused = run_script(tmp_path, SCRIPT.format(guard="if True:"))

@@ -275,6 +275,7 @@ def test_workers_write_the_same_bytes(team, data, tmp_path, run, output):
     assert rejects.count(b"\n") == result.ledger.rows_dropped > 0
 
 
+@pytest.mark.slow
 def test_types_come_from_all_shards(team, tmp_path):
     for number, extra in enumerate([None, 1, 0.5, None]):
         write(tmp_path / "data" / f"{number}.jsonl", [{"input_ids": [number], "extra": extra}])
@@ -538,6 +539,7 @@ def calls_for(shards: int) -> int:
     return count
 
 
+@pytest.mark.slow
 def test_calls_per_shard():
     few, more, many = (calls_for(shards) for shards in (10, 20, 60))
     assert (many - more) / 40 <= 1.02 * (more - few) / 10

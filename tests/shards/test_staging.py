@@ -289,7 +289,7 @@ def test_replaced_shards_are_reported(run, tmp_path):
     assert run().notes == ()
     assert run(spec=PadSpec(maxlen=2)).notes == ()
     other = Run(run.data.rename(tmp_path / "other"), run.folder)
-    assert any("earlier output" in note and "data/0.jsonl" in note for note in other().notes)
+    assert any("overwritten" in note and "data/0.jsonl" in note for note in other().notes)
 
 
 def test_repadded_shards_are_reported(run):

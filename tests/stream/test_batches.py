@@ -82,6 +82,7 @@ LENGTHS = st.lists(st.integers(0, 12), min_size=1, max_size=20)
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(LENGTHS, specs(), FORMATS, FORMATS, st.sampled_from([None, 1, 3]), st.sampled_from([1, 3]))
+@pytest.mark.slow
 def test_every_format_gives_the_same_rows(
     tmp_path_factory, lengths, spec, source, target, batch_rows, threads
 ):

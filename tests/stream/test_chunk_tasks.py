@@ -77,6 +77,7 @@ JSON: dict[str, dict[str, Any]] = {
 CASES = [(".parquet", options) for options in PARQUET.values()] + [(".jsonl", its) for its in JSON.values()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("suffix", "options"), CASES, ids=[*PARQUET, *JSON])
 def test_same_output(tmp_path, workers, suffix, options):
     source = write(tmp_path, *(['{"input_ids": [null]}', "{"] if options.get("policy") == SKIP else []))

@@ -76,6 +76,7 @@ SAME = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", SAME.values(), ids=SAME)
 def test_same_output_without_kept_rows(source, monkeypatch, options):
     kept = pad(source, **options)

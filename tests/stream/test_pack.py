@@ -109,6 +109,7 @@ def test_every_token_is_packed_once(tmp_path, lengths, algorithm, formats, windo
     runs=st.lists(st.tuples(st.integers(1, 50), st.sampled_from([1, 2, 8])), min_size=2, max_size=2),
     window=st.integers(2, 20),
 )
+@pytest.mark.slow
 def test_same_bytes_for_chunks_and_threads(tmp_path, lengths, format_, runs, window):
     source = write(tmp_path / f"in.{format_}", rows_of(lengths))
     found = set()
@@ -322,6 +323,7 @@ def test_window_labels(tmp_path):
 
 @pytest.mark.parametrize("bad", [0, 1, 1200])
 @pytest.mark.parametrize("format_", ["jsonl", "parquet"])
+@pytest.mark.slow
 def test_companion_of_other_length(tmp_path, format_, bad):
     """Labels that do not fit their row are a bad row, wherever the row is in the input."""
     rows = [{"input_ids": [1, 2], "labels": [1, 2]} for _ in range(1201)]

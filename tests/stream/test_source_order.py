@@ -85,6 +85,7 @@ SPECS = [
     FORMATS,
     st.sampled_from([1, 200, 1 << 20]),
 )
+@pytest.mark.slow
 def test_round_trip(tmp_path_factory, lengths, spec, middle, target, run_bytes):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sorted_rows, "RUN_BYTES", run_bytes)

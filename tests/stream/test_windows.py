@@ -110,6 +110,7 @@ def expected(rows: list[dict[str, Any]], spec: PadSpec) -> list[dict[str, Any]]:
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(cases(), FORMATS, FORMATS, st.sampled_from([None, 1, 3]), st.sampled_from([1, 3]))
+@pytest.mark.slow
 def test_every_format_gives_the_same_rows(tmp_path_factory, case, source, target, batch_rows, threads):
     rows, spec = case
     # The first row determines the type of the tokens.

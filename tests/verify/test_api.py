@@ -613,6 +613,7 @@ def test_too_large_id_is_refused():
 
 
 @with_models
+@pytest.mark.slow
 def test_explain_lists_every_layer():
     convolving = model_of(
         keras.layers.Conv1D(3, 3, padding="same", name="conv"),
@@ -660,6 +661,7 @@ def test_dropout_is_off():
 
 
 @with_models
+@pytest.mark.slow
 def test_seed_gives_the_same_model_report():
     model = averaging(masked=False)
     assert verify_model(model, seed=3).as_dict() == verify_model(model, seed=3).as_dict()

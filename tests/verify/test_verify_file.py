@@ -107,13 +107,14 @@ def test_raw_and_padded_input(raw, suffix, padding):
 
 
 @with_models
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("value", "routes"),
     [
         (77, ["masking"]),
-        pytest.param(0, ["embedding", "masking"], marks=pytest.mark.slow),
-        pytest.param(77, ["embedding"], marks=pytest.mark.slow),
-        pytest.param(-1, ["embedding", "masking"], marks=pytest.mark.slow),
+        (0, ["embedding", "masking"]),
+        (77, ["embedding"]),
+        (-1, ["embedding", "masking"]),
     ],
 )
 def test_any_pad_value(tmp_path, value, routes):
@@ -127,6 +128,7 @@ def test_any_pad_value(tmp_path, value, routes):
 
 
 @with_models
+@pytest.mark.slow
 def test_pad_value_in_tokens_warns(tmp_path):
     raw = write(tmp_path / "in.jsonl", [*ROWS, [0, 4, 0], [0]])
     report = verify_file(raw, proof=proof_on("embedding"))
@@ -164,6 +166,7 @@ def test_labels_are_not_tokens(tmp_path):
 
 
 @with_models
+@pytest.mark.slow
 def test_mask_column(tmp_path):
     padded = tmp_path / "in.jsonl"
     padded.write_text(
@@ -182,6 +185,7 @@ def test_no_tokens_are_inconclusive(tmp_path, rows):
 
 
 @with_models
+@pytest.mark.slow
 def test_single_token(tmp_path):
     report = verify_file(write(tmp_path / "in.jsonl", [[1, 1], [1]]), proof=proof_on("embedding"))
     assert report.verdict == "ignores"
@@ -191,6 +195,7 @@ def test_single_token(tmp_path):
 
 
 @with_models
+@pytest.mark.slow
 def test_sample_is_bounded(tmp_path):
     rows = [[1 + i % 90] * (1 + i) for i in range(200)]
     raw = write(tmp_path / "in.jsonl", rows)
@@ -377,7 +382,8 @@ def lose_the_mask(monkeypatch, *routes):
 
 
 @with_models
-@pytest.mark.parametrize("routes", [SOME, pytest.param(tuple(ROUTES), marks=pytest.mark.slow)], ids=len)
+@pytest.mark.slow
+@pytest.mark.parametrize("routes", [SOME, tuple(ROUTES)], ids=len)
 def test_routes_without_mask_leak(raw, monkeypatch, routes):
     lose_the_mask(monkeypatch, *routes)
     report = verify_file(raw, proof=proof_on(*routes))
@@ -390,7 +396,8 @@ def test_routes_without_mask_leak(raw, monkeypatch, routes):
 
 
 @with_models
-@pytest.mark.parametrize("padding", ["post", pytest.param("pre", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("padding", ["post", "pre"])
 def test_one_leaking_route(raw, monkeypatch, padding):
     lose_the_mask(monkeypatch, "functional")
     report = verify_file(
@@ -414,6 +421,7 @@ def test_leak_outweighs_bad_data(tmp_path, monkeypatch):
 
 
 @with_models
+@pytest.mark.slow
 def test_masked_control_is_inconclusive(raw, monkeypatch):
     from padmask.verify.keras import reference_models as models
 

@@ -145,8 +145,8 @@ class AuditRequest:
             most common side.
         files: options for reading files.
         progress: callback that receives progress updates.
-        dialect: dialect of the mask. If None, the dialect in the file metadata is used, else the usual
-            dialect of a mask with this name.
+        dialect: dialect of the mask. If None, the dialect in the file metadata is used, else the dialect that
+            the name of the mask column suggests.
         against: files that were packed, to compare with the packed rows; empty if the rows are not compared.
         recurrent: whether the rows are for a model with recurrent layers.
     """
@@ -194,7 +194,7 @@ def audit_and_sample(
     inputs = _open_input(request, job)
     collected, notes = None, []
     if inputs is not None and job.packed is not None:
-        # The first difference is read again.
+        # To describe the first difference between packed rows and input, the rows are read again.
         dataset.spool(limit)
         inputs.spool()
         collected = PackedSequences(
@@ -263,7 +263,7 @@ def _open_input(request: AuditRequest, job: AuditJob) -> Dataset | None:
 
 
 def _sample_picks(count: int, seed: int) -> list[Pick]:
-    """Return the rules of the sample: some of the longest rows, some of the shortest, and random rows."""
+    """Return how to choose the sampled rows: some of the longest, some of the shortest, and random rows."""
     few = max(1, count // 8)
     picks = [pick_longest(few), pick_shortest(few), pick_random(count, seed)] if count else []
     return [without_empty_rows(pick) for pick in picks]
@@ -297,7 +297,7 @@ def _padding_side(padding: Padding | None, job: Job, kept: Sequence[Row]) -> Sid
         return job.spec.padding
     if padding.padding is not None:
         return padding.padding
-    # Neither the user nor the metadata specifies a side, so use the most common side.
+    # Neither the user nor the metadata specifies the side of the padding, so use the most common side.
     edges = [row.mask[[0, -1]] for row in kept if row.mask is not None and len(row.mask)]
     return side_of(np.array(edges).reshape(-1, 2)) or "post"
 

@@ -65,12 +65,13 @@ class AuditJob:
         notes: notes about the columns, which are not findings.
         side_from: source of the expected side of the padding, such as `"--padding post"`, for messages. If
             empty, the most common side is expected.
-        also: jobs for the columns that have other mask or length columns.
-        batched: whether all padded rows of a batch have the same length, which differs between batches.
-            If False, all padded rows have the same length.
+        also: jobs for the columns whose padding is marked by other mask or length columns.
+        batched: whether the padded length may differ between batches. If False, all padded rows have the same
+            length.
         packed: how the rows are packed; None if they are not packed.
         counts: numbers of rows and tokens in the metadata of packed files, keyed by file name.
-        unseparated: how the rows are packed, if no column separates their sequences; None otherwise.
+        unseparated: how the rows are packed, if no column separates their sequences; None if a column does,
+            or if the rows are not packed.
     """
 
     pad: Job
@@ -161,7 +162,7 @@ def _make_group_job(
     declared: Side | None,
     dialect: Dialect | None,
 ) -> AuditJob:
-    """Return the job for the requested columns, which have one mask, or for the default columns."""
+    """Return the job for the requested or default columns, whose padding is marked by the same mask."""
     found = find_dataset_padding(dataset, asked.columns, mask_column, dialect)
     packed = find_dataset_packing(dataset, None, mask_column, dialect)
     if packed is not None and packed.marker is not None:
@@ -234,10 +235,10 @@ def _packing_of_columns(packed: PackedLayout | None, names: Collection[str]) -> 
 
 
 def _without_marker(packed: PackedLayout | None) -> tuple[PackedLayout | None, list[Warned]]:
-    """Return the layout, and a note, if no column separates the sequences of packed rows."""
+    """Return `packed` and a note if no column separates the sequences of packed rows; otherwise None."""
     if packed is None or packed.marker is not None:
         return None, []
-    text = f"{missing_marker(packed)}. The sequences are not checked"
+    text = f"{missing_marker(packed)}. The sequences were not checked"
     return packed, [Warned("sequences-not-separated", text)]
 
 
@@ -256,7 +257,7 @@ def _packed_padding(found: Padding | None, packed: PackedLayout) -> Padding:
 def _without_unsure(
     dataset: Dataset, job: Job, padding: Padding | None, asked: PadRequest
 ) -> tuple[Job, list[Warned]]:
-    """Leave out columns that another mask may describe, and return a warning for each."""
+    """Leave out columns whose padding another mask may mark, and return a warning for each."""
     # If there are metadata or the user chose the columns, it is known which mask belongs to a column.
     if padding is None or padding.values or asked.columns:
         return job, []
@@ -315,7 +316,7 @@ def _described_files(dataset: Dataset) -> list[str]:
 
 
 def open_audits(job: AuditJob) -> list[Audit]:
-    """Return an object that collects the findings of each group.
+    """Return one object for each group of columns, which collects the findings of this group.
 
     Each object already contains the findings from the file metadata.
     """
@@ -334,7 +335,7 @@ def add_file_findings(audits: Sequence[Audit], dataset: Dataset, job: AuditJob, 
     """Add the findings about whole files, such as different column types.
 
     Args:
-        audits: objects that collect the findings of each group.
+        audits: objects that collect the findings, one for each group of columns.
         dataset: dataset to check.
         job: columns to check.
         limit: maximum number of rows to read. If None, all rows are read.
@@ -348,10 +349,10 @@ def add_file_findings(audits: Sequence[Audit], dataset: Dataset, job: AuditJob, 
 
 
 def findings_of(audits: Sequence[Audit], *, recurrent: bool = False) -> list[Finding]:
-    """Return the findings of all groups, sorted by rule and then by group.
+    """Return the findings of all groups of columns, sorted by rule and then by group.
 
     Args:
-        audits: objects that collected the findings of each group.
+        audits: objects that collected the findings, one for each group of columns.
         recurrent: whether the rows are for a model with recurrent layers. Some rules apply only to such
             models.
     """
@@ -379,12 +380,13 @@ def audit_rows(
         reading: dataset to read, with its options.
         phase: name of this pass in progress updates.
         job: columns to check, and how their padding is marked.
-        audits: objects that collect the findings of each group.
+        audits: objects that collect the findings, one for each group of columns.
         maxlen: length to which raw rows are padded. If None, the longest row determines the length.
-        is_cut: whether longer raw rows are truncated to `maxlen` before they are checked.
+        is_cut: whether raw rows longer than `maxlen` are truncated before they are checked.
         report_bad_rows: whether a row with bad tokens is a finding. If False, the first such row raises an
             error. A row that is bad in another column is always a finding.
-        collected: object that collects the packed sequences of the first group; None if there is none.
+        collected: object that collects the packed sequences of the first group of columns; None if the
+            sequences are not collected.
 
     Yields:
         The rows of each batch. A row with bad tokens has the length 0. If `report_bad_rows` is True, a row

@@ -21,7 +21,7 @@ _VALID_ZEROS |= {"label", "labels", "tag", "tags", "pos", "ner", "offset", "offs
 
 
 def audit_columns(columns: Sequence[PadColumn], values: Mapping[str, Any]) -> list[AuditColumn]:
-    """Return the columns to check, with their known pad values."""
+    """Return the columns to check, each with its pad value if the value is known."""
     return [
         AuditColumn(
             column.name,
@@ -67,7 +67,7 @@ def accepts_pad_value(name: str) -> bool:
 def other_mask_columns(dataset: Dataset, columns: Sequence[PadColumn], padding: Padding | None) -> list[str]:
     """Return the names of the mask columns of the tokens, except the mask that marks the padding.
 
-    The masks describe `input_ids`; if this column does not exist, `tokens`, else the first checked column.
+    The tokens are in `input_ids`; without such a column, in `tokens`, else in the first checked column.
     """
     schema, can_be_mask = dataset.schema(), may_be_mask if dataset.format.is_text else is_mask
     owner = next((name for name in ID_NAMES if name in schema.names), columns[0].name)

@@ -45,7 +45,7 @@ class PackedSequences:
     Args:
         layout: how the rows are packed.
         columns: packed columns that are checked. The first column has the tokens.
-        names: names of the columns of the input. Other columns are not compared.
+        names: names of the columns of the input. Packed columns that the input lacks are not compared.
         counts: numbers of rows in the metadata of each packed file, keyed by file name.
         is_text: whether the packed rows have no column types.
     """
@@ -150,7 +150,7 @@ class PackedSequences:
     def _read_input(
         self, planner: InputPlanner, reading: Reading, packed: LocatedSequences, *, located: bool
     ) -> tuple[LocatedSequences, Flags]:
-        """Return the sequences that packing makes from the input, and flags of those that lose tokens."""
+        """Return the sequences that packing makes from the input, and for each, whether it loses tokens."""
         table, loses = SequenceTable(), [np.zeros(0, dtype=bool)]
         for rows in planner.read(reading):
             segments, sources = rows.segments, rows.sources
@@ -167,7 +167,7 @@ class PackedSequences:
             table.add(rows.batch, sources, numbers, rows.starts, segments.lengths, hashes)
             lost = segments.kept_tokens() < segments.source_lengths
             if self._layout.spec is None:
-                # A row that is longer than all packed rows was truncated, split or dropped.
+                # An input row that is longer than all packed rows was truncated, split or dropped.
                 longer = (segments.source_lengths[sources] > self._width) & (self._width > 0)
                 absent = ~np.isin(numbers, packed.sources) if located else np.ones(len(sources), dtype=bool)
                 loses.append(lost[sources] | (absent & longer))
@@ -182,7 +182,10 @@ class PackedSequences:
         found: _Matches,
         describe: Callable[[int, int], str],
     ) -> None:
-        """Report the packed sequences that differ. `describe` takes the index of a sequence and of a hash."""
+        """Report the packed sequences that differ from the input.
+
+        `describe` returns a text about a difference, given the indices of the sequence and of the hash.
+        """
         rule = RULES["differs-from-input"]
         reasons = [] if self._layout.spec is not None else [_NO_METADATA]
         absent = found.partners < 0
@@ -297,7 +300,7 @@ def _match(
         by_tokens = find_partners(packed.keys([0]), expected.keys([0]))
         chosen = _choose_hashes(packed, expected, by_tokens, hashed)
         partners = find_partners(packed.keys(chosen), expected.keys(chosen))
-        # The other sequences may have the right tokens and other values in another column.
+        # A remaining sequence may have the tokens of an input sequence, but other values in another column.
         left = np.flatnonzero(partners < 0)
         free = np.ones(len(expected.lengths), dtype=bool)
         free[partners[partners >= 0]] = False
@@ -309,7 +312,7 @@ def _match(
     differ[here] = packed.hashes[here] != expected.hashes[partners[here]]
     longer = here.copy()
     longer[here] = packed.lengths[here] != expected.lengths[partners[here]]
-    # A sequence of another length differs in all columns, and one finding is enough.
+    # If the lengths differ, the hashes of all columns differ, and one finding is enough.
     differ[longer] = False
     differ[longer, 0] = True
     found = np.zeros(len(expected.lengths), dtype=bool)
@@ -320,7 +323,7 @@ def _match(
 def _choose_hashes(
     packed: LocatedSequences, expected: LocatedSequences, partners: Positions, hashed: Sequence[Hashed]
 ) -> list[int]:
-    """Return, for each column, the index of the hash in which the fewest sequences differ."""
+    """Return, for each column, the index of the hash that differs from the input for the fewest sequences."""
     here = partners >= 0
     counts = (packed.hashes[here] != expected.hashes[partners[here]]).sum(axis=0)
     best: dict[str, int] = {}
@@ -332,7 +335,7 @@ def _choose_hashes(
 
 
 def _are_truncated(expected: LocatedSequences, packed: LocatedSequences) -> Flags:
-    """Return whether each sequence may come from a truncated row.
+    """Return, for each sequence of the input, whether it may come from a truncated row.
 
     A truncated row has as many tokens as a packed row has positions.
     """

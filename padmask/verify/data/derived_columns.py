@@ -34,7 +34,7 @@ class ValidRows:
         batch: all rows of the batch.
         rows: indices of the valid rows: int64, shape (valid rows,).
         packed: positions of the sequences in the valid rows.
-        tokens: positions that count in the loss; None if there are neither labels nor masks of the loss.
+        tokens: positions that count in the loss; None if there are neither label nor loss mask columns.
     """
 
     batch: Batch
@@ -43,13 +43,16 @@ class ValidRows:
     tokens: LossTokens | None
 
     def flags(self, bad: Flags) -> Flags:
-        """Convert flags of the valid rows to flags of all rows of the batch."""
+        """Convert an array with a flag for each valid row to one with a flag for each row of the batch.
+
+        Other rows have the flag False.
+        """
         found = np.zeros(len(self.batch), dtype=bool)
         found[self.rows[bad]] = True
         return found
 
     def rows_with(self, positions: Flags) -> Flags:
-        """Return flags of the valid rows that have a flagged position."""
+        """Return, for each valid row, whether any of its positions is True in `positions`."""
         return any_by_row(positions, self.packed.widths)
 
 
@@ -68,10 +71,11 @@ class DerivedColumns:
     ) -> None:
         self._layout, self._audit, self._mask = layout, audit, mask
         names = {column.name for column in columns}
-        # The loss mask depends on the labels, so it is checked only if all labels are.
+        # The loss mask depends on the labels, so it is checked only if all label columns are checked.
         packed = layout.columns if layout.described else ()
         self._has_all_labels = not [name for name in packed if name not in names and name in LABEL_NAMES]
-        # Without some masks that pack used, or the windows, more tokens seem to count.
+        # If pack used loss masks that are not checked, or windows that label a token only once, fewer tokens
+        # count in the loss than the checked columns show.
         windows = None if layout.spec is None else layout.spec.windows
         new = windows is not None and windows.labels == "new" and not any(map(is_label, columns))
         self._has_all_masks = names.issuperset(layout.loss_masks) and not new
@@ -85,7 +89,7 @@ class DerivedColumns:
         """
         packing, marker = self._layout.packing, self._layout.marker
         for name, derived in self._layout.derived.items():
-            # Without metadata, the marker agrees with its own sequences.
+            # Without metadata, the sequences come from the marker column, so a check of it always passes.
             if name != self._mask and (packing is not None or marker is None or name != marker.column):
                 self._check_derived(name, derived, found)
         self._check_segment_ids(rows, found)
@@ -110,7 +114,7 @@ class DerivedColumns:
         if packing is None and name == "attention_mask" and (all_row_values(actual) <= 1).all():
             expected = Ragged(packed.mask, expected.starts, expected.lengths)
         if packing is None and name == "cu_seqlens":
-            # The end of the last sequence may include padding, and some tools add the end of the row.
+            # The last value of `cu_seqlens` may include padding, and some tools add the end of the row.
             enough = actual.lengths > packed.sizes
             expected = replace(expected, lengths=np.where(enough, packed.sizes, expected.lengths))
             actual = replace(actual, lengths=np.where(enough, packed.sizes, actual.lengths))
@@ -120,13 +124,13 @@ class DerivedColumns:
         if name == "loss_mask" and not self._has_all_masks:
             differ &= row_values(expected, same) == 0
         if packing is None and name in WIDE:
-            # Other tools have other values at padding.
+            # Other tools may write other values at padding, so only real positions are compared.
             differ &= row_values(Ragged(packed.mask, expected.starts, expected.lengths), same)
         bad[same] = any_by_row(differ, expected.lengths[same])
         self._report(column, bad, found, actual, expected, differ)
 
     def _check_segment_ids(self, rows: AuditRows, found: ValidRows) -> None:
-        """Check segment ids that padmask did not compute, which may be token types."""
+        """Check segment ids that padmask did not compute. Such a column may contain token types instead."""
         name, packing, packed = "segment_ids", self._layout.packing, found.packed
         is_packed = name in rows.ragged
         if packing is not None and (name in packing.emit or not is_packed):
@@ -159,11 +163,11 @@ class DerivedColumns:
 
         Args:
             column: name of the column.
-            bad: flags of the valid rows that differ.
+            bad: for each valid row, whether it differs.
             found: the valid rows.
             actual: the column in the valid rows.
             expected: the computed values in the valid rows.
-            differ: flags of the values that differ, in the rows that have as many values as expected.
+            differ: for each value, whether it differs, in the rows that have as many values as expected.
         """
         if not bad.any():
             return
@@ -183,9 +187,10 @@ class DerivedColumns:
         self._audit.add_rows("derived-column", found.flags(bad), found.batch.place, column, detail)
 
     def _check_positions(self, rows: AuditRows, found: ValidRows) -> None:
-        """Check for an attention mask of ones or of sequence numbers.
+        """Report rows with several sequences that have both `position_ids` and an attention mask.
 
-        With such a mask, models do not use restarts of the positions to separate sequences.
+        The mask contains ones or sequence numbers. With such a mask, models do not use restarts of the
+        positions to separate sequences.
         """
         name, batch = "attention_mask", found.batch
         if "position_ids" not in (*self._layout.describing, *rows.ragged):
@@ -210,6 +215,6 @@ def all_row_values(rows: Ragged) -> npt.NDArray[np.int64]:
 
 
 def any_by_row(flags: Flags, counts: Positions) -> Flags:
-    """Return flags of the rows that have a flagged value."""
+    """Return, for each row, whether any of its values is True. `counts` are the numbers of values per row."""
     found: Flags = sums_by_row(flags.astype(np.int64), counts) > 0
     return found

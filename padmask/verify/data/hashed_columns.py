@@ -120,7 +120,7 @@ def hash_columns(
         slices: row, first token in the row and number of tokens of each slice.
         lengths: number of tokens of each sequence, which consists of adjacent slices.
         packed: whether the sequences come from packed rows, whose labels packing already changed.
-        repeated: tokens whose labels packing replaced with -100; None if there are none.
+        repeated: for each token, whether packing replaced its label with -100; None if packing replaced none.
     """
     hashes = np.empty((len(lengths), len(hashed)), dtype=np.uint64)
     for place, its in enumerate(hashed):
@@ -162,9 +162,9 @@ def _change_labels(
     packed: bool,
     repeated: Flags | None,
 ) -> None:
-    """Change the labels of sequences in place as packing does.
+    """Change the labels of input sequences in place as packing does.
 
-    Packed labels at boundaries are not compared.
+    In packed sequences, set the labels at boundaries to -100, so that they are not compared.
     """
     filled = lengths > 0
     firsts, lasts = begins[filled], (begins + lengths - 1)[filled]
@@ -173,5 +173,5 @@ def _change_labels(
             labels[repeated] = IGNORED_LABEL
         set_boundary_labels(labels, firsts, lasts, boundary)
     elif boundary != "keep":
-        # These labels have a rule of their own.
+        # The rule `boundary-labels` checks these labels.
         labels[firsts if boundary == "mask" else lasts] = IGNORED_LABEL

@@ -79,7 +79,7 @@ class PackedRowAudit:
         return packing is not None and packing.pad
 
     def read_mask(self, batch: Batch, places: Positions) -> tuple[Ragged, Flags]:
-        """Return the masks that follow from the sequence lengths, and flags of the rows with valid lengths.
+        """Return, for each row, the mask that follows from the sequence lengths, and whether these are valid.
 
         Args:
             batch: the rows.
@@ -92,10 +92,11 @@ class PackedRowAudit:
         return Ragged(make_row_mask(segments, places), starts, places), ~bad
 
     def find_gaps(self, batch: Batch, mask: Ragged, ids: Ragged) -> Flags:
-        """Report the rows with tokens after the last sequence, and return their flags.
+        """Report the rows with tokens after the last sequence. Return, for each row, whether it is reported.
 
-        Without a mask and metadata, the padding between sequences (`--align`) is invisible. So all positions
-        after the last sequences of a batch must have the same value.
+        Without a mask and metadata, the rows do not show padding between sequences (`--align`), so the last
+        sequence may end later than expected. To find such rows, all positions after the last sequences of a
+        batch must have the same value.
 
         Args:
             batch: the rows.
@@ -137,7 +138,7 @@ class PackedRowAudit:
         Args:
             batch: the rows.
             places: number of positions in each row: int64, shape (rows,).
-            mask: mask of each row; None if the marker shows the padding.
+            mask: mask of each row; None if the column that separates the sequences also marks the padding.
         """
         marker = self._layout.marker
         assert marker is not None
@@ -174,8 +175,8 @@ class PackedRowAudit:
             rows: rows of the batch.
             places: number of positions in each row: int64, shape (rows,).
             mask: mask of each row.
-            fits: flags of the rows without a fault and with a valid mask. Other rows are not checked.
-            equal: flags of the rows in which all columns have the same number of values, and no tokens follow
+            fits: for each row, whether it has no fault and a valid mask. Other rows are not checked.
+            equal: for each row, whether all its columns have the same number of values, and no tokens follow
                 the last sequence.
         """
         batch, spec = rows.batch, self._layout.spec
@@ -206,7 +207,7 @@ class PackedRowAudit:
     def _compare_with_rows(
         self, its: _Sequences, places: Positions, mask: Ragged, fits: Flags
     ) -> tuple[Segments, Flags]:
-        """Return the positions of the sequences, and flags of the rows whose length or mask differs."""
+        """Return the positions of the sequences, and for each row, whether its length or mask differs."""
         segments, lengths = self._place(its), its.lengths
         ends = sums_by_row(self._spaces(lengths), lengths.lengths)
         if its.firsts is not None:
@@ -219,7 +220,7 @@ class PackedRowAudit:
         if self._mask is None:
             return segments, wrong
         if self._layout.spec is None and its.firsts is None:
-            # Padding between sequences is not known, so the mask determines the positions.
+            # It is unknown whether there is padding between sequences, so the mask determines the positions.
             firsts, differs = _find_in_mask(lengths, mask, fits)
             if firsts is not None:
                 wrong = differs
@@ -245,7 +246,7 @@ class PackedRowAudit:
         for name in self._labels:
             labels = values[name].reshape(int(places[chosen].sum()), -1)[:, 0]
             if packing is not None and packing.boundary_labels != "keep":
-                # Shifted labels lack the label of the token after the sequence.
+                # The last of the shifted labels belongs to the token after the sequence, so it must be -100.
                 places_of = packed.firsts if packing.boundary_labels == "mask" else packed.lasts
                 wrong = np.zeros(len(chosen), dtype=bool)
                 wrong[packed.sequence_rows[labels[places_of] != IGNORED_LABEL]] = True
@@ -261,7 +262,7 @@ class PackedRowAudit:
             self._sources.add(batch, chosen, packed, sources, starts)
 
     def _collect(self, rows: AuditRows, found: ValidRows) -> None:
-        """Collect the sequences of the rows, without the rows that lack the source of a sequence."""
+        """Collect the sequences of the rows, unless the source of any sequence is missing."""
         assert self._collected is not None
         located = None
         if self._layout.sources:
@@ -295,7 +296,7 @@ def with_segments(row: Row, sequences: Ragged | None, place: int) -> Row:
 
 
 def _read_lengths(column: pa.Array) -> tuple[Ragged, Flags]:
-    """Return the lengths of the sequences, and flags of the rows with an invalid length."""
+    """Return the lengths of the sequences, and for each row, whether any of its lengths is invalid."""
     lengths, faults = Ragged.from_arrow(column)
     bad = np.zeros(len(column), dtype=bool)
     bad[[fault.row for fault in faults]] = True
@@ -309,7 +310,7 @@ class _Sequences:
 
     Args:
         lengths: lengths of the sequences of each row.
-        bad: rows that are not divided into sequences.
+        bad: for each row, whether it cannot be divided into sequences.
         firsts: first position of each sequence; None if the sequences follow each other.
     """
 
@@ -370,8 +371,8 @@ def _find_in_mask(lengths: Ragged, mask: Ragged, fits: Flags) -> tuple[Positions
     """Divide the real tokens of each row into its sequences.
 
     Returns:
-        The position of the first token of each sequence (None if no row fits), and flags of the rows in which
-        the numbers of real tokens and of sequence tokens differ, or a sequence contains padding.
+        The position of the first token of each sequence (None if no row fits), and for each row, whether the
+        numbers of real tokens and of sequence tokens differ, or a sequence contains padding.
     """
     rows = np.repeat(np.arange(len(fits)), lengths.lengths)
     flat = all_row_values(lengths).astype(np.int64)

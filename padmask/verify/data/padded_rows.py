@@ -40,9 +40,9 @@ class PaddedRowAudit:
         job: columns to check.
         audit: object that collects the findings.
         padding: columns that mark the padding.
-        masks: names of other mask columns, whose lengths are checked.
+        masks: names of other mask columns. Only their lengths are checked.
         side_from: source of the expected side of the padding, as in `AuditJob`.
-        batched: whether all padded rows of a batch have the same length, which differs between batches.
+        batched: whether the padded length may differ between batches, as in `AuditJob`.
         packed: object that checks the sequences of packed rows; None if the rows are not packed.
     """
 
@@ -122,7 +122,7 @@ class PaddedRowAudit:
         return CheckedRows(found, fits)
 
     def _find_equal(self, rows: AuditRows, places: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-        """Return flags of the rows whose columns have equal numbers of values. Report the other rows."""
+        """Return, for each row, whether its columns have equal numbers of values. Report the other rows."""
         equal = np.ones(len(places), dtype=bool)
         for name, ragged in rows.ragged.items():
             unequal = (ragged.lengths != places) & ~rows.bad
@@ -204,7 +204,7 @@ class BatchWidths:
             source: name of the file. Batches have numbers from 0 in each file.
             numbers: number of the batch of each row, shape (rows,).
             places: number of positions in each row, shape (rows,).
-            bad: flags of the bad rows, which do not determine a length.
+            bad: for each row, whether it is bad. Bad rows do not determine a length.
         """
         if source != self._source:
             self._source, self._known = source, {}
@@ -232,7 +232,7 @@ def _length_faults(
 def _read_mask(
     batch: Batch, padding: Padding, places: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64] | None
 ) -> tuple[Ragged, npt.NDArray[np.bool_], Mapping[int, str]]:
-    """Return the mask of each row, flags of the rows with a valid mask, and the reasons for invalid masks.
+    """Return, for each row, its mask and whether the mask is valid; and the reasons for invalid masks.
 
     Args:
         batch: the rows.
@@ -259,7 +259,7 @@ def _read_mask(
 def _are_valid_lengths(
     lengths: npt.NDArray[np.int64], places: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.bool_]:
-    """Return flags of the rows whose length is between 0 and the number of positions.
+    """Return, for each row, whether its length is between 0 and the number of positions.
 
     Null lengths were read as -1, so they are invalid.
     """
@@ -289,14 +289,14 @@ def _real_tokens(values: Ragged, mask: Ragged, lengths: npt.NDArray[np.int64], s
     Args:
         values: padded rows.
         mask: mask of each row.
-        lengths: number of real tokens in each row; 0 for rows to ignore.
+        lengths: number of real tokens in each row. Rows with 0 are ignored.
         seen: cumulative number of real tokens, one entry longer than `mask.values`. Entry i is the number of
             real tokens before position i.
     """
     is_first = seen[np.minimum(mask.starts + 1, len(seen) - 1)] > seen[mask.starts]
     begins = np.where(is_first, 0, np.maximum(mask.lengths - lengths, 0))
     places = mask.starts + begins
-    # In rows to ignore, the mask may be longer or shorter than the row.
+    # In ignored rows, the mask may be longer or shorter than the row.
     ends = np.minimum(places + lengths, len(seen) - 1)
     starts = values.starts + begins
     return Ragged(values.values, starts, np.where(seen[ends] - seen[places] == lengths, lengths, 0))

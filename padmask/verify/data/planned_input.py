@@ -63,7 +63,10 @@ class PlannedRows:
 
     @property
     def repeated(self) -> Flags | None:
-        """Flags of tokens whose label is in another window: bool, shape (tokens,), or None."""
+        """For each token, whether its label is in another window: bool, shape (tokens,).
+
+        None if every window keeps its labels.
+        """
         if not self.new_labels:
             return None
         lengths = self.segments.lengths
@@ -79,9 +82,9 @@ class PlannedRows:
 
 
 class InputPlanner:
-    """Reads the input, and computes its sequences.
+    """Reads the input that was packed, and computes the sequences that packing makes from its rows.
 
-    Without metadata, the packed rows show how rows were split.
+    Without metadata, the sources of the packed sequences show how packing split the rows.
 
     Args:
         layout: how the rows are packed.
@@ -150,7 +153,7 @@ class InputPlanner:
         return self._input_names.get(column.name, column.name)
 
     def _end_fields(self, reading: Reading) -> list[pa.Field]:
-        """Return the columns with the numbers of tokens to keep."""
+        """Return the columns that contain the numbers of tokens to keep at the ends of rows."""
         spec, schema = self._layout.spec, reading.dataset.schema()
         names = [] if spec is None else spec.end_columns
         for name in names:
@@ -164,7 +167,7 @@ class InputPlanner:
         return [] if reading.dataset.format.is_text else [schema.field(name) for name in names]
 
     def _usable_rows(self, rows: AuditRows) -> tuple[dict[str, Ragged], Ends | None]:
-        """Return the rows that packing uses, and their numbers of tokens to keep."""
+        """Return the rows that packing uses, and the numbers of tokens that it keeps at their ends."""
         batch, spec = rows.batch, self._layout.spec
         faults, ends = list(rows.faults), None
         if spec is not None:

@@ -34,7 +34,7 @@ def audit_raw_rows(
         audit: object that collects the findings.
         masks: names of mask columns. Only their lengths are checked.
         maxlen: length to which rows are padded. If None, the longest row determines the length.
-        is_cut: whether longer rows are truncated to `maxlen` before they are checked.
+        is_cut: whether rows longer than `maxlen` are truncated before they are checked.
     """
     audit.add_bad_rows(rows.faults, rows.batch.place)
     for name in masks:

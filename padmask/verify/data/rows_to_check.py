@@ -54,7 +54,7 @@ class AuditRows:
         ragged: rows of each column, keyed by column name. A bad row is empty. If only other columns are bad,
             the row keeps its tokens in the first column.
         faults: the first `Fault` of each bad row, in order.
-        bad_tokens: whether each row is bad in the first column, bool, shape (rows,).
+        bad_tokens: for each row, whether it is bad in the first column: bool, shape (rows,).
         late: names of unchecked columns that have no values in the first rows, but one value per token in
             later rows.
     """
@@ -67,11 +67,11 @@ class AuditRows:
 
     @property
     def bad(self) -> Flags:
-        """Flags of the bad rows: bool, shape (rows,), True if the row cannot be read or padded."""
+        """For each row, whether it cannot be read or padded: bool, shape (rows,)."""
         return _flags((fault.row for fault in self.faults), len(self.batch))
 
     def wrong_masks(self, name: str) -> Flags:
-        """Return flags of the rows in which only the mask is wrong, because of a null or its length."""
+        """Return, for each row, whether only its mask is wrong, because of a null or its length."""
         column = self.batch.columns.column(name)
         mask, _ = Ragged.from_mask(column)
         wrong: Flags = ~self._fits(mask) & ~null_flags(column) | null_token_rows(column)
@@ -109,7 +109,7 @@ class AuditBatch:
 
     @property
     def ledger(self) -> Ledger:
-        """A ledger that contains only the number of rows read."""
+        """A ledger in which only the number of rows read is set."""
         return Ledger(rows_read=len(self.groups[0].batch))
 
 
@@ -119,7 +119,7 @@ class CheckedRows:
 
     Args:
         rows: the rows. A row with bad tokens has the length 0.
-        fits: whether each row has no fault in any column, bool, shape (rows,).
+        fits: for each row, whether it has no fault in any column: bool, shape (rows,).
     """
 
     rows: BatchRows

@@ -90,7 +90,7 @@ class AuditColumn:
 
 
 def find_holes(mask: Mask) -> Flags:
-    """Return flags of the rows with padding between real tokens.
+    """Return, for each row, whether it has padding between real tokens.
 
     >>> find_holes(np.array([[True, False, True], [False, True, True]])).tolist()
     [True, False]
@@ -153,7 +153,7 @@ class Audit:
 
     @property
     def late(self) -> list[str]:
-        """Names of unchecked late columns: no values in the first rows, but one value per token later."""
+        """Names of unchecked columns that have no values in the first rows, but one value per token later."""
         return sorted(self._late)
 
     def add_late(self, names: Iterable[str]) -> None:
@@ -296,7 +296,7 @@ class Audit:
 
         Args:
             rule: name of the rule.
-            bad: flags of the rows that violate the rule.
+            bad: for each row, whether it violates the rule.
             place: function that returns the location of a row, given its index.
             column: column that violates the rule; None if the violation is not in one column.
             detail: description of the violation. If empty, the description of the rule is used.
@@ -306,9 +306,13 @@ class Audit:
     def add_count(
         self, rule: str, count: int, examples: Sequence[Place], column: str | None = None, detail: str = ""
     ) -> None:
-        """Report rows that violate a rule, by their number and the locations of the first rows.
+        """Report rows that violate a rule, if only their number and the first locations are known.
 
-        `detail` is as in `add_rows`.
+        Args:
+            rule: name of the rule.
+            count: number of rows that violate the rule.
+            examples: locations of the first of these rows.
+            column, detail: as in `add_rows`.
         """
         if count:
             new = Finding(RULES[rule], detail=detail or RULES[rule].means, column=column)
@@ -367,7 +371,7 @@ class Audit:
         """Report rows in which the column `mask` is not a valid mask, or has another length than the ids.
 
         Args:
-            bad: flags of these rows.
+            bad: for each row, whether its mask is invalid.
             place: function that returns the location of a row, given its index.
             mask: name of the column.
             reasons: reason for each invalid mask, keyed by row index.
@@ -381,7 +385,7 @@ class Audit:
         """Report rows whose length differs from the first row of the data, of their batch or of their bucket.
 
         Args:
-            bad: flags of these rows.
+            bad: for each row, whether its length differs.
             widths: number of positions that each row should have.
             place: function that returns the location of a row, given its index.
             of_group: `" of the batch"` or `" of the bucket"` if the rows are divided into batches or buckets;
@@ -434,7 +438,7 @@ class Audit:
             used[ids] = True
 
     def _on_new_padding(self) -> list[Finding]:
-        """Return findings about raw rows that get padding, because they are shorter than the longest row.
+        """Return findings about raw rows that will be padded, because they are shorter than the longest row.
 
         Two findings are possible: labels are padded with a value other than -100, and the padding is at the
         start of rows, which cuDNN does not support.
@@ -477,7 +481,7 @@ def _pads_labels_in_loss(column: AuditColumn) -> bool:
 
 
 def _equal(values: npt.NDArray[Any], value: Any) -> Flags:
-    """Return flags of the values that equal the pad value, which may be NaN."""
+    """Return, for each value, whether it equals the pad value. The pad value may be NaN."""
     if value != value and values.dtype.kind == "f":
         return np.asarray(np.isnan(values))
     return np.asarray(values == value)
@@ -489,7 +493,7 @@ def _by_token(flagged: Flags) -> npt.NDArray[Any]:
 
 
 def _rows_with(rows: Ragged, flagged: Flags) -> Flags:
-    """Return flags of the rows that have a value for which `flagged` is True."""
+    """Return, for each row, whether `flagged` is True for any of its values."""
     if not flagged.any():
         return np.zeros(len(rows.lengths), dtype=bool)
     seen = np.concatenate([[0], np.cumsum(_by_token(flagged).any(axis=1))])

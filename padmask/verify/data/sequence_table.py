@@ -1,4 +1,4 @@
-"""Tables of packed sequences: their sources, and a hash of each column."""
+"""Tables of the sequences of packed rows or of their input: sources, and a hash of each column."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class LocatedSequences:
         sources: source row.
         starts: first token in the source row.
         lengths: number of tokens.
-        numbers: number of the row or line with the sequence.
+        numbers: number of the row or line that contains the sequence.
         files: index of the file in `names`.
         hashes: hash of each column: uint64, shape (sequences, columns).
         names: name and unit of each file.

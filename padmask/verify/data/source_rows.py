@@ -87,7 +87,7 @@ class SourceRows:
 def _find_wrong(
     sources: Positions, starts: Positions, lengths: Positions, spec: PadSpec | None, *, whole: bool
 ) -> Flags:
-    """Return flags of the sequences that repeat a part of a source row, or that follow a missing part.
+    """Return, for each sequence, whether it repeats a part of a source row, or follows a missing part.
 
     >>> sources, starts, lengths = np.array([0, 0, 1, 1]), np.array([0, 3, 0, 0]), np.array([3, 1, 2, 2])
     >>> _find_wrong(sources, starts, lengths, None, whole=True).tolist()
@@ -117,9 +117,9 @@ def _find_wrong(
 
 
 def _ends_of(spec: PadSpec | None) -> tuple[int, int, int | None]:
-    """Return the numbers of tokens that each window repeats from the ends of the row, and the overlap.
+    """Return how many tokens each window repeats from the start and the end of its row, and the overlap.
 
-    An unknown overlap is None.
+    If the overlap is unknown, it is None.
     """
     if spec is None or spec.packing is None:
         return 0, 0, None
@@ -136,7 +136,7 @@ def _starts_at_first_token(spec: PadSpec | None) -> bool:
         return False
     if spec.windows is not None or spec.packing.algorithm == "wrap":
         return True
-    # If the kept last tokens fill maxlen, the first token of a truncated row is one of them.
+    # If the last tokens to keep fill maxlen, a truncated row starts with one of these tokens.
     last, maxlen = spec.keep_last, as_int(spec.maxlen)
     may_be_last = isinstance(last, str) or (spec.keep_first == 0 and last == maxlen)
     return spec.truncating == "post" and not may_be_last

@@ -42,7 +42,7 @@ class OtherContent:
 
 @dataclass(frozen=True)
 class _Call:
-    """A call of an embedding: the layer, its ids, and whether it makes a mask."""
+    """A call of an embedding: the layer and its ids."""
 
     layer: Any
     ids: Array
@@ -175,7 +175,7 @@ def _find_tables(calls: Sequence[_Call], others: Sequence[_Call], sample: Sample
         table = layers[key].weights[0]
         index = np.array(sorted(rows - real[key]), dtype=int)
         index = index[(index >= 0) & (index < table.shape[0])]
-        # A row of zeros may be a mask by itself.
+        # A model may take a row of zeros for padding, so such rows stay unchanged.
         index = index[np.abs(as_array(table)[index]).reshape(len(index), -1).max(axis=1, initial=0) > 0]
         if len(index):
             found.append((table, index))

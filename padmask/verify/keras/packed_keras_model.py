@@ -26,10 +26,10 @@ class PackedKerasModel:
         model: built Keras model.
         engine: backend and device of Keras.
         batch_size: maximum number of rows per call of the model.
-        data: contents of the inputs, from the data and the user.
+        data: what each input contains, according to the data and the user.
 
     Raises:
-        SpecError: the contents of an input are unknown.
+        SpecError: it is unknown what an input contains.
     """
 
     def __init__(self, model: Any, engine: Engine, batch_size: int, data: DataArguments) -> None:
@@ -61,12 +61,12 @@ class PackedKerasModel:
 
 
 def _kind_of(slot: ModelInput, data: DataArguments, before: Mapping[str, str]) -> str:
-    """Return the contents of an input.
+    """Return what an input contains: a name in `ARGUMENTS`.
 
     Args:
         slot: the input.
-        data: contents of the inputs, from the data and the user.
-        before: contents of the previous inputs.
+        data: what each input contains, according to the data and the user.
+        before: what the previous inputs contain, keyed by input name.
     """
     if slot.kind == "mask" and len(slot.shape) > 1:
         return "block_mask"

@@ -100,7 +100,8 @@ def marks_padding(mask: Any) -> bool:
     return not real.all()
 
 
-# Functions of the backends of Keras. A call on tensors with values is no call of an operation.
+# Functions of the backends of Keras. If the tensors have values, Keras calls these functions directly, and
+# not through an operation that could be recorded.
 _FOURIER = ("fft", "fft2", "ifft", "ifft2", "rfft", "irfft", "stft", "istft")
 
 

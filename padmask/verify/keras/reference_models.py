@@ -203,7 +203,7 @@ def build_route(name: str, weights: _Weights, tail: _Tail, *, masked: bool) -> t
 
 
 class Reference:
-    """The reference models of all routes, with shared weights.
+    """The reference models, one for each route, with shared weights. A route is a way to pass the mask.
 
     Args:
         engine: backend and device of Keras.
@@ -233,7 +233,7 @@ class Reference:
         return self._subject(route, masked=True), self._subject(route, masked=False)
 
     def steps_model(self, *, use_cudnn: bool | str) -> Any:
-        """Return a model with an Embedding and an LSTM, which has an output for every time step."""
+        """Return a model that consists of an Embedding and an LSTM, with an output for every time step."""
         embedding = _make_embedding(True, self._weights.table.shape)
         lstm = keras.layers.LSTM(self._spec.units, return_sequences=True, use_cudnn=use_cudnn)
         model = keras.Sequential([keras.Input((None,), dtype="int32"), embedding, lstm])
@@ -293,8 +293,8 @@ class Reference:
         if self._is_float:
             values = padded.values.astype("float32")
             return values if values.ndim == 3 else values[..., None]
-        # Look up the embeddings here, with zeros for padding, which Masking masks. Tokens with id 0 become
-        # zeros too, because the other routes mask them.
+        # Look up the embeddings here, with zeros for padding, because Masking masks zeros. Tokens with id 0
+        # become zeros too, because the other routes mask them.
         real = (padded.mask & (padded.values != 0))[..., None]
         return np.where(real, self._weights.table[padded.values], np.float32(0))
 

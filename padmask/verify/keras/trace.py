@@ -148,7 +148,7 @@ def _find_culprit_call(runs: Runs, entry: Event, *, explicit_masks: bool) -> tup
 
 
 def _find_wrong_mask(runs: Runs, entry: Event) -> Event | None:
-    """Return the layer that makes the mask of a call if this mask marks only a part of the padding."""
+    """If the mask of a call marks only a part of the padding, return the layer that makes the mask."""
     reference = runs.counterpart.get(entry)
     if reference is None or not runs.growth:
         return None
@@ -163,7 +163,7 @@ def _find_wrong_mask(runs: Runs, entry: Event) -> Event | None:
 
 
 def _find_maker(runs: Runs, entry: Event, mask: Array) -> Event | None:
-    """Return the innermost layer before `entry` that returns a mask. Casts may have copied the mask."""
+    """Return the innermost layer before `entry` that returns `mask`. Casts may have copied the mask."""
     makers = [
         event
         for event in runs.padded[: runs.padded.index(entry)]
@@ -178,7 +178,7 @@ def _find_maker(runs: Runs, entry: Event, mask: Array) -> Event | None:
 
 
 def _keys_of_padding(mask: Array, real: int, from_start: bool) -> Array:
-    """Return the values of a mask of one row at padded keys, for real queries.
+    """Return the values of the mask of one row, at padded keys and real queries.
 
     Args:
         mask: mask of a batch whose first or last row has the padding: shape (rows, ..., keys).

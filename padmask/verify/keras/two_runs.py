@@ -42,7 +42,7 @@ class Runs:
         limit: largest deviation at which two tensors still count as equal, relative to the largest value.
         places: padded lengths of the inputs if both runs use the same lengths, otherwise empty.
         others: calls of a run without padding and with other tokens; empty if there is no such run.
-        growth: padded length of each input in the run without padding and in the run with padding.
+        growth: for each input, its padded lengths in the run without padding and in the run with padding.
         from_start: whether the real positions come first.
     """
 

@@ -31,8 +31,8 @@ from padmask.verify.proof.tolerance import LIMITS, MOST_NOISE, Array, Deviation,
 
 Predict = Callable[[ModelBatch], Outputs]
 
-# Numbers of padding positions to add to the longest row: none, few and many. A multiple of 64 keeps the
-# places of tokens in the windows of a model.
+# Numbers of padding positions to add to the longest row: none, few and many. The largest is a multiple of 64,
+# so that the tokens keep their places in models that divide rows into windows.
 MORE = (0, 1, 4, 64)
 
 # The checks also pad rows to this length. If four times the longest row is longer, they use that length.
@@ -71,7 +71,7 @@ class Subject:
             the weights cannot change.
         precise: function that returns the same model in float64, or None if the model cannot run in float64.
         reason: reason why `other` is None.
-        explicit_mask: whether the model receives the masks of its inputs, which `other` does not change.
+        explicit_mask: whether the model receives its masks as inputs. `other` does not change the masks.
     """
 
     name: str
@@ -96,7 +96,7 @@ class CheckSetup:
         probe: rows that also run alone, each in a batch of one row.
         more: numbers of padding positions to test. Each number is added to the length of the longest row.
         interact: whether the rows of a batch influence each other.
-        notes: remarks about rows and padded lengths that the model does not accept.
+        notes: sentences for the report about rows and padded lengths that the model does not accept.
         deterministic: whether two runs of the same batch return the same outputs.
     """
 
@@ -138,7 +138,8 @@ def prepare(subject: Subject, sample: Sample, *, far: bool = False, alone: int =
         notes.append(f"the model cannot run with {left_out[0]} more padding positions")
     if sample.is_fixed and subject.other is not None:
         notes.append(
-            "the model accepts only one length, so the checks changed only the values at padded positions"
+            "the model accepts only rows of one length, so the checks changed only the values at padded "
+            "positions"
         )
     deterministic = _is_deterministic(subject, probe)
     setup = CheckSetup(subject, sample, probe, more, False, tuple(notes), deterministic)
@@ -280,7 +281,7 @@ def compare_row_alone(setup: CheckSetup, subject: Subject) -> Deviations:
 
 
 def _find_varying_axes(shapes: Sequence[tuple[int, ...]]) -> list[bool]:
-    """Return flags of the axes whose size differs between the shapes. Such an axis is a time axis."""
+    """Return, for each axis, whether its size differs between the shapes. Such an axis is a time axis."""
     if len({len(shape) for shape in shapes}) > 1:
         return [True] * max(len(shape) for shape in shapes)
     return [len(set(sizes)) > 1 for sizes in zip(*shapes, strict=True)]
@@ -364,8 +365,9 @@ def compare_other_content(setup: CheckSetup, subject: Subject) -> Deviations:
     between = compare(outputs, subject.other(batch, 24))
     if not _moved(between, subject) or setup.sample.is_fixed:
         return between
-    # An output that does not change with the mask takes the padding from the values, so other values are
-    # real tokens. Its lengths can vary, so the other checks find its leaks.
+    # If an output does not change with the mask, the model finds the padding by the pad value, and treats
+    # other values as real tokens. Such an output is left out: the model accepts other lengths, so the other
+    # checks find its leaks.
     unmasked = subject.predict({name: _without_mask(padded) for name, padded in batch.items()})
     uses_mask = compare(base, unmasked)
     return {name: deviation for name, deviation in between.items() if uses_mask[name].largest.any()}

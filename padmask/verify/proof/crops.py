@@ -29,7 +29,7 @@ class CropToFew:
     Args:
         padding: side of the padding.
         more: number of additional positions in the longer batch. Arrays that grow by more, such as tables of
-            relative positions, cannot be compared. None to compare all arrays.
+            relative positions, cannot be compared. If None, all arrays are compared.
     """
 
     padding: Side

@@ -42,8 +42,8 @@ def find_steps(short: Outputs, long: Outputs, before: Mapping[str, int], after: 
     }
 
 
-# Share of the channels and of the rows whose scales may be smaller than the scale with which they are judged.
-# A value that is close to zero by chance has a large relative rounding error.
+# Shares of the channels and of the rows whose scales are small, and are raised to the scale of others. A
+# value that is close to zero by chance has a large relative rounding error.
 SMALL_CHANNELS, SMALL_ROWS = 1 / 16, 1 / 4
 
 

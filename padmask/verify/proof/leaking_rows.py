@@ -15,7 +15,8 @@ from padmask.verify.proof.sample import ModelBatch, Sample
 # A row shows a leak well if its deviation is at least this share of the largest deviation.
 _CLEAR = 0.1
 
-# Rows with fewer tokens may lack a neighbour in every window, so padding can look like a constant.
+# In rows with fewer tokens, every window of the model may contain padding, so the effect of padding can look
+# like a constant.
 _ENOUGH_TOKENS = 3
 
 

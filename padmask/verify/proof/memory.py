@@ -1,7 +1,7 @@
 """Find what a function remembers of the rows that it has seen, and let the function forget the rows.
 
 A function that stores its outputs, keyed by the tokens of a row, returns the same outputs for the row in
-every batch. The checks would not see a leak, because the first run of a row decides.
+every batch. The checks would not see a leak, because all later runs return the outputs of the first run.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-# Number of attributes, variables and functions between a function and its memory.
+# Maximum number of attributes, variables and functions between a function and its memory.
 _DEPTH = 3
 
 
@@ -43,7 +43,7 @@ def find_memory(function: Callable[..., Any], run: Callable[[int], object]) -> M
     """Find the containers and caches of a function that grow with each new row.
 
     Variables, attributes and arguments with a default are searched, but not the code of libraries. A cache
-    of compiled functions is no memory of rows, because it does not grow with rows of the same length.
+    of compiled functions is left out, because it does not grow with rows of the same lengths.
 
     >>> seen = {}
     >>> def predict(row): return seen.setdefault(row, row)

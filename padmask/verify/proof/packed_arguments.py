@@ -1,4 +1,4 @@
-"""Find the contents of each argument of a model for packed rows, from the argument names."""
+"""Find out what each argument of a model contains for packed rows, from the argument names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from padmask.spec.pack import SEQUENCE_LENGTHS
 from padmask.verify.proof.packed_sample import LONGEST, PER_SEQUENCE, PackedBatch
 from padmask.verify.proof.tolerance import Array
 
-# What the kinds of `--input` mean for packed rows.
+# What an argument contains for packed rows, keyed by its kind in `--input`.
 _OF_KINDS = {
     "tokens": "tokens",
     "features": "tokens",
@@ -24,7 +24,7 @@ _OF_KINDS = {
     "segments": "segment_ids",
 }
 
-# Patterns of usual names.
+# What an argument contains, keyed by a pattern of its usual names.
 _USUAL = {
     r"(input_)?ids|tokens|inputs": "tokens",
     r"(.*_)?segment_ids|segments|(.*_)?segmentation|sequence_ids?|seq_idx": "segment_ids",
@@ -41,7 +41,7 @@ _USUAL = {
 
 @dataclass(frozen=True)
 class DataArguments:
-    """The contents of the arguments of a model, as far as the data and the user specify them.
+    """What the arguments of a model contain, as far as the data and the user specify this.
 
     Args:
         columns: contents of each column of the data, a name in `ARGUMENTS`, keyed by column name.

@@ -29,7 +29,7 @@ LONGEST = "max_seqlen"
 # What an argument of a model may contain.
 ARGUMENTS = ("tokens", "mask", "block_mask", SEQUENCE_LENGTHS, LONGEST, *DERIVED)
 
-# Limits of the rows to run, because some rows are long.
+# Maximum number of rows to run, and maximum number of their positions, because some rows are long.
 MOST_ROWS, MOST_POSITIONS = 32, 2**16
 
 
@@ -218,7 +218,8 @@ class PackedSample:
 def choose_packed_rows(rows: Sequence[PackedRow]) -> list[PackedRow]:
     """Return the rows to run: at most `MOST_ROWS`.
 
-    Rows with several sequences are preferred. More than two rows have at most `MOST_POSITIONS` positions.
+    Rows with several sequences are preferred. If more than two rows are chosen, they have at most
+    `MOST_POSITIONS` positions in total.
     """
     chosen: list[PackedRow] = []
     positions = 0

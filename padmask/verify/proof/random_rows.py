@@ -113,7 +113,7 @@ def choose_random_rows(
     fits = next((sample for sample in samples if can_run(sample.padded())), None)
     if fits is not None and (fits.has_fixed or can_run_alone(middle_row(fits))):
         return fits
-    # Convolutions and poolings with strides may need longer rows. Otherwise, `prepare` tries shorter rows.
+    # A model with strides may need longer rows. If no longer rows can run, `prepare` tries shorter rows.
     return draw_longer_rows(slots, spec, value, can_run_alone) or fits or samples[-1]
 
 

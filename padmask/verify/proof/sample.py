@@ -19,7 +19,7 @@ from padmask.spec.pad import Side
 ModelBatch = Mapping[str, Padded]
 
 
-# Kinds of inputs that have a time axis. "timed" is either of the others.
+# Kinds of inputs that have a time axis. "timed" means "tokens" or "features".
 TIMED = ("tokens", "features", "timed")
 
 # Kinds of inputs whose values are computed from the rows of another input.

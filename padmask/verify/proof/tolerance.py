@@ -161,9 +161,10 @@ def compare_deviation(
     """Choose the deviation and the tolerance of each output so that rounding is not reported as a leak.
 
     A higher precision decides two questions: whether a deviation above its tolerance is only rounding, and
-    whether a leak is smaller than the tolerance. The exception is a deviation that is so large that the
-    model's own precision would show it too, but does not. The converted model then behaves differently, for
-    example because a cast returns a new tensor without the mask, and the model's own precision decides.
+    whether a leak is smaller than the tolerance. Exception: if the higher precision shows a deviation so
+    large that the model's own precision should have shown it, but it did not, the conversion changed the
+    model (for example, a cast returned a new tensor without the mask). In this case, the result in the
+    model's own precision is used.
 
     Args:
         native: deviation of each output in the model's own precision, keyed by output name.
@@ -173,7 +174,8 @@ def compare_deviation(
             not run in a higher precision.
 
     Returns:
-        The deviation and tolerance of each output, and a remark for the report.
+        The deviation and tolerance of each output, and a text for the report about the choice, or an empty
+        string.
     """
     compared, remark = {}, ""
     for name, deviation in native.items():

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from padmask.verify.report import LayerReport
 
-# Maximum number of differences without an effect on the outputs that a search skips, such as those of rotary
-# positions under left padding.
+# Maximum number of differences that a search skips because they have no effect on the outputs, such as those
+# of rotary positions under left padding.
 MOST_HARMLESS = 24
 
 

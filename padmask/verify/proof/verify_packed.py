@@ -1,6 +1,7 @@
 """Check whether a sequence has the same outputs in a packed row and alone.
 
-The control run gets the same rows without boundaries, and should fail the checks.
+In the control run, the inputs describe each row as one sequence, without boundaries. This run should fail the
+checks.
 """
 
 from __future__ import annotations
@@ -297,7 +298,7 @@ def _worst(one: Deviations, two: Deviations) -> Deviations:
 
 
 def _silent_outputs(checks: _Checks) -> list[str]:
-    """Return the outputs that cannot show a leak: the tokens change a channel less than the tolerance."""
+    """Return the outputs that cannot show a leak: other tokens change a channel less than the tolerance."""
     dtype = checks.subject.dtype
     silent = []
     for name, movement in checks.movement().items():
@@ -320,8 +321,8 @@ def _decide(
     if silent:
         return (
             "inconclusive",
-            f"the tokens change {', '.join(silent)} less than the tolerance, so a leak would be too small to "
-            "detect",
+            f"different tokens change {', '.join(silent)} by less than the tolerance, so a leak would be too "
+            "small to detect",
         )
     if passes:
         return (

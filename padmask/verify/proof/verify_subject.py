@@ -128,8 +128,8 @@ def verify_subject(
         extra: results of other checks of the model.
         alone: maximum number of rows that also run in a batch of one row.
         far: whether to also pad far beyond the longest row.
-        empty: whether the data have rows without tokens, which are then checked too. None if unknown: a
-            dependence of such rows on padding is then only a warning.
+        empty: whether the data have rows without tokens. If True, such rows are checked too. If None, this is
+            unknown, and such rows are checked, but a dependence on padding is only a warning.
 
     Raises:
         CannotRunError: the model cannot run on any of the rows.
@@ -241,7 +241,7 @@ def _check_empty_rows(setup: CheckSetup, precisions: Sequence[_Precision], *, ju
     """Check rows without tokens. If `judge` is False, a dependence on padding is only a warning."""
     name = "empty-rows"
     if setup.sample.has_fixed:
-        return Check.skipped(name, "the model only accepts one length")
+        return Check.skipped(name, "the model only accepts rows of one length")
     found_nan: list[bool] = []
 
     def run(subject: Subject) -> Deviations:
@@ -287,8 +287,8 @@ def _decide_verdict(
     if blind:
         return (
             "inconclusive",
-            f"the tokens change {', '.join(sorted(blind))} less than the tolerance, so a leak would be too "
-            "small to detect",
+            f"different tokens change {', '.join(sorted(blind))} by less than the tolerance, so a leak "
+            "would be too small to detect",
         )
     if control_passed and (must_fail or _has_no_padding(setup)):
         return (

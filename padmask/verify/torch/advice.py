@@ -118,8 +118,8 @@ def _advise_on_recurrence(leak: Leak) -> str:
         else "The last state and the outputs of the reverse direction include the padding"
     )
     return (
-        f"{cause}. Pass packed rows: torch.nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, "
-        "enforce_sorted=False), with rows padded on the right."
+        f"{cause}. Pass a PackedSequence: torch.nn.utils.rnn.pack_padded_sequence(x, lengths, "
+        "batch_first=True, enforce_sorted=False), with rows padded on the right."
     )
 
 
@@ -181,7 +181,7 @@ def _advise_on_softmax(leak: Leak) -> str:
 def _advise_on_products(leak: Leak) -> str:
     return (
         f"{leak.function} mixes all positions, including padding. Set the weights of padded positions to "
-        "zero before it."
+        "zero before this operation."
     )
 
 

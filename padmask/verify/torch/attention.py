@@ -47,7 +47,7 @@ def describe_attention(few: Call, many: Call, padding: Side) -> Fault | None:
 
 
 def _check_bias(bias: torch.Tensor, real: Any, padding: Side) -> Fault:
-    """Return the error in scores or a mask of shape (..., queries, keys)."""
+    """Return the error in a mask, or in scores to which a mask was added: shape (..., queries, keys)."""
     queries, keys = int(real[0]), int(real[1])
     if padding == "post":
         padded_keys, real_keys = bias[..., :queries, keys:], bias[..., queries:, :keys]

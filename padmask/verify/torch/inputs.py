@@ -51,7 +51,7 @@ class TorchInput:
         layout: order of the axes: `"rows-first"` (rows, time, ...), `"time-first"` (time, rows, ...) or
             `"time-last"` (rows, ..., time).
         on_cpu: whether the tensor stays on the CPU, as `pack_padded_sequence` requires.
-        is_padding: whether a mask is True at padding.
+        is_padding: whether the input is a mask that is True at padding.
     """
 
     slot: ModelInput
@@ -162,7 +162,7 @@ class Signature:
                 if role != "mask" or name in padding_masks or name in also
             }
         if "attention_mask" in known:
-            # XLNet accepts either of them.
+            # XLNet accepts either `attention_mask` or `input_mask`.
             known.pop("input_mask", None)
         return roles | known
 

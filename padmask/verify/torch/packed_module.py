@@ -34,10 +34,10 @@ class PackedModule:
     Args:
         module: module to run.
         device: `"auto"`, `"cpu"` or `"gpu"`. If None, the module stays on its device.
-        data: contents of the inputs, from the data and the user.
+        data: what each input contains, according to the data and the user.
 
     Raises:
-        SpecError: the contents of an input are unknown.
+        SpecError: it is unknown what an input contains.
     """
 
     def __init__(self, module: torch.nn.Module, device: str | None, data: DataArguments) -> None:
@@ -121,7 +121,7 @@ def _take(array: Array | int, rows: int, first: int, size: int) -> Array | int:
 
 
 def _find_arguments(signature: Signature, data: DataArguments) -> Arguments:
-    """Return the contents of each input, without inputs that have a default and no column in the data."""
+    """Return what each input contains. Inputs that have a default and no column in the data are left out."""
     named: dict[str, str] = {}
     for name in signature.required:
         kind = data.guess(name)

@@ -64,16 +64,23 @@ def _find(
         if first[1].module is None:
             break
     if outer is None:
-        return Traced(remark="padding does not change the output of any single call", layers=layers)
+        return Traced(
+            remark="padding does not change the output of any single call inside the model", layers=layers
+        )
     if outer[0].module is model.module and _first_difference(runs, outer[1]) is not None:
         return Traced(
-            remark="many calls depend on padding, but no single call changes the outputs", layers=layers
+            remark="many calls inside the model depend on padding, but none of them alone changes the "
+            "outputs of the model",
+            layers=layers,
         )
     return _describe(model, verification, runs, outer, layers)
 
 
 def _first_difference(runs: ComparedRuns, outer: Call | None) -> tuple[Call, Call] | None:
-    """Return the first call inside a call (None: the outermost call) whose outputs differ."""
+    """Return the first call inside `outer` whose outputs differ.
+
+    If `outer` is None, only the outermost call is compared.
+    """
     return next(
         (
             pair

@@ -83,6 +83,7 @@ def test_good_files_pass(tmp_path, lengths, packing, cut):
 
 @ANY
 @given(lengths=LENGTHS, algorithm=st.sampled_from(["best-fit", "wrap"]))
+@pytest.mark.slow
 def test_json_lines_pass(tmp_path, lengths, algorithm):
     assume(any(lengths))
     windows = None if algorithm == "wrap" else WindowSpec(overlap=3)

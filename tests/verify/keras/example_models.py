@@ -1154,7 +1154,7 @@ def attention_scores():
 
 @clean()
 def one_block():
-    """One attention block of a Functional model is correct: the pooling gets the mask before its removal."""
+    """One attention block is correct: the pooling gets the mask before the attention removes the mask."""
     ids = tokens()
     return net(ids, head(mean()(transformer(1)(embedding()(ids)))))
 
