@@ -189,6 +189,13 @@ def _advise_on_positions(kind: str, entry: str, from_keras: bool) -> str:
     )
 
 
+def _advise_on_positions_from_end(kind: str, entry: str, from_keras: bool) -> str:
+    return (
+        f"The positions of {kind} count from the end of the padded row, or depend on its length. Pad on the "
+        "left, or count the positions with the mask"
+    )
+
+
 def _advise_on_fourier(kind: str, entry: str, from_keras: bool) -> str:
     return (
         f"The Fourier transform of {kind} mixes all steps, and no mask can exclude the padding. Use batches "
@@ -214,6 +221,7 @@ _ADVICE = {
     "all-true": _advise_on_true_mask,
     "never-made": _advise_on_missing_mask,
     "positions": _advise_on_positions,
+    "positions-from-end": _advise_on_positions_from_end,
     "fourier": _advise_on_fourier,
     "wrong-mask": _advise_on_wrong_mask,
 }

@@ -111,11 +111,17 @@ class Recorder:
     Args:
         injected: arrays that replace the output tensors of a call, keyed by the number of the call. None
             keeps the tensor.
+        given: arrays that replace the input tensors of a call, as in `injected`.
     """
 
-    def __init__(self, injected: Mapping[int, Sequence[Array | None]] | None = None) -> None:
+    def __init__(
+        self,
+        injected: Mapping[int, Sequence[Array | None]] | None = None,
+        given: Mapping[int, Sequence[Array | None]] | None = None,
+    ) -> None:
         self.events: list[Event] = []
         self._injected = injected or {}
+        self._given = given or {}
         self._stack: list[Event] = []
 
     @contextmanager
@@ -134,7 +140,7 @@ class Recorder:
                 # `call_layer` has already recorded this call. Since then, Keras has added the mask arguments
                 # of the layer, so record them here.
                 if recorder._stack and recorder._stack[-1].operation is operation:
-                    recorder._stack[-1].mask_arguments = {k: v for k, v in named.items() if "mask" in k}
+                    recorder._stack[-1].mask_arguments = _masks(operation, arguments, named)
                 return operation_call(operation, *arguments, **named)
             if not recorder._is_recording():
                 return operation_call(operation, *arguments, **named)
@@ -173,8 +179,12 @@ class Recorder:
         # The paths of layers do not include the name of the model.
         prefix = f"{parent.name}/" if parent is not None and parent.parent is not None else ""
         tensors = _tensors(operation, arguments, named)
+        number = len(self.events)
+        if number in self._given:
+            arguments, named = _replace_inputs(arguments, named, tensors, self._given[number])
+            tensors = _tensors(operation, arguments, named)
         event = Event(
-            len(self.events),
+            number,
             operation,
             prefix + operation.name,
             parent,
@@ -182,7 +192,7 @@ class Recorder:
             [mask_of(tensor) for _, tensor in tensors],
         )
         if not isinstance(operation, keras.Layer):
-            event.mask_arguments = {k: v for k, v in named.items() if "mask" in k}
+            event.mask_arguments = _masks(operation, arguments, named)
         self.events.append(event)
         if parent is not None:
             parent.children.append(event)
@@ -201,16 +211,41 @@ class Recorder:
 
 def _tensors(operation: Any, arguments: Any, named: dict[str, Any]) -> list[tuple[str, Any]]:
     """Return the tensors in the arguments of a call, each with its argument name. Masks are omitted."""
-    with suppress(ValueError, TypeError):
-        bound = inspect.signature(operation.call).bind_partial(*arguments, **named)
-        named = dict(bound.arguments)
-        arguments = ()
     found = []
-    for name, value in [*enumerate(arguments), *named.items()]:
-        if "mask" in str(name):
+    for name, value in _bind(operation, arguments, named).items():
+        if "mask" in name:
             continue
-        found += [(str(name), x) for x in keras.tree.flatten(value) if keras.ops.is_tensor(x)]
+        found += [(name, x) for x in keras.tree.flatten(value) if keras.ops.is_tensor(x)]
     return found
+
+
+def _masks(operation: Any, arguments: Any, named: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a call whose names contain `mask`. They may be passed by position."""
+    return {name: value for name, value in _bind(operation, arguments, named).items() if "mask" in name}
+
+
+def _bind(operation: Any, arguments: Any, named: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a call, keyed by name. If the names are unknown, the keys are positions."""
+    with suppress(ValueError, TypeError):
+        signature = inspect.signature(operation.call)
+        bound = dict(signature.bind_partial(*arguments, **named).arguments)
+        for parameter in signature.parameters.values():
+            if parameter.kind == parameter.VAR_KEYWORD:
+                bound.update(bound.pop(parameter.name, {}))
+        return bound
+    return {**{str(index): value for index, value in enumerate(arguments)}, **named}
+
+
+def _replace_inputs(
+    arguments: Any, named: dict[str, Any], tensors: Sequence[tuple[str, Any]], arrays: Sequence[Array | None]
+) -> tuple[Any, dict[str, Any]]:
+    """Return the arguments of a call with the values of arrays, one for each of `tensors`."""
+    found = [tensor for _, tensor in tensors]
+    replaced = dict(zip(map(id, found), _replace_tensors(found, arrays), strict=True))
+    changed: tuple[Any, dict[str, Any]] = keras.tree.map_structure(
+        lambda value: replaced.get(id(value), value), (arguments, named)
+    )
+    return changed
 
 
 def _replace_tensors(outputs: Any, arrays: Sequence[Array | None]) -> Any:

@@ -60,8 +60,11 @@ def find_culprit(user: UserModel, verification: Verification) -> Traced:
     wrong_mask = _find_wrong_mask(runs, entry)
     if wrong_mask is not None:
         culprit, reason = wrong_mask, "wrong-mask"
-    elif not runs.has_tokens(entry):
-        culprit, reason = entry, "positions"
+    elif not runs.has_tokens(entry) or (
+        culprit is entry and reason in ("mixes", "ignored") and runs.keeps_steps_apart(entry)
+    ):
+        from_start = verification.setup.sample.padding == "pre"
+        culprit, reason = entry, "positions" if from_start else "positions-from-end"
     elif culprit is entry and reason == "mixes" and entry.has_fourier:
         reason = "fourier"
     if isinstance(runs.crop, CropEmptyRow):
@@ -386,6 +389,7 @@ PATH_LABELS = {
     "all-true": "the mask is all True from this layer on",
     "never-made": "creates no mask",
     "positions": "positions depend on padding",
+    "positions-from-end": "positions depend on padding",
     "fourier": "output depends on padding",
     "wrong-mask": "masks positions other than the padding",
     "empty": "output depends on padding in rows without tokens",

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import keras
+import numpy as np
 
 from padmask.verify.keras.record import Event, Recorder, as_array, is_from_keras
 from padmask.verify.keras.user_model import UserModel, in_float64
 from padmask.verify.proof.checks import EMPTY_PLACES, MORE, CannotRunError
 from padmask.verify.proof.crops import Crop, CropEmptyRow, CropToFew, CropToLength
-from padmask.verify.proof.deviations import Outputs, difference, scale_of
+from padmask.verify.proof.deviations import Outputs, Pair, difference, measure, scale_of
 from padmask.verify.proof.leaking_rows import choose_equal_lengths, choose_fixed_row, choose_leaking_row
 from padmask.verify.proof.sample import ModelBatch
 from padmask.verify.proof.tolerance import LIMITS, PRECISE, Array
@@ -25,7 +26,7 @@ CLEAR_LEAK = 100.0
 # Place of a tensor in a run: the number of its call, and its index in the inputs and outputs of the call.
 TensorPlace = tuple[int, int]
 
-# Arrays that replace outputs of calls, keyed by the number of the call.
+# Arrays that replace outputs or inputs of calls, keyed by the number of the call.
 Injected = Mapping[int, Sequence[Array | None]]
 
 
@@ -36,10 +37,12 @@ class Runs:
     Args:
         reference: calls of the run without padding.
         padded: calls of the run with padding.
-        rerun: function that records the run without padding again. Its argument replaces outputs of calls,
-            as in `Recorder`.
+        rerun: function that records the run without padding again. Its arguments replace outputs and inputs
+            of calls, as in `Recorder`.
         crop: crops the arrays of both runs to the real positions.
-        limit: largest deviation at which two tensors still count as equal, relative to the largest value.
+        limit: largest deviation at which two tensors still count as equal, relative to the largest value of
+            their channel.
+        rerun_padded: the same function for the run with padding; None if this run cannot be repeated.
         places: padded lengths of the inputs if both runs use the same lengths, otherwise empty.
         others: calls of a run without padding and with other tokens; empty if there is no such run.
         growth: for each input, its padded lengths in the run without padding and in the run with padding.
@@ -48,9 +51,10 @@ class Runs:
 
     reference: list[Event]
     padded: list[Event]
-    rerun: Callable[[Injected], list[Event]]
+    rerun: Callable[[Injected, Injected], list[Event]]
     crop: Crop
     limit: float
+    rerun_padded: Callable[[Injected, Injected], list[Event]] | None = None
     places: frozenset[int] = frozenset()
     others: list[Event] = field(default_factory=list)
     growth: frozenset[tuple[int, int]] = frozenset()
@@ -105,7 +109,7 @@ class Runs:
         if all(array is None for array in mixed):
             return True
         injected = {**self._injected, reference.number: mixed}
-        final = self.rerun(injected)
+        final = self.rerun(injected, {})
         if self._compare(self.reference[0].outputs, final[0].outputs, ())[1]:
             return True
         self.reference, self._injected = final, injected
@@ -120,6 +124,43 @@ class Runs:
         first = len(reference.inputs)
         keys = {(reference.number, first + index) for index in range(len(reference.outputs))}
         return not keys <= self._without_tokens
+
+    def keeps_steps_apart(self, event: Event) -> bool:
+        """Return whether each step of the outputs of a call depends only on the same step of the inputs.
+
+        Padding can change the outputs of such a call only through the number or the places of the steps.
+        """
+        reference = self.counterpart.get(event)
+        if reference is None or self.rerun_padded is None:
+            return False
+        before, inputs = ([tensor for _, tensor in call.inputs] for call in (reference, event))
+        axes = _find_growing_axes(before, inputs)
+        found = _find_growing_axes(reference.outputs, event.outputs)
+        kept = [axis for axis in found if axis is not None]
+        sizes = {
+            (one.shape[axis], other.shape[axis])
+            for one, other, axis in [
+                *zip(before, inputs, axes, strict=False),
+                *zip(reference.outputs, event.outputs, found, strict=False),
+            ]
+            if axis is not None
+        }
+        if len(sizes) != 1 or not any(axes) or not kept or len(kept) < len(event.outputs):
+            return False
+        [(real, size)] = sizes
+        first = 0 if self.from_start else size - real
+        for step in {first, first + real - 1}:
+            # All steps of the inputs are copies of one step. The outputs at this step should stay the same.
+            given = [
+                None if axis is None else np.repeat(_take_step(as_array(tensor), step, axis), size, axis)
+                for tensor, axis in zip(inputs, axes, strict=True)
+            ]
+            changed = self.rerun_padded({}, {event.number: given})[event.number]
+            for one, other, axis in zip(event.outputs, changed.outputs, kept, strict=True):
+                both = [_take_step(as_array(output), step, axis) for output in (one, other)]
+                if difference(*both) > self.limit * scale_of(both[0]):
+                    return False
+        return True
 
     def has_steps(self, event: Event, index: int) -> bool:
         """Return whether an input of a call has a time axis.
@@ -166,7 +207,8 @@ class Runs:
             compared = True
             deviation = float("inf") if both is None else difference(*both)
             largest = max(largest, deviation)
-            exceeds |= both is None or deviation > self.limit * scale_of(both[0])
+            has_channels = one.shape[-1:] == other.shape[-1:] != () and one.shape[-1] not in self.places
+            exceeds |= both is None or _exceeds(*both, self.limit, has_channels)
         return (largest if compared else None), exceeds
 
     def _grows_with_padding(self, one: Any, other: Any) -> bool:
@@ -175,6 +217,29 @@ class Runs:
             before == after or (before, after) in self.growth
             for before, after in zip(one.shape, other.shape, strict=False)
         )
+
+
+def _exceeds(one: Array, other: Array, limit: float, has_channels: bool) -> bool:
+    """Return whether a deviation exceeds the limit, relative to the largest value of its channel."""
+    if one.shape != other.shape:
+        return True
+    found = measure([Pair(one, other, "")], has_steps=True, has_channels=has_channels)
+    return bool((found.largest > limit * found.scale).any())
+
+
+def _find_growing_axes(ones: Sequence[Any], others: Sequence[Any]) -> list[int | None]:
+    """Return the first axis after the batch axis that padding makes longer, for each pair of tensors."""
+    return [
+        next((axis for axis in range(1, len(one.shape)) if one.shape[axis] != other.shape[axis]), None)
+        if len(one.shape) == len(other.shape)
+        else None
+        for one, other in zip(ones, others, strict=False)
+    ]
+
+
+def _take_step(array: Array, step: int, axis: int) -> Array:
+    taken: Array = np.take(array, [step], axis)
+    return taken
 
 
 def _find_tensors_without_tokens(reference: Sequence[Event], others: Sequence[Event]) -> set[TensorPlace]:
@@ -231,36 +296,40 @@ def _record_runs(
     failed = {check.name for check in verification.report.checks if check.verdict == "fails"}
     padding = setup.sample.padding
 
-    def make(few: ModelBatch, padded: list[Event], crop: Crop, **options: Any) -> Runs:
-        def rerun(injected: Injected) -> list[Event]:
+    def repeat(batch: ModelBatch) -> Callable[[Injected, Injected], list[Event]]:
+        def rerun(injected: Injected, given: Injected) -> list[Event]:
             with precision():
-                return _record(user, few, injected)
+                return _record(user, batch, injected, given)
 
-        return Runs(_record(user, few), padded, rerun, crop, limit, **options)
+        return rerun
+
+    def make(few: ModelBatch, many: ModelBatch, crop: Crop, **options: Any) -> Runs:
+        options = {"from_start": padding == "post", "rerun_padded": repeat(many), **options}
+        return Runs(_record(user, few), _record(user, many), repeat(few), crop, limit, **options)
 
     if setup.sample.is_fixed:
         fixed = choose_fixed_row(setup.sample)
         few = fixed.row.padded()
         crop_to_row = CropToLength(padding, fixed.places, fixed.length)
-        return make(few, _record_with_other_content(user, few), crop_to_row, places=fixed.places)
+        reference, padded = _record(user, few), _record_with_other_content(user, few)
+        return Runs(reference, padded, repeat(few), crop_to_row, limit, places=fixed.places)
     if failed == {"empty-rows"}:
         empty = setup.sample.empty(1)
         few, many = (empty.padded(places) for places in EMPTY_PLACES[::2])
-        return make(few, _record(user, many), CropEmptyRow())
+        return make(few, many, CropEmptyRow())
     if setup.interact:
         same = choose_equal_lengths(setup.probe)
-        return make(same.padded(), _record(user, same.padded(MORE[-1])), CropToFew(padding))
+        return make(same.padded(), same.padded(MORE[-1]), CropToFew(padding))
     worst = choose_leaking_row(user.predict, setup.probe, setup.more[1:])
     if worst is not None and worst.deviation > limit:
         one, more = worst.row, worst.more
         growth = zip(one.places().values(), one.places(more).values(), strict=True)
         return make(
             one.padded(),
-            _record(user, one.padded(more)),
+            one.padded(more),
             CropToFew(padding),
             others=_record(user, one.with_random_tokens(8).padded()),
             growth=frozenset(growth),
-            from_start=padding == "post",
         )
     # Padding alone does not change the outputs, so add a longer row to the batch. `CropToFew` keeps the first
     # row for "post", and the last row for "pre".
@@ -271,11 +340,10 @@ def _record_runs(
     sizes = zip(alone.places().values(), pair.places().values(), strict=True)
     return make(
         alone.padded(),
-        _record(user, pair.padded()),
+        pair.padded(),
         CropToFew(padding),
         others=_record(user, alone.with_random_tokens(8).padded()),
         growth=frozenset({(1, 2), *sizes}),
-        from_start=padding == "post",
     )
 
 
@@ -293,8 +361,10 @@ def _record_with_other_content(user: UserModel, batch: ModelBatch) -> list[Event
     return events
 
 
-def _record(user: UserModel, batch: ModelBatch, injected: Injected | None = None) -> list[Event]:
-    recorder = Recorder(injected)
+def _record(
+    user: UserModel, batch: ModelBatch, injected: Injected | None = None, given: Injected | None = None
+) -> list[Event]:
+    recorder = Recorder(injected, given)
     with recorder.recording():
         user.predict_eagerly(batch)
     return recorder.events

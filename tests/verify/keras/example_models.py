@@ -1560,8 +1560,9 @@ def mask_with_swapped_axes():
 class QueriesMask(L.Layer):
     """Attention with rotary positions. The mask is on the axis of the queries."""
 
-    def __init__(self, **options):
-        super().__init__(**options)
+    # Without a `get_config` method, Keras saves the name of a layer only if this argument is called `kwargs`.
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
         self.rotary, self.dense = Rotary(name="rotary"), L.Dense(DIM, name="dense")
 
     def call(self, x, mask):
@@ -1602,6 +1603,30 @@ class FourierMix(L.Layer):
 def fourier_in_layer():
     """The layer mixes all steps, and no mask can exclude the padding."""
     return chain(embedding(), FourierMix(name="fourier"), L.Dense(OUT, name="head"))
+
+
+@custom
+class PriceAndProbability(L.Layer):
+    """One layer returns a large price that ignores padding, and a probability that does not."""
+
+    def call(self, x, mask):
+        price = 1e8 * weighted_mean(x, K.expand_dims(K.cast(mask, "float32"), -1))
+        return K.concatenate([price, K.sigmoid(K.mean(x, axis=1))], axis=-1)
+
+
+@leaks("both", inputs=MASKED, custom=True)
+def probability_beside_price_in_layer():
+    """The difference is small beside the price, but not in its own channel."""
+    ids, mask = tokens(), mask_input("int32")
+    both = PriceAndProbability(name="both")(embedding(False)(ids), mask)
+    return net([ids, mask], both)
+
+
+@leaks("conv", custom=True)
+def conv_with_large_steps():
+    """The convolution reads steps that are far away. In short rows, these are only padding."""
+    conv = L.Conv1D(UNITS, 3, padding="same", dilation_rate=16, name="conv")
+    return chain(embedding(), conv, L.Dense(OUT, name="head"))
 
 
 # Inconclusive: the output does not depend on the tokens. --------------------------------------------------

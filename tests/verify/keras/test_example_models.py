@@ -78,7 +78,15 @@ def test_verdict_and_culprit(example, judge):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "advice"),
-    [("fourier-in-layer", "Fourier"), ("positions-from-left-pre", "Pad on the right")],
+    [
+        ("fourier-in-layer", "Fourier"),
+        ("positions-from-left-pre", "Pad on the right"),
+        ("positions-from-right-post", "Pad on the left"),
+        ("conv-same", "neighbouring steps"),
+        ("conv-with-large-steps", "neighbouring steps"),
+        ("causal-conv-pre", "neighbouring steps"),
+        ("rotary-with-mask-on-queries", "receives the mask but does not use it"),
+    ],
 )
 def test_advice_fits_the_cause(name, advice, judge):
     [example] = [one for one in EXAMPLES if one.name == name]
