@@ -166,8 +166,8 @@ def _checked(batch: Batch, feature: Feature, values: pa.Array, owner: npt.NDArra
             with np.errstate(over="ignore"):
                 single = numbers.astype(np.float32)
             bad = (single != numbers) & ~np.isnan(numbers)
-            if batch.objects is not None and not feature.padded:
-                # JSON does not say how exact its floats are.
+            if batch.unit == "line" and not feature.padded:
+                # The rows come from JSON, which does not say how exact its floats are.
                 bad &= np.abs(numbers) >= LARGE_FLOAT
             why = "float32, the only float type of TFRecord, would change the number"
         found = numbers.astype(np.int64).tolist() if feature.values == "int64_list" else numbers.tolist()

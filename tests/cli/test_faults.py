@@ -1128,7 +1128,9 @@ os.link = fail
 @both
 @suffixes
 def test_works_without_o_tmpfile(source: dict[str, Path], place: Place, suffix: str, pads: Pads) -> None:
-    fault = "import os\nif hasattr(os, 'O_TMPFILE'):\n    del os.O_TMPFILE\n"
+    # tempfile looks for the flag when it is imported.
+    fault = "import os, tempfile\ntempfile._O_TMPFILE_WORKS = False\n"
+    fault += "if hasattr(os, 'O_TMPFILE'):\n    del os.O_TMPFILE\n"
     output = f"out.{suffix}"
     assert place.settled(output, pads(source["jsonl"], "-o", output, fault=fault))
     (place.folder / output).write_bytes(OLD)

@@ -1356,13 +1356,17 @@ ETA = re.compile(r"\d:\d\d:\d\d|-:--:--")
 
 @pytest.mark.slow
 def test_progress_on_a_terminal() -> None:
-    # A short run shows no progress.
-    Path("in.jsonl").write_text('{"input_ids":[1,2,3]}\n' * 400_000)
-    code, shown = on_terminal("in.jsonl", "-o", "out.parquet", streams=("stderr",))
+    # A short run shows no progress. Small batches and one thread are slow; a fast machine gets more rows.
+    slow = ("--batch-rows", "100", "--threads", "1")
+    for rows in (200_000, 800_000, 3_200_000, 12_800_000):
+        Path("in.jsonl").write_text('{"input_ids":[1,2,3]}\n' * rows)
+        code, shown = on_terminal("in.jsonl", "-o", "out.parquet", *slow, streams=("stderr",))
+        assert code == 0
+        if "\x1b[" in shown:
+            break
 
-    assert code == 0
-    assert "\x1b[" in shown
-    assert "rows" in shown
+    assert "\x1b[?25l" in shown
+    assert re.search(r"[\d,]+ rows .*/s", shown)
     assert ETA.search(shown)
 
 

@@ -172,9 +172,13 @@ def _complaint(case: Case, outcome: Outcome) -> list[str]:
 
 def _is_error_report(outcome: Outcome, name: str) -> bool:
     """Return whether a file is the report of a run that failed."""
+    from padmask.render.html import start_of_page
+
     data = outcome.files.get(name, b"")
     if data.startswith(b"<?xml"):
         return b"<error " in data
+    if data.startswith(start_of_page("verify").encode()):
+        return b"<title>error - padmask verify</title>" in data
     try:
         report = json.loads(data)
     except ValueError:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 
+import click
 import pyarrow as pa
 import pytest
 from fuzz import cases, expected, seeds, unpadded
@@ -25,7 +26,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from padmask import pad_table
+from padmask.cli.run_verify import FORMS
+from padmask.cli.run_verify_error import error_text
+from padmask.cli.verify import FILE_FORMS
 from padmask.core.metadata import METADATA_KEY
+from padmask.verify.report import Report
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="runs are guarded where processes can fork")
 
@@ -339,6 +344,15 @@ def test_failed_run_writes_report(code: int, args: tuple[str, ...], wrong: int) 
     case = Case({"in.jsonl": b"x"}, ("pad", "in.jsonl", *args))
     files = {**case.files, "r": b'{"exit_code": 1, "error": {}}'}
     assert len(judged(case, Outcome(code, b"", "Error: in.jsonl: bad. Fix the row.\n", files))) == wrong
+
+
+@pytest.mark.parametrize("form", FILE_FORMS)
+def test_failed_verify_writes_report(form: str) -> None:
+    case = Case({"in.jsonl": b"x"}, ("verify", "in.jsonl", "--allow", "x", "--report", f"{form}:r"))
+    failed, passed = error_text(form, click.BadParameter("No.")), FORMS[form](Report(proof=False))
+    for text, wrong in ((failed, []), (passed, ["files changed: ['r']"])):
+        outcome = Outcome(2, b"", "Error: in.jsonl: bad. Choose one.\n", {**case.files, "r": text.encode()})
+        assert judged(case, outcome) == wrong
 
 
 def test_cases_survive_serialization() -> None:

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from padmask import PackSpec, PadSpec, WindowSpec, pack_file, pack_preset, verify_file
-from padmask.spec.pack import DERIVED
+from padmask.spec.pack import DERIVED, written_names
 from padmask.spec.pack_presets import PACK_PRESETS
 
 DIALECTS = [None, *PACK_PRESETS]
@@ -81,6 +81,16 @@ def change(path: Path, column: str, edit: Callable[[Values], None]) -> None:
     pq.write_table(table.set_column(place, field, pa.array(values, field.type)), path)
 
 
+def packing_of(path: Path) -> PackSpec:
+    """Return the packing that the metadata describe."""
+    return PackSpec(**json.loads(pq.read_schema(path).metadata[b"padmask"])["packing"])
+
+
+def packed_columns(path: Path) -> list[str]:
+    """Return the names of the ids and the labels in the packed file."""
+    return [*written_names(packing_of(path), ["input_ids", "labels"]).values()]
+
+
 def several(path: Path) -> int:
     """Return the number of a packed row with several sequences."""
     sizes = [len(row) for row in pq.read_table(path)["seq_lengths"].to_pylist()]
@@ -139,7 +149,11 @@ def shuffle_tokens(path: Path) -> None:
     def edit(values: Values) -> None:
         values[row][:length] = values[row][:length][::-1]
 
-    change(path, "input_ids", edit)
+    change(path, packed_columns(path)[0], edit)
+
+
+def change_token(path: Path) -> None:
+    change(path, packed_columns(path)[0], add(several(path), 1))
 
 
 def move_boundary(path: Path) -> None:
@@ -206,7 +220,7 @@ DAMAGE = {
     "sources swapped": Damage(("differs-from-input",), swap_rows, against=True),
     "packed row removed": Damage(SOURCES, remove_row),
     "packed row repeated": Damage(SOURCES, repeat_row),
-    "token changed": Damage(("differs-from-input",), on("input_ids", lambda row: add(row, 1)), against=True),
+    "token changed": Damage(("differs-from-input",), change_token, against=True),
     "tokens shuffled": Damage(("differs-from-input",), shuffle_tokens, against=True),
     "row not in the input": Damage(("differs-from-input",), remove_input_row, against=True),
     "row only in the input": Damage(("not-packed",), add_input_row, against=True),
@@ -245,9 +259,8 @@ def test_each_derived_value_is_checked(tmp_path, dialect):
     """Every value of every derived column is changed once."""
     path = pack(tmp_path, dialect)
     good = path.read_bytes()
-    packing = json.loads(pq.read_schema(path).metadata[b"padmask"])["packing"]
-    spec = PackSpec(**packing)
-    columns = [name for names in spec.derived_for(["input_ids", "labels"]).values() for name in names]
+    derived = packing_of(path).derived_for(packed_columns(path))
+    columns = [name for names in derived.values() for name in names]
     for column in columns:
         values = pq.read_table(path)[column].to_pylist()
         row = several(path)
@@ -282,7 +295,7 @@ def test_each_token_is_compared(tmp_path, dialect):
     good, row = path.read_bytes(), several(path)
     table = pq.read_table(path)
     total = sum(table["seq_lengths"].to_pylist()[row])
-    for column in ("input_ids", "labels"):
+    for column in packed_columns(path):
         for place, value in enumerate(table[column].to_pylist()[row][:total]):
             if value == -100:
                 continue
@@ -296,10 +309,11 @@ def test_padding_is_checked(tmp_path, dialect):
     path = pack(tmp_path, dialect)
     table = pq.read_table(path)
     lengths = [sum(row) for row in table["seq_lengths"].to_pylist()]
-    ids = table["input_ids"].to_pylist()
+    column = packed_columns(path)[0]
+    ids = table[column].to_pylist()
     short = next((row for row, length in enumerate(lengths) if length < len(ids[row])), None)
     if short is None:
         assert dialect in ("trl", "bridge")
         return
-    change(path, "input_ids", put(short, -1, 5))
+    change(path, column, put(short, -1, 5))
     assert errors(path, against=False) == {"padding-not-pad-value"}

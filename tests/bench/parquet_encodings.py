@@ -1,4 +1,4 @@
-"""Compare Parquet encodings of padded ids and masks: `python tests/bench/encodings.py [--write]`.
+"""Compare Parquet encodings of padded ids and masks: `python tests/bench/parquet_encodings.py [--write]`.
 
 Each column is written alone, in memory, with the options of padmask's writer except one.
 """
