@@ -1,4 +1,4 @@
-"""Find padding in later rows, for masks without padding in the first rows."""
+"""Check later rows for padding if a mask marks none in the first rows."""
 
 from __future__ import annotations
 

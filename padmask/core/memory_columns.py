@@ -36,7 +36,7 @@ def read_columns(columns: Any) -> dict[str, Sequence[Any]]:
         names = columns.schema.names
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise SpecError(f"The table has several columns {twice[0]!r}. Rename the columns.")
+            raise SpecError(f"The table has several columns named {twice[0]!r}. Rename all but one.")
         columns = dict(zip(names, columns.columns, strict=True))
     found = {name: _read_column(name, values) for name, values in columns.items()}
     first = next(iter(found), "")

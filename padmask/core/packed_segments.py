@@ -99,11 +99,11 @@ def _sources_of(segments: Segments) -> Positions:
 
 
 def with_sources(segments: Segments, source_lengths: Positions, first: int) -> Segments:
-    """Renumber the source rows of segments from `first`, to make them part of a longer list of source rows.
+    """Add `first` to the numbers of the source rows, which then refer to a longer list of source rows.
 
     Args:
         segments: segments of some source rows.
-        source_lengths: number of tokens in each of all source rows: int64, shape (source rows,).
+        source_lengths: number of tokens in each row of the longer list: int64, shape (source rows,).
         first: number of the first source row of the segments.
     """
     return replace(segments, source_lengths=source_lengths, sources=_sources_of(segments) + first)

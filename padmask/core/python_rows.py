@@ -160,7 +160,10 @@ def _refuse_masked(sequences: Sequence[Any]) -> None:
     if any(issubclass(kind, np.ma.MaskedArray) for kind in set(map(type, sequences))):
         for number, row in enumerate(sequences):
             if np.ma.is_masked(row):
-                raise row_error(number, f"Row {number} has masked values. Remove or fill the masked values.")
+                raise row_error(
+                    number,
+                    f"Row {number} is a NumPy masked array with masked values. Remove or fill these values.",
+                )
 
 
 def _sized(row: Any) -> bool:

@@ -90,13 +90,16 @@ def count_windows(lengths: Positions, maxlen: int, ends: Ends, overlap: int) -> 
 
 
 def repeated_mask(segments: Segments) -> Mask:
-    """Return, for each position, whether its token repeats one of another window: bool, shape (rows, maxlen).
+    """Return, for each position, whether its token is a copy of a token in another window.
 
-    If several windows have a token, the first window has the original, and the other windows have copies. For
-    the kept tokens at the end of a row, the last window has the original.
+    If windows overlap, the first of them has the original. Tokens at the end of a row that all windows keep
+    are an exception: the last window has the original.
 
     Args:
         segments: windows from `plan_windows`.
+
+    Returns:
+        bool, shape (rows, maxlen).
     """
     mask = np.zeros((len(segments.lengths), segments.maxlen or 0), dtype=bool)
     flag_repeated(mask, segments, np.arange(len(mask)) * mask.shape[1] + segments.first_places)

@@ -203,7 +203,7 @@ def _side(spec: PadSpec, inspected: InspectedRows) -> Side:
 
 
 def _name_stdin(advice: Advice, inputs: Sequence[str]) -> Advice:
-    """Add a line about the placeholder for standard input."""
+    """Add a line that says how to replace the file name that stands for standard input in the command."""
     if "-" not in inputs or not advice.command:
         return advice
     line = f"In the recommended command, replace {STDIN} with a file, or with - to pipe the data again."

@@ -114,7 +114,7 @@ def printable_line(text: str) -> str:
 
 
 def print_line(markup: str, console: Console, style: str | None = None) -> None:
-    """Print text without wrapping by rich. A terminal wraps long lines, and a pipe receives one line."""
+    """Print text without the line breaks of rich. The terminal wraps long lines. A pipe receives one line."""
     console.print(markup, style=style, soft_wrap=True)
 
 

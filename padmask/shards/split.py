@@ -65,7 +65,7 @@ class Shard:
 
     @property
     def stamp(self) -> str:
-        """Text that changes if the input or the row limit changes, equal on every machine."""
+        """Fingerprint of the input and of the row limit. It is the same on every machine."""
         version = () if self.version is None else self.source.shared_version(self.version)
         return " ".join(map(str, (*version, *(() if self.limit is None else (self.limit,)))))
 

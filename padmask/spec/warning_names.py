@@ -37,7 +37,7 @@ WARNINGS = {
     "files-replaced": "files in the output folder were replaced",
     "shards-repeated": "shards of an earlier run could not be kept and were padded again",
     "still-padded": "columns that are padded, or may be padded, were not unpadded",
-    "mask-kept": "a mask or length column stays, because other columns are still padded",
+    "mask-kept": "the mask and length columns stay in the output, because some columns are still padded",
     "order-not-restored": "the rows are not in the order of the source rows",
     "pieces-not-joined": "windows, or pieces of split rows, were not joined",
     "pieces-missing": "rows start after the first token of their source row",

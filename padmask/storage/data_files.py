@@ -103,7 +103,14 @@ def choose_data_files(
 
 
 def _describes(name: str, present: set[str], is_chosen: bool) -> bool:
-    """Return whether a file such as README.md only describes the data, and no pattern selects the file."""
+    """Return whether to skip a file that only describes the data, such as README.md.
+
+    Args:
+        name: name of the file.
+        present: names of all files.
+        is_chosen: whether a pattern selects the file. Such a file is skipped only if its name has no
+            suffix, or the suffix of a data format.
+    """
     folder, _, base = name.rpartition("/")
     if base == _STATE:
         return _join(folder, _INFO) in present

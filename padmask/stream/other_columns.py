@@ -47,7 +47,7 @@ def refuse_source_row(dataset: Dataset, job: Job, output: FormatTraits) -> None:
 
 
 def keep_columns(job: Job, dataset: Dataset, output: FormatTraits) -> Job:
-    """Return the `Job` with the columns that the output format can store besides the padded columns.
+    """Return the `Job` whose unpadded columns are limited to those that the output format can store.
 
     In JSON Lines, the types of fields are unknown before all rows are read, so the writer chooses the fields.
     """

@@ -298,7 +298,10 @@ def _worst(one: Deviations, two: Deviations) -> Deviations:
 
 
 def _silent_outputs(checks: _Checks) -> list[str]:
-    """Return the outputs that cannot show a leak: other tokens change a channel less than the tolerance."""
+    """Return the outputs that cannot show a leak.
+
+    If the tokens of a sequence are replaced, some channel of these outputs changes less than the tolerance.
+    """
     dtype = checks.subject.dtype
     silent = []
     for name, movement in checks.movement().items():

@@ -60,8 +60,8 @@ def advise_on_leak(leak: Leak) -> str:
     )
 
 
-_MASK_ARGUMENT = "Give forward a mask argument, and use the mask where positions are mixed."
-_USE_MASK = "Use the mask where positions are mixed."
+_MASK_ARGUMENT = "Give forward a mask argument, and use the mask in each operation that combines positions."
+_USE_MASK = "Use the mask in each operation that combines positions, such as attention or pooling."
 
 
 def _advise_on_positions(leak: Leak) -> str:
