@@ -22,7 +22,7 @@ BATCH_ROWS = 1 << 16
 PIECES = 4
 PIECE_ROWS = (8, 1 << 10)
 
-# Number of rows that pyarrow decodes at a time from remote storage.
+# Number of rows that pyarrow decodes at a time from remote storage, or if the numbers of values are unknown.
 REMOTE_ROWS = 1 << 8
 
 

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from padmask.formats import parquet_footer
 from padmask.formats.contract import Batch, Layout, WriterOptions
 from padmask.formats.parquet import ParquetWriter
 from padmask.formats.parquet_footer import MAGIC, read_footer, read_value_counts, write_footer
@@ -77,6 +78,12 @@ def test_value_counts(table):
 
     columns = (group.column(i) for i in range(group.num_columns))
     assert read_value_counts(file)[1] == {column.path_in_schema: column.num_values for column in columns}
+
+
+def test_large_footer_is_not_parsed(monkeypatch):
+    file = io.BytesIO(whole(pa.table({"x": [1]})))
+    monkeypatch.setattr(parquet_footer, "LARGEST_FOOTER", 8)
+    assert read_value_counts(file) == ()
 
 
 @pytest.mark.parametrize("reader", ["duckdb", "polars"])
