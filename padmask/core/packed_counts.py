@@ -63,9 +63,7 @@ class PackedCounts:
         """
         ends = 0
         if added is not None:
-            left = added.copy()
-            left[rows_without_end(segments, "post")] = False
-            ends = int(left.sum())
+            ends = int(added.sum() - added[rows_without_end(segments, "post")].sum())
         kept, written = int(segments.kept_tokens().sum()), int(segments.lengths.sum())
         used, tokens = len(segments.source_lengths), int(read.sum())
         return cls(

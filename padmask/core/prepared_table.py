@@ -21,9 +21,9 @@ from padmask.core.packed_layout import refuse_packed
 from padmask.core.padding import check_names, refuse_padded
 from padmask.core.plan import Plan, Positions, make_plan, needs_lengths
 from padmask.core.ragged import Ragged
+from padmask.core.shape_checks import check_shape
 from padmask.core.table import ColumnGroup, read_rows
 from padmask.core.unpack_table import find_table_packing
-from padmask.core.windows import check_cuts
 from padmask.errors import Place, SpecError, raise_first_fault
 from padmask.spec.columns import Columns
 from padmask.spec.cuts import refuse_unused_cuts
@@ -97,7 +97,7 @@ def prepare_table(
     check_made(schema, groups[0].columns, choice.mask)
     chosen = [column for group in groups for column in group.columns]
     check_names(schema, chosen, choice.mask, choice.replaced, packs=packs)
-    check_cuts(schema, groups[0].columns, spec, choice.mask, (choice.replaced, choice.counted))
+    check_shape(schema, groups[0].columns, spec, choice.mask, (choice.replaced, choice.counted))
     # Vectors must have the same length in all chunks of the table.
     groups = [replace(group, columns=find_vector_sizes(group.columns, batches)) for group in groups]
     read: list[Mapping[str, Ragged]] = []

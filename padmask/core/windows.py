@@ -7,24 +7,14 @@ Here, the windows are always in the order of the row.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import replace
-
 import numpy as np
 import pyarrow as pa
 
-from padmask.core.columns import COMPANIONS, IGNORED_LABEL, LABEL_NAMES, PadColumn, is_label
-from padmask.core.end_tokens import check_end_token
-from padmask.core.keep_ends import Ends, check_end_columns, join_pieces
+from padmask.core.keep_ends import Ends, join_pieces
 from padmask.core.masks import Mask, fill_runs
 from padmask.core.plan import Positions, Segments
 from padmask.core.window_places import WindowPlaces
-from padmask.errors import SpecError, column_flags
-from padmask.spec.batches import SHAPE_OPTIONS
-from padmask.spec.columns import quote_names
-from padmask.spec.mask import MaskSpec
-from padmask.spec.pack import IDS, PackSpec, is_recomputed, names_for, written_names
-from padmask.spec.pad import PadSpec, Side
+from padmask.spec.pad import Side
 from padmask.spec.windows import WINDOW_COLUMNS
 
 
@@ -133,117 +123,3 @@ def window_columns(segments: Segments, numbers: Positions) -> dict[str, pa.Array
     arrays = [pa.array(numbers[segments.row_sources])]
     arrays += [pa.array(part.astype(np.int32)) for part in parts]
     return dict(zip(WINDOW_COLUMNS, arrays, strict=True))
-
-
-def check_cuts(
-    schema: pa.Schema,
-    columns: Sequence[PadColumn],
-    spec: PadSpec,
-    mask: MaskSpec,
-    replaced: Collection[str | None] = (),
-) -> None:
-    """Check the input columns for kept ends and windows, and the names of the columns to add.
-
-    Args:
-        schema: columns of the input.
-        columns: columns to pad.
-        spec: how to pad.
-        mask: the new mask and length columns.
-        replaced: names of input columns that new columns replace.
-
-    Raises:
-        SpecError: a column with the number of tokens to keep is missing or has the wrong type; the input or
-            the mask already has the name of a column to add; only new tokens should keep their labels, but
-            no column contains labels; or the end token cannot be added.
-    """
-    check_end_columns(schema, spec)
-    if spec.packing is not None and spec.packing.eos is not None:
-        check_end_token(columns, spec.packing.eos)
-    if (
-        spec.windows is not None
-        and spec.windows.labels == "new"
-        and mask.labels_column is None
-        and (spec.packing is None or "loss_mask" not in spec.packing.emit)
-        and not any(map(is_label, columns))
-    ):
-        padded = column_flags([column.name for column in columns])
-        raise SpecError(
-            "`window_labels` 'new' has no effect, because no padded column contains labels. To pad a column "
-            f"of labels, use {padded} -c NAME={IGNORED_LABEL}. Otherwise remove the option.",
-            options=["window_labels"],
-        )
-    noun = spec.shape
-    names = [column.name for column in columns]
-    if spec.packing is not None:
-        _check_renames(schema, columns, spec.packing, mask, replaced)
-    for name in names_for(spec.added_columns, [*written_names(spec.packing, names).values()]):
-        is_replaced = name in replaced or (name in names and is_recomputed(name, spec.packing))
-        if name in schema.names and not is_replaced and is_recomputed(name, spec.packing):
-            flags = column_flags([*names, name])
-            raise SpecError(
-                f"Packing computes a new column {name!r}, so the input column with this name is not packed. "
-                f"To use the column, choose {flags}. Otherwise rename the column.",
-                options=["columns"],
-            )
-        if name in schema.names and not is_replaced:
-            raise SpecError(
-                f"{noun.capitalize()} need a new column {name!r}, but the input already has a column with "
-                f"this name. If the input contains {noun}, first restore the rows with padmask unpad. "
-                "Otherwise rename the column.",
-                options=[SHAPE_OPTIONS[noun]],
-            )
-        if name in mask.names:
-            raise SpecError(
-                f"{noun.capitalize()} need a new column {name!r}, but the mask or length column has this "
-                f"name too. {mask.name_remedy(name)}.",
-                options=[mask.option_for(name)],
-            )
-
-
-def _check_renames(
-    schema: pa.Schema,
-    columns: Sequence[PadColumn],
-    packing: PackSpec,
-    mask: MaskSpec,
-    replaced: Collection[str | None],
-) -> None:
-    """Raise an error if the new name of a packed column is taken, or stands for other contents.
-
-    The arguments are as in `check_cuts`.
-    """
-    names = [column.name for column in columns]
-    outputs = written_names(packing, names)
-    if unknown := [name for name, _ in packing.renames if name not in (*names, IDS)]:
-        raise SpecError(
-            f"`renames` contains {unknown[0]!r}, which is not a packed column. The packed columns are "
-            f"{quote_names(names)}.",
-            options=["renames"],
-        )
-    kept = {*schema.names}.difference(names, replaced) if packing.fields == "list" else ()
-    added = {*mask.names, *names_for(packing.added_columns, [*outputs.values()])}
-    for column, (name, new) in zip(columns, outputs.items(), strict=True):
-        if name == new:
-            continue
-        is_companion = new in COMPANIONS and new not in LABEL_NAMES
-        if is_companion or is_label(column) != is_label(replace(column, name=new)):
-            raise SpecError(
-                f"Packing cannot write the column {name!r} as {new!r}, because this name is reserved for "
-                "columns with other contents. Choose another name. For labels, use the pad value "
-                f"{IGNORED_LABEL}.",
-                options=["renames", "dialect"],
-            )
-        if new in added:
-            remedy = "Choose another name for the column that packing adds."
-        elif [*outputs.values()].count(new) > 1:
-            remedy = (
-                f"Pack only one of the two columns with {column_flags([name])}, or rename a column of the "
-                "input."
-            )
-        elif new in kept:
-            remedy = "Rename this column, or leave out all columns that are not packed with --fields drop."
-        else:
-            continue
-        raise SpecError(
-            f"Packing writes the column {name!r} as {new!r}, but there is another column {new!r}. {remedy}",
-            options=["dialect"],
-        )

@@ -17,8 +17,8 @@ from padmask.core.companions import ColumnChoice, dropped_columns, mask_of_ones,
 from padmask.core.made_columns import check_made, settle_made
 from padmask.core.metadata import groups_to_keep
 from padmask.core.padding import check_names, mask_field
+from padmask.core.shape_checks import check_shape
 from padmask.core.table import ColumnGroup
-from padmask.core.windows import check_cuts
 from padmask.formats.contract import Wanted
 from padmask.formats.dataset import Dataset
 from padmask.spec.columns import Columns
@@ -73,7 +73,7 @@ def make_job(dataset: Dataset, asked: PadRequest, *, keep_others: bool, purpose:
         check_made(known, chosen[:main], asked.mask)
         check_names(schema, chosen, asked.mask, choice.replaced, packs=spec.packing is not None)
         if known.names:
-            check_cuts(schema, chosen, spec, asked.mask, (choice.replaced, choice.counted))
+            check_shape(schema, chosen, spec, asked.mask, (choice.replaced, choice.counted))
     fields = [schema.field(column.name) for column in chosen]
     if dataset.format.is_text:
         fields = [as_float_field(field, column) for field, column in zip(fields, chosen, strict=True)]

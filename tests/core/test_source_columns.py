@@ -7,8 +7,8 @@ import pytest
 from padmask import BatchSpec, MaskSpec, PadSpec, SpecError, WindowSpec, pad_table
 from padmask.core.plan import Plan
 from padmask.core.planners import make_segments
+from padmask.core.shape_checks import check_shape
 from padmask.core.source_columns import source_columns
-from padmask.core.windows import check_cuts
 from padmask.spec.windows import WINDOW_COLUMNS
 
 LENGTHS, NUMBERS = np.array([3, 1]), np.array([10, 12])
@@ -55,9 +55,9 @@ def test_windows_need_the_source():
 @pytest.mark.parametrize(("spec", "name"), [(BATCHES, "batch"), (PadSpec(buckets=4), "source_row")])
 def test_names_in_use(spec, name):
     with pytest.raises(SpecError, match=name):
-        check_cuts(pa.schema([(name, pa.int64())]), [], spec, MaskSpec())
+        check_shape(pa.schema([(name, pa.int64())]), [], spec, MaskSpec())
     with pytest.raises(SpecError, match=name) as error:
-        check_cuts(pa.schema([]), [], spec, MaskSpec(column=name))
+        check_shape(pa.schema([]), [], spec, MaskSpec(column=name))
     assert error.value.options == ("mask_column",)
 
 
