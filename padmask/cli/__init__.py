@@ -23,7 +23,7 @@ from typing import Any
 import click
 
 from padmask._version import __version__
-from padmask.cli.colours import show_help
+from padmask.cli.colours import CommandWithBoldHelp
 from padmask.cli.commands import COMMANDS, load_command
 from padmask.cli.guard import run_guarded
 from padmask.storage.stdout import replace_unbuffered_stdout
@@ -39,7 +39,7 @@ class _ClosedPipeError(Exception):
     """
 
 
-class _Commands(click.Group):
+class _Commands(CommandWithBoldHelp, click.Group):
     """A command group that imports the module of a command when the command runs."""
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -50,12 +50,6 @@ class _Commands(click.Group):
         except BrokenPipeError:
             raise _ClosedPipeError from None
         return result
-
-    def get_help_option(self, ctx: click.Context) -> click.Option | None:
-        option = super().get_help_option(ctx)
-        if option is not None:
-            option.callback = show_help
-        return option
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)

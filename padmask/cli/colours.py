@@ -15,8 +15,17 @@ def styled(text: str, colour: str | None = None) -> str:
     return click.style(text, fg=colour, bold=True)
 
 
-def show_help(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
-    """Print the help of a command, with bold headings, and end the run. This is the callback of --help."""
+class CommandWithBoldHelp(click.Command):
+    """A command whose --help prints bold headings on a terminal."""
+
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.callback = _show_help
+        return option
+
+
+def _show_help(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
     if asked and not ctx.resilient_parsing:
         text = re.sub(r"(?m)^[A-Z][A-Za-z ]*:", lambda heading: styled(heading[0]), ctx.get_help())
         click.echo(text, color=ctx.color)

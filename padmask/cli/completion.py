@@ -12,9 +12,9 @@ from padmask.cli.commands import load_runner
 # Lengths to suggest for --maxlen, with their meanings.
 LENGTHS = {
     "longest": "the longest row",
-    "p90": "at least 90% of the rows are not longer",
-    "p95": "at least 95% of the rows are not longer",
-    "p99": "at least 99% of the rows are not longer",
+    "p90": "at least 90% of the rows have this length or less",
+    "p95": "at least 95% of the rows have this length or less",
+    "p99": "at least 99% of the rows have this length or less",
 }
 
 

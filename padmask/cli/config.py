@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import click
 
-from padmask.cli.colours import show_help
+from padmask.cli.colours import CommandWithBoldHelp
 from padmask.cli.commands import COMMANDS, load_command
 from padmask.cli.help_layout import wrap_choices, wrap_examples
 from padmask.cli.option_groups import group_options
@@ -82,7 +82,7 @@ def command_line_only(*names: str, because: str, **attributes: Any) -> Callable[
     return click.option(*names, cls=CommandLineOnly, because=because, **attributes)
 
 
-class ConfiguredCommand(click.Command):
+class ConfiguredCommand(CommandWithBoldHelp):
     """A command with defaults from the nearest pyproject.toml.
 
     Args:
@@ -94,12 +94,6 @@ class ConfiguredCommand(click.Command):
     def __init__(self, *args: Any, unsupported: Mapping[str, str] | None = None, **settings: Any) -> None:
         super().__init__(*args, **settings)
         self._unsupported = unsupported or {}
-
-    def get_help_option(self, ctx: click.Context) -> click.Option | None:
-        option = super().get_help_option(ctx)
-        if option is not None:
-            option.callback = show_help
-        return option
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the description, with examples that fit the terminal."""

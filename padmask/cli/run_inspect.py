@@ -19,7 +19,7 @@ from padmask.render.console import exported_text, make_console, recording_consol
 from padmask.render.figure import FIGURES, figure_bytes, refuse_missing_matplotlib
 from padmask.render.html_inspect import inspect_page
 from padmask.render.inspection import show_inspection
-from padmask.spec.rules import RULES
+from padmask.spec.rules import rules_in
 from padmask.spec.warning_names import acknowledge
 from padmask.storage.conflicts import refuse_conflicts
 from padmask.storage.output import open_output
@@ -89,7 +89,7 @@ def _inspect(arguments: InspectArguments) -> Inspection:
             executor=executor,
             progress=progress,
         )
-    health = RuleSpec(allow=[name for name in arguments.allow if name in RULES]).enforce(seen.health)
+    health = RuleSpec(allow=rules_in(arguments.allow)).enforce(seen.health)
     return replace(seen, health=health, notes=acknowledge(seen.notes, arguments.allow))
 
 

@@ -18,7 +18,7 @@ from padmask.errors import MissingExtraError, SpecError
 from padmask.render.console import make_console
 from padmask.render.html_verify import verify_page
 from padmask.render.report import show_errors, show_report
-from padmask.spec.rules import RULES
+from padmask.spec.rules import rules_in
 from padmask.spec.verify import ModelSpec, ReferenceSpec
 from padmask.spec.warning_names import acknowledge
 from padmask.storage.conflicts import loaded_files, module_files, refuse_replaced
@@ -135,9 +135,7 @@ def _verify(arguments: VerifyArguments) -> Report:
             arguments.inputs,
             columns=arguments.columns,
             spec=arguments.spec,
-            rules=RuleSpec(
-                strict=arguments.strict, allow=[name for name in arguments.allow if name in RULES]
-            ),
+            rules=RuleSpec(strict=arguments.strict, allow=rules_in(arguments.allow)),
             proof=_proof(arguments),
             mask_column=arguments.mask_column,
             mask_polarity=arguments.mask_polarity,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import groupby
 
 from padmask.errors import count
@@ -33,7 +34,8 @@ def layer_path(subject: SubjectReport) -> Html | None:
     limit = max((check.tolerance or 0.0 for check in subject.checks), default=0.0)
     first = next((layer for layer in subject.layers if _differs(layer, limit)), None)
     items: list[Html] = []
-    named = {subject.culprit, *(name for name, _ in map(_split_step, _steps(subject)))}
+    reasons = dict(_steps(subject))
+    named = {subject.culprit, *reasons}
 
     def kind(layer: LayerReport) -> tuple[bool, bool]:
         loses = bool(layer.mask_in) and layer.mask_out is False
@@ -41,7 +43,10 @@ def layer_path(subject: SubjectReport) -> Html | None:
 
     for (stands_out, differs), run in groupby(subject.layers, kind):
         layers = list(run)
-        shown = [_layer_item(layer, subject, limit, is_first=layer is first) for layer in layers]
+        shown = [
+            _layer_item(layer, reasons.get(layer.name), limit, layer.name == subject.culprit, layer is first)
+            for layer in layers
+        ]
         if not stands_out and len(layers) > LONGEST_RUN:
             words = "with a deviation" if differs else "without a deviation"
             summary = tag("summary", f"{count(len(layers) - 2, 'layer')} {words}")
@@ -83,41 +88,45 @@ def _mask_class(layer: LayerReport) -> str:
     return {True: "masked", False: "unmasked", None: "unknown"}[layer.mask_out]
 
 
-def _layer_item(layer: LayerReport, subject: SubjectReport, limit: float, *, is_first: bool) -> Html:
-    is_culprit = layer.name == subject.culprit
+def _layer_item(
+    layer: LayerReport, reason: str | None, limit: float, is_culprit: bool, is_first: bool
+) -> Html:
+    badges = ["culprit"] * is_culprit + ["first deviation"] * is_first
+    text = _text_of_layer(layer.name, badges, reason, _about(layer))
     classes = [_mask_class(layer)]
     classes += ["differs"] * _differs(layer, limit) + ["culprit"] * is_culprit
-    mask = "" if layer.mask_in is None or layer.mask_out is None else MASKS[layer.mask_in, layer.mask_out]
-    about = ", ".join(filter(None, (layer.kind, mask)))
-    reason = dict(map(_split_step, _steps(subject))).get(layer.name)
-    text = tag(
-        "div",
-        tag("b", layer.name),
-        tag("span", " ", badge("culprit", "bad")) if is_culprit else None,
-        tag("span", " ", badge("first deviation", "bad")) if is_first else None,
-        tag("div", about, class_="quiet small"),
-        tag("div", reason, class_="small bad") if reason else None,
-    )
     return tag("li", _dot(), text, deviation_bar(layer.max_abs_diff, limit), class_=" ".join(classes))
+
+
+def _about(layer: LayerReport) -> str:
+    mask = "" if layer.mask_in is None or layer.mask_out is None else MASKS[layer.mask_in, layer.mask_out]
+    return ", ".join(filter(None, (layer.kind, mask)))
 
 
 def _named_path(subject: SubjectReport) -> Html:
     """Return the layers that the report names on the path of a leak, if the layers were not compared."""
     items = []
-    for name, reason in map(_split_step, _steps(subject)):
-        is_culprit = name == subject.culprit
-        text = tag(
-            "div",
-            tag("b", name),
-            tag("span", " ", badge("culprit", "bad")) if is_culprit else None,
-            tag("div", reason, class_="small bad") if reason else None,
+    for name, reason in _steps(subject):
+        badges = ["culprit"] * (name == subject.culprit)
+        items.append(
+            tag("li", _dot(), _text_of_layer(name, badges, reason), class_=" ".join(["unknown", *badges]))
         )
-        items.append(tag("li", _dot(), text, class_="unknown culprit" if is_culprit else "unknown"))
     return tag("ol", *items, class_="path")
 
 
-def _steps(subject: SubjectReport) -> list[str]:
-    return subject.path.split(" -> ") if subject.path else []
+def _text_of_layer(name: str, badges: Sequence[str], reason: str | None, about: str | None = None) -> Html:
+    return tag(
+        "div",
+        tag("b", name),
+        *(tag("span", " ", badge(text, "bad")) for text in badges),
+        None if about is None else tag("div", about, class_="quiet small"),
+        tag("div", reason, class_="small bad") if reason else None,
+    )
+
+
+def _steps(subject: SubjectReport) -> list[tuple[str, str]]:
+    """Return the name and the label of each layer on the path of a leak."""
+    return [_split_step(step) for step in subject.path.split(" -> ")] if subject.path else []
 
 
 def _split_step(step: str) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from padmask.spec.warning_names import LACKS_END
@@ -102,3 +103,12 @@ RULES = {
         ),
     )
 }
+
+
+def rules_in(names: Iterable[str]) -> list[str]:
+    """Return the names that are names of rules. The others may be names of warnings.
+
+    >>> rules_in(["ends-lost", "bad-row"])
+    ['bad-row']
+    """
+    return [name for name in names if name in RULES]

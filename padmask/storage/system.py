@@ -37,15 +37,14 @@ def free_disk(path: str) -> int | None:
     while not os.path.exists(folder) and folder != os.path.dirname(folder):
         folder = os.path.dirname(folder)
     try:
-        disk = os.statvfs(folder)
+        return free_space(folder)
     except OSError:
         return None
-    return disk.f_bavail * disk.f_frsize
 
 
-def free_space(descriptor: int) -> int:
-    """Return the free space in bytes on the disk that contains an open file."""
-    disk = os.statvfs(descriptor)
+def free_space(file: str | int) -> int:
+    """Return the free space in bytes on the disk that contains a file. An open file is a descriptor."""
+    disk = os.statvfs(file)
     return disk.f_bavail * disk.f_frsize
 
 

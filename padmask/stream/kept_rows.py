@@ -68,6 +68,7 @@ class KeptRows:
             pickled.write(self._file)
         except OSError:
             self.close()
+            return
         self._kept.append(record)
 
     def __iter__(self) -> Iterator[Record]:
