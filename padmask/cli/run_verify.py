@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack, redirect_stdout
 from dataclasses import replace
 from typing import Any
@@ -17,7 +18,7 @@ from padmask.cli.verify import ModelOptions, ReferenceOptions, VerifyArguments
 from padmask.errors import MissingExtraError, SpecError
 from padmask.render.console import make_console
 from padmask.render.html_verify import verify_page
-from padmask.render.report import show_errors, show_report
+from padmask.render.report import show_data_only, show_errors, show_report
 from padmask.spec.rules import rules_in
 from padmask.spec.verify import ModelSpec, ReferenceSpec
 from padmask.spec.warning_names import acknowledge
@@ -44,46 +45,50 @@ def run_verify(arguments: VerifyArguments) -> int:
             )
             for form, path in arguments.reports
         ]
-        outcome = _report_or_error(arguments)
-        data = None
+        outcome, data = _report_or_error(arguments)
         if isinstance(outcome, MissingExtraError) and arguments.inputs:
             outcome, data = _check_data_only(arguments, outcome)
         # A report must not replace a module that was imported during the run.
         refuse_replaced(_report_files(arguments), loaded_files())
         for form, stream in streams:
             if stream is not None:
-                stream.write(_bytes(form, outcome))
+                stream.write(_bytes(form, outcome, data))
     printed = [form for form, stream in streams if stream is None] + ["json"] * arguments.as_json
-    shown = outcome if isinstance(outcome, Report) else data
-    if shown is not None and set(printed) <= {"github"}:
-        if not arguments.quiet:
-            show_report(shown, make_console(), verbose=arguments.verbose)
-        elif not printed:
-            show_errors(shown, make_console())
+    if set(printed) <= {"github"}:
+        if isinstance(outcome, MissingExtraError) and data is not None and not arguments.quiet:
+            show_data_only(data, make_console())
+        elif isinstance(outcome, Report) and not arguments.quiet:
+            show_report(outcome, make_console(), verbose=arguments.verbose)
+        elif isinstance(outcome, Report) and not printed:
+            show_errors(outcome, make_console())
     for form in printed:
-        click.echo(_text(form, outcome), nl=False)
+        click.echo(_text(form, outcome, data), nl=False)
     if isinstance(outcome, Exception):
         raise outcome
     return 0 if outcome.ok else 1
 
 
-def _bytes(form: str, outcome: Report | Exception) -> bytes:
-    return _text(form, outcome).encode(errors="backslashreplace")
+def _bytes(form: str, outcome: Report | Exception, data: Report | None = None) -> bytes:
+    return _text(form, outcome, data).encode(errors="backslashreplace")
 
 
-def _text(form: str, outcome: Report | Exception) -> str:
-    return error_text(form, outcome) if isinstance(outcome, Exception) else FORMS[form](outcome)
+def _text(form: str, outcome: Report | Exception, data: Report | None) -> str:
+    return error_text(form, outcome, data) if isinstance(outcome, Exception) else FORMS[form](outcome)
 
 
-def _report_or_error(arguments: VerifyArguments) -> Report | Exception:
-    """Return the report, or the error that ended the run."""
-    try:
-        report = _verify(arguments)
+def _report_or_error(arguments: VerifyArguments) -> tuple[Report | Exception, Report | None]:
+    """Return the report, or the error that ended the run, and the report on the data before the error."""
+    data: list[Report] = []
+
+    def acknowledged(report: Report) -> Report:
         return replace(report, notes=acknowledge(report.notes, arguments.allow))
+
+    try:
+        return acknowledged(_verify(arguments, data.append)), None
     except BrokenPipeError:
         raise  # The reader closed the pipe, which is not an error.
     except Exception as error:  # noqa: BLE001 - the reports show the error, and the caller raises it
-        return error
+        return error, acknowledged(data[-1]) if data else None
 
 
 def _check_data_only(
@@ -92,10 +97,10 @@ def _check_data_only(
     """Check the data if a package that the models need is not installed.
 
     Returns:
-        The outcome of the run, and a report on the data to show first. If the data have errors, the report
-        is the outcome, and a note says that the models did not run. Otherwise the outcome is `missing`.
+        The outcome of the run, and the report on the data. If the data have errors, the report is the
+        outcome, and a note says that the models did not run. Otherwise the outcome is `missing`.
     """
-    data = _report_or_error(replace(arguments, proof=None))
+    data, _ = _report_or_error(replace(arguments, proof=None))
     if isinstance(data, Exception):
         return data, None
     if data.ok:
@@ -125,7 +130,7 @@ def _report_files(arguments: VerifyArguments) -> dict[str, str | None]:
     }
 
 
-def _verify(arguments: VerifyArguments) -> Report:
+def _verify(arguments: VerifyArguments, on_data: Callable[[Report], None]) -> Report:
     # Redirect output of the user's code to stderr, because only the report may go to stdout.
     with (
         open_progress(quiet=arguments.quiet, progress=arguments.progress) as progress,
@@ -144,6 +149,7 @@ def _verify(arguments: VerifyArguments) -> Report:
             files=arguments.files,
             progress=progress,
             against=arguments.against,
+            on_data=on_data,
         )
 
 

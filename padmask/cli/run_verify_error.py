@@ -16,6 +16,7 @@ from padmask.render.html_verify import error_page
 from padmask.storage.conflicts import refuse_conflicts
 from padmask.storage.output import open_output
 from padmask.verify.api import environment
+from padmask.verify.report import Report
 from padmask.verify.run_error import RunError, error_to_annotation, error_to_json, error_to_junit
 
 ERROR_FORMS = {
@@ -43,18 +44,25 @@ def run_verify_error(failed: FailedStart) -> None:
             click.echo(ERROR_FORMS[to_stdout[0]](error), nl=False)
 
 
-def error_text(form: str, error: Exception) -> str:
-    """Return the report of a failed run in the requested format."""
-    return ERROR_FORMS[form](_read_error(error))
+def error_text(form: str, error: Exception, data: Report | None = None) -> str:
+    """Return the report of a failed run in the requested format.
+
+    Args:
+        form: format of the report.
+        error: error that ended the run.
+        data: report on the data, if they were checked before the error.
+    """
+    return ERROR_FORMS[form](_read_error(error, data))
 
 
-def _read_error(error: Exception) -> RunError:
+def _read_error(error: Exception, data: Report | None = None) -> RunError:
     if isinstance(error, click.ClickException):
         error = SpecError(error.format_message())
     option_names = {parameter.name or "": parameter.opts[-1] for parameter in command.params}
     place = error.place if isinstance(error, PadmaskError) else None
     fields: Mapping[str, Any] = error_report(error, option_names)
-    return RunError(redacted(message_of(error)), place, fields, environment())
+    run = environment() if data is None else data.environment
+    return RunError(redacted(message_of(error)), place, fields, run, data)
 
 
 def _may_exist(path: str) -> bool:

@@ -56,6 +56,8 @@ def error_page(error: RunError) -> str:
         "verify",
         "error",
         _verdict("error", error.message, describe_place(error.place)),
+        None if error.data is None else card("Data", findings_table(error.data.data)),
+        None if error.data is None else notes_card(error.data.notes),
         card("Run", _environment(error.environment)) if error.environment else None,
     )
 

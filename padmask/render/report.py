@@ -39,10 +39,7 @@ def show_report(report: Report, console: Console, *, verbose: bool = False) -> N
     _print_verdict(report, console)
     print_line(printable_line(text_of_run(environment)), console, style="dim")
     print_notes(report.notes, console)
-    if report.data:
-        print_findings(report.data, console)
-    elif "data" in environment:
-        console.print("[bold]Data:[/bold] no findings")
+    _print_data(report, console)
     _print_missing_proof(report, console)
     all_ignore = {subject.verdict for subject in report.subjects} == {"ignores"}
     if report.references and all_ignore and not verbose:
@@ -53,6 +50,17 @@ def show_report(report: Report, console: Console, *, verbose: bool = False) -> N
         console.print(TABLE_NOTE, style="dim")
         for subject in report.subjects:
             _print_subject(subject, console)
+
+
+def show_data_only(report: Report, console: Console) -> None:
+    """Print the report on the data of a run whose models could not run.
+
+    The verdict on the data is no verdict of the run, so the first line does not show it.
+    """
+    print_line("[bold yellow]not verified[/bold yellow]: only the data were checked, no model ran", console)
+    print_line(printable_line(text_of_run(report.environment)), console, style="dim")
+    print_notes(report.notes, console)
+    _print_data(report, console)
 
 
 def show_errors(report: Report, console: Console) -> None:
@@ -70,6 +78,13 @@ def _print_verdict(report: Report, console: Console) -> None:
     colour = VERDICT_COLOURS.get(report.verdict, "yellow")
     verdict = f"[bold {colour}]{report.verdict}[/bold {colour}]"
     print_line(f"{verdict}: {report.answer}", console)
+
+
+def _print_data(report: Report, console: Console) -> None:
+    if report.data:
+        print_findings(report.data, console)
+    elif "data" in report.environment:
+        console.print("[bold]Data:[/bold] no findings")
 
 
 def _print_missing_proof(report: Report, console: Console) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from padmask.core.arrow_lists import is_sequence
 from padmask.core.columns import MASK_NAMES
-from padmask.errors import SpecError, did_you_mean
+from padmask.errors import AccessError, DataError, PadmaskError, SpecError, did_you_mean
 from padmask.formats.dataset import Dataset, open_inputs
 from padmask.spec.columns import Columns
 from padmask.spec.files import ReadOptions
@@ -41,7 +41,13 @@ def verify_user_model(paths: Sequence[str], request: AuditRequest, proof: ModelP
     """Verify a user's model or function on the data, or on random rows if `paths` is empty."""
     if proof.predict is not None:
         return _verify_function(paths, request, proof)
-    model = open_model(proof)
+    try:
+        model = open_model(proof)
+    except DataError as error:
+        # A wrong path is a mistake in the command. Reading all data first would delay its message.
+        if paths and not isinstance(error, AccessError):
+            _check_data(paths, request)
+        raise
     request = replace(request, recurrent=model.is_recurrent)
     spec = replace(proof.spec, name=os.path.basename(proof.model or ""))
     with ExitStack() as stack:
@@ -65,6 +71,14 @@ def verify_user_model(paths: Sequence[str], request: AuditRequest, proof: ModelP
     if not any(len(given) for given in rows.values()):
         return _report_no_tokens(data_by_input)
     return _with_data(model.report(spec, rows, roles), data_by_input)
+
+
+def _check_data(paths: Sequence[str], request: AuditRequest) -> None:
+    """Check the data for the report of a run whose model cannot be loaded."""
+    if request.on_data is not None:
+        # The error of the model is reported, also if the data cannot be read.
+        with suppress(PadmaskError), _open_dataset(paths, request.files) as dataset:
+            request.on_data(report_on_data(audit_and_sample(dataset, request)))
 
 
 def _verify_function(paths: Sequence[str], request: AuditRequest, proof: ModelProof) -> Report:
@@ -207,6 +221,8 @@ def _audit_by_input(
         data = audit_and_sample(dataset, column_request, proof.sample, proof.spec.seed, numbers)
         numbers = data.numbers
         data_by_input[name] = data, data.token_column
+    if request.on_data is not None:
+        request.on_data(_with_data(Report((), (), environment(), proof=False), data_by_input))
     return data_by_input
 
 
@@ -230,6 +246,12 @@ def _columns_for(
         f"Choose a column with --input {name}=COLUMN.",
         options=["model_inputs"],
     )
+
+
+def report_on_data(data: AuditedData) -> Report:
+    """Return the report of a run that only checks the data."""
+    run = {**environment(), "data": data.name, "rows": data.rows}
+    return Report(data.findings, (), run, proof=False, notes=data.notes)
 
 
 def _with_data(report: Report, data_by_input: Mapping[str, tuple[AuditedData, str]]) -> Report:

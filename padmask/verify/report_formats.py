@@ -30,7 +30,7 @@ def to_junit(report: Report) -> str:
     The XML follows Jenkins's JUnit schema, which GitLab and other tools also read. A warning is a passed test
     with text in `system-out`. An inconclusive verdict is a failed test.
     """
-    suites = [_data_suite(report), *map(_subject_suite, report.subjects)]
+    suites = [data_suite(report), *map(_subject_suite, report.subjects)]
     if report.proof and not report.subjects:
         suites.append(_failed_suite(report))
     return write_junit(suites)
@@ -51,7 +51,8 @@ def write_junit(suites: Sequence[ElementTree.Element]) -> str:
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
 
 
-def _data_suite(report: Report) -> ElementTree.Element:
+def data_suite(report: Report) -> ElementTree.Element:
+    """Return the test suite of the data, with one test for each rule."""
     suite = ElementTree.Element("testsuite", name="data")
     for name in RULES:
         case = _add_case(suite, "data", name)
@@ -119,10 +120,7 @@ def replace_invalid(text: str) -> str:
 
 def to_annotations(report: Report) -> str:
     """Return the report as workflow commands, which GitHub Actions displays as annotations."""
-    lines = []
-    for finding in report.data:
-        kind = {"error": "error", "warning": "warning"}.get(finding.rule.severity, "notice")
-        lines += [annotate(kind, finding.rule.name, text, place) for place, text in describe_finding(finding)]
+    lines = annotate_data(report)
     for subject in report.subjects:
         failed = [check for check in subject.checks if check.verdict == "fails"]
         lines += [
@@ -132,11 +130,21 @@ def to_annotations(report: Report) -> str:
         if subject.verdict == "inconclusive":
             message = f"{subject.name}: inconclusive. {subject.detail}"
             lines.append(annotate("error", subject.name, message))
-    lines += [annotate("notice", "padmask verify", note) for note in report.notes if not is_allowed(note)]
     verdict = report.verdict
     kind = "notice" if report.ok else "error"
     lines.append(annotate(kind, "padmask verify", f"{verdict}: {report.answer}"))
     return "".join(line + "\n" for line in lines)
+
+
+def annotate_data(report: Report) -> list[str]:
+    """Return a workflow command for each finding in the data and each note."""
+    lines = []
+    for finding in report.data:
+        kind = {"error": "error", "warning": "warning"}.get(finding.rule.severity, "notice")
+        lines += [annotate(kind, finding.rule.name, text, place) for place, text in describe_finding(finding)]
+    return lines + [
+        annotate("notice", "padmask verify", note) for note in report.notes if not is_allowed(note)
+    ]
 
 
 def annotate(kind: str, title: str, message: str, place: Place | None = None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 
@@ -22,7 +22,7 @@ from padmask.stream.job import PadRequest
 from padmask.stream.progress import ProgressCallback
 from padmask.verify.api import NO_TOKENS, environment
 from padmask.verify.data.audit_data import AuditedData, AuditRequest, RuleSpec, audit_and_sample
-from padmask.verify.model_on_data import verify_user_model
+from padmask.verify.model_on_data import report_on_data, verify_user_model
 from padmask.verify.proof_spec import ModelProof, ProofSpec
 from padmask.verify.reference_sample import fit_to_references
 from padmask.verify.report import Report
@@ -42,6 +42,7 @@ def verify_file(  # noqa: PLR0913 - one keyword per option of the command
     files: ReadOptions | None = None,
     progress: ProgressCallback | None = None,
     against: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
+    on_data: Callable[[Report], None] | None = None,
 ) -> Report:
     """Check a raw or padded dataset against rules, and use its rows to verify that models ignore padding.
 
@@ -69,6 +70,8 @@ def verify_file(  # noqa: PLR0913 - one keyword per option of the command
         files: input format and limits. If None, `ReadOptions()` is used.
         progress: callback that receives progress updates.
         against: the files that were packed. The tokens of the packed rows are compared with these files.
+        on_data: callback that receives the report on the data before the models run. If the models then raise
+            an error, this report has the findings in the data.
 
     Raises:
         SpecError: an option is invalid, or a column is missing or has an unsupported type.
@@ -89,6 +92,7 @@ def verify_file(  # noqa: PLR0913 - one keyword per option of the command
         progress=progress,
         dialect=asked_dialect(mask_polarity, mask_kind),
         against=checked_paths(against) if against else (),
+        on_data=on_data,
     )
     if files.limit is None:
         refuse_changed_shards(paths)
@@ -101,12 +105,12 @@ def verify_file(  # noqa: PLR0913 - one keyword per option of the command
         check_backend(proof.backend)
     with closing(open_inputs(paths, files)) as dataset:
         if proof is None:
-            data = audit_and_sample(dataset, request)
-            run = {**environment(), "data": data.name, "rows": data.rows}
-            return Report(data.findings, (), run, proof=False, notes=data.notes)
+            return report_on_data(audit_and_sample(dataset, request))
         # The reference models have LSTM layers.
         request = replace(request, recurrent=True)
         data = audit_and_sample(dataset, request, proof.sample, proof.reference.seed)
+        if on_data is not None:
+            on_data(report_on_data(data))
         return _verify_references(data, proof)
 
 

@@ -559,10 +559,36 @@ def nothing_installed(tmp_path, monkeypatch):
 def test_missing_extra_says_how_to_install(padmask, raw, nothing_installed, options, said):
     done = padmask("verify", raw, *options)
     assert done.returncode == 2
-    assert done.stdout.startswith("data-ok: ")
+    assert done.stdout.startswith("not verified: ") and "data-ok" not in done.stdout
     [sentence] = done.stderr.splitlines()
     assert sentence.startswith("Error: ")
     assert said in sentence
+
+
+def test_findings_without_tensorflow(padmask, tmp_path, nothing_installed):
+    (tmp_path / "in.jsonl").write_text('{"input_ids": [1, 2]}\n{"input_ids": []}\n')
+    done = padmask("verify", "in.jsonl", "--json")
+    seen = json.loads(done.stdout)
+    assert (done.returncode, seen["verdict"], seen["exit_code"]) == (2, "error", 2)
+    assert [finding["rule"] for finding in seen["data"]] == ["row-fully-masked"]
+    assert seen["environment"]["rows"] == 2
+
+
+@pytest.mark.parametrize("model", ["--model=bad.keras", "--predict=serve:fails"])
+@with_models
+def test_findings_if_the_model_fails(here, tmp_path, model):
+    (tmp_path / "in.jsonl").write_text('{"input_ids": [1, 2]}\n{"input_ids": []}\n')
+    (tmp_path / "bad.keras").write_text("no model")
+    (tmp_path / "serve.py").write_text("def fails(ids, mask):\n    raise ValueError\n")
+    files = [f"--report={form}:out.{form}" for form in ("json", "junit", "html")]
+    done = here("verify", "in.jsonl", model, *files, "--report", "github")
+    assert done.returncode == 1
+    seen = json.loads((tmp_path / "out.json").read_text())
+    assert (seen["verdict"], [finding["rule"] for finding in seen["data"]]) == ("error", ["row-fully-masked"])
+    assert "row-fully-masked" in (tmp_path / "out.html").read_text()
+    suites = ElementTree.parse(tmp_path / "out.junit").getroot()
+    assert [suite.get("name") for suite in suites] == ["data", "run"]
+    assert [line.partition(" ")[0] for line in done.stdout.splitlines()] == ["::warning", "::error"]
 
 
 def test_data_errors_without_tensorflow(padmask, tmp_path, nothing_installed):

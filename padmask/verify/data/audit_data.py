@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -149,6 +149,7 @@ class AuditRequest:
             the name of the mask column suggests.
         against: files that were packed, to compare with the packed rows; empty if the rows are not compared.
         recurrent: whether the rows are for a model with recurrent layers.
+        on_data: callback that receives the report on the data before the models run.
     """
 
     asked: PadRequest
@@ -160,6 +161,7 @@ class AuditRequest:
     dialect: Dialect | None = None
     against: Sequence[str] = ()
     recurrent: bool = False
+    on_data: Callable[[Any], None] | None = None
 
 
 def audit_and_sample(
