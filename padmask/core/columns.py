@@ -13,7 +13,7 @@ from padmask.core.dialects import PADDING_MASK_NAMES
 from padmask.core.extension_types import refuse_flat_shape
 from padmask.core.pad_values import fill_value
 from padmask.core.ragged import Ragged
-from padmask.core.unpaddable_types import describe_other_types, refuse_struct_field
+from padmask.core.unpaddable_types import describe_other_types, refuse_struct_field, what_to_choose
 from padmask.errors import SpecError
 from padmask.spec.columns import (
     Column,
@@ -180,7 +180,7 @@ def _resolve(column: Column, schema: pa.Schema, spec: PadSpec) -> PadColumn:
         refuse_flat_shape(field)
     except SpecError as error:
         raise SpecError(
-            f"Column {column.name!r} cannot be padded: {error}. Choose a list column with -c.",
+            f"Column {column.name!r} cannot be padded: {error}. {what_to_choose(schema, column.name)}.",
             options=["columns"],
         ) from None
     # The dtype of all columns does not apply to bools.

@@ -1,16 +1,46 @@
-"""Error messages for columns whose types cannot be padded: structs, tensors and deep lists."""
+"""Error messages for columns whose types cannot be padded: text, structs, tensors and deep lists."""
 
 from __future__ import annotations
 
 import pyarrow as pa
 import pyarrow.types as pat
 
+from padmask.core.arrow_lists import is_sequence
 from padmask.errors import SpecError
 
 _HOW = (
     "padmask pads only columns, not fields of structs. Copy the field to a column first, for example with "
     "jq -c '.{field} = .{path}', or in DuckDB with SELECT *, {path} AS {field}"
 )
+
+
+def is_text(type_: pa.DataType) -> bool:
+    """Return whether the rows of a column are strings, not lists of strings."""
+    return bool(pat.is_string(type_) or pat.is_large_string(type_) or pat.is_string_view(type_))
+
+
+def tokenize_first(name: str) -> str:
+    """Return sentences, without the last full stop, that say how to get tokens from a column of text.
+
+    >>> tokenize_first("text").partition(". ")[0]
+    'padmask works with lists of tokens, not with text'
+    """
+    return (
+        "padmask works with lists of tokens, not with text. Tokenize the text first, for example with "
+        f"row['input_ids'] = tokenizer.encode(row[{name!r:.40}]). docs/tutorial.md has a complete example"
+    )
+
+
+def what_to_choose(schema: pa.Schema, name: str) -> str:
+    """Say what to do if a requested column has no lists, as a sentence without the full stop.
+
+    >>> what_to_choose(pa.schema([("text", pa.string()), ("ids", pa.list_(pa.int32()))]), "text")
+    'Choose a list column with -c'
+    """
+    has_lists = any(is_sequence(field.type) for field in schema)
+    if is_text(schema.field(name).type) and not has_lists:
+        return tokenize_first(name)
+    return "Choose a list column with -c"
 
 
 def _is_tensor(type_: pa.DataType) -> bool:
@@ -60,7 +90,9 @@ def describe_other_types(schema: pa.Schema) -> str:
     if not structs:
         lists = [field for field in schema if pat.is_nested(field.type) or _is_tensor(field.type)]
         if not lists:
-            return ""
+            texts = [field.name for field in schema if is_text(field.type)]
+            name = "text" if "text" in texts else next(iter(texts), None)
+            return "" if name is None else f" {tokenize_first(name)}."
         return (
             f" {lists[0].name!r} has the type {lists[0].type}, which is not a list of tokens or of vectors."
         )

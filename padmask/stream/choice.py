@@ -26,6 +26,7 @@ from padmask.core.loss_tokens import LOSS_MASKS
 from padmask.core.metadata import described_names
 from padmask.core.padding import refuse_padded
 from padmask.core.shared_ends import SharedEnds
+from padmask.core.unpaddable_types import is_text, tokenize_first
 from padmask.errors import column_flags, quoted
 from padmask.formats.dataset import Dataset
 from padmask.spec.columns import Columns
@@ -62,7 +63,7 @@ class Beside:
         remarks: notes for the summary that require no action, as sentences.
         notes: warnings, as sentences.
         suspicions: warnings about columns that may be masks of padding, as sentences.
-        hint: likely reason for errors about vectors, as a sentence; empty if unknown.
+        hint: likely reason for errors about vectors or text, as sentences; empty if unknown.
         ragged: names of columns that usually have one value per token, but have other lengths in the first
             rows. Empty if the columns are chosen for padding.
         unpaddable: names of masks and companions (columns with one value per token, such as `labels`) whose
@@ -117,6 +118,8 @@ def choose_for_dataset(
     )
     unpaddable = () if asked else choice.unpaddable
     hints = (Warned("batch-dimension", hint),) if hint else ()
+    if any(field.name == first and is_text(field.type) for field in schema):
+        hint = f"column {first!r} contains text. {tokenize_first(first)}"
     notes = (*hints, *unpaddable_notes(schema, unpaddable, "padded"))
     shared = rows.ends.get(first, SharedEnds())
     if purpose != "pad":

@@ -10,6 +10,7 @@ import pyarrow as pa
 from padmask.core.arrow_lists import Kind, list_of, with_floats
 from padmask.core.columns import PadColumn, asked_dtype, kind_of_dtype, name_columns
 from padmask.core.companions import list_names
+from padmask.core.unpaddable_types import is_text, tokenize_first
 from padmask.errors import DataError, Place
 from padmask.formats.dataset import Dataset
 from padmask.spec.columns import Column, Columns, quote_names
@@ -49,11 +50,12 @@ def refuse_scalars(dataset: Dataset, names: Iterable[str]) -> None:
         type_ = schema.field(name).type
         if type_ in _SCALARS:
             lists = list_names(schema)
-            remedy = (
-                f"Choose a list column with -c: {quote_names(lists)}."
-                if lists
-                else "No column has lists. Use a file whose rows have lists of tokens."
-            )
+            if lists:
+                remedy = f"Choose a list column with -c: {quote_names(lists)}."
+            elif is_text(type_):
+                remedy = f"{tokenize_first(name)}."
+            else:
+                remedy = "No column has lists. Use a file whose rows have lists of tokens."
             raise DataError(
                 f"the first rows contain {_SCALARS[type_]}, not lists of tokens",
                 place=Place(dataset.name),

@@ -145,7 +145,7 @@ def prepare_rows(batch: Batch, job: Job, consumed: int = 0) -> Rows:
 
 
 def _remedy_of(fault: Fault, job: Job) -> str:
-    """Return the remedy for a fault, including the likely reason for errors about vectors."""
+    """Return the remedy for a fault, including the likely reason for errors about vectors or text."""
     hint = job.beside.hint if fault.column == job.columns[0].name else ""
     return (f"The {hint}. " if hint else "") + "Fix the row, or skip bad rows with --on-error skip."
 

@@ -7,8 +7,10 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from raised import has_facts
+from row_files import write_rows
 
 from padmask._version import __version__
 
@@ -103,6 +105,24 @@ def test_field_of_a_struct(here: Run) -> None:
     done = here("pad", "in.jsonl", "-c", "data.input_ids")
     assert done.returncode == 2
     assert has_facts(done.stderr, "'data.input_ids'", "'data'", "struct")
+
+
+TEXTS = ["hello world", "hi"]
+# The columns of the data, and the options.
+TEXT_CASES = [("text", []), ("text", ["-c", "text"]), ("input_ids", [])]
+
+
+@pytest.mark.parametrize("verb", ["pad", "inspect", "pack"])
+@pytest.mark.parametrize("format_", ["jsonl", "parquet", "arrow"])
+@pytest.mark.parametrize(("name", "options"), TEXT_CASES, ids=["only", "asked", "input_ids"])
+def test_text_is_no_tokens(here: Run, verb: str, format_: str, name: str, options: list[str]) -> None:
+    """The error says how to get tokens."""
+    rows = [{name: text} for text in TEXTS]
+    write_rows(Path(f"in.{format_}"), rows, pa.schema([(name, pa.string())]))
+    length = ["--maxlen", "8"] if verb == "pack" else []
+    done = here(verb, f"in.{format_}", *options, *length)
+    assert done.returncode in (1, 2) and done.stdout == ""
+    assert has_facts(done.stderr, f"tokenizer.encode(row['{name}'])", "docs/tutorial.md")
 
 
 def test_maxlen_of_an_empty_file(here: Run) -> None:

@@ -41,7 +41,7 @@ PADDED = [
 REMEDY = re.compile(
     r"(?<!\w)--?[a-z]|Did you mean|The columns are|They end in|"
     r"\b(fix|skip|choose|create|check|(?<!cannot )write|rename|convert|free|give|specify|list the|pass|"
-    r"shorten|make|pad them|pad the files|remove|repeat|use|wait)\b",
+    r"shorten|tokenize|make|pad them|pad the files|remove|repeat|use|wait)\b",
     re.IGNORECASE,
 )
 

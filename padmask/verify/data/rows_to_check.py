@@ -186,11 +186,12 @@ def _refuse_bad_tokens(rows: AuditRows, job: Job) -> None:
     """Raise an error for the first row with bad tokens, if there is one."""
     first = next((fault for fault in rows.faults if rows.bad_tokens[fault.row]), None)
     if first is not None:
+        hint = job.beside.hint if first.column == job.columns[0].name else ""
         raise DataError(
             first.reason,
             place=rows.batch.place(first.row),
             column=first.column,
-            remedy="Fix the row.",
+            remedy=(f"The {hint}. " if hint else "") + "Fix the row.",
             options=options_of(first, job),
         )
 
