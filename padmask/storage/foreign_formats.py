@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +29,7 @@ class ForeignFormat:
         verb: verb for the command in messages, such as `Convert` or `Decompress`.
         magic: possible first bytes of a file in this format.
         remedy: what to do if there is no command.
+        lead: sentences before the command; if empty, the verb.
     """
 
     title: str
@@ -36,6 +37,7 @@ class ForeignFormat:
     verb: str = "Convert"
     magic: Sequence[bytes] = ()
     remedy: str = "Convert it to Parquet or JSON Lines"
+    lead: str = ""
 
 
 _BINARY: tuple[ForeignFormat, ...] = (
@@ -122,6 +124,17 @@ _JSON_DOCUMENT = ForeignFormat("JSON over several lines", "jq -c . {file} > {bas
 
 # DuckDB reads lists in CSV as text, so the command converts the column of tokens.
 _CSV = "duckdb -c \"COPY (SELECT * REPLACE ({column}::INT[] AS {column}) FROM '{file}') TO '{base}.parquet'\""
+
+# One row for each series, from one line for each step. `{lines}` are the lines in their order.
+_CSV_STEPS = (
+    'duckdb -c "COPY (SELECT {key}, list({value} ORDER BY {order}) AS {column} FROM {lines} GROUP BY {key} '
+    "ORDER BY {key}) TO '{base}.parquet'\""
+)
+
+_NUMBERED_LINES = "(SELECT *, row_number() OVER () AS line FROM '{file}')"
+
+# Names of columns that give the order of the steps.
+_ORDERS = ("time", "timestamp", "datetime", "date", "step", "index", "position")
 
 _CSV_SUFFIX = re.compile(r"\.(csv|tsv)(\.gz|\.zst)?$", re.IGNORECASE)
 
@@ -225,13 +238,57 @@ def _recognize_csv(first: bytes, following: bytes) -> ForeignFormat | None:
         return None
     if separator and separator not in second:
         return None
-    return _csv(header)
+    return _csv(header, second)
 
 
-def _csv(header: str) -> ForeignFormat:
-    names = [name.strip(' "\r') for name in re.split(r"[,;\t]", header)]
+def _csv(header: str, second: str) -> ForeignFormat:
+    """Return the format of a CSV file, with the command for its columns.
+
+    Args:
+        header: first line, with the names of the columns.
+        second: second line. If it has only numbers, each line may be one step of a series.
+    """
+    title = "TSV" if "\t" in header else "CSV"
+    names, values = ([cell.strip(' "\r') for cell in re.split(r"[,;\t]", line)] for line in (header, second))
+    steps = _group_steps(dict(zip(names, values, strict=False))) if len(names) == len(values) else None
+    if steps is not None:
+        lead = (
+            "If each line is one step of a series, make one row of each series, as docs/series.md describes"
+        )
+        return ForeignFormat(title, steps, lead=lead)
     column = next((name for name in ("input_ids", "tokens") if name in names), "COLUMN")
-    return ForeignFormat("TSV" if "\t" in header else "CSV", _CSV.replace("{column}", column))
+    return ForeignFormat(title, _CSV.replace("{column}", column))
+
+
+def _group_steps(cells: Mapping[str, str]) -> str | None:
+    """Return the command that makes lists of steps; None if the values of a line are not numbers.
+
+    Args:
+        cells: values of a line, keyed by column name.
+    """
+    names = [name for name in cells if re.fullmatch(r"[A-Za-z_]\w*", name)]
+    key = next((name for name in names if re.search("(?i)(^|_)id$", name)), next(iter(names), None))
+    order = next((name for name in names if name.lower() in _ORDERS and name != key), None)
+    values = [name for name in names if name not in (key, order)]
+    if key is None or not values or not all(_is_number(cells[name]) for name in values):
+        return None
+    several = len(values) > 1
+    parts = {
+        "key": key,
+        "value": f"[{', '.join(values)}]::FLOAT[]" if several else values[0],
+        "order": order or "line",
+        "column": "features" if several else values[0],
+        "lines": "'{file}'" if order else _NUMBERED_LINES,
+    }
+    return re.sub(r"\{(key|value|order|column|lines)\}", lambda part: parts[part[1]], _CSV_STEPS)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 # Command that writes the decompressed data of a file, by codec.
@@ -254,7 +311,8 @@ def foreign_error(
     """
     found = recognize(start, typed=typed or codec is not None)
     if found is None and not typed and _CSV_SUFFIX.search(path) and start[:1] not in (b"{", b""):
-        found = _csv(start.partition(b"\n")[0].decode(errors="replace"))
+        header, second = [*start.decode(errors="replace").split("\n", 2), ""][:2]
+        found = _csv(header, second)
     if found is None:
         return None
     # A shell runs the command, so other names would need quotes.
@@ -265,7 +323,7 @@ def foreign_error(
         title, before = f"{title} compressed with {codec}", f"{before} && "
     how, _ = _command(found.command, file)
     verb = f"Decompress and {found.verb.lower()}" if codec and found.verb != "Decompress" else found.verb
-    remedy = f"{verb} it: {before}{how}" if how else found.remedy
+    remedy = f"{found.lead or f'{verb} it'}: {before}{how}" if how else found.remedy
     return UnsupportedError(
         f"{name}: the file is {title}, which padmask does not read. {remedy}", options=["input_format"]
     )

@@ -7,10 +7,14 @@ import gzip
 import io
 import lzma
 import pickle
+import re
 import tarfile
 import zipfile
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from raised import has_facts
 
@@ -132,8 +136,32 @@ def test_command_names_the_file(path: str, command: str) -> None:
 
 
 def test_csv_command_names_the_tokens() -> None:
-    error = foreign_error("a.csv", "a.csv", b"id,tokens\n1,2\n")
+    error = foreign_error("a.csv", "a.csv", b'id,tokens\n1,"[2, 3]"\n')
     assert error is not None and "tokens::INT[] AS tokens" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("id,time,a,b\n1,11,0.5,1\n1,10,0.25,0\n2,10,0,0\n", [[[0.25, 0], [0.5, 1]], [[0, 0]]]),
+        ("machine,value\nx,3\ny,5\nx,4\n", [[3, 4], [5]]),
+    ],
+    ids=["several values", "one value"],
+)
+def test_csv_of_steps(text: str, rows: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command makes one row of each series."""
+    duckdb = pytest.importorskip("duckdb", reason="DuckDB is not installed")
+    monkeypatch.chdir(tmp_path)
+    Path("steps.csv").write_text(text)
+    message = str(foreign_error("steps.csv", "steps.csv", text.encode()))
+    assert has_facts(message, "docs/series.md")
+    duckdb.sql(re.findall('duckdb -c "(.*)"', message)[0])
+    assert pq.read_table("steps.parquet").column(1).to_pylist() == rows
+
+
+def test_csv_of_texts() -> None:
+    error = foreign_error("a.csv", "a.csv", b"id,text\n1,good\n")
+    assert error is not None and "list(" not in str(error)
 
 
 def test_compressed_typed_files() -> None:
