@@ -10,7 +10,7 @@ from click.shell_completion import CompletionItem
 
 from padmask.cli.config import is_setting, setting
 from padmask.cli.options import is_typed
-from padmask.errors import did_you_mean
+from padmask.errors import did_you_mean, quoted
 from padmask.spec.rules import RULES
 from padmask.spec.warning_names import WARNINGS
 
@@ -32,7 +32,7 @@ class WarningName(click.ParamType):  # type: ignore[type-arg]  # before click 8.
 
     def __init__(self, *, rules: bool, errors: bool) -> None:
         self._known: Collection[str] = {**WARNINGS, **RULES} if rules else WARNINGS
-        self._errors = errors
+        self._has_rules, self._errors = rules, errors
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         name = str(value)
@@ -47,8 +47,9 @@ class WarningName(click.ParamType):  # type: ignore[type-arg]  # before click 8.
             return name
         if name in RULES:
             self.fail(f"{name!r} is a rule of padmask verify and inspect, not a warning.", param, ctx)
-        hint = did_you_mean(name, list(self._known)) or f" Choose one of {', '.join(self._known)}."
-        return self.fail(f"There is no warning {name!r:.60}.{hint}", param, ctx)
+        hint = did_you_mean(name, list(self._known)) or _similar(name, self._known)
+        pages = "docs/warnings.md and docs/rules.md list" if self._has_rules else "docs/warnings.md lists"
+        return self.fail(f"There is no warning {name!r:.60}.{hint} {pages} all names.", param, ctx)
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
@@ -57,6 +58,17 @@ class WarningName(click.ParamType):  # type: ignore[type-arg]  # before click 8.
         return [
             CompletionItem(name, help=meanings[name]) for name in self._known if name.startswith(incomplete)
         ]
+
+
+def _similar(name: str, known: Collection[str]) -> str:
+    """Return a sentence with up to three names that have a word in common with `name`.
+
+    >>> _similar("empty-rows", ["row-fully-masked", "no-rows-read", "ends-lost"])
+    " Similar names: 'no-rows-read'."
+    """
+    words = set(name.lower().replace("_", "-").split("-"))
+    near = [other for other in known if words & set(other.split("-"))][:3]
+    return f" Similar names: {quoted(near)}." if near else ""
 
 
 def allow_option(*, rules: bool = False, errors: bool = False) -> Callable[[Command], Command]:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from raised import has_facts
 
 EMPTY = '{"input_ids": [5, 6]}\n{"input_ids": []}\n'
 GAP = '{"input_ids": [5, 0, 6], "mask": [1, 0, 1]}\n'
@@ -43,6 +44,16 @@ def test_unknown_name_has_a_suggestion(here, rows, command):
     done = here(command, rows, "--allow", "row-fuly-masked")
     assert done.returncode == 2
     assert "Did you mean 'row-fully-masked'?" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "page"), [("pad", "docs/warnings.md"), ("verify", "docs/rules.md")], ids=["pad", "verify"]
+)
+def test_unknown_name_has_a_page(here, rows, command, page):
+    """The error has similar names and the page with the list, not the list."""
+    said = here(command, rows, "--allow", "rows").stderr
+    assert has_facts(said, "'no-rows-read'", "'no-rows-written'", page)
+    assert "files-deleted" not in said
 
 
 def test_pad_names_rules_of_verify(here, rows):
