@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from padmask.core.columns import PadColumn, is_label
+from padmask.core.columns import PadColumn, choose_columns, is_label
 from padmask.core.length_stats import LengthStats
 from padmask.core.packed_layout import PackedLayout
 from padmask.core.padding import Padding
@@ -25,6 +25,7 @@ from padmask.spec.mask import Dialect
 from padmask.spec.pad import Side
 from padmask.spec.rules import RULES
 from padmask.stream.job import Job, PadRequest
+from padmask.stream.json_schema import known_schema
 from padmask.stream.late_fields import late_notes
 from padmask.stream.progress import ProgressCallback
 from padmask.stream.row_sample import (
@@ -193,14 +194,19 @@ def audit_and_sample(
     add_file_findings(audits, dataset, job, limit)
     sampler = RowSampler(_sample_picks(sample, seed) if numbers is None else [pick_numbers(numbers)])
     rows = longest = 0
-    inputs = _open_input(request, job)
+    inputs = _open_input(dataset, request, job)
     collected, notes = None, []
-    if inputs is not None and job.packed is not None:
+    if inputs is not None:
+        layout, compared = job.packed, columns
+        if layout is None:
+            # Packed JSON Lines without rows have no columns, so the input has the columns to compare.
+            compared = _columns_of_input(inputs, asked)
+            layout = PackedLayout(tuple(column.name for column in compared), None, sources=False)
         # To describe the first difference between packed rows and input, the rows are read again.
         dataset.spool(limit)
         inputs.spool()
         collected = PackedSequences(
-            job.packed, columns, inputs.schema().names, job.counts, is_text=dataset.format.is_text
+            layout, compared, inputs.schema().names, job.counts, is_text=dataset.format.is_text
         )
     with open_reading(dataset, request.files, request.progress) as reading:
         maxlen = None if job.padding else _maxlen(reading, job)
@@ -251,17 +257,24 @@ def _read_again(dataset: Dataset, request: AuditRequest, job: AuditJob, wanted: 
                     break
 
 
-def _open_input(request: AuditRequest, job: AuditJob) -> Dataset | None:
+def _open_input(dataset: Dataset, request: AuditRequest, job: AuditJob) -> Dataset | None:
     """Open the files that were packed; None if the packed rows are not compared with files."""
     if not request.against:
         return None
-    if job.packed is None or job.packed.marker is None:
+    has_rows = not dataset.format.is_text or bool(dataset.schema().names)
+    if has_rows and (job.packed is None or job.packed.marker is None):
         raise SpecError(
             "`against` compares packed rows with their input, but no column separates sequences in the data. "
             "Remove the option.",
             options=["against"],
         )
     return open_inputs(request.against, replace(request.files, limit=None, input_format=None))
+
+
+def _columns_of_input(inputs: Dataset, asked: PadRequest) -> list[PadColumn]:
+    """Return the columns of the files that were packed."""
+    with inputs.named_in_errors():
+        return choose_columns(known_schema(inputs, asked.columns, asked.spec), asked.columns, asked.spec)
 
 
 def _sample_picks(count: int, seed: int) -> list[Pick]:

@@ -213,6 +213,22 @@ def test_rows_that_are_not_packed(tmp_path):
         verify_file(tmp_path / "in.jsonl", against=tmp_path / "in.jsonl")
 
 
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet", "arrow"])
+def test_output_without_rows(tmp_path, suffix):
+    """No rows are right for an input without rows. Otherwise, the rows of the input are missing."""
+    path = pack(tmp_path, [], suffix=suffix)
+    assert compared(path) == {}
+    (tmp_path / "in.jsonl").write_text('{"input_ids": [5]}\n{"input_ids": []}\n{"input_ids": [7]}\n')
+    assert compared(path) == {"not-packed": 2}
+
+
+@pytest.mark.parametrize("columns", [None, ["words"]])
+def test_empty_text_and_other_names(tmp_path, columns):
+    path = pack(tmp_path, [], suffix="jsonl")
+    (tmp_path / "in.jsonl").write_text('{"words": ["a", "b"]}\n')
+    assert compared(path, columns=columns) == {"not-packed": 1}
+
+
 @pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
 @pytest.mark.parametrize("boundary", ["mask", "keep", "shift"])
 def test_changed_label(tmp_path, boundary, suffix):
