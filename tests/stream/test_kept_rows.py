@@ -13,6 +13,7 @@ from raised import raises_error
 
 from padmask import DataError, FileOptions, MaskSpec, PackSpec, PadSpec, RowPolicy, WindowSpec, pad_file
 from padmask.formats.contract import HEAD_ROWS, Chunk
+from padmask.formats.jsonl import reader
 from padmask.formats.jsonl.reader import JsonlReader
 from padmask.stream import kept_rows
 from padmask.stream.kept_rows import KeptRows
@@ -40,12 +41,13 @@ def source(tmp_path) -> Path:
 
 @pytest.fixture
 def parsed(monkeypatch) -> list[int]:
-    """The first lines of the parsed chunks, without the first chunk, which is also read before the run."""
+    """The first lines of the parsed chunks, without the first rows, which are also read before the run."""
     lines = []
+    monkeypatch.setattr(reader, "CHUNK_BYTES", 1 << 16)
     decode = JsonlReader.decode
 
     def count(self: JsonlReader, chunk: Chunk, wanted: Any) -> Any:
-        lines.extend([chunk.first] if chunk.first > 1 else [])
+        lines.extend([chunk.first] if chunk.first > HEAD_ROWS else [])
         return decode(self, chunk, wanted)
 
     monkeypatch.setattr(JsonlReader, "decode", count)

@@ -22,6 +22,7 @@ import pyarrow as pa
 from padmask.core.arrow_lists import Kind
 from padmask.errors import AccessError, DataError, Fault, Place, UnreadableError, size
 from padmask.formats.contract import HEAD_BYTES, HEAD_ROWS, Batch, Chunk, Wanted
+from padmask.formats.jsonl.arrow_parser import parse_columns
 from padmask.formats.jsonl.chunk_buffer import ChunkBuffer
 from padmask.formats.jsonl.exact_numbers import read_value
 from padmask.formats.jsonl.head import Head, value_or_none
@@ -37,7 +38,7 @@ from padmask.storage.source import Source
 from padmask.storage.system import free_memory
 
 # Size of a chunk in bytes. Larger chunks do not fit the CPU cache, and smaller chunks add overhead.
-CHUNK_BYTES = 1 << 18
+CHUNK_BYTES = 1 << 19
 
 # Number of chunks of a long line between two checks of its size.
 LONG_LINE_PARTS = 256
@@ -219,7 +220,15 @@ class JsonlReader:
 
 
 def decode_lines(chunk: Chunk, wanted: Wanted) -> Batch:
-    """Parse the lines of a chunk, and the sequences in these lines."""
+    """Parse the lines of a chunk, and the sequences in these lines.
+
+    If all types are known and no row is odd, the result also has the other columns, and no `objects`.
+    """
+    parsed = None if wanted.others is None else parse_columns(chunk.data, wanted)
+    if parsed is not None:
+        columns, cut = parsed
+        numbers = np.arange(chunk.first, chunk.first + len(cut))
+        return Batch(columns, chunk.source, numbers, "line", lines=cut)
     lines, numbers = _lines(chunk.data, chunk.first)
     objects, faults = _parse(chunk.data, lines)
     arrays: dict[str, pa.Array] = {}
@@ -246,13 +255,15 @@ def decode_lines(chunk: Chunk, wanted: Wanted) -> Batch:
 def add_other_columns(batch: Batch, wanted: Wanted) -> Batch:
     """Convert all fields of JSON rows to columns, in the order of `wanted.others`.
 
-    `decode` converts only the fields that padding needs. The other fields are converted after bad rows have
-    been removed, because a bad row may have a field of another type.
+    `decode` converts only the fields that padding needs, except where it has converted all fields. The other
+    fields are converted after bad rows have been removed, because a bad row may have a field of another type.
 
     Raises:
         OtherTypesError: `wanted.check` finds rows with other types.
     """
-    assert batch.objects is not None and wanted.others is not None
+    assert wanted.others is not None
+    if batch.objects is None:
+        return batch
     have = dict(zip(batch.columns.schema.names, batch.columns.columns, strict=True))
     # A field of type null has no value in any row, or a new column will replace its values.
     fields = [field for field in wanted.others if field.name not in have]
@@ -268,7 +279,9 @@ def add_other_columns(batch: Batch, wanted: Wanted) -> Batch:
         for field in fields
     }
     columns = {name: have[name] if name in have else made[name] for name in wanted.others.names} | have
-    return replace(batch, columns=pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns)))
+    return replace(
+        batch, columns=pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns)), objects=None
+    )
 
 
 def _tell(raw: BinaryIO) -> int:
