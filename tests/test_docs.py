@@ -258,6 +258,19 @@ def test_all_pages_are_listed():
     assert sorted(listed) == sorted(page.stem for page in DOCS.glob("*.md") if page.stem != "index")
 
 
+def anchors_of(page):
+    """Return the anchors of the headings of a page."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_links_lead_to_headings():
+    for page in PAGES:
+        for link, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)", page.read_text(encoding="utf-8")):
+            target = page.parent / link if link else page
+            assert anchor in anchors_of(target), (page.name, link, anchor)
+
+
 def test_links_lead_to_files():
     for page in PAGES:
         for link in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
