@@ -251,7 +251,8 @@ def _describe(
         return Beside({}, tuple(remarks))
     if ragged:
         flags = " ".join(f"--own-length {shlex.quote(name)}" for name in ragged)
-        remedy = "" if packs else f". To pad with a separate maxlen: {flags}"
+        column = "this column to its own maxlen" if len(ragged) == 1 else "each column to its own maxlen"
+        remedy = "" if packs else f". To pad {column}: {flags}"
         verb = "packed" if packs else "padded"
         text = f"not {verb}: {quoted(ragged)} (lengths differ from {first!r}){remedy}"
         notes.append(Warned("lengths-differ", text))
