@@ -141,8 +141,8 @@ def choose_together(
     columns = [column for column in name_columns(schema, asked) if column.name not in own]
     if not columns:
         raise SpecError(
-            "All columns have their own lengths (--own-length), so no column determines the mask. Use -c to "
-            "choose a column that --own-length does not name.",
+            "--own-length names all columns that are padded, but the mask needs a column that is padded to "
+            "--maxlen. Remove --own-length for one column, or add a column with -c.",
             options=["columns", "own_lengths"],
         )
     first = columns[0].name

@@ -45,8 +45,8 @@ def summary(result: PadResult, output: str, rejects: str | None = None) -> list[
     if ledger.batches_short:
         one = ledger.batches_short == 1
         lines.append(
-            f"{count(ledger.batches_short, 'batch')} {'is' if one else 'are'} not full, because "
-            f"{'its sort window has' if one else 'their sort windows have'} no more rows"
+            f"{count(ledger.batches_short, 'batch')} {'is' if one else 'are'} not full: "
+            f"{'it has' if one else 'each has'} the last of the rows that are sorted together (--sort-window)"
         )
     lines += _describe_losses(ledger)
     if ledger.rows_split:

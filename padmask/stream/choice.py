@@ -231,7 +231,8 @@ def _describe_ragged(
             remedy = f". To {verb} them together and find these rows: {flags}"
         elif not packs:
             flags = " ".join(f"--own-length {shlex.quote(name)}" for name in names)
-            remedy = f". To pad with a separate maxlen: {flags}"
+            column = "this column to its own maxlen" if len(names) == 1 else "each column to its own maxlen"
+            remedy = f". To pad {column}: {flags}"
         where = f" in {unequal:,} of the first {count(total, 'row')}" if total else ""
         text = f"not {verb}{_ENDINGS[verb]}: {quoted(names)} (lengths differ from {first!r}{where}){remedy}"
         warnings.append(Warned("lengths-differ", text))
