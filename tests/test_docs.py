@@ -196,6 +196,25 @@ def test_torch_loop():
     assert known["train"](known["Tagger"](11, 2), loader, 40) < 0.1
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # Lightning suggests workers, and PyTorch a newer API.
+def test_lightning(tmp_path):
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    pytest.importorskip("lightning", reason="Lightning is not installed")
+    known = run_recipes(DOCS / "frameworks.md", "torch", "torch-loop", "lightning")
+    loader, module = known["make_loader"](LABELLED, 2), known["Training"](known["Tagger"](11, 2))
+    module.configure_optimizers = lambda: torch.optim.SGD(module.parameters(), lr=0)
+    quiet = {"default_root_dir": tmp_path, "logger": False, "enable_checkpointing": False}
+    options = {**quiet, "accelerator": "cpu", "enable_progress_bar": False, "enable_model_summary": False}
+    losses = known["fit"](module.eval(), loader, 1, **options)
+    batch = padmask.Collator(preset="torch")(LABELLED)
+    scores = module.model(batch["input_ids"], batch["key_padding_mask"]).transpose(1, 2)
+    mean = torch.nn.functional.cross_entropy(scores, batch["labels"])
+    assert losses == pytest.approx(float(mean), abs=1e-6)
+    del module.configure_optimizers
+    assert known["fit"](module, loader, 40, **options) < 0.1
+
+
 # Trainer pins memory by default, and PyTorch warns if the machine has no GPU.
 @pytest.mark.filterwarnings("ignore:'pin_memory' argument:UserWarning")
 def test_hugging_face_recipe(tmp_path):

@@ -43,25 +43,24 @@ def batch_options(command: Command) -> Command:
                 type=click.IntRange(min=1),
                 default=None,
                 metavar="M",
-                help="The number of rows of a batch is a multiple of M, except in the last batch of a sort "
-                "window.  [default: 1]",
+                help="Make the number of rows of each batch a multiple of M. The last batch of the rows that "
+                "are sorted together (--sort-window) may have fewer rows.  [default: 1]",
             ),
             setting(
                 "--sort-window",
                 type=click.IntRange(min=1),
                 default=None,
                 metavar="W",
-                help="Largest number of consecutive rows that are sorted together. Fewer rows are sorted "
-                "together if they have more than 2^26 values. A larger number leaves less padding and needs "
-                "more memory.  [default: 100,000]",
+                help="Sort W consecutive rows at a time, or fewer rows if they have more than 2^26 values. A "
+                "larger number leaves less padding and needs more memory.  [default: 100,000]",
             ),
             setting(
                 "--shuffle-batches",
                 type=click.IntRange(min=0),
                 default=None,
                 metavar="SEED",
-                help="Shuffle the batches of each sort window. The same seed gives the same order.  "
-                "[default: ascending order of length]",
+                help="Shuffle the batches of the rows that are sorted together (--sort-window). The same "
+                "seed gives the same order.  [default: ascending order of length]",
             ),
         )
     ):

@@ -84,7 +84,9 @@ def _report_or_error(arguments: VerifyArguments) -> tuple[Report | Exception, Re
         return replace(report, notes=acknowledge(report.notes, arguments.allow))
 
     try:
-        return acknowledged(_verify(arguments, data.append)), None
+        # Only reports show the data of a failed run.
+        on_data = data.append if arguments.reports or arguments.as_json else None
+        return acknowledged(_verify(arguments, on_data)), None
     except BrokenPipeError:
         raise  # The reader closed the pipe, which is not an error.
     except Exception as error:  # noqa: BLE001 - the reports show the error, and the caller raises it
@@ -130,7 +132,7 @@ def _report_files(arguments: VerifyArguments) -> dict[str, str | None]:
     }
 
 
-def _verify(arguments: VerifyArguments, on_data: Callable[[Report], None]) -> Report:
+def _verify(arguments: VerifyArguments, on_data: Callable[[Report], None] | None) -> Report:
     # Redirect output of the user's code to stderr, because only the report may go to stdout.
     with (
         open_progress(quiet=arguments.quiet, progress=arguments.progress) as progress,

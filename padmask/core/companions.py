@@ -57,8 +57,8 @@ class ColumnChoice:
         mask: mask to add. If the mask replaces a mask of the input, both have the same name and dtype.
         replaced: name of the input mask that the new mask replaces; None if no mask is replaced.
         alike: names of list columns that are not padded but have the same lengths as the padded columns.
-        ragged: names of columns that usually have one value per token, but have other lengths in this input.
-            These columns are not padded.
+        ragged: names of columns that usually have one value per token, as their names or nearly all rows
+            show, but have other lengths in this input. These columns are not padded.
         unpaddable: names of companions and masks whose type padmask cannot pad, such as lists of structs.
         watched: names of columns that may be masks. If such a column contains a 0 in a later row, this row of
             the input already contains padding. Some of the columns may be missing in the input.
@@ -141,8 +141,8 @@ def choose_together(
     columns = [column for column in name_columns(schema, asked) if column.name not in own]
     if not columns:
         raise SpecError(
-            "All columns have their own lengths (--own-length), so no column determines the mask. Use -c to "
-            "choose a column that --own-length does not name.",
+            "--own-length names all columns that are padded, but the mask needs a column that is padded to "
+            "--maxlen. Remove --own-length for one column, or add a column with -c.",
             options=["columns", "own_lengths"],
         )
     first = columns[0].name
@@ -180,7 +180,7 @@ def choose_together(
         for field in others
         if field.name not in alike
         and rows.have_values(field.name)
-        and (is_per_token(field) or is_companion(field))
+        and (is_per_token(field) or is_companion(field) or _is_nearly_alike(rows, first, field.name))
     ]
     unpaddable = [field.name for field in schema if field.name in once - taken and _is_unpaddable(field)]
     return ColumnChoice(
@@ -191,11 +191,16 @@ def choose_together(
 def _is_chosen(rows: FirstRows, first: str, name: str, *, packs: bool) -> bool:
     """Return whether a companion is padded or packed together with the first column.
 
-    `pad` leaves out a companion with other lengths, because such a companion can be padded to a separate
-    maxlen. In packed rows, such a companion would become lists of lists, which no trainer reads. So `pack`
-    chooses all companions, and each row in which the lengths differ is a bad row.
+    If the lengths differ in few rows, these rows are bad rows. If they differ in many rows, `pad` leaves out
+    the companion, because it can be padded to a separate maxlen. In packed rows, such a companion would
+    become lists of lists, which no trainer reads. So `pack` chooses all companions, and each row in which the
+    lengths differ is a bad row.
     """
-    return rows.have_same_lengths(first, name) or (packs and rows.have_values(name))
+    return rows.have_similar_lengths(first, name) or (packs and rows.have_values(name))
+
+
+def _is_nearly_alike(rows: FirstRows, first: str, name: str) -> bool:
+    return rows.have_similar_lengths(first, name) and rows.have_tokens(name)
 
 
 def is_companion(field: pa.Field) -> bool:

@@ -35,6 +35,10 @@ from padmask.spec.mask import POSITION_IDS, Dialect
 # Number of rows that are read to choose the columns and the mask.
 FIRST_ROWS = 1000
 
+# Share of the first rows in which a companion must have the lengths of the ids. In the other rows, the length
+# is probably an error. Labels of another sequence, such as a translation, have equal lengths in fewer rows.
+MIN_EQUAL_SHARE = 0.9
+
 
 @dataclass(frozen=True)
 class FirstRows:
@@ -115,11 +119,33 @@ class FirstRows:
 
     def have_same_lengths(self, first: str, other: str) -> bool:
         """Return whether two columns have the same length in each row. Null rows are ignored."""
+        equal = self._equal_lengths(first, other)
+        return bool(len(equal) and equal.all())
+
+    def have_similar_lengths(self, first: str, other: str) -> bool:
+        """Return whether two columns have the same length in nearly all rows. Null rows are ignored.
+
+        >>> lists = {"ids": [[7, 8]] * 10, "labels": [[0, 1]] * 9 + [[0]], "other": [[0, 1]] * 8 + [[0]] * 2}
+        >>> rows = FirstRows.of([pa.record_batch(lists)])
+        >>> rows.have_similar_lengths("ids", "labels"), rows.have_similar_lengths("ids", "other")
+        (True, False)
+        """
+        equal = self._equal_lengths(first, other)
+        return bool(len(equal) and equal.mean() >= MIN_EQUAL_SHARE)
+
+    def count_unequal(self, first: str, other: str) -> tuple[int, int]:
+        """Return the number of rows in which two columns have different lengths, and the number of rows."""
+        equal = self._equal_lengths(first, other)
+        return int((~equal).sum()), len(equal)
+
+    def _equal_lengths(self, first: str, other: str) -> Flags:
+        """Return whether the lengths are equal, for each row in which both columns are not null."""
         if first not in self.lengths or other not in self.lengths:
-            return False
+            return np.zeros(0, dtype=bool)
         lengths, others = self.lengths[first], self.lengths[other]
         both = (lengths >= 0) & (others >= 0)
-        return bool(both.any() and (lengths[both] == others[both]).all())
+        equal: Flags = lengths[both] == others[both]
+        return equal
 
     def have_one_length(self, name: str) -> bool:
         """Return whether all rows of a column have the same length."""
@@ -155,12 +181,12 @@ class FirstRows:
         return bool((self.real[mask] != self.real[other])[both].any())
 
     def are_ones(self, mask: str, column: str) -> bool:
-        """Return whether a mask contains only ones, with one value for each value of `column`."""
-        return mask in self.ones and self.have_same_lengths(column, mask)
+        """Return whether a mask contains only ones, and nearly all its rows have the length of `column`."""
+        return mask in self.ones and self.have_similar_lengths(column, mask)
 
     def are_counted(self, positions: str, column: str) -> bool:
-        """Return whether each row of `positions` is 0, 1, 2, ... with one number per token of `column`."""
-        return positions in self.counted and self.have_same_lengths(column, positions)
+        """Return whether `positions` are 0, 1, 2, ..., and nearly all rows have the length of `column`."""
+        return positions in self.counted and self.have_similar_lengths(column, positions)
 
 
 def _may_be_mask(parts: Sequence[pa.Array], dialect: Dialect) -> bool:

@@ -23,14 +23,15 @@ def unequal_fault(
         f"column {other!r} has {count(others.lengths[row], 'token')}, but {first!r} has {rows.lengths[row]}"
     )
     if packs:
-        alone = f"; to keep {other!r} as lists that are not packed, use "
+        alone = f". To pack only {first!r}, use "
         return Fault(
             row,
             f"{lengths}{alone}-c {first}",
             options=("columns",),
             in_memory=f"{lengths}{alone}columns=[{first!r}]",
         )
-    alone, own = f"; to leave {other!r} unchanged, use ", f"; to pad {other!r} separately, use "
+    alone = f". To pad only {first!r}, use "
+    own = f". To pad {other!r} to another maxlen than {first!r}, use "
     return Fault(
         row,
         f"{lengths}{alone}-c {first}{own}--own-length {other}",

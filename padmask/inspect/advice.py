@@ -281,10 +281,10 @@ class Adviser:
         return self.command.text(spec, "truncate" if overlong == "window" else overlong)
 
     def _lost_end(self, plan: Cost) -> SharedEnd | None:
-        """Return the token that most truncated rows would lose, if the command of the plan can keep it."""
+        """Return the shared token that truncated rows would lose, if the command of the plan can keep it."""
         cuts = self.basis.cuts
         fits = needed_positions(cuts.first, cuts.last, None) < plan.maxlen
-        is_cut = plan.overlong == "truncate" and 2 * plan.ends_lost > plan.rows_cut
+        is_cut = plan.overlong == "truncate" and plan.ends_lost > 0
         return self.basis.shared if is_cut and fits else None
 
     def _split(self, windows: Cost, text: str, maxlen: int | str | None = None) -> Advice:
@@ -374,12 +374,7 @@ class Adviser:
             spec = self._window_spec(packed)
         cut = packed.rows_cut and packed.overlong != "window"
         shared = self.basis.shared
-        if (
-            cut
-            and packed.overlong == "truncate"
-            and shared is not None
-            and 2 * packed.ends_lost > packed.rows_cut
-        ):
+        if cut and packed.overlong == "truncate" and shared is not None and packed.ends_lost:
             # The other plans keep this token too.
             spec = replace(spec, keep_last=1) if shared.end == "last" else replace(spec, keep_first=1)
         command = self.command.pack_text(spec, packed.overlong if cut else "error")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from padmask.core.still_padded import StillPadded
 from padmask.errors import count, fine_share, quoted, share
 from padmask.spec.warning_names import Warned
+from padmask.stream.choice import with_hint
 from padmask.stream.ledger import BucketRows, Ledger, PadResult, UnpadResult
 
 
@@ -44,8 +45,8 @@ def summary(result: PadResult, output: str, rejects: str | None = None) -> list[
     if ledger.batches_short:
         one = ledger.batches_short == 1
         lines.append(
-            f"{count(ledger.batches_short, 'batch')} {'is' if one else 'are'} not full, because "
-            f"{'its sort window has' if one else 'their sort windows have'} no more rows"
+            f"{count(ledger.batches_short, 'batch')} {'is' if one else 'are'} not full: "
+            f"{'it has' if one else 'each has'} the last of the rows that are sorted together (--sort-window)"
         )
     lines += _describe_losses(ledger)
     if ledger.rows_split:
@@ -222,7 +223,7 @@ def pad_warnings(result: PadResult) -> list[Warned]:
     lines = [*result.notes, *_warn_about_no_rows(ledger)]
     if result.maxlen == 0 and ledger.tokens_read:
         lines.append(Warned("no-tokens-left", "maxlen 0 removes every token"))
-    if ledger.ends_lost * 2 > ledger.rows_truncated:
+    if ledger.ends_lost:
         end = "last" if result.truncating == "post" else "first"
         rows = count(ledger.ends_lost, "truncated row")
         text = (
@@ -238,7 +239,7 @@ def pad_warnings(result: PadResult) -> list[Warned]:
         lines.append(Warned("row-fully-masked", text))
     if result.unpadded:
         names = quoted(result.unpadded)
-        flags = next(iter(result.unpadded.values()))
+        flags = with_hint(next(iter(result.unpadded.values())))
         it = "it" if len(result.unpadded) == 1 else "them"
         verb, done = ("pack", "packed") if result.packed else ("pad", "padded")
         text = f"not {done}: {names} (same lengths as {result.columns[0]!r}). To {verb} {it} too: {flags}"

@@ -74,7 +74,7 @@ class Action(Enum):
     START = "all shards are padded"
     CONTINUE = "the shards of the interrupted run are kept, and the other shards are padded"
     REUSE = "the intact shards in the output folder are kept, and the other shards are padded"
-    FINISH = "no shard is padded, because the dataset is complete"
+    FINISH = "the dataset is complete, so the run pads no shard and changes no shard"
     REFUSE = "the run fails, because the folder contains files of another job"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -27,7 +27,7 @@ from padmask.core.metadata import described_names
 from padmask.core.padding import refuse_padded
 from padmask.core.shared_ends import SharedEnds
 from padmask.core.unpaddable_types import is_text, tokenize_first
-from padmask.errors import column_flags, quoted
+from padmask.errors import column_flags, count, quoted
 from padmask.formats.dataset import Dataset
 from padmask.spec.columns import Columns
 from padmask.spec.mask import MaskSpec
@@ -48,6 +48,9 @@ _FIRST_VECTOR = (
 _MARKS_PADDING = re.compile(
     r"((input|src|source|token|tokens|text|seq|sequence|valid|pad|padding)_?|.*attention_?)masks?"
 )
+
+# Words in the names of columns of classes, such as `ner_tags`. Losses ignore the pad value -100.
+_CLASS_WORDS = {"label", "labels", "tag", "tags", "ner", "pos", "class", "classes", "target", "targets"}
 
 # What the columns are chosen for: `"pad"` to pad the rows, `"audit"` to only check them.
 Purpose = Literal["pad", "audit"]
@@ -141,7 +144,7 @@ def choose_for_dataset(
     before = {name for file in files.values() for name in described_names(file)}
     # Columns that may be masks have a warning of their own, so they are not listed as unpadded columns.
     before |= {*_possible_masks(choice, rows)}
-    beside = _describe(schema, choice, asked, before, spec.packing)
+    beside = _describe(schema, choice, rows, asked, before, spec.packing)
     return choice, replace(beside, notes=(*suspicions, *notes, *beside.notes), hint=hint, shared=shared), rows
 
 
@@ -212,14 +215,47 @@ def _describe_alike(alike: list[str], first: str, packing: PackSpec | None) -> l
     return [f"{done}: {quoted(alike)} (same lengths as {first!r}{kept})"]
 
 
+def _describe_ragged(
+    ragged: Sequence[str], schema: pa.Schema, choice: ColumnChoice, rows: FirstRows, *, packs: bool
+) -> list[Warned]:
+    """Return warnings about columns that are not padded, because the lengths of the ids differ."""
+    first, verb, warnings = choice.columns[0].name, "pack" if packs else "pad", []
+    groups: dict[tuple[int, int], list[str]] = {}
+    for name in ragged:
+        groups.setdefault(rows.count_unequal(first, name), []).append(name)
+    for (unequal, total), names in groups.items():
+        remedy = ""
+        if any(rows.have_similar_lengths(first, name) for name in names):
+            # These columns are not companions, so the user must request them.
+            flags = with_hint(_flags_with(names, schema, choice))
+            remedy = f". To {verb} them together and find these rows: {flags}"
+        elif not packs:
+            flags = " ".join(f"--own-length {shlex.quote(name)}" for name in names)
+            column = "this column to its own maxlen" if len(names) == 1 else "each column to its own maxlen"
+            remedy = f". To pad {column}: {flags}"
+        where = f" in {unequal:,} of the first {count(total, 'row')}" if total else ""
+        text = f"not {verb}{_ENDINGS[verb]}: {quoted(names)} (lengths differ from {first!r}{where}){remedy}"
+        warnings.append(Warned("lengths-differ", text))
+    return warnings
+
+
+_ENDINGS = {"pad": "ded", "pack": "ed"}
+
+
 def _describe(
-    schema: pa.Schema, choice: ColumnChoice, asked: Columns, before: Collection[str], packing: PackSpec | None
+    schema: pa.Schema,
+    choice: ColumnChoice,
+    rows: FirstRows,
+    asked: Columns,
+    before: Collection[str],
+    packing: PackSpec | None,
 ) -> Beside:
     """Describe the columns that are not padded, for the summary.
 
     Args:
         schema: columns of the input.
         choice: the chosen columns.
+        rows: the first rows of the input.
         asked: requested columns.
         before: names of the columns that earlier runs padded, and of the masks that earlier runs added.
         packing: how to pack; None if the columns will be padded, not packed.
@@ -249,12 +285,7 @@ def _describe(
     if asked:
         remarks += _describe_alike(alike, first, packing)
         return Beside({}, tuple(remarks))
-    if ragged:
-        flags = " ".join(f"--own-length {shlex.quote(name)}" for name in ragged)
-        remedy = "" if packs else f". To pad with a separate maxlen: {flags}"
-        verb = "packed" if packs else "padded"
-        text = f"not {verb}: {quoted(ragged)} (lengths differ from {first!r}){remedy}"
-        notes.append(Warned("lengths-differ", text))
+    notes += _describe_ragged(ragged, schema, choice, rows, packs=packs)
     companions = [
         f"{column.name!r} (with {column.value})"
         for column in choice.columns[1:]
@@ -263,10 +294,15 @@ def _describe(
     if companions:
         how = f"packed, together with {first!r}" if packs else f"padded, to the same length as {first!r}"
         remarks.append(f"also {how}: {', '.join(companions)}")
-    padded = [column.name + _value_of(column.name) for column in choice.columns]
-    numbers = {field.name for field in schema if field.name in alike and _has_numbers(field.type)}
-    flags = column_flags([*padded, *(name + _value_of(name) if name in numbers else name for name in alike)])
+    flags = _flags_with(alike, schema, choice)
     return Beside(dict.fromkeys(alike, flags), tuple(remarks), tuple(notes))
+
+
+def _flags_with(others: Sequence[str], schema: pa.Schema, choice: ColumnChoice) -> str:
+    """Return the command-line options that pad the chosen columns together with other columns."""
+    padded = [column.name + _value_of(column.name) for column in choice.columns]
+    more = [name + _pad_value_for(schema.field(name)) for name in others]
+    return column_flags([*padded, *more])
 
 
 def _is_companion(schema: pa.Schema, name: str) -> bool:
@@ -279,8 +315,27 @@ def _has_labels(choice: ColumnChoice) -> bool:
     return choice.mask.labels_column is not None or any(padded)
 
 
-def _has_numbers(type_: pa.DataType) -> bool:
-    return not is_vectors(type_) and kind_of(type_) in ("int", "float")
+def _pad_value_for(field: pa.Field) -> str:
+    """Return the end of a `-c` option that sets the pad value of a column.
+
+    In integers, such as classes, 0 usually has a meaning. So a pad value other than the default is suggested.
+
+    >>> [_pad_value_for(pa.field(name, pa.list_(pa.int64()))) for name in ("ner_tags", "loss_mask", "x")]
+    ['=-100', '', '=VALUE']
+    """
+    if is_vectors(field.type) or kind_of(field.type) not in ("int", "float"):
+        return ""
+    if field.name in COMPANIONS:
+        return _value_of(field.name)
+    words = set(re.findall(r"[a-z]+", field.name.lower()))
+    if kind_of(field.type) == "float" or words & {"mask", "masks"}:
+        return ""
+    return f"={IGNORED_LABEL}" if words & _CLASS_WORDS else "=VALUE"
+
+
+def with_hint(flags: str) -> str:
+    """Add to options what VALUE means, if they contain this placeholder."""
+    return f"{flags} (VALUE is a pad value that no token has)" if re.search(r"=VALUE\b", flags) else flags
 
 
 def _value_of(name: str) -> str:

@@ -30,6 +30,17 @@ def test_allowed_warning_is_only_in_the_report(here, rows, tmp_path):
     assert (warning["name"], warning["allowed"]) == ("row-fully-masked", True)
 
 
+def test_one_lost_end_is_reported(here, tmp_path):
+    """Two of three truncated rows do not end with the token 2, which most rows share."""
+    rows = [*[[5, 6, 2]] * 4, *[[5, 6, 7, 8, 9]] * 2, [5, 6, 7, 8, 2]]
+    (tmp_path / "rows.jsonl").write_text("".join(f'{{"input_ids":{row}}}\n' for row in rows))
+    said = here("pad", "rows.jsonl", "--maxlen", "4").stderr
+    assert "warning[ends-lost]: 1 truncated row lost its last token 2; --keep-last 1 keeps it" in said
+    kept = here("pad", "rows.jsonl", "--maxlen", "4", "--keep-last", "1")
+    assert "ends-lost" not in kept.stderr
+    assert kept.stdout.splitlines()[-1].startswith('{"input_ids":[5,6,7,2]')
+
+
 def test_settings_allow_warnings(here, rows, tmp_path):
     (tmp_path / "pyproject.toml").write_text(
         '[tool.padmask]\nallow = ["row-fully-masked", "cudnn-fallback"]\n'

@@ -12,6 +12,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -595,17 +596,38 @@ def test_unknown_dtype_lists_known_ones(pad: Pad) -> None:
 @pytest.mark.parametrize("format_", ["jsonl", "parquet", "arrow"])
 def test_similar_columns_are_named(pad: Pad, format_: str) -> None:
     """The summary and the report list the unpadded columns, with an option that works."""
-    write(f"in.{format_}", [row | {"x": row["input_ids"], "other": [1, 2], "id": 0} for row in LABELLED])
+    write(f"in.{format_}", [row | {"my tags": row["labels"], "other": [1, 2], "id": 0} for row in LABELLED])
 
     ran = pad(f"in.{format_}", "--report", "report.json")
 
     unpadded = json.loads(Path("report.json").read_text())["unpadded"]
-    assert list(unpadded) == ["x"]
-    assert unpadded["x"] in ran.err
-    assert ran.column("x") == [[7, 8, 9], [5]]
-    again = pad(f"in.{format_}", *unpadded["x"].split())
-    assert again.column("input_ids") == again.column("x") == [[7, 8, 9], [5, 0, 0]]
-    assert again.column("labels") == [[1, -100, 2], [3, -100, -100]]
+    assert list(unpadded) == ["my tags"]
+    assert unpadded["my tags"] in ran.err
+    assert ran.column("my tags") == [[1, -100, 2], [3]]
+    again = pad(f"in.{format_}", *shlex.split(unpadded["my tags"]))
+    assert again.column("input_ids") == [[7, 8, 9], [5, 0, 0]]
+    assert again.column("labels") == again.column("my tags") == [[1, -100, 2], [3, -100, -100]]
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "option"),
+    [
+        ("x", [1, 2], "-c x=VALUE (VALUE is "),
+        ("ner_tags", [1, 2], "-c ner_tags=-100\n"),
+        ("loss", [0.5, 2.0], "-c loss\n"),
+        ("words", ["a", "b"], "-c words\n"),
+    ],
+)
+def test_similar_columns_have_a_pad_value(pad: Pad, name: str, values: list[Any], option: str) -> None:
+    write("in.jsonl", [{"input_ids": [7, 8], name: values}])
+    assert f"To pad it too: -c input_ids {option}" in pad("in.jsonl").err
+
+
+def test_nearly_similar_columns_are_named(pad: Pad) -> None:
+    rows = [*[{"input_ids": [7, 8], "tags": [1, 2]}] * 9, {"input_ids": [7, 8], "tags": [1]}]
+    options = pad(write("in.jsonl", rows)).err.partition("find these rows: ")[2].split()
+    assert options == ["-c", "input_ids", "-c", "tags=-100"]
+    assert_refused(pad("in.jsonl", *options), "line 10", "'tags' has 1 token", "'input_ids' has 2")
 
 
 def test_other_columns_are_not_named(pad: Pad) -> None:

@@ -591,6 +591,16 @@ def test_findings_if_the_model_fails(here, tmp_path, model):
     assert [line.partition(" ")[0] for line in done.stdout.splitlines()] == ["::warning", "::error"]
 
 
+@with_models
+def test_corrupt_model_without_reports(here, tmp_path, monkeypatch):
+    """Without a report, the error of the model does not wait for the data."""
+    monkeypatch.setattr("padmask.verify.model_on_data.audit_and_sample", None)
+    (tmp_path / "in.jsonl").write_text(RAW)
+    (tmp_path / "bad.keras").write_text("no model")
+    done = here("verify", "in.jsonl", "--model", "bad.keras")
+    assert done.returncode == 1 and "bad.keras" in done.stderr
+
+
 def test_data_errors_without_tensorflow(padmask, tmp_path, nothing_installed):
     """Errors in the data are the result of the run, and a note says that the models did not run."""
     (tmp_path / "in.jsonl").write_text('{"input_ids": [1, 2], "mask": [true, false]}\n{"input_ids": "x"}\n')

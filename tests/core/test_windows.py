@@ -71,6 +71,22 @@ def test_windows_equal_the_oracle(case, padding, truncating):
     assert repeated_mask(segments).tolist() == flags
 
 
+@given(rows_to_split(), SIDES)
+def test_places_in_windows(case, truncating):
+    """The formula of docs/pad.md finds each token, also in rows that are not split."""
+    maxlen, overlap, rows, firsts, lasts = case
+    spec = PadSpec(maxlen=maxlen, truncating=truncating, windows=WindowSpec(overlap=overlap))
+    ragged, ends = flatten(rows), Ends(np.array(firsts, np.int64), np.array(lasts, np.int64))
+    segments = make_segments(ragged.lengths, make_plan(spec), spec, ends)
+    values = pad_batch(ragged, segments, value=-1, dtype="int32").values
+    places = segments.windows
+    for window, source in enumerate(segments.row_sources):
+        start, stop = places.starts[window], places.stops[window]
+        shift = min(firsts[source], start) - start
+        for place in range(start, stop):
+            assert values[window][place + shift] == rows[source][place]
+
+
 @settings(max_examples=200)
 @given(rows_to_split(), SIDES)
 def test_windows_equal_the_tokenizers(case, truncating):

@@ -115,6 +115,13 @@ def test_shared_end_is_kept(truncating, end):
     assert "--keep" not in advise(TEXTS, 30, shared=shared).command
 
 
+def test_one_lost_end_is_kept():
+    """Only 1 of 10 truncated rows ends with the token that most rows share."""
+    advice = advise(TEXTS, shared=SharedEnd(102, "post", LengthStats({120: 90, 500: 1})))
+    assert options(advice) == ["--maxlen", "p99", "--keep-last", "1"]
+    assert "1 truncated row would lose its last token 102; --keep-last 1 keeps it." in advice.details
+
+
 @pytest.mark.parametrize(
     ("ends", "cuts", "kept"),
     [

@@ -160,9 +160,14 @@ def test_first_rows_decide(here: Path, format_: str) -> None:
     skipped = pad_file(alike, "out.jsonl", policy=RowPolicy(on_error="skip"))
     assert skipped.ledger.rows_rejected == 1
     assert pad(alike, columns=["input_ids"])[-1]["labels"] == [7, 7]
-    other = write(f"other.{format_}", [*rows[:999], {"input_ids": [5], "labels": [7, 7]}])
+    near = write(f"near.{format_}", [*rows[:900], *[{"input_ids": [5], "labels": [7, 7]}] * 100])
+    with raises_error(DataError, *facts):
+        pad_file(near, "out.jsonl")
+    other = write(f"other.{format_}", [*rows[:899], *[{"input_ids": [5], "labels": [7, 7]}] * 101])
     result = pad_file(other, "out.jsonl", files=FileOptions(batch_rows=9))
     assert read("out.jsonl")[-1]["labels"] == [7, 7]
+    [warning] = result.notes
+    assert "101 of the first 1,000 rows" in warning
     assert [note for note in result.notes if "'labels'" in note and "--own-length labels" in note]
 
 

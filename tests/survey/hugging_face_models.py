@@ -157,6 +157,7 @@ MODELS: dict[str, Build] = {
         num_heads=8,
         head_dim=8,
         n_groups=2,
+        chunk_size=32,
     ),
     "Marian": _model("MarianModel", "MarianConfig", **_BART, pad_token_id=0, decoder_start_token_id=0),
     "mBART": _model("MBartModel", "MBartConfig", **_BART),

@@ -167,9 +167,24 @@ def test_junit_of_an_error_is_valid():
     junit_schema().validate(error_to_junit(replace(FAILED, message="\x00<&")))
 
 
+ERROR_LINE = "::error file=a.jsonl,line=3,title=padmask verify::a.arrow, row 3: damaged\n"
+
+
 def test_annotation_of_an_error():
-    line = "::error file=a.jsonl,line=3,title=padmask verify::a.arrow, row 3: damaged\n"
-    assert error_to_annotation(FAILED) == line
+    assert error_to_annotation(FAILED) == ERROR_LINE
+
+
+def test_error_after_the_data():
+    """The reports of an error have the findings of the data that were checked before."""
+    failed = replace(FAILED, data=Report([BAD_MASK], proof=False, notes=["2 files"]))
+    seen = json.loads(error_to_json(failed))
+    assert (seen["verdict"], seen["exit_code"], seen["notes"]) == ("error", 2, ["2 files"])
+    assert [finding["rule"] for finding in seen["data"]] == ["mask-shape"]
+    junit_schema().validate(error_to_junit(failed))
+    root = ElementTree.fromstring(error_to_junit(failed).encode())
+    assert (root.get("failures"), root.get("errors")) == ("1", "1")
+    first, note, last = error_to_annotation(failed).splitlines(keepends=True)
+    assert ("mask-shape" in first, "2 files" in note, last) == (True, True, ERROR_LINE)
 
 
 # --- JSON ------------------------------------------------------------------------------------------

@@ -285,11 +285,14 @@ def _ragged_notes(dataset: Dataset, job: AuditJob, checked: Collection[str]) -> 
         return []
     masks = _masks_of(dataset, names)
     names = [name for name in names if name not in masks.values()]
+    first = job.pad.columns[0].name
+    # If few rows differ, these rows are probably bad rows, which only a check with the first column finds.
+    rows = read_first_rows(dataset, list_names(dataset.schema()))
     flags = [
-        column_flags([name]) + (f" --mask-column {shlex.quote(masks[name])}" if name in masks else "")
+        column_flags([first, name] if rows.have_similar_lengths(first, name) else [name])
+        + (f" --mask-column {shlex.quote(masks[name])}" if name in masks else "")
         for name in names
     ]
-    first = job.pad.columns[0].name
     text = f"not checked: {quoted(names)} (lengths differ from {first!r}). To check: {'; '.join(flags)}"
     return [Warned("lengths-differ", text)]
 

@@ -36,8 +36,8 @@ MERGES = ("Add", "Subtract", "Average", "Multiply", "Maximum", "Minimum", "Conca
 def advise_on_layer(kind: str, reason: str, entry: str, from_keras: bool, is_layer: bool = True) -> str:
     """Return advice on how to fix the layer or operation that causes a leak.
 
-    >>> advise_on_layer("Conv1D", "lost", "LSTM", True)[:54]
-    'Conv1D does not pass masks on, so LSTM receives none. '
+    >>> advise_on_layer("Conv1D", "lost", "LSTM", True).partition(".")[0]
+    'Conv1D does not pass masks on, so LSTM gets no mask'
 
     Args:
         kind: class name of the layer or operation to fix.
@@ -48,7 +48,7 @@ def advise_on_layer(kind: str, reason: str, entry: str, from_keras: bool, is_lay
     """
     if reason == "lost" and not is_layer:
         return (
-            f"The operation {kind.lower()} drops the mask without a warning, so {entry} receives none. Use a "
+            f"The operation {kind.lower()} drops the mask without a warning, so {entry} gets no mask. Use a "
             "layer instead (keras.layers.Add for +, Activation for functions, Rescaling for constants), or "
             f"pass the mask to {entry} with mask=..."
         )
@@ -89,10 +89,10 @@ def _advise_on_lost_mask(kind: str, entry: str, from_keras: bool) -> str:
         )
     if kind[:1].isupper() and any(name in kind for name in ("Conv", "Pool", "Reshape", "Permute")):
         return (
-            f"{kind} does not pass masks on, so {entry} receives none. Pass the mask to {entry} with mask=..."
+            f"{kind} does not pass masks on, so {entry} gets no mask. Pass the mask to {entry} with mask=..."
         )
     return (
-        f"{kind} drops the mask without a warning, so {entry} receives none. Use a layer, such as "
+        f"{kind} drops the mask without a warning, so {entry} gets no mask. Use a layer, such as "
         f"keras.layers.Add instead of +, or pass the mask to {entry} with mask=..."
     )
 
@@ -144,7 +144,7 @@ def _advise_on_stripping(kind: str, entry: str, from_keras: bool) -> str:
 
 def _advise_on_plain_operations(kind: str, entry: str, from_keras: bool) -> str:
     return (
-        f"Plain operations in the call method of {kind} drop the mask, so {entry} receives none. Pass the "
+        f"Plain operations in the call method of {kind} drop the mask, so {entry} gets no mask. Pass the "
         f"mask to {entry} with mask=..., or use layers such as keras.layers.Add"
     )
 

@@ -62,13 +62,23 @@ def test_first_rows_decide_as_in_pad(write, tmp_path):
     assert audited(path) == {("bad-row", None): 1}
     with pytest.raises(DataError):
         pad_file(path, tmp_path / "out.jsonl")
-    path = write(*[same] * 999, short)
+    path = write(*[same] * 900, *[short] * 100)
+    assert audited(path) == {("bad-row", None): 100}
+    path = write(*[same] * 899, *[short] * 101)
     assert audited(path) == {}
-    differ = "'labels' (lengths differ from 'input_ids')"
-    assert verify_file(path).notes == (f"not checked: {differ}. To check: -c labels",)
+    differ = "'labels' (lengths differ from 'input_ids'"
+    assert verify_file(path).notes == (f"not checked: {differ}). To check: -c labels",)
     [note] = pad_file(path, tmp_path / "out.jsonl").notes
-    assert note.startswith(f"not padded: {differ}")
+    assert note.startswith(f"not padded: {differ} in 101 of the first 1,000 rows)")
     assert verify_file(path, columns=["input_ids"]).notes == ()
+
+
+def test_nearly_equal_column_is_checked_with_the_ids(write):
+    same, short = {"input_ids": [5, 6], "tags": [1, 2]}, {"input_ids": [5, 6], "tags": [1]}
+    path = write(*[same] * 9, short)
+    [note] = verify_file(path).notes
+    assert note.endswith("To check: -c input_ids -c tags")
+    assert audited(path, columns=["input_ids", "tags"]) == {("bad-row", None): 1}
 
 
 def test_late_labels_are_reported_as_in_pad(write, tmp_path):
