@@ -99,22 +99,35 @@ def _reads_data(args: list[str]) -> bool:
 
 def _run_guarded(args: list[str]) -> int:
     outputs = ("-o", "--output", "--rejects", "--report", "--export")
-    given = pairwise(args)
+    given = [*pairwise(args)]
     inputs = [arg for option, arg in given if option not in outputs and os.path.exists(arg)]
     # TensorFlow reserves more address space than it uses, and a model's code may write to stderr.
     verifies = args[0] == "verify"
     if sys.platform == "linux" and not verifies:
         # jemalloc needs 20% less memory than Arrow's default allocator, and is as fast.
         os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "jemalloc")
-    print_error = _failures().print_error
+    failures = _failures()
     return run_guarded(
         lambda: run(args),
-        print_error,
+        failures.print_error,
         inputs,
         bound_memory=not verifies,
         quiet=not verifies,
         runs_model=verifies and "--no-model" not in args,
+        remedy=lambda: failures.remedy_after_kill(args[0], _output_of(args)),
     )
+
+
+def _output_of(args: list[str]) -> str | None:
+    """Return the value of -o in a command line; None if -o is not given."""
+    for arg, value in pairwise([*args, ""]):
+        if arg in ("-o", "--output"):
+            return value
+        if arg.startswith("--output="):
+            return arg.partition("=")[2]
+        if arg.startswith("-o"):
+            return arg[2:]
+    return None
 
 
 def run(args: list[str]) -> int:

@@ -23,7 +23,7 @@ def load_command(name: str) -> click.Command:
     return command
 
 
-def load_runner(name: str) -> Callable[[Any], Any]:
+def load_runner(name: str) -> Callable[..., Any]:
     """Import and return the function that runs a command with its parsed options."""
-    runner: Callable[[Any], Any] = getattr(import_module(f"padmask.cli.run_{name}"), f"run_{name}")
+    runner: Callable[..., Any] = getattr(import_module(f"padmask.cli.run_{name}"), f"run_{name}")
     return runner

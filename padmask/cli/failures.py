@@ -11,12 +11,17 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from glob import escape, glob
 from typing import Any
 
 import click
 
 from padmask.cli.colours import styled
 from padmask.errors import PadmaskError, did_you_mean, os_error_remedy, printable, redacted
+from padmask.storage.names import RECORD
+from padmask.storage.names import UNFINISHED as UNFINISHED_FOLDER
+from padmask.storage.output_places import names_a_folder
+from padmask.storage.urls import is_url
 
 # Options that may be repeated, by parameter name. The names of these parameters are plurals.
 _REPEATABLE = {"columns": "column", "own_lengths": "own_length", "own_masks": "own_mask"}
@@ -43,6 +48,28 @@ def print_error(message: str, code: int = 2) -> int:
 def print_failure(error: Exception) -> int:
     """Print the message of an error to stderr, and return the exit code."""
     return print_error(message_of(error), exit_code_of(error))
+
+
+def remedy_after_kill(command: str, output: str | None) -> str:
+    """Return what to do if the memory of the machine does not suffice for a command.
+
+    Args:
+        command: name of the command.
+        output: path of the output; None if unknown.
+    """
+    if command == "verify":
+        return "Choose a smaller --batch-size or --maxlen."
+    if command not in ("pad", "pack"):
+        return "Free some memory, and run the command again."
+    if output is None or not names_a_folder(output):
+        return "Choose a smaller --batch-rows, or a smaller --maxlen, such as p99."
+    done = 0 if is_url(output) else len(glob(f"{escape(output)}/{UNFINISHED_FOLDER}*/*{RECORD}"))
+    # Another maxlen would change the finished shards, so that the run could not be resumed.
+    how = "fewer --workers or a smaller --batch-rows"
+    if not done:
+        return f"Use {how}, or a smaller --maxlen. --resume keeps finished shards."
+    are = "shard is" if done == 1 else "shards are"
+    return f"{done:,} {are} done. To continue the run, add --resume with {how}, and keep all other options."
 
 
 def print_usage_error(error: click.ClickException) -> None:

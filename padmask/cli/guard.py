@@ -25,6 +25,8 @@ CORRUPT_INPUT = 1
 # reserve more memory than they use.
 RESERVED_BYTES = 8 << 30
 
+_KILLED = "The process was killed, probably because memory ran out."
+
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -36,6 +38,7 @@ def run_guarded(
     bound_memory: bool,
     quiet: bool = False,
     runs_model: bool = False,
+    remedy: Callable[[], str] = str,
 ) -> int:
     """Run a function in a child process and return its exit code.
 
@@ -48,6 +51,7 @@ def run_guarded(
         bound_memory: whether to limit the child's virtual memory. A huge allocation then fails safely.
         quiet: whether to discard what native code prints to stderr.
         runs_model: whether `run` also runs a model, which may crash too.
+        remedy: function that returns what to do if the child was killed.
     """
     parent = os.getpid()
     reading, writing = os.pipe()
@@ -75,7 +79,7 @@ def run_guarded(
     code = os.waitstatus_to_exitcode(status)
     if code < 0:
         print_error_of = _report_model_death if runs_model else _report_death
-        return print_error_of(-code, print_error, inputs)
+        return print_error_of(-code, print_error, inputs, remedy())
     os.set_blocking(reading, False)
     if code == 0 and not _has_byte(reading):
         return print_error(
@@ -102,7 +106,7 @@ def _has_byte(descriptor: int) -> bool:
         return False
 
 
-def _report_death(number: int, print_error: Callable[[str], int], inputs: Sequence[str]) -> int:
+def _report_death(number: int, print_error: Callable[[str], int], inputs: Sequence[str], remedy: str) -> int:
     """Print an error message for the signal that ended the child, and return the exit code."""
     name_of_input = f"{inputs[0]!r}" if len(inputs) == 1 else "one of the inputs" if inputs else "stdin"
     if number in CRASHES:
@@ -113,13 +117,13 @@ def _report_death(number: int, print_error: Callable[[str], int], inputs: Sequen
         )
         return CORRUPT_INPUT
     if number == signal.SIGKILL:
-        print_error(
-            "The process was killed, probably because memory ran out. Choose a smaller --maxlen, such as p99."
-        )
+        print_error(f"{_KILLED} {remedy}")
     return 128 + number
 
 
-def _report_model_death(number: int, print_error: Callable[[str], int], inputs: Sequence[str]) -> int:
+def _report_model_death(
+    number: int, print_error: Callable[[str], int], inputs: Sequence[str], remedy: str
+) -> int:
     """Print an error message for the signal that ended a child running a model, and return the exit code."""
     if number in CRASHES:
         print_error(
@@ -128,10 +132,7 @@ def _report_model_death(number: int, print_error: Callable[[str], int], inputs: 
         )
         return CORRUPT_INPUT
     if number == signal.SIGKILL:
-        print_error(
-            "The process was killed, probably because memory ran out. Choose a smaller --batch-size or "
-            "--maxlen."
-        )
+        print_error(f"{_KILLED} {remedy}")
     return 128 + number
 
 

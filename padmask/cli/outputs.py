@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 import click
@@ -41,18 +41,32 @@ class Shown(Generic[Written]):
     Args:
         summary: function that converts the result to the lines of the summary.
         warnings: function that returns the warnings of the result.
+        printed: warnings that were printed during the run.
     """
 
     summary: Callable[[Written], Iterable[str]]
     warnings: Callable[[Written], Iterable[Warned]]
+    printed: list[Warned] = field(default_factory=list)
+
+    def print_now(self, warning: Warned, to: Output) -> None:
+        """Print a warning during the run. The summary then omits the warning."""
+        self.printed.append(warning)
+        if not to.quiet and warning.name not in to.allow:
+            with suppress(OSError):
+                click.echo(_warning_line(warning), err=True)
 
     def of(self, result: Written, allow: Collection[str]) -> list[str]:
-        """Return the summary, and the warnings whose names are not in `allow`."""
-        warned = [warning for warning in self.warnings(result) if warning.name not in allow]
-        return [
-            *map(printable, self.summary(result)),
-            *(f"{styled('warning', 'yellow')}[{warning.name}]: {printable(warning)}" for warning in warned),
+        """Return the summary, and the warnings that were not printed and whose names are not in `allow`."""
+        warned = [
+            warning
+            for warning in self.warnings(result)
+            if warning.name not in allow and warning not in self.printed
         ]
+        return [*map(printable, self.summary(result)), *map(_warning_line, warned)]
+
+
+def _warning_line(warning: Warned) -> str:
+    return f"{styled('warning', 'yellow')}[{warning.name}]: {printable(warning)}"
 
 
 def write_with_report(to: Output, work: Callable[[], Written], shown: Shown[Written]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Executor
 
 from padmask.cli.commands import load_runner
@@ -10,6 +11,7 @@ from padmask.cli.outputs import Shown, write_with_report
 from padmask.cli.progress import open_progress
 from padmask.errors import SpecError
 from padmask.render.summary import pad_warnings, summary
+from padmask.spec.warning_names import Warned
 from padmask.storage.conflicts import refuse_among_data
 from padmask.storage.output_places import buckets_need_folder, names_a_folder
 from padmask.storage.urls import display_path, local_path
@@ -26,19 +28,19 @@ def run_pad(arguments: PadArguments) -> None:
         refuse_among_data(local_path(to.output), {"the report": report})
     rejects = to.files.rejects and display_path(to.files.rejects)
     shown = Shown(lambda result: summary(result, display_path(to.output), rejects), pad_warnings)
-    write_with_report(to, lambda: _pad(arguments), shown)
+    write_with_report(to, lambda: _pad(arguments, lambda warning: shown.print_now(warning, to)), shown)
 
 
-def _pad(arguments: PadArguments) -> PadResult:
+def _pad(arguments: PadArguments, warn: Callable[[Warned], None]) -> PadResult:
     # Import the code for workers and manifests only if necessary.
-    runner = None
+    result: PadResult
     if names_a_folder(arguments.to.output):
-        runner = load_runner("pad_folder")
-    else:
-        _refuse_folder_options(arguments)
-        if arguments.file_workers > 1:
-            runner = load_runner("pad_on_workers")
-    result: PadResult = pad_one_file(arguments) if runner is None else runner(arguments)
+        result = load_runner("pad_folder")(arguments, warn)
+        return result
+    _refuse_folder_options(arguments)
+    if arguments.file_workers == 1:
+        return pad_one_file(arguments)
+    result = load_runner("pad_on_workers")(arguments)
     return result
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from padmask.cli.dataset_options import PadArguments
 from padmask.cli.execution import open_executor
 from padmask.cli.progress import open_progress
 from padmask.shards.pad_dataset import pad_dataset
 from padmask.shards.split import SHARD_BYTES
+from padmask.spec.warning_names import Warned
 from padmask.stream.ledger import PadResult
 
 
-def run_pad_folder(arguments: PadArguments) -> PadResult:
-    """Pad each input file, and write one or more files to the output folder."""
+def run_pad_folder(arguments: PadArguments, warn: Callable[[Warned], None]) -> PadResult:
+    """Pad each input file, and write one or more files to the output folder. `warn` prints a warning."""
     to = arguments.to
     with (
         open_progress(quiet=to.quiet, progress=to.progress, output=to.output) as progress,
@@ -30,4 +33,5 @@ def run_pad_folder(arguments: PadArguments) -> PadResult:
             delete=arguments.delete,
             shard_bytes=arguments.shard_bytes or SHARD_BYTES,
             progress=progress,
+            warn=warn,
         )

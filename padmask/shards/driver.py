@@ -5,7 +5,7 @@ The driver does not process rows. Workers read and write the rows, and return on
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,6 +18,7 @@ from padmask.shards.pool import WorkerPool
 from padmask.shards.resume import Action, DatasetPlan, Decision, ResumePolicy, ResumeRequest
 from padmask.shards.split import Shard, output_names
 from padmask.shards.worker import measure_shard, pad_shard
+from padmask.spec.warning_names import Warned
 from padmask.storage.system import cores
 from padmask.storage.urls import display_path
 from padmask.stream.capacity import available_bytes, refuse_zero_maxlen
@@ -55,12 +56,15 @@ class Driver:
     job: DatasetJob
     pool: WorkerPool
 
-    def run(self, *, resume: bool, delete: bool) -> FinishedDataset:
+    def run(
+        self, *, resume: bool, delete: bool, warn: Callable[[Warned], None] | None = None
+    ) -> FinishedDataset:
         """Pad the shards that are not padded yet, and move all shards to the output folder.
 
         Args:
             resume: whether to use shards of earlier runs.
             delete: whether to delete the files of an earlier dataset that no new file replaces.
+            warn: as in `pad_dataset`.
 
         Raises:
             DataError: a shard cannot be read or padded.
@@ -73,7 +77,7 @@ class Driver:
         finds_edges = isinstance(spec.buckets, int)
         names = None if finds_edges else output_names(job.shards, given.edges if given is not None else ())
         request = ResumeRequest(job.identity, job.shards, policy, given, job.typed)
-        decision = staging.prepare(request, rejects, names)
+        decision = staging.prepare(request, rejects, names, warn)
         found = decision.found
         if decision.action is Action.FINISH and found is not None:
             staging.finish(rejects)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass, replace
 from typing import Any
@@ -28,6 +29,30 @@ LEFT_OUT = "left out"
 
 # Options that do not change the shards of inputs without bad rows. A fingerprint contains all other options.
 WITHOUT_EFFECT = frozenset({"on_error", "rejects", "batch_rows", "threads", "max_bytes"})
+
+# Options that change which inputs are read, and which parts of them. If such an option changed, the inputs
+# cannot be compared.
+CHANGES_INPUTS = ("limit", "shard bytes")
+
+# Options whose names on the command line are the names in a fingerprint, with hyphens.
+ON_COMMAND_LINE = frozenset(
+    {
+        "maxlen",
+        "padding",
+        "truncating",
+        "value",
+        "dtype",
+        "limit",
+        "shard bytes",
+        "overlong",
+        "empty rows",
+        "pad to multiple of",
+        "keep first",
+        "keep last",
+        "buckets",
+        "output format",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -62,11 +87,13 @@ class Fingerprint:
 
     def list_differences(self, old: Fingerprint) -> list[str]:
         """Describe the differences from an older job, as sentences without a period."""
-        if isinstance(old.options.get("limit"), str):
+        if _has_text_options(old):
             return [
                 "an older version of padmask stored the options as text, so the options cannot be compared"
             ]
         differences = list(_changes(old.options, self.options))
+        if any(self.options.get(name) != old.options.get(name) for name in CHANGES_INPUTS):
+            return differences
         both = self.inputs.keys() & old.inputs.keys()
         groups = (
             ({path for path in both if self.inputs[path] != old.inputs[path]}, "has changed", "have changed"),
@@ -78,6 +105,28 @@ class Fingerprint:
             for paths, one, many in groups
             if paths
         ]
+
+    def list_earlier_options(self, old: Fingerprint) -> list[str]:
+        """Return the options of an older job whose values this job changed, as on the command line.
+
+        >>> new = Fingerprint("a2", {"maxlen": 9, "limit": None, "mask's column": "m"}, {})
+        >>> new.list_earlier_options(Fingerprint("a1", {"maxlen": 8, "limit": 5, "mask's column": None}, {}))
+        ['--maxlen 8', '--limit 5']
+        """
+        if _has_text_options(old):
+            return []
+        return [
+            f"--{name.replace(' ', '-')} {shlex.quote(_text(before))}"
+            for name, value in self.options.items()
+            if name in ON_COMMAND_LINE
+            and (before := old.options.get(name)) != value
+            and isinstance(before, str | int | float)
+        ]
+
+
+def _has_text_options(job: Fingerprint) -> bool:
+    """Return whether an older version of padmask stored the options, as text."""
+    return isinstance(job.options.get("limit"), str)
 
 
 def _changes(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

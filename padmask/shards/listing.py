@@ -48,6 +48,10 @@ class FolderListing:
         """Names of the staging folders of all jobs."""
         return frozenset(name.split("/")[0] for name in self.files if _STAGED.match(name))
 
+    def count_staged(self, suffix: str) -> int:
+        """Return the number of files with a suffix in the staging folders of all jobs."""
+        return sum(_STAGED.match(name) is not None and name.endswith(suffix) for name in self.files)
+
     def refuse_foreign_data(self, names: Collection[str]) -> None:
         """Raise an error if the folder has data files, or files in `names`, that padmask did not write.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import replace
@@ -35,8 +36,6 @@ REPLACED = (
     "same names: {}"
 )
 
-PADDED_AGAIN = "shards of an interrupted run that were padded again: {:,}. To keep such shards, use --resume"
-
 
 def pad_dataset(  # noqa: PLR0913 - one keyword for each group of options
     inputs: Paths,
@@ -53,6 +52,7 @@ def pad_dataset(  # noqa: PLR0913 - one keyword for each group of options
     delete: bool = False,
     shard_bytes: int = SHARD_BYTES,
     progress: ProgressCallback | None = None,
+    warn: Callable[[Warned], None] | None = None,
 ) -> PadResult:
     """Pad the files of a dataset into a folder. `padmask pad data/ -o padded/` calls this function.
 
@@ -85,6 +85,8 @@ def pad_dataset(  # noqa: PLR0913 - one keyword for each group of options
         shard_bytes: a Parquet file that is larger than this size in bytes is split at row-group boundaries
             into several shards.
         progress: function that is called with a `Progress` after each shard.
+        warn: function that is called before the run deletes finished shards of an interrupted run, with a
+            warning. The result has the same warning.
 
     Returns:
         The result as in `pad_file`, summed over all shards.
@@ -124,7 +126,7 @@ def pad_dataset(  # noqa: PLR0913 - one keyword for each group of options
         if new:
             # Remove a new folder if the run fails before it writes a file.
             stack.callback(output.remove_if_empty)
-        finished = Driver(job, pool).run(resume=resume, delete=delete)
+        finished = Driver(job, pool).run(resume=resume, delete=delete, warn=warn)
     notes = (*job.notes, *_notes_on(finished))
     work, padded = job.work, total(finished.records)
     result = make_result(padded, finished.plan, work.job, work.output_format, notes)
@@ -138,8 +140,7 @@ def _notes_on(finished: FinishedDataset) -> list[Warned]:
     """Return warnings about files that were in the output folder before the run."""
     decision = finished.decision
     notes = [Warned("files-deleted", DELETED.format(finished.deleted))] if finished.deleted else []
-    if decision.padded_again:
-        notes.append(Warned("shards-repeated", PADDED_AGAIN.format(decision.padded_again)))
+    notes += decision.warnings
     if decision.replaced:
         notes.append(Warned("files-replaced", REPLACED.format(join_few(decision.replaced))))
     return notes

@@ -30,7 +30,7 @@ BEGUN = "padmask-begun"
 
 WORKERS_DIED = (
     "each worker that read the file died, because the file is too large or corrupt. Check that another tool "
-    "can read the file, or choose a smaller --maxlen."
+    "can read the file, or use fewer --workers or a smaller --batch-rows."
 )
 
 _NOT_STARTED = (

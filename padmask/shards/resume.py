@@ -43,9 +43,11 @@ from functools import cached_property
 import pyarrow as pa
 
 from padmask.core.plan import Plan
+from padmask.errors import count
 from padmask.shards.fingerprint import Fingerprint
 from padmask.shards.manifest import Manifest, ShardRecord
 from padmask.shards.split import Shard
+from padmask.spec.warning_names import Warned
 
 
 class StagedState(Enum):
@@ -155,7 +157,7 @@ class FolderState:
         manifest: manifest of the dataset in the folder; None if there is no dataset.
         committed: shards of this dataset, without the shards in the staging folder.
         rejects: SHA-256 of the `--rejects` file; empty if there is no such file.
-        staged_records: number of shards that the interrupted run of the current job finished.
+        staged_records: number of shards that interrupted runs finished, if `--resume` is not set.
     """
 
     staged: StagedRun | None = None
@@ -222,7 +224,9 @@ class Decision:
             them again.
         kept: shards that are not padded again.
         differences: for the action REFUSE, the differences between the earlier run and the current job.
-        padded_again: number of shards of an interrupted run that are padded again, because `--resume` is not
+        earlier_options: for the action REFUSE, options of the earlier run that the current job changed, as on
+            the command line.
+        discarded: number of finished shards of interrupted runs that are deleted, because `--resume` is not
             set.
         replaced: inputs of the earlier dataset whose shards are replaced, because shards of other inputs have
             the same file names.
@@ -232,8 +236,22 @@ class Decision:
     found: DatasetPlan | None = None
     kept: tuple[FoundShard, ...] = ()
     differences: tuple[str, ...] = ()
-    padded_again: int = 0
+    earlier_options: tuple[str, ...] = ()
+    discarded: int = 0
     replaced: tuple[str, ...] = ()
+
+    @property
+    def warnings(self) -> list[Warned]:
+        """Warnings about shards of interrupted runs that the run deletes."""
+        if not self.discarded:
+            return []
+        return [
+            Warned(
+                "shards-repeated",
+                f"this run deletes {count(self.discarded, 'finished shard')} of an interrupted run. To keep "
+                "such shards, use --resume",
+            )
+        ]
 
     @property
     def records(self) -> list[ShardRecord]:
@@ -245,12 +263,20 @@ def decide(state: FolderState, request: ResumeRequest) -> Decision:
     """Decide what to do with the folder and each shard. The tables at the top of this file apply."""
     replaced = _replaced_inputs(state.manifest, request.shards)
     if not request.policy.resume:
-        return Decision(Action.START, padded_again=state.staged_records, replaced=replaced)
+        return Decision(Action.START, discarded=state.staged_records, replaced=replaced)
     dataset = dataset_state(state, request)
     row = dict(zip(DatasetState, ACTIONS[staged_state(state, request)], strict=True))
     action = row[dataset]
     if action is Action.REFUSE:
-        return Decision(action, differences=_differences(state, request))
+        old = _earlier_job(state)
+        if old is None:
+            return Decision(action)
+        differences = tuple(request.identity.list_differences(old))
+        return Decision(
+            action,
+            differences=differences,
+            earlier_options=tuple(request.identity.list_earlier_options(old)),
+        )
     run, manifest, committed = state.staged, state.manifest, _keepable(state.committed, request)
     found, kept = None, dict[int, FoundShard]()
     if action is Action.CONTINUE and run is not None and run.found is not None:
@@ -347,11 +373,10 @@ def _left_out_again(records: Iterable[ShardRecord], request: ResumeRequest) -> t
     )
 
 
-def _differences(state: FolderState, request: ResumeRequest) -> tuple[str, ...]:
-    """Return the differences between the earlier run in the folder and the current job."""
+def _earlier_job(state: FolderState) -> Fingerprint | None:
+    """Return the fingerprint of the earlier run in the folder; None if it cannot be read."""
     run = state.staged or state.other
-    old = run.identity if run is not None else state.manifest.identity if state.manifest else None
-    return () if old is None else tuple(request.identity.list_differences(old))
+    return run.identity if run is not None else state.manifest.identity if state.manifest else None
 
 
 def _replaced_inputs(manifest: Manifest | None, shards: Iterable[Shard]) -> tuple[str, ...]:

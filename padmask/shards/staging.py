@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -39,19 +39,20 @@ from padmask.shards.resume import (
     is_reusable,
     run_state,
 )
+from padmask.spec.warning_names import Warned
 from padmask.storage.folder import OutputFolder
-from padmask.storage.names import MANIFEST, REPLACING, UNFINISHED
+from padmask.storage.names import MANIFEST, RECORD, REPLACING, UNFINISHED
 from padmask.storage.output import SideFile
 from padmask.storage.system import signals_deferred
 
 # Number of files that are moved at the same time, because each move in remote storage takes long.
 MOVES_AT_ONCE = 16
 
-# Names of files in the staging folder. Data files have other names.
-_RECORD, _PLAN = ".record", "plan"
+# Name of a file in the staging folder. Data files have other names.
+_PLAN = "plan"
 
 # Maximum size of a record in bytes. A record has about 600 bytes, plus the error message of a skipped shard.
-MOST_RECORD_BYTES = 1 << 20
+MOSTRECORD_BYTES = 1 << 20
 
 # Suffix of the file with the rejected rows of a shard.
 REJECTS = ".rejects.jsonl"
@@ -89,7 +90,11 @@ class Staging:
         return self.file(record.index, bucket + Path(file.name).suffix)
 
     def prepare(
-        self, request: ResumeRequest, rejects: str | None, names: Collection[str] | None = None
+        self,
+        request: ResumeRequest,
+        rejects: str | None,
+        names: Collection[str] | None = None,
+        warn: Callable[[Warned], None] | None = None,
     ) -> Decision:
         """Read the output folder, decide which shards to keep, and remove other files of interrupted runs.
 
@@ -98,13 +103,15 @@ class Staging:
             rejects: path of the `--rejects` file; None if there is no such file.
             names: names of the files that the run may write; None if they depend on the row lengths. The
                 caller then calls `refuse_conflicts` when the names are known.
+            warn: function that is called with each warning before shards are removed; None if warnings are
+                only returned.
 
         Raises:
             OutputError: the folder contains other data, files that the run would delete, or files of
                 another job.
         """
         if names is None:
-            self.folder.refuse_unfit({MANIFEST, REPLACING, self.file(0, _RECORD)})
+            self.folder.refuse_unfit({MANIFEST, REPLACING, self.file(0, RECORD)})
             listing = list_output(self.folder)
             listing.refuse_foreign_data(())
         else:
@@ -112,10 +119,15 @@ class Staging:
         decision = decide(self._read_state(listing, request, rejects), request)
         if decision.action is Action.REFUSE:
             differences = "; ".join(decision.differences) or "the options or the inputs differ"
+            given = f" with {' '.join(decision.earlier_options)}" if decision.earlier_options else ""
             raise OutputError(
                 f"--resume cannot continue the run in {str(self.folder)!r}: {differences}",
-                remedy="Repeat the command of that run, or start again without --resume.",
+                remedy=f"Repeat the command of that run{given}, or start again without --resume.",
             )
+        if warn is not None:
+            # After the removal, the user can no longer keep the shards.
+            for warning in decision.warnings:
+                warn(warning)
         self._remove_staged(listing, decision)
         return decision
 
@@ -129,7 +141,7 @@ class Staging:
         Raises:
             OutputError: the folder contains other data, or files that the run would delete.
         """
-        self.folder.refuse_unfit({*names, MANIFEST, REPLACING, self.file(0, _RECORD)})
+        self.folder.refuse_unfit({*names, MANIFEST, REPLACING, self.file(0, RECORD)})
         listing = list_output(self.folder)
         listing.refuse_foreign_data(names)
         if not delete:
@@ -141,9 +153,9 @@ class Staging:
 
         The function reads the files that may be kept, to compare their checksums.
         """
-        manifest, records = listing.manifest, self._names_of_records(listing)
+        manifest = listing.manifest
         if not request.policy.resume:
-            return FolderState(manifest=manifest, staged_records=len(records))
+            return FolderState(manifest=manifest, staged_records=listing.count_staged(RECORD))
         others = sorted(listing.staging_folders - {self.name})
         reusable = manifest is not None and is_reusable(manifest, request)
         return FolderState(
@@ -156,11 +168,10 @@ class Staging:
                 if is_current(record, request)
             ],
             rejects=_digest_if_there(rejects) if reusable else "",
-            staged_records=len(records),
         )
 
     def _names_of_records(self, listing: FolderListing) -> list[str]:
-        return [name for name in listing.files if name.startswith(f"{self.name}/") and name.endswith(_RECORD)]
+        return [name for name in listing.files if name.startswith(f"{self.name}/") and name.endswith(RECORD)]
 
     def _read_run(self, listing: FolderListing, request: ResumeRequest) -> StagedRun:
         """Read the files that an interrupted run of this job left in the staging folder."""
@@ -169,7 +180,7 @@ class Staging:
             return run
         shards = []
         for name in self._names_of_records(listing):
-            record = _parse_record(self.folder.read(name, MOST_RECORD_BYTES))
+            record = _parse_record(self.folder.read(name, MOSTRECORD_BYTES))
             if record is None or not is_current(record, request):
                 continue
             # A run that stopped during its commit has already moved some shards.
@@ -216,7 +227,7 @@ class Staging:
             self.folder.remove_below(name)
         kept = {f"{self.name}/{_PLAN}"}
         for shard in decision.kept:
-            kept |= {self.file(shard.record.index, suffix) for suffix in (_RECORD, REJECTS)}
+            kept |= {self.file(shard.record.index, suffix) for suffix in (RECORD, REJECTS)}
             if shard.file is FileState.STAGED:
                 kept |= {self.shard_file(shard.record, file) for file in shard.record.files}
         for name in listing.files:
@@ -254,7 +265,7 @@ class Staging:
 
     def write_record(self, record: ShardRecord) -> None:
         """Write the record of a shard. The shard file must be complete."""
-        self.folder.write(self.file(record.index, _RECORD), json.dumps(record.as_dict()).encode())
+        self.folder.write(self.file(record.index, RECORD), json.dumps(record.as_dict()).encode())
 
     def commit(
         self, identity: Fingerprint, plan: Plan, records: Sequence[ShardRecord], rejects: str | None

@@ -35,7 +35,7 @@ WARNINGS = {
     "column-not-written": "the output format cannot store the column",
     "files-deleted": "files of an earlier run were deleted from the output folder",
     "files-replaced": "files in the output folder were replaced",
-    "shards-repeated": "shards of an earlier run could not be kept and were padded again",
+    "shards-repeated": "finished shards of an interrupted run were deleted, because --resume was not set",
     "still-padded": "columns that are padded, or may be padded, were not unpadded",
     "mask-kept": "the mask and length columns stay in the output, because some columns are still padded",
     "order-not-restored": "the rows are not in the order of the source rows",

@@ -16,6 +16,9 @@ COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 # Prefix of the folders of unfinished runs in an output folder.
 UNFINISHED = "_padmask-"
 
+# Suffix of the files in such a folder that describe a finished shard.
+RECORD = ".record"
+
 # Files in an output folder. A run creates the first file before it renames its shards, and the second file
 # afterwards.
 REPLACING, MANIFEST = "_padmask.replacing", "_padmask.json"

@@ -234,6 +234,7 @@ def test_killed_run_is_resumed(command, here, data, tmp_path, moment):
         check=False,
     )
     assert died.returncode == 128 + signal.SIGKILL
+    assert (b"done" in died.stderr, b"--resume" in died.stderr) == (True, True)
     assert not (tmp_path / "out" / MANIFEST).exists()
     done = here(*args, "--resume")
     assert (done.returncode, "from an earlier run" in done.stderr) == (0, True)

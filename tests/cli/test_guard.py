@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 from processes import default_signals
+from raised import has_facts
+
+from padmask.cli.failures import remedy_after_kill
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="runs are guarded where processes can fork")
 
@@ -49,6 +52,25 @@ def test_kill_is_reported():
 
     assert ran.returncode == 137
     assert "memory" in ran.stderr
+
+
+def test_killed_folder_run_names_its_shards(tmp_path):
+    staging = tmp_path / "out" / "_padmask-0123456789abcdef"
+    staging.mkdir(parents=True)
+    assert has_facts(remedy_after_kill("pad", f"{tmp_path}/out/"), "--workers", "--batch-rows", "--maxlen")
+    for index in range(3):
+        (staging / f"{index:06}.record").touch()
+    remedy = remedy_after_kill("pad", f"{tmp_path}/out/")
+    assert has_facts(remedy, "3 shards are done", "--resume", "--workers", "--batch-rows")
+    # A smaller maxlen would rule out --resume.
+    assert "--maxlen" not in remedy
+
+
+@pytest.mark.parametrize(
+    ("command", "option"), [("pad", "--batch-rows"), ("verify", "--batch-size"), ("unpad", "memory")]
+)
+def test_remedy_fits_the_command(command, option):
+    assert option in remedy_after_kill(command, "out.parquet")
 
 
 def test_unexpected_exit_is_an_error():

@@ -115,7 +115,7 @@ def test_resume_follows_the_table(staged: str, dataset: str, action: Action) -> 
 def test_without_resume_a_run_starts_over(staged: str, dataset: str, _: Action) -> None:
     state = FolderState(**STAGED_RUNS[staged], **DATASETS[dataset], staged_records=2)
     decision = decide(state, request(ResumePolicy(resume=False)))
-    assert decision == Decision(START, padded_again=2)
+    assert decision == Decision(START, discarded=2)
 
 
 def test_docstring_contains_the_table() -> None:
@@ -325,7 +325,8 @@ def test_fixed_length_ignores_stored_plan() -> None:
     ],
 )
 def test_refusal_lists_differences(state: dict[str, Any], differences: list[str]) -> None:
-    assert decide(FolderState(**state), request()) == Decision(REFUSE, differences=tuple(differences))
+    decision = decide(FolderState(**state), request())
+    assert (decision.action, list(decision.differences)) == (REFUSE, differences)
 
 
 @pytest.mark.parametrize("policy", [RESUME, ResumePolicy(resume=False)])

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from raised import raises_error
+from raised import has_facts, raises_error
 
 import padmask.stream.capacity
 from padmask import MaskSpec, PadSpec, RowPolicy
@@ -195,6 +195,14 @@ def test_resume_refuses_other_options(run, other):
     assert not [name for name in bytes_in(run.folder) if name.startswith("_padmask-")]
 
 
+def test_resume_names_the_earlier_limit(run):
+    """The inputs did not change, so the error does not name them."""
+    run(files=FileOptions(limit=2))
+    with raises_error(OutputError, "changed from 2 to None", "with --limit 2, or start") as caught:
+        run(resume=True)
+    assert "input" not in str(caught.value)
+
+
 def test_resume_refuses_other_inputs(run):
     run.ended_after(2)
     (run.data / "2.jsonl").write_text('{"input_ids": [1]}\n')
@@ -294,8 +302,16 @@ def test_replaced_shards_are_reported(run, tmp_path):
 
 def test_repadded_shards_are_reported(run):
     run.ended_after(4)
-    assert any("padded again: 4." in note for note in run().notes)
+    told: list[str] = []
+    [note] = run(warn=told.append).notes
+    assert has_facts(note, "deletes 4 finished shards", "--resume")
+    assert told == [note]
     assert run().notes == ()
+
+
+def test_shards_of_other_options_are_reported(run):
+    run.ended_after(4)
+    assert any("deletes 4 finished shards" in note for note in run(**GIVEN).notes)
 
 
 def test_resume_refuses_another_job(run, monkeypatch):
