@@ -152,6 +152,7 @@ def make_inspection(asked: InspectOptions, data: ReadDataset) -> Inspection:
         data.rows.buckets if data.shape == "buckets" else (),
         adviser,
         is_packed=data.shape == "packed",
+        unit="token" if data.tokens.inner is None and data.tokens.kind != "float" else "step",
     )
 
 

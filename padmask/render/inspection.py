@@ -151,10 +151,10 @@ def _print_lengths(seen: Inspection, console: Console) -> None:
     lengths = format_lengths(seen)
     if console.width < NARROW:
         console.print(
-            "Lengths, in tokens: " + ", ".join(f"{name} {value}" for name, value in lengths.items())
+            f"Lengths, in {seen.unit}s: " + ", ".join(f"{name} {value}" for name, value in lengths.items())
         )
     else:
-        console.print(_make_lengths_table(lengths))
+        console.print(_make_lengths_table(lengths, seen.unit))
     console.print()
     _print_histogram(seen, console)
 
@@ -167,10 +167,10 @@ def format_lengths(seen: Inspection) -> dict[str, str]:
     }
 
 
-def _make_lengths_table(lengths: dict[str, str]) -> RenderableType:
+def _make_lengths_table(lengths: dict[str, str], unit: str) -> RenderableType:
     from rich.table import Table
 
-    table = Table(title="Lengths, in tokens", title_justify="left", box=None, pad_edge=False)
+    table = Table(title=f"Lengths, in {unit}s", title_justify="left", box=None, pad_edge=False)
     for name in lengths:
         table.add_column(name, justify="right")
     table.add_row(*lengths.values())

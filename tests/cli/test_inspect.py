@@ -709,6 +709,30 @@ def test_figure_is_exported(raw, suffix, capfd):
     assert Path(f"lengths.{suffix}").read_bytes().startswith(start)
 
 
+def test_several_exports(raw, capfd):
+    assert run(["inspect", raw, "--export", "a.html", "--export", "b.txt", "--title", "Mine"]) == 0
+    assert capfd.readouterr().err.splitlines() == ["wrote a.html", "wrote b.txt"]
+    assert "<h1>Mine</h1>" in Path("a.html").read_text()
+    assert Path("b.txt").exists()
+
+
+def test_exports_differ(raw, capfd):
+    assert run(["inspect", raw, "--export", "a.html", "--export", "./a.html"]) == 2
+    assert not Path("a.html").exists()
+
+
+def test_quiet_prints_only_errors(raw, tmp_path, capfd):
+    assert run(["inspect", raw, "-q", "--export", "a.html"]) == 0
+    assert capfd.readouterr() == ("", "")
+    table = {"ids": [[1, 0, 2]], "mask": [[True, False, True]]}
+    pq.write_table(pa.table(table), tmp_path / "broken.parquet")
+    assert run(["inspect", str(tmp_path / "broken.parquet"), "-q"]) == 0
+    [line] = capfd.readouterr().out.splitlines()
+    assert "mask-not-contiguous" in line
+    assert run(["inspect", raw, "-q", "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["rows"] == 4
+
+
 def test_missing_matplotlib(raw, capfd, monkeypatch):
     monkeypatch.setattr("padmask.render.figure.find_spec", lambda name: None)
     assert run(["inspect", "missing.jsonl", "--export", "lengths.svg"]) == 2  # refused before reading
