@@ -65,7 +65,7 @@ RULES = {
         ),
         Rule("not-packed", "error", "the row of the input, or a part of the row, is not in the packed rows"),
         Rule("padding-not-pad-value", "error", "a padded position does not have the pad value"),
-        Rule("pad-value-in-tokens", "warning", "mask_zero=True or a Masking layer would mask real tokens"),
+        Rule("pad-value-in-tokens", "warning", "a layer would mask real tokens, because of their value"),
         Rule("non-finite", "warning", "real tokens are NaN or infinite, so outputs and gradients become NaN"),
         Rule(
             "row-fully-masked",

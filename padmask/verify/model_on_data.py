@@ -23,6 +23,7 @@ from padmask.stream.packing import find_dataset_packing
 from padmask.stream.padding import find_dataset_padding
 from padmask.verify.api import NO_TOKENS, environment, report_on_function, report_on_packed
 from padmask.verify.data.audit_data import AuditedData, AuditRequest, audit_and_sample
+from padmask.verify.data.masked_values import MaskedValue
 from padmask.verify.open_model import open_model
 from padmask.verify.packed_model import arguments_in, sample_packed_data
 from padmask.verify.proof.function import IDS
@@ -53,6 +54,7 @@ def verify_user_model(paths: Sequence[str], request: AuditRequest, proof: ModelP
     with ExitStack() as stack:
         dataset = stack.enter_context(_open_dataset(paths, request.files)) if paths else None
         if dataset is not None and _is_packed(dataset, request, proof):
+            request = replace(request, masked=model.masked.get("tokens"))
             return _verify_packed(dataset, request, proof, spec, model.report_packed)
         roles = {**_find_roles(proof.inputs, dataset, request), **proof.kinds}
         kinds = model.find_kinds(roles)
@@ -65,7 +67,8 @@ def verify_user_model(paths: Sequence[str], request: AuditRequest, proof: ModelP
             return model.report(spec, None, roles)
         known = {*proof.inputs, *dataset.schema().names}
         with_columns = [*timed, *(name for name in segments if name in known)]
-        data_by_input = _audit_by_input(dataset, request, proof, with_columns)
+        masked = {name: model.masked.get(kinds[name]) for name in with_columns}
+        data_by_input = _audit_by_input(dataset, request, proof, with_columns, masked)
     rows = {name: data.sample[column] for name, (data, column) in data_by_input.items()}
     spec = _fit_to_data(spec, [data for data, _ in data_by_input.values()])
     if not any(len(given) for given in rows.values()):
@@ -202,11 +205,20 @@ def _find_roles(inputs: Mapping[str, str], dataset: Dataset | None, request: Aud
 
 
 def _audit_by_input(
-    dataset: Dataset, request: AuditRequest, proof: ModelProof, names: Sequence[str]
+    dataset: Dataset,
+    request: AuditRequest,
+    proof: ModelProof,
+    names: Sequence[str],
+    masked: Mapping[str, MaskedValue | None] | None = None,
 ) -> dict[str, tuple[AuditedData, str]]:
     """Check and sample the column of each model input. Each input has its own pass.
 
     One pass for all inputs would fail if the rows of the columns have different lengths.
+
+    Args:
+        dataset, request, proof: as in `verify_user_model`.
+        names: names of the inputs that read a column.
+        masked: the value that the model masks in each input, keyed by input name.
 
     Returns:
         The checked data and the column name for each input, keyed by input name.
@@ -218,6 +230,8 @@ def _audit_by_input(
     for name in names:
         columns = _columns_for(name, names, dataset, request, proof)
         column_request = replace(request, asked=replace(request.asked, columns=columns))
+        if masked is not None:
+            column_request = replace(column_request, masked=masked[name])
         data = audit_and_sample(dataset, column_request, proof.sample, proof.spec.seed, numbers)
         numbers = data.numbers
         data_by_input[name] = data, data.token_column

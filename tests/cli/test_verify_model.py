@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from html_pages import Page
 from junit_schema import junit_schema
+from raised import has_facts
 
 from padmask import MaskSpec, PadSpec, pad_file
 from padmask.spec.verify import ROUTES
@@ -273,6 +274,19 @@ def test_bad_data_with_model_report(here, saved, tmp_path):
     report, subject = answer_of(here("verify", data, "--model", saved("sound"), "--json", "--strict"), 1)
     assert (report["verdict"], subject["verdict"]) == ("bad-data", "ignores")
     assert [finding["rule"] for finding in report["data"]] == ["pad-value-in-tokens"]
+
+
+@with_models
+@pytest.mark.parametrize(("masked", "code"), [(-9.0, 0), (0.0, 1)])
+def test_rule_uses_the_mask_value(here, tmp_path, masked, code):
+    frames = keras.Input((None, 2), name="features")
+    outputs = keras.layers.LSTM(3)(keras.layers.Masking(masked)(frames))
+    keras.Model(frames, outputs).save(tmp_path / "model.keras")
+    rows = [{"features": [[1.0, 2.0], [0.0, 0.0]]}, {"features": [[3.0, 4.0]]}]
+    data = write_rows(tmp_path / "in.jsonl", rows)
+    report, _ = answer_of(here("verify", data, "--model", "model.keras", "--json", "--strict"), code)
+    texts = [its["detail"] for its in report["data"]]
+    assert [has_facts(text, "have 0", "mask_value", "position 1") for text in texts] == [True] * code
 
 
 @with_models
