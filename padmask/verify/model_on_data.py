@@ -264,7 +264,7 @@ def _columns_for(
 
 def report_on_data(data: AuditedData) -> Report:
     """Return the report of a run that only checks the data."""
-    run = {**environment(), "data": data.name, "rows": data.rows}
+    run = {**environment(), **data.described}
     return Report(data.findings, (), run, proof=False, notes=data.notes)
 
 
@@ -279,7 +279,7 @@ def _with_data(report: Report, data_by_input: Mapping[str, tuple[AuditedData, st
         for finding in data.findings
     }
     columns = {name: column for name, (_, column) in data_by_input.items()}
-    run = {"data": first.name, "rows": first.rows, "columns": columns}
+    run = {**first.described, "columns": columns}
     notes = first.notes
     return replace(
         report, data=list(findings.values()), environment={**report.environment, **run}, notes=notes

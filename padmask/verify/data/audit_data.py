@@ -111,6 +111,7 @@ class AuditedData:
         packed: how the rows are packed; None if the rows are not packed.
         segments: sequence number at each position of each sampled row, from 1, and 0 at padding: int64, shape
             (maxlen,). None if the sequences of the row are unknown.
+        against: name of the input that was compared with the rows; empty if none was compared.
     """
 
     name: str
@@ -128,6 +129,12 @@ class AuditedData:
     notes: Sequence[str] = ()
     packed: PackedLayout | None = None
     segments: Sequence[npt.NDArray[np.int64] | None] = ()
+    against: str = ""
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """Entries about the data for `Report.environment`."""
+        return {"data": self.name, "rows": self.rows, **({"against": self.against} if self.against else {})}
 
     @property
     def token_column(self) -> str:
@@ -242,6 +249,7 @@ def audit_and_sample(
         (*dataset.notes, *job.notes, *notes, *late_notes(audit.late, "check")),
         job.packed,
         [row.segments for row in kept],
+        "" if inputs is None else inputs.name,
     )
 
 
