@@ -32,6 +32,7 @@ from padmask.verify.proof.packed_sample import PackedSample
 from padmask.verify.proof.sample import TIMED
 from padmask.verify.proof_spec import ModelProof
 from padmask.verify.report import Report
+from padmask.verify.static_columns import read_static_columns
 from padmask.verify.user_code import import_callable
 
 # Name for the lengths of the rows in `ModelProof.inputs`.
@@ -60,20 +61,32 @@ def verify_user_model(paths: Sequence[str], request: AuditRequest, proof: ModelP
         kinds = model.find_kinds(roles)
         _check_names(proof.kinds, list(kinds))
         timed = [name for name, kind in kinds.items() if kind in TIMED]
-        _refuse_static_columns(proof)
         segments = [name for name, kind in kinds.items() if kind == "segments"]
-        _check_names(proof.inputs, [*timed, *segments, *(name for name in kinds if name in roles)])
+        static = [name for name, kind in kinds.items() if kind == "static"]
+        _check_names(proof.inputs, [*timed, *segments, *static, *(name for name in kinds if name in roles)])
         if dataset is None:
             return model.report(spec, None, roles)
+        if static:
+            dataset.spool(request.files.limit)
         known = {*proof.inputs, *dataset.schema().names}
         with_columns = [*timed, *(name for name in segments if name in known)]
         masked = {name: model.masked.get(kinds[name]) for name in with_columns}
         data_by_input = _audit_by_input(dataset, request, proof, with_columns, masked)
-    rows = {name: data.sample[column] for name, (data, column) in data_by_input.items()}
+        first, _ = data_by_input[timed[0]]
+        rows: dict[str, Sequence[npt.NDArray[Any]]] = {
+            name: data.sample[column] for name, (data, column) in data_by_input.items()
+        }
+        chosen = read_static_columns(static, proof.inputs, dataset, first.numbers, request.files.limit)
     spec = _fit_to_data(spec, [data for data, _ in data_by_input.values()])
-    if not any(len(given) for given in rows.values()):
+    if not any(len(its) for its in rows.values()):
         return _report_no_tokens(data_by_input)
-    return _with_data(model.report(spec, rows, roles), data_by_input)
+    report = _with_data(model.report(spec, {**rows, **chosen.rows}, roles), data_by_input)
+    columns = {**report.environment["columns"], **chosen.columns}
+    return replace(
+        report,
+        environment={**report.environment, "columns": columns},
+        notes=[*report.notes, *chosen.notes],
+    )
 
 
 def _check_data(paths: Sequence[str], request: AuditRequest) -> None:
@@ -159,15 +172,6 @@ def _check_names(given: Mapping[str, str], known: Sequence[str]) -> None:
             raise SpecError(
                 f"--input {name}=...: the model has no input {name!r} for tokens, features, a mask or "
                 f"lengths.{did_you_mean(name, list(known))} Choose one of {', '.join(known)}.",
-                options=["model_inputs"],
-            )
-
-
-def _refuse_static_columns(proof: ModelProof) -> None:
-    for name, column in proof.inputs.items():
-        if proof.kinds.get(name) == "static":
-            raise SpecError(
-                f"--input {name}:static={column}: static inputs get random values. Remove ={column}.",
                 options=["model_inputs"],
             )
 

@@ -327,11 +327,41 @@ def test_input_option_renames_columns(here, saved, tmp_path):
         ("=question", ["--input", "NAME=COLUMN"]),
         ("question:token", ["--input", "NAME:KIND", "segments"]),
         ("questions:tokens", ["no input 'questions'"]),
-        ("question:static=question", ["random values"]),
+        ("question:static=question", ["question", "per row"]),
     ],
 )
 def test_wrong_input_is_refused(here, saved, pairs, said, words):
     refused(here("verify", pairs, "--model", saved("two-inputs"), "--input", said), *words)
+
+
+@pytest.fixture
+def rated(tmp_path):
+    """Save a model with an input `stars`, and rows with a column `rating`."""
+    ids, stars = keras.Input((None,), dtype="int32", name="ids"), keras.Input((1,), name="stars")
+    outputs = keras.layers.LSTM(3)(keras.layers.Embedding(VOCAB, 4, mask_zero=True)(ids))
+    keras.Model([ids, stars], keras.layers.Concatenate()([outputs, stars])).save(tmp_path / "rated.keras")
+    rows = [{"ids": [5, 6, 7], "rating": 3, "name": "a"}, {"ids": [8], "rating": 5, "name": "b"}]
+    return ("verify", write_rows(tmp_path / "rated.jsonl", rows), "--model", "rated.keras", "--json")
+
+
+@with_models
+def test_input_without_a_column(here, rated):
+    report, _ = answer_of(here(*rated), 0)
+    [warning] = report["warnings"]
+    assert warning["name"] == "random-input"
+    assert has_facts(warning["text"], "stars", "rating", "--input stars:static=COLUMN")
+
+
+@with_models
+@pytest.mark.parametrize("kind", ["", ":static"])
+def test_column_of_a_static_input(here, rated, kind):
+    report, _ = answer_of(here(*rated, "--input", f"stars{kind}=rating"), 0)
+    assert (report["warnings"], report["environment"]["columns"]["stars"]) == ([], "rating")
+
+
+@with_models
+def test_static_column_of_text_is_refused(here, rated):
+    refused(here(*rated[:-1], "--input", "stars=name"), "line 1", "name", "number", code=1)
 
 
 ROLES = {"unnamed-mask": "mask", "unnamed-lengths": "lengths", "lengths-column": "lengths"}
