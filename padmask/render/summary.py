@@ -207,7 +207,7 @@ def _describe_omitted_rows(ledger: Ledger, rejects: str | None) -> list[str]:
     ]
     omitted = " and ".join(parts)
     if rejects:
-        return [f"{omitted}: see {rejects}"] if parts else []
+        return [f"{omitted}: see {'stdout' if rejects == '-' else rejects}"] if parts else []
     return [f"{omitted}. To write these rows to a file: --rejects FILE"] if parts else []
 
 

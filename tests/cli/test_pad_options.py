@@ -1139,6 +1139,13 @@ def test_rejects_keep_line_bytes(pad: Pad) -> None:
     assert '{ "input_ids" : null,  "x":1.50, "y":"\\u0041" }' in Path("bad.jsonl").read_text()
 
 
+def test_rejects_on_stdout_are_named(pad: Pad) -> None:
+    write("in.jsonl", [*ROWS, {"input_ids": None}])
+    ran = pad("in.jsonl", "--on-error", "skip", "--rejects", "-", "-o", "out.parquet")
+    assert [reject["line"] for reject in ran.rows] == [3]
+    assert "1 row rejected: see stdout\n" in ran.err
+
+
 def test_rejects_may_be_empty(pad: Pad) -> None:
     pad(write("in.jsonl", ROWS), "--rejects", "bad.jsonl")
 
