@@ -13,7 +13,7 @@ import pyarrow.types as pat
 
 from padmask.core.arrow_lists import numpy_dtype, to_arrow, to_numpy
 from padmask.core.dtypes import narrowest_float, suggest_for_floats
-from padmask.errors import Fault
+from padmask.errors import FILL_GAPS, Fault
 from padmask.formats.jsonl.exact_numbers import may_vanish, read_value, vanishing_number
 from padmask.formats.jsonl.id_texts import find_ids
 
@@ -209,9 +209,10 @@ def _each(make: type[int] | type[float], row: list[Any]) -> list[Any]:
 def _check_token(token: Any, type_: pa.DataType, where: str, requested: bool) -> None:
     if pat.is_list(type_):
         if not isinstance(token, list):
-            raise ValueError(f"{where}expected a vector, found {_describe(token)}")
+            gap = FILL_GAPS if token is None else ""
+            raise ValueError(f"{where}expected a vector, found {_describe(token)}{gap}")
         for number in token:
-            _check_token(number, type_.value_type, f"{where}in the vector: ", requested)
+            _check_token(number, type_.value_type, where + _IN_VECTOR, requested)
         return
     if pat.is_string(type_):
         if not isinstance(token, str):
@@ -224,9 +225,14 @@ def _check_token(token: Any, type_: pa.DataType, where: str, requested: bool) ->
     _check_number(token, type_, where, requested)
 
 
+_IN_VECTOR = "in the vector: "
+
+
 def _check_number(token: Any, type_: pa.DataType, where: str, requested: bool) -> None:
     if isinstance(token, bool) or not isinstance(token, (int, float)):
-        raise ValueError(f"{where}expected a number, found {_describe(token)}")
+        measures = pat.is_floating(type_) or where.endswith(_IN_VECTOR)
+        gap = FILL_GAPS if token is None and measures else ""
+        raise ValueError(f"{where}expected a number, found {_describe(token)}{gap}")
     if pat.is_integer(type_):
         if isinstance(token, float) and not (requested and token.is_integer()):
             raise ValueError(
