@@ -630,6 +630,22 @@ def test_nearly_similar_columns_are_named(pad: Pad) -> None:
     assert_refused(pad("in.jsonl", *options), "line 10", "'tags' has 1 token", "'input_ids' has 2")
 
 
+@pytest.mark.parametrize(
+    ("options", "printed"),
+    [
+        ([], "-c 'my ids'"),
+        (["-c", "my ids", "-c", "b c"], "-c 'my ids'. To pad 'b c'"),
+        (["-c", "my ids", "-c", "b c"], "--own-length 'b c'"),
+        (["-c", "my ids:string"], "-c 'my ids:int32'"),
+        (["-c", "my ids", "--own-mask", "b c=m"], "--own-length 'b c'"),
+        (["-c", "my ids", "--labels-from", "b c"], "--labels-from 'my ids'"),
+    ],
+)
+def test_names_in_options_are_quoted(pad: Pad, options: list[str], printed: str) -> None:
+    ran = pad(write("in.jsonl", [{"my ids": [7, 8], "b c": [9]}]), *options)
+    assert (ran.code > 0, printed in ran.err) == (True, True)
+
+
 def test_other_columns_are_not_named(pad: Pad) -> None:
     ran = pad(write("in.jsonl", [{"input_ids": [1, 2], "bbox": [1, 2, 3, 4]}]))
 
