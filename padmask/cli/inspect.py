@@ -49,9 +49,9 @@ class InspectArguments:
         masks: whether to show masks.
         plans: whether to show plans.
         as_json: whether to print JSON instead of text.
-        export: path of the file to which a figure, an HTML report, or a copy of the printed output is
-            written. If None, no file is written.
-        theme: colours of the figure: `"light"` or `"dark"`.
+        exports: paths of the files to write: figures, HTML reports, and copies of the printed output.
+        title: title of figures and HTML reports; by default the most important result.
+        theme: colours of the figures: `"light"` or `"dark"`.
         mask_column: mask column of padded input. If None, the column is found from the metadata, else by its
             name.
         mask_polarity: which positions of the mask are True. If None, the metadata or the name of the mask
@@ -61,7 +61,7 @@ class InspectArguments:
         files: options for reading files.
         where: processes or cluster that read the files.
         allow: names of the warnings and rules that are not printed.
-        quiet: whether to suppress warnings and progress.
+        quiet: whether to print only findings that are errors, or the JSON.
         progress: whether to show progress on a terminal.
     """
 
@@ -74,7 +74,8 @@ class InspectArguments:
     masks: bool
     plans: bool
     as_json: bool
-    export: str | None
+    exports: Sequence[str]
+    title: str | None
     theme: str
     mask_column: str | None
     mask_polarity: Any
@@ -124,9 +125,17 @@ class InspectArguments:
     "--export",
     because=WRITES,
     type=PathOrAddress(),
-    default=None,
+    multiple=True,
     metavar="FILE",
-    help="Also write an HTML report (.html), a figure (.svg, .png or .pdf) or the printed output (.txt).",
+    help="Also write an HTML report (.html), a figure (.svg, .png or .pdf) or the printed output (.txt). "
+    "Repeatable.",
+)
+@command_line_only(
+    "--title",
+    because="describes one result",
+    default=None,
+    metavar="TEXT",
+    help="Title of the figure and the HTML report.  [default: cost of the recommended plan]",
 )
 @setting(
     "--theme",
@@ -152,8 +161,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
       padmask inspect sample_data/jargon.jsonl
       padmask inspect padded.parquet -n 20 -c labels
       padmask inspect train.parquet --maxlen 128,256,p95 --json | jq .plans
-      padmask inspect train.parquet --export report.html
-      padmask inspect train.parquet --export lengths.svg
+      padmask inspect train.parquet --export report.html --export lengths.svg
       padmask inspect s3://bucket/train/ --no-masks
     """
     help_without_input(ctx, given)
@@ -177,7 +185,8 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         masks=given["masks"],
         plans=given["plans"],
         as_json=given["as_json"],
-        export=given["export"],
+        exports=list(given["export"]),
+        title=given["title"],
         theme=given["theme"],
         mask_column=given["mask_column"],
         mask_polarity=given["mask_polarity"],

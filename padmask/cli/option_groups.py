@@ -81,6 +81,7 @@ GROUPS = {
         "reports",
         "as_json",
         "export",
+        "title",
         "theme",
         "max_bytes",
         "explain",

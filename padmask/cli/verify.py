@@ -63,7 +63,7 @@ class VerifyArguments:
             column decide.
         mask_kind: whether the mask is binary or additive. If None, the metadata decide, else binary.
         declared: padding side of padded input. None if the command line does not set the side.
-        against: files that were packed, to compare with the packed rows; empty if the rows are not compared.
+        against: input of the padded or packed rows, to compare both; empty if the rows are not compared.
         files: options for reading files.
         reports: format and path of each report. `-` is standard output.
         as_json: whether to print the report as JSON.
@@ -308,7 +308,7 @@ def _report_failed_start(
     type=PathOrAddress(),
     multiple=True,
     metavar="INPUT",
-    help="Compare packed rows with INPUT, from which pack made them, token by token; repeatable.",
+    help="Compare padded or packed rows with INPUT, from which they were made, token by token; repeatable.",
 )
 @command_line_only(
     "--report",
@@ -396,7 +396,9 @@ def _check_usage(ctx: click.Context, given: dict[str, Any], *, has_model: bool) 
             "--predict)."
         )
     if given["against"] and not given["inputs"]:
-        raise click.UsageError("--against compares packed rows with their input. Specify the packed file.")
+        raise click.UsageError(
+            "--against compares padded or packed rows with their input. Specify the padded or packed file."
+        )
     if given["model"] is not None and given["predict"] is not None:
         raise click.UsageError("--model and --predict cannot be used together. Remove one of them.")
     if is_typed(ctx, "verbose") and given["verbose"] and given["quiet"]:

@@ -80,6 +80,7 @@ class Described:
             number for each row.
         loss_masks: names of the input columns that decided which tokens count in the loss.
         renamed: names of packed columns in the input, keyed by their names in the output, if they differ.
+        labels_from: name of the input column from which the labels were copied; None if there is none.
     """
 
     values: Mapping[str, Any]
@@ -96,6 +97,7 @@ class Described:
     keep_last: int | str = 0
     loss_masks: tuple[str, ...] = ()
     renamed: Mapping[str, str] = field(default_factory=dict)
+    labels_from: str | None = None
 
     def present(self, names: Iterable[str]) -> tuple[str | None, str | None]:
         """Return the names of the mask and length columns.
@@ -172,6 +174,7 @@ def _read(group: Mapping[str, Any]) -> Described:
         group.get("keep_last") or 0,
         tuple(map(str, group.get("loss_masks") or ())),
         {new: str(name) for new, name in (group.get("renamed") or {}).items()},
+        None if group.get("labels_from") is None else str(group["labels_from"]),
     )
     if not (
         isinstance(found.mask, str | None)

@@ -75,6 +75,8 @@ class PackedLayout:
         loss_masks: names of the input columns that decided which tokens count in the loss.
         renamed: names of packed columns in the source rows, keyed by their names in the packed rows, if they
             differ.
+        labels_from: name of the input column from which the labels were copied; None if there is none, or if
+            the column is unknown.
     """
 
     columns: tuple[str, ...]
@@ -94,6 +96,7 @@ class PackedLayout:
     notes: tuple[str, ...] = ()
     loss_masks: tuple[str, ...] = ()
     renamed: Mapping[str, str] = field(default_factory=dict)
+    labels_from: str | None = None
 
     @property
     def unpacked_columns(self) -> tuple[str, ...]:
@@ -403,6 +406,7 @@ def _described_layout(file: str, schema: pa.Schema, columns: Sequence[str]) -> P
         notes=tuple(notes),
         loss_masks=group.loss_masks,
         renamed=renamed,
+        labels_from=group.labels_from,
     )
 
 

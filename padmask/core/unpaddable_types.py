@@ -14,7 +14,7 @@ from padmask.errors import SpecError
 
 
 def _copy_field(path: str) -> str:
-    """Say how to copy a field of a struct to a column, as sentences without the last full stop.
+    r"""Say how to copy a field of a struct to a column, as sentences without the last full stop.
 
     >>> _copy_field("data.my ids").partition("with ")[2]
     'jq -c \'."my ids" = .data."my ids"\', or in DuckDB with SELECT *, data."my ids" AS "my ids"'

@@ -7,12 +7,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from padmask.core.length_stats import LengthStats
 from padmask.core.plan import Positions
-from padmask.inspect.costs import DYNAMIC
+from padmask.errors import fine_share, share
+from padmask.inspect.costs import DYNAMIC, Cost, CostBasis
+from padmask.inspect.cuts import Overlong
+from padmask.inspect.figure_curves import Curves, make_curves
 from padmask.inspect.inspection import Inspection
+from padmask.inspect.packed import PackedStats
 from padmask.spec.pad import Side
 
 # The axis of lengths is logarithmic if it must reach more than this multiple of the 90th percentile.
@@ -22,14 +25,8 @@ LONG_TAIL = 3
 MOST_BINS = 40
 BINS_PER_OCTAVE = 4
 
-# Maximum numbers of evenly spaced points of a curve, and of bands of rows. A screen shows no more.
-MOST_POINTS = 200
+# Maximum number of bands of rows. A screen shows no more.
 MOST_BANDS = 400
-
-# Names of the tokens beyond maxlen in the figure, keyed by `overlong`, if the tokens are not truncated.
-CUT_TOKENS = {"window": "windows", "drop": "dropped"}
-
-Shares = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -50,23 +47,6 @@ class Histogram:
 
 
 @dataclass(frozen=True)
-class Curves:
-    """The effect of maxlen, if rows longer than maxlen are truncated.
-
-    Args:
-        maxlens: int64, shape (points,), ascending.
-        kept: share of the tokens that are kept: float64, shape (points,).
-        whole: share of the rows that are not truncated: float64, shape (points,).
-        padding: share of the positions that are padding: float64, shape (points,).
-    """
-
-    maxlens: Positions
-    kept: Shares
-    whole: Shares
-    padding: Shares
-
-
-@dataclass(frozen=True)
 class Places:
     """The positions of all rows, sorted by length. Adjacent rows are combined into bands.
 
@@ -75,16 +55,18 @@ class Places:
         real, padding, cut: half-open range of positions in the rows of each band: int64, shape (bands, 2).
             Cut tokens have positions beyond the output row, on the truncated side. The tokens of a dropped
             row keep their positions.
-        cut_tokens: name of the cut tokens in the figure, such as "cut" or "dropped".
         maxlen: length of the output rows.
+        rows_cut: number of rows that have cut tokens.
+        longest: number of tokens in the longest row.
     """
 
     row_ends: Positions
     real: Positions
     padding: Positions
     cut: Positions
-    cut_tokens: str
     maxlen: int
+    rows_cut: int = 0
+    longest: int = 0
 
 
 @dataclass(frozen=True)
@@ -107,68 +89,143 @@ class FigureData:
     """The numbers and names that the figure shows.
 
     Args:
-        name: name of the input.
+        name: name of the input, without its folder.
+        title: the most important result, such as the padding of the recommended plan; empty if no plan is
+            recommended.
         summary: numbers of rows and tokens.
+        unit: name of an element of a sequence: `"token"`, or `"step"` for floats and vectors.
         lengths: lengths of the rows; of the sequences, if the rows are packed.
         marks: candidates for maxlen, ascending.
+        plans: costs of the candidates, in ascending order of maxlen; empty for packed rows.
+        best: recommended plan; None if no plan is recommended.
         curves: shares by maxlen; None for packed rows.
+        packed: statistics of packed rows; None for rows that are not packed.
         sequences: rows by number of sequences; None for rows that are not packed.
-        filled: share of the positions that are tokens, if all packed rows had maxlen positions; None for rows
-            that are not packed.
-        places: tokens and padding of all rows.
+        places: tokens and padding of all rows. For packed rows, only of the rows that are not full.
     """
 
     name: str
+    title: str
     summary: str
+    unit: str
     lengths: Histogram
     marks: Sequence[Mark]
+    plans: Sequence[Cost]
+    best: Cost | None
     curves: Curves | None
+    packed: PackedStats | None
     sequences: Histogram | None
-    filled: float | None
     places: Places
 
+    @property
+    def overlong(self) -> Overlong:
+        """What happens to rows longer than maxlen, as in `--overlong`."""
+        return "truncate" if self.best is None else self.best.overlong
 
-def make_figure_data(seen: Inspection) -> FigureData:
-    """Return the numbers of the figure for a result of `inspect_file`."""
-    marks = _marks(seen)
+    def shown_plans(self, most: int) -> list[Cost]:
+        """Return at most `most` plans. The recommended plan is one of them."""
+        extra = len(self.plans) - most
+        others = [plan for plan in self.plans if self.best is None or plan.name != self.best.name]
+        left_out = others[len(others) - extra :] if extra > 0 else []
+        return [plan for plan in self.plans if plan not in left_out]
+
+
+def make_figure_data(seen: Inspection, title: str | None = None) -> FigureData:
+    """Return the numbers of the figure for a result of `inspect_file`.
+
+    Args:
+        seen: result to show.
+        title: title of the figure; by default the most important result.
+    """
     if seen.packed is not None:
-        packed = seen.packed
-        places = make_places(seen.stats, packed.maxlen)
-        if packed.maxlen * packed.rows != packed.places:
-            # The packed rows have different numbers of positions, so they are not padded to maxlen.
-            places = replace(places, padding=np.zeros_like(places.padding))
-        return FigureData(
-            seen.name,
-            f"{seen.describe()}, {packed.sequences:,} sequences",
-            make_histogram(packed.lengths),
-            marks,
-            None,
-            make_histogram(packed.per_row),
-            packed.filled_share,
-            places,
-        )
+        return _packed_data(seen, seen.packed, title)
+    marks, unit = _marks(seen), seen.unit
     plan, spec = seen.advice.plan, seen.advice.spec
+    overlong = "truncate" if plan is None else plan.overlong
     places = make_places(
         seen.stats,
         seen.stats.longest if plan is None else plan.maxlen,
         padding="post" if spec is None else spec.padding,
         truncating="post" if spec is None else spec.truncating,
-        drops=plan is not None and plan.overlong == "drop",
-        cut_tokens="cut" if plan is None else CUT_TOKENS.get(plan.overlong, "cut"),
+        drops=overlong == "drop",
     )
-    curves = make_curves(seen.stats, [mark.maxlen for mark in marks])
-    top = max((mark.maxlen for mark in marks), default=0)
-    lengths = make_histogram(seen.stats, top)
-    return FigureData(seen.name, seen.describe(), lengths, marks, curves, None, None, places)
+    basis = CostBasis(seen.stats) if seen.adviser is None else seen.adviser.basis
+    return FigureData(
+        name=base_name(seen.name),
+        title=title or ("" if plan is None else describe_plan(plan, unit)),
+        summary=seen.describe(),
+        unit=unit,
+        lengths=make_histogram(seen.stats, max((mark.maxlen for mark in marks), default=0)),
+        marks=marks,
+        plans=sorted((cost for cost in seen.plans if _has_one_length(cost)), key=lambda cost: cost.maxlen),
+        best=plan,
+        curves=make_curves(basis, [mark.maxlen for mark in marks], overlong),
+        packed=None,
+        sequences=None,
+        places=places,
+    )
+
+
+def _packed_data(seen: Inspection, packed: PackedStats, title: str | None) -> FigureData:
+    """Return the numbers of the figure for packed rows."""
+    not_full = {n: rows for n, rows in seen.stats.counts.items() if n < packed.maxlen}
+    places = make_places(LengthStats(not_full), packed.maxlen)
+    if packed.maxlen * packed.rows != packed.places:
+        # The packed rows have different numbers of positions, so they are not padded to maxlen.
+        places = replace(places, padding=np.zeros_like(places.padding))
+    fill = f"maxlen {packed.maxlen:,}: {seen.unit}s fill {fine_share(packed.filled_share)} of the packed rows"
+    return FigureData(
+        name=base_name(seen.name),
+        title=title or fill,
+        summary=f"{seen.describe()}, {packed.sequences:,} sequences",
+        unit=seen.unit,
+        lengths=make_histogram(packed.lengths),
+        marks=[],
+        plans=[],
+        best=None,
+        curves=None,
+        packed=packed,
+        sequences=make_histogram(packed.per_row),
+        places=places,
+    )
+
+
+def base_name(name: str) -> str:
+    """Return the name of a file or folder without the folders that contain it.
+
+    >>> base_name("../data/train.jsonl"), base_name("s3://bucket/train/"), base_name("a/b.npz and 2 more")
+    ('train.jsonl', 'train/', 'b.npz and 2 more')
+    """
+    return name[name.rstrip("/").rfind("/") + 1 :]
+
+
+def describe_plan(plan: Cost, unit: str = "token") -> str:
+    """Return the padding and the loss of a plan with one length for all rows.
+
+    Args:
+        plan: the cost of the plan.
+        unit: name of an element of a sequence.
+    """
+    name = "" if plan.name in (str(plan.maxlen), f"windows-{plan.maxlen}") else f" ({plan.name})"
+    length = f"maxlen {plan.maxlen:,}{name}"
+    if plan.overlong == "window":
+        length = f"Windows of {plan.maxlen:,} {unit}s{name}"
+    lost = f"{share(plan.lost_share)} of {unit}s" if plan.tokens_lost else f"no {unit}s"
+    how = " in dropped rows" if plan.tokens_lost and plan.overlong == "drop" else ""
+    return f"{length}: {share(plan.padding_share)} padding, {lost} lost{how}"
+
+
+def _has_one_length(plan: Cost) -> bool:
+    """Return whether a plan has one length for all rows."""
+    is_single = plan.name not in DYNAMIC and not plan.name.startswith(("buckets-", "packed"))
+    return is_single and plan.maxlen > 0
 
 
 def _marks(seen: Inspection) -> list[Mark]:
     """Return a mark at the maxlen of each plan that uses one length for all rows."""
     names: dict[int, list[str]] = {}
-    for plan in seen.plans:
-        is_single = plan.name not in DYNAMIC and not plan.name.startswith(("buckets-", "packed"))
-        if is_single and plan.maxlen:
-            names.setdefault(plan.maxlen, []).append(plan.name)
+    for plan in filter(_has_one_length, seen.plans):
+        names.setdefault(plan.maxlen, []).append(plan.name)
     best = seen.advice.plan
     return [
         Mark(maxlen, _join_names(named, maxlen), best is not None and best.name in named)
@@ -201,42 +258,17 @@ def make_histogram(stats: LengthStats, top: int = 0) -> Histogram:
     end, low = stats.longest + 1, int(lengths[0]) if len(lengths) else 0
     is_log = max(stats.longest, top) > LONG_TAIL * max(stats.percentile(90), 1)
     if is_log:
-        first = max(low, 1).bit_length() - 1
-        octaves = 2 ** np.arange(first, end.bit_length() + 1)
+        low = next((length for length in lengths.tolist() if length), 1)
+        octaves = 2 ** np.arange(low.bit_length() - 1, end.bit_length() + 1)
         inner = octaves[:, None] * (BINS_PER_OCTAVE + np.arange(BINS_PER_OCTAVE)) // BINS_PER_OCTAVE
         edges = np.unique(inner)
-        edges = edges[: int(np.searchsorted(edges, end)) + 1]
+        first = int(np.searchsorted(edges, low, side="right")) - 1
+        edges = edges[first : int(np.searchsorted(edges, end)) + 1]
     else:
         width = -(-(end - low) // MOST_BINS)
         edges = np.arange(low, end + width, width)
     counts, _ = np.histogram(lengths, edges, weights=rows)
     return Histogram(edges, counts.astype(np.int64), is_log, stats.counts.get(0, 0) if is_log else 0)
-
-
-def make_curves(stats: LengthStats, marks: Sequence[int] = ()) -> Curves:
-    """Return the shares of kept tokens, of whole rows and of padding for values of maxlen.
-
-    >>> curves = make_curves(LengthStats({1: 1, 3: 1}))
-    >>> curves.maxlens, curves.kept, curves.whole, curves.padding.round(2)
-    (array([1, 2, 3]), array([0.5 , 0.75, 1.  ]), array([0.5, 0.5, 1. ]), array([0.  , 0.25, 0.33]))
-
-    Args:
-        stats: number of rows of each length.
-        marks: lengths that the values of maxlen must include.
-    """
-    lengths, rows = _arrays(stats)
-    top = max(stats.longest, *marks, 1)
-    even = np.linspace(1, top, min(top, MOST_POINTS // 2)), np.geomspace(1, top, min(top, MOST_POINTS // 2))
-    maxlens = np.unique(np.concatenate([*even, list(marks)]).round().astype(np.int64))
-    not_cut = np.searchsorted(lengths, maxlens, side="right")
-    whole = np.concatenate([[0], rows.cumsum()])[not_cut]
-    kept = np.concatenate([[0], (rows * lengths).cumsum()])[not_cut] + maxlens * (stats.rows - whole)
-    return Curves(
-        maxlens,
-        kept / stats.tokens if stats.tokens else np.ones(len(maxlens)),
-        whole / stats.rows if stats.rows else np.ones(len(maxlens)),
-        1 - kept / (maxlens * stats.rows) if stats.rows else np.zeros(len(maxlens)),
-    )
 
 
 def make_places(
@@ -246,7 +278,6 @@ def make_places(
     padding: Side = "post",
     truncating: Side = "post",
     drops: bool = False,
-    cut_tokens: str = "cut",
 ) -> Places:
     """Return the positions with tokens and with padding in all rows, sorted by length.
 
@@ -259,7 +290,6 @@ def make_places(
         maxlen: length of the output rows.
         padding, truncating: sides on which rows are padded and truncated.
         drops: whether rows longer than `maxlen` are dropped. All their tokens are then cut.
-        cut_tokens: name of the cut tokens, as in `Places`.
     """
     lengths, rows = _arrays(stats)
     row_ends = rows.cumsum()
@@ -279,8 +309,9 @@ def make_places(
         _spans(first, kept),
         _spans(blank, free),
         _spans(np.zeros_like(free) if drops else beyond, lost),
-        cut_tokens,
         maxlen,
+        sum(rows for length, rows in stats.counts.items() if length > maxlen),
+        stats.longest,
     )
 
 

@@ -69,6 +69,7 @@ class Inspection(ShownInNotebooks):
         buckets: rows and tokens of each bucket; empty if the rows are not in buckets.
         adviser: finds the cost and the command of another maxlen; None if the rows must be restored first.
         is_packed: whether the rows are packed.
+        unit: name of an element of a sequence: `"token"`, or `"step"` for floats and vectors.
     """
 
     name: str
@@ -86,11 +87,12 @@ class Inspection(ShownInNotebooks):
     buckets: Sequence[BucketRows] = ()
     adviser: Adviser | None = field(default=None, repr=False)
     is_packed: bool = False
+    unit: str = "token"
 
     def describe(self) -> str:
         """Return the numbers of rows and tokens, the column, and `raw`, `padded` or `packed`."""
         state = "packed" if self.is_packed else "padded" if self.padded else "raw"
-        rows, tokens = count(self.stats.rows, "row"), count(self.stats.tokens, "token")
+        rows, tokens = count(self.stats.rows, "row"), count(self.stats.tokens, self.unit)
         return f"{rows}, {tokens} in {self.column!r} ({state})"
 
     def lengths(self) -> dict[str, int | float]:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from padmask.errors import fine_share
+from padmask.errors import count, fine_share, share
+from padmask.inspect.figure_curves import Curves, Shares
 from padmask.inspect.figure_data import FigureData, Histogram, Mark
 
 # Largest number of rows of labels above the bars.
-MOST_LABEL_ROWS = 4
+MOST_LABEL_ROWS = 8
+
+# Up to this number of rows, all labels are to the left of their lines.
+FEW_LABEL_ROWS = 4
+
+# If there are more labels, all are to the left of their lines.
+MOST_LABELS_ON_BOTH_SIDES = 16
 
 # Largest number of powers of two on an axis.
 MOST_POWERS = 12
@@ -73,27 +80,142 @@ def length_axis(histogram: Histogram, marks: Sequence[Mark] = ()) -> LengthAxis:
     return LengthAxis(float(edges[0]) - shift, high, is_log, shift)
 
 
-def name_of_axis(name: str, histogram: Histogram) -> str:
-    """Return the name of an axis. If the axis does not show empty rows, the name contains their number."""
-    return f"{name} (without {short_number(histogram.empty)} empty)" if histogram.empty else name
+def name_of_axis(name: str, histogram: Histogram, hidden: str = "") -> str:
+    """Return the name of an axis of lengths. The name says whether the axis is logarithmic.
+
+    Args:
+        name: name of the lengths, and their unit.
+        histogram: numbers of rows by length.
+        hidden: word for the rows that a logarithmic axis does not show. If empty, the name does not mention
+            them.
+    """
+    notes = ["log scale"] if histogram.is_log else []
+    if histogram.empty and hidden:
+        notes.append(f"{short_number(histogram.empty)} {hidden} not shown")
+    return f"{name} ({'; '.join(notes)})" if notes else name
 
 
 def title_of_lengths(data: FigureData) -> str:
-    return "Lengths of rows" if data.sequences is None else "Lengths of sequences"
+    return "Lengths of rows" if data.packed is None else "Lengths of sequences"
+
+
+# What happens to rows longer than maxlen. If such rows are refused, the curves are those of truncation.
+_LONGER = {"window": "become windows", "drop": "are dropped"}
+
+
+def title_of_curves(data: FigureData) -> str:
+    return f"If longer rows {_LONGER.get(data.overlong, 'are truncated')}"
+
+
+def lines_of(curves: Curves, unit: str) -> list[tuple[str, str, Shares]]:
+    """Return the kind, the name and the shares of each curve."""
+    first = ("kept", f"kept {unit}s", curves.kept)
+    if curves.repeated is not None:
+        first = ("repeated", f"repeated {unit}s", curves.repeated)
+    return [first, ("whole", "whole rows", curves.whole), ("padding", "padding", curves.padding)]
 
 
 def title_of_places(data: FigureData) -> str:
     """Return the title of the picture of all rows."""
+    if data.packed is not None:
+        rows, not_full = data.packed.rows, int(data.places.row_ends.max(initial=0))
+        if not not_full:
+            return f"All {count(rows, 'row')} are full" if rows != 1 else "The row is full"
+        return f"{not_full:,} of {count(rows, 'row')} {'is' if not_full == 1 else 'are'} not full"
     maxlen = short_number(data.places.maxlen)
-    if data.filled is not None:
-        return f"Tokens fill {fine_share(data.filled)} of {maxlen}"
-    is_best = any(mark.is_best for mark in data.marks)
-    return f"{'Recommended: maxlen' if is_best else 'Rows of maxlen'} {maxlen}"
+    return f"{'Rows of maxlen' if data.best is None else 'Recommended: maxlen'} {maxlen}"
 
 
 def order_of_rows(data: FigureData) -> str:
     """Return the name of the vertical axis of the picture of all rows."""
-    return "rows, sorted by length" if data.filled is None else "rows, sorted by number of tokens"
+    return "rows, sorted by length" if data.packed is None else f"rows, sorted by number of {data.unit}s"
+
+
+# Names of the tokens beyond maxlen, and what happens to their rows.
+_CUT = {"window": "further windows", "drop": "dropped rows"}
+_ROWS_CUT = {"window": "split", "drop": "dropped"}
+
+
+def name_of_cut(data: FigureData) -> str:
+    """Return the name of the tokens beyond maxlen, for a legend."""
+    return _CUT.get(data.overlong, "cut")
+
+
+def describe_cut(data: FigureData) -> list[str]:
+    """Return lines about the rows that are cut; an empty list if no rows are cut.
+
+    The picture of all rows may show these rows as a thin line, and does not show them completely.
+    """
+    places = data.places
+    if not places.rows_cut:
+        return []
+    verb = _ROWS_CUT.get(data.overlong, "cut")
+    rows = f"{short_number(places.rows_cut)} row{'' if places.rows_cut == 1 else 's'}"
+    return [f"{rows} {verb}", f"at {short_number(places.maxlen)}", f"longest: {short_number(places.longest)}"]
+
+
+def zoomed_start(data: FigureData) -> int:
+    """Return the first position that the picture of packed rows shows.
+
+    The rows of the picture are not full. If all of them are almost full, the picture shows only their ends,
+    so that the padding is visible.
+    """
+    places = data.places
+    shortest = int(places.real[:, 1].min(initial=places.maxlen))
+    if data.packed is None or shortest <= places.maxlen // 2:
+        return 0
+    return max(0, places.maxlen - max(round(1.25 * (places.maxlen - shortest)), 4))
+
+
+# Largest number of candidates in the table.
+MOST_CANDIDATES = 12
+
+
+def table_of(data: FigureData) -> list[list[str]]:
+    """Return the table of the figure: a row of names, and a row for each candidate for maxlen.
+
+    For packed rows, each row of the table has the name of a number and the number.
+    """
+    if data.packed is not None:
+        packed = data.packed
+        mean = packed.sequences / max(packed.rows, 1)
+        return [
+            ["packed rows", f"{packed.rows:,}"],
+            ["rows needed at least", f"{packed.rows_at_least:,}"],
+            ["sequences", f"{packed.sequences:,}"],
+            [
+                "sequences in a row",
+                f"{mean:,.1f} (at most {packed.most:,})",
+            ],
+            [f"positions that are {data.unit}s", fine_share(packed.filled_share)],
+        ]
+    has_rows = any(plan.overlong in ("window", "drop") for plan in data.plans)
+    names = [
+        "candidate",
+        "maxlen",
+        "padding",
+        f"{data.unit}s lost",
+        "output rows" if has_rows else "rows cut",
+    ]
+    return [
+        names,
+        *(
+            [
+                "given" if plan.name == str(plan.maxlen) else plan.name.removesuffix(f"-{plan.maxlen}"),
+                f"{plan.maxlen:,}",
+                share(plan.padding_share),
+                share(plan.lost_share),
+                short_number(plan.rows if has_rows else plan.rows_cut),
+            ]
+            for plan in data.shown_plans(MOST_CANDIDATES)
+        ),
+    ]
+
+
+def row_of_best(data: FigureData) -> int | None:
+    """Return the number of the row of `table_of` with the recommended plan; None if there is none."""
+    names = [plan.name for plan in data.shown_plans(MOST_CANDIDATES)]
+    return 1 + names.index(data.best.name) if data.best is not None and data.best.name in names else None
 
 
 def text_of(mark: Mark) -> str:
@@ -113,36 +235,104 @@ class Label:
         mark: the candidate.
         text: text of the label.
         at: distance of the line from the left end of the axis, in the unit of the drawing.
-        start: distance of the left end of the text from the left end of the axis.
-        row: number of the row of labels, counted from the top, from 0. The line ends below the text.
+        start, end: distances of the ends of the text from the left end of the axis.
+        row: number of the row of labels, counted from the top, from 0. The line ends below the text if the
+            text does not fit to the left of the line.
+        is_right: whether the text is to the right of the line.
     """
 
     mark: Mark
     text: str
     at: float
     start: float
+    end: float
     row: int
+    is_right: bool = False
 
 
-def arrange_labels(marks: Sequence[Mark], at: Sequence[float], character: float) -> list[Label]:
-    """Arrange labels to the left of their lines, so that they cover neither other labels nor lines.
+def arrange_labels(marks: Sequence[Mark], at: Sequence[float], character: float, width: float) -> list[Label]:
+    """Arrange labels beside their lines, so that they cover neither other labels nor lines.
 
-    If there are too many candidates, some have no label. The recommended candidate always has a label.
+    Labels are to the left of their lines. If this needs many rows, some adjacent labels are to the right. If
+    there are too many candidates, some have no label, and charts do not show their lines. The recommended
+    candidate always has a label.
 
     Args:
         marks: candidates, ascending.
         at: distance of each line from the left end of the axis.
         character: width of a character of a label, in the unit of `at`.
+        width: length of the axis.
     """
-    labels: list[Label] = []
-    for mark, place in reversed(list(zip(marks, at, strict=True))):
-        text = text_of(mark)
-        start = max(place - len(text) * character, 0)
-        row = max((label.row + 1 for label in labels if label.start < place + character), default=0)
-        labels.append(Label(mark, text, place, start, row))
-    if max((label.row for label in labels), default=0) < MOST_LABEL_ROWS:
+    pairs = list(zip(marks, at, strict=True))
+    labels = _place_labels(pairs, range(0), character) or []
+    if rows_of_labels(labels) > FEW_LABEL_ROWS and len(pairs) <= MOST_LABELS_ON_BOTH_SIDES:
+        runs = [range(first, end) for end in range(len(pairs), 0, -1) for first in range(end - 1, -1, -1)]
+        for run in runs:
+            found = _place_labels(pairs, run, character)
+            fits = found and all(label.end <= width for label in found if label.is_right)
+            if found and fits and rows_of_labels(found) < rows_of_labels(labels):
+                labels = found
+    if rows_of_labels(labels) <= MOST_LABEL_ROWS:
         return labels
     others = [number for number, mark in enumerate(marks) if not mark.is_best]
     left_out = set(others[len(others) // 2 :: 2])
-    kept = [number for number in range(len(marks)) if number not in left_out]
-    return arrange_labels([marks[number] for number in kept], [at[number] for number in kept], character)
+    kept = [pair for number, pair in enumerate(pairs) if number not in left_out]
+    return arrange_labels([mark for mark, _ in kept], [place for _, place in kept], character, width)
+
+
+def rows_of_labels(labels: Sequence[Label]) -> int:
+    return max((label.row + 1 for label in labels), default=0)
+
+
+def _place_labels(
+    pairs: Sequence[tuple[Mark, float]], on_the_right: range, character: float
+) -> list[Label] | None:
+    """Place labels in rows. A line that is below the label of another line is in a lower row than this label.
+
+    Args:
+        pairs: candidates with the places of their lines, ascending.
+        on_the_right: numbers of the candidates whose labels are to the right of their lines.
+        character: width of a character of a label.
+
+    Returns:
+        The labels, in the order of the candidates; None if two labels would each cover the line of the other.
+    """
+    open_labels = []
+    for number, (mark, place) in enumerate(pairs):
+        text, is_right = text_of(mark), number in on_the_right
+        size = len(text) * character
+        start = place if is_right else max(place - size, 0.0)
+        open_labels.append(Label(mark, text, place, start, start + size, 0, is_right))
+    placed: dict[int, Label] = {}
+    while len(placed) < len(pairs):
+        ready = None
+        # Of several labels that can be placed, the rightmost is placed first, in the highest row.
+        for number in range(len(pairs) - 1, -1, -1):
+            label = open_labels[number]
+            covers = [
+                other
+                for other in range(len(pairs))
+                if other != number and _covers(open_labels[other], label.at, character)
+            ]
+            if number not in placed and all(other in placed for other in covers):
+                ready = number, covers
+                break
+        if ready is None:
+            return None
+        number, covers = ready
+        label = open_labels[number]
+        row = max((placed[other].row + 1 for other in covers), default=0)
+        while any(
+            other.row == row and other.start < label.end + character and label.start < other.end + character
+            for other in placed.values()
+        ):
+            row += 1
+        placed[number] = replace(label, row=row)
+    return [placed[number] for number in range(len(pairs))]
+
+
+def _covers(label: Label, place: float, character: float) -> bool:
+    """Return whether a line at a place would touch the text of the label."""
+    if label.is_right:
+        return label.at <= place < label.end + character
+    return label.start - character < place <= label.at

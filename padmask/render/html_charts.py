@@ -5,12 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from padmask.errors import count, fine_share
-from padmask.inspect.figure_data import Curves, FigureData, Histogram
+from padmask.inspect.figure_curves import Curves
+from padmask.inspect.figure_data import FigureData, Histogram, Mark
 from padmask.render.chart_labels import (
+    Label,
     LengthAxis,
     arrange_labels,
     length_axis,
+    lines_of,
     name_of_axis,
+    rows_of_labels,
+    title_of_curves,
     title_of_lengths,
 )
 from padmask.render.html import Html, join_html, tag
@@ -33,29 +38,25 @@ from padmask.render.html_axes import (
 
 def lengths_chart(data: FigureData) -> Html:
     """Return the histogram of lengths, with a line at each candidate for maxlen."""
-    histogram, marks = data.lengths, data.marks
-    unit = "row" if data.sequences is None else "sequence"
-    axis = length_axis(histogram, marks)
-    frame = Frame()
-    places = [place_on(axis, mark.maxlen) * frame.width for mark in marks]
-    labels = arrange_labels(marks, places, CHARACTER)
-    rows = max((label.row + 1 for label in labels), default=0)
+    histogram, labels = data.lengths, labels_of(data)
+    unit, hidden = ("row", "empty rows") if data.packed is None else ("sequence", "empty sequences")
+    axis = length_axis(histogram, data.marks)
+    rows = rows_of_labels(labels)
     frame = Frame(top=8 + LABEL_HEIGHT * rows)
-    tops = {label.mark: label.row + (label.start <= 0) for label in labels}
     lines = []
-    for mark in marks:
-        top = 8 + LABEL_HEIGHT * tops.get(mark, rows)
-        lines.append(mark_line(frame, axis, mark, top))
     for label in labels:
         # A label that does not fit to the left of its line starts at the left end of the axis.
         fits = label.start > 0
+        is_left = fits and not label.is_right
+        top = 8 + LABEL_HEIGHT * (label.row if fits else label.row + 1)
+        lines.append(mark_line(frame, axis, label.mark, top))
         lines.append(
             tag(
                 "text",
                 label.text,
-                x=frame.left + (label.at - 4 if fits else 2.0),
+                x=frame.left + (label.at - 4 if is_left else label.at + 4 if fits else 2.0),
                 y=8 + LABEL_HEIGHT * label.row + 11,
-                text_anchor="end" if fits else "start",
+                text_anchor="end" if is_left else "start",
                 class_="best label" if label.mark.is_best else "label",
             )
         )
@@ -64,10 +65,17 @@ def lengths_chart(data: FigureData) -> Html:
         f"{title_of_lengths(data)}. {_describe_bars(histogram, unit)}",
         _bars(histogram, axis, frame, unit),
         *lines,
-        chosen_line(frame, axis, marks),
-        length_ticks(frame, axis, name_of_axis("length, in tokens", histogram)),
+        chosen_line(frame, axis, data.marks),
+        length_ticks(frame, axis, name_of_axis(f"length, in {data.unit}s", histogram, hidden)),
         row_ticks(frame, histogram, f"{unit}s"),
     )
+
+
+def labels_of(data: FigureData) -> list[Label]:
+    """Return the labels of the candidates for maxlen in the histogram. Other candidates have no line."""
+    axis, width = length_axis(data.lengths, data.marks), Frame().width
+    places = [place_on(axis, mark.maxlen) * width for mark in data.marks]
+    return arrange_labels(data.marks, places, CHARACTER, width)
 
 
 def sequences_chart(sequences: Histogram) -> Html:
@@ -77,31 +85,27 @@ def sequences_chart(sequences: Histogram) -> Html:
         frame,
         f"Sequences in each row. {_describe_bars(sequences, 'row')}",
         _bars(sequences, axis, frame, "row", "sequence"),
-        length_ticks(frame, axis, name_of_axis("sequences in a row", sequences)),
+        length_ticks(frame, axis, name_of_axis("sequences in a row", sequences, "empty rows")),
         row_ticks(frame, sequences, "rows"),
     )
 
 
 def curves_chart(data: FigureData, curves: Curves) -> Html:
-    """Return a chart of the shares of kept tokens, of whole rows and of padding, by maxlen."""
+    """Return a chart of the shares of tokens, of whole rows and of padding, by maxlen."""
     frame, axis = Frame(total=HEIGHT_WITH_LEGEND), length_axis(data.lengths, data.marks)
-    xs = [frame.x(place_on(axis, maxlen)) for maxlen in curves.maxlens.tolist()]
+    first = int(np.searchsorted(curves.maxlens, axis.low))
+    xs = [frame.x(place_on(axis, maxlen)) for maxlen in curves.maxlens[first:].tolist()]
     lines = [
         tag(
             "polyline",
             points=" ".join(
-                f"{x:.1f},{frame.y(share):.1f}" for x, share in zip(xs, shares.tolist(), strict=True)
+                f"{x:.1f},{frame.y(share):.1f}" for x, share in zip(xs, shares[first:].tolist(), strict=True)
             ),
-            class_=f"line {name}",
+            class_=f"line {kind}",
         )
-        for name, shares in (("padding", curves.padding), ("whole", curves.whole), ("kept", curves.kept))
+        for kind, _, shares in reversed(lines_of(curves, data.unit))
     ]
-    at = np.searchsorted(curves.maxlens, [mark.maxlen for mark in data.marks])
-    facts = "; ".join(
-        f"maxlen {mark.maxlen:,}: {fine_share(curves.kept[index])} of the tokens kept, "
-        f"{fine_share(curves.whole[index])} of the rows whole, {fine_share(curves.padding[index])} padding"
-        for mark, index in zip(data.marks, at.tolist(), strict=True)
-    )
+    facts = "; ".join(_describe_mark(mark, curves, data.unit) for mark in data.marks)
     ticks = [
         join_html(
             [
@@ -113,14 +117,23 @@ def curves_chart(data: FigureData, curves: Curves) -> Html:
     ]
     return draw_chart(
         frame,
-        f"If longer rows are truncated. {facts}",
+        f"{title_of_curves(data)}. {facts}",
         *ticks,
-        *(mark_line(frame, axis, mark, frame.top) for mark in data.marks),
+        *(mark_line(frame, axis, label.mark, frame.top) for label in labels_of(data)),
         *lines,
         chosen_line(frame, axis, data.marks),
-        length_ticks(frame, axis, "maxlen, in tokens"),
+        length_ticks(frame, axis, name_of_axis(f"maxlen, in {data.unit}s", data.lengths)),
         axis_name(frame, "share"),
     )
+
+
+def _describe_mark(mark: Mark, curves: Curves, unit: str) -> str:
+    """Return the shares at a candidate for maxlen."""
+    at = int(np.searchsorted(curves.maxlens, mark.maxlen))
+    if at == len(curves.maxlens):
+        return f"maxlen {mark.maxlen:,}"
+    shares = ", ".join(f"{fine_share(shares[at])} {name}" for _, name, shares in lines_of(curves, unit))
+    return f"maxlen {mark.maxlen:,}: {shares}"
 
 
 def chosen_place(data: FigureData, maxlen: int) -> float:

@@ -11,7 +11,14 @@ from padmask.inspect.choices import Choice, make_choices
 from padmask.inspect.costs import Cost
 from padmask.inspect.figure_data import FigureData, make_figure_data
 from padmask.inspect.inspection import Inspection
-from padmask.render.chart_labels import text_of, title_of_lengths, title_of_places
+from padmask.render.chart_labels import (
+    lines_of,
+    name_of_cut,
+    text_of,
+    title_of_curves,
+    title_of_lengths,
+    title_of_places,
+)
 from padmask.render.html import Html, join_html, tag
 from padmask.render.html_charts import chosen_place, curves_chart, lengths_chart, sequences_chart
 from padmask.render.html_findings import findings_table, notes_card
@@ -24,14 +31,15 @@ from padmask.render.summary import BUCKET_COLUMNS, cells_of_bucket
 LONGER = {"truncate": "truncated", "window": "split into windows", "drop": "dropped", "error": "refused"}
 
 
-def inspect_page(seen: Inspection, *, plans: bool = True) -> str:
+def inspect_page(seen: Inspection, *, plans: bool = True, title: str | None = None) -> str:
     """Return the result of `inspect_file` as one HTML file.
 
     Args:
         seen: result to show.
         plans: whether to show the plans.
+        title: title of the page; by default the most important result.
     """
-    data = make_figure_data(seen)
+    data = make_figure_data(seen, title)
     choices = make_choices(seen) if plans else []
     has_rows = bool(seen.stats.rows)
     content = [
@@ -40,7 +48,7 @@ def inspect_page(seen: Inspection, *, plans: bool = True) -> str:
         card("Buckets", _buckets(seen), class_="card narrow") if seen.buckets else None,
         _chooser(seen, data, choices) if choices else None,
         _charts(seen, data, has_slider=bool(choices)) if has_rows else None,
-        card("Lengths, in tokens", _lengths(seen), class_="card narrow") if has_rows else None,
+        card(f"Lengths, in {seen.unit}s", _lengths(seen), class_="card narrow") if has_rows else None,
         card("Plans", _plans(seen), _explanations(plan_notes(seen))) if plans and seen.plans else None,
         card("Findings", findings_table(seen.health)),
         notes_card(seen.notes),
@@ -54,8 +62,8 @@ def inspect_fragment(seen: Inspection) -> Html:
     """Return the result of `inspect_file` for a notebook: lengths, plans, findings and advice."""
     data = make_figure_data(seen)
     return make_fragment(
-        tag("h2", seen.name),
-        tag("p", data.summary),
+        tag("h2", data.title or data.name),
+        tag("p", f"{data.name}: {data.summary}" if data.title else data.summary),
         tag("figure", lengths_chart(data)) if seen.stats.rows else None,
         _plans(seen) if seen.plans else None,
         findings_table(seen.health) if seen.health else None,
@@ -66,7 +74,8 @@ def inspect_fragment(seen: Inspection) -> Html:
 
 def _header(seen: Inspection, data: FigureData) -> Html:
     packed = None if seen.packed is None else tag("p", f"{seen.packed}.")
-    return tag("header", tag("h1", seen.name), tag("p", data.summary), packed)
+    summary = f"{data.name}: {data.summary}" if data.title else data.summary
+    return tag("header", tag("h1", data.title or data.name), tag("p", summary), packed)
 
 
 def _explanations(notes: Sequence[str]) -> Html | None:
@@ -75,15 +84,15 @@ def _explanations(notes: Sequence[str]) -> Html | None:
 
 def _advice(advice: Advice) -> list[Html | None]:
     """Return the recommended plan and its command, then the alternatives with their commands."""
-    items = []
-    for detail in advice.details:
-        text, *commands = detail.split("\n")
-        items.append(tag("li", prose(text), *map(command_box, commands)))
+    details = [tag("li", prose(detail)) for detail in advice.details]
+    others = [tag("li", prose(other.text), command_box(other.command)) for other in advice.alternatives]
     return [
         tag("p", prose(advice.text)),
+        tag("h3", "Recommended") if advice.command else None,
         command_box(advice.command) if advice.command else None,
-        tag("h3", "Alternatives and details") if items else None,
-        tag("ul", *items, class_="list") if items else None,
+        tag("ul", *details, class_="list") if details else None,
+        tag("h3", "Alternatives") if others else None,
+        tag("ul", *others, class_="list") if others else None,
     ]
 
 
@@ -197,8 +206,8 @@ def _drops(seen: Inspection) -> bool:
 
 
 def _charts(seen: Inspection, data: FigureData, *, has_slider: bool) -> Html:
-    turns = _turns(seen)
-    has_cut = has_slider or bool((data.places.cut[:, 1] > data.places.cut[:, 0]).any())
+    turns, places = _turns(seen), data.places
+    has_cut = has_slider or bool(places.rows_cut)
     rows = places_chart(
         data,
         cuts_start=turns["longer"],
@@ -206,8 +215,9 @@ def _charts(seen: Inspection, data: FigureData, *, has_slider: bool) -> Html:
         drops=_drops(seen),
         has_cut=has_cut,
     )
-    kinds = [("real", "tokens"), ("padding", "padding")]
-    kinds += [("cut", data.places.cut_tokens)] * has_cut
+    kinds = [("real", f"{data.unit}s"), ("padding", "padding")]
+    kinds += [("cut", name_of_cut(data))] * has_cut
+    lines = [] if data.curves is None else lines_of(data.curves, data.unit)
     return tag(
         "div",
         _chart_card(title_of_lengths(data), lengths_chart(data)),
@@ -215,24 +225,25 @@ def _charts(seen: Inspection, data: FigureData, *, has_slider: bool) -> Html:
         if data.sequences is not None
         else None,
         _chart_card(
-            "If longer rows are truncated",
+            title_of_curves(data),
             curves_chart(data, data.curves),
-            [("line kept", "kept tokens"), ("line whole", "whole rows"), ("line padding", "padding")],
+            [(f"line {kind}", name) for kind, name, _ in lines],
         )
         if data.curves is not None
         else None,
+        # Without rows, all packed rows are full, and the title says so.
         _chart_card(
-            title_of_places(data) if data.filled is not None else _title_of_rows(data),
-            rows,
-            kinds,
+            _title_of_rows(data) if data.packed is None else title_of_places(data),
+            rows if len(places.row_ends) else None,
+            kinds if len(places.row_ends) else (),
         ),
         class_="charts",
     )
 
 
-def _chart_card(title: str, chart: Html, legend: Sequence[tuple[str, str]] = ()) -> Html:
+def _chart_card(title: str, chart: Html | None, legend: Sequence[tuple[str, str]] = ()) -> Html:
     items = [tag("li", _sample(kind), name) for kind, name in legend]
-    return card(title, tag("ul", *items, class_="legend") if items else None, tag("figure", chart))
+    return card(title, tag("ul", *items, class_="legend") if items else None, chart and tag("figure", chart))
 
 
 def _title_of_rows(data: FigureData) -> Html:
@@ -260,7 +271,7 @@ def _lengths(seen: Inspection) -> Html:
         list(lengths),
         [list(lengths.values())],
         kinds=dict.fromkeys(lengths, "number"),
-        label="Lengths, in tokens",
+        label=f"Lengths, in {seen.unit}s",
     )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from padmask.core.plan import Positions
 from padmask.inspect.figure_data import FigureData, Places
-from padmask.render.chart_labels import MOST_CUT, order_of_rows, short_number
+from padmask.render.chart_labels import MOST_CUT, name_of_cut, order_of_rows, short_number, zoomed_start
 from padmask.render.html import Html, join_html, tag
 from padmask.render.html_axes import HEIGHT_WITH_LEGEND, Frame, axis_name, draw_chart, round_ticks, tick_text
 
@@ -32,14 +32,15 @@ def places_chart(data: FigureData, *, cuts_start: bool, pads_start: bool, drops:
     rows, maxlen = int(places.row_ends.max(initial=0)), max(places.maxlen, 1)
     beside = MOST_CUT - 1 if has_cut else 0.0
     frame = Frame(total=HEIGHT_WITH_LEGEND)
-    low, high = (-beside, 1.0) if cuts_start else (0.0, 1.0 + beside)
+    first = zoomed_start(data)
+    low, high = (-beside, 1.0) if cuts_start else (first / maxlen, 1.0 + beside)
     lengths = _sizes(places.real) + _sizes(places.cut)
     longer = _sizes(places.cut) > 0
     # Rows are sorted by length, so the longer rows are the last ones.
     whole = int(places.row_ends[~longer].max(initial=0))
     share = whole / max(rows, 1)
     # Packed rows without padding are not drawn as if they had padding.
-    has_padding = data.filled is None or bool(_sizes(places.padding).any())
+    has_padding = data.packed is None or bool(_sizes(places.padding).any())
     scale = f"{1 / maxlen:.8g} -{1 / max(rows, 1):.8g}"
     # Cut tokens are drawn beside the row. All tokens of a dropped row are cut, so they are drawn in the row.
     beyond = (0, 9) if drops else (-9, 9) if cuts_start else (1, 9)
@@ -64,9 +65,9 @@ def places_chart(data: FigureData, *, cuts_start: bool, pads_start: bool, drops:
         preserveAspectRatio="none",
         shape_rendering="crispEdges",
     )
-    start, end = frame.x(-low / (high - low)), frame.x((1 - low) / (high - low))
+    start, end = frame.x((first / maxlen - low) / (high - low)), frame.x((1 - low) / (high - low))
     ticks = [
-        tick_text(start, frame.bottom + 16, "0", "middle"),
+        tick_text(start, frame.bottom + 16, short_number(first), "middle"),
         tag("line", x1=start, x2=start, y1=frame.bottom, y2=frame.bottom + 4, class_="axis"),
         tag("line", x1=end, x2=end, y1=frame.top, y2=frame.bottom + 4, class_="edge"),
         tag(
@@ -85,7 +86,7 @@ def places_chart(data: FigureData, *, cuts_start: bool, pads_start: bool, drops:
         ticks.append(tag("line", x1=frame.left - 4, x2=frame.left, y1=y, y2=y, class_="axis"))
     return draw_chart(
         frame,
-        f"All rows at maxlen {places.maxlen:,}, sorted by length. {_describe_places(places)}",
+        f"{rows_of(data)} at maxlen {places.maxlen:,}, sorted by length. {_describe_places(data)}",
         inner,
         *ticks,
         tag(
@@ -138,9 +139,15 @@ def _clipped_rows(
     )
 
 
-def _describe_places(places: Places) -> str:
-    """Return the shares of tokens, padding and cut tokens in the picture."""
+def rows_of(data: FigureData) -> str:
+    """Return which rows the picture shows."""
+    return "All rows" if data.packed is None else "Rows that are not full"
+
+
+def _describe_places(data: FigureData) -> str:
+    """Return the numbers of tokens, padding and cut tokens in the picture."""
+    places = data.places
     rows = np.diff(places.row_ends, prepend=0)
-    kinds = (("tokens", places.real), ("padding", places.padding), (places.cut_tokens, places.cut))
+    kinds = ((f"{data.unit}s", places.real), ("padding", places.padding), (name_of_cut(data), places.cut))
     sizes = {name: int((rows * _sizes(spans)).sum()) for name, spans in kinds}
     return ", ".join(f"{short_number(size)} {name}" for name, size in sizes.items() if size)

@@ -60,6 +60,9 @@ RULES = {
             "error",
             "a sequence differs from its source row in the input",
         ),
+        Rule(
+            "not-padded", "error", "the row of the input, or a window of the row, is not in the padded rows"
+        ),
         Rule("not-packed", "error", "the row of the input, or a part of the row, is not in the packed rows"),
         Rule("padding-not-pad-value", "error", "a padded position does not have the pad value"),
         Rule("pad-value-in-tokens", "warning", "mask_zero=True or a Masking layer would mask real tokens"),

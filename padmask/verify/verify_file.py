@@ -69,7 +69,7 @@ def verify_file(  # noqa: PLR0913 - one keyword per option of the command
             used, else the most common side.
         files: input format and limits. If None, `ReadOptions()` is used.
         progress: callback that receives progress updates.
-        against: the files that were packed. The tokens of the packed rows are compared with these files.
+        against: the input of padded or packed rows. The tokens of the rows are compared with these files.
         on_data: callback that receives the report on the data before the models run. If the models then raise
             an error, this report has the findings in the data.
 

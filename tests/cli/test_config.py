@@ -54,7 +54,7 @@ MUST_NOT_SET = {
     | {"allow-padded", "no-allow-padded"}
     | {"cluster", "resume", "no-resume", "delete", "no-delete", "max-bytes", "quiet", "no-quiet"},
     "unpad": {"output", "rejects", "report", "limit", "on-error", "max-bytes", "quiet", "no-quiet"},
-    "inspect": {"export", "limit", "cluster", "quiet", "no-quiet"},
+    "inspect": {"export", "title", "limit", "cluster", "quiet", "no-quiet"},
     "verify": {"model", "predict", "custom-objects", "allow-unsafe-model", "no-model", "models"}
     | {"against", "route", "sample", "report", "limit", "quiet", "no-quiet"},
 }

@@ -187,6 +187,14 @@ def with_a_dropped_row(folder):
     return ["in.parquet", "--against", "in.jsonl"]
 
 
+def without_a_padded_row(folder):
+    """Pad rows, remove a padded row, and compare the padded rows with their input."""
+    lines({"input_ids": [5, 6]}, {"input_ids": [7]})(folder)
+    pad_file(folder / "in.jsonl", folder / "in.parquet")
+    pq.write_table(pq.read_table(folder / "in.parquet").slice(1), folder / "in.parquet")
+    return ["in.parquet", "--against", "in.jsonl"]
+
+
 def against(column, value, *more, **options):
     """Compare changed packed rows with their input, to which more rows are added."""
 
@@ -230,6 +238,7 @@ BROKEN = {
     "packed-counts": without_a_row,
     "differs-from-input": against("input_ids", [5, 6, 7, 8, 3, 4]),
     "not-packed": against("seq_lengths", [3, 1, 2], [6, 6]),
+    "not-padded": without_a_padded_row,
     "tokens-lost": with_a_dropped_row,
     "token-type-segments": lines({**SEQUENCES, "segment_ids": [0, 1, 1, 0]}),
     "ignored-positions": lines(

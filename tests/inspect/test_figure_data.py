@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 
 from padmask import PackSpec, PadSpec
 from padmask.core.length_stats import LengthStats
-from padmask.inspect.figure_data import MOST_BANDS, make_curves, make_figure_data, make_histogram, make_places
+from padmask.inspect.costs import CostBasis, cost_of
+from padmask.inspect.cuts import Cuts
+from padmask.inspect.figure_curves import make_curves
+from padmask.inspect.figure_data import MOST_BANDS, make_figure_data, make_histogram, make_places
 from padmask.inspect.inspect_file import inspect_file
 from padmask.stream.pack import pack_file
 
@@ -44,9 +47,26 @@ def test_long_tail_needs_log_axis():
     assert make_histogram(short + LengthStats.of([40])).is_log
 
 
+def test_log_axis_starts_at_the_shortest_row():
+    histogram = make_histogram(LengthStats.of([0] * 3 + [7] * 90 + [500]))
+    assert (histogram.edges[0], histogram.rows[0], histogram.empty) == (7, 90, 3)
+
+
+@pytest.mark.parametrize("overlong", ["truncate", "drop", "window"])
+@given(LENGTHS.filter(any), st.integers(1, 3_000))
+def test_curves_are_the_costs(overlong, lengths, maxlen):
+    basis = CostBasis(LengthStats.of(lengths), cuts=Cuts(overlong))
+    curves, cost = make_curves(basis, [maxlen], overlong), cost_of(basis, maxlen)
+    at = curves.maxlens.tolist().index(maxlen)
+    assert curves.kept[at] == pytest.approx(1 - cost.tokens_lost / sum(lengths))
+    assert curves.padding[at] == pytest.approx(cost.padding_share)
+    if curves.repeated is not None:
+        assert curves.repeated[at] * cost.tokens == pytest.approx(cost.tokens - sum(lengths))
+
+
 @given(LENGTHS, st.lists(st.integers(1, 4_000), max_size=3))
 def test_curves(lengths, marks):
-    curves = make_curves(LengthStats.of(lengths), marks)
+    curves = make_curves(CostBasis(LengthStats.of(lengths)), marks)
     maxlens = curves.maxlens.tolist()
     assert {*marks} <= {*maxlens}
     assert maxlens == sorted({*maxlens})
@@ -119,10 +139,39 @@ def test_packed_rows(tmp_path, pad):
     packed = tmp_path / "out.parquet"
     pack_file(write(tmp_path, [3, 1, 5, 2]), packed, spec=PadSpec(maxlen=6), packing=PackSpec(pad=pad))
     data = make_figure_data(inspect_file(packed))
-    assert (data.curves, data.marks, data.filled) == (None, [], 11 / 12)
+    assert (data.curves, data.marks, data.packed.filled_share) == (None, [], 11 / 12)
     assert (data.lengths.edges[0], data.lengths.rows.tolist()) == (1, [1, 1, 1, 0, 1])
     assert (data.sequences.edges[0], data.sequences.rows.sum()) == (data.sequences.edges[:-1].min(), 2)
     per_row = np.repeat(data.sequences.edges[:-1], data.sequences.rows)
     assert per_row.sum() == 4
-    assert data.places.real.tolist() == [[0, 5], [0, 6]]
-    assert data.places.padding.tolist() == ([[5, 6], [6, 6]] if pad else [[0, 0], [0, 0]])
+    # The other row is full.
+    assert data.places.real.tolist() == [[0, 5]]
+    assert data.places.padding.tolist() == ([[5, 6]] if pad else [[0, 0]])
+
+
+@pytest.mark.parametrize(
+    ("options", "title"),
+    [
+        ({"specs": [PadSpec(maxlen=4)]}, "maxlen 4: 0% padding, 9.1% of tokens lost"),
+        ({"specs": [PadSpec(maxlen=8)]}, "maxlen 8: 45.0% padding, no tokens lost"),
+        ({"specs": [PadSpec(maxlen="p50")]}, "maxlen 4 (p50): 0% padding, 9.1% of tokens lost"),
+        (
+            {"specs": [PadSpec(maxlen=4)], "overlong": "drop"},
+            "maxlen 4: 0% padding, 18.2% of tokens lost in dropped rows",
+        ),
+    ],
+    ids=["lost", "kept", "percentile", "dropped"],
+)
+def test_title_is_the_result(tmp_path, options, title):
+    seen = inspect_file(write(tmp_path, [4] * 9 + [8]), **options)
+    assert make_figure_data(seen).title == title
+    assert make_figure_data(seen, "mine").title == "mine"
+
+
+@pytest.mark.parametrize(("values", "unit"), [([[1, 2]], "token"), ([[0.5]], "step"), ([[[1, 2]]], "step")])
+def test_unit(tmp_path, values, unit):
+    file = tmp_path / "in.jsonl"
+    file.write_text("".join(json.dumps({"x": row}) + "\n" for row in values))
+    seen = inspect_file(file)
+    assert make_figure_data(seen).unit == unit
+    assert f" {unit}" in seen.describe()

@@ -12,13 +12,14 @@ import pytest
 from raised import raises_error
 from write_images import PICTURES
 
-from padmask import MissingExtraError, PackSpec, PadSpec
+from padmask import MissingExtraError, PackSpec, PadSpec, WindowSpec
 from padmask.inspect.figure_data import Mark, make_figure_data
 from padmask.inspect.inspect_file import inspect_file
 from padmask.render import figure as figures
-from padmask.render.chart_labels import MOST_LABEL_ROWS, arrange_labels
+from padmask.render.chart_labels import MOST_LABEL_ROWS, arrange_labels, table_of
 from padmask.render.colours import THEMES
 from padmask.render.figure import draw, figure_bytes, refuse_missing_matplotlib
+from padmask.render.figure_charts import LABEL_CHARACTER
 from padmask.stream.pack import pack_file
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -52,19 +53,68 @@ def titles(drawn):
 def test_labels_of_axes(data):
     drawn = draw(data, THEMES["light"])
     assert titles(drawn) == [
-        ("Lengths of rows", "length, in tokens", "rows"),
-        ("If longer rows are truncated", "maxlen, in tokens", "share"),
-        ("Recommended: maxlen 48", "position (1 row continues)", "rows, sorted by length"),
+        ("Lengths of rows", "length, in tokens (log scale)", "rows"),
+        ("If longer rows are truncated", "maxlen, in tokens (log scale)", "share"),
+        ("Recommended: maxlen 48", "position", "rows, sorted by length"),
     ]
-    assert [text.get_text() for text in drawn.texts] == [data.name, data.summary]
+    title, summary, *_ = [text.get_text() for text in drawn.texts]
+    assert (title, summary) == (data.title, f"in.jsonl: {data.summary}")
+    [cut] = [text.get_text() for text in drawn.axes[2].texts]
+    assert cut.split("\n") == ["12 rows cut", "at 48", "longest: 200"]
+
+
+def test_table(data):
+    shown = [text.get_text() for text in draw(data, THEMES["light"]).texts][2:]
+    assert shown == [cell for row in table_of(data) for cell in row]
+    names, *rows = table_of(data)
+    assert names == ["candidate", "maxlen", "padding", "tokens lost", "rows cut"]
+    assert [row[:2] for row in rows] == [
+        ["given", "32"],
+        ["given", "48"],
+        ["p95", "57"],
+        ["longest", "200"],
+        ["p99", "200"],
+    ]
+    assert rows[1][2:] == ["39.2%", "11.1%", "12"]
+
+
+def test_steps(data):
+    drawn = draw(replace(data, unit="step"), THEMES["light"])
+    words = " ".join(text.get_text() for text in [*shown_texts(drawn)][2:])
+    assert "kept steps" in words and "steps lost" in words and "token" not in words
+
+
+def test_windows(tmp_path):
+    data = inspected(tmp_path, specs=[PadSpec(maxlen=16, windows=WindowSpec(overlap=4))])
+    drawn = draw(data, THEMES["light"])
+    words = [text.get_text() for text in shown_texts(drawn)]
+    assert {"If longer rows become windows", "repeated tokens", "further windows", "output rows"} <= {*words}
+    assert "44 rows split\nat 16\nlongest: 200" in words
+    assert overlaps(drawn) == []
 
 
 def test_labels_of_packed_rows(packed):
     assert titles(draw(packed, THEMES["light"])) == [
         ("Lengths of sequences", "length, in tokens", "sequences"),
         ("Sequences in each row", "sequences in a row", "rows"),
-        (f"Tokens fill {packed.filled:.1%} of 64", "position", "rows, sorted by number of tokens"),
+        ("1 of 28 rows is not full", "position (from 36)", "rows, sorted by number of tokens"),
     ]
+    assert dict(table_of(packed))["sequences"] == "59"
+
+
+def test_full_rows(tmp_path):
+    inspected(tmp_path, [4] * 6)
+    pack_file(tmp_path / "in.jsonl", tmp_path / "out.parquet", spec=PadSpec(maxlen=8), packing=PackSpec())
+    drawn = draw(make_figure_data(inspect_file(tmp_path / "out.parquet")), THEMES["light"])
+    assert drawn.axes[2].get_title("left") == "All 3 rows are full"
+    assert not drawn.axes[2].collections
+
+
+def test_ends_of_almost_full_rows(tmp_path):
+    inspected(tmp_path, [99, 98, 100])
+    pack_file(tmp_path / "in.jsonl", tmp_path / "out.parquet", spec=PadSpec(maxlen=100), packing=PackSpec())
+    places = draw(make_figure_data(inspect_file(tmp_path / "out.parquet")), THEMES["light"]).axes[2]
+    assert (places.get_xlim(), places.get_xlabel()) == ((96, 100), "position (from 96)")
 
 
 def test_drawn_numbers(data):
@@ -142,9 +192,19 @@ def test_packed_texts_do_not_overlap(packed):
 
 def test_recommendation_has_a_label():
     marks = [Mark(maxlen, "", maxlen == 5) for maxlen in range(1, 41)]
-    labels = arrange_labels(marks, [0.01 * mark.maxlen for mark in marks], figures.LABEL_CHARACTER)
+    labels = arrange_labels(marks, [0.01 * mark.maxlen for mark in marks], LABEL_CHARACTER, 1.0)
     assert 5 in [label.mark.maxlen for label in labels]
     assert max(label.row for label in labels) < MOST_LABEL_ROWS
+
+
+@pytest.mark.parametrize("first", [30, 10])
+def test_every_line_has_a_label(tmp_path, first):
+    data = inspected(tmp_path, specs=[PadSpec(maxlen=maxlen) for maxlen in range(first, first + 8)])
+    lengths, curves, _ = draw(data, THEMES["light"]).axes
+    lines = [line.get_xdata()[0] for line in lengths.lines]
+    assert lines == [int(text.get_text().split()[-1]) for text in lengths.texts]
+    assert lines == [line.get_xdata()[0] for line in curves.lines if len(line.get_xdata()) == 2]
+    assert len(lines) >= 8
 
 
 @pytest.mark.parametrize("theme", THEMES)
@@ -174,7 +234,7 @@ def test_same_data_give_same_bytes(data, suffix):
 def test_png_size(data):
     png = figure_bytes(data, ".png")
     width, height = (int.from_bytes(png[start : start + 4]) for start in (16, 20))
-    assert (png[:4], width, height) == (b"\x89PNG", 1_600, 1_100)
+    assert (png[:4], width, height) == (b"\x89PNG", 1_920, 1_080)
     assert len(png) < 250_000
 
 
@@ -182,16 +242,17 @@ def test_svg_is_self_contained(data):
     svg = figure_bytes(data, ".svg").decode()
     assert not re.search(r'(href|src)="(?!#)|url\((?!#)|@import', svg)
     assert 20_000 < len(svg) < 150_000
-    assert f"<title>{data.name}</title>" in svg
+    assert f"<title>{data.title}</title>" in svg
 
 
 @pytest.mark.parametrize("name", ["$a_b^c$.jsonl", "数据.jsonl", "a" * 200 + ".jsonl", "<&>.jsonl"])
 def test_any_name_is_drawn(data, name):
-    drawn = draw(replace(data, name=name), THEMES["light"])
+    drawn = draw(replace(data, name=name, title=name), THEMES["light"])
     assert overlaps(drawn) == []
-    title = drawn.texts[0].get_text()
+    title, summary = (text.get_text() for text in drawn.texts[:2])
     assert title == {"数据.jsonl": "??.jsonl"}.get(name, title)
     assert len(title) == min(len(name), figures.TITLE_WIDTH)
+    assert len(summary) <= figures.SUMMARY_WIDTH
 
 
 def test_missing_matplotlib(monkeypatch):

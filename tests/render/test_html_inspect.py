@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from html_pages import Page
 
-from padmask import PackSpec, PadSpec, pad_dataset
+from padmask import PackSpec, PadSpec, WindowSpec, pad_dataset
 from padmask.errors import fine_share, share
 from padmask.inspect.figure_data import make_figure_data
 from padmask.inspect.inspect_file import inspect_file
@@ -77,6 +77,13 @@ def test_curves_and_numbers_agree(seen, page):
     assert len(kept["points"].split()) == len(curves.maxlens)
 
 
+def test_curves_start_at_the_shortest_row(tmp_path):
+    seen = inspected(tmp_path, [*range(10, 60), 500])
+    [kept] = [line for line, _ in Page(inspect_page(seen)).find("polyline", class_="kept")]
+    places = [float(point.split(",")[0]) for point in kept["points"].split()]
+    assert places == sorted({*places})
+
+
 def test_page_starts_with_recommendation(seen, page):
     [(slider, _)] = page.find("input", id="maxlen")
     given = page.script_data()
@@ -110,7 +117,7 @@ def test_names_are_escaped(tmp_path, name):
     names = {element for element, _ in page.elements}
     assert not names & {"img", "a"} and len(page.find("script")) == 2
     assert not [key for _, found in page.elements for key in found if key.startswith("on")]
-    assert file in page.texts("h1")[0] and column in page.texts("header")[0]
+    assert file in page.texts("header")[0] and column in page.texts("header")[0]
     assert all(column in choice["command"] or "'\"" in name for choice in page.script_data()["choices"])
 
 
@@ -131,8 +138,42 @@ def test_packed_rows(tmp_path):
     seen = inspect_file(tmp_path / "out.parquet")
     page = Page(inspect_page(seen))
     headings = ["Advice", "Lengths of sequences", "Sequences in each row"]
-    assert page.texts("h2")[:4] == [*headings, f"Tokens fill {seen.packed.filled_share:.1%} of 64"]
+    assert page.texts("h1") == [f"maxlen 64: tokens fill {seen.packed.filled_share:.1%} of the packed rows"]
+    assert page.texts("h2")[:4] == [*headings, "1 of 28 rows is not full"]
     assert not page.find("input") and not page.find("script", id="choices")
+
+
+def test_full_rows(tmp_path):
+    inspected(tmp_path, [4] * 6)
+    pack_file(tmp_path / "in.jsonl", tmp_path / "out.parquet", spec=PadSpec(maxlen=8), packing=PackSpec())
+    page = Page(inspect_page(inspect_file(tmp_path / "out.parquet")))
+    assert "All 3 rows are full" in page.texts("h2")
+    assert len(page.find("svg", role="img")) == 2
+
+
+def test_windows(tmp_path):
+    spec = PadSpec(maxlen=16, windows=WindowSpec(overlap=4))
+    page = Page(inspect_page(inspected(tmp_path, specs=[spec])))
+    assert page.texts("h1") == [f"Windows of 16 tokens: {padding_of(page)} padding, no tokens lost"]
+    assert "If longer rows become windows" in page.texts("h2")
+    assert {"repeated tokens", "further windows"} <= {*page.texts("li")}
+
+
+def padding_of(page):
+    return page.texts(data_value="padding")[0]
+
+
+def test_title(seen):
+    page = Page(inspect_page(seen, title="Reviews in May"))
+    assert page.texts("h1") == ["Reviews in May"]
+    assert page.texts("header")[0].startswith("Reviews in May" + "in.jsonl: ")
+
+
+def test_every_line_has_a_label(tmp_path):
+    seen = inspected(tmp_path, specs=[PadSpec(maxlen=maxlen) for maxlen in range(30, 37)])
+    page = Page(inspect_page(seen))
+    labels = [found for _, found in page.elements if "label" in found.get("class", "").split()]
+    assert len(labels) == len(make_figure_data(seen).marks)
 
 
 def test_buckets(tmp_path):

@@ -13,11 +13,11 @@ import numpy.typing as npt
 
 from padmask.core.columns import PadColumn, choose_columns, is_label
 from padmask.core.length_stats import LengthStats
-from padmask.core.packed_layout import PackedLayout
+from padmask.core.packed_layout import PackedLayout, missing_marker
 from padmask.core.padding import Padding
 from padmask.core.plan import make_plan, needs_lengths
 from padmask.core.table import row_lengths
-from padmask.errors import SpecError, did_you_mean
+from padmask.errors import SpecError, did_you_mean, quoted
 from padmask.formats.dataset import Dataset, open_inputs
 from padmask.spec.checks import check_fields, flag, strings
 from padmask.spec.files import ReadOptions
@@ -49,7 +49,8 @@ from padmask.verify.data.audit_job import (
     open_audit_rows,
     open_audits,
 )
-from padmask.verify.data.compare import PackedSequences
+from padmask.verify.data.compare import InputComparison
+from padmask.verify.data.padded_layout import padded_layout
 from padmask.verify.data.padded_rows import side_of
 from padmask.verify.data.rules import Audit, Finding
 from padmask.verify.data.sequence_values import SequenceValues
@@ -148,7 +149,7 @@ class AuditRequest:
         progress: callback that receives progress updates.
         dialect: dialect of the mask. If None, the dialect in the file metadata is used, else the dialect that
             the name of the mask column suggests.
-        against: files that were packed, to compare with the packed rows; empty if the rows are not compared.
+        against: input of the packed or padded rows, to compare both; empty if the rows are not compared.
         recurrent: whether the rows are for a model with recurrent layers.
         on_data: callback that receives the report on the data before the models run.
     """
@@ -195,19 +196,13 @@ def audit_and_sample(
     sampler = RowSampler(_sample_picks(sample, seed) if numbers is None else [pick_numbers(numbers)])
     rows = longest = 0
     inputs = _open_input(dataset, request, job)
-    collected, notes = None, []
+    collected: list[InputComparison | None] = []
+    notes: list[str] = []
     if inputs is not None:
-        layout, compared = job.packed, columns
-        if layout is None:
-            # Packed JSON Lines without rows have no columns, so the input has the columns to compare.
-            compared = _columns_of_input(inputs, asked)
-            layout = PackedLayout(tuple(column.name for column in compared), None, sources=False)
-        # To describe the first difference between packed rows and input, the rows are read again.
+        # To describe the first difference between the rows and their input, the rows are read again.
         dataset.spool(limit)
         inputs.spool()
-        collected = PackedSequences(
-            layout, compared, inputs.schema().names, job.counts, is_text=dataset.format.is_text
-        )
+        job, collected, notes = _compare_groups(dataset, inputs, job, asked)
     with open_reading(dataset, request.files, request.progress) as reading:
         maxlen = None if job.padding else _maxlen(reading, job)
         checked = audit_rows(
@@ -218,12 +213,13 @@ def audit_and_sample(
                 sampler.take(batch.lengths, batch.row_at, rows)
                 rows += len(batch.lengths)
                 longest = max(longest, int(batch.lengths.max(initial=0)))
-    if inputs is not None and collected is not None:
+    if inputs is not None:
         options = replace(request.files, limit=None, input_format=None)
         with closing(inputs), open_reading(inputs, options, request.progress) as reading:
-            notes += collected.compare(
-                reading, audit, rows, partial(_read_again, dataset, request, job), whole=limit is None
-            )
+            for place, its in enumerate(collected):
+                if its is not None:
+                    again = partial(_read_again, dataset, request, job, place)
+                    notes += its.compare(reading, audits[place], rows, again, whole=limit is None)
     kept = choose_rows(sampler.kept, sample if numbers is None else None)
     names = [column.name for column in columns]
     return AuditedData(
@@ -245,11 +241,14 @@ def audit_and_sample(
     )
 
 
-def _read_again(dataset: Dataset, request: AuditRequest, job: AuditJob, wanted: SequenceValues) -> None:
-    """Read packed rows again until the values of a sequence are found."""
+def _read_again(
+    dataset: Dataset, request: AuditRequest, job: AuditJob, place: int, wanted: SequenceValues
+) -> None:
+    """Read the rows again until the values of a sequence of the group at the index `place` are found."""
+    collected = [wanted if index == place else None for index in range(len(job.groups))]
     with open_reading(dataset, request.files, request.progress) as reading:
         checked = audit_rows(
-            reading, "comparing", job, open_audits(job), report_bad_rows=True, collected=wanted
+            reading, "comparing", job, open_audits(job), report_bad_rows=True, collected=collected
         )
         with closing(checked) as batches:
             for _ in batches:
@@ -258,17 +257,57 @@ def _read_again(dataset: Dataset, request: AuditRequest, job: AuditJob, wanted: 
 
 
 def _open_input(dataset: Dataset, request: AuditRequest, job: AuditJob) -> Dataset | None:
-    """Open the files that were packed; None if the packed rows are not compared with files."""
+    """Open the input of the rows; None if the rows are not compared with their input."""
     if not request.against:
         return None
-    has_rows = not dataset.format.is_text or bool(dataset.schema().names)
-    if has_rows and (job.packed is None or job.packed.marker is None):
+    if job.unseparated is not None:
         raise SpecError(
-            "`against` compares packed rows with their input, but no column separates sequences in the data. "
+            f"`against` compares packed rows with their input, but {missing_marker(job.unseparated)}. "
             "Remove the option.",
             options=["against"],
         )
+    has_rows = not dataset.format.is_text or bool(dataset.schema().names)
+    if has_rows and job.padding is None:
+        raise SpecError(
+            "`against` compares padded or packed rows with their input, but no column marks padding in the "
+            "data. Choose the mask with --mask-column, or remove the option.",
+            options=["against", "mask_column"],
+        )
     return open_inputs(request.against, replace(request.files, limit=None, input_format=None))
+
+
+def _compare_groups(
+    dataset: Dataset, inputs: Dataset, job: AuditJob, asked: PadRequest
+) -> tuple[AuditJob, list[InputComparison | None], list[str]]:
+    """Return the job that also reads the columns to compare, an object for each group, and notes.
+
+    Args:
+        dataset: the packed or padded rows.
+        inputs: their input.
+        job: columns to check.
+        asked: columns and options that the user requested.
+    """
+    groups, notes = [], []
+    collected: list[InputComparison | None] = []
+    names, is_text = inputs.schema().names, dataset.format.is_text
+    for group in job.groups:
+        layout, columns = group.packed, group.pad.columns
+        if layout is None and group.padding is not None:
+            padded = padded_layout(dataset.schemas(), [column.name for column in columns], group.padding)
+            layout, group = padded, replace(group, locating=padded.locating)
+        if layout is None:
+            # Packed JSON Lines without rows have no columns, so the input has the columns to compare.
+            columns = _columns_of_input(inputs, asked)
+            layout = PackedLayout(tuple(column.name for column in columns), None, sources=False)
+        groups.append(group)
+        if group is not job.groups[0] and names and columns[0].name not in names:
+            lacking = quoted([column.name for column in columns])
+            notes.append(f"not compared: {lacking} (the input has no column {columns[0].name!r})")
+            collected.append(None)
+            continue
+        collected.append(InputComparison(layout, columns, names, group.counts, is_text=is_text))
+    first, *also = groups
+    return replace(first, also=tuple(also)), collected, notes
 
 
 def _columns_of_input(inputs: Dataset, asked: PadRequest) -> list[PadColumn]:

@@ -37,13 +37,14 @@ from padmask.stream.packing import find_dataset_packing
 from padmask.stream.padding import find_dataset_padding, unmarked_padding_notes
 from padmask.stream.row_sample import BatchRows
 from padmask.stream.run import Reading
+from padmask.verify.data.collect_padded import PaddedRowCollector
 from padmask.verify.data.columns import (
     audit_columns,
     known_pad_values,
     mask_fields,
     other_mask_columns,
 )
-from padmask.verify.data.compare import PackedSequences
+from padmask.verify.data.compare import InputComparison
 from padmask.verify.data.packed_rows import PackedRowAudit
 from padmask.verify.data.padded_rows import PaddedRowAudit
 from padmask.verify.data.raw_rows import audit_raw_rows
@@ -72,6 +73,8 @@ class AuditJob:
         counts: numbers of rows and tokens in the metadata of packed files, keyed by file name.
         unseparated: how the rows are packed, if no column separates their sequences; None if a column does,
             or if the rows are not packed.
+        locating: names of the columns that locate padded rows in their input, as in `PaddedLayout`. These
+            columns are read only to compare the rows with the input.
     """
 
     pad: Job
@@ -86,6 +89,7 @@ class AuditJob:
     packed: PackedLayout | None = None
     counts: Mapping[str, PackedCounts] = field(default_factory=dict)
     unseparated: PackedLayout | None = None
+    locating: tuple[str, ...] = ()
 
     @property
     def groups(self) -> tuple[AuditJob, ...]:
@@ -375,7 +379,7 @@ def audit_rows(
     *,
     is_cut: bool = True,
     report_bad_rows: bool = False,
-    collected: PackedSequences | SequenceValues | None = None,
+    collected: Sequence[InputComparison | SequenceValues | None] = (),
 ) -> Generator[BatchRows]:
     """Read rows and check them against the rules. Raw rows are checked as if they were padded.
 
@@ -388,8 +392,8 @@ def audit_rows(
         is_cut: whether raw rows longer than `maxlen` are truncated before they are checked.
         report_bad_rows: whether a row with bad tokens is a finding. If False, the first such row raises an
             error. A row that is bad in another column is always a finding.
-        collected: object that collects the packed sequences of the first group of columns; None if the
-            sequences are not collected.
+        collected: for each group of columns, the object that collects its packed or padded rows, or None.
+            Empty if no rows are collected.
 
     Yields:
         The rows of each batch. A row with bad tokens has the length 0. If `report_bad_rows` is True, a row
@@ -400,8 +404,8 @@ def audit_rows(
     """
     whole = reading.files.limit is None
     checks = [
-        _check_of(group, audit, maxlen, collected if group is job else None, is_cut=is_cut, whole=whole)
-        for group, audit in zip(job.groups, audits, strict=True)
+        _check_of(group, audit, maxlen, its, is_cut=is_cut, whole=whole)
+        for group, audit, its in zip(job.groups, audits, collected or [None] * len(job.groups), strict=True)
     ]
     (main, _), *also = checks
     with open_audit_rows(reading, phase, job, report_bad_rows=report_bad_rows) as batches:
@@ -419,7 +423,7 @@ def _check_of(
     job: AuditJob,
     audit: Audit,
     maxlen: int | None,
-    collected: PackedSequences | SequenceValues | None,
+    collected: InputComparison | SequenceValues | None,
     *,
     is_cut: bool,
     whole: bool,
@@ -440,7 +444,16 @@ def _check_of(
             counts=job.counts,
         )
     check = PaddedRowAudit(
-        job.pad, audit, job.padding, masks, job.side_from, batched=job.batched, packed=packed
+        job.pad,
+        audit,
+        job.padding,
+        masks,
+        job.side_from,
+        batched=job.batched,
+        packed=packed,
+        collector=None
+        if packed is not None or collected is None
+        else PaddedRowCollector(collected, job.locating),
     )
     return check.check, check.finish
 
@@ -456,9 +469,10 @@ def open_audit_rows(
         # JSON rows have all fields as text.
         if group.batched and not reading.dataset.format.is_text:
             marks.append(reading.dataset.schema().field(BATCH))
-        if group.packed is not None:
-            taken = {field.name for field in (*marks, *group.masks)}
-            names = [name for name in group.packed.describing if name not in taken]
-            marks += [reading.dataset.schema().field(name) for name in names]
+        describing = [] if group.packed is None else list(group.packed.describing)
+        if not reading.dataset.format.is_text:
+            describing += group.locating
+        taken = {field.name for field in (*marks, *group.masks)}
+        marks += [reading.dataset.schema().field(name) for name in describing if name not in taken]
         groups.append(GroupToRead(group.pad, [*marks, *group.masks], padding is not None))
     return map_audit_rows(reading, phase, groups, report_bad_rows=report_bad_rows)

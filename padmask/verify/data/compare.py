@@ -1,11 +1,14 @@
-"""Compare packed rows with the input that was packed, token by token."""
+"""Compare packed or padded rows with their input, token by token."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from padmask.core.arrow_lists import Flags
 from padmask.core.columns import PadColumn
@@ -18,9 +21,11 @@ from padmask.core.sequence_hashes import find_partners, join_hashes
 from padmask.errors import count, quoted
 from padmask.formats.contract import Batch
 from padmask.spec.pack import ID_NAMES
+from padmask.spec.pad import PadSpec
 from padmask.spec.rules import RULES
 from padmask.stream.run import Reading
-from padmask.verify.data.hashed_columns import Hashed, ValueTypes, hash_columns, hashed_columns
+from padmask.verify.data.hashed_columns import Hashed, ValueTypes, copies_of, hash_columns, hashed_columns
+from padmask.verify.data.padded_layout import PaddedLayout, ShapeHints
 from padmask.verify.data.planned_input import InputPlanner
 from padmask.verify.data.rules import Audit
 from padmask.verify.data.sequence_table import LocatedSequences, SequenceTable
@@ -36,16 +41,25 @@ _NO_METADATA = (
     "--overlong split, --keep-last or --eos"
 )
 
+_PADDED_WITHOUT_METADATA = (
+    "the padded rows have no metadata, so differences may also come from options of pad, such as --keep-last"
+)
+
 _ABSENT = "the input has no such sequence, or the packed rows contain the sequence more often than the input"
 
+_ABSENT_ROW = (
+    "the input has no row with these tokens, or the padded rows contain the row more often than the input"
+)
 
-class PackedSequences:
-    """Collects the sequences of packed rows, to compare them with the input.
+
+class InputComparison:
+    """Collects the sequences of packed or padded rows, to compare them with the input.
 
     Args:
-        layout: how the rows are packed.
-        columns: packed columns that are checked. The first column has the tokens.
-        names: names of the columns of the input. Packed columns that the input lacks are not compared.
+        layout: how the rows are packed or padded.
+        columns: columns that are checked. The first column has the tokens.
+        names: names of the columns of the input. Columns that the input lacks are compared only if they can
+            be computed from the input.
         counts: numbers of rows in the metadata of each packed file, keyed by file name.
         is_text: whether the packed rows have no column types.
     """
@@ -63,7 +77,13 @@ class PackedSequences:
         self._input_names = _names_in_input(layout, columns[0].name, names)
         read = [column for column in columns if self._input_names.get(column.name, column.name) in names]
         self._read = list(dict.fromkeys([columns[0], *read]))
-        self._hashed = hashed_columns(layout, columns, [column.name for column in read])
+        ids = self._input_names.get(columns[0].name, columns[0].name)
+        positions = layout.positions if isinstance(layout, PaddedLayout) else None
+        self._hashed = hashed_columns(
+            layout, columns, [column.name for column in read], copies_of(layout, ids, names), positions
+        )
+        self._padded = isinstance(layout, PaddedLayout)
+        self._hints = ShapeHints()
         self._types = ValueTypes(is_text=is_text)
         self._table = SequenceTable()
         # Number of positions in the longest packed row.
@@ -76,8 +96,9 @@ class PackedSequences:
         packed: PackedRows,
         values: Mapping[str, Ragged],
         sources: tuple[Positions, Positions] | None,
+        windows: tuple[Positions, ...] | None = None,
     ) -> None:
-        """Add the sequences of some packed rows.
+        """Add the sequences of some packed or padded rows.
 
         Args:
             batch: rows of a file.
@@ -85,10 +106,21 @@ class PackedSequences:
             packed: positions of the sequences in these rows.
             values: values of all rows of the batch, keyed by column name.
             sources: source row and first token of each sequence; None if unknown.
+            windows: values of the columns of windows of each padded row; None if there are no such columns.
         """
         at, segments = rows[packed.sequence_rows], packed.segments
-        for column in self._read:
+        for column in {
+            its.name: its for its in (*self._read, *(its.column for its in self._hashed))
+        }.values():
             self._types.add(column, values[column.name].values)
+        if self._padded and self._layout.spec is None:
+            ids = values[self._columns[0].name]
+            starts = ids.starts[at] + segments.first_places
+
+            def tokens_of(row: int) -> npt.NDArray[Any]:
+                return ids.values[starts[row] : starts[row] + segments.lengths[row]]
+
+            self._hints.add(tokens_of, segments.lengths, packed.widths, windows)
         slices = at, segments.first_places, segments.lengths
         hashes = hash_columns(self._hashed, self._types, values, slices, segments.lengths, packed=True)
         none = np.zeros(len(at), dtype=np.int64)
@@ -101,11 +133,11 @@ class PackedSequences:
         """Read the input, and report the sequences and rows that differ.
 
         Args:
-            reading: the input that was packed.
+            reading: the input of the rows.
             audit: object that collects the findings.
-            rows: number of packed rows that were read. Rows with errors were not added.
-            read_again: function that reads the packed rows again.
-            whole: whether all packed rows were read.
+            rows: number of packed or padded rows that were read. Rows with errors were not added.
+            read_again: function that reads the packed or padded rows again.
+            whole: whether all packed or padded rows were read.
 
         Returns:
             Notes about the comparison.
@@ -113,12 +145,17 @@ class PackedSequences:
         packed = self._table.joined(len(self._hashed))
         # Each packed file numbers its source rows from 0.
         located = self._layout.sources and len(packed.names) <= 1
+        if self._padded and self._layout.spec is None:
+            self._layout = replace(self._layout, spec=self._find_spec(reading))
         planner = self._planner(packed, located=located)
         expected, loses = self._read_input(planner, reading, packed, located=located)
         found = _match(packed, expected, self._hashed, located=located)
+        if self._padded:
+            found = _align(packed, expected, self._hashed, found)
+        found, unknown = _without_guesses(found, self._hashed)
 
         def describe(index: int, place: int) -> str:
-            """Return a text about the first value of a packed sequence that differs from the input."""
+            """Return a text about the first value of a sequence that differs from the input."""
             hashed, partner = self._hashed[place], int(found.partners[index])
             row = packed.names[packed.files[index]], int(packed.numbers[index])
             ours = SequenceValues(*row, packed.number_in_row(index), hashed, self._types)
@@ -126,12 +163,36 @@ class PackedSequences:
             source = int(expected.sources[partner]), int(expected.starts[partner])
             again = self._planner(packed, located=located)
             theirs = read_input_values(again, reading, hashed, self._types, *source)
-            return "" if ours.found is None or theirs is None else describe_difference(ours.found, theirs)
+            if ours.found is None or theirs is None:
+                return ""
+            if not self._padded:
+                return describe_difference(ours.found, theirs)
+            return describe_difference(ours.found, theirs, ours.first, expected.place(partner))
 
         self._report_differences(audit, packed, found, describe)
         if whole:
             self._report_missing(audit, packed, expected, loses, found, located=located)
-        return list(self._describe(reading, packed, planner, rows))
+        return list(self._describe(reading, packed, planner, rows, unknown))
+
+    def _find_spec(self, reading: Reading) -> PadSpec:
+        """Return the options that padded the rows, from the rows and the input."""
+        found = self._hints.spec_of_windows()
+        if found is not None:
+            return found
+        column = self._columns[0]
+        self._layout = replace(self._layout, spec=PadSpec(maxlen=self._hints.width))
+        planner = self._planner(LocatedSequences.none(), located=False)
+
+        def long_rows() -> Generator[npt.NDArray[Any]]:
+            with closing(planner.read(reading)) as batches:
+                for rows in batches:
+                    ids = rows.ragged[column.name]
+                    for row in np.flatnonzero(ids.lengths > self._hints.width).tolist():
+                        tokens = ids.values[ids.starts[row] : ids.starts[row] + ids.lengths[row]]
+                        yield self._types.cast(column, tokens)
+
+        with closing(long_rows()) as tokens:
+            return self._hints.spec_of_cut(tokens)
 
     def _planner(self, packed: LocatedSequences, *, located: bool) -> InputPlanner:
         limit = None
@@ -145,12 +206,13 @@ class PackedSequences:
             self._input_names,
             limit,
             joined=len(packed.names) <= 1,
+            copied=[name for its in self._hashed if its.copied is not None for name in its.copied.names],
         )
 
     def _read_input(
         self, planner: InputPlanner, reading: Reading, packed: LocatedSequences, *, located: bool
     ) -> tuple[LocatedSequences, Flags]:
-        """Return the sequences that packing makes from the input, and for each, whether it loses tokens."""
+        """Return the sequences that the input becomes, and for each, whether it loses tokens."""
         table, loses = SequenceTable(), [np.zeros(0, dtype=bool)]
         for rows in planner.read(reading):
             segments, sources = rows.segments, rows.sources
@@ -164,8 +226,17 @@ class PackedSequences:
                 repeated=rows.repeated,
             )
             numbers = sources + rows.first
-            table.add(rows.batch, sources, numbers, rows.starts, segments.lengths, hashes)
+            used = ~rows.bad[sources]
+            table.add(
+                rows.batch,
+                sources[used],
+                numbers[used],
+                rows.starts[used],
+                segments.lengths[used],
+                hashes[used],
+            )
             lost = segments.kept_tokens() < segments.source_lengths
+            sources, numbers = sources[used], numbers[used]
             if self._layout.spec is None:
                 # An input row that is longer than all packed rows was truncated, split or dropped.
                 longer = (segments.source_lengths[sources] > self._width) & (self._width > 0)
@@ -188,15 +259,23 @@ class PackedSequences:
         """
         rule = RULES["differs-from-input"]
         reasons = [] if self._layout.spec is not None else [_NO_METADATA]
+        if self._padded:
+            reasons = [] if self._layout.described else [_PADDED_WITHOUT_METADATA]
         absent = found.partners < 0
         if absent.any():
-            first = _describe_sequence(packed, int(np.argmax(absent)), self._layout)
-            audit.add_count(rule.name, *packed.places(absent), detail="; ".join([_ABSENT, first, *reasons]))
+            first = [] if self._padded else [_describe_sequence(packed, int(np.argmax(absent)), self._layout)]
+            means = _ABSENT_ROW if self._padded else _ABSENT
+            audit.add_count(rule.name, *packed.places(absent), detail="; ".join([means, *first, *reasons]))
         for place in found.chosen:
             differ = found.differ[:, place]
             if differ.any():
                 index = int(np.argmax(differ))
                 texts = [rule.means, _describe_sequence(packed, index, self._layout), describe(index, place)]
+                if self._padded:
+                    texts = [
+                        "the row differs from its source row in the input",
+                        f"first: {describe(index, place)}",
+                    ]
                 audit.add_count(
                     rule.name,
                     *packed.places(differ),
@@ -214,8 +293,9 @@ class PackedSequences:
         *,
         located: bool,
     ) -> None:
-        """Report the rows of the input that are missing or incomplete in the packed rows."""
-        missing = ~found.found
+        """Report the rows of the input that are missing or incomplete in the packed or padded rows."""
+        # Rows without tokens may have been dropped.
+        missing = ~found.found & (expected.lengths > 0)
         damaged, splits = np.zeros(len(missing), dtype=bool), False
         if self._layout.spec is None and located:
             splits = len(np.unique(packed.sources)) < len(packed.sources)
@@ -224,29 +304,35 @@ class PackedSequences:
         drops = not self._counts or any(its.rows_dropped for its in self._counts.values())
         may_drop = drops and not splits and not truncates
         unpacked = damaged | (missing & ~(loses & may_drop))
-        audit.add_count("not-packed", *expected.places(unpacked))
+        audit.add_count("not-padded" if self._padded else "not-packed", *expected.places(unpacked))
         audit.add_count("tokens-lost", *expected.places(loses & ~unpacked))
 
     def _describe(
-        self, reading: Reading, packed: LocatedSequences, planner: InputPlanner, rows: int
+        self,
+        reading: Reading,
+        packed: LocatedSequences,
+        planner: InputPlanner,
+        rows: int,
+        unknown: Collection[str],
     ) -> Iterator[str]:
-        """Yield notes about what was compared."""
-        names = list(dict.fromkeys(its.column.name for its in self._hashed))
+        """Yield notes about what was compared. `unknown` has the names of columns that cannot be compared."""
+        names = list(dict.fromkeys(its.column.name for its in self._hashed if its.column.name not in unknown))
         input_name = reading.dataset.name
+        noun, past = ("row", "padded") if self._padded else ("sequence", "packed")
         yield (
-            f"compared: {quoted(names)} of {count(len(packed.lengths), 'sequence')} with "
+            f"compared: {quoted(names)} of {count(len(packed.lengths), noun)} with "
             f"{count(planner.rows, 'row')} of {input_name}"
         )
-        read = [column.name for column in self._read]
-        lacking = [column.name for column in self._columns if column.name not in read]
+        lacking = [column.name for column in self._columns if column.name not in names]
         if (left := rows - packed.count_rows()) > 0:
-            yield f"not compared: {count(left, 'packed row')} with errors or without tokens"
+            empty = "" if self._padded else " or without tokens"
+            yield f"not compared: {count(left, f'{past} row')} with errors{empty}"
         if lacking:
             yield f"not compared: {quoted(lacking)} (the input has no such column)"
         if planner.first_bad is not None:
             place, fault = planner.first_bad
             yield (
-                f"not compared: {count(planner.bad, 'row')} of the input that cannot be packed, the first at "
+                f"not compared: {count(planner.bad, 'row')} of the input that cannot be {past}, the first at "
                 f"{place}: {fault}"
             )
         if planner.first_unread is not None:
@@ -307,6 +393,13 @@ def _match(
         others = np.flatnonzero(free)
         again = find_partners(packed.keys([0])[left], expected.keys([0])[others])
         partners[left[again >= 0]] = others[again[again >= 0]]
+    return _compare(packed, expected, partners, chosen)
+
+
+def _compare(
+    packed: LocatedSequences, expected: LocatedSequences, partners: Positions, chosen: Sequence[int]
+) -> _Matches:
+    """Compare sequences with their partners. The arguments are as in `_Matches`."""
     here = partners >= 0
     differ = np.zeros(packed.hashes.shape, dtype=bool)
     differ[here] = packed.hashes[here] != expected.hashes[partners[here]]
@@ -318,6 +411,82 @@ def _match(
     found = np.zeros(len(expected.lengths), dtype=bool)
     found[partners[here]] = True
     return _Matches(partners, differ, found, chosen)
+
+
+def _align(
+    packed: LocatedSequences, expected: LocatedSequences, hashed: Sequence[Hashed], found: _Matches
+) -> _Matches:
+    """Match the padded rows that are left with rows of the input that are left.
+
+    A changed row is between the same rows as its source row. Rows in another order, as in batches, are
+    matched if only one row that is left has their number of tokens.
+    """
+    partners = found.partners.copy()
+    left = np.flatnonzero(partners < 0)
+    if not len(left):
+        return found
+    free = ~found.found
+    known = np.flatnonzero(partners >= 0)
+    at = np.searchsorted(known, left)
+    bounds = np.concatenate([[-1], partners[known], [len(expected.lengths)]])
+    gaps, firsts = np.unique(at, return_index=True)
+    for gap, ours in zip(gaps.tolist(), np.split(left, firsts[1:]), strict=True):
+        begin, end = int(bounds[gap]) + 1, int(bounds[gap + 1])
+        theirs = begin + np.flatnonzero(free[begin:end])
+        if len(theirs) != len(ours):
+            ours, theirs = _equally_long(ours, theirs, packed.lengths, expected.lengths)
+        partners[ours] = theirs
+        free[theirs] = False
+    left, theirs = np.flatnonzero(partners < 0), np.flatnonzero(free)
+    lengths, others = packed.lengths[left], expected.lengths[theirs]
+    once = np.intersect1d(*(its[counts == 1] for its, counts in map(_counted, (lengths, others))))
+    ours = left[np.isin(lengths, once)]
+    ours = ours[np.argsort(packed.lengths[ours])]
+    theirs = theirs[np.isin(others, once)]
+    partners[ours] = theirs[np.argsort(expected.lengths[theirs])]
+    return _compare(packed, expected, partners, found.chosen)
+
+
+def _counted(lengths: Positions) -> tuple[Positions, Positions]:
+    values, counts = np.unique(lengths, return_counts=True)
+    return values, counts
+
+
+def _equally_long(
+    ours: Positions, theirs: Positions, lengths: Positions, others: Positions
+) -> tuple[Positions, Positions]:
+    """Match rows of two lists in order. Rows that match have equally many tokens.
+
+    Args:
+        ours, theirs: indices of rows of the output and of the input.
+        lengths, others: numbers of tokens of all rows of the output and of the input.
+    """
+    pairs, start = [], 0
+    for one in ours.tolist():
+        fits = np.flatnonzero(others[theirs[start:]] == lengths[one])
+        if len(fits):
+            pairs.append((one, int(theirs[start + fits[0]])))
+            start += int(fits[0]) + 1
+    found = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+    return found[:, 0], found[:, 1]
+
+
+def _without_guesses(found: _Matches, hashed: Sequence[Hashed]) -> tuple[_Matches, set[str]]:
+    """Leave out labels that are not copies of the tokens. Return the matches, and the names of these labels.
+
+    Without metadata, it is unknown whether labels that the input lacks are copies. If most rows differ, they
+    are not.
+    """
+    here = found.partners >= 0
+    guesses = [
+        place
+        for place in found.chosen
+        if (copied := hashed[place].copied) is not None
+        and not copied.known
+        and 2 * int(found.differ[here, place].sum()) > int(here.sum())
+    ]
+    chosen = [place for place in found.chosen if place not in guesses]
+    return replace(found, chosen=chosen), {hashed[place].column.name for place in guesses}
 
 
 def _choose_hashes(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +12,15 @@ import numpy.typing as npt
 from padmask.core.arrow_lists import Flags
 from padmask.core.columns import IGNORED_LABEL, PadColumn, is_label
 from padmask.core.kernel import take_runs
+from padmask.core.loss_tokens import LOSS_MASKS, copied_labels
+from padmask.core.masks import index_runs
 from padmask.core.packed_columns import set_boundary_labels
 from padmask.core.packed_layout import PackedLayout
 from padmask.core.plan import Positions
 from padmask.core.ragged import Ragged
 from padmask.core.sequence_hashes import Hashes, hash_sequences
 from padmask.spec.columns import Column
+from padmask.spec.mask import LABELS
 from padmask.spec.pack import BoundaryLabels
 from padmask.spec.pad import COLUMN_DTYPES
 
@@ -29,33 +32,101 @@ class Hashed:
     Args:
         column: the column.
         boundary: how packing changes the labels of each sequence; `"keep"` if packing changes no values.
+        copied: how the labels were copied from a column of the input; None if the input has the column.
+        new_labels: whether a token that occurs in several windows keeps its label in only one window.
+        positions: whether the column has the position of each token in its sequence.
     """
 
     column: PadColumn
     boundary: BoundaryLabels = "keep"
+    copied: CopiedLabels | None = None
+    new_labels: bool = False
+    positions: bool = False
 
 
-def hashed_columns(layout: PackedLayout, columns: Sequence[PadColumn], names: Sequence[str]) -> list[Hashed]:
-    """Return the columns to compare with the input. The first column has the tokens.
-
-    Without metadata, a column of labels occurs twice, because it is unknown how packing changed the labels.
+@dataclass(frozen=True)
+class CopiedLabels:
+    """How labels were copied from a column of the input.
 
     Args:
-        layout: how the rows are packed.
-        columns: packed columns that are checked. The first column has the tokens.
+        source: name of the column in the input.
+        masks: names of the columns of the input that exclude tokens from the loss.
+        known: whether the metadata say this. If False, the labels may come from elsewhere.
+    """
+
+    source: str
+    masks: tuple[str, ...] = ()
+    known: bool = True
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns of the input that determine the labels."""
+        return (self.source, *self.masks)
+
+
+def copies_of(layout: PackedLayout, ids: str, names: Collection[str]) -> list[CopiedLabels]:
+    """Return how labels that the input lacks may have been copied from the input.
+
+    Args:
+        layout: how the rows are packed or padded. Without metadata, labels may be copies of the ids.
+        ids: name of the column of ids in the input.
         names: names of the columns of the input.
+    """
+    if layout.labels_from is not None:
+        known = CopiedLabels(layout.labels_from, layout.loss_masks)
+        return [known] if names and set(names).issuperset(known.names) else []
+    if layout.described or ids not in names:
+        return []
+    masks = tuple(name for name in LOSS_MASKS if name in names)
+    return [CopiedLabels(ids, its, known=False) for its in dict.fromkeys([masks, ()])]
+
+
+def hashed_columns(
+    layout: PackedLayout,
+    columns: Sequence[PadColumn],
+    names: Sequence[str],
+    copies: Sequence[CopiedLabels] = (),
+    positions: str | None = None,
+) -> list[Hashed]:
+    """Return the columns to compare with the input. The first column has the tokens.
+
+    Without metadata, a column of labels occurs several times, because it is unknown how the labels changed.
+
+    Args:
+        layout: how the rows are packed or padded.
+        columns: columns that are checked. The first column has the tokens.
+        names: names of the columns of the input.
+        copies: how labels that the input lacks may have been copied.
+        positions: name of the column of positions that padding added; None if there is none.
     """
     found = [Hashed(columns[0])]
     for column in columns[1:]:
-        if column.name not in names:
-            continue
-        if not is_label(column):
+        if column.name == positions and column.name not in names:
+            found.append(Hashed(column, positions=True))
+        elif column.name in names and not is_label(column):
             found.append(Hashed(column))
-        elif layout.packing is None:
-            found += [Hashed(column, "mask"), Hashed(column, "shift")]
-        else:
-            found.append(Hashed(column, layout.packing.boundary_labels))
+        elif column.name in names or (column.name == LABELS and is_label(column)):
+            made = [None] if column.name in names else copies
+            found += [
+                Hashed(column, boundary, copied, new)
+                for copied in made
+                for boundary in _boundaries(layout)
+                for new in _new_labels(layout)
+            ]
     return found
+
+
+def _boundaries(layout: PackedLayout) -> Sequence[BoundaryLabels]:
+    if layout.marker is None:
+        # Padding changes no labels.
+        return ["keep"]
+    return ["mask", "shift"] if layout.packing is None else [layout.packing.boundary_labels]
+
+
+def _new_labels(layout: PackedLayout) -> Sequence[bool]:
+    if layout.spec is not None:
+        return [layout.spec.windows is not None and layout.spec.windows.labels == "new"]
+    return [False, True] if layout.marker is None else [False]
 
 
 class ValueTypes:
@@ -120,7 +191,7 @@ def hash_columns(
         slices: row, first token in the row and number of tokens of each slice.
         lengths: number of tokens of each sequence, which consists of adjacent slices.
         packed: whether the sequences come from packed rows, whose labels packing already changed.
-        repeated: for each token, whether packing replaced its label with -100; None if packing replaced none.
+        repeated: for each token, whether another window has its label; None without windows.
     """
     hashes = np.empty((len(lengths), len(hashed)), dtype=np.uint64)
     for place, its in enumerate(hashed):
@@ -143,14 +214,22 @@ def take_values(
 
     The arguments are as in `hash_columns`.
     """
+    if hashed.positions and not packed:
+        return index_runs(np.zeros_like(lengths), lengths)
     rows, firsts, counts = slices
-    ragged = values[hashed.column.name]
+    ragged = values[hashed.column.name] if hashed.copied is None or packed else _copy(hashed.copied, values)
     taken = take_runs(ragged.values, ragged.starts[rows] + firsts, counts)
     taken = types.cast(hashed.column, taken)
     if is_label(hashed.column):
         begins = np.cumsum(lengths) - lengths
+        repeated = repeated if hashed.new_labels else None
         _change_labels(taken, hashed.boundary, begins, lengths, packed=packed, repeated=repeated)
     return taken
+
+
+def _copy(copied: CopiedLabels, values: Mapping[str, Ragged]) -> Ragged:
+    masks = [PadColumn(name, "int", "int32", 0) for name in copied.masks]
+    return copied_labels(copied.source, masks, values)
 
 
 def _change_labels(

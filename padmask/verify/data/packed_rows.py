@@ -24,7 +24,7 @@ from padmask.core.ragged import Ragged
 from padmask.formats.contract import Batch
 from padmask.spec.pack import SOURCE_COLUMNS, PackSpec
 from padmask.stream.row_sample import Row
-from padmask.verify.data.compare import PackedSequences
+from padmask.verify.data.compare import InputComparison
 from padmask.verify.data.derived_columns import (
     DerivedColumns,
     ValidRows,
@@ -61,7 +61,7 @@ class PackedRowAudit:
         mask: str | None,
         *,
         whole: bool,
-        collected: PackedSequences | SequenceValues | None = None,
+        collected: InputComparison | SequenceValues | None = None,
         counts: Mapping[str, PackedCounts] | None = None,
     ) -> None:
         self._counts = CountAudit(counts or {}, audit) if whole and layout.marker is not None else None

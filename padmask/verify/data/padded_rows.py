@@ -25,6 +25,7 @@ from padmask.spec.pad import Side
 from padmask.stream.column_values import column_values
 from padmask.stream.job import Job
 from padmask.stream.row_sample import BatchRows, copy_row
+from padmask.verify.data.collect_padded import PaddedRowCollector
 from padmask.verify.data.packed_rows import PackedRowAudit, with_segments
 from padmask.verify.data.rows_to_check import AuditRows, CheckedRows
 from padmask.verify.data.rules import Audit
@@ -44,6 +45,7 @@ class PaddedRowAudit:
         side_from: source of the expected side of the padding, as in `AuditJob`.
         batched: whether the padded length may differ between batches, as in `AuditJob`.
         packed: object that checks the sequences of packed rows; None if the rows are not packed.
+        collector: object that collects the rows, to compare them with the input; None if there is none.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class PaddedRowAudit:
         *,
         batched: bool = False,
         packed: PackedRowAudit | None = None,
+        collector: PaddedRowCollector | None = None,
     ) -> None:
         self._first, self._audit, self._padding = job.columns[0].name, audit, padding
         self._masks, self._side_from = masks, side_from
@@ -64,6 +67,7 @@ class PaddedRowAudit:
         self._widths: dict[str | None, int] = {}
         self._batch_widths = BatchWidths() if batched else None
         self._packed = packed
+        self._collector = collector
 
     def check(self, rows: AuditRows) -> CheckedRows:
         """Check the next batch, and return its rows. A row with an invalid mask has the length 0."""
@@ -92,13 +96,12 @@ class PaddedRowAudit:
             audit.add_invalid_lengths(~possible, batch.place)
             fits &= possible
         sequences = None
+        if self._collector is not None:
+            self._collector.add(rows, mask, np.flatnonzero(fits))
         if self._packed is not None:
             self._packed.check(rows, places, mask, fits, equal)
             sequences = self._packed.sequences_of(batch, bad, places, mask)
-        bucket = bucket_folder_of(batch.source)
-        if bucket not in self._widths and not bad.all():
-            self._widths[bucket] = int(places[int(np.argmin(bad))])
-        width = self._widths.get(bucket)
+        width = self._width_of(batch.source, places, bad)
         widths = np.full(len(places), width or 0)
         if self._batch_widths is not None:
             numbers, _ = read_lengths(column_values(batch, BATCH), BATCH)
@@ -120,6 +123,13 @@ class PaddedRowAudit:
             places,
         )
         return CheckedRows(found, fits)
+
+    def _width_of(self, source: str, places: npt.NDArray[np.int64], bad: npt.NDArray[np.bool_]) -> int | None:
+        """Return the number of positions in the first good row of the bucket; None if all rows are bad."""
+        bucket = bucket_folder_of(source)
+        if bucket not in self._widths and not bad.all():
+            self._widths[bucket] = int(places[int(np.argmin(bad))])
+        return self._widths.get(bucket)
 
     def _find_equal(self, rows: AuditRows, places: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         """Return, for each row, whether its columns have equal numbers of values. Report the other rows."""

@@ -1,8 +1,8 @@
-"""Read the input that was packed, and compute the sequences that packing makes from its rows."""
+"""Read the input of packed or padded rows, and compute the sequences that its rows become."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -17,11 +17,13 @@ from padmask.core.pack_planner import make_sequences
 from padmask.core.packed_columns import PackedRows
 from padmask.core.packed_layout import PackedLayout
 from padmask.core.plan import Plan, Positions, Segments
+from padmask.core.planners import make_segments
 from padmask.core.ragged import Ragged
 from padmask.core.windows import flag_repeated
 from padmask.errors import Fault, Place, SpecError
 from padmask.formats.contract import Batch
 from padmask.spec.checks import as_int
+from padmask.spec.columns import Column
 from padmask.spec.mask import MaskSpec
 from padmask.spec.pack import PackSpec
 from padmask.spec.pad import PadSpec, RowPolicy
@@ -29,27 +31,30 @@ from padmask.stream.column_values import column_values
 from padmask.stream.job import Job, PadRequest, make_job
 from padmask.stream.run import Reading
 from padmask.verify.data.hashed_columns import ValueTypes
+from padmask.verify.data.padded_layout import PaddedLayout
 from padmask.verify.data.rows_to_check import AuditRows, GroupToRead, map_audit_rows
 from padmask.verify.data.sequence_table import LocatedSequences
 
 
 @dataclass(frozen=True)
 class PlannedRows:
-    """Rows of the input, and the sequences that packing makes from the rows.
+    """Rows of the input, and the sequences that the rows become.
 
     Args:
         batch: the rows.
-        ragged: rows of each column, keyed by column name. Rows that packing left out are empty.
+        ragged: rows of each column, keyed by column name. Rows that are not used are empty.
         segments: the sequences, with one output row for each sequence.
         first: row number of the first row in the input.
-        new_labels: whether a token that occurs in several windows keeps its label in only one window.
+        bad: for each row, whether it cannot be packed or padded: bool, shape (rows,).
+        by_window: whether the first token in the source row distinguishes the sequences of a row.
     """
 
     batch: Batch
     ragged: Mapping[str, Ragged]
     segments: Segments
     first: int
-    new_labels: bool = False
+    bad: Flags
+    by_window: bool = True
 
     @property
     def sources(self) -> Positions:
@@ -58,16 +63,20 @@ class PlannedRows:
 
     @property
     def starts(self) -> Positions:
-        """First token of each sequence in its source row: int64, shape (sequences,)."""
-        return PackedRows(self.segments, PackSpec()).source_starts
+        """First token of each sequence in its source row: int64, shape (sequences,).
+
+        The numbers are 0 if `by_window` is False.
+        """
+        starts = PackedRows(self.segments, PackSpec()).source_starts
+        return starts if self.by_window else np.zeros_like(starts)
 
     @property
     def repeated(self) -> Flags | None:
         """For each token, whether its label is in another window: bool, shape (tokens,).
 
-        None if every window keeps its labels.
+        None if rows are not split into windows.
         """
-        if not self.new_labels:
+        if self.segments.windows is None or self.segments.windows.repeats is None:
             return None
         lengths = self.segments.lengths
         mask = np.zeros(int(lengths.sum()), dtype=bool)
@@ -82,13 +91,13 @@ class PlannedRows:
 
 
 class InputPlanner:
-    """Reads the input that was packed, and computes the sequences that packing makes from its rows.
+    """Reads the input of packed or padded rows, and computes the sequences that its rows become.
 
     Without metadata, the sources of the packed sequences show how packing split the rows.
 
     Args:
-        layout: how the rows are packed.
-        columns: packed columns that the input has. The first column has the tokens.
+        layout: how the rows are packed or padded.
+        columns: packed or padded columns that the input has. The first column has the tokens.
         types: dtypes of the values of the packed rows.
         packed: sequences of the packed rows with their sources in this input; None if the sources are
             unknown.
@@ -96,6 +105,7 @@ class InputPlanner:
             differ.
         limit: number of rows that packing read; None if unknown.
         joined: whether all files of the input are packed into one file.
+        copied: names of the columns of the input from which labels were copied.
     """
 
     def __init__(
@@ -108,10 +118,11 @@ class InputPlanner:
         limit: int | None,
         *,
         joined: bool,
+        copied: Collection[str] = (),
     ) -> None:
         self._layout, self._columns, self._types = layout, columns, types
         self._packed, self._limit, self._joined = packed, limit, joined
-        self._input_names = input_names
+        self._input_names, self._copied = input_names, list(dict.fromkeys(copied))
         self.rows = self.bad = self.unread = 0
         self.first_bad: tuple[Place, Fault] | None = None
         self.first_unread: Place | None = None
@@ -125,20 +136,21 @@ class InputPlanner:
         used, source = 0, ""
         job = self._job(reading)
         packing = self._layout.packing
-        windows = None if self._layout.spec is None else self._layout.spec.windows
-        new = windows is not None and windows.labels == "new"
+        # Padded rows without windows have one sequence for each source row.
+        by_window = not isinstance(self._layout, PaddedLayout) or self._layout.has_windows
+        copied = [column for column in job.columns if column.name in self._copied]
         groups = [GroupToRead(job, self._end_fields(reading), padded=False)]
         with map_audit_rows(reading, "comparing", groups, report_bad_rows=True) as batches:
             for its in batches:
                 rows = its.groups[0]
                 if not self._joined and rows.batch.source != source:
                     source, used = rows.batch.source, 0
-                ragged, ends = self._usable_rows(rows)
+                ragged, ends, bad = self._usable_rows(rows)
                 if packing is not None and packing.eos is not None:
-                    ragged, _ = add_end_tokens(ragged, self._columns, packing.eos)
+                    ragged, _ = add_end_tokens(ragged, [*self._columns, *copied], packing.eos)
                 lengths = ragged[self._columns[0].name].lengths
                 segments = self._plan(lengths, ends, used)
-                yield PlannedRows(rows.batch, ragged, segments, self.rows, new)
+                yield PlannedRows(rows.batch, ragged, segments, self.rows, bad, by_window)
                 used += int(lengths.sum())
                 self.rows += len(lengths)
 
@@ -146,6 +158,8 @@ class InputPlanner:
         asked = [
             replace(self._types.asked(column), name=self._name_in_input(column)) for column in self._columns
         ]
+        names = [column.name for column in asked]
+        asked += [Column(name) for name in self._copied if name not in names]
         request = PadRequest(asked, PadSpec(), MaskSpec(column=None), RowPolicy())
         return make_job(reading.dataset, request, keep_others=False, purpose="audit")
 
@@ -166,8 +180,11 @@ class InputPlanner:
         # JSON rows have all fields as text.
         return [] if reading.dataset.format.is_text else [schema.field(name) for name in names]
 
-    def _usable_rows(self, rows: AuditRows) -> tuple[dict[str, Ragged], Ends | None]:
-        """Return the rows that packing uses, and the numbers of tokens that it keeps at their ends."""
+    def _usable_rows(self, rows: AuditRows) -> tuple[dict[str, Ragged], Ends | None, Flags]:
+        """Return the rows, the numbers of tokens to keep at their ends, and whether each row is not used.
+
+        A row that is not used is empty.
+        """
         batch, spec = rows.batch, self._layout.spec
         faults, ends = list(rows.faults), None
         if spec is not None:
@@ -185,17 +202,22 @@ class InputPlanner:
         bad = np.arange(len(batch)) >= left
         bad[[fault.row for fault in faults]] = True
         self.bad += len({fault.row for fault in faults})
-        read = {column.name: rows.ragged[self._name_in_input(column)] for column in self._columns}
-        return {
+        read = {name: rows.ragged[name] for name in self._copied}
+        read |= {column.name: rows.ragged[self._name_in_input(column)] for column in self._columns}
+        used = {
             name: Ragged(its.values, its.starts, np.where(bad, 0, its.lengths)) for name, its in read.items()
-        }, ends
+        }
+        return used, ends, bad
 
     def _plan(self, lengths: Positions, ends: Ends | None, used: int) -> Segments:
         """Return the sequences of some rows, with one output row for each sequence."""
         spec = self._layout.spec
         if spec is not None and as_int(spec.maxlen) is not None:
             plan = _plan_of(spec)
-            planned = make_sequences(lengths, plan, spec, ends, used % max(1, plan.maxlen))
+            if spec.packing is None:
+                planned = make_segments(lengths, plan, spec, ends)
+            else:
+                planned = make_sequences(lengths, plan, spec, ends, used % max(1, plan.maxlen))
             sources = np.arange(len(lengths)) if planned.sources is None else planned.sources
             return replace(planned, sources=sources)
         sources = np.flatnonzero(lengths)

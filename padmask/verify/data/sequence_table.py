@@ -54,6 +54,16 @@ class LocatedSequences:
         examples = [(*self.names[file], number) for file, number in rows[:EXAMPLES].tolist()]
         return len(rows), [Place(source, unit, number) for source, unit, number in examples]
 
+    def place(self, index: int) -> Place:
+        """Return the location of the row of a sequence."""
+        source, unit = self.names[self.files[index]]
+        return Place(source, unit, int(self.numbers[index]))
+
+    @classmethod
+    def none(cls) -> LocatedSequences:
+        """Return an empty table."""
+        return SequenceTable().joined(0)
+
     def number_in_row(self, index: int) -> int:
         """Return the number of a sequence in its row, from 0. The sequences of a row are adjacent."""
         same = (self.files == self.files[index]) & (self.numbers == self.numbers[index])

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from padmask.core.packed_columns import PackedRows
 from padmask.core.plan import Positions
 from padmask.core.ragged import Ragged
-from padmask.errors import count
+from padmask.errors import Place, count
 from padmask.formats.contract import Batch
 from padmask.stream.run import Reading
 from padmask.verify.data.hashed_columns import Hashed, ValueTypes, take_values
@@ -33,6 +33,7 @@ class SequenceValues:
         hashed: the column.
         types: dtypes of the values.
         found: the values, of shape (tokens, ...); None until the sequence was read.
+        first: position of the first token of the sequence in its row.
     """
 
     file: tuple[str, str]
@@ -41,6 +42,7 @@ class SequenceValues:
     hashed: Hashed
     types: ValueTypes
     found: Values | None = None
+    first: int = 0
 
     def add(
         self,
@@ -49,14 +51,16 @@ class SequenceValues:
         packed: PackedRows,
         values: Mapping[str, Ragged],
         sources: tuple[Positions, Positions] | None,
+        windows: tuple[Positions, ...] | None = None,
     ) -> None:
-        """Read the sequence from some packed rows. The arguments are as in `PackedSequences.add`."""
+        """Read the sequence from some packed rows. The arguments are as in `InputComparison.add`."""
         at = rows[packed.sequence_rows]
         chosen = np.flatnonzero(batch.numbers[at] == self.number)[self.place : self.place + 1]
         if (batch.source, batch.unit) != self.file or not len(chosen):
             return
         lengths = packed.segments.lengths[chosen]
-        slices = at[chosen], packed.segments.first_places[chosen], lengths
+        firsts = packed.segments.first_places[chosen]
+        slices, self.first = (at[chosen], firsts, lengths), int(firsts[0])
         self.found = take_values(self.hashed, self.types, values, slices, lengths, packed=True)
 
 
@@ -90,20 +94,28 @@ def read_input_values(
     return None
 
 
-def describe_difference(ours: Values, theirs: Values) -> str:
-    """Return a text about the first difference between a packed sequence and its input.
+def describe_difference(ours: Values, theirs: Values, first: int = 0, source: Place | None = None) -> str:
+    """Return a text about the first difference between a sequence and its input.
 
     >>> describe_difference(np.array([5, 6]), np.array([5, 7]))
     'position 1 of the sequence has 6, but the input has 7'
     >>> describe_difference(np.array([5]), np.array([5, 7]))
     'the sequence has 1 token, but the input has 2 tokens'
+    >>> describe_difference(np.array([5, 6]), np.array([5, 7]), 3, Place("in.jsonl", "line", 1))
+    'position 4 of the row has 6, but in.jsonl, line 1 gives 7'
+
+    Args:
+        ours, theirs: values of the sequence and of its input.
+        first: position of the sequence in a padded row.
+        source: location of the source row of a padded row; None for packed rows.
     """
+    noun, expected = ("sequence", "the input has") if source is None else ("row", f"{source} gives")
     if len(ours) != len(theirs):
-        found, expected = count(len(ours), "token"), count(len(theirs), "token")
-        return f"the sequence has {found}, but the input has {expected}"
+        here, there = count(len(ours), "token"), count(len(theirs), "token")
+        return f"the {noun} has {here}, but {expected} {there}"
     differ = np.asarray(ours != theirs)
     if ours.dtype.kind == "f":
         differ &= ~(np.isnan(ours) & np.isnan(theirs))
     place = int(np.argmax(differ.reshape(len(ours), -1).any(axis=1)))
     here, there = (repr(values[place : place + 1].tolist()[0])[:60] for values in (ours, theirs))
-    return f"position {place} of the sequence has {here}, but the input has {there}"
+    return f"position {first + place} of the {noun} has {here}, but {expected} {there}"

@@ -1,0 +1,224 @@
+"""Describe how rows were padded, to compare padded rows with their input.
+
+A padded row is an output row with one sequence, so the same code compares padded and packed rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from padmask.core.metadata import groups_to_keep, read_descriptions
+from padmask.core.packed_layout import PackedLayout
+from padmask.core.padding import Padding
+from padmask.core.plan import Positions
+from padmask.core.source_order import has_batches, has_integers
+from padmask.errors import SpecError
+from padmask.spec.batches import SOURCE_ROW
+from padmask.spec.buckets import bucket_folder_of
+from padmask.spec.pad import PadSpec
+from padmask.spec.windows import WINDOW_COLUMNS, WindowSpec
+
+# Numbers of output and input rows that show how rows without metadata were truncated.
+_OUTPUT_ROWS, _INPUT_ROWS = 64, 256
+
+
+@dataclass(frozen=True)
+class PaddedLayout(PackedLayout):
+    """How rows were padded.
+
+    Args:
+        locating: names of the columns that locate the rows in their input: `source_row`, or all columns of
+            windows. Empty if the rows have no such columns.
+        positions: name of the column of positions that padding added; None if there is none.
+    """
+
+    locating: tuple[str, ...] = ()
+    positions: str | None = None
+
+    @property
+    def has_windows(self) -> bool:
+        """Whether columns locate windows in their source rows."""
+        return len(self.locating) > 1
+
+
+def padded_layout(files: Mapping[str, pa.Schema], columns: Sequence[str], padding: Padding) -> PaddedLayout:
+    """Return how the rows of all files were padded, from the metadata and the names of the columns.
+
+    Args:
+        files: schema of each file, by file name.
+        columns: names of the columns to compare. The first column has the tokens.
+        padding: columns that mark the padding.
+    """
+    schema = next((its for its in files.values() if its.names), pa.schema([]))
+    groups = [_group_of(its, columns[0]) for its in files.values()]
+    group = groups[0] if groups else None
+    specs = [None if its is None else _read_spec(its) for its in groups]
+    spec = specs[0] if specs and all(its == specs[0] for its in specs) else None
+    locating = _locating_columns(files, schema, group)
+    described = None if group is None else read_descriptions(schema.metadata)
+    labels = next((its for its in described or () if columns[0] in its.values), None)
+    return PaddedLayout(
+        columns=tuple(columns),
+        mask=padding.mask,
+        sources=bool(locating),
+        marker=None,
+        described=spec is not None,
+        spec=spec,
+        dialect=padding.dialect,
+        loss_masks=() if labels is None else labels.loss_masks,
+        labels_from=None if labels is None else labels.labels_from,
+        locating=locating,
+        positions=None if group is None else group.get("position_ids"),
+    )
+
+
+def _group_of(schema: pa.Schema, column: str) -> Mapping[str, Any] | None:
+    """Return the metadata of the columns that were padded together with a column; None without metadata."""
+    return next((group for group in groups_to_keep(schema, ()) if column in group["columns"]), None)
+
+
+def _read_spec(group: Mapping[str, Any]) -> PadSpec | None:
+    """Return the options that padded the rows; None if this version of padmask does not support them."""
+    windows = group.get("windows")
+    try:
+        return PadSpec(
+            maxlen=group["maxlen"],
+            padding=group["padding"],
+            truncating=group["truncating"],
+            keep_first=group.get("keep_first") or 0,
+            keep_last=group.get("keep_last") or 0,
+            windows=None if windows is None else WindowSpec(**windows),
+        )
+    except (SpecError, KeyError, TypeError):
+        return None
+
+
+def _locating_columns(
+    files: Mapping[str, pa.Schema], schema: pa.Schema, group: Mapping[str, Any] | None
+) -> tuple[str, ...]:
+    """Return the columns that locate the rows in their input.
+
+    Without metadata, `source_row` alone may be a column of the input. Only a second column shows that padding
+    added `source_row`.
+    """
+    if not has_integers(schema, SOURCE_ROW):
+        return ()
+    has_windows = all(has_integers(schema, name) for name in WINDOW_COLUMNS)
+    if group is not None:
+        if group.get("windows") is not None:
+            return WINDOW_COLUMNS if has_windows else ()
+        moved = group.get("batches") is not None or group.get("buckets") is not None
+        return (SOURCE_ROW,) if moved and group.get("source_row", True) else ()
+    if has_windows:
+        return WINDOW_COLUMNS
+    in_buckets = any(bucket_folder_of(name) is not None for name in files)
+    return (SOURCE_ROW,) if has_batches(schema, ()) or in_buckets else ()
+
+
+@dataclass
+class ShapeHints:
+    """Collects facts about padded rows without metadata, which show how long rows were truncated or split."""
+
+    _width: int = 0
+    _full: list[npt.NDArray[Any]] = field(default_factory=list)
+    _windows: list[tuple[Positions, ...]] = field(default_factory=list)
+
+    def add(
+        self,
+        tokens_of: Callable[[int], npt.NDArray[Any]],
+        lengths: Positions,
+        widths: Positions,
+        windows: tuple[Positions, ...] | None,
+    ) -> None:
+        """Add some rows.
+
+        Args:
+            tokens_of: function that returns the real tokens of a row, given its index.
+            lengths: number of real tokens in each row: int64, shape (rows,).
+            widths: number of positions in each row: int64, shape (rows,).
+            windows: values of each column in `WINDOW_COLUMNS`; None if the rows are no windows.
+        """
+        if windows is not None:
+            self._windows.append((*windows, lengths))
+        widest = int(widths.max(initial=0))
+        if widest > self._width:
+            self._width, self._full = widest, []
+        elif len(self._full) >= _OUTPUT_ROWS:
+            return
+        # Truncated rows have no padding.
+        full = np.flatnonzero(lengths == self._width)[: _OUTPUT_ROWS - len(self._full)]
+        self._full += [tokens_of(row).copy() for row in full.tolist()]
+
+    def spec_of_windows(self) -> PadSpec | None:
+        """Return the options that split the rows into windows; None if no row was split."""
+        if not self._windows:
+            return None
+        sources, numbers, starts, stops, lengths = map(np.concatenate, zip(*self._windows, strict=True))
+        order = np.lexsort((numbers, sources))
+        sources, numbers, starts, stops, lengths = (
+            its[order] for its in (sources, numbers, starts, stops, lengths)
+        )
+        follows = np.flatnonzero(
+            (np.diff(sources, prepend=-1) == 0) & (np.diff(numbers, prepend=-1) == 1) & (numbers > 0)
+        )
+        if not len(follows):
+            return None
+        begins = follows[numbers[follows] == 1] - 1
+        # The first window starts after the tokens that all windows keep at their start.
+        kept = int(np.max(lengths - (stops - starts)))
+        first = min(int(starts[begins].min(initial=kept)), kept)
+        # If windows are aligned to the end of the row, only the first window may have padding.
+        pre = bool((lengths[begins] < self._width).any())
+        overlap = int(np.max(stops[follows - 1] - starts[follows]))
+        try:
+            return PadSpec(
+                maxlen=self._width,
+                truncating="pre" if pre else "post",
+                keep_first=first,
+                keep_last=kept - first,
+                windows=WindowSpec(overlap=max(0, overlap)),
+            )
+        except SpecError:
+            return None
+
+    def spec_of_cut(self, long_rows: Iterator[npt.NDArray[Any]]) -> PadSpec:
+        """Return the options that truncated the rows.
+
+        A truncated row consists of the first and the last tokens of its source row, and the number of last
+        tokens is the same in all rows.
+
+        Args:
+            long_rows: tokens of the input rows that have more than `width` tokens, in the dtype of the rows
+                that were added.
+        """
+        width, least, most = self._width, 0, self._width
+        if not self._full:
+            return PadSpec(maxlen=width)
+        rows = np.stack(self._full)
+        for tokens, _ in zip(long_rows, range(_INPUT_ROWS), strict=False):
+            heads = _count_equal(rows, tokens[:width])
+            tails = _count_equal(rows[:, ::-1], tokens[len(tokens) - width :][::-1])
+            for head, tail in zip(heads.tolist(), tails.tolist(), strict=True):
+                if head + tail >= width and width - head <= most and tail >= least:
+                    least, most = max(least, width - head), min(most, tail)
+        if least == width:
+            return PadSpec(maxlen=width, truncating="pre")
+        return PadSpec(maxlen=width, keep_last=least)
+
+    @property
+    def width(self) -> int:
+        """Number of positions in the longest padded row."""
+        return self._width
+
+
+def _count_equal(rows: npt.NDArray[Any], tokens: npt.NDArray[Any]) -> Positions:
+    """Return the number of tokens of each row before the first token that differs: int64, shape (rows,)."""
+    same = np.asarray(rows == tokens).reshape(*rows.shape[:2], -1).all(axis=2)
+    ends = np.concatenate([same, np.zeros((len(rows), 1), dtype=bool)], axis=1)
+    return np.asarray(np.argmin(ends, axis=1), dtype=np.int64)

@@ -1,0 +1,263 @@
+"""`verify --against`: padded rows have the tokens of their input."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from raised import has_facts, raises_error
+
+from padmask import MaskSpec, PadSpec, RowPolicy, SpecError, WindowSpec, pad_dataset, pad_file
+from padmask.spec.batches import BatchSpec
+from padmask.spec.files import FileOptions
+from padmask.spec.pack import PackSpec
+from padmask.verify.verify_file import verify_file
+
+ANY = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+LENGTHS = st.lists(st.integers(0, 30), min_size=1, max_size=25)
+WIDTH = 8
+SHAPES = [
+    {},
+    {"truncating": "pre", "padding": "pre"},
+    {"keep_first": 1, "keep_last": 2},
+    {"keep_first": 2, "truncating": "pre"},
+    {"windows": WindowSpec(overlap=2)},
+    {"windows": WindowSpec(overlap=1, labels="new"), "keep_first": 1, "keep_last": 2},
+    {"windows": WindowSpec(), "truncating": "pre", "padding": "pre"},
+    {"batches": BatchSpec(tokens=24)},
+]
+
+
+def write_rows(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def pad(folder, lengths, suffix="parquet", columns=None, mask=None, policy=None, **spec):
+    rows = [
+        {"input_ids": [*range(100 * i + 1, 100 * i + n + 1)], "labels": [i] * n}
+        for i, n in enumerate(lengths)
+    ]
+    write_rows(folder / "in.jsonl", rows)
+    path = folder / f"out.{suffix}"
+    shape = PadSpec(maxlen=WIDTH, **spec)
+    pad_file(folder / "in.jsonl", path, columns=columns, spec=shape, mask=mask, policy=policy)
+    return path
+
+
+def check(path, against="in.jsonl", **options):
+    """Return the findings of the comparison, by rule."""
+    found = verify_file(path, against=path.parent / against, **options).data
+    return {
+        its.rule.name: its
+        for its in found
+        if its.rule.name not in ("pad-value-in-tokens", "row-fully-masked")
+    }
+
+
+def change(path, name, row, change_row):
+    """Change a row of a column of a Parquet file."""
+    table = pq.read_table(path)
+    values = table[name].to_pylist()
+    change_row(values[row])
+    place, schema = table.schema.get_field_index(name), table.schema
+    changed = table.set_column(place, schema.field(place), pa.array(values, schema.field(place).type))
+    pq.write_table(changed.replace_schema_metadata(schema.metadata), path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@ANY
+@given(lengths=LENGTHS)
+def test_good_files_pass(tmp_path, lengths, shape, suffix):
+    found = check(pad(tmp_path, lengths, suffix, **shape), mask_column="mask")
+    cut = 0 if "windows" in shape else sum(length > WIDTH for length in lengths)
+    assert {rule: its.count for rule, its in found.items()} == ({"tokens-lost": cut} if cut else {})
+
+
+@pytest.mark.parametrize("suffix", ["npz", "arrow", "feather"])
+def test_formats(tmp_path, suffix):
+    path = pad(tmp_path, [3, 9, 0, 8], suffix)
+    assert list(check(path)) == ["tokens-lost"]
+
+
+def test_npy_folder(tmp_path):
+    pad(tmp_path, [3, 9, 0, 8])
+    pad_file(tmp_path / "in.jsonl", f"{tmp_path}/arrays.npy/", spec=PadSpec(maxlen=WIDTH))
+    assert list(check(tmp_path / "arrays.npy")) == ["tokens-lost"]
+    ids = np.load(tmp_path / "arrays.npy/input_ids.npy")
+    ids[1, 2] = 999
+    np.save(tmp_path / "arrays.npy/input_ids.npy", ids)
+    assert has_facts(check(tmp_path / "arrays.npy")["differs-from-input"].detail, "position 2", 999, 103)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_changed_token(tmp_path, shape):
+    path = pad(tmp_path, [3, 5, 20, 6], **shape)
+    rows = pq.read_table(path)["input_ids"].to_pylist()
+    row = next(row for row, ids in enumerate(rows) if 103 in ids)
+    change(path, "input_ids", row, lambda ids: ids.__setitem__(ids.index(103), 999))
+    found = check(path)["differs-from-input"]
+    assert (found.column, [its.number for its in found.examples]) == ("input_ids", [row])
+    assert has_facts(found.detail, f"position {rows[row].index(103)}", 999, 103, "in.jsonl, line 2")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
+@ANY
+@given(lengths=st.lists(st.integers(1, 30), min_size=1, max_size=9), data=st.data())
+def test_any_change_is_found(tmp_path, lengths, shape, suffix, data):
+    path = pad(tmp_path, lengths, suffix, **shape)
+    name = data.draw(st.sampled_from(["input_ids", "labels"]))
+    if suffix == "parquet":
+        rows = pq.read_table(path).to_pylist()
+    else:
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+    places = [(row, at) for row, its in enumerate(rows) for at, real in enumerate(its["mask"]) if real]
+    row, at = data.draw(st.sampled_from(places))
+    if suffix == "parquet":
+        change(path, name, row, lambda values: values.__setitem__(at, 31_000))
+    else:
+        rows[row][name][at] = 31_000
+        write_rows(path, rows)
+    assert "differs-from-input" in check(path, mask_column="mask")
+
+
+def drop(path, row):
+    table = pq.read_table(path)
+    kept = [number for number in range(len(table)) if number != row]
+    pq.write_table(table.take(kept), path)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_missing_row(tmp_path, shape):
+    path = pad(tmp_path, [3, 5, 6], **shape)
+    row = next(row for row, ids in enumerate(pq.read_table(path)["input_ids"].to_pylist()) if 103 in ids)
+    drop(path, row)
+    found = check(path)
+    assert list(found) == ["not-padded"]
+    assert [its.number for its in found["not-padded"].examples] == [2]
+
+
+def test_missing_window(tmp_path):
+    path = pad(tmp_path, [3, 20, 6], windows=WindowSpec())
+    drop(path, 2)
+    assert list(check(path)) == ["not-padded"]
+
+
+def test_row_that_is_not_in_the_input(tmp_path):
+    path = pad(tmp_path, [3, 5, 6])
+    table = pq.read_table(path)
+    pq.write_table(pa.concat_tables([table, table.slice(1, 1)]), path)
+    found = check(path)
+    assert list(found) == ["differs-from-input"]
+    assert [its.number for its in found["differs-from-input"].examples] == [3]
+
+
+def test_dropped_rows_are_lost(tmp_path):
+    path = pad(tmp_path, [3, 20, 0, 6], policy=RowPolicy(overlong="drop", empty_rows="drop"))
+    found = check(path)
+    assert {rule: [its.number for its in found[rule].examples] for rule in found} == {"tokens-lost": [2]}
+
+
+def test_skipped_rows_are_noted(tmp_path):
+    write_rows(tmp_path / "in.jsonl", [{"input_ids": [1, 2]}, {"input_ids": ["x"]}, {"input_ids": [3]}])
+    pad_file(tmp_path / "in.jsonl", tmp_path / "out.parquet", policy=RowPolicy(on_error="skip"))
+    report = verify_file(tmp_path / "out.parquet", against=tmp_path / "in.jsonl")
+    assert report.verdict == "data-ok"
+    assert any(has_facts(note, "not compared", "1 row", "line 2") for note in report.notes)
+
+
+@pytest.mark.parametrize("source", [True, False])
+def test_buckets(tmp_path, source):
+    pad(tmp_path, [3, 9, 20, 5, 7, 12])
+    spec, files = PadSpec(buckets=(4, 8, 16), source_row=source), FileOptions(output_format="parquet")
+    pad_dataset(tmp_path / "in.jsonl", tmp_path / "out", spec=spec, files=files)
+    assert {rule: its.count for rule, its in check(tmp_path / "out").items()} == {"tokens-lost": 1}
+    [path] = (tmp_path / "out").glob("bucket=00008/*.parquet")
+    change(path, "input_ids", 0, lambda ids: ids.__setitem__(1, 999))
+    found = verify_file(path, against=tmp_path / "in.jsonl").data
+    [differs] = [its for its in found if its.rule.name == "differs-from-input"]
+    assert has_facts(differs.detail, "position 1", 999, 302, "line 4")
+
+
+def test_shards(tmp_path):
+    (tmp_path / "in").mkdir()
+    for i in (1, 2):
+        write_rows(tmp_path / f"in/{i}.jsonl", [{"input_ids": [i, i + 1]}, {"input_ids": [7]}])
+    pad_dataset(tmp_path / "in", tmp_path / "out")
+    assert not check(tmp_path / "out", "in")
+
+
+def test_own_lengths(tmp_path):
+    rows = [{"input_ids": [*range(n)], "target": [*range(2 * n)]} for n in (2, 3, 4)]
+    write_rows(tmp_path / "in.jsonl", rows)
+    spec = PadSpec(maxlen=4, own_lengths={"target": 8})
+    mask = MaskSpec(own={"target": "target_mask"})
+    pad_file(tmp_path / "in.jsonl", tmp_path / "out.parquet", spec=spec, mask=mask)
+    assert not check(tmp_path / "out.parquet")
+    change(tmp_path / "out.parquet", "target", 1, lambda ids: ids.__setitem__(2, 999))
+    assert check(tmp_path / "out.parquet")["differs-from-input"].column == "target"
+
+
+def test_length_column(tmp_path):
+    path = pad(tmp_path, [3, 9, 5], padding="pre", mask=MaskSpec(column=None, length_column="n"))
+    assert list(check(path)) == ["tokens-lost"]
+
+
+def test_raw_rows_are_refused(tmp_path):
+    path = write_rows(tmp_path / "in.jsonl", [{"input_ids": [1, 2]}])
+    with raises_error(SpecError, "padded or packed", option="against"):
+        verify_file(path, against=path)
+
+
+CHAT = [
+    {"input_ids": [5, 6, 7, 8], "completion_mask": [0, 0, 1, 1]},
+    {"input_ids": [9, 5], "completion_mask": [0, 1]},
+    {"input_ids": [4, 5, 6], "completion_mask": [0, 0, 1]},
+]
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
+@pytest.mark.parametrize("packs", [True, False])
+@pytest.mark.parametrize("columns", [["input_ids"], ["input_ids", "completion_mask"]])
+def test_copied_labels(tmp_path, packs, suffix, columns):
+    source = write_rows(tmp_path / "in.jsonl", CHAT)
+    mask, path = MaskSpec(labels_from="input_ids"), tmp_path / f"out.{suffix}"
+    shape = PadSpec(maxlen=12, packing=PackSpec() if packs else None)
+    pad_file(source, path, columns=columns, spec=shape, mask=mask)
+    assert not check(path)
+    if suffix == "jsonl":
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        rows[0]["labels"][2] = 999
+        write_rows(path, rows)
+    else:
+        change(path, "labels", 0, lambda labels: labels.__setitem__(2, 999))
+    found = check(path)["differs-from-input"]
+    assert found.column == "labels"
+    assert has_facts(found.detail, "position 2", 999, 7)
+
+
+def test_labels_from_elsewhere(tmp_path):
+    pad(tmp_path, [3, 4, 5], "jsonl", mask=MaskSpec())
+    write_rows(
+        tmp_path / "ids.jsonl", [{"input_ids": [*range(100 * i + 1, 100 * i + i + 4)]} for i in range(3)]
+    )
+    report = verify_file(tmp_path / "out.jsonl", against=tmp_path / "ids.jsonl")
+    assert report.verdict == "data-ok"
+    assert any(has_facts(note, "not compared", "labels") for note in report.notes)
+
+
+def test_positions(tmp_path):
+    path = pad(tmp_path, [3, 9], mask=MaskSpec(position_ids="position_ids"))
+    change(path, "position_ids", 1, lambda places: places.__setitem__(4, 3))
+    found = check(path)["differs-from-input"]
+    assert found.column == "position_ids"
+    assert has_facts(found.detail, "position 4", 3)
