@@ -9,9 +9,10 @@ from typing import Any, Literal
 from padmask.core.length_stats import LengthStats
 from padmask.errors import count, share
 from padmask.inspect.batches import batches_cost
-from padmask.inspect.commands import PadCommand, new_name
+from padmask.inspect.commands import PadCommand
 from padmask.inspect.costs import BUCKETS, Cost, CostBasis, windows_cost
 from padmask.inspect.shared_end import SharedEnd
+from padmask.spec.batches import BatchSpec
 from padmask.spec.pad import PadSpec
 from padmask.spec.windows import WindowSpec, needed_positions
 
@@ -37,6 +38,19 @@ FEW_LONGER = 0.01
 
 
 @dataclass(frozen=True)
+class Alternative:
+    """A plan that is not recommended, but may fit better.
+
+    Args:
+        text: what the plan is for, and its cost, as sentences.
+        command: command that applies the plan.
+    """
+
+    text: str
+    command: str
+
+
+@dataclass(frozen=True)
 class Advice:
     """A recommended plan, and the command that pads the data according to the plan.
 
@@ -45,8 +59,8 @@ class Advice:
         plan: recommended plan; None if there is nothing to pad.
         command: command that pads the data according to the plan; empty if there is nothing to do.
         spec: padding options of the command; None if no plan is recommended.
-        details: facts about the plan and its alternatives. Each item consists of a few sentences. A command
-            is on a separate line.
+        details: facts about the plan, as sentences.
+        alternatives: other plans, each with its command.
     """
 
     text: str
@@ -54,9 +68,11 @@ class Advice:
     command: str = ""
     spec: PadSpec | None = None
     details: Sequence[str] = ()
+    alternatives: Sequence[Alternative] = ()
 
     def __str__(self) -> str:
-        return "\n".join(filter(None, (self.text, *self.details, self.command)))
+        others = [line for other in self.alternatives for line in (other.text, other.command)]
+        return "\n".join(filter(None, (self.text, self.command, *self.details, *others)))
 
     @property
     def has_windows(self) -> bool:
@@ -213,17 +229,18 @@ class Adviser:
             return self._split(
                 windows_cost(self.basis, plan.maxlen), f"{_name(plan)} {cut}. {_instead(plan.maxlen)}"
             )
-        details: list[str] = []
+        others: list[Alternative] = []
         if plan.lost_share > SMALL_LOSS and can_window:
             windows = windows_cost(self.basis, plan.maxlen)
-            options = " ".join(self.command.window_options(self._window_spec(windows)))
             rows = count(windows.rows, "row")
-            details = [f"To lose no tokens, use {options} instead. The output then has {rows}."]
+            text = f"To lose no tokens, split longer rows into windows. The output has {rows}."
+            others = [Alternative(text, self.command_of(windows))]
         elif plan.lost_share <= SMALL_LOSS and longest.places <= 0.9 * plan.places:
             saved = share(1 - longest.places / plan.places)
-            details = [f"--maxlen longest{_of(longest)} saves {saved} of the positions."]
+            text = f"To save {saved} of the positions, pad to the longest row{_of(longest)}."
+            others = [Alternative(text, self._text(self._pad_spec(longest, "longest")))]
         does = self._loses(plan) if plan.rows_cut else f"truncates no rows, and {_padding(plan)}"
-        return self._pad(plan, f"{_name(plan)} {does}.", details, name)
+        return self._pad(plan, f"{_name(plan)} {does}.", others, name)
 
     def _loses_few(self, plan: Cost) -> bool:
         return plan.rows_cut == 0 if plan.overlong == "error" else plan.lost_share <= SMALL_LOSS
@@ -239,21 +256,21 @@ class Adviser:
         return self._pad(plan, text)
 
     def _pad(
-        self, plan: Cost, text: str, details: Sequence[str] = (), maxlen: int | str | None = None
+        self, plan: Cost, text: str, others: Sequence[Alternative] = (), maxlen: int | str | None = None
     ) -> Advice:
         """Recommend one length for all rows.
 
         If truncation would remove a token that most rows share, the command keeps this token.
         """
-        spec, details = self._pad_spec(plan, plan.name if maxlen is None else maxlen), list(details)
+        spec, details = self._pad_spec(plan, plan.name if maxlen is None else maxlen), []
         shared = self._lost_end(plan)
         if shared is not None:
             rows, its = count(plan.ends_lost, "truncated row"), "its" if plan.ends_lost == 1 else "their"
             details.append(
                 f"{rows} would lose {its} {shared.end} token {shared.token}; --keep-{shared.end} 1 keeps it."
             )
-        command = self._text(spec)
-        return Advice(text, plan, command, spec, (*details, *self._empty_rows(), *self._alternatives(plan)))
+        others = (*others, *self._alternatives(plan))
+        return Advice(text, plan, self._text(spec), spec, (*details, *self._empty_rows()), others)
 
     def command_of(self, plan: Cost) -> str:
         """Return the command that pads the rows according to a plan with one length for all rows."""
@@ -270,6 +287,10 @@ class Adviser:
         if maxlen == "longest":
             # pad refuses options that have no effect.
             spec = replace(spec, keep_first=0, keep_last=0, windows=None)
+        return self._keeping_end(spec, plan)
+
+    def _keeping_end(self, spec: PadSpec, plan: Cost) -> PadSpec:
+        """Return options that keep the token that most truncated rows of a plan would lose."""
         shared = self._lost_end(plan)
         if shared is None:
             return spec
@@ -308,13 +329,14 @@ class Adviser:
         ]
         if ends:
             details.append(f"Most rows {' and '.join(ends)}; each window keeps {_THESE[len(ends)]}.")
+        others: list[Alternative] = []
         if longer.rows <= FEW_LONGER * stats.rows:
             lost = share(longer.tokens / stats.tokens)
-            details.append(
-                f"To leave out the longer rows instead, use --overlong drop (loses {lost} of the tokens)."
-            )
-        details += [*self._empty_rows(), *self._alternatives(windows)]
-        return Advice(text, windows, self.command.text(spec), spec, details)
+            dropping = replace(spec, windows=None, keep_first=0, keep_last=0)
+            text_of_drop = f"To leave out the longer rows and lose {lost} of the tokens, drop them."
+            others = [Alternative(text_of_drop, self.command.text(dropping, "drop"))]
+        others += self._alternatives(windows)
+        return Advice(text, windows, self.command.text(spec), spec, (*details, *self._empty_rows()), others)
 
     def _window_spec(self, windows: Cost, maxlen: int | str | None = None) -> PadSpec:
         """Return the padding options of a plan with windows."""
@@ -337,8 +359,8 @@ class Adviser:
         verb = "is" if empty == 1 else "are"
         return (f"{empty:,} of {count(stats.rows, 'row')} {verb} empty; --empty-rows drop leaves them out.",)
 
-    def _alternatives(self, plan: Cost) -> tuple[str, ...]:
-        """Return lines about plans with much less padding than `plan` that lose no more tokens."""
+    def _alternatives(self, plan: Cost) -> tuple[Alternative, ...]:
+        """Return plans with much less padding than `plan` that lose no more tokens."""
         if plan.padding_share < MUCH_PADDING:
             return ()
         buckets = self._with_less_padding(plan, f"buckets-{BUCKETS[-1]}")
@@ -357,17 +379,19 @@ class Adviser:
             if cost.padding_share < plan.padding_share / 2 and cost.tokens_lost <= plan.tokens_lost
         ]
 
-    def _use_buckets(self, buckets: Cost) -> str:
-        """Return a line with the options and the padding of a plan with buckets."""
-        limit = f" --maxlen {buckets.maxlen}" if buckets.maxlen < self.plans["longest"].maxlen else ""
+    def _use_buckets(self, buckets: Cost) -> Alternative:
+        """Return the command and the padding of a plan with buckets."""
         lost = "" if buckets.tokens_lost else ", and no tokens are lost"
-        number, folder = len(buckets.edges), new_name("padded", "/")
-        return (
-            f"To pad each row to one of {number} lengths, use --buckets {number}{limit} -o {folder} instead: "
-            f"{_padding(buckets)}{lost}."
-        )
+        text = f"To pad each row to one of {len(buckets.edges)} lengths: {_padding(buckets)}{lost}."
+        if buckets.maxlen >= self.plans["longest"].maxlen:
+            spec = replace(self.spec, maxlen="longest", windows=None, keep_first=0, keep_last=0)
+        elif buckets.overlong == "window":
+            spec = self._window_spec(buckets)
+        else:
+            spec = self._keeping_end(replace(self.spec, maxlen=buckets.maxlen), buckets)
+        return Alternative(text, self._text(replace(spec, buckets=len(buckets.edges))))
 
-    def _use_pack(self, packed: Cost) -> str:
+    def _use_pack(self, packed: Cost) -> Alternative:
         """Return the command that packs the rows, and the cost of the packed rows."""
         spec = replace(self.spec, maxlen=packed.maxlen, windows=None, keep_first=0, keep_last=0)
         if packed.maxlen < self.plans["longest"].maxlen and packed.overlong == "window":
@@ -390,23 +414,26 @@ class Adviser:
         least = packed.rows_at_least or 0
         is_best = packed.rows == least
         bound = f"no {packing} needs fewer" if is_best else f"every {packing} needs at least {least:,}"
-        return (
-            f"To pack several rows into each output row, use this command instead: {_padding(packed)}{lost}. "
-            f"The output has {count(packed.rows, 'row')}, and {bound}.{apart}{split}\n{command}"
+        text = (
+            f"To pack several rows into each output row: {_padding(packed)}{lost}. The output has "
+            f"{count(packed.rows, 'row')}, and {bound}.{apart}{split}"
         )
+        return Alternative(text, command)
 
-    def _use_batches(self, plan: Cost) -> tuple[str, ...]:
-        """Return a line about batches with a token budget, if batches need much less padding than `plan`."""
+    def _use_batches(self, plan: Cost) -> tuple[Alternative, ...]:
+        """Return the command for batches with a token budget, if they need much less padding than `plan`."""
         if self.basis.cuts.overlong != "truncate":
             return ()
         batches = batches_cost(self.basis)
         if batches.padding_share >= plan.padding_share / 2:
             return ()
         tokens = int(batches.name.rpartition("-")[2])
-        return (
-            f"To write batches of at most {tokens:,} positions, each padded to its longest row, use "
-            f"--batch-tokens {tokens} instead: {_padding(batches)}, and no tokens are lost.",
+        text = (
+            f"To write batches of at most {tokens:,} positions, each padded to its longest row: "
+            f"{_padding(batches)}, and no tokens are lost."
         )
+        spec = replace(self.spec, maxlen="longest", windows=None, keep_first=0, keep_last=0)
+        return (Alternative(text, self._text(replace(spec, batches=BatchSpec(tokens=tokens)))),)
 
     def _rows(self, plan: Cost) -> str:
         return f"{plan.rows_cut:,} of {count(self.basis.stats.rows, 'row')}"

@@ -53,18 +53,21 @@ class PadCommand:
         """Return the command `padmask pad`. For padded inputs, return `padmask unpad` and `padmask pad`.
 
         Args:
-            spec: padding options.
+            spec: padding options. With buckets, the output is a folder.
             overlong: what to do with rows longer than maxlen, if `spec` has no windows.
         """
+        output = self.output if spec.buckets is None else new_name("padded", "/")
         again = self.padded or PaddedOptions(columns=self.columns)
         preset = [] if again.preset is None else ["--preset", again.preset]
         options = preset or [*_columns(again.columns), *again.mask]
         spec = _used(spec, overlong)
-        options += [*self._options(spec, [spec.maxlen]), *self._cut_options(spec, overlong)]
+        # Buckets and batches have the longest row by default.
+        maxlens = [] if spec.reorders and spec.maxlen == "longest" else [spec.maxlen]
+        options += [*self._options(spec, maxlens), *self._cut_options(spec, overlong)]
         if self.unpadded is None:
             inputs = map(_argument, self.inputs)
-            return shlex.join(["padmask", "pad", *inputs, "-o", self.output, *self._format(), *options])
-        pad = shlex.join(["padmask", "pad", self.unpadded, "-o", self.output, *options])
+            return shlex.join(["padmask", "pad", *inputs, "-o", output, *self._format(), *options])
+        pad = shlex.join(["padmask", "pad", self.unpadded, "-o", output, *options])
         return f"{self.unpad_text()} && {pad}"
 
     def pack_text(self, spec: PadSpec, overlong: str) -> str:
@@ -101,10 +104,6 @@ class PadCommand:
         options = [*self._all_columns(), *self._options(spec, asked)]
         return f"{self.unpad_text()} && {shlex.join(['padmask', 'inspect', self.unpadded, *options])}"
 
-    def window_options(self, spec: PadSpec) -> list[str]:
-        """Return the options of `spec` for rows longer than maxlen, as command-line arguments."""
-        return list(self._cut_options(spec, "truncate"))
-
     def unpad_text(self) -> str:
         """Return the command `padmask unpad`, which restores the rows of padded or packed inputs."""
         inputs = map(_argument, self.inputs)
@@ -133,6 +132,10 @@ class PadCommand:
             yield from ("--dtype", spec.dtype)
         if spec.pad_to_multiple_of:
             yield from ("--pad-to-multiple-of", str(spec.pad_to_multiple_of))
+        if spec.buckets is not None:
+            yield from ("--buckets", str(spec.buckets))
+        if spec.batches is not None:
+            yield from ("--batch-tokens", str(spec.batches.tokens))
         if maxlens:
             yield from ("--maxlen", ",".join(map(str, maxlens)))
 

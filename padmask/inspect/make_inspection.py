@@ -207,7 +207,7 @@ def _name_stdin(advice: Advice, inputs: Sequence[str]) -> Advice:
     """Add a line that says how to replace the file name that stands for standard input in the command."""
     if "-" not in inputs or not advice.command:
         return advice
-    line = f"In the recommended command, replace {STDIN} with a file, or with - to pipe the data again."
+    line = f"In the commands, replace {STDIN} with a file, or with - to pipe the data again."
     return replace(advice, details=(*advice.details, line))
 
 

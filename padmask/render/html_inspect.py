@@ -84,15 +84,15 @@ def _explanations(notes: Sequence[str]) -> Html | None:
 
 def _advice(advice: Advice) -> list[Html | None]:
     """Return the recommended plan and its command, then the alternatives with their commands."""
-    items = []
-    for detail in advice.details:
-        text, *commands = detail.split("\n")
-        items.append(tag("li", prose(text), *map(command_box, commands)))
+    details = [tag("li", prose(detail)) for detail in advice.details]
+    others = [tag("li", prose(other.text), command_box(other.command)) for other in advice.alternatives]
     return [
         tag("p", prose(advice.text)),
+        tag("h3", "Recommended") if advice.command else None,
         command_box(advice.command) if advice.command else None,
-        tag("h3", "Alternatives and details") if items else None,
-        tag("ul", *items, class_="list") if items else None,
+        tag("ul", *details, class_="list") if details else None,
+        tag("h3", "Alternatives") if others else None,
+        tag("ul", *others, class_="list") if others else None,
     ]
 
 

@@ -67,25 +67,32 @@ def show_inspection(
 
 
 def _print_advice(advice: Advice, console: Console) -> None:
-    """Print the recommended plan, its alternatives and the commands."""
+    """Print the recommended plan with its command, then the other plans with their commands."""
     console.print(f"[bold]Advice:[/bold] {printable_line(advice.text)}")
-    for detail in advice.details:
-        text, *commands = detail.split("\n")
-        line = f"- {text}"
-        if not console.soft_wrap:
-            line = fill(
-                line,
-                console.width,
-                subsequent_indent="  ",
-                break_on_hyphens=False,
-                break_long_words=False,
-            )
-        print_line("\n".join(map(printable_line, line.split("\n"))), console)
-        for command in commands:
-            print_line(f"  {printable_line(command)}", console, style="green")
     if advice.command:
-        # The command stays on one line, so that users can copy it.
-        print_line(f"  {printable_line(advice.command)}", console, style="green")
+        console.print("[bold]Recommended:[/bold]")
+        _print_command(advice.command, console)
+    for detail in advice.details:
+        _print_item(detail, console)
+    if advice.alternatives:
+        console.print("[bold]Alternatives:[/bold]")
+    for other in advice.alternatives:
+        _print_item(other.text, console)
+        _print_command(other.command, console)
+
+
+def _print_command(command: str, console: Console) -> None:
+    """Print a command on one line, so that users can copy it."""
+    print_line(f"  {printable_line(command)}", console, style="green")
+
+
+def _print_item(text: str, console: Console) -> None:
+    line = f"- {text}"
+    if not console.soft_wrap:
+        line = fill(
+            line, console.width, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False
+        )
+    print_line("\n".join(map(printable_line, line.split("\n"))), console)
 
 
 def _format_masks(seen: Inspection, style: str, console: Console) -> list[RenderableType]:

@@ -15,6 +15,7 @@ WARNINGS = {
     "no-tokens-left": "maxlen is 0, so the output has no tokens",
     "ends-lost": "at least one truncated row lost the first or last token that most rows share",
     "row-fully-masked": "rows without real tokens cause NaN in pooling and attention layers",
+    "non-finite": "rows with NaN or infinite tokens make outputs and gradients NaN",
     "columns-left-out": "columns with the same lengths as the tokens were not padded or packed",
     "lengths-differ": "columns that usually have one value per token have other lengths than the tokens",
     "type-not-padded": "a column has a type that padmask cannot pad or pack",

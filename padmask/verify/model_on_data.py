@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
@@ -261,7 +262,7 @@ def _columns_for(
         return own or [name]
     raise SpecError(
         f"{dataset.name}: the model has an input {name!r}, but the data have no column of this name. "
-        f"Choose a column with --input {name}=COLUMN.",
+        f"Choose a column with --input {shlex.quote(f'{name}=COLUMN')}.",
         options=["model_inputs"],
     )
 

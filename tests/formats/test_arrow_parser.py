@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 
 from padmask.formats.contract import Batch, Chunk, Wanted
 from padmask.formats.jsonl import reader
+from padmask.formats.jsonl import tokens as tokens_module
 from padmask.formats.jsonl.arrow_parser import parse_columns
+from padmask.formats.jsonl.tokens import FEW_ROWS, _odd_sequences, _plain_sequences, read_sequences
 from padmask.formats.jsonl.types import OtherTypesError
 
 IDS = pa.schema([("ids", pa.list_(pa.int64())), ("words", pa.list_(pa.string()))])
@@ -84,7 +87,6 @@ def test_same_values(rows: list[dict[str, Any]], ascii_: bool, ends: bool) -> No
 ODD = {
     "blank line": line() + "\n\n" + line(),
     "space before a row": " " + line(),
-    "CRLF": line() + "\r\n" + line(),
     "two objects on a line": line() + line(),
     "two objects, and one on two lines": line() + line()[:-1] + "\n" + "}",
     "object on two lines": line().replace("{", "{\n"),
@@ -137,10 +139,44 @@ def test_types_that_arrow_parses_otherwise(type_: pa.DataType) -> None:
     assert parse_columns(b'{"ids": [1], "words": []}\n', wanted) is None
 
 
-@pytest.mark.parametrize("type_", [pa.list_(pa.float32()), pa.list_(pa.list_(pa.float64()))], ids=str)
-def test_float_sequences(type_: pa.DataType) -> None:
-    wanted = Wanted(pa.schema([("ids", type_)]), pa.schema([]))
-    assert parse_columns(b'{"ids": []}\n', wanted) is None
+numbers = st.integers(-(2**64), 2**65) | st.floats(allow_nan=False, allow_infinity=False) | st.integers(-9, 9)
+tokens = numbers | st.sampled_from([None, True, "7", 0.0, -0.0, 1e-50, 5e-324, 2.0**24 + 1, 2.0**60])
+vectors = st.lists(numbers, max_size=3) | st.sampled_from([None, 1, [None], [[1]], [True]])
+lists = (
+    st.none() | st.lists(st.integers(-99, 99)) | st.lists(numbers, max_size=4) | st.lists(tokens, max_size=4)
+)
+SEQUENCES = [pa.list_(pa.int64()), pa.list_(pa.float64()), pa.list_(pa.float32())]
+
+
+@given(
+    st.lists(lists, max_size=3) | st.lists(st.lists(vectors, max_size=3), max_size=3),
+    st.sampled_from([*SEQUENCES, *map(pa.list_, SEQUENCES)]),
+    st.booleans(),
+)
+def test_lists_have_the_same_numbers(rows: list[Any], type_: pa.DataType, requested: bool) -> None:
+    raws: list[Any] = [msgspec.Raw(json.dumps(row).encode()) for row in rows]
+    array, faults = read_sequences(raws, type_, requested)
+    expected, expected_faults = _odd_sequences(raws, type_, requested)
+    assert faults == expected_faults
+    assert array.equals(expected)
+
+
+@pytest.mark.parametrize("type_", [*SEQUENCES, *map(pa.list_, SEQUENCES)], ids=str)
+def test_usual_numbers_are_parsed_together(type_: pa.DataType) -> None:
+    row = [1, 2, 30_000_000_000] if pa.types.is_integer(type_.value_type) else [0.5, -1e-5, 3]
+    if pa.types.is_list(type_.value_type):
+        row = [[7], [8, 9]]
+    raws: list[Any] = [msgspec.Raw(json.dumps(row).encode()), msgspec.Raw(b"[]")]
+    array = _plain_sequences(raws, type_)
+    assert array is not None
+    assert array.equals(_odd_sequences(raws, type_, requested=False)[0])
+
+
+def test_windows_line_ends() -> None:
+    text = (line(id=1) + "\r\n" + line(id=2) + "\r\n").encode()
+    parsed = parse_columns(text, WANTED)
+    assert parsed is not None
+    assert parsed[0].column("id").to_pylist() == [1, 2]
 
 
 def test_cut_lines() -> None:
@@ -162,3 +198,16 @@ def test_later_types_are_found() -> None:
     batch = reader.decode_lines(Chunk("x.jsonl", 1, line(id=1.5).encode(), 0), wanted)
     with pytest.raises(OtherTypesError):
         reader.add_other_columns(batch, wanted)
+
+
+def test_odd_rows_do_not_slow_down_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    odd: list[int] = []
+    parse = tokens_module._odd_sequences
+    monkeypatch.setattr(
+        tokens_module, "_odd_sequences", lambda raws, *rest: (odd.append(len(raws)), parse(raws, *rest))[1]
+    )
+    raws: list[Any] = [msgspec.Raw(b"null" if i in (70, 800) else b"[1, 2]") for i in range(1000)]
+    array, faults = read_sequences(raws, pa.list_(pa.int64()))
+    assert [fault.row for fault in faults] == [70, 800]
+    assert array.null_count == 2
+    assert sum(odd) <= 2 * FEW_ROWS

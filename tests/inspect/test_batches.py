@@ -39,7 +39,8 @@ def test_budget_holds_the_longest_row():
 def test_advice(tmp_path):
     (tmp_path / "in.jsonl").write_text("".join(f'{{"input_ids": {[7] * n}}}\n' for n in LENGTHS * 4))
     advice = inspect_file([str(tmp_path / "in.jsonl")]).advice
-    assert any("--batch-tokens 8192" in detail for detail in advice.details)
+    [batches] = [other for other in advice.alternatives if other.command.endswith("--batch-tokens 8192")]
+    assert "8,192 positions" in batches.text
     pad_file(tmp_path / "in.jsonl", tmp_path / "out.parquet", spec=PadSpec(batches=BatchSpec(tokens=8192)))
     advice = inspect_file([str(tmp_path / "out.parquet")]).advice
     assert advice.plan is None

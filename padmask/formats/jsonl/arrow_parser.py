@@ -1,4 +1,4 @@
-"""Parse JSON rows of known types to columns with Arrow's JSON parser.
+"""Parse JSON rows and lists of known types with Arrow's JSON parser.
 
 Arrow parses without Python objects and without Python's global interpreter lock, so threads parse chunks in
 parallel. Arrow accepts more than this project does, for example two objects on one line, and rounds large
@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import overload
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -23,7 +24,7 @@ from padmask.core.plan import Positions
 from padmask.formats.contract import Wanted
 from padmask.formats.jsonl.exact_numbers import may_vanish
 
-_NEWLINE, _OPEN, _CLOSE = b"\n{}"
+_NEWLINE, _RETURN, _OPEN, _CLOSE = b"\n\r{}"
 
 # Smaller integers are the same number as float64. Arrow rounds larger ones.
 _ROUNDED = 2.0**53
@@ -80,10 +81,50 @@ def parse_columns(text: bytes, wanted: Wanted) -> tuple[pa.RecordBatch, CutLines
         wanted: the columns, and the types of all fields of the rows.
     """
     schema = wanted.schema
-    if not all(map(_is_exact, schema.types)) or any(map(_has_floats, wanted.sequences.types)):
+    if not all(map(_is_exact, schema.types)):
         return None
     lines = _lines_of_objects(text)
     if lines is None:
+        return None
+    columns = _parse(text, schema)
+    # Each line has at least one complete object, so equal numbers mean one object on each line.
+    if columns is None or len(columns) != len(lines) or not _is_utf8(text):
+        return None
+    if any(_has_nulls(columns.column(name)) for name in wanted.sequences.names):
+        return None
+    odd = any(_are_odd(numbers, text) for column in columns.columns for numbers in _floats(column))
+    return None if odd else (columns, lines)
+
+
+def parse_lists(raws: Sequence[msgspec.Raw | None], type_: pa.DataType) -> tuple[pa.Array, bytes] | None:
+    """Parse lists of numbers, or lists of vectors. Return None if a value has another type, or is null.
+
+    >>> lists, _ = parse_lists([msgspec.Raw(b"[1, 2.5]"), msgspec.Raw(b"[]")], pa.list_(pa.float64()))
+    >>> lists.to_pylist()
+    [[1.0, 2.5], []]
+
+    Args:
+        raws: valid JSON value of each row; None if the key is missing.
+        type_: list type with the numbers int64 or float64.
+
+    Returns:
+        The lists, and the text that Arrow parsed.
+    """
+    if not raws:
+        return pa.array([], type_), b""
+    try:
+        text = b'{"a":' + b'}\n{"a":'.join(raws) + b"}"  # type: ignore[arg-type]
+    except TypeError:
+        return None
+    columns = _parse(text, pa.schema([("a", type_)]))
+    if columns is None or _has_nulls(columns.column(0)):
+        return None
+    return columns.column(0), text
+
+
+def _parse(text: bytes, schema: pa.Schema) -> pa.RecordBatch | None:
+    """Parse rows with Arrow. Return None if Arrow finds an error, or a field that is not in the schema."""
+    if len(text) >= _LARGEST_BLOCK:
         return None
     try:
         # The size is larger than the text, so that Arrow does not split the text.
@@ -94,15 +135,13 @@ def parse_columns(text: bytes, wanted: Wanted) -> tuple[pa.RecordBatch, CutLines
         )
     except (pa.ArrowInvalid, UnicodeDecodeError):
         return None
-    # Each line has at least one complete object, so equal numbers mean one object on each line.
-    if table.num_rows != len(lines) or not _is_utf8(text):
-        return None
     [columns] = table.select(schema.names).combine_chunks().to_batches()
-    sequences = (columns.column(name) for name in wanted.sequences.names)
-    if any(column.null_count or column.flatten().null_count for column in sequences):
-        return None
-    odd = any(_are_odd(numbers, text) for column in columns.columns for numbers in _floats(column))
-    return None if odd else (columns, lines)
+    return columns
+
+
+def _has_nulls(lists: pa.Array) -> bool:
+    """Return whether a list, or a value at any depth of a list, is null."""
+    return lists.null_count > 0 or (pat.is_list(lists.type) and _has_nulls(lists.flatten()))
 
 
 def _is_exact(type_: pa.DataType) -> bool:
@@ -118,23 +157,22 @@ def _is_exact(type_: pa.DataType) -> bool:
     return any(is_type(type_) for is_type in _EXACT_TYPES)
 
 
-def _has_floats(type_: pa.DataType) -> bool:
-    return _has_floats(type_.value_type) if pat.is_list(type_) else pat.is_floating(type_)
-
-
 def _lines_of_objects(text: bytes) -> CutLines | None:
-    """Return the lines of a text if each line starts with `{` and ends with `}`; otherwise None.
+    r"""Return the lines of a text if each line starts with `{` and ends with `}` or `}\r`; otherwise None.
 
     In JSON, no value may follow `}` without a comma. Such a line break is therefore never within an object.
     """
-    if not text or len(text) >= _LARGEST_BLOCK:
+    if not text:
         return None
     letters = np.frombuffer(text, dtype=np.uint8)
     ends = np.flatnonzero(letters == _NEWLINE)
     if letters[-1] != _NEWLINE:
         ends = np.append(ends, len(text))
     starts = np.concatenate([[0], ends[:-1] + 1])
-    good = (letters[starts] == _OPEN).all() and (letters[ends - 1] == _CLOSE).all()
+    lasts = letters[ends - 1]
+    if (lasts == _RETURN).any():
+        lasts = np.where(lasts == _RETURN, letters[ends - 2], lasts)
+    good = (letters[starts] == _OPEN).all() and (lasts == _CLOSE).all()
     return CutLines(text, starts, ends) if good else None
 
 

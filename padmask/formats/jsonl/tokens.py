@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -13,11 +14,13 @@ import pyarrow.types as pat
 
 from padmask.core.arrow_lists import numpy_dtype, to_arrow, to_numpy
 from padmask.core.dtypes import narrowest_float, suggest_for_floats
-from padmask.errors import Fault
+from padmask.errors import FILL_GAPS, Fault
+from padmask.formats.jsonl.arrow_parser import parse_lists
 from padmask.formats.jsonl.exact_numbers import may_vanish, read_value, vanishing_number
 from padmask.formats.jsonl.id_texts import find_ids
 
-_BLANK = b" \t\r\n"
+# Number of rows that are parsed one by one if one of them is odd.
+FEW_ROWS = 8
 
 _read_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
@@ -38,48 +41,44 @@ def read_sequences(
             large floats may be rounded.
     """
     array = _plain_sequences(raws, type_, requested)
-    return (array, []) if array is not None else _odd_sequences(raws, type_, requested)
+    if array is not None:
+        return array, []
+    if len(raws) <= FEW_ROWS:
+        return _odd_sequences(raws, type_, requested)
+    # Usually, few rows are odd. The rows without an odd row in their half are parsed quickly.
+    half = len(raws) // 2
+    first, faults = read_sequences(raws[:half], type_, requested)
+    second, later = read_sequences(raws[half:], type_, requested)
+    faults += [replace(fault, row=fault.row + half) for fault in later]
+    return pa.concat_arrays([first, second]), faults
 
 
 def _plain_sequences(
     raws: list[msgspec.Raw | None], type_: pa.DataType, requested: bool = False
 ) -> pa.Array | None:
-    """Parse flat lists of numbers, strings or bools quickly. Return None if a row is not such a list."""
+    """Parse lists of numbers, vectors, strings or bools quickly. Return None if a row is not such a list."""
     if pat.is_string(type_.value_type) or pat.is_boolean(type_.value_type):
         read = _read_strings if pat.is_string(type_.value_type) else _read_bools
         try:
             return pa.array(read(b"[" + b",".join(raws) + b"]"), type=type_)  # type: ignore[arg-type]
         except (msgspec.DecodeError, TypeError):
             return None
-    if pat.is_integer(type_.value_type):
+    number = _number_type(type_)
+    if pat.is_floating(number):
+        return _plain_floats(raws, type_, requested)
+    if not pat.is_integer(number):
+        return None
+    if pat.is_list(type_.value_type):
+        found = parse_lists(raws, _with_numbers(type_, pa.int64()))
+    else:
         ids = find_ids(raws)
         numbers = None if ids is None else ids.numbers()
         if ids is not None and numbers is not None:
             return _make_lists(numbers, ids.lengths)
-    elif not pat.is_floating(type_.value_type):
-        return None
-    return _plain_numbers(raws, type_, requested)
-
-
-def _plain_numbers(raws: list[msgspec.Raw | None], type_: pa.DataType, requested: bool) -> pa.Array | None:
-    """Parse flat lists of floats, or of ints of any size. Return None if a row is not such a list."""
-    try:
-        text = b"".join(raws)  # type: ignore[arg-type]
-    except TypeError:
-        return None
-    if others := text.translate(None, b"0123456789-,[]" + _BLANK):
-        if others.translate(None, b".eE+"):
-            return None
-        if pat.is_integer(type_.value_type):
-            return _integral_numbers(raws) if requested else None
-    text = text.translate(None, _BLANK)
-    # One opening bracket per row, and none inside a row, means that every row is a flat list.
-    if text.count(b"[") != len(raws) or b"[[" in text or b",[" in text:
-        return None
-    rows = text[1:-1].split(b"][") if raws else []
-    lengths = np.fromiter((row.count(b",") + 1 if row else 0 for row in rows), np.int64, len(rows))
-    numbers = _numbers(b",".join(filter(None, rows)), type_.value_type, requested)
-    return None if numbers is None else _make_lists(numbers, lengths)
+        found = None if ids is None else parse_lists(raws, pa.list_(pa.int64()))
+    if found is not None:
+        return found[0]
+    return _integral_floats(raws, type_) if requested else None
 
 
 def _make_lists(numbers: npt.NDArray[Any], lengths: npt.NDArray[np.int64]) -> pa.Array:
@@ -88,32 +87,14 @@ def _make_lists(numbers: npt.NDArray[Any], lengths: npt.NDArray[np.int64]) -> pa
     return pa.ListArray.from_arrays(to_arrow(offsets), to_arrow(numbers))
 
 
-def _integral_numbers(raws: list[msgspec.Raw | None]) -> pa.Array | None:
-    """Parse flat lists of numbers as ints, including floats such as 1.0.
-
-    Return None if a float has a fraction.
-    """
-    floats = _plain_numbers(raws, pa.list_(pa.float64()), requested=True)
-    if floats is None:
+def _plain_floats(raws: list[msgspec.Raw | None], type_: pa.DataType, requested: bool) -> pa.Array | None:
+    """Parse lists of floats or vectors. Return None if the slow path must check a number."""
+    found = parse_lists(raws, _with_numbers(type_, pa.float64()))
+    if found is None:
         return None
-    numbers = to_numpy(floats.values)
-    if (numbers != np.floor(numbers)).any():
-        return None
-    return pa.ListArray.from_arrays(floats.offsets, to_arrow(numbers.astype(np.int64)))
-
-
-def _numbers(text: bytes, type_: pa.DataType, requested: bool) -> npt.NDArray[Any] | None:
-    """Parse comma-separated numbers. Return None if a number may not fit into 64 bits."""
-    integers = pat.is_integer(type_)
-    # msgspec has validated the text, so NumPy parses all of it without warnings.
-    numbers = np.fromstring(text, dtype=np.int64 if integers else np.float64, sep=",")
-    if len(numbers) == 0:
-        return numbers
-    if integers:
-        # NumPy clips numbers to the limits of int64. The slow path checks numbers equal to a limit.
-        limits = np.iinfo(np.int64)
-        return None if numbers.min() == limits.min or numbers.max() == limits.max else numbers
-    target = numpy_dtype(type_)
+    lists, text = found
+    numbers = _numbers_in(lists)
+    target = numpy_dtype(_number_type(type_))
     largest, exact = np.finfo(target).max, 1 << (np.finfo(target).nmant + 1)
     # The slow path checks numbers that overflow to infinity, and large numbers that may be ints. An int must
     # be represented exactly. A large float may be rounded only if the user requested the dtype.
@@ -126,7 +107,38 @@ def _numbers(text: bytes, type_: pa.DataType, requested: bool) -> npt.NDArray[An
     nonzero = np.count_nonzero(rounded)
     if nonzero < np.count_nonzero(numbers) or (nonzero < len(numbers) and may_vanish(text)):
         return None
-    return rounded
+    return _with_values(lists, rounded)
+
+
+def _integral_floats(raws: list[msgspec.Raw | None], type_: pa.DataType) -> pa.Array | None:
+    """Parse lists of numbers as ints, including floats such as 1.0.
+
+    Return None if a float has a fraction.
+    """
+    lists = _plain_floats(raws, _with_numbers(type_, pa.float64()), requested=True)
+    if lists is None:
+        return None
+    numbers = _numbers_in(lists)
+    if (numbers != np.floor(numbers)).any():
+        return None
+    return _with_values(lists, numbers.astype(np.int64))
+
+
+def _with_numbers(type_: pa.DataType, number: pa.DataType) -> pa.DataType:
+    """Return a list type with other numbers."""
+    return pa.list_(_with_numbers(type_.value_type, number)) if pat.is_list(type_) else number
+
+
+def _numbers_in(lists: pa.Array) -> npt.NDArray[Any]:
+    """Return all numbers of lists, or of lists of vectors."""
+    return _numbers_in(lists.flatten()) if pat.is_list(lists.type) else to_numpy(lists)
+
+
+def _with_values(lists: pa.Array, numbers: npt.NDArray[Any]) -> pa.Array:
+    """Return lists of the same lengths with other numbers."""
+    if not pat.is_list(lists.type):
+        return to_arrow(numbers)
+    return pa.ListArray.from_arrays(lists.offsets, _with_values(lists.values, numbers))
 
 
 def _odd_sequences(
@@ -209,9 +221,10 @@ def _each(make: type[int] | type[float], row: list[Any]) -> list[Any]:
 def _check_token(token: Any, type_: pa.DataType, where: str, requested: bool) -> None:
     if pat.is_list(type_):
         if not isinstance(token, list):
-            raise ValueError(f"{where}expected a vector, found {_describe(token)}")
+            gap = FILL_GAPS if token is None else ""
+            raise ValueError(f"{where}expected a vector, found {_describe(token)}{gap}")
         for number in token:
-            _check_token(number, type_.value_type, f"{where}in the vector: ", requested)
+            _check_token(number, type_.value_type, where + _IN_VECTOR, requested)
         return
     if pat.is_string(type_):
         if not isinstance(token, str):
@@ -224,9 +237,14 @@ def _check_token(token: Any, type_: pa.DataType, where: str, requested: bool) ->
     _check_number(token, type_, where, requested)
 
 
+_IN_VECTOR = "in the vector: "
+
+
 def _check_number(token: Any, type_: pa.DataType, where: str, requested: bool) -> None:
     if isinstance(token, bool) or not isinstance(token, (int, float)):
-        raise ValueError(f"{where}expected a number, found {_describe(token)}")
+        measures = pat.is_floating(type_) or where.endswith(_IN_VECTOR)
+        gap = FILL_GAPS if token is None and measures else ""
+        raise ValueError(f"{where}expected a number, found {_describe(token)}{gap}")
     if pat.is_integer(type_):
         if isinstance(token, float) and not (requested and token.is_integer()):
             raise ValueError(
