@@ -24,6 +24,11 @@ TABLE_NOTE = (
     "should fail."
 )
 
+LAYERS_NOTE = (
+    "The deviations of layers are those of one row with one amount of padding, so they may differ from the "
+    "largest deviation of the checks."
+)
+
 VERDICT_COLOURS = {"ignores": "green", "data-ok": "green", "leaks": "red", "bad-data": "red"}
 
 
@@ -188,6 +193,7 @@ def _print_subject(subject: SubjectReport, console: Console) -> None:
         print_line(f"[bold]Advice:[/bold] {printable_line(subject.advice)}", console)
     if subject.layers:
         console.print(_layer_table(subject))
+        console.print(LAYERS_NOTE, style="dim")
 
 
 def _check_table(subject: SubjectReport) -> RenderableType:
