@@ -43,6 +43,7 @@ WARNINGS = {
     "pieces-not-joined": "windows, or pieces of split rows, were not joined",
     "pieces-missing": "rows start after the first token of their source row",
     "packed-rows-missing": "the input has fewer packed rows than pack wrote",
+    "random-input": "an input of the model receives random values, because the data have no column for it",
     "sequences-not-separated": "the rows are packed, but no column separates their sequences",
 }
 
