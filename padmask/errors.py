@@ -241,6 +241,10 @@ def os_error_remedy(error: OSError) -> str:
     return "Check the path and its permissions, or choose another location."
 
 
+# How to pad measurements with gaps, for error messages.
+FILL_GAPS = "; fill missing values first, for example with the value before, as docs/series.md shows"
+
+
 def size(number: int) -> str:
     """Format a size in bytes with a unit.
 

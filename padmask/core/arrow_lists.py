@@ -15,7 +15,7 @@ import pyarrow.types as pat
 
 from padmask.core.extension_types import dictionary_values, refuse_permuted, tensor_list_type, tensor_lists
 from padmask.core.plan import Positions
-from padmask.errors import Fault, OutputError, SpecError
+from padmask.errors import FILL_GAPS, Fault, OutputError, SpecError
 
 Kind = Literal["int", "float", "string", "bool"]
 
@@ -431,11 +431,11 @@ def vector_values(
 
     def reason(token: int) -> str:
         if nulls[token]:
-            return "the vector is null"
+            return f"the vector is null{FILL_GAPS}"
         if sizes[token] != inner:
             return f"the vector has {sizes[token]} numbers, but the first non-empty vector has {inner}"
         place = int(np.argmax(holes[begins[token] : begins[token] + inner]))
-        return f"the vector has a null at position {place}"
+        return f"the vector has a null at position {place}{FILL_GAPS}"
 
     if good.all() and (begins == np.arange(len(good)) * inner).all():
         flat, holes = flat[: len(good) * inner], holes[: len(good) * inner]

@@ -14,7 +14,7 @@ from padmask.core.extension_types import refuse_flat_shape
 from padmask.core.pad_values import fill_value
 from padmask.core.ragged import Ragged
 from padmask.core.unpaddable_types import describe_other_types, refuse_struct_field, what_to_choose
-from padmask.errors import SpecError
+from padmask.errors import SpecError, column_flags
 from padmask.spec.columns import (
     Column,
     Columns,
@@ -148,7 +148,7 @@ def default_column(schema: pa.Schema) -> str:
     if lists:
         raise SpecError(
             f"The input has {len(lists)} list columns: {quote_names(lists)}. Choose the columns of tokens "
-            f"with -c, for example -c {lists[0]:.40}."
+            f"with -c, for example {column_flags([lists[0]])}."
         )
     raise SpecError(
         f"The input has no list column of tokens. {list_columns(schema.names)}{describe_other_types(schema)}"
@@ -192,7 +192,7 @@ def _resolve(column: Column, schema: pa.Schema, spec: PadSpec) -> PadColumn:
     if any((kind == other) != (dtype == other) for other in ("string", "bool")):
         raise SpecError(
             f"Column {column.name!r} contains {kind}s, which cannot be converted to {dtype}. Use dtype "
-            f"{natural}, for example -c {column.name}:{natural}.",
+            f"{natural}, for example {column_flags([f'{column.name}:{natural}'])}.",
             options=["columns" if column.dtype else "dtype"],
         )
     default = spec.value

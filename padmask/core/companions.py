@@ -7,6 +7,7 @@ columns are requested, companions are padded together with the ids. Each compani
 from __future__ import annotations
 
 import re
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -302,7 +303,7 @@ def own_groups(
         if name not in names:
             raise SpecError(
                 f"--own-mask names column {name!r}, but --own-length does not. Add --own-length "
-                f"{name}, or remove --own-mask.",
+                f"{shlex.quote(name)}, or remove --own-mask.",
                 options=["own_masks"],
             )
     given = {column.name: column for column in name_columns(schema, asked)} if asked else {}

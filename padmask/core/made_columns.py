@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -70,7 +71,8 @@ def check_made(schema: pa.Schema, columns: Sequence[PadColumn], mask: MaskSpec) 
         first = columns[0].name
         raise SpecError(
             f"The labels cannot be copied from column {mask.labels_from!r}, because this column will not be "
-            f"padded together with {first!r}. Choose a padded column with --labels-from, such as {first}.",
+            f"padded together with {first!r}. Choose a padded column, such as "
+            f"--labels-from {shlex.quote(first)}.",
             options=["labels_from"],
         )
     if source.kind != "int" or source.dtype not in INTEGER_DTYPES or source.inner is not None:

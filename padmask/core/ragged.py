@@ -23,7 +23,7 @@ from padmask.core.arrow_lists import (
 from padmask.core.dialects import describe_fault, fitting_kind, read_flags
 from padmask.core.dtypes import integer_limits, integers_fit, suggest_dtype
 from padmask.core.plan import Positions
-from padmask.errors import Fault, Options, Reason
+from padmask.errors import FILL_GAPS, Fault, Options, Reason
 from padmask.spec.mask import TRUE_AT_TOKENS, Dialect
 
 
@@ -83,7 +83,7 @@ class Ragged:
             values, bad_tokens, reason = vector_values(tokens, starts, lengths, inner)
         else:
             values, bad_tokens = token_values(tokens), null_flags(tokens)
-            reason = lambda _: "the token is null"  # noqa: E731
+            reason = lambda _: "the token is null" + FILL_GAPS * (values.dtype.kind == "f")  # noqa: E731
         ragged = cls(values, starts, lengths)
         found = ragged.find_faults(bad_tokens, reason)
         if found:

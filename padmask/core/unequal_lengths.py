@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
+
 from padmask.core.ragged import Ragged
-from padmask.errors import Fault, count
+from padmask.errors import Fault, column_flags, count
 
 
 def unequal_fault(
@@ -26,7 +28,7 @@ def unequal_fault(
         alone = f". To pack only {first!r}, use "
         return Fault(
             row,
-            f"{lengths}{alone}-c {first}",
+            f"{lengths}{alone}{column_flags([first])}",
             options=("columns",),
             in_memory=f"{lengths}{alone}columns=[{first!r}]",
         )
@@ -34,7 +36,7 @@ def unequal_fault(
     own = f". To pad {other!r} to another maxlen than {first!r}, use "
     return Fault(
         row,
-        f"{lengths}{alone}-c {first}{own}--own-length {other}",
+        f"{lengths}{alone}{column_flags([first])}{own}--own-length {shlex.quote(other)}",
         options=("columns", "own_lengths"),
         in_memory=f"{lengths}{alone}columns=[{first!r}]{own}own_lengths={{{other!r}: 'longest'}}",
     )

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
+
 import pyarrow as pa
 import pyarrow.types as pat
 
 from padmask.core.arrow_lists import is_sequence
 from padmask.errors import SpecError
 
-_HOW = (
-    "padmask pads only columns, not fields of structs. Copy the field to a column first, for example with "
-    "jq -c '.{field} = .{path}', or in DuckDB with SELECT *, {path} AS {field}"
-)
+
+def _copy_field(path: str) -> str:
+    r"""Say how to copy a field of a struct to a column, as sentences without the last full stop.
+
+    >>> _copy_field("data.my ids").partition("with ")[2]
+    'jq -c \'."my ids" = .data."my ids"\', or in DuckDB with SELECT *, data."my ids" AS "my ids"'
+    """
+    parts = [name if re.fullmatch(r"[A-Za-z_]\w*", name) else json.dumps(name) for name in path.split(".")]
+    field, name = ".".join(parts), parts[-1]
+    return (
+        "padmask pads only columns, not fields of structs. Copy the field to a column first, for example "
+        f"with jq -c {shlex.quote(f'.{name} = .{field}')}, or in DuckDB with SELECT *, {field} AS {name}"
+    )
 
 
 def is_text(type_: pa.DataType) -> bool:
@@ -72,10 +85,8 @@ def refuse_struct_field(schema: pa.Schema, name: str) -> None:
     for struct in struct_columns(schema):
         if name.startswith(f"{struct}."):
             path = name.split(":")[0].split("=")[0]
-            field = path.rpartition(".")[2]
             raise SpecError(
-                f"{path!r:.80} is a field of the struct column {struct!r:.80}. "
-                f"{_HOW.format(field=field, path=path)}.",
+                f"{path!r:.80} is a field of the struct column {struct!r:.80}. {_copy_field(path)}.",
                 options=["columns"],
             )
 
@@ -96,6 +107,6 @@ def describe_other_types(schema: pa.Schema) -> str:
         return (
             f" {lists[0].name!r} has the type {lists[0].type}, which is not a list of tokens or of vectors."
         )
-    how = _HOW.format(field="input_ids", path=f"{structs[0]}.input_ids")
+    how = _copy_field(f"{structs[0]}.input_ids")
     kind = "is a struct" if len(structs) == 1 else "are structs"
     return f" {', '.join(map(repr, structs[:3]))} {kind}: {how}."

@@ -15,7 +15,7 @@ import pyarrow.types as pat
 import tensorflow as tf
 
 from padmask.core.arrow_lists import list_windows, null_flags, to_numpy, without_wrappers
-from padmask.errors import OutputError
+from padmask.errors import OutputError, column_flags
 from padmask.formats.contract import Batch, Layout, WriterOptions
 from padmask.formats.tf_features import Feature, features_of, why_no_feature
 
@@ -188,4 +188,4 @@ def _remedy(feature: Feature) -> str:
     if not feature.padded:
         return "Convert the values, remove the column"
     wide = feature.values == "float_list"
-    return f"Choose -c {feature.name}:float32" if wide else "Choose smaller values"
+    return f"Choose {column_flags([f'{feature.name}:float32'])}" if wide else "Choose smaller values"

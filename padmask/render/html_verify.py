@@ -22,14 +22,13 @@ RESULTS = {"holds": ("passes", "good"), "fails": ("fails", "bad"), "skipped": ("
 def verify_page(report: Report) -> str:
     """Return the report of `verify` as one HTML file."""
     described = [subject for subject in report.subjects if _needs_description(subject)]
-    has_data = "data" in report.environment or report.data
     return make_page(
         "verify",
         f"{report.verdict}: {report.environment.get('data', _names(report))}",
         _verdict(report.verdict, report.answer, text_of_run(report.environment)),
         card("Models", _models(report)) if report.proof else None,
         *(_model_card(subject) for subject in described),
-        card("Data", findings_table(report.data)) if has_data else None,
+        card("Data", findings_table(report.data)) if report.has_data else None,
         notes_card(report.notes),
         card("Run", _environment(report.environment)) if report.environment else None,
     )

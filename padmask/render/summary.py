@@ -207,7 +207,7 @@ def _describe_omitted_rows(ledger: Ledger, rejects: str | None) -> list[str]:
     ]
     omitted = " and ".join(parts)
     if rejects:
-        return [f"{omitted}: see {rejects}"] if parts else []
+        return [f"{omitted}: see {'stdout' if rejects == '-' else rejects}"] if parts else []
     return [f"{omitted}. To write these rows to a file: --rejects FILE"] if parts else []
 
 
@@ -237,6 +237,12 @@ def pad_warnings(result: PadResult) -> list[Warned]:
             "attention layers. To drop empty rows: --empty-rows drop"
         )
         lines.append(Warned("row-fully-masked", text))
+    if ledger.rows_non_finite:
+        text = (
+            f"{count(ledger.rows_non_finite, 'row')} with NaN or infinite tokens, which make outputs and "
+            "gradients NaN. Fill missing values first. padmask verify --no-model lists such rows"
+        )
+        lines.append(Warned("non-finite", text))
     if result.unpadded:
         names = quoted(result.unpadded)
         flags = with_hint(next(iter(result.unpadded.values())))

@@ -18,6 +18,7 @@ class Rule:
         means: description of a violation, often with its effect on a model.
         unit: `"row"` if the rule applies to each row, `"file"` if it applies to each file.
         recurrent: whether the rule applies only if a model with recurrent layers runs.
+        compares: whether the rule applies only if the rows are compared with their input (`--against`).
     """
 
     name: str
@@ -25,6 +26,7 @@ class Rule:
     means: str
     unit: str = "row"
     recurrent: bool = False
+    compares: bool = False
 
 
 RULES = {
@@ -59,13 +61,22 @@ RULES = {
             "differs-from-input",
             "error",
             "a sequence differs from its source row in the input",
+            compares=True,
         ),
         Rule(
-            "not-padded", "error", "the row of the input, or a window of the row, is not in the padded rows"
+            "not-padded",
+            "error",
+            "the row of the input, or a window of the row, is not in the padded rows",
+            compares=True,
         ),
-        Rule("not-packed", "error", "the row of the input, or a part of the row, is not in the packed rows"),
+        Rule(
+            "not-packed",
+            "error",
+            "the row of the input, or a part of the row, is not in the packed rows",
+            compares=True,
+        ),
         Rule("padding-not-pad-value", "error", "a padded position does not have the pad value"),
-        Rule("pad-value-in-tokens", "warning", "mask_zero=True or a Masking layer would mask real tokens"),
+        Rule("pad-value-in-tokens", "warning", "a layer would mask real tokens, because of their value"),
         Rule("non-finite", "warning", "real tokens are NaN or infinite, so outputs and gradients become NaN"),
         Rule(
             "row-fully-masked",
@@ -88,7 +99,12 @@ RULES = {
             "file",
         ),
         Rule("mixed-dtypes", "warning", "the column has different types in different files", "file"),
-        Rule("tokens-lost", "warning", "the row of the input is truncated or dropped, so tokens are lost"),
+        Rule(
+            "tokens-lost",
+            "warning",
+            "the row of the input is truncated or dropped, so tokens are lost",
+            compares=True,
+        ),
         Rule(
             "token-type-segments",
             "warning",

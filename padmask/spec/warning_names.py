@@ -15,6 +15,7 @@ WARNINGS = {
     "no-tokens-left": "maxlen is 0, so the output has no tokens",
     "ends-lost": "at least one truncated row lost the first or last token that most rows share",
     "row-fully-masked": "rows without real tokens cause NaN in pooling and attention layers",
+    "non-finite": "rows with NaN or infinite tokens make outputs and gradients NaN",
     "columns-left-out": "columns with the same lengths as the tokens were not padded or packed",
     "lengths-differ": "columns that usually have one value per token have other lengths than the tokens",
     "type-not-padded": "a column has a type that padmask cannot pad or pack",
@@ -42,6 +43,7 @@ WARNINGS = {
     "pieces-not-joined": "windows, or pieces of split rows, were not joined",
     "pieces-missing": "rows start after the first token of their source row",
     "packed-rows-missing": "the input has fewer packed rows than pack wrote",
+    "random-input": "an input of the model receives random values, because the data have no column for it",
     "sequences-not-separated": "the rows are packed, but no column separates their sequences",
 }
 

@@ -46,6 +46,7 @@ class ManifestCounts(msgspec.Struct):
     own_tokens_read: Count = 0
     rows_split: Count = 0
     ends_lost: Count = 0
+    rows_non_finite: Count = 0
     batches: Count = 0
     batches_short: Count = 0
     tokens_added: Count = 0
@@ -258,7 +259,7 @@ def _adds_up(shard: ManifestEntry, plan: ManifestLength) -> bool:
         and rows.batches_short <= rows.batches <= rows.rows_written
         and rows.tokens_kept <= rows.tokens_read
         and rows.tokens_written <= rows.places
-        and max(rows.rows_truncated, rows.rows_empty, rows.rows_split) <= rows.rows_used
+        and max(rows.rows_truncated, rows.rows_empty, rows.rows_split, rows.rows_non_finite) <= rows.rows_used
         and rows.ends_lost <= rows.rows_truncated
         and not (shard.fault and rows.rows_read)
     )

@@ -38,7 +38,8 @@ def count_padded(
     counts = count_written(segments, labels_lost)
     counts += count_lost_ends(first, shared, segments, group.spec.truncating)
     read = sum(int(its.source_lengths.sum()) for _, its in groups[1:])
-    return replace(counts, own_tokens_lost=cut, own_tokens_read=read)
+    odd = count_non_finite([ragged[column.name] for group, _ in groups for column in group.columns])
+    return replace(counts, own_tokens_lost=cut, own_tokens_read=read, rows_non_finite=odd)
 
 
 def count_written(segments: Segments, labels_lost: int) -> Ledger:
@@ -61,6 +62,26 @@ def count_written(segments: Segments, labels_lost: int) -> Ledger:
         labels_lost=labels_lost,
         places=len(written) * (segments.maxlen or 0),
     )
+
+
+def count_non_finite(columns: Sequence[Ragged]) -> int:
+    """Return the number of rows with NaN or an infinite token in at least one column.
+
+    >>> from padmask.core.python_rows import flatten
+    >>> count_non_finite([flatten([[0.5, float("nan")], [1.0]])])
+    1
+    """
+    rows: npt.NDArray[Any] | None = None
+    for ragged in columns:
+        if ragged.values.dtype.kind != "f":
+            continue
+        odd = ~np.isfinite(ragged.values)
+        if not odd.any():
+            continue
+        seen = np.concatenate([[0], np.cumsum(odd.reshape(len(odd), -1).any(axis=1))])
+        found = seen[ragged.starts + ragged.lengths] > seen[ragged.starts]
+        rows = found if rows is None else rows | found
+    return 0 if rows is None else int(rows.sum())
 
 
 def count_lost_ends(tokens: Ragged, shared: SharedEnds, segments: Segments, truncating: Side) -> Ledger:

@@ -15,7 +15,7 @@ from padmask.core.dialects import dialect_in_words, dialect_options
 from padmask.core.foreign_metadata import lost_class_names
 from padmask.core.plan import Plan
 from padmask.core.table import padded_schema
-from padmask.errors import SpecError, join_few
+from padmask.errors import SpecError, column_flags, join_few
 from padmask.formats.dataset import Dataset
 from padmask.spec.files import FileOptions
 from padmask.spec.formats import FormatTraits
@@ -98,7 +98,11 @@ def class_name_notes(
     changed = [name for name, differ in lost.items() if not differ]
     return (
         *_lost_names([name for name in lost if lost[name]], "the names differ between the files"),
-        *_lost_names(changed, f"class labels must be int64. To keep the names: -c {(*changed, '')[0]}:int64"),
+        *_lost_names(
+            changed,
+            "class labels must be int64. To keep the names: "
+            + column_flags(f"{name}:int64" for name in changed[:1]),
+        ),
     )
 
 

@@ -27,6 +27,7 @@ class Ledger:
         rows_truncated: number of used rows that lost tokens.
         ends_lost: number of truncated rows that lost the token that most rows share at the truncated side.
         rows_empty: number of used rows without tokens. All their positions are padding.
+        rows_non_finite: number of used rows that contain NaN or an infinite token.
         tokens_read: number of tokens in the rows that could be read.
         tokens_kept: number of input tokens that are in the output.
         tokens_repeated: number of additional copies of input tokens in the output.
@@ -59,6 +60,7 @@ class Ledger:
     rows_truncated: int = 0
     ends_lost: int = 0
     rows_empty: int = 0
+    rows_non_finite: int = 0
     tokens_read: int = 0
     tokens_kept: int = 0
     tokens_repeated: int = 0

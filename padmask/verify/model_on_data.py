@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
@@ -23,6 +24,7 @@ from padmask.stream.packing import find_dataset_packing
 from padmask.stream.padding import find_dataset_padding
 from padmask.verify.api import NO_TOKENS, environment, report_on_function, report_on_packed
 from padmask.verify.data.audit_data import AuditedData, AuditRequest, audit_and_sample
+from padmask.verify.data.masked_values import MaskedValue
 from padmask.verify.open_model import open_model
 from padmask.verify.packed_model import arguments_in, sample_packed_data
 from padmask.verify.proof.function import IDS
@@ -31,6 +33,7 @@ from padmask.verify.proof.packed_sample import PackedSample
 from padmask.verify.proof.sample import TIMED
 from padmask.verify.proof_spec import ModelProof
 from padmask.verify.report import Report
+from padmask.verify.static_columns import read_static_columns
 from padmask.verify.user_code import import_callable
 
 # Name for the lengths of the rows in `ModelProof.inputs`.
@@ -53,24 +56,38 @@ def verify_user_model(paths: Sequence[str], request: AuditRequest, proof: ModelP
     with ExitStack() as stack:
         dataset = stack.enter_context(_open_dataset(paths, request.files)) if paths else None
         if dataset is not None and _is_packed(dataset, request, proof):
+            request = replace(request, masked=model.masked.get("tokens"))
             return _verify_packed(dataset, request, proof, spec, model.report_packed)
         roles = {**_find_roles(proof.inputs, dataset, request), **proof.kinds}
         kinds = model.find_kinds(roles)
         _check_names(proof.kinds, list(kinds))
         timed = [name for name, kind in kinds.items() if kind in TIMED]
-        _refuse_static_columns(proof)
         segments = [name for name, kind in kinds.items() if kind == "segments"]
-        _check_names(proof.inputs, [*timed, *segments, *(name for name in kinds if name in roles)])
+        static = [name for name, kind in kinds.items() if kind == "static"]
+        _check_names(proof.inputs, [*timed, *segments, *static, *(name for name in kinds if name in roles)])
         if dataset is None:
             return model.report(spec, None, roles)
+        if static:
+            dataset.spool(request.files.limit)
         known = {*proof.inputs, *dataset.schema().names}
         with_columns = [*timed, *(name for name in segments if name in known)]
-        data_by_input = _audit_by_input(dataset, request, proof, with_columns)
-    rows = {name: data.sample[column] for name, (data, column) in data_by_input.items()}
+        masked = {name: model.masked.get(kinds[name]) for name in with_columns}
+        data_by_input = _audit_by_input(dataset, request, proof, with_columns, masked)
+        first, _ = data_by_input[timed[0]]
+        rows: dict[str, Sequence[npt.NDArray[Any]]] = {
+            name: data.sample[column] for name, (data, column) in data_by_input.items()
+        }
+        chosen = read_static_columns(static, proof.inputs, dataset, first.numbers, request.files.limit)
     spec = _fit_to_data(spec, [data for data, _ in data_by_input.values()])
-    if not any(len(given) for given in rows.values()):
+    if not any(len(its) for its in rows.values()):
         return _report_no_tokens(data_by_input)
-    return _with_data(model.report(spec, rows, roles), data_by_input)
+    report = _with_data(model.report(spec, {**rows, **chosen.rows}, roles), data_by_input)
+    columns = {**report.environment["columns"], **chosen.columns}
+    return replace(
+        report,
+        environment={**report.environment, "columns": columns},
+        notes=[*report.notes, *chosen.notes],
+    )
 
 
 def _check_data(paths: Sequence[str], request: AuditRequest) -> None:
@@ -160,15 +177,6 @@ def _check_names(given: Mapping[str, str], known: Sequence[str]) -> None:
             )
 
 
-def _refuse_static_columns(proof: ModelProof) -> None:
-    for name, column in proof.inputs.items():
-        if proof.kinds.get(name) == "static":
-            raise SpecError(
-                f"--input {name}:static={column}: static inputs get random values. Remove ={column}.",
-                options=["model_inputs"],
-            )
-
-
 def _fit_to_data(spec: ModelSpec, data: Sequence[AuditedData]) -> ModelSpec:
     """Return the spec with the properties of the data: padding side, pad value and empty rows."""
     known = next((value for part in data for value in part.values.values()), None)
@@ -202,11 +210,20 @@ def _find_roles(inputs: Mapping[str, str], dataset: Dataset | None, request: Aud
 
 
 def _audit_by_input(
-    dataset: Dataset, request: AuditRequest, proof: ModelProof, names: Sequence[str]
+    dataset: Dataset,
+    request: AuditRequest,
+    proof: ModelProof,
+    names: Sequence[str],
+    masked: Mapping[str, MaskedValue | None] | None = None,
 ) -> dict[str, tuple[AuditedData, str]]:
     """Check and sample the column of each model input. Each input has its own pass.
 
     One pass for all inputs would fail if the rows of the columns have different lengths.
+
+    Args:
+        dataset, request, proof: as in `verify_user_model`.
+        names: names of the inputs that read a column.
+        masked: the value that the model masks in each input, keyed by input name.
 
     Returns:
         The checked data and the column name for each input, keyed by input name.
@@ -218,6 +235,8 @@ def _audit_by_input(
     for name in names:
         columns = _columns_for(name, names, dataset, request, proof)
         column_request = replace(request, asked=replace(request.asked, columns=columns))
+        if masked is not None:
+            column_request = replace(column_request, masked=masked[name])
         data = audit_and_sample(dataset, column_request, proof.sample, proof.spec.seed, numbers)
         numbers = data.numbers
         data_by_input[name] = data, data.token_column
@@ -243,14 +262,14 @@ def _columns_for(
         return own or [name]
     raise SpecError(
         f"{dataset.name}: the model has an input {name!r}, but the data have no column of this name. "
-        f"Choose a column with --input {name}=COLUMN.",
+        f"Choose a column with --input {shlex.quote(f'{name}=COLUMN')}.",
         options=["model_inputs"],
     )
 
 
 def report_on_data(data: AuditedData) -> Report:
     """Return the report of a run that only checks the data."""
-    run = {**environment(), "data": data.name, "rows": data.rows}
+    run = {**environment(), **data.described}
     return Report(data.findings, (), run, proof=False, notes=data.notes)
 
 
@@ -265,7 +284,7 @@ def _with_data(report: Report, data_by_input: Mapping[str, tuple[AuditedData, st
         for finding in data.findings
     }
     columns = {name: column for name, (_, column) in data_by_input.items()}
-    run = {"data": first.name, "rows": first.rows, "columns": columns}
+    run = {**first.described, "columns": columns}
     notes = first.notes
     return replace(
         report, data=list(findings.values()), environment={**report.environment, **run}, notes=notes

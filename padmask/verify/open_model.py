@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
 
 from padmask.errors import MissingExtraError, SpecError
 from padmask.spec.verify import ModelSpec
 from padmask.verify.api import is_torch_model, report_on_model, report_on_packed, report_on_torch_model
+from padmask.verify.data.masked_values import MaskedValue
 from padmask.verify.proof.packed_arguments import DataArguments
 from padmask.verify.proof.packed_sample import PackedSample
 from padmask.verify.proof.sample import SampleRows
@@ -33,12 +34,14 @@ class OpenedModel:
         report_packed: function that verifies the model on packed rows. Its arguments are the options, the
             rows, and what each input contains, according to the data and the user.
         is_recurrent: whether the model has recurrent layers that may run on cuDNN.
+        masked: the value that the model masks, keyed by the kind of input.
     """
 
     find_kinds: Callable[[dict[str, str]], dict[str, str]]
     report: Callable[[ModelSpec, SampleRows | None, dict[str, str]], Report]
     report_packed: Callable[[ModelSpec, PackedSample, DataArguments], Report]
     is_recurrent: bool = False
+    masked: Mapping[str, MaskedValue] = field(default_factory=dict)
 
 
 def open_model(proof: ModelProof) -> OpenedModel:
@@ -92,7 +95,7 @@ def _open_keras(model: Any, proof: ModelProof) -> OpenedModel:
     from padmask.verify.keras.backend import start_backend
 
     engine = start_backend(proof.backend, proof.device)
-    from padmask.verify.keras.load import is_recurrent, load_model
+    from padmask.verify.keras.load import is_recurrent, load_model, masked_values
     from padmask.verify.keras.model_inputs import find_model_inputs
 
     if model is None:
@@ -102,6 +105,7 @@ def _open_keras(model: Any, proof: ModelProof) -> OpenedModel:
         lambda spec, rows, roles: report_on_model(model, spec, rows, engine, roles),
         lambda spec, sample, data: report_on_packed(model, spec, sample, data, engine),
         is_recurrent(model),
+        masked_values(model),
     )
 
 

@@ -161,6 +161,11 @@ class Report(ShownInNotebooks):
         return "ignores" if verdicts == {"ignores"} else "inconclusive"
 
     @property
+    def has_data(self) -> bool:
+        """Whether data were checked."""
+        return "data" in self.environment or not self.proof or bool(self.data or self.notes)
+
+    @property
     def ok(self) -> bool:
         """Whether the data have no errors and every verified model ignores padding."""
         return self.verdict in ("ignores", "data-ok")

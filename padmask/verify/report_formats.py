@@ -25,12 +25,13 @@ def to_json(report: Report) -> str:
 
 
 def to_junit(report: Report) -> str:
-    """Return the report as JUnit XML, with one test suite for the data and one for each model.
+    """Return the report as JUnit XML, with one test suite for the data, if any, and one for each model.
 
     The XML follows Jenkins's JUnit schema, which GitLab and other tools also read. A warning is a passed test
     with text in `system-out`. An inconclusive verdict is a failed test.
     """
-    suites = [data_suite(report), *map(_subject_suite, report.subjects)]
+    suites = [data_suite(report)] if report.has_data else []
+    suites += map(_subject_suite, report.subjects)
     if report.proof and not report.subjects:
         suites.append(_failed_suite(report))
     return write_junit(suites)
@@ -52,12 +53,17 @@ def write_junit(suites: Sequence[ElementTree.Element]) -> str:
 
 
 def data_suite(report: Report) -> ElementTree.Element:
-    """Return the test suite of the data, with one test for each rule."""
+    """Return the test suite of the data, with one test for each rule.
+
+    Rules that compare the rows with their input are skipped if there was no input to compare.
+    """
     suite = ElementTree.Element("testsuite", name="data")
     for name in RULES:
         case = _add_case(suite, "data", name)
         found = [finding for finding in report.data if finding.rule.name == name]
         if not found:
+            if RULES[name].compares and "against" not in report.environment:
+                ElementTree.SubElement(case, "skipped", message="the rows were not compared (--against)")
             continue
         # Each rule is one test, even if several columns violate the rule.
         lines = [

@@ -125,8 +125,7 @@ def _verify_references(data: AuditedData, proof: ProofSpec) -> Report:
     run = {
         **environment(),
         **engine.describe(),
-        "data": data.name,
-        "rows": data.rows,
+        **data.described,
         "rows_checked": len(rows),
         "column": column,
         "padding": data.padding,

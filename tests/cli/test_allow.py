@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from raised import has_facts
 
@@ -39,6 +41,24 @@ def test_one_lost_end_is_reported(here, tmp_path):
     kept = here("pad", "rows.jsonl", "--maxlen", "4", "--keep-last", "1")
     assert "ends-lost" not in kept.stderr
     assert kept.stdout.splitlines()[-1].startswith('{"input_ids":[5,6,7,2]')
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "arrow", "npz"])
+def test_nan_is_reported(here, tmp_path, suffix):
+    nan, inf = float("nan"), float("inf")
+    rows = [[[0.5, nan], [nan, 1.0]], [[0.5, 2.0]], [[inf, 1.0]]]
+    pq.write_table(pa.table({"features": rows, "t": [[0.5, 1.5], [nan], [0.5]]}), tmp_path / "in.parquet")
+    args = ["pad", "in.parquet", "-c", "features", "-o", f"out.{suffix}"]
+    assert "warning[non-finite]: 2 rows with NaN" in here(*args).stderr
+    assert "warning[non-finite]: 3 rows with NaN" in here(*args, "-c", "t").stderr
+    assert "non-finite" not in here(*args, "--allow", "non-finite").stderr
+
+
+@pytest.mark.parametrize("value", ["[0.5, null]", "[[0.5, null]]", "[[0.5], null]"])
+def test_gap_has_a_remedy(here, tmp_path, value):
+    (tmp_path / "in.jsonl").write_text(f'{{"x": {value}}}\n')
+    done = here("pad", "in.jsonl", "-c", "x:float32")
+    assert (done.returncode, "docs/series.md" in done.stderr) == (1, True)
 
 
 def test_settings_allow_warnings(here, rows, tmp_path):

@@ -630,6 +630,22 @@ def test_nearly_similar_columns_are_named(pad: Pad) -> None:
     assert_refused(pad("in.jsonl", *options), "line 10", "'tags' has 1 token", "'input_ids' has 2")
 
 
+@pytest.mark.parametrize(
+    ("options", "printed"),
+    [
+        ([], "-c 'my ids'"),
+        (["-c", "my ids", "-c", "b c"], "-c 'my ids'. To pad 'b c'"),
+        (["-c", "my ids", "-c", "b c"], "--own-length 'b c'"),
+        (["-c", "my ids:string"], "-c 'my ids:int32'"),
+        (["-c", "my ids", "--own-mask", "b c=m"], "--own-length 'b c'"),
+        (["-c", "my ids", "--labels-from", "b c"], "--labels-from 'my ids'"),
+    ],
+)
+def test_names_in_options_are_quoted(pad: Pad, options: list[str], printed: str) -> None:
+    ran = pad(write("in.jsonl", [{"my ids": [7, 8], "b c": [9]}]), *options)
+    assert (ran.code > 0, printed in ran.err) == (True, True)
+
+
 def test_other_columns_are_not_named(pad: Pad) -> None:
     ran = pad(write("in.jsonl", [{"input_ids": [1, 2], "bbox": [1, 2, 3, 4]}]))
 
@@ -1139,6 +1155,13 @@ def test_rejects_keep_line_bytes(pad: Pad) -> None:
     assert '{ "input_ids" : null,  "x":1.50, "y":"\\u0041" }' in Path("bad.jsonl").read_text()
 
 
+def test_rejects_on_stdout_are_named(pad: Pad) -> None:
+    write("in.jsonl", [*ROWS, {"input_ids": None}])
+    ran = pad("in.jsonl", "--on-error", "skip", "--rejects", "-", "-o", "out.parquet")
+    assert [reject["line"] for reject in ran.rows] == [3]
+    assert "1 row rejected: see stdout\n" in ran.err
+
+
 def test_rejects_may_be_empty(pad: Pad) -> None:
     pad(write("in.jsonl", ROWS), "--rejects", "bad.jsonl")
 
@@ -1409,6 +1432,22 @@ def test_progress_needs_a_terminal(process: Pad, option: tuple[str, ...]) -> Non
     assert "\x1b" not in ran.err
     assert not ETA.search(ran.err)
     assert len(ran.err.splitlines()) == 1
+
+
+def test_progress_in_logs(pad: Pad, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("padmask.render.console.SECONDS_BETWEEN_LINES", 0.0)
+    write("in.jsonl", ROWS * 50)
+    first, second, _ = pad("in.jsonl", "-o", "out.jsonl").err.splitlines()
+    assert re.fullmatch(r"measuring: 100 rows, 100% of [\d.]+ KiB, after 0:00", first)
+    assert re.fullmatch(r"padding: 100 rows, 100% of [\d.]+ KiB, after 0:00", second)
+    assert len(pad("in.jsonl", "-o", "out.jsonl", "--no-progress").err.splitlines()) == 1
+    assert pad("in.jsonl", "-o", "out.jsonl", "--quiet").err == ""
+
+
+def test_short_runs_log_no_progress(pad: Pad) -> None:
+    assert (
+        len(pad(write("in.jsonl", ROWS * 50), "-o", "out.jsonl", "--batch-rows", "1").err.splitlines()) == 1
+    )
 
 
 def test_progress_spares_stdout() -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from html_pages import Page
 from junit_schema import junit_schema
+from raised import has_facts
 
 from padmask import MaskSpec, PadSpec, pad_file
 from padmask.spec.verify import ROUTES
@@ -276,6 +277,19 @@ def test_bad_data_with_model_report(here, saved, tmp_path):
 
 
 @with_models
+@pytest.mark.parametrize(("masked", "code"), [(-9.0, 0), (0.0, 1)])
+def test_rule_uses_the_mask_value(here, tmp_path, masked, code):
+    frames = keras.Input((None, 2), name="features")
+    outputs = keras.layers.LSTM(3)(keras.layers.Masking(masked)(frames))
+    keras.Model(frames, outputs).save(tmp_path / "model.keras")
+    rows = [{"features": [[1.0, 2.0], [0.0, 0.0]]}, {"features": [[3.0, 4.0]]}]
+    data = write_rows(tmp_path / "in.jsonl", rows)
+    report, _ = answer_of(here("verify", data, "--model", "model.keras", "--json", "--strict"), code)
+    texts = [its["detail"] for its in report["data"]]
+    assert [has_facts(text, "have 0", "mask_value", "position 1") for text in texts] == [True] * code
+
+
+@with_models
 def test_empty_rows_are_checked(here, saved, raw, tmp_path):
     _, subject = answer_of(here("verify", raw, "--model", saved("sound"), "--json"), 0)
     assert "empty-rows" not in verdicts_of(subject)
@@ -313,11 +327,41 @@ def test_input_option_renames_columns(here, saved, tmp_path):
         ("=question", ["--input", "NAME=COLUMN"]),
         ("question:token", ["--input", "NAME:KIND", "segments"]),
         ("questions:tokens", ["no input 'questions'"]),
-        ("question:static=question", ["random values"]),
+        ("question:static=question", ["question", "per row"]),
     ],
 )
 def test_wrong_input_is_refused(here, saved, pairs, said, words):
     refused(here("verify", pairs, "--model", saved("two-inputs"), "--input", said), *words)
+
+
+@pytest.fixture
+def rated(tmp_path):
+    """Save a model with an input `stars`, and rows with a column `rating`."""
+    ids, stars = keras.Input((None,), dtype="int32", name="ids"), keras.Input((1,), name="stars")
+    outputs = keras.layers.LSTM(3)(keras.layers.Embedding(VOCAB, 4, mask_zero=True)(ids))
+    keras.Model([ids, stars], keras.layers.Concatenate()([outputs, stars])).save(tmp_path / "rated.keras")
+    rows = [{"ids": [5, 6, 7], "rating": 3, "name": "a"}, {"ids": [8], "rating": 5, "name": "b"}]
+    return ("verify", write_rows(tmp_path / "rated.jsonl", rows), "--model", "rated.keras", "--json")
+
+
+@with_models
+def test_input_without_a_column(here, rated):
+    report, _ = answer_of(here(*rated), 0)
+    [warning] = report["warnings"]
+    assert warning["name"] == "random-input"
+    assert has_facts(warning["text"], "stars", "rating", "--input stars:static=COLUMN")
+
+
+@with_models
+@pytest.mark.parametrize("kind", ["", ":static"])
+def test_column_of_a_static_input(here, rated, kind):
+    report, _ = answer_of(here(*rated, "--input", f"stars{kind}=rating"), 0)
+    assert (report["warnings"], report["environment"]["columns"]["stars"]) == ([], "rating")
+
+
+@with_models
+def test_static_column_of_text_is_refused(here, rated):
+    refused(here(*rated[:-1], "--input", "stars=name"), "line 1", "name", "number", code=1)
 
 
 ROLES = {"unnamed-mask": "mask", "unnamed-lengths": "lengths", "lengths-column": "lengths"}

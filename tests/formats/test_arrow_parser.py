@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from padmask.formats.contract import Batch, Chunk, Wanted
 from padmask.formats.jsonl import reader
+from padmask.formats.jsonl import tokens as tokens_module
 from padmask.formats.jsonl.arrow_parser import parse_columns
-from padmask.formats.jsonl.tokens import _odd_sequences, _plain_sequences, read_sequences
+from padmask.formats.jsonl.tokens import FEW_ROWS, _odd_sequences, _plain_sequences, read_sequences
 from padmask.formats.jsonl.types import OtherTypesError
 
 IDS = pa.schema([("ids", pa.list_(pa.int64())), ("words", pa.list_(pa.string()))])
@@ -197,3 +198,16 @@ def test_later_types_are_found() -> None:
     batch = reader.decode_lines(Chunk("x.jsonl", 1, line(id=1.5).encode(), 0), wanted)
     with pytest.raises(OtherTypesError):
         reader.add_other_columns(batch, wanted)
+
+
+def test_odd_rows_do_not_slow_down_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    odd: list[int] = []
+    parse = tokens_module._odd_sequences
+    monkeypatch.setattr(
+        tokens_module, "_odd_sequences", lambda raws, *rest: (odd.append(len(raws)), parse(raws, *rest))[1]
+    )
+    raws: list[Any] = [msgspec.Raw(b"null" if i in (70, 800) else b"[1, 2]") for i in range(1000)]
+    array, faults = read_sequences(raws, pa.list_(pa.int64()))
+    assert [fault.row for fault in faults] == [70, 800]
+    assert array.null_count == 2
+    assert sum(odd) <= 2 * FEW_ROWS

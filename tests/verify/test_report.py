@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from junit_schema import junit_schema
 
 from padmask.errors import Place
+from padmask.render.html_verify import verify_page
 from padmask.spec.rules import RULES
 from padmask.verify.data.rules import Finding
 from padmask.verify.proof.tolerance import Check, ComparedDeviation
@@ -323,6 +324,21 @@ def test_junit_has_every_rule_and_check():
     assert cases(seen["flat"])["proof"] == ["failure"]
 
 
+def test_junit_without_data():
+    report = Report((), REPORTS["leaks"].subjects)
+    assert list(suites(report)) == ["embedding", "model", "flat"]
+    assert "Data" not in verify_page(report)
+
+
+def test_junit_of_a_comparison():
+    rules = [name for name, rule in RULES.items() if rule.compares]
+    alone, compared = ({"data": "a.parquet", "rows": 2, **more} for more in ({}, {"against": "in.jsonl"}))
+    for environment, tags in ((alone, ["skipped"]), (compared, [])):
+        found = cases(suites(Report(environment=environment, proof=False))["data"])
+        assert [found[name] for name in rules] == [tags] * len(rules)
+    assert len(rules) == 4
+
+
 @pytest.mark.parametrize("report", REPORTS.values(), ids=REPORTS)
 def test_junit_counts(report):
     root = ElementTree.fromstring(to_junit(report).encode())
@@ -379,7 +395,7 @@ def test_junit_control_characters():
     name = "conv\x00\x1b[31m\ufffe<&\"'>"
     report = Report((), [replace(LEAK, name=name, culprit=name)])
     validate(report)
-    [_, suite] = ElementTree.fromstring(to_junit(report).encode())
+    [suite] = ElementTree.fromstring(to_junit(report).encode())
     assert suite.get("name") == "conv\ufffd\ufffd[31m\ufffd<&\"'>"
 
 

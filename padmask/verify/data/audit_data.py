@@ -50,6 +50,7 @@ from padmask.verify.data.audit_job import (
     open_audits,
 )
 from padmask.verify.data.compare import InputComparison
+from padmask.verify.data.masked_values import MaskedValue
 from padmask.verify.data.padded_layout import padded_layout
 from padmask.verify.data.padded_rows import side_of
 from padmask.verify.data.rules import Audit, Finding
@@ -110,6 +111,7 @@ class AuditedData:
         packed: how the rows are packed; None if the rows are not packed.
         segments: sequence number at each position of each sampled row, from 1, and 0 at padding: int64, shape
             (maxlen,). None if the sequences of the row are unknown.
+        against: name of the input that was compared with the rows; empty if none was compared.
     """
 
     name: str
@@ -127,6 +129,12 @@ class AuditedData:
     notes: Sequence[str] = ()
     packed: PackedLayout | None = None
     segments: Sequence[npt.NDArray[np.int64] | None] = ()
+    against: str = ""
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """Entries about the data for `Report.environment`."""
+        return {"data": self.name, "rows": self.rows, **({"against": self.against} if self.against else {})}
 
     @property
     def token_column(self) -> str:
@@ -152,6 +160,7 @@ class AuditRequest:
         against: input of the packed or padded rows, to compare both; empty if the rows are not compared.
         recurrent: whether the rows are for a model with recurrent layers.
         on_data: callback that receives the report on the data before the models run.
+        masked: the value that the model masks; None if there is no model, or if the model masks no value.
     """
 
     asked: PadRequest
@@ -164,6 +173,7 @@ class AuditRequest:
     against: Sequence[str] = ()
     recurrent: bool = False
     on_data: Callable[[Any], None] | None = None
+    masked: MaskedValue | None = None
 
 
 def audit_and_sample(
@@ -190,6 +200,7 @@ def audit_and_sample(
         # A pipe can be read only once, so copy it to a file before the first of the two passes.
         dataset.spool(limit)
     job = make_audit_job(dataset, asked, request.mask_column, request.declared, request.dialect)
+    job = replace(job, masked=request.masked)
     audits, columns = open_audits(job), job.pad.columns
     audit = audits[0]
     add_file_findings(audits, dataset, job, limit)
@@ -238,6 +249,7 @@ def audit_and_sample(
         (*dataset.notes, *job.notes, *notes, *late_notes(audit.late, "check")),
         job.packed,
         [row.segments for row in kept],
+        "" if inputs is None else inputs.name,
     )
 
 

@@ -44,6 +44,7 @@ from padmask.verify.data.columns import (
     other_mask_columns,
 )
 from padmask.verify.data.compare import InputComparison
+from padmask.verify.data.masked_values import MaskedValue
 from padmask.verify.data.packed_rows import PackedRowAudit
 from padmask.verify.data.padded_rows import PaddedRowAudit
 from padmask.verify.data.raw_rows import audit_raw_rows
@@ -74,6 +75,7 @@ class AuditJob:
             or if the rows are not packed.
         locating: names of the columns that locate padded rows in their input, as in `PaddedLayout`. These
             columns are read only to compare the rows with the input.
+        masked: the value that the model masks; None if there is no model, or if the model masks no value.
     """
 
     pad: Job
@@ -89,6 +91,7 @@ class AuditJob:
     counts: Mapping[str, PackedCounts] = field(default_factory=dict)
     unseparated: PackedLayout | None = None
     locating: tuple[str, ...] = ()
+    masked: MaskedValue | None = None
 
     @property
     def groups(self) -> tuple[AuditJob, ...]:
@@ -328,7 +331,8 @@ def open_audits(job: AuditJob) -> list[Audit]:
     """
     audits = []
     for group in job.groups:
-        columns, padding = audit_columns(group.pad.columns, group.values), group.padding
+        masked = group.masked if group is job else None
+        columns, padding = audit_columns(group.pad.columns, group.values, masked), group.padding
         if padding is None:
             audits.append(Audit(columns))
             continue

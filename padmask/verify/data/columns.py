@@ -13,6 +13,7 @@ from padmask.core.columns import MASK_NAMES, PadColumn, is_label
 from padmask.core.padding import Padding, mask_field, may_be_mask
 from padmask.formats.dataset import Dataset
 from padmask.spec.pack import ID_NAMES
+from padmask.verify.data.masked_values import MaskedValue
 from padmask.verify.data.rules import AuditColumn
 
 # Words in the names of columns in which 0 is a valid token: masks, token types, positions, tags, weights.
@@ -20,8 +21,17 @@ _VALID_ZEROS = {"mask", "masks", "type", "types", "segment", "segments", "positi
 _VALID_ZEROS |= {"label", "labels", "tag", "tags", "pos", "ner", "offset", "offsets", "weight", "weights"}
 
 
-def audit_columns(columns: Sequence[PadColumn], values: Mapping[str, Any]) -> list[AuditColumn]:
-    """Return the columns to check, each with its pad value if the value is known."""
+def audit_columns(
+    columns: Sequence[PadColumn], values: Mapping[str, Any], masked: MaskedValue | None = None
+) -> list[AuditColumn]:
+    """Return the columns to check, each with its pad value if the value is known.
+
+    Args:
+        columns: columns to check.
+        values: known pad value of each column.
+        masked: the value that the model masks in the first column without labels; None if unknown.
+    """
+    tokens = next((column.name for column in columns if not is_label(column)), None)
     return [
         AuditColumn(
             column.name,
@@ -30,6 +40,7 @@ def audit_columns(columns: Sequence[PadColumn], values: Mapping[str, Any]) -> li
             # After the first column, a column of floats contains weights or scores, which may be 0. Vectors
             # may be features, and a Masking layer may mask vectors of 0.
             accepts_pad_value(column.name) or (place > 0 and column.kind == "float" and column.inner is None),
+            masked if column.name == tokens else None,
         )
         for place, column in enumerate(columns)
     ]

@@ -19,6 +19,7 @@ from padmask.core.ragged import Ragged
 from padmask.errors import Fault, Place
 from padmask.spec.pad import Side
 from padmask.spec.rules import RULES, Rule
+from padmask.verify.data.masked_values import MaskedValue, describe_masked, first_flagged
 from padmask.verify.data.short_rows import ShortRows
 
 EXAMPLES = 5
@@ -81,12 +82,15 @@ class AuditColumn:
         value: pad value; None if unknown.
         label: whether the column contains labels, which should be padded with -100.
         any_value: whether the pad value is also a valid token of the column, such as the token type 0.
+        masked: the value that the model masks in the column; None if there is no model, or if the model masks
+            no value. Then real tokens are compared with the pad value.
     """
 
     name: str
     value: Any
     label: bool = False
     any_value: bool = False
+    masked: MaskedValue | None = None
 
 
 def find_holes(mask: Mask) -> Flags:
@@ -207,7 +211,7 @@ class Audit:
             if finding.rule.name == "pad-value-in-tokens":
                 if self._are_flags(finding.column or ""):
                     continue
-                finding.detail = self._with_unused_id(finding.column or "")
+                finding = self._with_unused_id(finding)
             found.append(finding)
         return found
 
@@ -410,7 +414,7 @@ class Audit:
             most = found.tolist()[int(counts.argmax())]
             column = replace(column, value=self._pads.setdefault(column.name, most))
         kept = mask.sum(axis=1)
-        self._tokens(column, Ragged(values[mask], np.cumsum(kept) - kept, kept), place)
+        self._tokens(column, Ragged(values[mask], np.cumsum(kept) - kept, kept), place, mask)
         if column.label:
             unlike = (values != IGNORED_LABEL).reshape(*mask.shape, -1).any(axis=2) & ~mask
             self._report("labels-on-padding", unlike.any(axis=1), place, column=column.name)
@@ -418,8 +422,8 @@ class Audit:
             other = ~_equal(values, column.value).reshape(*mask.shape, -1).all(axis=2) & ~mask
             self._report("padding-not-pad-value", np.asarray(other.any(axis=1)), place, column=column.name)
 
-    def _tokens(self, column: AuditColumn, rows: Ragged, place: Places) -> None:
-        """Check the real tokens of a column."""
+    def _tokens(self, column: AuditColumn, rows: Ragged, place: Places, mask: Mask | None = None) -> None:
+        """Check the real tokens of a column. `mask` is the mask of padded rows; None for raw rows."""
         values = rows.values
         if values.dtype.kind == "f":
             self._report("non-finite", _rows_with(rows, ~np.isfinite(values)), place, column=column.name)
@@ -427,11 +431,18 @@ class Audit:
             least, most = int(values.min()), int(values.max())
             low, high = self._range.get(column.name, (least, most))
             self._range[column.name] = min(low, least), max(high, most)
-        if column.label or column.any_value or column.value is None:
+        value = column.value if column.masked is None else column.masked.value
+        if column.label or column.any_value or value is None:
             return
         # A vector counts as padding if all its values are the pad value.
-        equal = _by_token(_equal(values, column.value)).all(axis=1)
-        self._report("pad-value-in-tokens", _rows_with(rows, np.asarray(equal)), place, column=column.name)
+        equal = np.asarray(_by_token(_equal(values, value)).all(axis=1))
+        bad, rule, detail = _rows_with(rows, equal), "pad-value-in-tokens", ""
+        if bad.any() and (rule, column.name) not in self._found:
+            row, position = first_flagged(rows, equal)
+            if mask is not None:
+                position = int(np.flatnonzero(mask[row])[position])
+            detail = describe_masked(value, position, column.masked)
+        self._report(rule, bad, place, detail, column.name)
         if values.dtype.kind in "iu" and values.ndim == 1:
             ids = values[(values >= 0) & (values < LARGEST_ID)]
             self._used[column.name] = used = _extend_to(self._used.get(column.name), ids.max(initial=-1))
@@ -457,13 +468,16 @@ class Audit:
         low, high = self._range.get(name, (0, LARGEST_ID))
         return beside and low >= 0 and high <= 1
 
-    def _with_unused_id(self, name: str) -> str:
-        """Return the text of a `pad-value-in-tokens` finding, which suggests the smallest unused id."""
-        means, used = RULES["pad-value-in-tokens"].means, self._used.get(name)
-        if used is None:
-            return means
+    def _with_unused_id(self, finding: Finding) -> Finding:
+        """Return a `pad-value-in-tokens` finding whose text suggests the smallest unused id."""
+        name = finding.column or ""
+        used = self._used.get(name)
+        # A model with `mask_zero=True` masks 0, whatever the pad value is.
+        if used is None or any(its.masked is not None for its in self._columns if its.name == name):
+            return finding
         unused = int(np.argmin(_extend_to(used, len(used))))
-        return f"{means}; to pad with an unused id, use -c {quote(f'{name}={unused}')}"
+        text = f"{finding.detail}; to pad with an unused id, use -c {quote(f'{name}={unused}')}"
+        return replace(finding, detail=text)
 
     def _report(
         self, name: str, bad: Flags, place: Places, detail: str = "", column: str | None = None

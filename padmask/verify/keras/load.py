@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from padmask.errors import AccessError, DataError, SpecError, UnsupportedError
+from padmask.verify.data.masked_values import MaskedValue
 
 # Maximum number of characters of a Keras error in a message. Some Keras errors print every input.
 LONGEST_ERROR = 300
@@ -112,6 +114,22 @@ def _load_custom_objects(path: str) -> dict[str, Any]:
         raise SpecError(f"{path} failed to run: {type(error).__name__}: {error}. Fix the file.") from None
     public = {name: value for name, value in vars(module).items() if not name.startswith("__")}
     return {name: value for name, value in public.items() if callable(value)}
+
+
+def masked_values(model: Any) -> dict[str, MaskedValue]:
+    """Return the value that a model masks in its inputs, keyed by the kind of input.
+
+    An embedding masks ids, and a Masking layer masks features. Inputs without such a layer are left out.
+    """
+    layers = list(model._flatten_layers())
+    masking = [layer for layer in layers if isinstance(layer, keras.layers.Masking)]
+    found = {}
+    if masking:
+        value = MaskedValue(float(np.max(masking[0].mask_value)), "Masking")
+        found = {"tokens": value, "features": value}
+    if any(isinstance(layer, keras.layers.Embedding) and layer.mask_zero for layer in layers):
+        found["tokens"] = MaskedValue(0, "Embedding")
+    return found
 
 
 def is_recurrent(model: Any) -> bool:

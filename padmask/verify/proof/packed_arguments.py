@@ -6,6 +6,7 @@ import inspect
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from shlex import quote
 from typing import Any
 
 from padmask.core.columns import MASK_NAMES
@@ -163,7 +164,7 @@ def unknown_argument(name: str) -> SpecError:
     """Return an error about an argument with an unknown name."""
     return SpecError(
         f"The rows are packed, and the name of the input {name!r} does not say which values it needs. Use a "
-        f"name such as segment_ids, position_ids, cu_seqlens or mask, or --input {name}:KIND with one of the "
-        f"kinds {', '.join(_OF_KINDS)}.",
+        "name such as segment_ids, position_ids, cu_seqlens or mask, or --input "
+        f"{quote(f'{name}:KIND')} with one of the kinds {', '.join(_OF_KINDS)}.",
         options=["model_inputs"],
     )

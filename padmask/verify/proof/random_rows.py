@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from padmask.core.python_rows import flatten
 from padmask.core.ragged import Ragged
-from padmask.errors import SpecError
+from padmask.errors import SpecError, count
 from padmask.spec.verify import ModelSpec
 from padmask.verify.proof.sample import Input, ModelBatch, ModelInput, Sample, shared_lengths
 
@@ -185,10 +186,26 @@ def _add_static_inputs(
                 else random.integers(0, slot.vocab or 2, (count, *inner))
             )
             if rows is not None and slot.name in rows:
-                drawn = np.array(rows[slot.name]).reshape(count, *inner)
+                drawn = _given_values(slot, rows[slot.name])
             one = np.ones(count, dtype=np.int64)
             inputs[slot.name] = Input(Ragged(drawn, np.arange(count), one), 0, slot.dtype, None, static=True)
     return Sample(inputs, sample.padding, sample.pool)
+
+
+def _given_values(slot: ModelInput, rows: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """Return the values of an input without a time axis: shape (rows, ...)."""
+    arrays = [np.asarray(row) for row in rows]
+    known = [size for size in slot.shape if size is not None]
+    inner = tuple(known) if len(known) == len(slot.shape) else np.shape(arrays[0])
+    wanted = math.prod(inner)
+    wrong = next((array.size for array in arrays if array.size != wanted), None)
+    if wrong is not None:
+        raise SpecError(
+            f"The input {slot.name!r} requires {count(wanted, 'value')} per row, but a row has {wrong}. "
+            "Choose another column with --input NAME:static=COLUMN.",
+            options=["model_inputs"],
+        )
+    return np.array([array.reshape(inner) for array in arrays])
 
 
 def _choose_lengths(base: npt.NDArray[np.int64], places: int | None, shift: int) -> npt.NDArray[np.int64]:

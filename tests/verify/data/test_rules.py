@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from raised import has_facts
 
 from padmask.core.python_rows import flatten
 from padmask.errors import Fault, Place
 from padmask.spec.rules import RULES
 from padmask.verify.data.audit_job import findings_of
+from padmask.verify.data.masked_values import MaskedValue
 from padmask.verify.data.rules import Audit, AuditColumn
 
 MASK = np.array([[True, True, False], [True, True, True], [True, False, False]])
@@ -134,6 +136,25 @@ def test_remedy_names_an_unused_id():
     [finding] = audit.findings()
     assert finding.rule.name == "pad-value-in-tokens"
     assert "-c ids=3" in finding.detail
+
+
+def test_position_of_the_pad_value():
+    audit = Audit([AuditColumn("ids", value=0)])
+    audit.add_raw({"ids": flatten([[7], [5, 6, 0]])}, "post", "row {}".format)
+    assert has_facts(audit.findings()[0].detail, "pad value 0", "position 2")
+    padded = Audit([AuditColumn("ids", value=0)])
+    mask = np.array([[False, False, True, True]])
+    padded.add_padded({"ids": np.array([[0, 0, 5, 0]])}, mask, "pre", "row {}".format)
+    assert has_facts(padded.findings()[0].detail, "position 3")
+
+
+def test_value_that_the_model_masks():
+    column = AuditColumn("x", value=0, masked=MaskedValue(-1e9, "Masking"))
+    audit = Audit([column])
+    audit.add_raw({"x": flatten([[0.0, 5.0]])}, "post", "row {}".format)
+    assert found(audit) == {}
+    audit.add_raw({"x": flatten([[0.0, -1e9]])}, "post", "row {}".format)
+    assert has_facts(audit.findings()[0].detail, "-1e+09", "mask_value", "position 1")
 
 
 # --- one finding per rule and column ---------------------------------------------------------------------
