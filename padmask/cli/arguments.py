@@ -23,7 +23,7 @@ class Output:
         report: path of the JSON report. If None, no report is written.
         allow: names of the warnings that are not printed.
         quiet: whether to suppress the summary, warnings and progress.
-        progress: whether to show progress on a terminal.
+        progress: whether to show progress.
     """
 
     inputs: Sequence[str]

@@ -62,7 +62,7 @@ class InspectArguments:
         where: processes or cluster that read the files.
         allow: names of the warnings and rules that are not printed.
         quiet: whether to print only findings that are errors, or the JSON.
-        progress: whether to show progress on a terminal.
+        progress: whether to show progress.
     """
 
     inputs: Sequence[str]

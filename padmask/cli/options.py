@@ -374,7 +374,9 @@ def output_of(given: Mapping[str, Any]) -> Output:
 def quiet_options(command: Command) -> Command:
     """Add --quiet and --progress to a command."""
     command = setting(
-        "--progress/--no-progress", default=True, help="Show progress on a terminal.  [default: on]"
+        "--progress/--no-progress",
+        default=True,
+        help="Show progress: a bar on a terminal, else a line every 30 seconds.  [default: on]",
     )(command)
     return command_line_only(
         "-q",

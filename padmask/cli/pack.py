@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -160,6 +161,10 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     )
     mask = _mask_of(ctx, given, preset, spec)
     load_runner("pad")(arguments_of(ctx, given, with_cuts(spec, ctx, given), mask, policy))
+    if preset.needs and not given["quiet"]:
+        # The output is complete, so a closed stderr is not an error.
+        with suppress(OSError):
+            click.echo(preset.needs, err=True)
 
 
 def _packing_of(ctx: click.Context, given: Mapping[str, Any], preset: PackPreset) -> PackSpec:

@@ -1,18 +1,20 @@
-"""The progress bar of a command."""
+"""The progress of a command: a bar on a terminal, else lines."""
 
 from __future__ import annotations
 
 import sys
 from contextlib import AbstractContextManager, nullcontext
 
-from padmask.render.console import progress_bar
+from padmask.render.console import progress_bar, progress_lines
 from padmask.stream.progress import ProgressCallback
 
 
 def open_progress(
     *, quiet: bool, progress: bool, output: str = ""
 ) -> AbstractContextManager[ProgressCallback | None]:
-    """Show a progress bar in a `with` block if stderr is a terminal to which the output is not written.
+    """Show the progress in a `with` block: a bar if stderr is a terminal, else a line from time to time.
+
+    If the output is written to the terminal too, nothing is shown.
 
     Args:
         quiet: value of --quiet.
@@ -20,6 +22,8 @@ def open_progress(
         output: path of the output. `-` is standard output.
     """
     shows_output = output == "-" and sys.stdout is not None and sys.stdout.isatty()
-    if quiet or not progress or shows_output or sys.stderr is None or not sys.stderr.isatty():
+    if quiet or not progress or sys.stderr is None:
         return nullcontext()
-    return progress_bar()
+    if not sys.stderr.isatty():
+        return progress_lines()
+    return nullcontext() if shows_output else progress_bar()

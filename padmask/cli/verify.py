@@ -69,7 +69,7 @@ class VerifyArguments:
         as_json: whether to print the report as JSON.
         quiet: whether to suppress the printed report and progress.
         verbose: whether to show each check, and each reference model even if all of them ignore padding.
-        progress: whether to show progress on a terminal.
+        progress: whether to show progress.
     """
 
     inputs: Sequence[str]

@@ -70,6 +70,7 @@ class Inspection(ShownInNotebooks):
         adviser: finds the cost and the command of another maxlen; None if the rows must be restored first.
         is_packed: whether the rows are packed.
         unit: name of an element of a sequence: `"token"`, or `"step"` for floats and vectors.
+        bad_rows: number of rows that cannot be read or padded. The statistics and plans leave them out.
     """
 
     name: str
@@ -88,12 +89,14 @@ class Inspection(ShownInNotebooks):
     adviser: Adviser | None = field(default=None, repr=False)
     is_packed: bool = False
     unit: str = "token"
+    bad_rows: int = 0
 
     def describe(self) -> str:
         """Return the numbers of rows and tokens, the column, and `raw`, `padded` or `packed`."""
         state = "packed" if self.is_packed else "padded" if self.padded else "raw"
         rows, tokens = count(self.stats.rows, "row"), count(self.stats.tokens, self.unit)
-        return f"{rows}, {tokens} in {self.column!r} ({state})"
+        bad = f", without {count(self.bad_rows, 'bad row')}" if self.bad_rows else ""
+        return f"{rows}, {tokens} in {self.column!r} ({state}){bad}"
 
     def lengths(self) -> dict[str, int | float]:
         """Return statistics of the row lengths in tokens: extremes, mean, percentiles, and empty rows."""
@@ -124,6 +127,7 @@ class Inspection(ShownInNotebooks):
         return {
             "rows": self.stats.rows,
             "tokens": self.stats.tokens,
+            "bad_rows": self.bad_rows,
             "column": self.column,
             "padded": self.padded,
             "packed": None if self.packed is None else self.packed.as_dict(),

@@ -125,7 +125,7 @@ def make_inspection(asked: InspectOptions, data: ReadDataset) -> Inspection:
         advice = adviser.recommend(asked.maxlens)
     else:
         advice = _advise_to_restore(asked, data, command, spec)
-    advice = _name_stdin(advice, asked.inputs)
+    advice = _name_stdin(_name_bad_rows(advice, data.rows), asked.inputs)
     # The shown rows are cut as in the recommended plan. With windows, one window of each row is shown.
     spec = replace(advice.spec or replace(spec, maxlen="longest"), windows=None)
     chosen = data.rows.shown(asked.show)
@@ -146,12 +146,13 @@ def make_inspection(asked: InspectOptions, data: ReadDataset) -> Inspection:
             *data.notes,
             *data.job.notes,
             *late_notes(data.rows.audits[0].late, "check"),
-            *_notes(spec, asked.show, asked.files, stats, chosen),
+            *_notes(spec, asked.show, asked.files, data.rows, chosen),
         ),
         _packed_stats(data),
         data.rows.buckets if data.shape == "buckets" else (),
         adviser,
         is_packed=data.shape == "packed",
+        bad_rows=data.rows.bad,
         unit="token" if data.tokens.inner is None and data.tokens.kind != "float" else "step",
     )
 
@@ -203,6 +204,20 @@ def _side(spec: PadSpec, inspected: InspectedRows) -> Side:
     return (inspected.padding or "post") if spec.padding == "post" else spec.padding
 
 
+def _name_bad_rows(advice: Advice, rows: InspectedRows) -> Advice:
+    """Add a line that says how the commands handle bad rows."""
+    if not rows.bad:
+        return advice
+    if not rows.stats.rows:
+        return Advice("All rows are bad. The findings say why.")
+    number = "a bad row" if rows.bad == 1 else f"{rows.bad:,} bad rows"
+    line = (
+        f"The commands stop because of {number}. Fix the data, or add --on-error skip. --rejects FILE then "
+        "writes bad rows to a file."
+    )
+    return replace(advice, details=(line, *advice.details))
+
+
 def _name_stdin(advice: Advice, inputs: Sequence[str]) -> Advice:
     """Add a line that says how to replace the file name that stands for standard input in the command."""
     if "-" not in inputs or not advice.command:
@@ -212,15 +227,16 @@ def _name_stdin(advice: Advice, inputs: Sequence[str]) -> Advice:
 
 
 def _notes(
-    spec: PadSpec, show: ShowSpec, files: ReadOptions, stats: LengthStats, chosen: Sequence[Row]
+    spec: PadSpec, show: ShowSpec, files: ReadOptions, inspected: InspectedRows, chosen: Sequence[Row]
 ) -> list[str]:
     """Return notes about numbers that the recommended command changes, and about rows that do not exist."""
     notes = []
-    if files.limit is not None and stats.rows == files.limit:
-        first = f"only the first {count(stats.rows, 'row')} were read (--limit)"
+    total = inspected.rows_read
+    if files.limit is not None and total == files.limit:
+        first = f"only the first {count(total, 'row')} were read (--limit)"
         notes.append(f"{first}. The recommended command reads all rows, so its numbers differ")
-    if show.random_rows is None and show.first < show.stop and not chosen:
-        rows = count(stats.rows, "row")
+    if show.random_rows is None and total <= show.first < show.stop:
+        rows = count(total, "row")
         notes.append(f"rows {show.first}:{show.stop} do not exist, because the input has {rows}")
     if spec.end_columns:
         notes.append(

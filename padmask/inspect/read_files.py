@@ -35,6 +35,7 @@ from padmask.stream.row_sample import (
     choose_rows,
     pick_random,
     pick_range,
+    without_bad_rows,
 )
 from padmask.stream.run import open_reading
 from padmask.verify.data.audit_job import AuditJob, audit_rows, open_audits
@@ -79,6 +80,7 @@ class InspectedRows:
         buckets: rows and tokens of each length of padded rows, in ascending order; empty for raw input.
         packed: counts of the sequences of packed rows; None for other rows.
         files: number of rows of each length in each file, if the files are read separately.
+        bad: number of bad rows, whose tokens cannot be read or padded. The other numbers leave them out.
     """
 
     stats: LengthStats
@@ -91,15 +93,21 @@ class InspectedRows:
     buckets: Sequence[BucketRows] = ()
     packed: PackedCounter | None = None
     files: Sequence[LengthStats] = ()
+    bad: int = 0
+
+    @property
+    def rows_read(self) -> int:
+        """Number of rows, with bad rows."""
+        return self.stats.rows + self.bad
 
     def __add__(self, later: InspectedRows) -> InspectedRows:
-        before = self.stats.rows
+        before = self.rows_read
         moved = [replace(kept, row=replace(kept.row, number=kept.row.number + before)) for kept in later.kept]
         audits = [audit.copy() for audit in self.audits]
         for audit, others in zip(audits, later.audits, strict=True):
             audit.join(others)
-        stats, ends = self.stats + later.stats, self.ends + later.ends
-        return replace(self, stats=stats, audits=audits, kept=[*self.kept, *moved], ends=ends)
+        stats, ends, bad = self.stats + later.stats, self.ends + later.ends, self.bad + later.bad
+        return replace(self, stats=stats, audits=audits, kept=[*self.kept, *moved], ends=ends, bad=bad)
 
     @property
     def padding_share(self) -> float:
@@ -126,23 +134,27 @@ def inspect_rows(
     packed = (
         None if job.packed is None or not job.packed.marker is not None else PackedCounter(job.packed.align)
     )
-    sampler = RowSampler([_pick_shown(request.show)])
+    sampler, bad = RowSampler([without_bad_rows(_pick_shown(request.show))]), 0
     with (
         open_reading(dataset, request.files, progress) as reading,
         closing(audit_rows(reading, "measuring", job, audits, request.maxlen, is_cut=False)) as batches,
     ):
-        for batch in batches:
+        for checked in batches:
+            batch, good = checked.rows, ~checked.bad_tokens
             counter.add(batch.tokens[column])
             # The width of rows from several buckets is 0.
             width, padding = batch.width if width in (None, batch.width) else 0, batch.padding
-            sampler.take(batch.lengths, batch.row_at, lengths.rows)
-            lengths.add(batch.lengths)
+            sampler.take(np.where(good, batch.lengths, -1), batch.row_at, lengths.rows + bad)
+            bad += int(checked.bad_tokens.sum())
+            lengths.add(batch.lengths[good])
             if batch.places is not None:
-                _add_widths(widths, batch.places, batch.lengths)
+                _add_widths(widths, batch.places[good], batch.lengths[good])
             if packed is not None and batch.sequences is not None and batch.places is not None:
-                packed.add(batch.sequences, batch.places)
+                packed.add(batch.sequences.select(good), batch.places[good])
     found, buckets = counter.found(), [widths[width] for width in sorted(widths)]
-    return InspectedRows(lengths.stats(), audits, sampler.kept[0], *found, width, padding, buckets, packed)
+    return InspectedRows(
+        lengths.stats(), audits, sampler.kept[0], *found, width, padding, buckets, packed, bad=bad
+    )
 
 
 def _add_widths(
@@ -196,7 +208,7 @@ def inspect_files_separately(
             if isinstance(inspected, Exception):
                 raise inspected
             found[number] = inspected
-            rows, read = rows + inspected.stats.rows, read + (source.size or 0)
+            rows, read = rows + inspected.rows_read, read + (source.size or 0)
             pool.report("measuring", rows, read, size)
     parts = [found[number] for number in sorted(found)]
     return replace(reduce(InspectedRows.__add__, parts), files=[part.stats for part in parts])

@@ -6,11 +6,11 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from padmask.errors import printable
+from padmask.errors import count, printable, size
 from padmask.spec.warning_names import Warned, is_allowed
 
 if TYPE_CHECKING:
@@ -24,6 +24,9 @@ PIPE_COLUMNS = 100
 
 # Shorter runs show no progress bar.
 SECONDS_BEFORE_PROGRESS = 0.7
+
+# Time between two lines of progress if stderr is not a terminal. Shorter runs print no such line.
+SECONDS_BETWEEN_LINES = 30.0
 
 
 @contextmanager
@@ -57,6 +60,38 @@ def progress_bar() -> Iterator[ProgressCallback]:
         yield update
     finally:
         bar.stop()
+
+
+@contextmanager
+def progress_lines() -> Iterator[ProgressCallback]:
+    """Yield a callback that prints a line to stderr from time to time, for logs."""
+    started = printed = monotonic()
+
+    def update(progress: Progress) -> None:
+        nonlocal printed
+        now = monotonic()
+        if now - printed < SECONDS_BETWEEN_LINES:
+            return
+        printed = now
+        # A closed stderr is not an error.
+        with suppress(OSError):
+            print(progress_line(progress, now - started), file=sys.stderr, flush=True)
+
+    yield update
+
+
+def progress_line(progress: Progress, seconds: float) -> str:
+    """Return a line about the progress of a run.
+
+    >>> from padmask.stream.progress import Progress
+    >>> progress_line(Progress("padding", 120_000, 1 << 20, 4 << 20), 95)
+    'padding: 120,000 rows, 25% of 4.0 MiB, after 1:35'
+    """
+    share = f", {progress.consumed / progress.size:.0%} of {size(progress.size)}" if progress.size else ""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    clock = f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+    return f"{progress.phase}: {count(progress.rows, 'row')}{share}, after {clock}"
 
 
 def make_console() -> Console:

@@ -24,12 +24,15 @@ class PackPreset:
         mask: fields of `MaskSpec`.
         no_padding: why the trainer cannot read rows with padding, as a clause. Empty if the trainer can read
             such rows.
+        needs: arguments without which the trainer or the model mixes the sequences of a row, as sentences.
+            Empty if the columns are enough.
     """
 
     pad: Mapping[str, Any] = field(default_factory=dict)
     packing: Mapping[str, Any] = field(default_factory=dict)
     mask: Mapping[str, Any] = field(default_factory=lambda: {"column": None})
     no_padding: str = ""
+    needs: str = ""
 
     def refuse_padding(self, name: str, packing: PackSpec) -> None:
         """Raise an error if the rows would have padding that the trainer cannot read.
@@ -72,8 +75,15 @@ PACK_PRESETS: Mapping[str, PackPreset] = {
     "trl": PackPreset(
         packing={"pad": False, **_INPUT_IDS},
         no_padding="TRL makes positions only for the tokens in 'seq_lengths'",
+        needs="In TRL, set padding_free=True and max_length=None, and leave packing unset. Otherwise, TRL "
+        "mixes the sequences of a row.",
     ),
-    "hf": PackPreset(_INT64, {"emit": ("position_ids",), "index_dtype": "int64", **_INPUT_IDS}),
+    "hf": PackPreset(
+        _INT64,
+        {"emit": ("position_ids",), "index_dtype": "int64", **_INPUT_IDS},
+        needs="Call the model with position_ids and use_cache=False, and without attention_mask. Otherwise, "
+        "the model mixes the sequences of a row.",
+    ),
     "bridge": PackPreset(packing={"pad": False, "emit": ("seq_start_id", "loss_mask"), **_INPUT_IDS}),
     "seqio": _PER_COLUMN,
     "grain": _PER_COLUMN,

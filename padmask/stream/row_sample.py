@@ -165,6 +165,15 @@ def without_empty_rows(pick: Pick) -> Pick:
     return Pick(pick.count, lambda lengths, start: np.where(lengths > 0, pick.keys(lengths, start), np.inf))
 
 
+def without_bad_rows(pick: Pick) -> Pick:
+    """Return the rule `pick`, restricted to rows that can be read. The length of a bad row is -1.
+
+    >>> without_bad_rows(pick_shortest(2)).keys(np.array([-1, 0]), 0).tolist()
+    [inf, 0.0]
+    """
+    return Pick(pick.count, lambda lengths, start: np.where(lengths < 0, np.inf, pick.keys(lengths, start)))
+
+
 class RowSampler:
     """A sampler that applies several rules in one pass over the rows.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import shlex
@@ -47,6 +48,7 @@ def test_json_matches_the_readme(raw, inspect):
     assert list(seen) == [
         "rows",
         "tokens",
+        "bad_rows",
         "column",
         "padded",
         "packed",
@@ -296,9 +298,9 @@ def test_sample_over_files_is_uniform(shards, inspect):
 
 @pytest.mark.slow
 def test_unreadable_file_is_named(shards, capfd):
-    (shards / "data" / "c.jsonl").write_text('{"input_ids": [1]}\n{"input_ids": 5}\n')
+    (shards / "data" / "e.jsonl.gz").write_bytes(gzip.compress(b'{"input_ids": [1]}\n')[:-9])
     assert run(["inspect", str(shards / "data"), "--workers", "2"]) == 1
-    assert "c.jsonl, line 2: " in capfd.readouterr().err
+    assert "e.jsonl.gz" in capfd.readouterr().err
 
 
 def test_random_rows_come_from_the_whole_file(shards, inspect):
@@ -782,10 +784,45 @@ def test_empty_input(tmp_path, inspect):
     assert (seen["rows"], seen["masks"], seen["plans"]) == (0, [], [])
 
 
-def test_bad_rows_are_errors(tmp_path, capfd):
+BAD = """\
+{"input_ids": [1, 2, 3]}
+{"input_ids": null}
+{"input_ids": [4]}
+{"input_ids": [5, null]}
+{broken
+{"input_ids": [6, 7]}
+"""
+
+
+def test_bad_rows_are_findings(tmp_path, inspect, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("in.jsonl").write_text(BAD)
+    seen = inspect("in.jsonl")
+    assert (seen["rows"], seen["bad_rows"], seen["tokens"], seen["lengths"]["empty"]) == (3, 3, 6, 0)
+    assert [mask["row"] for mask in seen["masks"]] == [0, 2, 5]
+    examples = [example for finding in seen["health"] for example in finding["examples"]]
+    assert examples == ["in.jsonl, line 2", "in.jsonl, line 4", "in.jsonl, line 5"]
+    assert "3 bad rows" in seen["advice"] and "--on-error skip" in seen["advice"]
+    report = run_command(f"{seen['recommended']['command']} --on-error skip")
+    plan = next(plan for plan in seen["plans"] if plan["name"] == "longest")
+    assert (report["rows_written"], report["padding_share"]) == (3, pytest.approx(plan["padding_share"]))
+
+
+def test_files_with_bad_rows(tmp_path, inspect):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "a.jsonl").write_text(2 * BAD)
+    for name in "ab":
+        (tmp_path / "data" / f"{name}.jsonl").write_text(BAD)
+    whole, apart = inspect(str(tmp_path / "a.jsonl")), inspect(str(tmp_path / "data"), "--workers", "1")
+    for key in ("rows", "bad_rows", "lengths", "masks"):
+        assert apart[key] == whole[key]
+    assert [mask["row"] for mask in whole["masks"]] == [0, 2, 5, 6, 8, 11]
+
+
+def test_only_bad_rows(tmp_path, inspect):
     (tmp_path / "bad.jsonl").write_text('{"input_ids": [1, null]}\n')
-    assert run(["inspect", str(tmp_path / "bad.jsonl")]) == 1
-    assert has_facts(capfd.readouterr().err, "line 1", "'input_ids'", "position 1", "null")
+    seen = inspect(str(tmp_path / "bad.jsonl"))
+    assert (seen["rows"], seen["bad_rows"], seen["recommended"]) == (0, 1, None)
 
 
 def test_pipes_have_no_trailing_spaces(

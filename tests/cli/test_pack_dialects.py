@@ -75,6 +75,20 @@ def last_row(tmp_path: Path, *options: str) -> dict[str, Any]:
     return row
 
 
+@pytest.mark.parametrize(
+    ("dialect", "facts"),
+    [("trl", ["padding_free=True", "max_length=None"]), ("hf", ["use_cache=False"]), ("grain", [])],
+)
+def test_summary_has_needed_arguments(tmp_path, capfd, dialect, facts):
+    pack = ["pack", write_rows(tmp_path), "-o", str(tmp_path / "out.parquet"), "--dialect", dialect]
+    assert run(pack) == 0
+    said = capfd.readouterr().err
+    assert has_facts(said, *facts)
+    assert ("Otherwise" in said) == bool(facts)
+    assert run([*pack, "-q"]) == 0
+    assert capfd.readouterr().err == ""
+
+
 @pytest.mark.parametrize("dialect", PACK_PRESETS)
 def test_columns(tmp_path, dialect):
     assert last_row(tmp_path, "--dialect", dialect) == LAST_ROWS[dialect]

@@ -1434,6 +1434,22 @@ def test_progress_needs_a_terminal(process: Pad, option: tuple[str, ...]) -> Non
     assert len(ran.err.splitlines()) == 1
 
 
+def test_progress_in_logs(pad: Pad, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("padmask.render.console.SECONDS_BETWEEN_LINES", 0.0)
+    write("in.jsonl", ROWS * 50)
+    first, second, _ = pad("in.jsonl", "-o", "out.jsonl").err.splitlines()
+    assert re.fullmatch(r"measuring: 100 rows, 100% of [\d.]+ KiB, after 0:00", first)
+    assert re.fullmatch(r"padding: 100 rows, 100% of [\d.]+ KiB, after 0:00", second)
+    assert len(pad("in.jsonl", "-o", "out.jsonl", "--no-progress").err.splitlines()) == 1
+    assert pad("in.jsonl", "-o", "out.jsonl", "--quiet").err == ""
+
+
+def test_short_runs_log_no_progress(pad: Pad) -> None:
+    assert (
+        len(pad(write("in.jsonl", ROWS * 50), "-o", "out.jsonl", "--batch-rows", "1").err.splitlines()) == 1
+    )
+
+
 def test_progress_spares_stdout() -> None:
     with open("shown", "wb") as out:
         terminal, side = pty.openpty()

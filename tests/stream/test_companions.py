@@ -172,6 +172,15 @@ def test_first_rows_decide(here: Path, format_: str) -> None:
 
 
 @formats
+def test_one_short_mask_is_a_bad_row(here: Path, format_: str) -> None:
+    rows = [{"input_ids": [5, 6], "attention_mask": [1, 1]}] * 9
+    file = write(f"in.{format_}", [*rows, {"input_ids": [5, 6], "attention_mask": [1]}])
+    with raises_error(DataError, "the mask has 1", "2 tokens", column="attention_mask"):
+        pad_file(file, "out.jsonl")
+    assert pad(file, policy=RowPolicy(on_error="skip")) == rows
+
+
+@formats
 @pytest.mark.parametrize("first", [0, 1])
 @pytest.mark.parametrize("name", ["mask", "attention_mask"])
 def test_any_file_can_be_padded(here: Path, format_: str, first: int, name: str) -> None:

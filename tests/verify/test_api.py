@@ -218,7 +218,7 @@ def test_detail_names_the_longest_row():
 
 
 def test_error_without_a_culprit_says_what_to_do():
-    with pytest.raises(AssertionError, match="the model 'mean'\n(.|\n)*To see each check: "):
+    with pytest.raises(AssertionError, match=r"the model 'mean'\n(.|\n)*To see each check: "):
         assert_ignores_padding(mean, IDS, MASK)
 
 

@@ -216,11 +216,11 @@ def audit_and_sample(
         job, collected, notes = _compare_groups(dataset, inputs, job, asked)
     with open_reading(dataset, request.files, request.progress) as reading:
         maxlen = None if job.padding else _maxlen(reading, job)
-        checked = audit_rows(
-            reading, "auditing", job, audits, maxlen, report_bad_rows=True, collected=collected
-        )
+        checked = audit_rows(reading, "auditing", job, audits, maxlen, collected=collected)
         with closing(checked) as batches:
-            for batch in batches:
+            for checked_rows in batches:
+                # Only rows without faults are sampled for models.
+                batch = checked_rows.without_bad_rows()
                 sampler.take(batch.lengths, batch.row_at, rows)
                 rows += len(batch.lengths)
                 longest = max(longest, int(batch.lengths.max(initial=0)))
@@ -259,9 +259,7 @@ def _read_again(
     """Read the rows again until the values of a sequence of the group at the index `place` are found."""
     collected = [wanted if index == place else None for index in range(len(job.groups))]
     with open_reading(dataset, request.files, request.progress) as reading:
-        checked = audit_rows(
-            reading, "comparing", job, open_audits(job), report_bad_rows=True, collected=collected
-        )
+        checked = audit_rows(reading, "comparing", job, open_audits(job), collected=collected)
         with closing(checked) as batches:
             for _ in batches:
                 if wanted.found is not None:
@@ -343,7 +341,7 @@ def _maxlen(reading: Reading, job: AuditJob) -> int | None:
     if spec.maxlen == "longest":
         return None
     stats = LengthStats()
-    with open_audit_rows(reading, "measuring", job, report_bad_rows=True) as all_rows:
+    with open_audit_rows(reading, "measuring", job) as all_rows:
         for batch in all_rows:
             rows = batch.groups[0]
             stats += LengthStats.of(row_lengths(rows.ragged)[~rows.bad])

@@ -35,7 +35,6 @@ from padmask.stream.first_rows import read_first_rows
 from padmask.stream.job import Job, PadRequest, make_job
 from padmask.stream.packing import find_dataset_packing
 from padmask.stream.padding import find_dataset_padding, unmarked_padding_notes
-from padmask.stream.row_sample import BatchRows
 from padmask.stream.run import Reading
 from padmask.verify.data.collect_padded import PaddedRowCollector
 from padmask.verify.data.columns import (
@@ -382,9 +381,8 @@ def audit_rows(
     maxlen: int | None = None,
     *,
     is_cut: bool = True,
-    report_bad_rows: bool = False,
     collected: Sequence[InputComparison | SequenceValues | None] = (),
-) -> Generator[BatchRows]:
+) -> Generator[CheckedRows]:
     """Read rows and check them against the rules. Raw rows are checked as if they were padded.
 
     Args:
@@ -394,17 +392,11 @@ def audit_rows(
         audits: objects that collect the findings, one for each group of columns.
         maxlen: length to which raw rows are padded. If None, the longest row determines the length.
         is_cut: whether raw rows longer than `maxlen` are truncated before they are checked.
-        report_bad_rows: whether a row with bad tokens is a finding. If False, the first such row raises an
-            error. A row that is bad in another column is always a finding.
         collected: for each group of columns, the object that collects its packed or padded rows, or None.
             Empty if no rows are collected.
 
     Yields:
-        The rows of each batch. A row with bad tokens has the length 0. If `report_bad_rows` is True, a row
-        that is bad in another column also has the length 0.
-
-    Raises:
-        DataError: the tokens of a row cannot be read or padded, and `report_bad_rows` is False.
+        The rows of each batch. A bad row is a finding, and a row with bad tokens has the length 0.
     """
     whole = reading.files.limit is None
     checks = [
@@ -412,13 +404,11 @@ def audit_rows(
         for group, audit, its in zip(job.groups, audits, collected or [None] * len(job.groups), strict=True)
     ]
     (main, _), *also = checks
-    with open_audit_rows(reading, phase, job, report_bad_rows=report_bad_rows) as batches:
+    with open_audit_rows(reading, phase, job) as batches:
         for batch in batches:
             for (check, _), rows in zip(also, batch.groups[1:], strict=True):
                 check(rows)
-            checked = main(batch.groups[0])
-            # Only rows without faults are sampled for models.
-            yield checked.without_bad_rows() if report_bad_rows else checked.rows
+            yield main(batch.groups[0])
     for _, finish in checks:
         finish()
 
@@ -463,7 +453,7 @@ def _check_of(
 
 
 def open_audit_rows(
-    reading: Reading, phase: str, job: AuditJob, *, report_bad_rows: bool
+    reading: Reading, phase: str, job: AuditJob
 ) -> AbstractContextManager[Iterator[AuditBatch]]:
     """Open the rows to check. The arguments are as in `audit_rows`."""
     groups = []
@@ -479,4 +469,4 @@ def open_audit_rows(
         taken = {field.name for field in (*marks, *group.masks)}
         marks += [reading.dataset.schema().field(name) for name in describing if name not in taken]
         groups.append(GroupToRead(group.pad, [*marks, *group.masks], padding is not None))
-    return map_audit_rows(reading, phase, groups, report_bad_rows=report_bad_rows)
+    return map_audit_rows(reading, phase, groups)

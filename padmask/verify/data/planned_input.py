@@ -140,7 +140,7 @@ class InputPlanner:
         by_window = not isinstance(self._layout, PaddedLayout) or self._layout.has_windows
         copied = [column for column in job.columns if column.name in self._copied]
         groups = [GroupToRead(job, self._end_fields(reading), padded=False)]
-        with map_audit_rows(reading, "comparing", groups, report_bad_rows=True) as batches:
+        with map_audit_rows(reading, "comparing", groups) as batches:
             for its in batches:
                 rows = its.groups[0]
                 if not self._joined and rows.batch.source != source:

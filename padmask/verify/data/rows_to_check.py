@@ -13,14 +13,13 @@ from padmask.core.arrow_lists import Flags, null_flags, null_token_rows, with_fl
 from padmask.core.columns import PadColumn
 from padmask.core.ragged import Ragged, find_misfits
 from padmask.core.table import read_rows
-from padmask.errors import DataError, Fault
+from padmask.errors import Fault
 from padmask.formats.contract import Batch, Chunk, Wanted
 from padmask.spec.pad import FLOAT_DTYPES
 from padmask.stream.job import Job
 from padmask.stream.late_fields import later_zeros
 from padmask.stream.ledger import Ledger
 from padmask.stream.row_sample import BatchRows
-from padmask.stream.rows import options_of
 from padmask.stream.run import Reading
 
 
@@ -120,10 +119,12 @@ class CheckedRows:
     Args:
         rows: the rows. A row with bad tokens has the length 0.
         fits: for each row, whether it has no fault in any column: bool, shape (rows,).
+        bad_tokens: for each row, whether its tokens cannot be read or padded: bool, shape (rows,).
     """
 
     rows: BatchRows
     fits: Flags
+    bad_tokens: Flags
 
     def without_bad_rows(self) -> BatchRows:
         """Return the rows. All bad rows have the length 0."""
@@ -141,7 +142,7 @@ def _is_null_token(fault: Fault) -> bool:
 
 
 def map_audit_rows(
-    reading: Reading, phase: str, groups: Sequence[GroupToRead], *, report_bad_rows: bool
+    reading: Reading, phase: str, groups: Sequence[GroupToRead]
 ) -> AbstractContextManager[Iterator[AuditBatch]]:
     """Iterate over the rows of a dataset in order. The threads of the pool read the rows.
 
@@ -149,18 +150,13 @@ def map_audit_rows(
         reading: dataset to read, with options.
         phase: name of this pass in progress updates.
         groups: columns to read. The first group has the tokens.
-        report_bad_rows: whether to return rows with bad tokens. If False, the first such row raises a
-            `DataError`. Rows that are bad in other columns are always returned.
     """
     dataset = reading.dataset
     wanted = _wanted_columns(groups, is_text=dataset.format.is_text)
 
     def take(chunk: Chunk) -> AuditBatch:
         batch = dataset.decode(chunk, wanted)
-        rows = [_without_bad_rows(batch, group, groups) for group in groups]
-        if not report_bad_rows:
-            _refuse_bad_tokens(rows[0], groups[0].job)
-        return AuditBatch(rows, chunk.consumed)
+        return AuditBatch([_without_bad_rows(batch, group, groups) for group in groups], chunk.consumed)
 
     return reading.map_chunks(phase, wanted, take)
 
@@ -180,20 +176,6 @@ def _wanted_columns(groups: Sequence[GroupToRead], *, is_text: bool) -> Wanted:
     requested = [name for group in groups for name in group.job.wanted.dtype_requested]
     optional = {name for group in groups for name in group.job.wanted.optional} - checked
     return Wanted(pa.schema(fields.values()), dtype_requested=requested, optional=optional)
-
-
-def _refuse_bad_tokens(rows: AuditRows, job: Job) -> None:
-    """Raise an error for the first row with bad tokens, if there is one."""
-    first = next((fault for fault in rows.faults if rows.bad_tokens[fault.row]), None)
-    if first is not None:
-        hint = job.beside.hint if first.column == job.columns[0].name else ""
-        raise DataError(
-            first.reason,
-            place=rows.batch.place(first.row),
-            column=first.column,
-            remedy=(f"The {hint}. " if hint else "") + "Fix the row.",
-            options=options_of(first, job),
-        )
 
 
 def _without_bad_rows(batch: Batch, group: GroupToRead, groups: Sequence[GroupToRead]) -> AuditRows:
