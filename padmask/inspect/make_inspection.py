@@ -15,7 +15,7 @@ from padmask.core.length_stats import LengthStats
 from padmask.core.plan import make_plan
 from padmask.core.planners import make_segments
 from padmask.core.ragged import Ragged
-from padmask.errors import count
+from padmask.errors import DataError, count
 from padmask.inspect.advice import (
     ADVICE_WITHOUT_MARKER,
     Advice,
@@ -104,7 +104,12 @@ class ReadDataset:
 
 
 def make_inspection(asked: InspectOptions, data: ReadDataset) -> Inspection:
-    """Return the statistics, the plans and the advice for a dataset whose rows are read."""
+    """Return the statistics, the plans and the advice for a dataset whose rows are read.
+
+    Raises:
+        DataError: all rows are bad, so there is nothing to inspect.
+    """
+    _refuse_only_bad_rows(data)
     spec, stats, shared_ends = asked.spec, data.rows.stats, data.rows.shared
     has_window_columns = not {*WINDOW_COLUMNS}.isdisjoint(data.schema.names)
     cuts = replace(Cuts.of(spec, asked.overlong, shared_ends), has_window_columns=has_window_columns)
@@ -204,12 +209,25 @@ def _side(spec: PadSpec, inspected: InspectedRows) -> Side:
     return (inspected.padding or "post") if spec.padding == "post" else spec.padding
 
 
+def _refuse_only_bad_rows(data: ReadDataset) -> None:
+    if not data.rows.bad or data.rows.stats.rows:
+        return
+    finding = next(found for found in findings_of(data.rows.audits) if found.rule.name == "bad-row")
+    hint = data.job.pad.beside.hint
+    raise DataError(
+        f"{finding.reasons[0]}. All {data.rows.bad:,} rows are bad"
+        if data.rows.bad > 1
+        else finding.reasons[0],
+        place=finding.examples[0],
+        remedy=f"The {hint}." if hint else "Fix the data. padmask verify --no-model lists all bad rows.",
+        options=["columns"],
+    )
+
+
 def _name_bad_rows(advice: Advice, rows: InspectedRows) -> Advice:
     """Add a line that says how the commands handle bad rows."""
     if not rows.bad:
         return advice
-    if not rows.stats.rows:
-        return Advice("All rows are bad. The findings say why.")
     number = "a bad row" if rows.bad == 1 else f"{rows.bad:,} bad rows"
     line = (
         f"The commands stop because of {number}. Fix the data, or add --on-error skip. --rejects FILE then "

@@ -819,10 +819,11 @@ def test_files_with_bad_rows(tmp_path, inspect):
     assert [mask["row"] for mask in whole["masks"]] == [0, 2, 5, 6, 8, 11]
 
 
-def test_only_bad_rows(tmp_path, inspect):
-    (tmp_path / "bad.jsonl").write_text('{"input_ids": [1, null]}\n')
-    seen = inspect(str(tmp_path / "bad.jsonl"))
-    assert (seen["rows"], seen["bad_rows"], seen["recommended"]) == (0, 1, None)
+def test_only_bad_rows(here: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
+    (tmp_path / "bad.jsonl").write_text('{"input_ids": [1, null]}\n' * 2)
+    done = here("inspect", "bad.jsonl")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert has_facts(done.stderr, "bad.jsonl, line 1", "All 2 rows")
 
 
 def test_pipes_have_no_trailing_spaces(
