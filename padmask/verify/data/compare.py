@@ -17,7 +17,7 @@ from padmask.core.packed_counts import PackedCounts
 from padmask.core.packed_layout import PackedLayout
 from padmask.core.plan import Positions
 from padmask.core.ragged import Ragged
-from padmask.core.sequence_hashes import find_partners, join_hashes
+from padmask.core.sequence_hashes import Hashes, find_partners, join_hashes
 from padmask.errors import count, quoted
 from padmask.formats.contract import Batch
 from padmask.spec.pack import ID_NAMES
@@ -145,14 +145,17 @@ class InputComparison:
         packed = self._table.joined(len(self._hashed))
         # Each packed file numbers its source rows from 0.
         located = self._layout.sources and len(packed.names) <= 1
+        specs: list[PadSpec | None] = [self._layout.spec]
         if self._padded and self._layout.spec is None:
-            self._layout = replace(self._layout, spec=self._find_spec(reading))
-        planner = self._planner(packed, located=located)
-        expected, loses = self._read_input(planner, reading, packed, located=located)
-        found = _match(packed, expected, self._hashed, located=located)
-        if self._padded:
-            found = _align(packed, expected, self._hashed, found)
-        found, unknown = _without_guesses(found, self._hashed)
+            specs = [*self._find_specs(reading)]
+        best: _Compared | None = None
+        for spec in specs:
+            if best is None or best.differences:
+                new = self._match_input(spec, reading, packed, located=located)
+                best = new if best is None or new.differences < best.differences else best
+        assert best is not None
+        self._layout, planner, expected = best.layout, best.planner, best.expected
+        loses, (found, unknown) = best.loses, _without_guesses(best.matches, self._hashed)
 
         def describe(index: int, place: int) -> str:
             """Return a text about the first value of a sequence that differs from the input."""
@@ -174,11 +177,23 @@ class InputComparison:
             self._report_missing(audit, packed, expected, loses, found, located=located)
         return list(self._describe(reading, packed, planner, rows, unknown))
 
-    def _find_spec(self, reading: Reading) -> PadSpec:
-        """Return the options that padded the rows, from the rows and the input."""
+    def _match_input(
+        self, spec: PadSpec | None, reading: Reading, packed: LocatedSequences, *, located: bool
+    ) -> _Compared:
+        """Read the input, and match its sequences. `spec` has the options that packed or padded the rows."""
+        self._layout = replace(self._layout, spec=spec)
+        planner = self._planner(packed, located=located)
+        expected, loses = self._read_input(planner, reading, packed, located=located)
+        found = _match(packed, expected, self._hashed, loses, located=located)
+        if self._padded:
+            found = _align(packed, expected, self._hashed, found)
+        return _Compared(self._layout, planner, expected, loses, found)
+
+    def _find_specs(self, reading: Reading) -> list[PadSpec]:
+        """Return the options that may have padded the rows, from the rows and the input."""
         found = self._hints.spec_of_windows()
         if found is not None:
-            return found
+            return [found]
         column = self._columns[0]
         self._layout = replace(self._layout, spec=PadSpec(maxlen=self._hints.width))
         planner = self._planner(LocatedSequences.none(), located=False)
@@ -192,7 +207,7 @@ class InputComparison:
                         yield self._types.cast(column, tokens)
 
         with closing(long_rows()) as tokens:
-            return self._hints.spec_of_cut(tokens)
+            return self._hints.specs_of_cut(tokens)
 
     def _planner(self, packed: LocatedSequences, *, located: bool) -> InputPlanner:
         limit = None
@@ -373,26 +388,56 @@ class _Matches:
     chosen: Sequence[int]
 
 
+@dataclass(frozen=True)
+class _Compared:
+    """The input of packed or padded rows, compared with the rows.
+
+    Args:
+        layout: how the rows are packed or padded.
+        planner: planner that read the input.
+        expected: the sequences that the input becomes.
+        loses: whether each of them loses tokens: bool, shape (sequences of the input,).
+        matches: the sequence of the input that each sequence comes from.
+    """
+
+    layout: PackedLayout
+    planner: InputPlanner
+    expected: LocatedSequences
+    loses: Flags
+    matches: _Matches
+
+    @property
+    def differences(self) -> int:
+        """Number of packed or padded sequences that differ, or that have no partner."""
+        differ = self.matches.differ[:, list(self.matches.chosen)].any(axis=1)
+        return int((differ | (self.matches.partners < 0)).sum())
+
+
 def _match(
-    packed: LocatedSequences, expected: LocatedSequences, hashed: Sequence[Hashed], *, located: bool
+    packed: LocatedSequences,
+    expected: LocatedSequences,
+    hashed: Sequence[Hashed],
+    loses: Flags,
+    *,
+    located: bool,
 ) -> _Matches:
-    """Find the sequence of the input for each packed sequence: by its source, or else by its tokens."""
+    """Find the sequence of the input for each packed sequence: by its source, or else by its tokens.
+
+    By their tokens, sequences of the input that lose tokens are matched last, because they may be dropped.
+    """
     if located:
         partners = find_partners(
             join_hashes(packed.sources, packed.starts), join_hashes(expected.sources, expected.starts)
         )
         chosen = _choose_hashes(packed, expected, partners, hashed)
     else:
-        by_tokens = find_partners(packed.keys([0]), expected.keys([0]))
-        chosen = _choose_hashes(packed, expected, by_tokens, hashed)
-        partners = find_partners(packed.keys(chosen), expected.keys(chosen))
+        chosen = _choose_by_tokens(packed, expected, hashed)
+        partners = np.full(len(packed.lengths), -1)
         # A remaining sequence may have the tokens of an input sequence, but other values in another column.
-        left = np.flatnonzero(partners < 0)
-        free = np.ones(len(expected.lengths), dtype=bool)
-        free[partners[partners >= 0]] = False
-        others = np.flatnonzero(free)
-        again = find_partners(packed.keys([0])[left], expected.keys([0])[others])
-        partners[left[again >= 0]] = others[again[again >= 0]]
+        for columns in (chosen, [0]):
+            keys, others = packed.keys(columns), expected.keys(columns)
+            for candidates in (~loses, loses):
+                _add_partners(partners, keys, others, candidates)
     return _compare(packed, expected, partners, chosen)
 
 
@@ -487,6 +532,37 @@ def _without_guesses(found: _Matches, hashed: Sequence[Hashed]) -> tuple[_Matche
     ]
     chosen = [place for place in found.chosen if place not in guesses]
     return replace(found, chosen=chosen), {hashed[place].column.name for place in guesses}
+
+
+def _add_partners(partners: Positions, keys: Hashes, others: Hashes, candidates: Flags) -> None:
+    """Match the sequences without a partner in place.
+
+    Args:
+        partners: index of the partner of each sequence, or -1.
+        keys, others: hashes of the sequences, and of their possible partners.
+        candidates: for each possible partner, whether it may be matched, if it is free.
+    """
+    free = candidates.copy()
+    free[partners[partners >= 0]] = False
+    left, others_left = np.flatnonzero(partners < 0), np.flatnonzero(free)
+    found = find_partners(keys[left], others[others_left])
+    partners[left[found >= 0]] = others_left[found[found >= 0]]
+
+
+def _choose_by_tokens(
+    packed: LocatedSequences, expected: LocatedSequences, hashed: Sequence[Hashed]
+) -> list[int]:
+    """Return, for each column, the index of the hash with which most sequences have a partner."""
+    best: dict[str, tuple[int, int]] = {}
+    names = [its.column.name for its in hashed]
+    for place, name in enumerate(names):
+        matches = 0
+        if names.count(name) > 1:
+            keys = packed.keys([0, place]), expected.keys([0, place])
+            matches = int((find_partners(*keys) >= 0).sum())
+        if name not in best or matches > best[name][0]:
+            best[name] = matches, place
+    return [place for _, place in best.values()]
 
 
 def _choose_hashes(

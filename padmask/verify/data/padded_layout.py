@@ -25,7 +25,10 @@ from padmask.spec.pad import PadSpec
 from padmask.spec.windows import WINDOW_COLUMNS, WindowSpec
 
 # Numbers of output and input rows that show how rows without metadata were truncated.
-_OUTPUT_ROWS, _INPUT_ROWS = 64, 256
+_OUTPUT_ROWS, _INPUT_ROWS = 128, 256
+
+# If the rows do not decide how rows were truncated, at most this number of ways are compared with the input.
+_SPECS = 4
 
 
 @dataclass(frozen=True)
@@ -187,8 +190,8 @@ class ShapeHints:
         except SpecError:
             return None
 
-    def spec_of_cut(self, long_rows: Iterator[npt.NDArray[Any]]) -> PadSpec:
-        """Return the options that truncated the rows.
+    def specs_of_cut(self, long_rows: Iterator[npt.NDArray[Any]]) -> list[PadSpec]:
+        """Return the options that may have truncated the rows, the most probable first.
 
         A truncated row consists of the first and the last tokens of its source row, and the number of last
         tokens is the same in all rows.
@@ -197,19 +200,29 @@ class ShapeHints:
             long_rows: tokens of the input rows that have more than `width` tokens, in the dtype of the rows
                 that were added.
         """
-        width, least, most = self._width, 0, self._width
+        width = self._width
         if not self._full:
-            return PadSpec(maxlen=width)
+            return [PadSpec(maxlen=width)]
         rows = np.stack(self._full)
+        # Number of input rows of which an output row can be a cut, for each number of last tokens.
+        votes = np.zeros(width + 1, dtype=np.int64)
         for tokens, _ in zip(long_rows, range(_INPUT_ROWS), strict=False):
             heads = _count_equal(rows, tokens[:width])
             tails = _count_equal(rows[:, ::-1], tokens[len(tokens) - width :][::-1])
-            for head, tail in zip(heads.tolist(), tails.tolist(), strict=True):
-                if head + tail >= width and width - head <= most and tail >= least:
-                    least, most = max(least, width - head), min(most, tail)
-        if least == width:
-            return PadSpec(maxlen=width, truncating="pre")
-        return PadSpec(maxlen=width, keep_last=least)
+            numbers = np.arange(width + 1)
+            fits = (numbers >= (width - heads)[:, None]) & (numbers <= tails[:, None])
+            votes += fits.any(axis=0)
+        if not votes.any():
+            return [PadSpec(maxlen=width)]
+        # If several numbers fit all rows, prefer truncation at one side.
+        order = [0, width, *range(1, width)]
+        lasts = [number for number in dict.fromkeys(order) if votes[number] == votes.max()][:_SPECS]
+        return [
+            PadSpec(maxlen=width, truncating="pre")
+            if last == width
+            else PadSpec(maxlen=width, keep_last=last)
+            for last in lasts
+        ]
 
     @property
     def width(self) -> int:

@@ -167,6 +167,22 @@ def test_dropped_rows_are_lost(tmp_path):
     assert {rule: [its.number for its in found[rule].examples] for rule in found} == {"tokens-lost": [2]}
 
 
+def test_dropped_row_that_starts_like_another(tmp_path):
+    write_rows(tmp_path / "in.jsonl", [{"input_ids": ids} for ids in ([5, 6, 7], [5, 6], [5, 6])])
+    policy = RowPolicy(overlong="drop")
+    pad_file(tmp_path / "in.jsonl", tmp_path / "out.parquet", spec=PadSpec(maxlen=2), policy=policy)
+    found = check(tmp_path / "out.parquet")
+    assert {rule: [its.number for its in found[rule].examples] for rule in found} == {"tokens-lost": [1]}
+
+
+@pytest.mark.parametrize("cut", [{}, {"truncating": "pre"}, {"keep_last": 1}, {"keep_last": 2}], ids=str)
+def test_ambiguous_cut(tmp_path, cut):
+    rows = [[1, 1, 2, 1, 2], [2, 1, 2, 2], [1, 2, 1, 2, 2, 1], [2, 2, 2]]
+    write_rows(tmp_path / "in.jsonl", [{"input_ids": ids} for ids in rows])
+    pad_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl", spec=PadSpec(maxlen=3, **cut))
+    assert list(check(tmp_path / "out.jsonl", mask_column="mask")) == ["tokens-lost"]
+
+
 def test_skipped_rows_are_noted(tmp_path):
     write_rows(tmp_path / "in.jsonl", [{"input_ids": [1, 2]}, {"input_ids": ["x"]}, {"input_ids": [3]}])
     pad_file(tmp_path / "in.jsonl", tmp_path / "out.parquet", policy=RowPolicy(on_error="skip"))
