@@ -208,8 +208,6 @@ def _name_bad_rows(advice: Advice, rows: InspectedRows) -> Advice:
     """Add a line that says how the commands handle bad rows."""
     if not rows.bad:
         return advice
-    if not rows.stats.rows:
-        return Advice("All rows are bad. The findings say why.")
     number = "a bad row" if rows.bad == 1 else f"{rows.bad:,} bad rows"
     line = (
         f"The commands stop because of {number}. Fix the data, or add --on-error skip. --rejects FILE then "

@@ -819,10 +819,12 @@ def test_files_with_bad_rows(tmp_path, inspect):
     assert [mask["row"] for mask in whole["masks"]] == [0, 2, 5, 6, 8, 11]
 
 
-def test_only_bad_rows(tmp_path, inspect):
-    (tmp_path / "bad.jsonl").write_text('{"input_ids": [1, null]}\n')
-    seen = inspect(str(tmp_path / "bad.jsonl"))
-    assert (seen["rows"], seen["bad_rows"], seen["recommended"]) == (0, 1, None)
+@pytest.mark.parametrize("files", [1, 2])
+def test_only_bad_rows_are_an_error(tmp_path, capfd, files):
+    for number in range(files):
+        (tmp_path / f"{number}.jsonl").write_text('{"input_ids": [1, null]}\n')
+    assert run(["inspect", str(tmp_path), "--workers", "1"]) == 1
+    assert has_facts(capfd.readouterr().err, "0.jsonl, line 1", "'input_ids'", "position 1", "null")
 
 
 def test_pipes_have_no_trailing_spaces(
