@@ -115,7 +115,9 @@ def inspect_file(  # noqa: PLR0913 - one keyword per option of the command
         job = _make_job(dataset, asked)
         rows = _read_rows(dataset, sources, job, asked, executor, workers, progress)
         if rows.error is not None and not rows.stats.rows:
-            # Without any good row, there is nothing to inspect, and the error has the likely reason.
+            # There is nothing to inspect. The error has the likely reason.
+            if rows.bad > 1:
+                rows.error.remedy = f"All {rows.bad:,} rows are bad. {rows.error.remedy}"
             raise rows.error
         return make_inspection(
             asked,

@@ -159,7 +159,6 @@ def inspect_rows(
             if packed is not None and batch.sequences is not None and batch.places is not None:
                 packed.add(batch.sequences.select(good), batch.places[good])
     found, buckets = counter.found(), [widths[width] for width in sorted(widths)]
-    stats, kept = lengths.stats(), sampler.kept[0]
     return InspectedRows(
         lengths.stats(),
         audits,

@@ -824,7 +824,9 @@ def test_only_bad_rows_are_an_error(tmp_path, capfd, files):
     for number in range(files):
         (tmp_path / f"{number}.jsonl").write_text('{"input_ids": [1, null]}\n')
     assert run(["inspect", str(tmp_path), "--workers", "1"]) == 1
-    assert has_facts(capfd.readouterr().err, "0.jsonl, line 1", "'input_ids'", "position 1", "null")
+    said = capfd.readouterr().err
+    assert has_facts(said, "0.jsonl, line 1", "'input_ids'", "position 1", "null")
+    assert ("All 2 rows" in said) == (files == 2)
 
 
 def test_pipes_have_no_trailing_spaces(
