@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -782,6 +783,16 @@ def test_empty_input(tmp_path, inspect):
     (tmp_path / "empty.jsonl").write_text("")
     seen = inspect(str(tmp_path / "empty.jsonl"))
     assert (seen["rows"], seen["masks"], seen["plans"]) == (0, [], [])
+
+
+def test_steps(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    Path("in.jsonl").write_text("".join(json.dumps({"x": [0.5] * length}) + "\n" for length in (2, 9, 9)))
+    assert run(["inspect", "in.jsonl", "--maxlen", "8", "--export", "a.html", "--export", "a.txt"]) == 0
+    printed = capfd.readouterr().out
+    assert "steps lost" in printed and "10.0% of the steps" in printed
+    for text in (printed, Path("a.html").read_text().partition("<main")[2]):
+        assert "token" not in re.sub("--batch-tokens|real token", "", text)
 
 
 BAD = """\
