@@ -15,7 +15,7 @@ from padmask.core.length_stats import LengthStats
 from padmask.core.plan import make_plan
 from padmask.core.planners import make_segments
 from padmask.core.ragged import Ragged
-from padmask.errors import DataError, count
+from padmask.errors import count
 from padmask.inspect.advice import (
     ADVICE_WITHOUT_MARKER,
     Advice,
@@ -104,12 +104,7 @@ class ReadDataset:
 
 
 def make_inspection(asked: InspectOptions, data: ReadDataset) -> Inspection:
-    """Return the statistics, the plans and the advice for a dataset whose rows are read.
-
-    Raises:
-        DataError: all rows are bad, so there is nothing to inspect.
-    """
-    _refuse_only_bad_rows(data)
+    """Return the statistics, the plans and the advice for a dataset whose rows are read."""
     spec, stats, shared_ends = asked.spec, data.rows.stats, data.rows.shared
     has_window_columns = not {*WINDOW_COLUMNS}.isdisjoint(data.schema.names)
     cuts = replace(Cuts.of(spec, asked.overlong, shared_ends), has_window_columns=has_window_columns)
@@ -118,7 +113,8 @@ def make_inspection(asked: InspectOptions, data: ReadDataset) -> Inspection:
     is_kept = bool(spec.keep_last if spec.truncating == "post" else spec.keep_first)
     unkept = None if is_kept else shared
     files = data.rows.files if has_many_files(asked.inputs) else ()
-    basis = CostBasis(stats, spec.pad_to_multiple_of, _token_bytes(data.tokens), unkept, cuts, files)
+    unit = "token" if data.tokens.inner is None and data.tokens.kind != "float" else "step"
+    basis = CostBasis(stats, spec.pad_to_multiple_of, _token_bytes(data.tokens), unkept, cuts, files, unit)
     # The costs of plans for packed rows have no meaning.
     plans = [] if data.shape == "packed" else candidate_costs(basis, asked.maxlens)
     # The recommended command pads on the side of the padding in the input, unless the user chooses a side.
@@ -158,7 +154,7 @@ def make_inspection(asked: InspectOptions, data: ReadDataset) -> Inspection:
         adviser,
         is_packed=data.shape == "packed",
         bad_rows=data.rows.bad,
-        unit="token" if data.tokens.inner is None and data.tokens.kind != "float" else "step",
+        unit=unit,
     )
 
 
@@ -207,21 +203,6 @@ def _packed_stats(data: ReadDataset) -> PackedStats | None:
 
 def _side(spec: PadSpec, inspected: InspectedRows) -> Side:
     return (inspected.padding or "post") if spec.padding == "post" else spec.padding
-
-
-def _refuse_only_bad_rows(data: ReadDataset) -> None:
-    if not data.rows.bad or data.rows.stats.rows:
-        return
-    finding = next(found for found in findings_of(data.rows.audits) if found.rule.name == "bad-row")
-    hint = data.job.pad.beside.hint
-    raise DataError(
-        f"{finding.reasons[0]}. All {data.rows.bad:,} rows are bad"
-        if data.rows.bad > 1
-        else finding.reasons[0],
-        place=finding.examples[0],
-        remedy=f"The {hint}." if hint else "Fix the data. padmask verify --no-model lists all bad rows.",
-        options=["columns"],
-    )
 
 
 def _name_bad_rows(advice: Advice, rows: InspectedRows) -> Advice:
