@@ -68,7 +68,7 @@ class VerifyArguments:
         reports: format and path of each report. `-` is standard output.
         as_json: whether to print the report as JSON.
         quiet: whether to suppress the printed report and progress.
-        verbose: whether to show each reference model, even if all of them ignore padding.
+        verbose: whether to show each check, and each reference model even if all of them ignore padding.
         progress: whether to show progress.
     """
 
@@ -325,7 +325,7 @@ def _report_failed_start(
     "-v",
     "--verbose/--no-verbose",
     default=False,
-    help="Show the checks of each reference model, even if all models ignore padding.",
+    help="Show each check of each model, and the reference models also if all of them ignore padding.",
 )
 @quiet_options
 @click.pass_context

@@ -148,7 +148,7 @@ def default_column(schema: pa.Schema) -> str:
     if lists:
         raise SpecError(
             f"The input has {len(lists)} list columns: {quote_names(lists)}. Choose the columns of tokens "
-            f"with -c, for example {column_flags([lists[0]])}."
+            f"with -c, for example {column_flags([min(lists, key=len)])}."
         )
     raise SpecError(
         f"The input has no list column of tokens. {list_columns(schema.names)}{describe_other_types(schema)}"

@@ -169,7 +169,7 @@ class Adviser:
         usable = [name for name in asked if self.plans[str(name)].maxlen > 0]
         advice = self._judge(usable) if usable else self._choose()
         if len(usable) < len(asked):
-            advice = replace(advice, text=f"maxlen 0 removes all tokens. {advice.text}")
+            advice = replace(advice, text=f"maxlen 0 removes all {self._units}. {advice.text}")
         plan = advice.plan
         if plan is not None and self.width == plan.maxlen and not plan.rows_cut and not advice.has_windows:
             text = f"All rows already have length {plan.maxlen:,}, so the plan {plan.name} adds no padding."
@@ -182,9 +182,9 @@ class Adviser:
         longest, cuts = self.plans["longest"], self.basis.cuts
         if longest.padding_share <= LITTLE_PADDING:
             share_ = f"only {_padding(longest)}" if longest.padding_share else "no positions are padding"
-            text = f"Pad to the longest row{_of(longest)}. No tokens are lost, and {share_}."
+            text = f"Pad to the longest row{_of(longest)}. No {self._units} are lost, and {share_}."
             return self._pad(longest, text)
-        text = f"Pad to the longest row{_of(longest)}. No tokens are lost, but {_padding(longest)}."
+        text = f"Pad to the longest row{_of(longest)}. No {self._units} are lost, but {_padding(longest)}."
         percentiles = () if cuts.overlong == "error" else ("p95", "p99")
         found = {name: self.plans[name] for name in percentiles if name in self.plans}
         for cut in found.values():
@@ -197,19 +197,16 @@ class Adviser:
             return self._pad(
                 longest, f"{text} More than 1% of the rows have this length, so p99 saves nothing."
             )
+        lost = share(p99.lost_share)
+        reason = f"Truncating rows to p99{_of(p99)} would lose {lost} of the {self._units}"
         if p99.maxlen and longest.places >= 1.5 * p99.places:
             if p99.lost_share <= SMALL_LOSS:
                 return self._cut(p99)
             length = self.basis.round_up(p99.maxlen)
             if cuts.can_window(length) and longest.places >= 1.5 * windows_cost(self.basis, length).places:
-                reason = f"Truncating rows to p99{_of(p99)} would lose {share(p99.lost_share)} of the tokens."
-                return self._split(windows_cost(self.basis, length), f"{reason} {_instead(length)}")
+                return self._split(windows_cost(self.basis, length), f"{reason}. {_instead(length)}")
         saved = share(1 - p99.places / longest.places)
-        reason = (
-            f"Truncating rows to p99{_of(p99)} would lose {share(p99.lost_share)} of the tokens and save "
-            f"{saved} of the positions."
-        )
-        return self._pad(longest, f"{text} {reason}")
+        return self._pad(longest, f"{text} {reason} and save {saved} of the positions.")
 
     def _judge(self, asked: Sequence[int | str]) -> Advice:
         """Recommend one of the requested lengths: the smallest length that loses few tokens."""
@@ -225,7 +222,7 @@ class Adviser:
         can_window = self.basis.cuts.can_window(plan.maxlen)
         if plan.lost_share >= LARGE_LOSS and can_window:
             verb = "drop" if plan.overlong == "drop" else "truncate"
-            cut = f"would {verb} {self._rows(plan)} and lose {share(plan.lost_share)} of the tokens"
+            cut = f"would {verb} {self._rows(plan)} and lose {share(plan.lost_share)} of the {self._units}"
             return self._split(
                 windows_cost(self.basis, plan.maxlen), f"{_name(plan)} {cut}. {_instead(plan.maxlen)}"
             )
@@ -233,7 +230,7 @@ class Adviser:
         if plan.lost_share > SMALL_LOSS and can_window:
             windows = windows_cost(self.basis, plan.maxlen)
             rows = count(windows.rows, "row")
-            text = f"To lose no tokens, split longer rows into windows. The output has {rows}."
+            text = f"To lose no {self._units}, split longer rows into windows. The output has {rows}."
             others = [Alternative(text, self.command_of(windows))]
         elif plan.lost_share <= SMALL_LOSS and longest.places <= 0.9 * plan.places:
             saved = share(1 - longest.places / plan.places)
@@ -271,6 +268,11 @@ class Adviser:
             )
         others = (*others, *self._alternatives(plan))
         return Advice(text, plan, self._text(spec), spec, (*details, *self._empty_rows()), others)
+
+    @property
+    def _units(self) -> str:
+        """The name of the elements of a sequence: tokens, or steps."""
+        return f"{self.basis.unit}s"
 
     def command_of(self, plan: Cost) -> str:
         """Return the command that pads the rows according to a plan with one length for all rows."""
@@ -315,8 +317,8 @@ class Adviser:
         become = "is longer and becomes" if longer.rows == 1 else "are longer and become"
         made = count(windows.rows - stats.rows + longer.rows, "window")
         text = (
-            f"{text} No tokens are lost. {longer.rows:,} of {count(stats.rows, 'row')} {become} {made}, so "
-            f"the output has {count(windows.rows, 'row')}."
+            f"{text} No {self._units} are lost. {longer.rows:,} of {count(stats.rows, 'row')} {become} "
+            f"{made}, so the output has {count(windows.rows, 'row')}."
         )
         shared, details = self.basis.cuts.shared, []
         ends = [
@@ -333,7 +335,7 @@ class Adviser:
         if longer.rows <= FEW_LONGER * stats.rows:
             lost = share(longer.tokens / stats.tokens)
             dropping = replace(spec, windows=None, keep_first=0, keep_last=0)
-            text_of_drop = f"To leave out the longer rows and lose {lost} of the tokens, drop them."
+            text_of_drop = f"To leave out the longer rows and lose {lost} of the {self._units}, drop them."
             others = [Alternative(text_of_drop, self.command.text(dropping, "drop"))]
         others += self._alternatives(windows)
         return Advice(text, windows, self.command.text(spec), spec, (*details, *self._empty_rows()), others)
@@ -381,7 +383,7 @@ class Adviser:
 
     def _use_buckets(self, buckets: Cost) -> Alternative:
         """Return the command and the padding of a plan with buckets."""
-        lost = "" if buckets.tokens_lost else ", and no tokens are lost"
+        lost = "" if buckets.tokens_lost else f", and no {self._units} are lost"
         text = f"To pad each row to one of {len(buckets.edges)} lengths: {_padding(buckets)}{lost}."
         if buckets.maxlen >= self.plans["longest"].maxlen:
             spec = replace(self.spec, maxlen="longest", windows=None, keep_first=0, keep_last=0)
@@ -402,12 +404,11 @@ class Adviser:
             # The other plans keep this token too.
             spec = replace(spec, keep_last=1) if shared.end == "last" else replace(spec, keep_first=1)
         command = self.command.pack_text(spec, packed.overlong if cut else "error")
-        lost = "" if packed.tokens_lost else ", and no tokens are lost"
+        lost = "" if packed.tokens_lost else f", and no {self._units} are lost"
         split = ""
         if (other := self.plans.get("packed-split")) is not None and packed.tokens_lost:
-            split = (
-                f" With --overlong split, no tokens are lost, and the output has {count(other.rows, 'row')}."
-            )
+            rows = count(other.rows, "row")
+            split = f" With --overlong split, no {self._units} are lost, and the output has {rows}."
         apart, packing = "", "packing of the separate files" if self.basis.files else "packing"
         if self.command.output.endswith("/") and not self.basis.files:
             apart = " These are the numbers for one output file. In a folder, each file is packed separately."
@@ -430,7 +431,7 @@ class Adviser:
         tokens = int(batches.name.rpartition("-")[2])
         text = (
             f"To write batches of at most {tokens:,} positions, each padded to its longest row: "
-            f"{_padding(batches)}, and no tokens are lost."
+            f"{_padding(batches)}, and no {self._units} are lost."
         )
         spec = replace(self.spec, maxlen="longest", windows=None, keep_first=0, keep_last=0)
         return (Alternative(text, self._text(replace(spec, batches=BatchSpec(tokens=tokens)))),)
@@ -441,7 +442,7 @@ class Adviser:
     def _loses(self, plan: Cost) -> str:
         """Return the end of a sentence about the rows that a plan cuts, and the tokens that are lost."""
         verb = "drops" if plan.overlong == "drop" else "truncates"
-        return f"{verb} {self._rows(plan)} and loses {share(plan.lost_share)} of the tokens"
+        return f"{verb} {self._rows(plan)} and loses {share(plan.lost_share)} of the {self._units}"
 
 
 _THESE = {1: "this token", 2: "these tokens"}

@@ -121,6 +121,7 @@ class CostBasis:
         cuts: how plans with one length handle rows longer than this length.
         files: number of rows of each length in each file, if each file is packed separately. Empty if all
             rows are packed together, or if the lengths in each file are unknown.
+        unit: name of an element of a sequence: `"token"`, or `"step"` for floats and vectors.
     """
 
     stats: LengthStats
@@ -129,6 +130,7 @@ class CostBasis:
     shared: SharedEnd | None = None
     cuts: Cuts = field(default_factory=Cuts)
     files: Sequence[LengthStats] = ()
+    unit: str = "token"
 
     def packed_maxlen(self, limit: int | None) -> int:
         """Return the number of positions in a packed row: `limit`, or the longest length, rounded up."""

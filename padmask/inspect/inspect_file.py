@@ -91,7 +91,7 @@ def inspect_file(  # noqa: PLR0913 - one keyword per option of the command
 
     Raises:
         SpecError: an option is invalid, or a column is missing or has an unsupported type.
-        DataError: the input is invalid.
+        DataError: the input is invalid, or all its rows are bad.
     """
     columns, files = as_list(columns), read_options(files)
     workers = optional(at_least(1))("workers", workers)
@@ -114,6 +114,11 @@ def inspect_file(  # noqa: PLR0913 - one keyword per option of the command
     with closing(Dataset(sources, files.input_format, files.batch_rows, notes=found.notes)) as dataset:
         job = _make_job(dataset, asked)
         rows = _read_rows(dataset, sources, job, asked, executor, workers, progress)
+        if rows.error is not None and not rows.stats.rows:
+            # There is nothing to inspect. The error has the likely reason.
+            if rows.bad > 1:
+                rows.error.remedy = f"All {rows.bad:,} rows are bad. {rows.error.remedy}"
+            raise rows.error
         return make_inspection(
             asked,
             ReadDataset(dataset.name, dataset.schema(), job, rows, _shape(dataset, job, rows), dataset.notes),

@@ -113,7 +113,8 @@ def make_inspection(asked: InspectOptions, data: ReadDataset) -> Inspection:
     is_kept = bool(spec.keep_last if spec.truncating == "post" else spec.keep_first)
     unkept = None if is_kept else shared
     files = data.rows.files if has_many_files(asked.inputs) else ()
-    basis = CostBasis(stats, spec.pad_to_multiple_of, _token_bytes(data.tokens), unkept, cuts, files)
+    unit = "token" if data.tokens.inner is None and data.tokens.kind != "float" else "step"
+    basis = CostBasis(stats, spec.pad_to_multiple_of, _token_bytes(data.tokens), unkept, cuts, files, unit)
     # The costs of plans for packed rows have no meaning.
     plans = [] if data.shape == "packed" else candidate_costs(basis, asked.maxlens)
     # The recommended command pads on the side of the padding in the input, unless the user chooses a side.
@@ -153,7 +154,7 @@ def make_inspection(asked: InspectOptions, data: ReadDataset) -> Inspection:
         adviser,
         is_packed=data.shape == "packed",
         bad_rows=data.rows.bad,
-        unit="token" if data.tokens.inner is None and data.tokens.kind != "float" else "step",
+        unit=unit,
     )
 
 
@@ -208,8 +209,6 @@ def _name_bad_rows(advice: Advice, rows: InspectedRows) -> Advice:
     """Add a line that says how the commands handle bad rows."""
     if not rows.bad:
         return advice
-    if not rows.stats.rows:
-        return Advice("All rows are bad. The findings say why.")
     number = "a bad row" if rows.bad == 1 else f"{rows.bad:,} bad rows"
     line = (
         f"The commands stop because of {number}. Fix the data, or add --on-error skip. --rejects FILE then "

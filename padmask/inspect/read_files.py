@@ -15,7 +15,7 @@ import pyarrow as pa
 from padmask.core.length_counter import LengthCounter
 from padmask.core.length_stats import LengthStats
 from padmask.core.shared_ends import SharedEnds
-from padmask.errors import WorkerDiedError
+from padmask.errors import DataError, WorkerDiedError
 from padmask.formats.dataset import Dataset
 from padmask.inspect.packed import PackedCounter
 from padmask.inspect.shared_end import EndCounter
@@ -39,6 +39,7 @@ from padmask.stream.row_sample import (
 )
 from padmask.stream.run import open_reading
 from padmask.verify.data.audit_job import AuditJob, audit_rows, open_audits
+from padmask.verify.data.rows_to_check import first_error
 from padmask.verify.data.rules import Audit
 
 
@@ -81,6 +82,7 @@ class InspectedRows:
         packed: counts of the sequences of packed rows; None for other rows.
         files: number of rows of each length in each file, if the files are read separately.
         bad: number of bad rows, whose tokens cannot be read or padded. The other numbers leave them out.
+        error: an error for the first bad row; None if there is none.
     """
 
     stats: LengthStats
@@ -94,6 +96,7 @@ class InspectedRows:
     packed: PackedCounter | None = None
     files: Sequence[LengthStats] = ()
     bad: int = 0
+    error: DataError | None = None
 
     @property
     def rows_read(self) -> int:
@@ -107,7 +110,9 @@ class InspectedRows:
         for audit, others in zip(audits, later.audits, strict=True):
             audit.join(others)
         stats, ends, bad = self.stats + later.stats, self.ends + later.ends, self.bad + later.bad
-        return replace(self, stats=stats, audits=audits, kept=[*self.kept, *moved], ends=ends, bad=bad)
+        error = self.error or later.error
+        kept_rows = [*self.kept, *moved]
+        return replace(self, stats=stats, audits=audits, kept=kept_rows, ends=ends, bad=bad, error=error)
 
     @property
     def padding_share(self) -> float:
@@ -134,18 +139,20 @@ def inspect_rows(
     packed = (
         None if job.packed is None or not job.packed.marker is not None else PackedCounter(job.packed.align)
     )
-    sampler, bad = RowSampler([without_bad_rows(_pick_shown(request.show))]), 0
+    sampler = RowSampler([without_bad_rows(_pick_shown(request.show))])
+    bad, error = 0, None
     with (
         open_reading(dataset, request.files, progress) as reading,
         closing(audit_rows(reading, "measuring", job, audits, request.maxlen, is_cut=False)) as batches,
     ):
         for checked in batches:
-            batch, good = checked.rows, ~checked.bad_tokens
+            batch, good = checked.rows, ~checked.source.bad_tokens
+            error = error or first_error(checked.source, job.pad)
             counter.add(batch.tokens[column])
             # The width of rows from several buckets is 0.
             width, padding = batch.width if width in (None, batch.width) else 0, batch.padding
             sampler.take(np.where(good, batch.lengths, -1), batch.row_at, lengths.rows + bad)
-            bad += int(checked.bad_tokens.sum())
+            bad += len(good) - int(good.sum())
             lengths.add(batch.lengths[good])
             if batch.places is not None:
                 _add_widths(widths, batch.places[good], batch.lengths[good])
@@ -153,7 +160,16 @@ def inspect_rows(
                 packed.add(batch.sequences.select(good), batch.places[good])
     found, buckets = counter.found(), [widths[width] for width in sorted(widths)]
     return InspectedRows(
-        lengths.stats(), audits, sampler.kept[0], *found, width, padding, buckets, packed, bad=bad
+        lengths.stats(),
+        audits,
+        sampler.kept[0],
+        *found,
+        width,
+        padding,
+        buckets,
+        packed,
+        bad=bad,
+        error=error,
     )
 
 

@@ -24,14 +24,12 @@ def print_findings(findings: Sequence[Finding], console: Console) -> None:
         if severity == "allowed":
             continue
         colour = "red" if severity == "error" else "yellow"
-        end = "" if severity == "error" else f" [{colour}]\\[{severity}][/{colour}]"
         for place, text in describe_finding(finding):
             rule, _, rest = text.partition(": ")
-            print_line(
-                f"{printable_line(describe_place(place))}: [{colour}]{rule}[/{colour}]: "
-                f"{printable_line(rest)}{end}",
-                console,
-            )
+            # Warnings have the same form as warnings about the run.
+            name = rule if severity == "error" else f"{severity}\\[{rule}]"
+            where = printable_line(describe_place(place))
+            print_line(f"{where}: [{colour}]{name}[/{colour}]: {printable_line(rest)}", console)
     names = dict.fromkeys(finding.rule.name for finding in findings if finding.rule.severity == "allowed")
     if names:
         print_line(f"allowed: {', '.join(names)}", console, style="dim")

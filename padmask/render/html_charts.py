@@ -63,7 +63,7 @@ def lengths_chart(data: FigureData) -> Html:
     return draw_chart(
         frame,
         f"{title_of_lengths(data)}. {_describe_bars(histogram, unit)}",
-        _bars(histogram, axis, frame, unit),
+        _bars(histogram, axis, frame, unit, data.unit),
         *lines,
         chosen_line(frame, axis, data.marks),
         length_ticks(frame, axis, name_of_axis(f"length, in {data.unit}s", histogram, hidden)),
@@ -154,7 +154,7 @@ def _span(low: int, high: int) -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
-def _bars(histogram: Histogram, axis: LengthAxis, frame: Frame, unit: str, of: str = "token") -> Html:
+def _bars(histogram: Histogram, axis: LengthAxis, frame: Frame, unit: str, of: str) -> Html:
     edges, rows = histogram.edges.tolist(), histogram.rows.tolist()
     top = max([*rows, 1]) * 1.05
     bars = []

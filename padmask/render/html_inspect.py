@@ -121,7 +121,7 @@ def _chooser(seen: Inspection, data: FigureData, choices: Sequence[Choice]) -> H
         class_="slider",
     )
     tiles = [
-        ("tokens kept", "kept", "kept"),
+        (f"{seen.unit}s kept", "kept", "kept"),
         ("rows whole", "whole", "whole"),
         ("padding", "padding", "padding"),
         ("output", "size", None),
@@ -169,7 +169,7 @@ def texts_of(choice: Choice, seen: Inspection) -> dict[str, str]:
         "padding-detail": f"of {count(cost.places, 'position')}",
         "size": size(cost.bytes),
         "size-detail": f"{count(cost.rows, 'row')} of {count(choice.maxlen, 'position')}",
-        "summary": f"{kept} of the tokens kept, {whole} of the rows whole, {padding} padding",
+        "summary": f"{kept} of the {seen.unit}s kept, {whole} of the rows whole, {padding} padding",
     }
 
 
@@ -277,7 +277,7 @@ def _lengths(seen: Inspection) -> Html:
 
 def _plans(seen: Inspection) -> Html:
     best = seen.advice.plan.name if seen.advice.plan is not None else None
-    rows = [cells_of_plan(plan, plan.name == best) for plan in seen.plans]
+    rows = [cells_of_plan(plan, plan.name == best, seen.unit) for plan in seen.plans]
     names = [name for name in rows[0] if name != "rows" or has_rows_of_output(seen)]
     cells = [
         [_cell(name, row[name], plan) for name in names] for row, plan in zip(rows, seen.plans, strict=True)
@@ -292,5 +292,5 @@ def _plans(seen: Inspection) -> Html:
 
 
 def _cell(name: str, text: str, plan: Cost) -> str:
-    is_large = name == "tokens lost" and plan.lost_share >= LARGE_LOSS
+    is_large = name.endswith(" lost") and plan.lost_share >= LARGE_LOSS
     return tag("span", text, class_="large") if is_large else text

@@ -9,7 +9,7 @@ from itertools import groupby
 from padmask.errors import count
 from padmask.render.html import Html, tag
 from padmask.render.html_page import badge
-from padmask.render.report import format_scientific
+from padmask.render.report import LAYERS_NOTE, format_scientific
 from padmask.verify.report import LayerReport, SubjectReport
 
 # Deviations from 1e-10 to 1 are on a logarithmic axis.
@@ -55,7 +55,7 @@ def layer_path(subject: SubjectReport) -> Html | None:
         items += shown
     has_masks = any(layer.mask_out is not None for layer in subject.layers)
     legend = "Green line: a mask. Dotted line: no mask. " if has_masks else ""
-    note = "Red square: padding changes the output. The bars are logarithmic, from 1e-10 to 1."
+    note = f"Red square: padding changes the output. {LAYERS_NOTE} The bars are logarithmic, from 1e-10 to 1."
     return tag("div", tag("ol", *items, class_="path"), tag("p", legend, note, class_="quiet small"))
 
 

@@ -205,7 +205,7 @@ def _print_histogram(seen: Inspection, console: Console) -> None:
 
 
 # Columns to omit on a narrow terminal, in this order, so that no number is cut off.
-DISPENSABLE = ("shapes", "rows cut", "size", "rows", "tokens lost", "padding")
+DISPENSABLE = ("shapes", "rows cut", "size", "rows", "tokens lost", "steps lost", "padding")
 
 
 def _print_plans(seen: Inspection, console: Console) -> None:
@@ -245,7 +245,7 @@ def _make_plan_table(seen: Inspection, left_out: Sequence[str]) -> RenderableTyp
 
     table = Table(title="Plans", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     best = seen.advice.plan.name if seen.advice.plan is not None else None
-    rows = [cells_of_plan(plan, plan.name == best) for plan in seen.plans]
+    rows = [cells_of_plan(plan, plan.name == best, seen.unit) for plan in seen.plans]
     if not has_rows_of_output(seen):
         rows = [{name: cell for name, cell in cells.items() if name != "rows"} for cells in rows]
     for name in rows[0]:
@@ -260,10 +260,11 @@ def _make_plan_table(seen: Inspection, left_out: Sequence[str]) -> RenderableTyp
             min_width=max(map(len, [name, *parts])),
             no_wrap=not wraps,
         )
+    lost = f"{seen.unit}s lost"
     for plan, cells in zip(seen.plans, rows, strict=True):
         shown = {name: cell for name, cell in cells.items() if name not in left_out}
-        if plan.lost_share >= LARGE_LOSS and "tokens lost" in shown:
-            shown["tokens lost"] = f"[{CUT_STYLE}]{shown['tokens lost']}[/{CUT_STYLE}]"
+        if plan.lost_share >= LARGE_LOSS and lost in shown:
+            shown[lost] = f"[{CUT_STYLE}]{shown[lost]}[/{CUT_STYLE}]"
         table.add_row(*shown.values(), style="bold" if plan.name == best else "")
     return table
 
@@ -276,7 +277,7 @@ def has_rows_of_output(seen: Inspection) -> bool:
     return any(plan.overlong in ("window", "drop") for plan in seen.plans)
 
 
-def cells_of_plan(plan: Cost, is_best: bool) -> dict[str, str]:
+def cells_of_plan(plan: Cost, is_best: bool, unit: str = "token") -> dict[str, str]:
     """Return a row of the table of plans, keyed by the names of the columns."""
     lost = f"{plan.tokens_lost:,} ({share(plan.lost_share)})" if plan.tokens_lost else "0"
     return {
@@ -285,7 +286,7 @@ def cells_of_plan(plan: Cost, is_best: bool) -> dict[str, str]:
         "rows": f"{plan.rows:,}",
         "padding": share(plan.padding_share),
         "rows cut": f"{plan.rows_cut:,}",
-        "tokens lost": lost,
+        f"{unit}s lost": lost,
         "size": size(plan.bytes),
         "shapes": f"{plan.shapes:,}",
     }

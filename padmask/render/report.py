@@ -24,6 +24,11 @@ TABLE_NOTE = (
     "should fail."
 )
 
+LAYERS_NOTE = (
+    "The deviations of layers are those of one row with one amount of padding, so they may differ from the "
+    "largest deviation of the checks."
+)
+
 VERDICT_COLOURS = {"ignores": "green", "data-ok": "green", "leaks": "red", "bad-data": "red"}
 
 
@@ -33,7 +38,7 @@ def show_report(report: Report, console: Console, *, verbose: bool = False) -> N
     Args:
         report: result of `verify`.
         console: console to print to.
-        verbose: whether to show each reference model, even if all of them ignore padding.
+        verbose: whether to show each check, and each reference model even if all of them ignore padding.
     """
     environment = report.environment
     _print_verdict(report, console)
@@ -50,6 +55,8 @@ def show_report(report: Report, console: Console, *, verbose: bool = False) -> N
         console.print(TABLE_NOTE, style="dim")
         for subject in report.subjects:
             _print_subject(subject, console)
+            if verbose:
+                console.print(_check_table(subject))
 
 
 def show_data_only(report: Report, console: Console) -> None:
@@ -186,6 +193,25 @@ def _print_subject(subject: SubjectReport, console: Console) -> None:
         print_line(f"[bold]Advice:[/bold] {printable_line(subject.advice)}", console)
     if subject.layers:
         console.print(_layer_table(subject))
+        console.print(LAYERS_NOTE, style="dim")
+
+
+def _check_table(subject: SubjectReport) -> RenderableType:
+    from rich import box
+    from rich.table import Table
+
+    title = f"Checks of {printable_line(subject.name)}"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("check", "result", "deviation", "tolerance", "detail"):
+        number = name in ("deviation", "tolerance")
+        table.add_column(name, justify="right" if number else "left", overflow="fold")
+    for check in subject.checks:
+        numbers = (check.max_abs_diff, check.tolerance)
+        shown = ["" if number is None else format_scientific(number) for number in numbers]
+        colour = {"holds": "green", "fails": "red"}.get(check.verdict, "default")
+        result = {"holds": "passes", "fails": "fails"}.get(check.verdict, "skipped")
+        table.add_row(check.name, f"[{colour}]{result}[/{colour}]", *shown, printable_line(check.detail))
+    return table
 
 
 def _layer_table(subject: SubjectReport) -> RenderableType:

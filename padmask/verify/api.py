@@ -33,7 +33,7 @@ from padmask.verify.proof.packed_sample import PackedSample
 from padmask.verify.proof.random_rows import draw_longer_rows, draw_random_rows, middle_row, take_sample
 from padmask.verify.proof.sample import TIMED, ModelInput, SampleRows
 from padmask.verify.proof.tolerance import Array
-from padmask.verify.report import Report, describe_check, describe_culprit
+from padmask.verify.report import Report, describe_culprit, describe_deviation
 
 # Entry of `Report.environment` if no row has a token, so that no model can be verified.
 NO_TOKENS = {"subjects": "none: all rows are empty, so no model was verified"}
@@ -140,9 +140,10 @@ def assert_ignores_padding(model: Any, ids: Any = None, mask: Any = None, **opti
     if report.ok:
         return
     [subject] = report.subjects
-    failed = [describe_check(subject, check) for check in subject.checks if check.verdict == "fails"]
-    result = "\n".join([f"{report.verdict}: {subject.detail}".rstrip(": "), *failed])
-    raise AssertionError(f"{result}\n{describe_culprit(subject).strip()}".rstrip())
+    failed = [describe_deviation(check) for check in subject.checks if check.verdict == "fails"]
+    lines = [f"{report.verdict}: {report.answer} of the model {subject.name!r}", subject.detail, *failed]
+    lines.append(describe_culprit(subject).strip() or "To see each check: print(verify_model(...).as_dict())")
+    raise AssertionError("\n".join(filter(None, lines)))
 
 
 def report_on_model(

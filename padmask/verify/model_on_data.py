@@ -99,7 +99,10 @@ def _check_data(paths: Sequence[str], request: AuditRequest) -> None:
 
 
 def _verify_function(paths: Sequence[str], request: AuditRequest, proof: ModelProof) -> Report:
-    function = import_callable("--predict", proof.predict or "", "mypackage.serve:predict")
+    from padmask.verify.keras.backend import hide_framework_logs
+
+    with hide_framework_logs():
+        function = import_callable("--predict", proof.predict or "", "mypackage.serve:predict")
     spec = replace(proof.spec, name=proof.predict or "")
     data_by_input: dict[str, tuple[AuditedData, str]] = {}
     rows: dict[str, Sequence[npt.NDArray[Any]]] | None = None

@@ -77,11 +77,15 @@ def open_model(proof: ModelProof) -> OpenedModel:
 
 def _build(text: str) -> Any:
     """Call the factory. If the name refers to a model instead of a factory, return the model."""
-    found = import_callable("--model", text, "mypackage.model:build")
+    from padmask.verify.keras.backend import hide_framework_logs
+
+    with hide_framework_logs():
+        found = import_callable("--model", text, "mypackage.model:build")
     if not isinstance(found, type) and (is_torch_model(found) or hasattr(found, "_flatten_layers")):
         return found
     try:
-        return found()
+        with hide_framework_logs():
+            return found()
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the factory is the user's, and may raise anything
         raise SpecError(
             f"--model {text}: the factory raised {type(error).__name__}: {error}. Call the factory without "

@@ -289,11 +289,16 @@ def describe_failure(subject: SubjectReport, check: Check) -> str:
 
 def describe_check(subject: SubjectReport, check: Check) -> str:
     """Return a sentence that describes a failed check, with the deviation and the tolerance."""
+    return f"{subject.name}: {describe_deviation(check)}"
+
+
+def describe_deviation(check: Check) -> str:
+    """Return a sentence that describes a failed check without the name of the model."""
     if check.max_abs_diff is None:
-        return f"{subject.name}: {check.name} fails."
+        return f"{check.name} fails."
     deviation = f"{check.max_abs_diff:.2e}" if math.isfinite(check.max_abs_diff) else "NaN or a wrong shape"
     where = f" ({check.detail})" if check.detail else ""
-    return f"{subject.name}: {check.name}: deviation {deviation}, tolerance {check.tolerance:.2e}{where}."
+    return f"{check.name}: deviation {deviation}, tolerance {check.tolerance:.2e}{where}."
 
 
 def describe_culprit(subject: SubjectReport) -> str:

@@ -100,7 +100,7 @@ def test_unpad_allows_warnings(here, tmp_path):
 
 def test_inspect_names_allowed_rules(here, rows):
     given = ("inspect", rows, "--no-plans", "--no-masks")
-    assert "row-fully-masked: rows without" in here(*given).stdout
+    assert "warning[row-fully-masked]: rows without" in here(*given).stdout
     assert "\nallowed: row-fully-masked\n" in here(*given, "--allow", "row-fully-masked").stdout
     seen = json.loads(here(*given, "--allow", "row-fully-masked", "--json").stdout)
     assert [finding["severity"] for finding in seen["health"]] == ["allowed"]

@@ -209,6 +209,7 @@ def test_unused_settings_are_silent(here: Run, project: Callable[[str], Path]) -
         ),
         ("dtype = 'int16'", ("pad", "bad.jsonl"), "70000", "--dtype is"),
         ("dtype = 'int16'", ("pad", "bad.parquet"), "70000", "--dtype is"),
+        ("dtype = 'int16'", ("inspect", "bad.jsonl"), "70000", "--dtype is"),
         ("dtype = 'int32'", ("pad", "bad.jsonl", "-c", "input_ids:int16"), "int16", ""),
         ("dtype = 'int32'", ("pad", "bad.jsonl", "-c", "null"), "'null'", ""),
         ("column = 'null'", ("pad", "bad.jsonl"), "'null'", "--column is"),

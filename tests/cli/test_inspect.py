@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -784,6 +785,16 @@ def test_empty_input(tmp_path, inspect):
     assert (seen["rows"], seen["masks"], seen["plans"]) == (0, [], [])
 
 
+def test_steps(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    Path("in.jsonl").write_text("".join(json.dumps({"x": [0.5] * length}) + "\n" for length in (2, 9, 9)))
+    assert run(["inspect", "in.jsonl", "--maxlen", "8", "--export", "a.html", "--export", "a.txt"]) == 0
+    printed = capfd.readouterr().out
+    assert "steps lost" in printed and "10.0% of the steps" in printed
+    for text in (printed, Path("a.html").read_text().partition("<main")[2]):
+        assert "token" not in re.sub("--batch-tokens|real token", "", text)
+
+
 BAD = """\
 {"input_ids": [1, 2, 3]}
 {"input_ids": null}
@@ -819,10 +830,14 @@ def test_files_with_bad_rows(tmp_path, inspect):
     assert [mask["row"] for mask in whole["masks"]] == [0, 2, 5, 6, 8, 11]
 
 
-def test_only_bad_rows(tmp_path, inspect):
-    (tmp_path / "bad.jsonl").write_text('{"input_ids": [1, null]}\n')
-    seen = inspect(str(tmp_path / "bad.jsonl"))
-    assert (seen["rows"], seen["bad_rows"], seen["recommended"]) == (0, 1, None)
+@pytest.mark.parametrize("files", [1, 2])
+def test_only_bad_rows_are_an_error(tmp_path, capfd, files):
+    for number in range(files):
+        (tmp_path / f"{number}.jsonl").write_text('{"input_ids": [1, null]}\n')
+    assert run(["inspect", str(tmp_path), "--workers", "1"]) == 1
+    said = capfd.readouterr().err
+    assert has_facts(said, "0.jsonl, line 1", "'input_ids'", "position 1", "null")
+    assert ("All 2 rows" in said) == (files == 2)
 
 
 def test_pipes_have_no_trailing_spaces(

@@ -491,8 +491,8 @@ def test_findings_are_one_line_each(here, tmp_path):
     assert labels.startswith(f"{name}/in.jsonl:2: bad-row: labels: ")
     assert "null" in labels
     assert syntax.startswith(f"{name}/in.jsonl:3: bad-row: ")
-    assert warning.startswith(f"{name}/in.jsonl:1: pad-value-in-tokens: ")
-    assert warning.endswith(" (1 row) [warning]")
+    assert warning.startswith(f"{name}/in.jsonl:1: warning[pad-value-in-tokens]: ")
+    assert warning.endswith(" (1 row)")
 
 
 def test_quiet_prints_errors(here, tmp_path):

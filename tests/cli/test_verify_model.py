@@ -364,6 +364,35 @@ def test_static_column_of_text_is_refused(here, rated):
     refused(here(*rated[:-1], "--input", "stars=name"), "line 1", "name", "number", code=1)
 
 
+FACTORY = """
+import sys
+import keras
+print("from the user", file=sys.stderr)
+def build():
+    ids = keras.Input((None,), dtype="int32")
+    masked = keras.layers.Embedding(20, 4, mask_zero=True)(ids)
+    return keras.Model(ids, keras.layers.Conv1D(2, 3, name="conv")(masked))
+"""
+
+
+@with_models
+@pytest.mark.slow
+def test_factory_without_framework_logs(padmask, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+    (tmp_path / "factory.py").write_text(FACTORY)
+    done = padmask("verify", "--model", "factory:build", "-q")
+    lines = done.stderr.splitlines()
+    assert (done.returncode, lines) == (1, ["from the user"]), done.stderr
+
+
+@with_models
+def test_verbose_shows_each_check(here, saved):
+    done = here("verify", "--model", saved("sound"), "-v")
+    assert has_facts(done.stdout, "row-alone", "output-shape", "empty-rows")
+    assert "row-alone" not in here("verify", "--model", saved("sound")).stdout
+
+
 ROLES = {"unnamed-mask": "mask", "unnamed-lengths": "lengths", "lengths-column": "lengths"}
 
 

@@ -54,6 +54,20 @@ def test_factory(here, module):
     assert here("verify", "--model", f"{module()}:ignores").returncode == 0
 
 
+def test_static_column(here, module, tmp_path):
+    code = (
+        "class Rated(modules.FeatureSum):\n"
+        "    def forward(self, input_ids, attention_mask, age):\n"
+        "        real = (input_ids * attention_mask).sum(1)\n"
+        "        return real[:, None] + age.reshape(-1, 1)\n"
+        "def rated(): return Rated()\n"
+    )
+    (tmp_path / "in.jsonl").write_text('{"input_ids": [1, 2], "age": 30}\n{"input_ids": [3], "age": 40}\n')
+    model = ("--model", f"{module(code)}:rated", "--input", "age:static", "-c", "input_ids")
+    report = json.loads(here("verify", "in.jsonl", *model, "--json").stdout)
+    assert report["environment"]["columns"] == {"input_ids": "input_ids", "age": "age"}
+
+
 def test_printed_report(here, module):
     done = here("verify", "--model", f"{module()}:leaks", "--explain")
     assert has_facts(done.stdout, "leaks", "Culprit: conv", f"torch {torch.__version__}", "Conv1d")

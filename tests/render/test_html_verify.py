@@ -10,6 +10,7 @@ from html_pages import Page
 
 from padmask.errors import Place
 from padmask.render.html_verify import error_page, verify_page
+from padmask.render.report import LAYERS_NOTE
 from padmask.spec.warning_names import Warned
 from padmask.verify.data.rules import RULES, Finding
 from padmask.verify.proof.tolerance import Check
@@ -67,6 +68,11 @@ def test_no_number_is_a_deviation(deviation):
     layers = [LAYERS[0], replace(LAYERS[1], max_abs_diff=deviation)]
     kinds = [kind for kind, _ in steps(page_of(replace(LEAK, layers=layers)))]
     assert kinds == ["masked", "masked differs culprit"]
+
+
+def test_page_explains_other_deviations():
+    notes = page_of(LEAK).texts("p")
+    assert any(LAYERS_NOTE in text for text in notes)
 
 
 def test_quiet_layers_are_folded():

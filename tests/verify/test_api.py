@@ -211,6 +211,17 @@ def test_error_names_the_leaking_output():
         assert_ignores_padding(lambda *both: {"good": masked_mean(*both), "bad": mean(*both)}, IDS, MASK)
 
 
+def test_detail_names_the_longest_row():
+    subject = subject_of(lambda ids, mask: masked_mean(ids, mask) + (ids.shape[1] > 100), vocab_size=VOCAB)
+    [detail] = [check.detail for check in subject.checks if check.name == "row-alone"]
+    assert detail.endswith("padded to 512 (longest row: 11)")
+
+
+def test_error_without_a_culprit_says_what_to_do():
+    with pytest.raises(AssertionError, match=r"the model 'mean'\n(.|\n)*To see each check: "):
+        assert_ignores_padding(mean, IDS, MASK)
+
+
 @pytest.mark.parametrize("model", [constant, noise])
 def test_inconclusive(model):
     subject = subject_of(model, vocab_size=VOCAB)
@@ -503,7 +514,7 @@ def test_assertion_names_culprit():
     with pytest.raises(AssertionError) as raised:
         assert_ignores_padding(convolving, IDS, MASK)
     said = str(raised.value)
-    assert said.startswith("leaks")
+    assert said.startswith("leaks: padding changes the outputs of the model 'net'\nrow-alone: deviation ")
     assert "row-alone: deviation" in said
     assert "Culprit: conv." in said
     assert "Path: embed -> conv (output depends on padding)." in said

@@ -122,7 +122,7 @@ class PaddedRowAudit:
             sequences,
             places,
         )
-        return CheckedRows(found, fits, rows.bad_tokens)
+        return CheckedRows(found, fits, rows)
 
     def _width_of(self, source: str, places: npt.NDArray[np.int64], bad: npt.NDArray[np.bool_]) -> int | None:
         """Return the number of positions in the first good row of the bucket; None if all rows are bad."""

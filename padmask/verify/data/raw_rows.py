@@ -56,7 +56,7 @@ def audit_raw_rows(
         job.spec.pad_to_multiple_of or 1,
     )
     found = BatchRows(row_lengths(ragged), lambda index, number: copy_row(number, ragged, index), ragged)
-    return CheckedRows(found, good, rows.bad_tokens)
+    return CheckedRows(found, good, rows)
 
 
 def _cut(rows: Ragged, maxlen: int | None, truncating: Side) -> Ragged:

@@ -13,13 +13,14 @@ from padmask.core.arrow_lists import Flags, null_flags, null_token_rows, with_fl
 from padmask.core.columns import PadColumn
 from padmask.core.ragged import Ragged, find_misfits
 from padmask.core.table import read_rows
-from padmask.errors import Fault
+from padmask.errors import DataError, Fault
 from padmask.formats.contract import Batch, Chunk, Wanted
 from padmask.spec.pad import FLOAT_DTYPES
 from padmask.stream.job import Job
 from padmask.stream.late_fields import later_zeros
 from padmask.stream.ledger import Ledger
 from padmask.stream.row_sample import BatchRows
+from padmask.stream.rows import options_of
 from padmask.stream.run import Reading
 
 
@@ -119,12 +120,12 @@ class CheckedRows:
     Args:
         rows: the rows. A row with bad tokens has the length 0.
         fits: for each row, whether it has no fault in any column: bool, shape (rows,).
-        bad_tokens: for each row, whether its tokens cannot be read or padded: bool, shape (rows,).
+        source: the rows before the check.
     """
 
     rows: BatchRows
     fits: Flags
-    bad_tokens: Flags
+    source: AuditRows
 
     def without_bad_rows(self) -> BatchRows:
         """Return the rows. All bad rows have the length 0."""
@@ -176,6 +177,21 @@ def _wanted_columns(groups: Sequence[GroupToRead], *, is_text: bool) -> Wanted:
     requested = [name for group in groups for name in group.job.wanted.dtype_requested]
     optional = {name for group in groups for name in group.job.wanted.optional} - checked
     return Wanted(pa.schema(fields.values()), dtype_requested=requested, optional=optional)
+
+
+def first_error(rows: AuditRows, job: Job) -> DataError | None:
+    """Return an error for the first row with bad tokens; None if there is none."""
+    first = next((fault for fault in rows.faults if rows.bad_tokens[fault.row]), None)
+    if first is None:
+        return None
+    hint = job.beside.hint if first.column == job.columns[0].name else ""
+    return DataError(
+        first.reason,
+        place=rows.batch.place(first.row),
+        column=first.column,
+        remedy=(f"The {hint}. " if hint else "") + "Fix the row.",
+        options=options_of(first, job),
+    )
 
 
 def _without_bad_rows(batch: Batch, group: GroupToRead, groups: Sequence[GroupToRead]) -> AuditRows:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import tempfile
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -84,7 +86,7 @@ def start_backend(backend: str | None = None, device: str = "auto") -> Engine:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         if device == "cpu":
             os.environ["KERAS_TORCH_DEVICE"] = "cpu"
-    with _silence_stderr():
+    with _capture_stderr(lambda _: b"", on_error=bytes):
         seen = _find_accelerators(chosen)
     if running is None and chosen == "tensorflow":
         # TensorFlow logs hints that only help its developers.
@@ -100,6 +102,31 @@ def start_backend(backend: str | None = None, device: str = "auto") -> Engine:
         # If TensorFlow sees a GPU, it reserves the memory of the GPU, even if the models run on the CPU.
         _hide_gpus()
     return Engine(chosen, found, seen)
+
+
+# Log messages of TensorFlow, and the line that follows one of them.
+_LOG_LINE = re.compile(
+    rb"(?:[IWE]\d{4} \d\d:\d\d:\d\d|\d{4}-\d\d-\d\d \S+: [IWE] (?:external|tensorflow)/"
+    rb"|WARNING: All log messages before absl::|To enable the following instructions: ).*"
+)
+
+
+@contextmanager
+def hide_framework_logs() -> Iterator[None]:
+    """Hide log messages of TensorFlow and warnings of Keras while user code imports and builds a model.
+
+    Other output to stderr appears at the end of the context.
+    """
+    # Without this level, TensorFlow also logs messages when the model runs.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with _capture_stderr(_without_logs, on_error=_without_logs), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"keras\.")
+        yield
+
+
+def _without_logs(output: bytes) -> bytes:
+    lines = output.splitlines(keepends=True)
+    return b"".join(line for line in lines if not _LOG_LINE.match(line))
 
 
 def check_backend(backend: str | None = None) -> str:
@@ -178,10 +205,14 @@ def _find_version(package: str) -> str:
 
 
 @contextmanager
-def _silence_stderr() -> Iterator[None]:
-    """Discard output to stderr inside the context. If the context raises an exception, print the output.
+def _capture_stderr(keep: Callable[[bytes], bytes], *, on_error: Callable[[bytes], bytes]) -> Iterator[None]:
+    """Capture output to stderr inside the context, and print a part of the output at the end.
 
     Native libraries write to the file descriptor directly, so replacing `sys.stderr` is not enough.
+
+    Args:
+        keep: function that returns the part of the output to print.
+        on_error: the same function for a context that raises an exception.
     """
     if sys.stderr is None:
         yield
@@ -193,10 +224,11 @@ def _silence_stderr() -> Iterator[None]:
             os.dup2(captured.fileno(), 2)
             yield
         except BaseException:
-            captured.seek(0)
-            os.write(stderr, captured.read())
+            keep = on_error
             raise
         finally:
             sys.stderr.flush()
             os.dup2(stderr, 2)
+            captured.seek(0)
+            os.write(stderr, keep(captured.read()))
             os.close(stderr)

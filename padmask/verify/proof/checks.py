@@ -262,7 +262,9 @@ def compare_row_alone(setup: CheckSetup, subject: Subject) -> Deviations:
     found: Deviations = {}
     for more, outputs in batches.items():
         one = subject.predict({name: _select_row(padded, 0) for name, padded in probe.padded(more).items()})
-        padded_to = max(probe.places(more).values())
+        padded_to = f"{max(probe.places(more).values())}"
+        if more and not probe.has_fixed:
+            padded_to += f" (longest row: {max(probe.places().values())})"
         for name, output in outputs.items():
             shapes = [reference[name].shape[1:] for reference in alone]
             wrong = _has_wrong_size(probe, shapes, output, one[name], more)

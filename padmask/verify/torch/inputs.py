@@ -289,9 +289,10 @@ def _candidates(
         for dtype in dtypes:
             yield TorchInput(replace(slot, dtype=dtype), is_padding=name.endswith("key_padding_mask"))
     elif role == "static":
-        for shape in [(), *((size,) for size in _feature_sizes(module))]:
+        shapes = [(), *((size,) for size in _feature_sizes(module))] if rows is None else [np.shape(rows[0])]
+        for shape in shapes:
             yield TorchInput(ModelInput(name, role, shape, "float32"))
-        yield TorchInput(ModelInput(name, role, (), "int64"))
+        yield TorchInput(ModelInput(name, role, shapes[0], "int64"))
     else:
         yield TorchInput(slot)
 

@@ -266,7 +266,8 @@ class TorchModel:
             raise CannotRunError(f"the model cannot run: {describe_torch_error(error)}") from None
 
     def _find_inputs(self, roles: Mapping[str, str] | None, rows: SampleRows | None) -> None:
-        longest = max((len(row) for given in (rows or {}).values() for row in given), default=0)
+        timed = [given for name, given in (rows or {}).items() if (roles or {}).get(name) != "static"]
+        longest = max((len(row) for given in timed for row in given), default=0)
         first_error = None
         required = [shape[1] for shape in self._sizes.values() if len(shape) > 1 and shape[1] is not None]
         for places in dict.fromkeys([*required, longest or _STEPS[0], *_STEPS, *_sizes_in(self.module)]):
