@@ -270,6 +270,15 @@ def test_unreadable_first_shard(dataset):
     assert (result, bytes_in(run.folder / "padded")) == run.surveyed()
 
 
+def test_unreadable_first_rows(dataset, monkeypatch):
+    monkeypatch.setattr("padmask.stream.passes.HEAD_ROWS", 1 << 30)
+    run = dataset(*SAME, policy=SKIP)
+    zipped(run, 2, {"x": 1})
+    result = run()
+    assert run.progress == {"measuring": 3, "padding": 3}
+    assert (result, bytes_in(run.folder / "padded")) == run.surveyed()
+
+
 def test_bad_rows_have_no_types(dataset, tmp_path):
     bad = {"input_ids": "none", "x": "text"}
     run = dataset([bad, 1], [2, bad], [3, 4], policy=SKIP)
@@ -322,8 +331,9 @@ def test_resume_keeps_found_types(dataset):
 
 def test_resume_after_a_fixed_row(dataset):
     run = dataset([1, 2], [3, 4], [{"input_ids": None}], [6])
-    with raises_error(DataError, "2 of 4 shards", "--resume", place="2.jsonl, line 1"):
+    with raises_error(DataError, "2 of 4 shards", "--resume", place="2.jsonl, line 1") as caught:
         run()
+    assert "If no input changes" not in str(caught.value)
     run.write(2, [5])
     assert resumed(run) == 2
 
