@@ -633,7 +633,7 @@ def test_nearly_similar_columns_are_named(pad: Pad) -> None:
 @pytest.mark.parametrize(
     ("options", "printed"),
     [
-        ([], "-c 'my ids'"),
+        ([], "-c 'b c'"),
         (["-c", "my ids", "-c", "b c"], "-c 'my ids'. To pad 'b c'"),
         (["-c", "my ids", "-c", "b c"], "--own-length 'b c'"),
         (["-c", "my ids:string"], "-c 'my ids:int32'"),
