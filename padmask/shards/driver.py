@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import takewhile
 
 from padmask.core.plan import Plan, needs_survey
 from padmask.errors import OutputError, PadmaskError, UnreadableError, WorkerDiedError, join_few, size
+from padmask.formats.jsonl.types import OtherTypesError
 from padmask.shards.dataset_job import DatasetJob, suggesting_skip
+from padmask.shards.first_types import assume_first_types
 from padmask.shards.manifest import ShardRecord
 from padmask.shards.pool import WorkerPool
 from padmask.shards.resume import Action, DatasetPlan, Decision, ResumePolicy, ResumeRequest
@@ -42,6 +45,10 @@ class FinishedDataset:
     records: Sequence[ShardRecord]
     decision: Decision
     deleted: int = 0
+
+
+# The plan, the records of the padded shards, and the records of the skipped shards.
+Padded = tuple[Plan, Sequence[ShardRecord], Sequence[ShardRecord]]
 
 
 @dataclass(frozen=True)
@@ -82,18 +89,27 @@ class Driver:
         if decision.action is Action.FINISH and found is not None:
             staging.finish(rejects)
             return FinishedDataset(found.plan, self._all(decision.records, found.left_out), decision)
-        driver = self._with_max_bytes(decision.records)
-        if found is None:
-            found = driver._measure()
-        if finds_edges:
-            staging.refuse_conflicts(output_names(job.shards, found.plan.edges), delete=delete)
-        if decision.action is not Action.CONTINUE:
-            staging.write_plan(found, job.identity)
-        padded, left_out = driver._pad(found, decision.records)
+        done = None
+        if given is not None and job.typed and (found is None or found.assumed):
+            done = self._pad_with_assumed_types(decision)
+            if done is None:
+                # No shard with the assumed types is kept, also not by a later run.
+                staging.remove()
+                decision, found = replace(decision, action=Action.START, found=None, kept=()), None
+        if done is None:
+            driver = self._with_max_bytes(decision.records)
+            if found is None:
+                found = driver._measure()
+            if finds_edges:
+                staging.refuse_conflicts(output_names(job.shards, found.plan.edges), delete=delete)
+            if decision.action is not Action.CONTINUE:
+                staging.write_plan(found, job.identity)
+            done = found.plan, *driver._pad(found, decision.records)
+        plan, padded, left_out = done
         records = self._all(padded, left_out)
         with self._adding_progress_note({record.index: record for record in padded}):
-            deleted = staging.commit(job.identity, found.plan, records, rejects)
-        return FinishedDataset(found.plan, records, decision, deleted)
+            deleted = staging.commit(job.identity, plan, records, rejects)
+        return FinishedDataset(plan, records, decision, deleted)
 
     def _all(self, records: Sequence[ShardRecord], left_out: Sequence[ShardRecord]) -> list[ShardRecord]:
         """Return the records of all shards and skipped files, sorted by index."""
@@ -108,6 +124,32 @@ class Driver:
             max_bytes += sum(record.size for record in finished)
         work = replace(work, files=replace(work.files, max_bytes=max_bytes))
         return replace(self, job=replace(self.job, work=work))
+
+    def _pad_with_assumed_types(self, decision: Decision) -> Padded | None:
+        """Pad the shards without a first pass over all inputs: assume the types of the first rows.
+
+        Return None if the assumption is false. All shards must then be padded again.
+
+        Args:
+            decision: the shards that earlier runs padded. These runs assumed types too.
+        """
+        found, assumed = decision.found, assume_first_types(self.job.work, self.job.shards)
+        if assumed is None:
+            return None
+        types = assumed.work.job.wanted.others
+        if found is None:
+            found = DatasetPlan(self._choose_plan(None), types, assumed=True)
+            self.job.work.staging.write_plan(found, self.job.identity)
+        elif found.types != types:
+            return None
+        driver = replace(self, job=replace(self.job, work=assumed.work))._with_max_bytes(decision.records)
+        try:
+            padded, left_out = driver._pad(found, decision.records)
+        except OtherTypesError:
+            return None
+        if any(record.index in assumed.first for record in left_out):
+            return None
+        return found.plan, padded, left_out
 
     def _measure(self) -> DatasetPlan:
         """Find maxlen and the column types in all shards. With `--on-error skip`, skip unreadable shards."""
@@ -151,6 +193,9 @@ class Driver:
 
         Returns:
             The records of all padded shards, sorted by shard index; and the records of the skipped shards.
+
+        Raises:
+            OtherTypesError: a shard does not have the assumed types. No worker pads a shard any more.
         """
         work, shards = self.job.work, self.job.shards
         if found.types is not None:
@@ -162,9 +207,16 @@ class Driver:
         read = total - sum(shard.size for shard in waiting)
         rows = sum(record.ledger.rows_read for record in finished)
         written = sum(record.size for record in finished)
-        pad = partial(pad_shard, work, plan=found.plan)
-        with self._adding_progress_note(records), closing(self.pool.each(pad, waiting)) as outcomes:
+        pad, other_types = partial(pad_shard, work, plan=found.plan), list[OtherTypesError]()
+        # After an `OtherTypesError`, no more shards are padded. The loop then waits for the running workers,
+        # because they would replace files of the next attempt.
+        some = takewhile(lambda _: not other_types, waiting)
+        with self._adding_progress_note(records), closing(self.pool.each(pad, some)) as outcomes:
             for shard, record in outcomes:
+                if isinstance(record, OtherTypesError):
+                    other_types.append(record)
+                if other_types:
+                    continue
                 if isinstance(record, Exception):
                     left_out.append(self._leave_out(shard, record, records))
                     continue
@@ -172,6 +224,8 @@ class Driver:
                 read, rows, written = read + shard.size, rows + record.ledger.rows_read, written + record.size
                 self.pool.report("padding", rows, read, total)
                 self._refuse_large(written)
+        if other_types:
+            raise other_types[0]
         _refuse_all_skipped(bool(records), left_out)
         return [records[index] for index in sorted(records)], left_out
 
@@ -214,7 +268,7 @@ class Driver:
         if not finished:
             return f"{done}."
         names = join_few([finished[index].name for index in sorted(finished)])
-        if self.job.identity.measured:
+        if self.job.identity.measured and self.job.work.job.wanted.check is None:
             return f"{done} ({names}). If no input changes, --resume keeps these shards."
         return f"{done} ({names}). --resume keeps these shards."
 

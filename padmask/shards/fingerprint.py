@@ -76,8 +76,8 @@ class Fingerprint:
         options: options of the job as JSON values, keyed by option name.
         inputs: version of each input as text, keyed by path or URL without secrets. The version changes if
             the input changes.
-        measured: whether a pass over all inputs found maxlen or the column types. If True, no input may
-            change.
+        measured: whether the rows of all inputs determine maxlen or the column types. If True, no input may
+            change, unless the types are assumed (`DatasetPlan.assumed`).
     """
 
     name: str
@@ -168,7 +168,7 @@ def fingerprint_job(
         files: formats and limits.
         output_format: format of the output.
         shard_bytes: size in bytes above which a Parquet file is split.
-        measured: whether a pass over all inputs finds maxlen or the column types.
+        measured: whether the rows of all inputs determine maxlen or the column types.
     """
     files = replace(files, output_format=output_format)
     options = {**describe_request(asked, files), "shard bytes": shard_bytes}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass
 from functools import partial
@@ -49,7 +49,7 @@ class WorkerPool:
         return cls(executor if items > 1 else None, max(1, min(workers, items)), progress)
 
     def each(
-        self, function: Callable[[Item], Result], items: Sequence[Item]
+        self, function: Callable[[Item], Result], items: Iterable[Item]
     ) -> Generator[tuple[Item, Result | Exception]]:
         """Call a function for each item. Yield each item with its result or exception when the call ends."""
         if self.executor is None:

@@ -119,17 +119,19 @@ class FoundShard:
 
 @dataclass(frozen=True)
 class DatasetPlan:
-    """The maxlen and the column types that a first pass over all inputs found.
+    """The maxlen and the column types of all shards.
 
     Args:
         plan: maxlen of the output rows, and how it was determined.
         types: types of the columns if JSON Lines are converted to Parquet or Arrow, otherwise None.
         left_out: records of the shards that could not be read.
+        assumed: whether the types are those of the first rows. If False, a pass over all inputs found them.
     """
 
     plan: Plan
     types: pa.Schema | None = None
     left_out: tuple[ShardRecord, ...] = ()
+    assumed: bool = False
 
 
 @dataclass(frozen=True)
@@ -194,7 +196,7 @@ class ResumeRequest:
         shards: shards of the job.
         policy: options that determine which files of earlier runs are used.
         given: plan with the requested maxlen. If None, a pass over all inputs finds maxlen.
-        typed: whether a pass over all inputs finds the column types.
+        typed: whether the rows of all inputs determine the column types.
     """
 
     identity: Fingerprint
@@ -306,7 +308,9 @@ def run_state(run: StagedRun, request: ResumeRequest) -> StagedState:
     """Return the state of an interrupted run of the current job, determined from its plan."""
     if run.found is None or run.identity is None or (run.found.left_out and not request.policy.skip):
         return StagedState.UNUSABLE
-    if request.identity.measured and run.identity.inputs != request.identity.inputs:
+    # Assumed types are checked while each shard is padded, so they stay valid for the unchanged shards.
+    found_in_inputs = request.identity.measured and not run.found.assumed
+    if found_in_inputs and run.identity.inputs != request.identity.inputs:
         return StagedState.OTHER_INPUTS
     return StagedState.USABLE
 

@@ -235,13 +235,14 @@ class Staging:
                 self.folder.remove(name)
 
     def write_plan(self, found: DatasetPlan, identity: Fingerprint) -> None:
-        """Write the results of the first pass and the fingerprint of the job, for later runs."""
+        """Write the maxlen, the column types and the fingerprint of the job, for later runs."""
         types = None if found.types is None else base64.b64encode(found.types.serialize()).decode()
         left_out = [record.as_dict() for record in found.left_out]
         contents = {
             "plan": asdict(found.plan),
             "types": types,
             "left_out": left_out,
+            "assumed": found.assumed,
             "job": asdict(identity),
         }
         self.folder.write(f"{self.name}/{_PLAN}", json.dumps(contents).encode())
@@ -258,10 +259,14 @@ class Staging:
             types = contents["types"]
             schema = None if types is None else pa.ipc.read_schema(pa.py_buffer(base64.b64decode(types)))
             left_out = tuple(ShardRecord.of(record) for record in contents["left_out"])
-            found = DatasetPlan(plan_of(contents["plan"]), schema, left_out)
+            found = DatasetPlan(plan_of(contents["plan"]), schema, left_out, contents["assumed"])
             return StagedRun(Fingerprint(**contents["job"]), found)
         except (ValueError, KeyError, TypeError, RecursionError, pa.ArrowException):
             return StagedRun()
+
+    def remove(self) -> None:
+        """Remove the plan and all shards in the staging folder."""
+        self.folder.remove_below(self.name)
 
     def write_record(self, record: ShardRecord) -> None:
         """Write the record of a shard. The shard file must be complete."""

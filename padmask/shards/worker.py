@@ -63,7 +63,7 @@ class ShardWork:
 def measure_shard(work: ShardWork, shard: Shard, typed: bool) -> Survey:
     """Find the row lengths of a shard. If `typed` is True, also find the types of its fields."""
     _refuse_other_version(work)
-    with closing(_dataset(work, shard)) as dataset, open_pool(work.files) as pool:
+    with closing(open_shard(work, shard)) as dataset, open_pool(work.files) as pool:
         return survey(_run(work, shard, dataset, pool), typed)
 
 
@@ -72,7 +72,7 @@ def pad_shard(work: ShardWork, shard: Shard, plan: Plan) -> ShardRecord:
     _refuse_other_version(work)
     staging = work.staging
     record = ShardRecord(shard.index, shard.name, shard.address, version=shard.stamp)
-    with closing(_dataset(work, shard)) as dataset, open_pool(work.files) as pool:
+    with closing(open_shard(work, shard)) as dataset, open_pool(work.files) as pool:
         run = _run(work, shard, dataset, pool)
         if run.files.rejects is not None:
             rejects = staging.folder.path_of(staging.file(shard.index, REJECTS))
@@ -125,7 +125,7 @@ def _place_of(
     return BucketPlace(path_of(staged), path_of(name), lambda file: sums.append(digest(file)))
 
 
-def _dataset(work: ShardWork, shard: Shard) -> Dataset:
+def open_shard(work: ShardWork, shard: Shard) -> Dataset:
     """Open a shard. Raise an error if its file has changed since the listing."""
     now, before, shared = shard.source.first_version(), shard.version, shard.source.shared_version
     if now is not None and before is not None and shared(now) != shared(before):

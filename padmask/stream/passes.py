@@ -10,10 +10,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import pyarrow as pa
+
 from padmask.core.buckets import with_edges
 from padmask.core.plan import Plan, make_plan, needs_survey
 from padmask.errors import DataError
-from padmask.formats.contract import HEAD_ROWS, Chunk
+from padmask.formats.contract import HEAD_ROWS, Batch, Chunk
 from padmask.formats.dataset import Dataset
 from padmask.formats.jsonl.types import AssumedTypes, OtherTypesError, TypeSurvey
 from padmask.stream.chunk_tasks import (
@@ -155,7 +157,8 @@ def make_attempts(run: PadRun, typed: bool, restarts: bool) -> Generator[tuple[P
         restarts: whether the output can be written again from its start.
     """
     searches = needs_survey(run.job.spec)
-    assumed = _assume_types(run) if typed else None
+    limit = run.files.limit
+    assumed = assume_types(run.job, run.dataset.look(run.job.wanted), limit) if typed else None
     if assumed is not None and not searches and restarts:
         yield replace(run, job=assumed), None
     elif assumed is not None:
@@ -185,14 +188,19 @@ def _survey_and_keep(run: PadRun, kept: KeptRows) -> Survey | None:
         return None
 
 
-def _assume_types(run: PadRun) -> Job | None:
-    """Return the `Job` with the types of the first rows; None if the first rows have no common types."""
-    limit = run.files.limit
+def assume_types(job: Job, batches: Iterable[Batch], limit: int | None) -> Job | None:
+    """Return the `Job` with the types of the first rows; None if all rows must be read to find types.
+
+    Args:
+        job: columns and options of the run.
+        batches: rows from the start of the input.
+        limit: number of rows that the run reads; None if there is no limit.
+    """
     if limit is not None and limit < HEAD_ROWS:
         return None
-    types, known, dropped, rows = TypeSurvey(), _known_fields(run.job), run.job.dropped, 0
-    for batch in run.dataset.look(run.job.wanted):
-        first = prepare_rows(batch.slice(0, min(len(batch), HEAD_ROWS - rows)), run.job)
+    types, known, dropped, rows = TypeSurvey(), _known_fields(job), job.dropped, 0
+    for batch in batches:
+        first = prepare_rows(batch.slice(0, min(len(batch), HEAD_ROWS - rows)), job)
         try:
             types.add_rows(first.batch, known, dropped)
         except DataError:
@@ -201,7 +209,17 @@ def _assume_types(run: PadRun) -> Job | None:
         if rows >= HEAD_ROWS:
             break
     assumed = AssumedTypes(types, known, dropped)
-    return replace(run.job, wanted=replace(run.job.wanted, others=assumed.schema, check=assumed.check))
+    # Parquet cannot store objects without fields, but later rows may have fields.
+    if any(map(_has_no_fields, assumed.schema.types)):
+        return None
+    return replace(job, wanted=replace(job.wanted, others=assumed.schema, check=assumed.check))
+
+
+def _has_no_fields(type_: pa.DataType) -> bool:
+    """Return whether a type contains objects without fields, at any depth."""
+    if pa.types.is_struct(type_) and not type_.num_fields:
+        return True
+    return any(_has_no_fields(type_.field(i).type) for i in range(type_.num_fields))
 
 
 def plan_job(job: Job, seen: Survey | None) -> Plan:

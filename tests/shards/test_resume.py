@@ -152,6 +152,11 @@ def test_fixed_length_ignores_other_inputs() -> None:
     assert resume.run_state(StagedRun(OTHER_INPUTS, PLAN), given) is StagedState.USABLE
 
 
+def test_assumed_types_ignore_other_inputs() -> None:
+    assumed = replace(PLAN, assumed=True)
+    assert resume.run_state(StagedRun(OTHER_INPUTS, assumed), request()) is StagedState.USABLE
+
+
 # --- What makes a dataset complete --------------------------------------------------------
 
 REFUSED = Ledger(rows_read=1, rows_dropped=1)

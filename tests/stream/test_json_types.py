@@ -69,6 +69,12 @@ def test_later_keys_of_objects(tmp_path):
     assert table["a"].to_pylist()[-1] == {"x": None, "y": "z"}
 
 
+def test_later_keys_of_empty_objects(tmp_path):
+    # Parquet cannot store objects without keys.
+    table = pad_rows(tmp_path, ROW | {"a": {"b": 1}}, first=ROW | {"a": {}})
+    assert table.schema.field("a").type == pa.struct([("b", pa.int64())])
+
+
 def test_type_of_a_field_without_values(tmp_path):
     table = pad_rows(tmp_path, {"input_ids": [3], "a": "x"}, first={"input_ids": [1], "a": None})
     assert table["a"].to_pylist()[-2:] == [None, "x"]
