@@ -27,6 +27,7 @@ from padmask.stream.run import Reading
 from padmask.verify.data.hashed_columns import Hashed, ValueTypes, copies_of, hash_columns, hashed_columns
 from padmask.verify.data.padded_layout import PaddedLayout, ShapeHints
 from padmask.verify.data.planned_input import InputPlanner
+from padmask.verify.data.row_order import match_rows
 from padmask.verify.data.rules import Audit
 from padmask.verify.data.sequence_table import LocatedSequences, SequenceTable
 from padmask.verify.data.sequence_values import (
@@ -88,6 +89,8 @@ class InputComparison:
         self._table = SequenceTable()
         # Number of positions in the longest packed row.
         self._width = 0
+        # Whether padded rows must be in the order of the input.
+        self._in_order = False
 
     def add(
         self,
@@ -146,6 +149,12 @@ class InputComparison:
         # Each packed file numbers its source rows from 0.
         located = self._layout.sources and len(packed.names) <= 1
         specs: list[PadSpec | None] = [self._layout.spec]
+        self._in_order = (
+            isinstance(self._layout, PaddedLayout)
+            and self._layout.keeps_order
+            and not located
+            and not self._hints.has_widths
+        )
         if self._padded and self._layout.spec is None:
             specs = [*self._find_specs(reading)]
         best: _Compared | None = None
@@ -172,7 +181,7 @@ class InputComparison:
                 return describe_difference(ours.found, theirs)
             return describe_difference(ours.found, theirs, ours.first, expected.place(partner))
 
-        self._report_differences(audit, packed, found, describe)
+        self._report_differences(audit, packed, expected, found, describe)
         if whole:
             self._report_missing(audit, packed, expected, loses, found, located=located)
         return list(self._describe(reading, packed, planner, rows, unknown))
@@ -184,7 +193,10 @@ class InputComparison:
         self._layout = replace(self._layout, spec=spec)
         planner = self._planner(packed, located=located)
         expected, loses = self._read_input(planner, reading, packed, located=located)
-        found = _match(packed, expected, self._hashed, loses, located=located)
+        if self._in_order:
+            found = _match_in_order(packed, expected, self._hashed, loses)
+        else:
+            found = _match(packed, expected, self._hashed, loses, located=located)
         if self._padded:
             found = _align(packed, expected, self._hashed, found)
         return _Compared(self._layout, planner, expected, loses, found)
@@ -265,6 +277,7 @@ class InputComparison:
         self,
         audit: Audit,
         packed: LocatedSequences,
+        expected: LocatedSequences,
         found: _Matches,
         describe: Callable[[int, int], str],
     ) -> None:
@@ -281,6 +294,9 @@ class InputComparison:
             first = [] if self._padded else [_describe_sequence(packed, int(np.argmax(absent)), self._layout)]
             means = _ABSENT_ROW if self._padded else _ABSENT
             audit.add_count(rule.name, *packed.places(absent), detail="; ".join([means, *first, *reasons]))
+        if found.moved.any():
+            detail = self._describe_moved(packed, expected, found)
+            audit.add_count(rule.name, *packed.places(found.moved), detail=detail)
         for place in found.chosen:
             differ = found.differ[:, place]
             if differ.any():
@@ -297,6 +313,12 @@ class InputComparison:
                     column=self._hashed[place].column.name,
                     detail="; ".join(filter(None, [*texts, *reasons])),
                 )
+
+    def _describe_moved(self, packed: LocatedSequences, expected: LocatedSequences, found: _Matches) -> str:
+        """Return a text about the first row that is not at the place of its row in the input."""
+        index = int(np.argmax(found.moved))
+        place = expected.place(int(found.partners[index]))
+        return f"the row is not in the order of the input; first: the row has the tokens of {place}"
 
     def _report_missing(
         self,
@@ -380,12 +402,14 @@ class _Matches:
         differ: whether the values of a column differ: bool, shape (packed sequences, hashes).
         found: whether each sequence of the input is packed: bool, shape (sequences of the input,).
         chosen: the hashes to compare. A column of labels without metadata has two hashes.
+        moved: whether each padded row is not at the place of its row in the input: bool, shape (rows,).
     """
 
     partners: Positions
     differ: Flags
     found: Flags
     chosen: Sequence[int]
+    moved: Flags
 
 
 @dataclass(frozen=True)
@@ -409,7 +433,7 @@ class _Compared:
     @property
     def differences(self) -> int:
         """Number of packed or padded sequences that differ, or that have no partner."""
-        differ = self.matches.differ[:, list(self.matches.chosen)].any(axis=1)
+        differ = self.matches.differ[:, list(self.matches.chosen)].any(axis=1) | self.matches.moved
         return int((differ | (self.matches.partners < 0)).sum())
 
 
@@ -441,8 +465,25 @@ def _match(
     return _compare(packed, expected, partners, chosen)
 
 
+def _match_in_order(
+    packed: LocatedSequences, expected: LocatedSequences, hashed: Sequence[Hashed], loses: Flags
+) -> _Matches:
+    """Find the row of the input for each padded row. Both are in the same order."""
+    chosen = _choose_by_tokens(packed, expected, hashed)
+    keys, others = ([its.keys(columns) for columns in (chosen, [0])] for its in (packed, expected))
+    partners = match_rows(keys, others, expected.files, expected.lengths, loses)
+    before = partners.copy()
+    for ours, theirs in zip(keys, others, strict=True):
+        _add_partners(partners, ours, theirs, np.ones(len(theirs), dtype=bool))
+    return _compare(packed, expected, partners, chosen, (before < 0) & (partners >= 0))
+
+
 def _compare(
-    packed: LocatedSequences, expected: LocatedSequences, partners: Positions, chosen: Sequence[int]
+    packed: LocatedSequences,
+    expected: LocatedSequences,
+    partners: Positions,
+    chosen: Sequence[int],
+    moved: Flags | None = None,
 ) -> _Matches:
     """Compare sequences with their partners. The arguments are as in `_Matches`."""
     here = partners >= 0
@@ -455,7 +496,8 @@ def _compare(
     differ[longer, 0] = True
     found = np.zeros(len(expected.lengths), dtype=bool)
     found[partners[here]] = True
-    return _Matches(partners, differ, found, chosen)
+    moved = np.zeros(len(partners), dtype=bool) if moved is None else moved
+    return _Matches(partners, differ, found, chosen, moved)
 
 
 def _align(
@@ -489,7 +531,7 @@ def _align(
     ours = ours[np.argsort(packed.lengths[ours])]
     theirs = theirs[np.isin(others, once)]
     partners[ours] = theirs[np.argsort(expected.lengths[theirs])]
-    return _compare(packed, expected, partners, found.chosen)
+    return _compare(packed, expected, partners, found.chosen, found.moved)
 
 
 def _counted(lengths: Positions) -> tuple[Positions, Positions]:

@@ -146,6 +146,49 @@ def test_missing_row(tmp_path, shape):
     assert [its.number for its in found["not-padded"].examples] == [2]
 
 
+def swap(path, suffix, first=0, second=1):
+    if suffix == "parquet":
+        table = pq.read_table(path)
+        order = [*range(len(table))]
+        order[first], order[second] = second, first
+        pq.write_table(table.take(order), path)
+    else:
+        lines = path.read_text().splitlines(keepends=True)
+        lines[first], lines[second] = lines[second], lines[first]
+        path.write_text("".join(lines))
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
+def test_swapped_rows(tmp_path, suffix):
+    path = pad(tmp_path, [3, 9, 5, 0, 6], suffix)
+    swap(path, suffix, 1, 2)
+    found = check(path, mask_column="mask")
+    assert found.keys() == {"differs-from-input", "tokens-lost"}
+    assert has_facts(found["differs-from-input"].detail, "order")
+
+
+def test_swapped_labels(tmp_path):
+    rows = [{"input_ids": [5, 6], "labels": [i, i]} for i in range(3)]
+    write_rows(tmp_path / "in.jsonl", rows)
+    pad_file(tmp_path / "in.jsonl", tmp_path / "out.parquet", spec=PadSpec(maxlen=2))
+    swap(tmp_path / "out.parquet", "parquet")
+    found = check(tmp_path / "out.parquet")["differs-from-input"]
+    assert (found.column, found.count) == ("labels", 2)
+
+
+def test_equal_rows_are_in_order(tmp_path):
+    write_rows(tmp_path / "in.jsonl", [{"input_ids": ids} for ids in ([5, 6, 7], [5, 6], [8], [5, 6])])
+    pad_file(tmp_path / "in.jsonl", tmp_path / "out.parquet", spec=PadSpec(maxlen=2))
+    assert list(check(tmp_path / "out.parquet")) == ["tokens-lost"]
+
+
+def test_other_order_of_files(tmp_path):
+    files = [write_rows(tmp_path / f"{i}.jsonl", [{"input_ids": [i, 7]}, {"input_ids": [7]}]) for i in (1, 2)]
+    pad_file(files[::-1], tmp_path / "out.parquet")
+    found = verify_file(tmp_path / "out.parquet", against=files).data
+    assert not [its for its in found if its.rule.compares]
+
+
 def test_missing_window(tmp_path):
     path = pad(tmp_path, [3, 20, 6], windows=WindowSpec())
     drop(path, 2)
