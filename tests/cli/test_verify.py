@@ -310,6 +310,24 @@ def test_no_data_is_a_usage_error(padmask):
     assert "Usage:" in done.stderr
 
 
+FULL = '{"input_ids": [5, 6], "attention_mask": [1, 1]}\n' * 3000
+LATE = FULL + '{"input_ids": [5, 0], "attention_mask": [1, 0]}\n'
+
+
+def test_against_reads_all_of_stdin(padmask, tmp_path):
+    (tmp_path / "in.jsonl").write_text(FULL)
+    done = padmask("verify", "-", "--no-model", "--against", str(tmp_path / "in.jsonl"), stdin=FULL)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("command", [["verify", "-", "--no-model"], ["inspect", "-"]])
+def test_late_padding_in_stdin(padmask, command):
+    done = padmask(*command, stdin=LATE)
+    assert done.returncode == 1
+    assert "line 3001" in done.stderr
+    assert "--mask-column attention_mask" in done.stderr
+
+
 def test_dash_reads_stdin(padmask):
     done = padmask("verify", "-", "--no-model", "--json", stdin=RAW)
     assert done.returncode == 0, done.stderr

@@ -228,6 +228,19 @@ def test_length_column(tmp_path):
     assert list(check(path)) == ["tokens-lost"]
 
 
+@pytest.mark.parametrize("mask", [MaskSpec(), MaskSpec(column="key_padding_mask", polarity="padding")])
+def test_no_row_needs_padding(tmp_path, mask):
+    source = write_rows(tmp_path / "in.jsonl", [{"input_ids": [1, 2, 3]}])
+    pad_file(source, tmp_path / "out.jsonl", spec=PadSpec(maxlen=2), mask=mask)
+    assert list(check(tmp_path / "out.jsonl")) == ["tokens-lost"]
+
+
+def test_mask_of_ones_is_replaced(tmp_path):
+    row = {"input_ids": [1, 2, 3], "attention_mask": [1, 1, 1]}
+    pad_file(write_rows(tmp_path / "in.jsonl", [row]), tmp_path / "out.jsonl", spec=PadSpec(maxlen=2))
+    assert list(check(tmp_path / "out.jsonl")) == ["tokens-lost"]
+
+
 def test_raw_rows_are_refused(tmp_path):
     path = write_rows(tmp_path / "in.jsonl", [{"input_ids": [1, 2]}])
     with raises_error(SpecError, "padded or packed", option="against"):
