@@ -543,6 +543,27 @@ def test_report_keeps_the_data(here, raw, tmp_path):
     assert done.returncode == 2
 
 
+@pytest.mark.parametrize("against", [".", "in.jsonl"])
+def test_report_keeps_the_compared_input(here, tmp_path, against):
+    (tmp_path / "source").mkdir()
+    source = tmp_path / "source" / "in.jsonl"
+    source.write_text(RAW)
+    assert here("pad", str(source), "-q", "-o", "padded.jsonl").returncode == 0
+    compared = str(source.parent / against)
+    done = here("verify", "padded.jsonl", "--no-model", "--against", compared, "--report", f"json:{source}")
+    assert (done.returncode, source.read_text()) == (2, RAW)
+
+
+@pytest.mark.parametrize("type_", ["uint8", "uint16", "uint32", "uint64"])
+def test_unsigned_ids(here, tmp_path, type_):
+    ids = pa.array([[1, 2], [3]], pa.list_(pa.type_for_alias(type_)))
+    pq.write_table(pa.table({"input_ids": ids}), tmp_path / "raw.parquet")
+    assert here("verify", "raw.parquet", "--no-model").returncode == 0
+    assert here("inspect", "raw.parquet").returncode == 0
+    assert here("pad", "raw.parquet", "-q", "-o", "padded.parquet", "--dtype", "int64").returncode == 0
+    assert here("verify", "padded.parquet", "--no-model", "--against", "raw.parquet").returncode == 0
+
+
 # --- what is imported -----------------------------------------------------------------------------------
 
 HEAVY = {"tensorflow", "keras", "torch", "jax"}
