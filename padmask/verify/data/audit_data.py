@@ -46,7 +46,7 @@ from padmask.verify.data.audit_job import (
     audit_rows,
     findings_of,
     make_audit_job,
-    mask_of_ones,
+    find_ones,
     open_audit_rows,
     open_audits,
 )
@@ -222,7 +222,7 @@ def _audit_and_sample(
     job = make_audit_job(dataset, asked, request.mask_column, request.declared, request.dialect)
     if request.against and job.padding is None and job.unseparated is None and not job.unmarked:
         # If no row was padded, the mask contains only ones.
-        ones = mask_of_ones(dataset, job)
+        ones = find_ones(dataset, job)
         if ones is not None:
             job = make_audit_job(dataset, asked, ones, request.declared, request.dialect)
     job = replace(job, masked=request.masked)

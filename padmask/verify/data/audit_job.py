@@ -149,7 +149,7 @@ def make_audit_job(
     return replace(job, also=tuple(also), masks=masks, notes=notes, late_masks=late_masks)
 
 
-def mask_of_ones(dataset: Dataset, job: AuditJob) -> str | None:
+def find_ones(dataset: Dataset, job: AuditJob) -> str | None:
     """Return the name of a mask that marks all positions of the first rows as tokens; None without one.
 
     Args:
