@@ -44,9 +44,9 @@ from padmask.verify.data.audit_job import (
     AuditJob,
     add_file_findings,
     audit_rows,
+    find_ones,
     findings_of,
     make_audit_job,
-    find_ones,
     open_audit_rows,
     open_audits,
 )
