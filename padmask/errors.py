@@ -110,6 +110,10 @@ class PaddedError(DataError, SpecError):
     """The input is already padded, or its files are padded in different ways."""
 
 
+class LaterPaddingError(PaddedError):
+    """A mask marks padding in a later row, but not in the first rows. `column` is the mask."""
+
+
 class ModelError(SpecError):
     """The user's model or function raises an error, or returns an unusable output."""
 

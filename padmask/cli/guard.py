@@ -60,15 +60,17 @@ def run_guarded(
     child = os.fork()
     if child == 0:
         os.close(reading)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _FORWARDED)
-        die_with(parent)
-        if bound_memory:
-            _bound_memory()
-        if quiet:
-            _silence_native_code()
-        code = run()
-        os.write(writing, b".")
-        return code
+        try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _FORWARDED)
+            die_with(parent)
+            if bound_memory:
+                _bound_memory()
+            if quiet:
+                _silence_native_code()
+            return run()
+        finally:
+            # If a model or function calls os._exit(), the parent receives no byte.
+            os.write(writing, b".")
     os.close(writing)
     for number in _FORWARDED:
         # If a signal is already ignored, such as SIGHUP under nohup, keep ignoring it.
@@ -81,7 +83,7 @@ def run_guarded(
         print_error_of = _report_model_death if runs_model else _report_death
         return print_error_of(-code, print_error, inputs, remedy())
     os.set_blocking(reading, False)
-    if code == 0 and not _has_byte(reading):
+    if not _has_byte(reading):
         return print_error(
             "The process exited before the run was complete. Check whether your model or function calls "
             "exit()."

@@ -115,7 +115,8 @@ def _check_reports(arguments: VerifyArguments) -> None:
     reports = _report_files(arguments)
     if len(set(reports.values())) < len(reports):
         raise SpecError("Two reports cannot use the same file. Choose a different file for each report.")
-    refuse_report_conflicts({"the printed report": "-"} | reports, arguments.inputs)
+    read = [*(arguments.inputs or ["-"]), *arguments.against]
+    refuse_report_conflicts({"the printed report": "-"} | reports, read)
     if isinstance(arguments.proof, ModelOptions):
         options = arguments.proof
         named = [text or "" for text in (options.predict, options.model)]

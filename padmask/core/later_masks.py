@@ -16,7 +16,7 @@ from padmask.core.first_rows import FIRST_ROWS, FirstRows
 from padmask.core.metadata import described_names
 from padmask.core.plan import Positions
 from padmask.core.ragged import Ragged
-from padmask.errors import Fault, PaddedError, Place
+from padmask.errors import Fault, LaterPaddingError, Place
 from padmask.spec.mask import MaskSpec
 
 
@@ -96,7 +96,7 @@ def check_ones(column: pa.Array, lengths: Positions, name: str) -> tuple[int | N
     return (zeros[0].row if zeros else None), [replace(fault, column=name) for fault in faults]
 
 
-def later_zero(place: Place, mask: str, *, packs: bool) -> PaddedError:
+def later_zero(place: Place, mask: str, *, packs: bool) -> LaterPaddingError:
     """Return the error for a mask that marks padding in a later row, but not in the first rows.
 
     Args:
@@ -105,7 +105,7 @@ def later_zero(place: Place, mask: str, *, packs: bool) -> PaddedError:
         packs: whether the rows will be packed; if False, they will be padded.
     """
     count_all = "" if packs else ", or use --allow-padded to count all positions as tokens"
-    return PaddedError(
+    return LaterPaddingError(
         f"the mask marks padding in this row, but not in the first {FIRST_ROWS:,} rows",
         place=place,
         column=mask,

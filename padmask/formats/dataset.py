@@ -117,6 +117,11 @@ class Dataset:
         sizes = [source.size for source in self._sources]
         return None if None in sizes else sum(size or 0 for size in sizes)
 
+    @property
+    def once(self) -> bool:
+        """Whether an input is a pipe that has not been copied to a temporary file."""
+        return any(source.once for source in self._sources)
+
     def spool(self, limit: int | None = None) -> None:
         """Copy pipes, or their first `limit` rows, to temporary files, to read the rows again."""
         for source in self._sources:

@@ -15,7 +15,7 @@ from typing import Literal
 from padmask.core.join_windows import has_windows
 from padmask.core.keep_ends import check_end_columns
 from padmask.core.padding import read_groups
-from padmask.errors import SpecError
+from padmask.errors import LaterPaddingError, SpecError
 from padmask.formats.dataset import Dataset
 from padmask.inspect.inspection import Inspection
 from padmask.inspect.make_inspection import InspectOptions, ReadDataset, Shape, make_inspection
@@ -113,7 +113,16 @@ def inspect_file(  # noqa: PLR0913 - one keyword per option of the command
     sources = sources_of(found.files)
     with closing(Dataset(sources, files.input_format, files.batch_rows, notes=found.notes)) as dataset:
         job = _make_job(dataset, asked)
-        rows = _read_rows(dataset, sources, job, asked, executor, workers, progress)
+        try:
+            rows = _read_rows(dataset, sources, job, asked, executor, workers, progress)
+        except LaterPaddingError as error:
+            if dataset.once:
+                # A pipe can be read only once.
+                raise
+            # The first rows contain no padding. Read the rows again with the mask.
+            asked = replace(asked, mask_column=error.column)
+            job = _make_job(dataset, asked)
+            rows = _read_rows(dataset, sources, job, asked, executor, workers, progress)
         if rows.error is not None and not rows.stats.rows:
             # There is nothing to inspect. The error has the likely reason.
             if rows.bad > 1:

@@ -73,8 +73,9 @@ def test_remedy_fits_the_command(command, option):
     assert option in remedy_after_kill(command, "out.parquet")
 
 
-def test_unexpected_exit_is_an_error():
-    ran = guarded("os._exit(0)")
+@pytest.mark.parametrize("code", [0, 1, 3])
+def test_unexpected_exit_is_an_error(code):
+    ran = guarded(f"os._exit({code})")
 
     assert ran.returncode == 2
     assert "exited" in ran.stderr

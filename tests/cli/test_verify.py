@@ -310,6 +310,24 @@ def test_no_data_is_a_usage_error(padmask):
     assert "Usage:" in done.stderr
 
 
+FULL = '{"input_ids": [5, 6], "attention_mask": [1, 1]}\n' * 3000
+LATE = FULL + '{"input_ids": [5, 0], "attention_mask": [1, 0]}\n'
+
+
+def test_against_reads_all_of_stdin(padmask, tmp_path):
+    (tmp_path / "in.jsonl").write_text(FULL)
+    done = padmask("verify", "-", "--no-model", "--against", str(tmp_path / "in.jsonl"), stdin=FULL)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("command", [["verify", "-", "--no-model"], ["inspect", "-"]])
+def test_late_padding_in_stdin(padmask, command):
+    done = padmask(*command, stdin=LATE)
+    assert done.returncode == 1
+    assert "line 3001" in done.stderr
+    assert "--mask-column attention_mask" in done.stderr
+
+
 def test_dash_reads_stdin(padmask):
     done = padmask("verify", "-", "--no-model", "--json", stdin=RAW)
     assert done.returncode == 0, done.stderr
@@ -523,6 +541,27 @@ def test_report_keeps_the_data(here, raw, tmp_path):
     done = here("verify", raw, "--no-model", "--report", f"junit:{raw}")
     assert (tmp_path / raw).read_text() == RAW
     assert done.returncode == 2
+
+
+@pytest.mark.parametrize("against", [".", "in.jsonl"])
+def test_report_keeps_the_compared_input(here, tmp_path, against):
+    (tmp_path / "source").mkdir()
+    source = tmp_path / "source" / "in.jsonl"
+    source.write_text(RAW)
+    assert here("pad", str(source), "-q", "-o", "padded.jsonl").returncode == 0
+    compared = str(source.parent / against)
+    done = here("verify", "padded.jsonl", "--no-model", "--against", compared, "--report", f"json:{source}")
+    assert (done.returncode, source.read_text()) == (2, RAW)
+
+
+@pytest.mark.parametrize("type_", ["uint8", "uint16", "uint32", "uint64"])
+def test_unsigned_ids(here, tmp_path, type_):
+    ids = pa.array([[1, 2], [3]], pa.list_(pa.type_for_alias(type_)))
+    pq.write_table(pa.table({"input_ids": ids}), tmp_path / "raw.parquet")
+    assert here("verify", "raw.parquet", "--no-model").returncode == 0
+    assert here("inspect", "raw.parquet").returncode == 0
+    assert here("pad", "raw.parquet", "-q", "-o", "padded.parquet", "--dtype", "int64").returncode == 0
+    assert here("verify", "padded.parquet", "--no-model", "--against", "raw.parquet").returncode == 0
 
 
 # --- what is imported -----------------------------------------------------------------------------------

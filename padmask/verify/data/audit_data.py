@@ -17,7 +17,7 @@ from padmask.core.packed_layout import PackedLayout, missing_marker
 from padmask.core.padding import Padding
 from padmask.core.plan import make_plan, needs_lengths
 from padmask.core.table import row_lengths
-from padmask.errors import SpecError, did_you_mean, quoted
+from padmask.errors import LaterPaddingError, SpecError, did_you_mean, quoted
 from padmask.formats.dataset import Dataset, open_inputs
 from padmask.spec.checks import check_fields, flag, strings
 from padmask.spec.files import ReadOptions
@@ -44,6 +44,7 @@ from padmask.verify.data.audit_job import (
     AuditJob,
     add_file_findings,
     audit_rows,
+    find_ones,
     findings_of,
     make_audit_job,
     open_audit_rows,
@@ -195,11 +196,35 @@ def audit_and_sample(
         numbers: numbers of the rows to sample, such as the rows that were sampled for another column. If
             set, `sample` and `seed` are ignored.
     """
+    try:
+        return _audit_and_sample(dataset, request, sample, seed, numbers)
+    except LaterPaddingError as error:
+        if dataset.once:
+            # A pipe can be read only once.
+            raise
+        # The first rows contain no padding. Read the rows again with the mask.
+        return _audit_and_sample(dataset, replace(request, mask_column=error.column), sample, seed, numbers)
+
+
+def _audit_and_sample(
+    dataset: Dataset, request: AuditRequest, sample: int, seed: int, numbers: Sequence[int] | None
+) -> AuditedData:
+    """Check and sample the rows as `audit_and_sample` does.
+
+    Raises:
+        LaterPaddingError: a mask marks padding only after the first rows.
+    """
     asked, limit = request.asked, request.files.limit
-    if needs_lengths(asked.spec) and asked.spec.maxlen != "longest":
-        # A pipe can be read only once, so copy it to a file before the first of the two passes.
+    if request.against or (needs_lengths(asked.spec) and asked.spec.maxlen != "longest"):
+        # A pipe can be read only once, so copy it to a file before the first of two passes. To describe the
+        # first difference between the rows and their input, the rows are read again.
         dataset.spool(limit)
     job = make_audit_job(dataset, asked, request.mask_column, request.declared, request.dialect)
+    if request.against and job.padding is None and job.unseparated is None and not job.unmarked:
+        # If no row was padded, the mask contains only ones.
+        ones = find_ones(dataset, job)
+        if ones is not None:
+            job = make_audit_job(dataset, asked, ones, request.declared, request.dialect)
     job = replace(job, masked=request.masked)
     audits, columns = open_audits(job), job.pad.columns
     audit = audits[0]
@@ -210,8 +235,6 @@ def audit_and_sample(
     collected: list[InputComparison | None] = []
     notes: list[str] = []
     if inputs is not None:
-        # To describe the first difference between the rows and their input, the rows are read again.
-        dataset.spool(limit)
         inputs.spool()
         job, collected, notes = _compare_groups(dataset, inputs, job, asked)
     with open_reading(dataset, request.files, request.progress) as reading:

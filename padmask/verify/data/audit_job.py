@@ -13,8 +13,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from padmask.core.columns import IGNORED_LABEL, name_columns
+from padmask.core.columns import IGNORED_LABEL, MASK_NAMES, name_columns
 from padmask.core.companions import list_names
+from padmask.core.later_masks import later_zero
 from padmask.core.metadata import described_names, read_descriptions
 from padmask.core.packed_counts import PackedCounts
 from padmask.core.packed_layout import PackedLayout, missing_marker
@@ -76,6 +77,8 @@ class AuditJob:
         locating: names of the columns that locate padded rows in their input, as in `PaddedLayout`. These
             columns are read only to compare the rows with the input.
         masked: the value that the model masks; None if there is no model, or if the model masks no value.
+        late_masks: names of masks of ones. If such a mask marks padding after the first rows, the rows are
+            padded, because all first rows have the same length.
     """
 
     pad: Job
@@ -92,6 +95,7 @@ class AuditJob:
     unseparated: PackedLayout | None = None
     locating: tuple[str, ...] = ()
     masked: MaskedValue | None = None
+    late_masks: tuple[str, ...] = ()
 
     @property
     def groups(self) -> tuple[AuditJob, ...]:
@@ -141,7 +145,28 @@ def make_audit_job(
         # Omit masks, and columns that padmask padded, because other notes describe these columns.
         taken |= {*described_names(dataset.schema()), *(field.name for field in masks)}
         notes += _ragged_notes(dataset, job, taken)
-    return replace(job, also=tuple(also), masks=masks, notes=notes)
+    late_masks = () if job.padding is not None or also or mask_column else _late_masks(dataset, job)
+    return replace(job, also=tuple(also), masks=masks, notes=notes, late_masks=late_masks)
+
+
+def find_ones(dataset: Dataset, job: AuditJob) -> str | None:
+    """Return the name of a mask that marks all positions of the first rows as tokens; None without one.
+
+    Args:
+        dataset: dataset to check.
+        job: columns to check.
+    """
+    rows, first = read_first_rows(dataset, list_names(dataset.schema())), job.pad.columns[0].name
+    return next((name for name in MASK_NAMES if rows.are_ones(name, first)), None)
+
+
+def _late_masks(dataset: Dataset, job: AuditJob) -> tuple[str, ...]:
+    if not job.pad.watched:
+        return ()
+    rows, first = read_first_rows(dataset, list_names(dataset.schema())), job.pad.columns[0].name
+    if first not in rows.lengths or not rows.have_one_length(first):
+        return ()
+    return tuple(name for name in job.pad.watched if rows.are_ones(name, first))
 
 
 def _requested_groups(dataset: Dataset, columns: Columns) -> list[list[Column]]:
@@ -397,6 +422,9 @@ def audit_rows(
 
     Yields:
         The rows of each batch. A bad row is a finding, and a row with bad tokens has the length 0.
+
+    Raises:
+        LaterPaddingError: one of `job.late_masks` marks padding. The job must be made with this mask.
     """
     whole = reading.files.limit is None
     checks = [
@@ -425,7 +453,17 @@ def _check_of(
     """Return the function that checks a batch of rows of one group, and the function to call at the end."""
     masks = [field.name for field in job.masks]
     if job.padding is None:
-        return lambda rows: audit_raw_rows(rows, job.pad, audit, masks, maxlen, is_cut=is_cut), lambda: None
+
+        def check_raw(rows: AuditRows) -> CheckedRows:
+            for fault in rows.later_padding(job.pad):
+                if fault.column is not None and fault.column in job.late_masks:
+                    error = later_zero(rows.batch.place(fault.row), fault.column, packs=False)
+                    error.remedy = f"If the rows are padded, use --mask-column {shlex.quote(fault.column)}."
+                    error.options = ("mask_column",)
+                    raise error
+            return audit_raw_rows(rows, job.pad, audit, masks, maxlen, is_cut=is_cut)
+
+        return check_raw, lambda: None
     packed = None
     if job.packed is not None:
         packed = PackedRowAudit(

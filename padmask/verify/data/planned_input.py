@@ -138,7 +138,8 @@ class InputPlanner:
         packing = self._layout.packing
         # Padded rows without windows have one sequence for each source row.
         by_window = not isinstance(self._layout, PaddedLayout) or self._layout.has_windows
-        copied = [column for column in job.columns if column.name in self._copied]
+        tokens, known = self._columns[0], [column.name for column in self._columns]
+        beside = [its for its in job.columns if its.name in self._copied and its.name not in known]
         groups = [GroupToRead(job, self._end_fields(reading), padded=False)]
         with map_audit_rows(reading, "comparing", groups) as batches:
             for its in batches:
@@ -147,7 +148,9 @@ class InputPlanner:
                     source, used = rows.batch.source, 0
                 ragged, ends, bad = self._usable_rows(rows)
                 if packing is not None and packing.eos is not None:
-                    ragged, _ = add_end_tokens(ragged, [*self._columns, *copied], packing.eos)
+                    ragged, _ = add_end_tokens(ragged, [*self._columns, *beside], packing.eos)
+                    if self._name_in_input(tokens) in self._copied:
+                        ragged[self._name_in_input(tokens)] = ragged[tokens.name]
                 lengths = ragged[self._columns[0].name].lengths
                 segments = self._plan(lengths, ends, used)
                 yield PlannedRows(rows.batch, ragged, segments, self.rows, bad, by_window)

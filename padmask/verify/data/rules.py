@@ -445,7 +445,9 @@ class Audit:
         self._report(rule, bad, place, detail, column.name)
         if values.dtype.kind in "iu" and values.ndim == 1:
             ids = values[(values >= 0) & (values < LARGEST_ID)]
-            self._used[column.name] = used = _extend_to(self._used.get(column.name), ids.max(initial=-1))
+            # -1 is no unsigned integer, so it cannot be the initial value of the maximum.
+            largest = int(ids.max()) if len(ids) else -1
+            self._used[column.name] = used = _extend_to(self._used.get(column.name), largest)
             used[ids] = True
 
     def _on_new_padding(self) -> list[Finding]:

@@ -271,6 +271,19 @@ def test_length_column(tmp_path):
     assert list(check(path)) == ["tokens-lost"]
 
 
+@pytest.mark.parametrize("mask", [MaskSpec(), MaskSpec(column="key_padding_mask", polarity="padding")])
+def test_no_row_needs_padding(tmp_path, mask):
+    source = write_rows(tmp_path / "in.jsonl", [{"input_ids": [1, 2, 3]}])
+    pad_file(source, tmp_path / "out.jsonl", spec=PadSpec(maxlen=2), mask=mask)
+    assert list(check(tmp_path / "out.jsonl")) == ["tokens-lost"]
+
+
+def test_mask_of_ones_is_replaced(tmp_path):
+    row = {"input_ids": [1, 2, 3], "attention_mask": [1, 1, 1]}
+    pad_file(write_rows(tmp_path / "in.jsonl", [row]), tmp_path / "out.jsonl", spec=PadSpec(maxlen=2))
+    assert list(check(tmp_path / "out.jsonl")) == ["tokens-lost"]
+
+
 def test_raw_rows_are_refused(tmp_path):
     path = write_rows(tmp_path / "in.jsonl", [{"input_ids": [1, 2]}])
     with raises_error(SpecError, "padded or packed", option="against"):
@@ -284,14 +297,22 @@ CHAT = [
 ]
 
 
-@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
-@pytest.mark.parametrize("packs", [True, False])
+# JSON Lines has no metadata, so the end tokens that packing adds would be findings.
+LAYOUTS = {
+    "padded": (None, "parquet"),
+    "padded text": (None, "jsonl"),
+    "packed": (PackSpec(), "parquet"),
+    "packed text": (PackSpec(), "jsonl"),
+    "end tokens": (PackSpec(eos=2), "parquet"),
+}
+
+
+@pytest.mark.parametrize(("packing", "suffix"), LAYOUTS.values(), ids=LAYOUTS)
 @pytest.mark.parametrize("columns", [["input_ids"], ["input_ids", "completion_mask"]])
-def test_copied_labels(tmp_path, packs, suffix, columns):
+def test_copied_labels(tmp_path, packing, suffix, columns):
     source = write_rows(tmp_path / "in.jsonl", CHAT)
     mask, path = MaskSpec(labels_from="input_ids"), tmp_path / f"out.{suffix}"
-    shape = PadSpec(maxlen=12, packing=PackSpec() if packs else None)
-    pad_file(source, path, columns=columns, spec=shape, mask=mask)
+    pad_file(source, path, columns=columns, spec=PadSpec(maxlen=12, packing=packing), mask=mask)
     assert not check(path)
     if suffix == "jsonl":
         rows = [json.loads(line) for line in path.read_text().splitlines()]

@@ -184,6 +184,13 @@ def test_padding_after_the_first_rows(write):
     assert audited(path) == {("bad-row", "attention_mask"): 1}
 
 
+def test_padded_rows_after_full_rows(write):
+    full = {"input_ids": [5, 6], "attention_mask": [1, 1]}
+    path = write(*[full] * 1000, {"input_ids": [5, 0], "attention_mask": [1, 0]})
+    assert audited(path) == {}
+    assert inspect_file(path).stats.tokens == 2001
+
+
 def test_mask_of_other_tokens(write):
     first = {"input_ids": [5, 6], "attention_mask": [1, 1], "decoder_input_ids": [7]}
     path = write(first, {"input_ids": [5], "attention_mask": [1], "decoder_input_ids": [7, 8, 9]})
