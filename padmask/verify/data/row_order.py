@@ -113,14 +113,14 @@ def match_rows(
         loses: whether each row of the input loses tokens.
     """
     best, score = np.full(len(keys[0]), -1, dtype=np.int64), (-1, 0)
-    tried: set[bytes] = set()
-    for order in _file_orders(keys[0], others[0], files):
-        for kept in (loses >= 0, ~loses, lengths > 0, ~loses & (lengths > 0)):
-            rows = order[kept[order]]
-            if rows.tobytes() in tried:
-                continue
-            tried.add(rows.tobytes())
-            for ours, theirs in zip(keys, others, strict=True):
+    for ours, theirs in zip(keys, others, strict=True):
+        tried: set[bytes] = set()
+        for order in _file_orders(ours, theirs, files):
+            for kept in (loses >= 0, ~loses, lengths > 0, ~loses & (lengths > 0)):
+                rows = order[kept[order]]
+                if rows.tobytes() in tried:
+                    continue
+                tried.add(rows.tobytes())
                 found = match_in_order(ours, theirs[rows])
                 matched = int((found >= 0).sum())
                 if (matched, matched - len(rows)) > score:

@@ -189,6 +189,15 @@ def test_other_order_of_files(tmp_path):
     assert not [its for its in found if its.rule.compares]
 
 
+def test_equal_tokens_in_two_files(tmp_path):
+    """The labels show the order of the files."""
+    rows = [{"input_ids": [7], "labels": [i]} for i in range(2)]
+    files = [write_rows(tmp_path / f"{row['labels'][0]}.jsonl", [row]) for row in rows]
+    pad_file(files[::-1], tmp_path / "out.parquet")
+    found = verify_file(tmp_path / "out.parquet", against=files).data
+    assert not [its for its in found if its.rule.compares]
+
+
 def test_missing_window(tmp_path):
     path = pad(tmp_path, [3, 20, 6], windows=WindowSpec())
     drop(path, 2)
