@@ -205,10 +205,15 @@ def _describe_omitted_rows(ledger: Ledger, rejects: str | None) -> list[str]:
         for number, action in ((ledger.rows_dropped, "dropped"), (ledger.rows_rejected, "rejected"))
         if number
     ]
+    if not parts:
+        return []
     omitted = " and ".join(parts)
     if rejects:
-        return [f"{omitted}: see {'stdout' if rejects == '-' else rejects}"] if parts else []
-    return [f"{omitted}. To write these rows to a file: --rejects FILE"] if parts else []
+        lines = [f"{omitted}: see {'stdout' if rejects == '-' else rejects}"]
+    else:
+        lines = [f"{omitted}. To write these rows to a file: --rejects FILE"]
+    reason = ledger.main_reason
+    return [*lines, f"most frequent reason: {reason}"] if reason else lines
 
 
 def _warn_about_no_rows(ledger: Ledger) -> list[Warned]:

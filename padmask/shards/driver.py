@@ -179,7 +179,7 @@ class Driver:
         plan = choose_plan(
             work.job, survey, work.output_format, work.files.max_bytes, lambda plan: places(plan) * at_once
         )
-        refuse_zero_maxlen(plan, survey.lengths if survey else None, self.job.source)
+        refuse_zero_maxlen(plan, survey, self.job.source)
         return plan
 
     def _pad(

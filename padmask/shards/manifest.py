@@ -140,7 +140,7 @@ class ShardRecord:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the record as a dict for JSON."""
-        contents = asdict(self)
+        contents = asdict(self) | {"ledger": self.ledger.counts}
         if not self.buckets:
             del contents["buckets"]
         return contents
@@ -159,7 +159,7 @@ class ShardRecord:
         texts = [record.name, record.source, record.sha256, record.version, record.fault, *record.late]
         texts += [*record.column_notes.values()]
         texts += [text for bucket in buckets for text in (bucket.name, bucket.sha256)]
-        counts = [record.index, record.size, *asdict(record.ledger).values()]
+        counts = [record.index, record.size, *record.ledger.counts.values()]
         counts += [n for bucket in buckets for n in (bucket.maxlen, bucket.rows, bucket.tokens, bucket.size)]
         if not (all(map(_is_text, texts)) and all(map(_is_count, counts)) and record.ledger.balanced):
             raise ValueError("the JSON object is not a shard record")

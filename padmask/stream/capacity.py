@@ -18,11 +18,12 @@ from padmask.core.length_stats import LengthStats
 from padmask.core.made_columns import made_columns
 from padmask.core.memory_limit import refuse_large_rows
 from padmask.core.plan import Plan, make_plan
-from padmask.errors import DataError, Place, SpecError, size
+from padmask.errors import DataError, Place, SpecError, count, size
 from padmask.spec.formats import FormatTraits
 from padmask.spec.mask import MaskSpec
 from padmask.spec.pad import FLOAT_DTYPES, PadSpec
 from padmask.storage.system import free_disk
+from padmask.stream.survey import Survey
 
 # Share of the free disk space that an output may use. A full disk would also stop other programs.
 DISK_SHARE = 0.9
@@ -160,20 +161,29 @@ def _suggestion(lengths: LengthStats, spec: PadSpec, widths: PositionBytes, limi
     return "Choose a smaller --maxlen, or raise the limit with --max-bytes."
 
 
-def refuse_zero_maxlen(plan: Plan, lengths: LengthStats | None, source: str) -> None:
+def refuse_zero_maxlen(plan: Plan, survey: Survey | None, source: str) -> None:
     """Raise an error if the maxlen found from the data is 0. The output would contain no tokens.
 
     Args:
         plan: maxlen of the output rows, and how it was determined.
-        lengths: lengths of all rows that can be padded; None if no lengths were needed.
+        survey: lengths of all rows that can be padded, and why other rows are rejected; None if no
+            lengths were needed.
         source: name of the input, for the message.
 
     Raises:
-        DataError: maxlen is 0, and the user did not set this number.
+        DataError: maxlen is 0, and the user did not set this number; or all rows are rejected.
     """
-    if plan.maxlen or plan.found == "given" or lengths is None:
+    if plan.maxlen or plan.found == "given" or survey is None:
         return
+    lengths, rejected = survey.lengths, survey.rejected
     reason = "the input has no rows to pad"
+    if rejected.main_reason and not lengths.rows:
+        raise DataError(
+            f"no rows to pad, {count(rejected.rows_rejected, 'row')} rejected: {rejected.main_reason}",
+            place=Place(source),
+            remedy="Fix the rows.",
+            options=["maxlen"],
+        )
     if lengths.rows:
         reason = "all rows are empty"
         if plan.found != "longest":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -49,6 +50,8 @@ class Ledger:
             be joined to their source row.
         boundary_labels: number of labels other than -100 that packing replaced with -100, because they are
             the first label of a sequence (`--boundary-labels`). These labels do not count as lost.
+        reasons: number of rejected rows and the first reason, for each kind of reason. Reasons of a kind
+            differ only in numbers and quoted values. Manifests do not contain the reasons.
     """
 
     rows_read: int = 0
@@ -76,11 +79,26 @@ class Ledger:
     rows_at_least: int = 0
     sequences_rejected: int = 0
     boundary_labels: int = 0
+    reasons: Mapping[str, tuple[int, str]] = field(default_factory=dict, compare=False, repr=False)
 
     def __add__(self, other: Ledger) -> Ledger:
-        names = [f.name for f in fields(self)]
-        counts = {name: getattr(self, name) + getattr(other, name) for name in names}
-        return Ledger(**counts | {"most_sequences": max(self.most_sequences, other.most_sequences)})
+        counts: dict[str, Any] = {
+            name: number + getattr(other, name) for name, number in self.counts.items()
+        } | {"most_sequences": max(self.most_sequences, other.most_sequences)}
+        return Ledger(**counts, reasons=_join_reasons(self.reasons, other.reasons))
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """All counts by name."""
+        return {its.name: getattr(self, its.name) for its in fields(self) if its.name != "reasons"}
+
+    @property
+    def main_reason(self) -> str:
+        """The most frequent reason of rejected rows, with its number of rows; empty without reasons."""
+        if not self.reasons:
+            return ""
+        rows, reason = max(self.reasons.values(), key=lambda its: its[0])
+        return reason if rows == 1 else f"{reason} (first of {rows:,} rows)"
 
     @property
     def tokens_lost(self) -> int:
@@ -100,13 +118,52 @@ class Ledger:
 
     def as_dict(self) -> dict[str, Any]:
         """Return all counts and shares as a dict for JSON."""
-        counts = asdict(self)
+        counts = self.counts
         places = counts.pop("places")
         return counts | {
             "tokens_lost": self.tokens_lost,
             "padding_share": self.padding_share,
             "places": places,
         }
+
+
+# Reasons with values of the data can differ in each row, so only this number of kinds is kept.
+_MOST_KINDS = 100
+
+# Parts of a reason that differ between rows: numbers and quoted values.
+_VALUES = re.compile(r"'[^']*'|\"[^\"]*\"|\d+")
+
+
+def count_rejected(reasons: Iterable[str]) -> Ledger:
+    """Return a ledger with the number of rejected rows and their reasons.
+
+    >>> rejected = count_rejected(["position 3: found null", "no list", "position 5: found null"])
+    >>> rejected.rows_rejected, rejected.main_reason
+    (3, 'position 3: found null (first of 2 rows)')
+
+    Args:
+        reasons: reason of each rejected row.
+    """
+    rows, found = 0, dict[str, tuple[int, str]]()
+    for reason in reasons:
+        rows += 1
+        kind = _VALUES.sub("_", reason)
+        if kind in found or len(found) < _MOST_KINDS:
+            number, first = found.get(kind, (0, reason))
+            found[kind] = number + 1, first
+    return Ledger(rows_rejected=rows, reasons=found)
+
+
+def _join_reasons(
+    first: Mapping[str, tuple[int, str]], later: Mapping[str, tuple[int, str]]
+) -> dict[str, tuple[int, str]]:
+    joined = dict(first)
+    for kind, (rows, reason) in later.items():
+        if kind in joined:
+            joined[kind] = (joined[kind][0] + rows, joined[kind][1])
+        elif len(joined) < _MOST_KINDS:
+            joined[kind] = (rows, reason)
+    return joined
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,7 @@ def pad_file(  # noqa: PLR0913 - one keyword for each group of options
         attempts = stack.enter_context(closing(make_attempts(run, typed, restarts=output != "-")))
         for attempt, measured in attempts:
             plan = choose_plan(attempt.job, measured, format_, limit, positions_in_memory(files, run.ahead))
-            refuse_zero_maxlen(plan, measured.lengths if measured else None, dataset.name)
+            refuse_zero_maxlen(plan, measured, dataset.name)
             attempt = leave_space(attempt, measured, plan, format_)
             with suppress(OtherTypesError):
                 padded = pad_rows_to_file(attempt, plan, output, format_)

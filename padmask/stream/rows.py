@@ -25,7 +25,7 @@ from padmask.formats.contract import Batch
 from padmask.stream.column_values import column_values
 from padmask.stream.counts import count_padded
 from padmask.stream.job import Job
-from padmask.stream.ledger import Ledger
+from padmask.stream.ledger import Ledger, count_rejected
 from padmask.stream.paddable_rows import PadTarget, RejectedRow
 from padmask.stream.row_checks import check_added_fields, check_masks, larger_maxlen, overlong_error
 
@@ -122,7 +122,7 @@ def prepare_rows(batch: Batch, job: Job, consumed: int = 0) -> Rows:
     rows = Rows(
         batch,
         ragged,
-        Ledger(len(batch), rows_rejected=len(faults), tokens_read=int(lengths[~bad].sum())),
+        Ledger(len(batch), tokens_read=int(lengths[~bad].sum())) + count_rejected(map(str, faults)),
         np.arange(len(batch)),
         ends,
         consumed=consumed,
@@ -188,7 +188,7 @@ def _refuse_faults(rows: Rows, faults: Sequence[Fault], job: Job, remedy: str) -
     bad = np.zeros(len(rows.batch), dtype=bool)
     bad[[fault.row for fault in faults]] = True
     reasons = {fault.row: fault.reason for fault in faults}
-    rejected = Ledger(rows_rejected=len(faults), tokens_read=-int(rows.lengths[bad].sum()))
+    rejected = count_rejected(reasons.values()) + Ledger(tokens_read=-int(rows.lengths[bad].sum()))
     return replace(_refuse(rows, bad, reasons.__getitem__), ledger=rows.ledger + rejected)
 
 

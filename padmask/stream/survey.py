@@ -11,6 +11,7 @@ from padmask.core.length_stats import LengthStats
 from padmask.formats.jsonl.types import TypeSurvey
 from padmask.stream.dropped import Lengths, join_longest, longest_together, written_rows
 from padmask.stream.job import Job
+from padmask.stream.ledger import Ledger
 from padmask.stream.paddable_rows import PaddableRows
 from padmask.stream.rows import Rows
 
@@ -28,6 +29,7 @@ class Survey:
         own: for each column that has its own maxlen, the histogram of its row lengths.
         together: result of `longest_together`: row lengths in the groups of columns. Empty unless rows
             longer than a percentile are dropped.
+        rejected: number of rejected rows, and their reasons.
     """
 
     lengths: LengthStats
@@ -37,6 +39,7 @@ class Survey:
     rows: int = 0
     own: tuple[LengthStats, ...] = ()
     together: Mapping[Lengths, Lengths] = field(default_factory=dict)
+    rejected: Ledger = field(default_factory=Ledger)
 
     def __add__(self, later: Survey) -> Survey:
         types = self.types
@@ -47,7 +50,8 @@ class Survey:
         lengths, rows = self.lengths + later.lengths, self.rows + later.rows
         own = tuple(map(LengthStats.__add__, self.own, later.own))
         together = join_longest(self.together, later.together)
-        return Survey(lengths, first.longest, first.place, types, rows, own, together)
+        rejected = self.rejected + later.rejected
+        return Survey(lengths, first.longest, first.place, types, rows, own, together, rejected)
 
 
 def survey_lengths(all_rows: Iterable[PaddableRows], job: Job) -> Survey:
@@ -55,6 +59,7 @@ def survey_lengths(all_rows: Iterable[PaddableRows], job: Job) -> Survey:
     lengths, longest, place, read = LengthStats(), -1, "", 0
     own = [LengthStats() for _ in job.own]
     together: Mapping[Lengths, Lengths] = {}
+    rejected = Ledger()
     for rows in all_rows:
         here = rows.lengths
         if isinstance(rows, Rows) and job.own:
@@ -66,6 +71,8 @@ def survey_lengths(all_rows: Iterable[PaddableRows], job: Job) -> Survey:
         else:
             lengths += LengthStats.of(here)
         read += rows.ledger.rows_read
+        if rows.ledger.rows_rejected:
+            rejected += Ledger(rows_rejected=rows.ledger.rows_rejected, reasons=rows.ledger.reasons)
         if here.max(initial=-1) > longest:
             longest, place = int(here.max()), str(rows.place(int(here.argmax())))
-    return Survey(lengths, longest, place, None, read, tuple(own), together)
+    return Survey(lengths, longest, place, None, read, tuple(own), together, rejected)

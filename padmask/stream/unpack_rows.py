@@ -19,7 +19,7 @@ from padmask.formats.contract import Batch
 from padmask.formats.jsonl.tokens import read_items
 from padmask.formats.jsonl.writer import write_objects
 from padmask.stream.json_text_unpad import TokenTexts, read_texts
-from padmask.stream.ledger import Ledger
+from padmask.stream.ledger import Ledger, count_rejected
 from padmask.stream.paddable_rows import RejectedRow
 from padmask.stream.unpad_rows import EncodedRows, OnError, UnpadRows
 
@@ -101,14 +101,13 @@ class Unpacker:
             rows_read=len(batch),
             rows_used=len(batch) - len(bad),
             rows_written=total,
-            rows_rejected=len(bad),
             rows_empty=int((sequences.counts == 0).sum()),
             tokens_read=tokens,
             tokens_kept=tokens,
             places=int(widths.sum()),
             sequences=total,
             most_sequences=int(np.bincount(sequences.rows).max(initial=0)),
-        )
+        ) + count_rejected(map(str, found))
         refused = [RejectedRow(batch, fault.row, str(fault)) for fault in found]
         # Sorting needs the number of tokens to find the place of a sequence in its row.
         order = np.column_stack([sequences.sources, sequences.counts])

@@ -19,7 +19,7 @@ from padmask.errors import Fault, RowError
 from padmask.formats.contract import Batch
 from padmask.stream.column_values import column_values
 from padmask.stream.json_masks import MaskTexts
-from padmask.stream.ledger import Ledger
+from padmask.stream.ledger import Ledger, count_rejected
 from padmask.stream.paddable_rows import RejectedRow
 
 OnError = Literal["fail", "skip"]
@@ -161,12 +161,11 @@ def split_bad_rows(
         rows_read=len(batch),
         rows_used=len(good),
         rows_written=len(good),
-        rows_rejected=len(bad),
         rows_empty=int((kept.counts == 0).sum()),
         tokens_read=tokens,
         tokens_kept=tokens,
         places=int(kept.source_lengths.sum()),
-    )
+    ) + count_rejected(str(reasons[row]) for row in bad)
     refused = [RejectedRow(batch, row, str(reasons[row])) for row in bad]
     unread = {fault.row for fault in found}
     lost = keys[[row for row in bad if row not in unread], :1].reshape(-1)

@@ -22,7 +22,7 @@ from padmask.core.unpad_table import cut_and_join_columns
 from padmask.errors import Fault, RowError
 from padmask.formats.contract import Batch
 from padmask.stream.join_batches import join_batch
-from padmask.stream.ledger import Ledger
+from padmask.stream.ledger import Ledger, count_rejected
 from padmask.stream.paddable_rows import RejectedRow
 from padmask.stream.unpad_rows import OnError, UnpadRows
 
@@ -134,12 +134,11 @@ def _reject(part: UnpadRows, reasons: dict[int, str]) -> UnpadRows:
     change = Ledger(
         rows_used=-len(reasons),
         rows_written=-len(reasons),
-        rows_rejected=len(reasons),
         rows_empty=-empty,
         tokens_read=-tokens,
         tokens_kept=-tokens,
         places=-places,
-    )
+    ) + count_rejected(reasons.values())
     refused = [RejectedRow(part.batch, row, reason) for row, reason in sorted(reasons.items())]
     return replace(kept, ledger=part.ledger + change, refused=[*part.refused, *refused])
 

@@ -1162,6 +1162,21 @@ def test_rejects_on_stdout_are_named(pad: Pad) -> None:
     assert "1 row rejected: see stdout\n" in ran.err
 
 
+@pytest.mark.parametrize("rejects", [[], ["--rejects", "bad.jsonl"]])
+@pytest.mark.parametrize("output", ["out.jsonl", "out.parquet"])
+def test_main_reason(pad: Pad, output: str, rejects: list[str]) -> None:
+    bad = [{"input_ids": None}, {"input_ids": [1, None]}, {"input_ids": [None]}]
+    write("in.jsonl", [*ROWS, *bad])
+    ran = pad("in.jsonl", "--on-error", "skip", "-o", output, *rejects)
+    assert "'input_ids': position 1: expected a number, found null (first of 2 rows)\n" in ran.err
+
+
+def test_all_rows_rejected(pad: Pad) -> None:
+    write("in.jsonl", [{"input_ids": None}])
+    ran = pad("in.jsonl", "--on-error", "skip", "-o", "out.parquet")
+    assert_refused(ran, "1 row rejected", "found null")
+
+
 def test_rejects_may_be_empty(pad: Pad) -> None:
     pad(write("in.jsonl", ROWS), "--rejects", "bad.jsonl")
 
