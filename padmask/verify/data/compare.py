@@ -20,9 +20,11 @@ from padmask.core.ragged import Ragged
 from padmask.core.sequence_hashes import Hashes, find_partners, join_hashes
 from padmask.errors import count, quoted
 from padmask.formats.contract import Batch
+from padmask.spec.batches import SOURCE_ROW
 from padmask.spec.pack import ID_NAMES
 from padmask.spec.pad import PadSpec
 from padmask.spec.rules import RULES
+from padmask.spec.windows import WINDOW_COLUMNS
 from padmask.stream.run import Reading
 from padmask.verify.data.hashed_columns import Hashed, ValueTypes, copies_of, hash_columns, hashed_columns
 from padmask.verify.data.padded_layout import PaddedLayout, ShapeHints
@@ -89,6 +91,9 @@ class InputComparison:
         self._table = SequenceTable()
         # Number of positions in the longest packed row.
         self._width = 0
+        # Number and stop of each window of the padded rows, and of the input.
+        self._windows: list[Positions] = []
+        self._input_windows: list[Positions] = []
         # Whether padded rows must be in the order of the input.
         self._in_order = False
 
@@ -128,6 +133,8 @@ class InputComparison:
         hashes = hash_columns(self._hashed, self._types, values, slices, segments.lengths, packed=True)
         none = np.zeros(len(at), dtype=np.int64)
         self._table.add(batch, at, *(sources or (none, none)), segments.lengths, hashes)
+        if windows is not None:
+            self._windows.append(np.stack([windows[1], windows[3]], axis=1))
         self._width = max(self._width, int(packed.widths.max(initial=0)))
 
     def compare(
@@ -196,7 +203,7 @@ class InputComparison:
         if self._in_order:
             found = _match_in_order(packed, expected, self._hashed, loses)
         else:
-            found = _match(packed, expected, self._hashed, loses, located=located)
+            found = _match(packed, expected, self._hashed, loses, located=located, padded=self._padded)
         if self._padded:
             found = _align(packed, expected, self._hashed, found)
         return _Compared(self._layout, planner, expected, loses, found)
@@ -241,6 +248,7 @@ class InputComparison:
     ) -> tuple[LocatedSequences, Flags]:
         """Return the sequences that the input becomes, and for each, whether it loses tokens."""
         table, loses = SequenceTable(), [np.zeros(0, dtype=bool)]
+        self._input_windows = []
         for rows in planner.read(reading):
             segments, sources = rows.segments, rows.sources
             hashes = hash_columns(
@@ -262,6 +270,8 @@ class InputComparison:
                 segments.lengths[used],
                 hashes[used],
             )
+            if self._windows and (places := segments.windows) is not None:
+                self._input_windows.append(np.stack([places.numbers, places.stops], axis=1)[used])
             lost = segments.kept_tokens() < segments.source_lengths
             sources, numbers = sources[used], numbers[used]
             if self._layout.spec is None:
@@ -296,7 +306,9 @@ class InputComparison:
             audit.add_count(rule.name, *packed.places(absent), detail="; ".join([means, *first, *reasons]))
         if found.moved.any():
             detail = self._describe_moved(packed, expected, found)
-            audit.add_count(rule.name, *packed.places(found.moved), detail=detail)
+            column = None if self._in_order else SOURCE_ROW
+            audit.add_count(rule.name, *packed.places(found.moved), column, detail)
+        self._report_windows(audit, packed, expected, found)
         for place in found.chosen:
             differ = found.differ[:, place]
             if differ.any():
@@ -318,7 +330,31 @@ class InputComparison:
         """Return a text about the first row that is not at the place of its row in the input."""
         index = int(np.argmax(found.moved))
         place = expected.place(int(found.partners[index]))
-        return f"the row is not in the order of the input; first: the row has the tokens of {place}"
+        if self._in_order:
+            return f"the row is not in the order of the input; first: the row has the tokens of {place}"
+        window = f", from token {packed.starts[index]}" if len(self._windows) else ""
+        return (
+            "the source is wrong or occurs twice; first: source row "
+            f"{packed.sources[index]}{window}, but the row has the tokens of {place}"
+        )
+
+    def _report_windows(
+        self, audit: Audit, packed: LocatedSequences, expected: LocatedSequences, found: _Matches
+    ) -> None:
+        """Report the rows whose window number or last token differs from the window of the input."""
+        if not self._windows or not self._input_windows:
+            return
+        here = (found.partners >= 0) & ~found.moved
+        ours, theirs = np.concatenate(self._windows), np.concatenate(self._input_windows)[found.partners]
+        for place, name in enumerate((WINDOW_COLUMNS[1], WINDOW_COLUMNS[3])):
+            differ = here & (ours[:, place] != theirs[:, place])
+            if differ.any():
+                index = int(np.argmax(differ))
+                detail = (
+                    f"the number differs from the window of the input; first: {ours[index, place]}, but "
+                    f"{expected.place(int(found.partners[index]))} gives {theirs[index, place]}"
+                )
+                audit.add_count("differs-from-input", *packed.places(differ), name, detail)
 
     def _report_missing(
         self,
@@ -444,16 +480,20 @@ def _match(
     loses: Flags,
     *,
     located: bool,
+    padded: bool,
 ) -> _Matches:
     """Find the sequence of the input for each packed sequence: by its source, or else by its tokens.
 
-    By their tokens, sequences of the input that lose tokens are matched last, because they may be dropped.
+    A padded row with a wrong source is also found by its tokens, as a moved row. By their tokens, sequences
+    of the input that lose tokens are matched last, because they may be dropped.
     """
     if located:
         partners = find_partners(
             join_hashes(packed.sources, packed.starts), join_hashes(expected.sources, expected.starts)
         )
         chosen = _choose_hashes(packed, expected, partners, hashed)
+        if padded:
+            return _find_moved(packed, expected, partners, chosen)
     else:
         chosen = _choose_by_tokens(packed, expected, hashed)
         partners = np.full(len(packed.lengths), -1)
@@ -472,9 +512,23 @@ def _match_in_order(
     chosen = _choose_by_tokens(packed, expected, hashed)
     keys, others = ([its.keys(columns) for columns in (chosen, [0])] for its in (packed, expected))
     partners = match_rows(keys, others, expected.files, expected.lengths, loses)
-    before = partners.copy()
-    for ours, theirs in zip(keys, others, strict=True):
-        _add_partners(partners, ours, theirs, np.ones(len(theirs), dtype=bool))
+    return _find_moved(packed, expected, partners, chosen)
+
+
+def _find_moved(
+    packed: LocatedSequences, expected: LocatedSequences, partners: Positions, chosen: Sequence[int]
+) -> _Matches:
+    """Match the padded rows that are not at the place of their row in the input, by their tokens.
+
+    Args:
+        packed, expected: the padded rows, and the rows that the input becomes.
+        partners: index of the row of the input at the place of each padded row, or -1.
+        chosen: the hashes to compare.
+    """
+    partners, before = partners.copy(), partners
+    for columns in (chosen, [0]):
+        candidates = np.ones(len(expected.lengths), dtype=bool)
+        _add_partners(partners, packed.keys(columns), expected.keys(columns), candidates)
     return _compare(packed, expected, partners, chosen, (before < 0) & (partners >= 0))
 
 

@@ -198,6 +198,38 @@ def test_equal_tokens_in_two_files(tmp_path):
     assert not [its for its in found if its.rule.compares]
 
 
+def set_number(path, name, row, number):
+    """Change a number in a row of a Parquet or JSON Lines file."""
+    if path.suffix == ".jsonl":
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        rows[row][name] = number
+        write_rows(path, rows)
+    else:
+        table = pq.read_table(path)
+        values, place = table[name].to_pylist(), table.schema.get_field_index(name)
+        values[row] = number
+        field = table.schema.field(place)
+        pq.write_table(table.set_column(place, field, pa.array(values, field.type)), path)
+
+
+@pytest.mark.parametrize("number", [77, 1])
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
+def test_wrong_source(tmp_path, suffix, number):
+    path = pad(tmp_path, [3, 5, 1], suffix, batches=BatchSpec(tokens=24))
+    set_number(path, "source_row", 0, number)
+    assert "differs-from-input" in check(path, mask_column="mask")
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
+@pytest.mark.parametrize(
+    ("name", "number"), [("source_stop", 9), ("source_row", 1), ("window", 2), ("source_start", 7)]
+)
+def test_wrong_window(tmp_path, suffix, name, number):
+    path = pad(tmp_path, [14, 5], suffix, windows=WindowSpec())
+    set_number(path, name, 1, number)
+    assert "differs-from-input" in check(path, mask_column="mask")
+
+
 def test_missing_window(tmp_path):
     path = pad(tmp_path, [3, 20, 6], windows=WindowSpec())
     drop(path, 2)
