@@ -20,13 +20,16 @@ from padmask.core.ragged import Ragged
 from padmask.core.sequence_hashes import Hashes, find_partners, join_hashes
 from padmask.errors import count, quoted
 from padmask.formats.contract import Batch
+from padmask.spec.batches import SOURCE_ROW
 from padmask.spec.pack import ID_NAMES
 from padmask.spec.pad import PadSpec
 from padmask.spec.rules import RULES
+from padmask.spec.windows import WINDOW_COLUMNS
 from padmask.stream.run import Reading
 from padmask.verify.data.hashed_columns import Hashed, ValueTypes, copies_of, hash_columns, hashed_columns
 from padmask.verify.data.padded_layout import PaddedLayout, ShapeHints
 from padmask.verify.data.planned_input import InputPlanner
+from padmask.verify.data.row_order import match_rows
 from padmask.verify.data.rules import Audit
 from padmask.verify.data.sequence_table import LocatedSequences, SequenceTable
 from padmask.verify.data.sequence_values import (
@@ -88,6 +91,11 @@ class InputComparison:
         self._table = SequenceTable()
         # Number of positions in the longest packed row.
         self._width = 0
+        # Number and stop of each window of the padded rows, and of the input.
+        self._windows: list[Positions] = []
+        self._input_windows: list[Positions] = []
+        # Whether padded rows must be in the order of the input.
+        self._in_order = False
 
     def add(
         self,
@@ -125,6 +133,8 @@ class InputComparison:
         hashes = hash_columns(self._hashed, self._types, values, slices, segments.lengths, packed=True)
         none = np.zeros(len(at), dtype=np.int64)
         self._table.add(batch, at, *(sources or (none, none)), segments.lengths, hashes)
+        if windows is not None:
+            self._windows.append(np.stack([windows[1], windows[3]], axis=1))
         self._width = max(self._width, int(packed.widths.max(initial=0)))
 
     def compare(
@@ -146,6 +156,12 @@ class InputComparison:
         # Each packed file numbers its source rows from 0.
         located = self._layout.sources and len(packed.names) <= 1
         specs: list[PadSpec | None] = [self._layout.spec]
+        self._in_order = (
+            isinstance(self._layout, PaddedLayout)
+            and self._layout.keeps_order
+            and not located
+            and not self._hints.has_widths
+        )
         if self._padded and self._layout.spec is None:
             specs = [*self._find_specs(reading)]
         best: _Compared | None = None
@@ -172,7 +188,7 @@ class InputComparison:
                 return describe_difference(ours.found, theirs)
             return describe_difference(ours.found, theirs, ours.first, expected.place(partner))
 
-        self._report_differences(audit, packed, found, describe)
+        self._report_differences(audit, packed, expected, found, describe)
         if whole:
             self._report_missing(audit, packed, expected, loses, found, located=located)
         return list(self._describe(reading, packed, planner, rows, unknown))
@@ -184,7 +200,10 @@ class InputComparison:
         self._layout = replace(self._layout, spec=spec)
         planner = self._planner(packed, located=located)
         expected, loses = self._read_input(planner, reading, packed, located=located)
-        found = _match(packed, expected, self._hashed, loses, located=located)
+        if self._in_order:
+            found = _match_in_order(packed, expected, self._hashed, loses)
+        else:
+            found = _match(packed, expected, self._hashed, loses, located=located, padded=self._padded)
         if self._padded:
             found = _align(packed, expected, self._hashed, found)
         return _Compared(self._layout, planner, expected, loses, found)
@@ -229,6 +248,7 @@ class InputComparison:
     ) -> tuple[LocatedSequences, Flags]:
         """Return the sequences that the input becomes, and for each, whether it loses tokens."""
         table, loses = SequenceTable(), [np.zeros(0, dtype=bool)]
+        self._input_windows = []
         for rows in planner.read(reading):
             segments, sources = rows.segments, rows.sources
             hashes = hash_columns(
@@ -250,6 +270,8 @@ class InputComparison:
                 segments.lengths[used],
                 hashes[used],
             )
+            if self._windows and (places := segments.windows) is not None:
+                self._input_windows.append(np.stack([places.numbers, places.stops], axis=1)[used])
             lost = segments.kept_tokens() < segments.source_lengths
             sources, numbers = sources[used], numbers[used]
             if self._layout.spec is None:
@@ -265,6 +287,7 @@ class InputComparison:
         self,
         audit: Audit,
         packed: LocatedSequences,
+        expected: LocatedSequences,
         found: _Matches,
         describe: Callable[[int, int], str],
     ) -> None:
@@ -281,6 +304,11 @@ class InputComparison:
             first = [] if self._padded else [_describe_sequence(packed, int(np.argmax(absent)), self._layout)]
             means = _ABSENT_ROW if self._padded else _ABSENT
             audit.add_count(rule.name, *packed.places(absent), detail="; ".join([means, *first, *reasons]))
+        if found.moved.any():
+            detail = self._describe_moved(packed, expected, found)
+            column = None if self._in_order else SOURCE_ROW
+            audit.add_count(rule.name, *packed.places(found.moved), column, detail)
+        self._report_windows(audit, packed, expected, found)
         for place in found.chosen:
             differ = found.differ[:, place]
             if differ.any():
@@ -297,6 +325,36 @@ class InputComparison:
                     column=self._hashed[place].column.name,
                     detail="; ".join(filter(None, [*texts, *reasons])),
                 )
+
+    def _describe_moved(self, packed: LocatedSequences, expected: LocatedSequences, found: _Matches) -> str:
+        """Return a text about the first row that is not at the place of its row in the input."""
+        index = int(np.argmax(found.moved))
+        place = expected.place(int(found.partners[index]))
+        if self._in_order:
+            return f"the row is not in the order of the input; first: the row has the tokens of {place}"
+        window = f", from token {packed.starts[index]}" if len(self._windows) else ""
+        return (
+            "the source is wrong or occurs twice; first: source row "
+            f"{packed.sources[index]}{window}, but the row has the tokens of {place}"
+        )
+
+    def _report_windows(
+        self, audit: Audit, packed: LocatedSequences, expected: LocatedSequences, found: _Matches
+    ) -> None:
+        """Report the rows whose window number or last token differs from the window of the input."""
+        if not self._windows or not self._input_windows:
+            return
+        here = (found.partners >= 0) & ~found.moved
+        ours, theirs = np.concatenate(self._windows), np.concatenate(self._input_windows)[found.partners]
+        for place, name in enumerate((WINDOW_COLUMNS[1], WINDOW_COLUMNS[3])):
+            differ = here & (ours[:, place] != theirs[:, place])
+            if differ.any():
+                index = int(np.argmax(differ))
+                detail = (
+                    f"the number differs from the window of the input; first: {ours[index, place]}, but "
+                    f"{expected.place(int(found.partners[index]))} gives {theirs[index, place]}"
+                )
+                audit.add_count("differs-from-input", *packed.places(differ), name, detail)
 
     def _report_missing(
         self,
@@ -380,12 +438,14 @@ class _Matches:
         differ: whether the values of a column differ: bool, shape (packed sequences, hashes).
         found: whether each sequence of the input is packed: bool, shape (sequences of the input,).
         chosen: the hashes to compare. A column of labels without metadata has two hashes.
+        moved: whether each padded row is not at the place of its row in the input: bool, shape (rows,).
     """
 
     partners: Positions
     differ: Flags
     found: Flags
     chosen: Sequence[int]
+    moved: Flags
 
 
 @dataclass(frozen=True)
@@ -409,7 +469,7 @@ class _Compared:
     @property
     def differences(self) -> int:
         """Number of packed or padded sequences that differ, or that have no partner."""
-        differ = self.matches.differ[:, list(self.matches.chosen)].any(axis=1)
+        differ = self.matches.differ[:, list(self.matches.chosen)].any(axis=1) | self.matches.moved
         return int((differ | (self.matches.partners < 0)).sum())
 
 
@@ -420,16 +480,20 @@ def _match(
     loses: Flags,
     *,
     located: bool,
+    padded: bool,
 ) -> _Matches:
     """Find the sequence of the input for each packed sequence: by its source, or else by its tokens.
 
-    By their tokens, sequences of the input that lose tokens are matched last, because they may be dropped.
+    A padded row with a wrong source is also found by its tokens, as a moved row. By their tokens, sequences
+    of the input that lose tokens are matched last, because they may be dropped.
     """
     if located:
         partners = find_partners(
             join_hashes(packed.sources, packed.starts), join_hashes(expected.sources, expected.starts)
         )
         chosen = _choose_hashes(packed, expected, partners, hashed)
+        if padded:
+            return _find_moved(packed, expected, partners, chosen)
     else:
         chosen = _choose_by_tokens(packed, expected, hashed)
         partners = np.full(len(packed.lengths), -1)
@@ -441,8 +505,39 @@ def _match(
     return _compare(packed, expected, partners, chosen)
 
 
-def _compare(
+def _match_in_order(
+    packed: LocatedSequences, expected: LocatedSequences, hashed: Sequence[Hashed], loses: Flags
+) -> _Matches:
+    """Find the row of the input for each padded row. Both are in the same order."""
+    chosen = _choose_by_tokens(packed, expected, hashed)
+    keys, others = ([its.keys(columns) for columns in (chosen, [0])] for its in (packed, expected))
+    partners = match_rows(keys, others, expected.files, expected.lengths, loses)
+    return _find_moved(packed, expected, partners, chosen)
+
+
+def _find_moved(
     packed: LocatedSequences, expected: LocatedSequences, partners: Positions, chosen: Sequence[int]
+) -> _Matches:
+    """Match the padded rows that are not at the place of their row in the input, by their tokens.
+
+    Args:
+        packed, expected: the padded rows, and the rows that the input becomes.
+        partners: index of the row of the input at the place of each padded row, or -1.
+        chosen: the hashes to compare.
+    """
+    partners, before = partners.copy(), partners
+    for columns in (chosen, [0]):
+        candidates = np.ones(len(expected.lengths), dtype=bool)
+        _add_partners(partners, packed.keys(columns), expected.keys(columns), candidates)
+    return _compare(packed, expected, partners, chosen, (before < 0) & (partners >= 0))
+
+
+def _compare(
+    packed: LocatedSequences,
+    expected: LocatedSequences,
+    partners: Positions,
+    chosen: Sequence[int],
+    moved: Flags | None = None,
 ) -> _Matches:
     """Compare sequences with their partners. The arguments are as in `_Matches`."""
     here = partners >= 0
@@ -455,7 +550,8 @@ def _compare(
     differ[longer, 0] = True
     found = np.zeros(len(expected.lengths), dtype=bool)
     found[partners[here]] = True
-    return _Matches(partners, differ, found, chosen)
+    moved = np.zeros(len(partners), dtype=bool) if moved is None else moved
+    return _Matches(partners, differ, found, chosen, moved)
 
 
 def _align(
@@ -489,7 +585,7 @@ def _align(
     ours = ours[np.argsort(packed.lengths[ours])]
     theirs = theirs[np.isin(others, once)]
     partners[ours] = theirs[np.argsort(expected.lengths[theirs])]
-    return _compare(packed, expected, partners, found.chosen)
+    return _compare(packed, expected, partners, found.chosen, found.moved)
 
 
 def _counted(lengths: Positions) -> tuple[Positions, Positions]:

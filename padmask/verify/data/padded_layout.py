@@ -17,7 +17,7 @@ from padmask.core.metadata import groups_to_keep, read_descriptions
 from padmask.core.packed_layout import PackedLayout
 from padmask.core.padding import Padding
 from padmask.core.plan import Positions
-from padmask.core.source_order import has_batches, has_integers
+from padmask.core.source_order import has_batches, has_integers, is_reordered
 from padmask.errors import SpecError
 from padmask.spec.batches import SOURCE_ROW
 from padmask.spec.buckets import bucket_folder_of
@@ -39,10 +39,13 @@ class PaddedLayout(PackedLayout):
         locating: names of the columns that locate the rows in their input: `source_row`, or all columns of
             windows. Empty if the rows have no such columns.
         positions: name of the column of positions that padding added; None if there is none.
+        keeps_order: whether the rows are in the order of the input, unless rows without metadata have
+            different widths.
     """
 
     locating: tuple[str, ...] = ()
     positions: str | None = None
+    keeps_order: bool = False
 
     @property
     def has_windows(self) -> bool:
@@ -78,7 +81,15 @@ def padded_layout(files: Mapping[str, pa.Schema], columns: Sequence[str], paddin
         labels_from=None if labels is None else labels.labels_from,
         locating=locating,
         positions=None if group is None else group.get("position_ids"),
+        keeps_order=not any(map(_is_reordered, files, files.values(), groups)),
     )
+
+
+def _is_reordered(name: str, schema: pa.Schema, group: Mapping[str, Any] | None) -> bool:
+    """Return whether the rows of a file may be in another order than the rows of their input."""
+    if group is not None:
+        return group.get("batches") is not None or group.get("buckets") is not None
+    return is_reordered(schema, (), lambda: True, in_buckets=bucket_folder_of(name) is not None)
 
 
 def _group_of(schema: pa.Schema, column: str) -> Mapping[str, Any] | None:
@@ -129,6 +140,7 @@ class ShapeHints:
     """Collects facts about padded rows without metadata, which show how long rows were truncated or split."""
 
     _width: int = 0
+    _narrowest: int | None = None
     _full: list[npt.NDArray[Any]] = field(default_factory=list)
     _windows: list[tuple[Positions, ...]] = field(default_factory=list)
 
@@ -149,6 +161,9 @@ class ShapeHints:
         """
         if windows is not None:
             self._windows.append((*windows, lengths))
+        if len(widths):
+            narrowest = int(widths.min())
+            self._narrowest = narrowest if self._narrowest is None else min(self._narrowest, narrowest)
         widest = int(widths.max(initial=0))
         if widest > self._width:
             self._width, self._full = widest, []
@@ -201,7 +216,7 @@ class ShapeHints:
                 that were added.
         """
         width = self._width
-        if not self._full:
+        if not self._full or not width:
             return [PadSpec(maxlen=width)]
         rows = np.stack(self._full)
         # Number of input rows of which an output row can be a cut, for each number of last tokens.
@@ -228,6 +243,11 @@ class ShapeHints:
     def width(self) -> int:
         """Number of positions in the longest padded row."""
         return self._width
+
+    @property
+    def has_widths(self) -> bool:
+        """Whether rows have different widths, as rows of batches and buckets have."""
+        return self._narrowest not in (None, self._width)
 
 
 def _count_equal(rows: npt.NDArray[Any], tokens: npt.NDArray[Any]) -> Positions:

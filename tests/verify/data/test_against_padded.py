@@ -146,6 +146,90 @@ def test_missing_row(tmp_path, shape):
     assert [its.number for its in found["not-padded"].examples] == [2]
 
 
+def swap(path, suffix, first=0, second=1):
+    if suffix == "parquet":
+        table = pq.read_table(path)
+        order = [*range(len(table))]
+        order[first], order[second] = second, first
+        pq.write_table(table.take(order), path)
+    else:
+        lines = path.read_text().splitlines(keepends=True)
+        lines[first], lines[second] = lines[second], lines[first]
+        path.write_text("".join(lines))
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
+def test_swapped_rows(tmp_path, suffix):
+    path = pad(tmp_path, [3, 9, 5, 0, 6], suffix)
+    swap(path, suffix, 1, 2)
+    found = check(path, mask_column="mask")
+    assert found.keys() == {"differs-from-input", "tokens-lost"}
+    assert has_facts(found["differs-from-input"].detail, "order")
+
+
+def test_swapped_labels(tmp_path):
+    rows = [{"input_ids": [5, 6], "labels": [i, i]} for i in range(3)]
+    write_rows(tmp_path / "in.jsonl", rows)
+    pad_file(tmp_path / "in.jsonl", tmp_path / "out.parquet", spec=PadSpec(maxlen=2))
+    swap(tmp_path / "out.parquet", "parquet")
+    found = check(tmp_path / "out.parquet")["differs-from-input"]
+    assert (found.column, found.count) == ("labels", 2)
+
+
+def test_equal_rows_are_in_order(tmp_path):
+    write_rows(tmp_path / "in.jsonl", [{"input_ids": ids} for ids in ([5, 6, 7], [5, 6], [8], [5, 6])])
+    pad_file(tmp_path / "in.jsonl", tmp_path / "out.parquet", spec=PadSpec(maxlen=2))
+    assert list(check(tmp_path / "out.parquet")) == ["tokens-lost"]
+
+
+def test_other_order_of_files(tmp_path):
+    files = [write_rows(tmp_path / f"{i}.jsonl", [{"input_ids": [i, 7]}, {"input_ids": [7]}]) for i in (1, 2)]
+    pad_file(files[::-1], tmp_path / "out.parquet")
+    found = verify_file(tmp_path / "out.parquet", against=files).data
+    assert not [its for its in found if its.rule.compares]
+
+
+def test_equal_tokens_in_two_files(tmp_path):
+    """The labels show the order of the files."""
+    rows = [{"input_ids": [7], "labels": [i]} for i in range(2)]
+    files = [write_rows(tmp_path / f"{row['labels'][0]}.jsonl", [row]) for row in rows]
+    pad_file(files[::-1], tmp_path / "out.parquet")
+    found = verify_file(tmp_path / "out.parquet", against=files).data
+    assert not [its for its in found if its.rule.compares]
+
+
+def set_number(path, name, row, number):
+    """Change a number in a row of a Parquet or JSON Lines file."""
+    if path.suffix == ".jsonl":
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        rows[row][name] = number
+        write_rows(path, rows)
+    else:
+        table = pq.read_table(path)
+        values, place = table[name].to_pylist(), table.schema.get_field_index(name)
+        values[row] = number
+        field = table.schema.field(place)
+        pq.write_table(table.set_column(place, field, pa.array(values, field.type)), path)
+
+
+@pytest.mark.parametrize("number", [77, 1])
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
+def test_wrong_source(tmp_path, suffix, number):
+    path = pad(tmp_path, [3, 5, 1], suffix, batches=BatchSpec(tokens=24))
+    set_number(path, "source_row", 0, number)
+    assert "differs-from-input" in check(path, mask_column="mask")
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
+@pytest.mark.parametrize(
+    ("name", "number"), [("source_stop", 9), ("source_row", 1), ("window", 2), ("source_start", 7)]
+)
+def test_wrong_window(tmp_path, suffix, name, number):
+    path = pad(tmp_path, [14, 5], suffix, windows=WindowSpec())
+    set_number(path, name, 1, number)
+    assert "differs-from-input" in check(path, mask_column="mask")
+
+
 def test_missing_window(tmp_path):
     path = pad(tmp_path, [3, 20, 6], windows=WindowSpec())
     drop(path, 2)

@@ -1,0 +1,160 @@
+"""Match padded rows with the rows of their input in order."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from itertools import permutations
+
+import numpy as np
+
+from padmask.core.arrow_lists import Flags
+from padmask.core.plan import Positions
+from padmask.core.sequence_hashes import Hashes
+
+# Largest number of pairs of equal keys for which the best match is searched. More pairs take long.
+_PAIRS = 300_000
+
+# If the input has at most this number of files, every order of the files is tried.
+_PERMUTED = 3
+
+
+def match_in_order(keys: Hashes, others: Hashes) -> Positions:
+    """Match equal keys in order: return an index in `others` for each key, or -1. The indices ascend.
+
+    >>> match_in_order(np.array([5, 9, 5, 7], dtype=np.uint64), np.array([5, 7, 5], dtype=np.uint64)).tolist()
+    [0, -1, 2, -1]
+
+    As many keys as possible are matched, except if very many keys are equal.
+    """
+    partners = np.full(len(keys), -1, dtype=np.int64)
+    _match_part(keys, others, 0, 0, partners, anchored=False)
+    return partners
+
+
+def _match_part(
+    keys: Hashes, others: Hashes, first: int, other: int, partners: Positions, *, anchored: bool
+) -> None:
+    """Match some keys in place. `first` and `other` are the indices of the first of both in all rows."""
+    size = min(len(keys), len(others))
+    begin = _count_equal(keys[:size], others[:size])
+    left = size - begin
+    end = _count_equal(keys[len(keys) - left :][::-1], others[len(others) - left :][::-1])
+    partners[first : first + begin] = np.arange(other, other + begin)
+    stop, other_stop = len(keys) - end, len(others) - end
+    partners[first + stop : first + len(keys)] = np.arange(other + other_stop, other + len(others))
+    keys, others, first, other = keys[begin:stop], others[begin:other_stop], first + begin, other + begin
+    if not len(keys) or not len(others):
+        return
+    found, counts = np.unique(keys, return_counts=True)
+    others_found, others_counts = np.unique(others, return_counts=True)
+    _, here, there = np.intersect1d(found, others_found, assume_unique=True, return_indices=True)
+    if int((counts[here] * others_counts[there]).sum()) <= _PAIRS:
+        ours, theirs = _longest_match(keys, others)
+        partners[first + ours] = other + theirs
+    elif not anchored:
+        # Keys that occur once divide the rows into parts, which are matched separately.
+        ours, theirs = np.sort(_places_once(keys)), np.sort(_places_once(others))
+        at, others_at = _longest_match(keys[ours], others[theirs])
+        ours, theirs = ours[at], theirs[others_at]
+        partners[first + ours] = other + theirs
+        begins = zip([0, *(ours + 1).tolist()], [0, *(theirs + 1).tolist()], strict=True)
+        ends = zip([*ours.tolist(), len(keys)], [*theirs.tolist(), len(others)], strict=True)
+        for (start, start_other), (end_key, end_other) in zip(begins, ends, strict=True):
+            part = keys[start:end_key], others[start_other:end_other]
+            _match_part(*part, first + start, other + start_other, partners, anchored=True)
+
+
+def _count_equal(keys: Hashes, others: Hashes) -> int:
+    """Return the number of keys before the first key that differs."""
+    differ = keys != others
+    return int(np.argmax(differ)) if differ.any() else len(keys)
+
+
+def _longest_match(keys: Hashes, others: Hashes) -> tuple[Positions, Positions]:
+    """Return the indices of a longest common subsequence in `keys` and in `others`.
+
+    Source: Hunt and Szymanski, "A fast algorithm for computing longest common subsequences" (1977).
+    """
+    places: dict[int, list[int]] = {}
+    for place in range(len(others) - 1, -1, -1):
+        places.setdefault(int(others[place]), []).append(place)
+    # For each length, the match that ends at the smallest place: the place, and the index of its pair.
+    ends: list[int] = []
+    last: list[int] = []
+    pairs: list[tuple[int, int, int]] = []
+    for index, key in enumerate(keys.tolist()):
+        for place in places.get(key, ()):
+            length = bisect_left(ends, place)
+            pairs.append((index, place, last[length - 1] if length else -1))
+            ends[length : length + 1] = [place]
+            last[length : length + 1] = [len(pairs) - 1]
+    ours, theirs, at = [], [], last[-1] if last else -1
+    while at >= 0:
+        index, place, at = pairs[at]
+        ours.append(index)
+        theirs.append(place)
+    return np.array(ours[::-1], dtype=np.int64), np.array(theirs[::-1], dtype=np.int64)
+
+
+def match_rows(
+    keys: Sequence[Hashes], others: Sequence[Hashes], files: Positions, lengths: Positions, loses: Flags
+) -> Positions:
+    """Match padded rows with rows of the input in order: return the index of the input row, or -1.
+
+    Rows that lose tokens and rows without tokens may have been dropped. Either all of them were dropped, or
+    none, so the match that fits best decides.
+
+    Args:
+        keys: hashes of the padded rows. Each list of hashes is tried, the most specific first.
+        others: hashes of the rows of the input, as `keys`.
+        files: index of the file of each row of the input.
+        lengths: number of tokens of each row of the input, after truncation.
+        loses: whether each row of the input loses tokens.
+    """
+    best, score = np.full(len(keys[0]), -1, dtype=np.int64), (-1, 0)
+    for ours, theirs in zip(keys, others, strict=True):
+        tried: set[bytes] = set()
+        for order in _file_orders(ours, theirs, files):
+            for kept in (loses >= 0, ~loses, lengths > 0, ~loses & (lengths > 0)):
+                rows = order[kept[order]]
+                if rows.tobytes() in tried:
+                    continue
+                tried.add(rows.tobytes())
+                found = match_in_order(ours, theirs[rows])
+                matched = int((found >= 0).sum())
+                if (matched, matched - len(rows)) > score:
+                    score = matched, matched - len(rows)
+                    best = np.where(found >= 0, rows[found], -1) if len(rows) else found
+                if len(found) == matched == len(rows):
+                    return best
+        if score[0] == len(best):
+            break
+    return best
+
+
+def _file_orders(keys: Hashes, others: Hashes, files: Positions) -> Iterator[Positions]:
+    """Yield the rows of the input with the files in order, and in other possible orders of the files."""
+    yield np.arange(len(others))
+    names = np.unique(files)
+    if len(names) < 2:
+        return
+    if len(names) <= _PERMUTED:
+        for order in permutations(names.tolist()):
+            yield np.argsort(np.argsort(order)[np.searchsorted(names, files)], kind="stable")
+        return
+    # Rows that occur once show the order of the files.
+    ours, theirs = _places_once(keys), _places_once(others)
+    _, at, others_at = np.intersect1d(keys[ours], others[theirs], return_indices=True)
+    ours, theirs = ours[at], theirs[others_at]
+    if len(ours):
+        places = np.full(int(names[-1]) + 1, -1.0)
+        for file in np.unique(files[theirs]).tolist():
+            places[file] = np.median(ours[files[theirs] == file])
+        yield np.argsort(places[files], kind="stable")
+
+
+def _places_once(keys: Hashes) -> Positions:
+    """Return the indices of the keys that occur once."""
+    _, firsts, counts = np.unique(keys, return_index=True, return_counts=True)
+    return np.asarray(firsts[counts == 1], dtype=np.int64)
