@@ -19,7 +19,7 @@ WARNINGS = {
     "columns-left-out": "columns with the same lengths as the tokens were not padded or packed",
     "lengths-differ": "columns that usually have one value per token have other lengths than the tokens",
     "type-not-padded": "a column has a type that padmask cannot pad or pack",
-    "mask-uncertain": "the mask of a column is unknown or uncertain, so the column was not checked",
+    "mask-uncertain": "the mask of a column is unknown, so the column was not checked, or looks inverted",
     "late-column": "a column has no values in the first rows, so the column was not padded or checked",
     "batch-dimension": (
         "each row contains a single vector; an outer axis of length 1 is usually a leftover batch dimension"

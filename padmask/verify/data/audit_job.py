@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from padmask.core.columns import IGNORED_LABEL, MASK_NAMES, name_columns
 from padmask.core.companions import list_names
+from padmask.core.inverted_mask import check_polarity
 from padmask.core.later_masks import later_zero
 from padmask.core.metadata import described_names, read_descriptions
 from padmask.core.packed_counts import PackedCounts
@@ -22,17 +23,18 @@ from padmask.core.packed_layout import PackedLayout, missing_marker
 from padmask.core.padding import Padding, read_groups
 from padmask.core.source_order import has_batches
 from padmask.core.still_padded import is_named_mask
-from padmask.core.unpad_job import dialects_of, groups_with_marks, unsure_columns
-from padmask.errors import SpecError, column_flags, quoted
+from padmask.core.unpad_job import UnpadJob, dialects_of, groups_with_marks, unsure_columns
+from padmask.errors import PaddedError, SpecError, column_flags, quoted
 from padmask.formats.dataset import Dataset
 from padmask.spec.batches import BATCH
 from padmask.spec.columns import Column, Columns
 from padmask.spec.mask import Dialect
 from padmask.spec.pad import Side
 from padmask.spec.rules import RULES
+from padmask.spec.unpad import UnpadSpec
 from padmask.spec.warning_names import Warned
 from padmask.stream.choice import unpaddable_notes
-from padmask.stream.first_rows import read_first_rows
+from padmask.stream.first_rows import first_batches, read_first_rows
 from padmask.stream.job import Job, PadRequest, make_job
 from padmask.stream.packing import find_dataset_packing
 from padmask.stream.padding import find_dataset_padding, unmarked_padding_notes
@@ -232,6 +234,7 @@ def _make_group_job(
     notes = [*suspicions, *job.beside.notes, *unsure_notes]
     if padding is not None and not asked.columns:
         notes += unmarked_padding_notes(dataset, padding)
+    notes += _inverted_notes(dataset, job, None if dialect is not None else padding)
     side_from = ""
     if padding is not None and padding.padding is not None:
         side_from = f"--padding {declared}" if declared is not None else "the file metadata"
@@ -256,6 +259,19 @@ def _make_group_job(
         counts=counts,
         unseparated=unseparated,
     )
+
+
+def _inverted_notes(dataset: Dataset, job: Job, padding: Padding | None) -> list[Warned]:
+    """Return a warning if the mask seems to mark padding as tokens."""
+    if padding is None:
+        return []
+    columns = (job.columns[0].name,)
+    unpad = UnpadJob(columns, padding.mask, None, "post", (), dialect=padding.dialect)
+    try:
+        check_polarity(dataset.schema(), unpad, UnpadSpec(), first_batches(dataset, unpad.names))
+    except PaddedError as error:
+        return [Warned("mask-uncertain", f"{padding.mask!r}: {error.message}. {error.remedy}")]
+    return []
 
 
 def _packing_of_columns(packed: PackedLayout | None, names: Collection[str]) -> PackedLayout | None:

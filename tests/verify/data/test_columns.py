@@ -7,6 +7,7 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from raised import has_facts
 
 from padmask import PadSpec, pad_file
 from padmask.errors import DataError
@@ -189,6 +190,14 @@ def test_padded_rows_after_full_rows(write):
     path = write(*[full] * 1000, {"input_ids": [5, 0], "attention_mask": [1, 0]})
     assert audited(path) == {}
     assert inspect_file(path).stats.tokens == 2001
+
+
+def test_inverted_mask(write):
+    path = write({"input_ids": [5, 6], "mask": [0, 0]}, {"input_ids": [7, 0], "mask": [0, 1]})
+    [note] = verify_file(path).notes
+    assert has_facts(note, "'mask'", "inverted", "--mask-polarity padding")
+    for polarity in ("padding", "real"):
+        assert not verify_file(path, mask_polarity=polarity).notes
 
 
 def test_mask_of_other_tokens(write):
