@@ -52,7 +52,7 @@ from padmask.verify.data.audit_job import (
 )
 from padmask.verify.data.compare import InputComparison
 from padmask.verify.data.masked_values import MaskedValue
-from padmask.verify.data.padded_layout import padded_layout
+from padmask.verify.data.padded_layout import PaddedLayout, padded_layout
 from padmask.verify.data.padded_rows import side_of
 from padmask.verify.data.rules import Audit, Finding
 from padmask.verify.data.sequence_values import SequenceValues
@@ -253,7 +253,7 @@ def _audit_and_sample(
             for place, its in enumerate(collected):
                 if its is not None:
                     again = partial(_read_again, dataset, request, job, place)
-                    notes += its.compare(reading, audits[place], rows, again, whole=limit is None)
+                    notes += its.compare(reading, audits[place], rows, again, limit)
     kept = choose_rows(sampler.kept, sample if numbers is None else None)
     names = [column.name for column in columns]
     return AuditedData(
@@ -329,9 +329,11 @@ def _compare_groups(
             padded = padded_layout(dataset.schemas(), [column.name for column in columns], group.padding)
             layout, group = padded, replace(group, locating=padded.locating)
         if layout is None:
-            # Packed JSON Lines without rows have no columns, so the input has the columns to compare.
+            # JSON Lines without rows have no columns, so the input has the columns to compare. It is unknown
+            # whether such rows were padded or packed.
             columns = _columns_of_input(inputs, asked)
-            layout = PackedLayout(tuple(column.name for column in columns), None, sources=False)
+            names_to_compare = tuple(column.name for column in columns)
+            layout = PaddedLayout(names_to_compare, None, sources=False, marker=None)
         groups.append(group)
         if group is not job.groups[0] and names and columns[0].name not in names:
             lacking = quoted([column.name for column in columns])
@@ -344,7 +346,7 @@ def _compare_groups(
 
 
 def _columns_of_input(inputs: Dataset, asked: PadRequest) -> list[PadColumn]:
-    """Return the columns of the files that were packed."""
+    """Return the columns of the files that were padded or packed."""
     with inputs.named_in_errors():
         return choose_columns(known_schema(inputs, asked.columns, asked.spec), asked.columns, asked.spec)
 

@@ -94,6 +94,8 @@ class InputComparison:
         # Number and stop of each window of the padded rows, and of the input.
         self._windows: list[Positions] = []
         self._input_windows: list[Positions] = []
+        # Number of rows of the input without tokens that are not in the padded rows.
+        self._empty = 0
         # Whether padded rows must be in the order of the input.
         self._in_order = False
 
@@ -138,7 +140,7 @@ class InputComparison:
         self._width = max(self._width, int(packed.widths.max(initial=0)))
 
     def compare(
-        self, reading: Reading, audit: Audit, rows: int, read_again: ReadAgain, *, whole: bool
+        self, reading: Reading, audit: Audit, rows: int, read_again: ReadAgain, limit: int | None
     ) -> list[str]:
         """Read the input, and report the sequences and rows that differ.
 
@@ -147,7 +149,7 @@ class InputComparison:
             audit: object that collects the findings.
             rows: number of packed or padded rows that were read. Rows with errors were not added.
             read_again: function that reads the packed or padded rows again.
-            whole: whether all packed or padded rows were read.
+            limit: maximum number of packed or padded rows to read; None if all rows were read.
 
         Returns:
             Notes about the comparison.
@@ -189,8 +191,9 @@ class InputComparison:
             return describe_difference(ours.found, theirs, ours.first, expected.place(partner))
 
         self._report_differences(audit, packed, expected, found, describe)
-        if whole:
-            self._report_missing(audit, packed, expected, loses, found, located=located)
+        here = self._find_rows_to_have(expected, found, rows, limit)
+        if here.any():
+            self._report_missing(audit, packed, expected, loses, found, here, rows, located=located)
         return list(self._describe(reading, packed, planner, rows, unknown))
 
     def _match_input(
@@ -363,12 +366,21 @@ class InputComparison:
         expected: LocatedSequences,
         loses: Flags,
         found: _Matches,
+        here: Flags,
+        rows: int,
         *,
         located: bool,
     ) -> None:
-        """Report the rows of the input that are missing or incomplete in the packed or padded rows."""
-        # Rows without tokens may have been dropped.
-        missing = ~found.found & (expected.lengths > 0)
+        """Report the rows of the input that are missing or incomplete in the packed or padded rows.
+
+        `here` flags the rows of the input that the packed or padded rows must have, and `rows` is the number
+        of packed or padded rows.
+        """
+        # Rows without tokens may have been dropped. Either all of them were dropped, or none.
+        empty = (expected.lengths == 0) & ~loses & here
+        keeps_empty = self._padded and bool((empty & found.found).any())
+        self._empty = 0 if keeps_empty or not self._padded else int((empty & ~found.found).sum())
+        missing = ~found.found & ((expected.lengths > 0) | (empty & keeps_empty)) & here
         damaged, splits = np.zeros(len(missing), dtype=bool), False
         if self._layout.spec is None and located:
             splits = len(np.unique(packed.sources)) < len(packed.sources)
@@ -377,11 +389,42 @@ class InputComparison:
         drops = not self._counts or any(its.rows_dropped for its in self._counts.values())
         may_drop = drops and not splits and not truncates
         unpacked = damaged | (missing & ~(loses & may_drop))
-        audit.add_count("not-padded" if self._padded else "not-packed", *expected.places(unpacked))
+        rule = RULES["not-padded" if self._padded else "not-packed"]
+        detail = rule.means
+        if self._padded and unpacked.any() and len(packed.lengths):
+            first = int(np.argmax(unpacked))
+            if not found.found[first:].any():
+                number = max(rows, int(expected.sources[first]))
+                detail += (
+                    "; all missing rows are at the end of the input. If pad left them out with --limit, "
+                    f"compare only the first rows with --limit {number}"
+                )
+        audit.add_count(rule.name, *expected.places(unpacked), detail=detail)
         detail = RULES["tokens-lost"].means
         if self._hints.votes and self._layout.spec is not None:
             detail += f"; {describe_assumption(self._layout.spec, self._hints.votes)}"
-        audit.add_count("tokens-lost", *expected.places(loses & ~unpacked), detail=detail)
+        lost = loses & ~unpacked & here
+        if self._padded and (absent := int((lost & missing).sum())):
+            detail += f"; {count(absent, 'row')} not in the padded rows at all (--overlong drop, or deleted)"
+        audit.add_count("tokens-lost", *expected.places(lost), detail=detail)
+
+    def _find_rows_to_have(
+        self, expected: LocatedSequences, found: _Matches, rows: int, limit: int | None
+    ) -> Flags:
+        """Return, for each row of the input, whether the rows that were read must have the row.
+
+        With a limit, these are the rows before the last row that was found, if the rows are in order, and the
+        first `limit` rows if there are fewer rows.
+        """
+        if limit is None:
+            return np.ones(len(expected.lengths), dtype=bool)
+        stop = 0
+        if self._padded and len(expected.names) <= 1:
+            stop = limit if rows < limit else 0
+            partners = found.partners[(found.partners >= 0) & ~found.moved]
+            if self._in_order and len(partners):
+                stop = max(stop, int(expected.sources[partners.max()]) + 1)
+        return np.asarray(expected.sources < stop)
 
     def _describe(
         self,
@@ -405,6 +448,11 @@ class InputComparison:
             yield f"not compared: {count(left, f'{past} row')} with errors{empty}"
         if lacking:
             yield f"not compared: {quoted(lacking)} (the input has no such column)"
+        if self._empty:
+            yield (
+                f"{count(self._empty, 'row')} of the input without tokens not in the padded rows "
+                "(--empty-rows drop, or deleted)"
+            )
         if planner.first_bad is not None:
             place, fault = planner.first_bad
             yield (

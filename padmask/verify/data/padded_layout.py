@@ -28,7 +28,7 @@ from padmask.spec.windows import WINDOW_COLUMNS, WindowSpec
 _OUTPUT_ROWS, _INPUT_ROWS = 128, 256
 
 # If the rows do not decide how rows were truncated, at most this number of ways are compared with the input.
-_SPECS = 4
+_SPECS = 16
 
 
 @dataclass(frozen=True)
@@ -218,6 +218,9 @@ class ShapeHints:
                 that were added.
         """
         width = self._width
+        if self._narrowest is None:
+            # Without rows, nothing was truncated.
+            return [PadSpec()]
         if not self._full or not width:
             return [PadSpec(maxlen=width)]
         rows = np.stack(self._full)

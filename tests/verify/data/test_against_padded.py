@@ -14,7 +14,7 @@ from raised import has_facts, raises_error
 
 from padmask import MaskSpec, PadSpec, RowPolicy, SpecError, WindowSpec, pad_dataset, pad_file
 from padmask.spec.batches import BatchSpec
-from padmask.spec.files import FileOptions
+from padmask.spec.files import FileOptions, ReadOptions
 from padmask.spec.pack import PackSpec
 from padmask.verify.verify_file import verify_file
 
@@ -228,6 +228,39 @@ def test_wrong_window(tmp_path, suffix, name, number):
     path = pad(tmp_path, [14, 5], suffix, windows=WindowSpec())
     set_number(path, name, 1, number)
     assert "differs-from-input" in check(path, mask_column="mask")
+
+
+def test_missing_row_without_tokens(tmp_path):
+    path = pad(tmp_path, [3, 0, 5, 0])
+    drop(path, 1)
+    assert check(path)["not-padded"].count == 1
+    drop(path, 2)
+    report = verify_file(path, against=tmp_path / "in.jsonl")
+    assert any(has_facts(note, "2 rows", "without tokens") for note in report.notes)
+
+
+def test_missing_long_row(tmp_path):
+    path = pad(tmp_path, [3, 9, 5])
+    drop(path, 1)
+    assert has_facts(check(path)["tokens-lost"].detail, "1 row", "deleted")
+
+
+def test_pad_with_limit(tmp_path):
+    """Rows that are missing at the end may come from --limit. With --limit, a row before is still missed."""
+    path = pad(tmp_path, [3, 4, 5, 6])
+    drop(path, 3)
+    drop(path, 2)
+    assert has_facts(check(path)["not-padded"].detail, "--limit 2")
+    assert not check(path, files=ReadOptions(limit=2))
+    drop(path, 0)
+    assert [its.number for its in check(path, files=ReadOptions(limit=2))["not-padded"].examples] == [1]
+    assert [its.number for its in check(path, files=ReadOptions(limit=1))["not-padded"].examples] == [1]
+
+
+def test_no_rows(tmp_path):
+    write_rows(tmp_path / "in.jsonl", [{"input_ids": [5]}, {"input_ids": []}])
+    report = verify_file(write_rows(tmp_path / "out.jsonl", []), against=tmp_path / "in.jsonl")
+    assert [its.rule.name for its in report.data] == ["not-padded"]
 
 
 def test_missing_window(tmp_path):
