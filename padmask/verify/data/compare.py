@@ -27,7 +27,7 @@ from padmask.spec.rules import RULES
 from padmask.spec.windows import WINDOW_COLUMNS
 from padmask.stream.run import Reading
 from padmask.verify.data.hashed_columns import Hashed, ValueTypes, copies_of, hash_columns, hashed_columns
-from padmask.verify.data.padded_layout import PaddedLayout, ShapeHints
+from padmask.verify.data.padded_layout import PaddedLayout, ShapeHints, describe_assumption
 from padmask.verify.data.planned_input import InputPlanner
 from padmask.verify.data.row_order import match_rows
 from padmask.verify.data.rules import Audit
@@ -378,7 +378,10 @@ class InputComparison:
         may_drop = drops and not splits and not truncates
         unpacked = damaged | (missing & ~(loses & may_drop))
         audit.add_count("not-padded" if self._padded else "not-packed", *expected.places(unpacked))
-        audit.add_count("tokens-lost", *expected.places(loses & ~unpacked))
+        detail = RULES["tokens-lost"].means
+        if self._hints.votes and self._layout.spec is not None:
+            detail += f"; {describe_assumption(self._layout.spec, self._hints.votes)}"
+        audit.add_count("tokens-lost", *expected.places(loses & ~unpacked), detail=detail)
 
     def _describe(
         self,

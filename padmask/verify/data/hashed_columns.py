@@ -78,6 +78,10 @@ def copies_of(layout: PackedLayout, ids: str, names: Collection[str]) -> list[Co
     if layout.described or ids not in names:
         return []
     masks = tuple(name for name in LOSS_MASKS if name in names)
+    # Masks that were padded too decide which labels are copied. Other masks may have been left out.
+    used = tuple(name for name in masks if name in layout.columns)
+    if used:
+        return [CopiedLabels(ids, used, known=False)]
     return [CopiedLabels(ids, its, known=False) for its in dict.fromkeys([masks, ()])]
 
 

@@ -18,7 +18,7 @@ from padmask.core.packed_layout import PackedLayout
 from padmask.core.padding import Padding
 from padmask.core.plan import Positions
 from padmask.core.source_order import has_batches, has_integers, is_reordered
-from padmask.errors import SpecError
+from padmask.errors import SpecError, count
 from padmask.spec.batches import SOURCE_ROW
 from padmask.spec.buckets import bucket_folder_of
 from padmask.spec.pad import PadSpec
@@ -141,6 +141,8 @@ class ShapeHints:
 
     _width: int = 0
     _narrowest: int | None = None
+    # Number of input rows that show how rows were truncated.
+    votes: int = 0
     _full: list[npt.NDArray[Any]] = field(default_factory=list)
     _windows: list[tuple[Positions, ...]] = field(default_factory=list)
 
@@ -230,6 +232,7 @@ class ShapeHints:
         if not votes.any():
             return [PadSpec(maxlen=width)]
         # If several numbers fit all rows, prefer truncation at one side.
+        self.votes = int(votes.max())
         order = [0, width, *range(1, width)]
         lasts = [number for number in dict.fromkeys(order) if votes[number] == votes.max()][:_SPECS]
         return [
@@ -248,6 +251,21 @@ class ShapeHints:
     def has_widths(self) -> bool:
         """Whether rows have different widths, as rows of batches and buckets have."""
         return self._narrowest not in (None, self._width)
+
+
+def describe_assumption(spec: PadSpec, votes: int) -> str:
+    """Return a text about the options that truncated rows without metadata.
+
+    >>> describe_assumption(PadSpec(maxlen=3, truncating="pre"), 1)
+    'assumed, because 1 row of the input shows this: --truncating pre'
+
+    Args:
+        spec: the options.
+        votes: number of rows of the input that show the options.
+    """
+    option = f"--keep-last {spec.keep_last}" if spec.keep_last else f"--truncating {spec.truncating}"
+    rows, verb = count(votes, "row"), "shows" if votes == 1 else "show"
+    return f"assumed, because {rows} of the input {verb} this: {option}"
 
 
 def _count_equal(rows: npt.NDArray[Any], tokens: npt.NDArray[Any]) -> Positions:

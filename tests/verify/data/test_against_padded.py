@@ -267,6 +267,22 @@ def test_ambiguous_cut(tmp_path, cut):
     assert list(check(tmp_path / "out.jsonl", mask_column="mask")) == ["tokens-lost"]
 
 
+def test_only_truncated_row(tmp_path):
+    """One row shows on which side rows were truncated, so the warning says what it assumes."""
+    path = pad(tmp_path, [3, 9, 5], "jsonl", truncating="pre")
+    found = check(path, mask_column="mask")
+    assert list(found) == ["tokens-lost"]
+    assert has_facts(found["tokens-lost"].detail, "assumed", "1 row", "--truncating pre")
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
+def test_maxlen_0(tmp_path, suffix):
+    write_rows(tmp_path / "in.jsonl", [{"input_ids": [7, 8]}, {"input_ids": []}])
+    path = tmp_path / f"out.{suffix}"
+    pad_file(tmp_path / "in.jsonl", path, spec=PadSpec(maxlen=0))
+    assert list(check(path, mask_column="mask")) == ["tokens-lost"]
+
+
 def test_skipped_rows_are_noted(tmp_path):
     write_rows(tmp_path / "in.jsonl", [{"input_ids": [1, 2]}, {"input_ids": ["x"]}, {"input_ids": [3]}])
     pad_file(tmp_path / "in.jsonl", tmp_path / "out.parquet", policy=RowPolicy(on_error="skip"))
@@ -364,6 +380,20 @@ def test_copied_labels(tmp_path, packing, suffix, columns):
     found = check(path)["differs-from-input"]
     assert found.column == "labels"
     assert has_facts(found.detail, "position 2", 999, 7)
+
+
+@pytest.mark.parametrize("packs", [True, False])
+def test_label_that_the_mask_excludes(tmp_path, packs):
+    """The label is a copy of the token, but the completion mask excludes the token."""
+    masks = [[1, 0, 1], [1, 1, 1], [1, 1, 1]]
+    chat = [{"input_ids": [5, 6, 7], "completion_mask": mask} for mask in masks]
+    source = write_rows(tmp_path / "in.jsonl", chat)
+    path, shape = tmp_path / "out.jsonl", PadSpec(maxlen=12, packing=PackSpec() if packs else None)
+    pad_file(source, path, spec=shape, mask=MaskSpec(labels_from="input_ids"))
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows[0]["labels"][1] = 6
+    write_rows(path, rows)
+    assert check(path)["differs-from-input"].column == "labels"
 
 
 def test_labels_from_elsewhere(tmp_path):
