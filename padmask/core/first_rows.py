@@ -39,6 +39,9 @@ FIRST_ROWS = 1000
 # is probably an error. Labels of another sequence, such as a translation, have equal lengths in fewer rows.
 MIN_EQUAL_SHARE = 0.9
 
+# From this share of equal lengths, other lengths are probably errors, and not those of another sequence.
+MIN_MISALIGNED_SHARE = 0.5
+
 
 @dataclass(frozen=True)
 class FirstRows:
@@ -132,6 +135,16 @@ class FirstRows:
         """
         equal = self._equal_lengths(first, other)
         return bool(len(equal) and equal.mean() >= MIN_EQUAL_SHARE)
+
+    def are_misaligned(self, first: str, other: str) -> bool:
+        """Return whether two columns have the same length in most rows, but not in nearly all rows.
+
+        >>> lists = {"ids": [[7, 8]] * 10, "labels": [[0, 1]] * 8 + [[0]] * 2}
+        >>> FirstRows.of([pa.record_batch(lists)]).are_misaligned("ids", "labels")
+        True
+        """
+        equal = self._equal_lengths(first, other)
+        return bool(len(equal) and MIN_MISALIGNED_SHARE <= equal.mean() < MIN_EQUAL_SHARE)
 
     def count_unequal(self, first: str, other: str) -> tuple[int, int]:
         """Return the number of rows in which two columns have different lengths, and the number of rows."""

@@ -118,6 +118,11 @@ RULES = {
             "converts the mask",
         ),
         Rule(
+            "misaligned-column",
+            "warning",
+            "the column has another length than the tokens, although the lengths are equal in most rows",
+        ),
+        Rule(
             "labels-on-padding", "warning", "labels on padding are not -100, so they are included in the loss"
         ),
     )

@@ -209,6 +209,7 @@ def against(column, value, *more, **options):
 
 SEQUENCES = {"input_ids": [5, 6, 7, 0], "mask": [1, 1, 1, 0], "seq_lengths": [1, 2]}
 GOOD = {"input_ids": [5, 6, 0], "mask": [1, 1, 0]}
+PAIR = {"input_ids": [5, 6], "labels": [1, 2]}
 BROKEN = {
     "bad-row": lines({"input_ids": [5, 6]}, {"input_ids": None}),
     "non-finite": write_not_finite,
@@ -244,6 +245,7 @@ BROKEN = {
     "ignored-positions": lines(
         {**SEQUENCES, "position_ids": [0, 0, 1, 0], "attention_mask": [1, 1, 1, 0]},
     ),
+    "misaligned-column": lines(*[PAIR] * 4, {**PAIR, "labels": [1]}),
     "length-range": write_impossible_length,
     "mixed-sides": write_two_sides,
     "stranger-file": write_stranger,

@@ -40,6 +40,13 @@ def test_values_of_the_rows(data):
     assert (found.columns, found.notes) == ({"age": "age", "extent": "size"}, [])
 
 
+def test_null_row_is_named(tmp_path):
+    path = tmp_path / "in.jsonl"
+    path.write_text('{"age": 1}\n{"age": null}\n')
+    [note] = read(path, ["age"], {}, numbers=(0, 1)).notes
+    assert has_facts(note, "line 2", "None")
+
+
 def test_no_column(data):
     found = read(data, ["stars", "name"], {})
     assert found.rows == found.columns == {}

@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from padmask.core.arrow_lists import is_list
 from padmask.core.columns import IGNORED_LABEL, MASK_NAMES, name_columns
 from padmask.core.companions import list_names
 from padmask.core.inverted_mask import check_polarity
@@ -81,6 +82,7 @@ class AuditJob:
         masked: the value that the model masks; None if there is no model, or if the model masks no value.
         late_masks: names of masks of ones. If such a mask marks padding after the first rows, the rows are
             padded, because all first rows have the same length.
+        misaligned: columns of raw rows, such as labels, that have the lengths of the tokens in most rows.
     """
 
     pad: Job
@@ -98,6 +100,7 @@ class AuditJob:
     locating: tuple[str, ...] = ()
     masked: MaskedValue | None = None
     late_masks: tuple[str, ...] = ()
+    misaligned: tuple[pa.Field, ...] = ()
 
     @property
     def groups(self) -> tuple[AuditJob, ...]:
@@ -147,6 +150,8 @@ def make_audit_job(
         # Omit masks, and columns that padmask padded, because other notes describe these columns.
         taken |= {*described_names(dataset.schema()), *(field.name for field in masks)}
         notes += _ragged_notes(dataset, job, taken)
+        if job.padding is None and not also:
+            job = replace(job, misaligned=_misaligned_columns(dataset, job, taken))
     late_masks = () if job.padding is not None or also or mask_column else _late_masks(dataset, job)
     return replace(job, also=tuple(also), masks=masks, notes=notes, late_masks=late_masks)
 
@@ -344,6 +349,24 @@ def _ragged_notes(dataset: Dataset, job: AuditJob, checked: Collection[str]) -> 
     return [Warned("lengths-differ", text)]
 
 
+def _misaligned_columns(dataset: Dataset, job: AuditJob, taken: Collection[str]) -> tuple[pa.Field, ...]:
+    """Return the columns that have the lengths of the tokens in most, but not nearly all, first rows.
+
+    Args:
+        dataset: dataset to check.
+        job: columns to check.
+        taken: names of other columns that are checked.
+    """
+    names = [name for name in job.pad.beside.ragged if name not in taken]
+    rows = read_first_rows(dataset, [job.pad.columns[0].name, *names])
+    schema, first = dataset.schema(), job.pad.columns[0].name
+    return tuple(
+        schema.field(name)
+        for name in names
+        if rows.are_misaligned(first, name) and is_list(schema.field(name).type)
+    )
+
+
 def _masks_of(dataset: Dataset, names: Sequence[str]) -> dict[str, str]:
     """Return the name of the mask of each column, for the columns that have a mask, keyed by column name.
 
@@ -477,6 +500,10 @@ def _check_of(
                     error.remedy = f"If the rows are padded, use --mask-column {shlex.quote(fault.column)}."
                     error.options = ("mask_column",)
                     raise error
+            for field in job.misaligned:
+                audit.add_rows(
+                    "misaligned-column", rows.other_lengths(field.name), rows.batch.place, field.name
+                )
             return audit_raw_rows(rows, job.pad, audit, masks, maxlen, is_cut=is_cut)
 
         return check_raw, lambda: None
@@ -522,5 +549,6 @@ def open_audit_rows(
             describing += group.locating
         taken = {field.name for field in (*marks, *group.masks)}
         marks += [reading.dataset.schema().field(name) for name in describing if name not in taken]
-        groups.append(GroupToRead(group.pad, [*marks, *group.masks], padding is not None))
+        read = [*marks, *group.masks, *group.misaligned]
+        groups.append(GroupToRead(group.pad, read, padding is not None))
     return map_audit_rows(reading, phase, groups)

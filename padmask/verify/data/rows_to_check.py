@@ -9,7 +9,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 
-from padmask.core.arrow_lists import Flags, null_flags, null_token_rows, with_floats
+from padmask.core.arrow_lists import (
+    Flags,
+    list_lengths,
+    null_flags,
+    null_token_rows,
+    with_floats,
+    without_wrappers,
+)
 from padmask.core.columns import PadColumn
 from padmask.core.ragged import Ragged, find_misfits
 from padmask.core.table import read_rows
@@ -79,6 +86,12 @@ class AuditRows:
         nulls = [fault.row for fault in self.batch.faults if fault.column == name and _is_null_token(fault)]
         wrong[nulls] = True
         return np.asarray(wrong & ~self.bad)
+
+    def other_lengths(self, name: str) -> Flags:
+        """Return, for each good row, whether a column that is not null has another length than the tokens."""
+        column = self.batch.columns.column(name)
+        differ = list_lengths(column)[0] != next(iter(self.ragged.values())).lengths
+        return np.asarray(differ & ~null_flags(without_wrappers(column)) & ~self.bad)
 
     def later_padding(self, job: Job) -> list[Fault]:
         """Return a fault for each good row with padding in a mask that has no padding in the first rows."""

@@ -65,7 +65,7 @@ def test_first_rows_decide_as_in_pad(write, tmp_path):
     path = write(*[same] * 900, *[short] * 100)
     assert audited(path) == {("bad-row", None): 100}
     path = write(*[same] * 899, *[short] * 101)
-    assert audited(path) == {}
+    assert audited(path) == {("misaligned-column", "labels"): 101}
     differ = "'labels' (lengths differ from 'input_ids'"
     assert verify_file(path).notes == (f"not checked: {differ}). To check: -c labels",)
     [note] = pad_file(path, tmp_path / "out.jsonl").notes
@@ -137,6 +137,13 @@ def test_short_labels_beside_padded_ids(write, mask):
     assert audited(path) == {("bad-row", "labels"): 1}
     path = write(first, {"input_ids": [1, 2, 3], mask: [1, 1], "labels": [1, 2, 3]})
     assert audited(path) == {("mask-shape", mask): 1}
+
+
+@pytest.mark.parametrize(("differ", "rule"), [(1, "bad-row"), (2, "misaligned-column"), (6, None)])
+def test_misaligned_labels(write, differ, rule):
+    good, bad = {"input_ids": [1, 2], "labels": [5, 6]}, {"input_ids": [1, 2], "labels": [5]}
+    path = write(*[good] * (10 - differ), *[bad] * differ)
+    assert audited(path) == ({} if rule is None else {(rule, "labels" if differ > 1 else None): differ})
 
 
 def test_labels_without_padding(write):
