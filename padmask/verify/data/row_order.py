@@ -10,10 +10,13 @@ import numpy as np
 
 from padmask.core.arrow_lists import Flags
 from padmask.core.plan import Positions
-from padmask.core.sequence_hashes import Hashes
+from padmask.core.sequence_hashes import Hashes, join_hashes
 
 # Largest number of pairs of equal keys for which the best match is searched. More pairs take long.
 _PAIRS = 300_000
+
+# Number of adjacent rows that are searched together if very many rows are equal.
+_RUN = 8
 
 # If the input has at most this number of files, every order of the files is tried.
 _PERMUTED = 3
@@ -53,14 +56,17 @@ def _match_part(
         ours, theirs = _longest_match(keys, others)
         partners[first + ours] = other + theirs
     elif not anchored:
-        # Keys that occur once divide the rows into parts, which are matched separately.
-        ours, theirs = np.sort(_places_once(keys)), np.sort(_places_once(others))
-        at, others_at = _longest_match(keys[ours], others[theirs])
+        # Runs of keys that occur once divide the rows into parts, which are matched separately.
+        runs, other_runs = _join_runs(keys), _join_runs(others)
+        ours, theirs = np.sort(_places_once(runs)), np.sort(_places_once(other_runs))
+        at, others_at = _longest_match(runs[ours], other_runs[theirs])
         ours, theirs = ours[at], theirs[others_at]
         partners[first + ours] = other + theirs
         begins = zip([0, *(ours + 1).tolist()], [0, *(theirs + 1).tolist()], strict=True)
         ends = zip([*ours.tolist(), len(keys)], [*theirs.tolist(), len(others)], strict=True)
         for (start, start_other), (end_key, end_other) in zip(begins, ends, strict=True):
+            if start == end_key or start_other == end_other:
+                continue
             part = keys[start:end_key], others[start_other:end_other]
             _match_part(*part, first + start, other + start_other, partners, anchored=True)
 
@@ -152,6 +158,12 @@ def _file_orders(keys: Hashes, others: Hashes, files: Positions) -> Iterator[Pos
         for file in np.unique(files[theirs]).tolist():
             places[file] = np.median(ours[files[theirs] == file])
         yield np.argsort(places[files], kind="stable")
+
+
+def _join_runs(keys: Hashes) -> Hashes:
+    """Return one hash for each run of `_RUN` adjacent keys."""
+    size = max(0, len(keys) - _RUN + 1)
+    return join_hashes(*(keys[start : start + size] for start in range(_RUN)))
 
 
 def _places_once(keys: Hashes) -> Positions:

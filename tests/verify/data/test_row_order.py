@@ -37,9 +37,10 @@ def test_longest_match(keys, others):
 
 def test_many_equal_keys(monkeypatch):
     monkeypatch.setattr(row_order, "_PAIRS", 10)
-    keys = as_keys([9, *[1] * 20, 5, *[1] * 20, 8])
-    others = as_keys([*[1] * 20, 5, *[1] * 20, 7])
-    assert match_in_order(keys, others).tolist() == [-1, *range(41), -1]
+    rows = np.random.default_rng(1).integers(0, 5, 100)
+    keys, others = np.delete(rows, [3, 90]), np.delete(rows, 50)
+    partners = match_in_order(as_keys(keys), as_keys(others))
+    assert (partners >= 0).sum() == 97
 
 
 @pytest.mark.parametrize(
