@@ -299,9 +299,9 @@ def test_later_zero_ends_the_run(here: Path, format_: str, on_error: Any) -> Non
     assert caught.value.place is not None and caught.value.column == "attention_mask"
     assert caught.value.place.number == (1002 if format_ == "jsonl" else 1001)
     assert not Path("out.jsonl").exists()
-    errors = [found.rule.name for found in verify_file(source).data if found.rule.severity == "error"]
-    assert errors
-    assert inspect_file(source, mask_column="attention_mask").padded
+    # The rows are padded, and these commands read them again with the mask.
+    assert verify_file(source).verdict == "data-ok"
+    assert inspect_file(source).padded
     assert pad(source, mask=MaskSpec(allow_padded=True))[-1]["attention_mask"] == [1, 1]
 
 
@@ -340,9 +340,9 @@ def test_zero_after_the_first_rows(here: Path, format_: str, output: str, name: 
         pad_file(source, output)
     assert (caught.value.place.number, caught.value.column) == (1000 + (format_ == "jsonl"), name)
     assert not Path(output).exists()
-    assert [finding.column for finding in verify_file(source).data if finding.rule.name == "bad-row"] == [
-        name
-    ]
+    # If all first rows have one length and a mask of ones, verify reads the rows as padded rows.
+    bad = [finding.column for finding in verify_file(source).data if finding.rule.name == "bad-row"]
+    assert bad == ([] if first == [1, 1, 1] else [name])
     pad_file(source, output, mask=MaskSpec(allow_padded=True))
 
 
