@@ -67,10 +67,14 @@ def run_guarded(
                 _bound_memory()
             if quiet:
                 _silence_native_code()
-            return run()
-        finally:
-            # If a model or function calls os._exit(), the parent receives no byte.
-            os.write(writing, b".")
+            code = run()
+        except BaseException as error:
+            if not (isinstance(error, SystemExit) and error.code in (0, None)):
+                os.write(writing, b".")
+            raise
+        # If a model, a function or a thread calls exit(), the parent receives no byte.
+        os.write(writing, b".")
+        return code
     os.close(writing)
     for number in _FORWARDED:
         # If a signal is already ignored, such as SIGHUP under nohup, keep ignoring it.
