@@ -312,8 +312,10 @@ def _has_wrong_size(
         steps = [name for name, rows in lengths.items() if rows.tolist() == sizes and len(set(sizes)) > 1]
         if steps and size not in [*(places[name] for name in steps), max(sizes)]:
             return True
-        # A function may return only the steps of the longest row of the batch.
-        if one.shape[axis + 1] not in (size, *(int(lengths[name][0]) for name in steps)):
+        # A function may return only the steps of the longest row of the batch. With strides, the number of
+        # steps is smaller than the number of tokens.
+        same_as_alone = (shapes[0][axis],) if len(shapes[0]) == output.ndim - 1 else ()
+        if one.shape[axis + 1] not in (size, *same_as_alone, *(int(lengths[name][0]) for name in steps)):
             return True
     return False
 

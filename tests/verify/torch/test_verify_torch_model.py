@@ -19,12 +19,21 @@ from verify_torch_modules import (  # noqa: E402
     Encoder,
     FeatureSum,
     FixedLength,
+    GatedSteps,
     LastPlace,
     MaskOnQueries,
     PackedRnn,
+    PaddingMask,
+    PaddingMaskEncoder,
+    PaddingMaskMean,
     PadValueMask,
     RightPositions,
+    RowsFirst,
     Strided,
+    StridedPacked,
+    TimeFirst,
+    TimeFirstPacked,
+    TimeFirstState,
 )
 
 from padmask.errors import ModelError, SpecError  # noqa: E402
@@ -57,6 +66,16 @@ def verdict_of(module, **options):
         (BatchStatistics, "leaks"),
         (FixedLength, "ignores"),
         (lambda: FixedLength(masked=False), "leaks"),
+        (TimeFirst, "ignores"),
+        (lambda: TimeFirst(bidirectional=True), "leaks"),
+        (TimeFirstState, "leaks"),
+        (TimeFirstPacked, "ignores"),
+        (RowsFirst, "leaks"),
+        (PaddingMask, "ignores"),
+        (PaddingMaskEncoder, "ignores"),
+        (PaddingMaskMean, "leaks"),
+        (GatedSteps, "leaks"),
+        (StridedPacked, "ignores"),
     ],
 )
 def test_verdicts(build, verdict):
@@ -79,6 +98,24 @@ def test_inputs_are_found():
     found = verify_model(Encoder()).environment
     assert found["inputs"] == {"input_ids": "tokens", "src_key_padding_mask": "mask"}
     assert found["backend"] == "torch"
+
+
+@pytest.mark.parametrize(
+    ("module", "remark"),
+    [
+        (TimeFirst(), "the first axis of input_ids is the time"),
+        (PaddingMaskEncoder(), "True means padding in padding_mask"),
+        (PaddingMaskMean(), "True means padding in mask"),
+    ],
+)
+def test_remark_on_inputs(module, remark):
+    [subject] = verify_model(module).subjects
+    assert remark in subject.detail
+
+
+def test_mask_is_not_blamed():
+    [subject] = verify_model(PaddingMaskMean()).subjects
+    assert "(mean, " in subject.path
 
 
 def test_mode_is_restored():
