@@ -247,6 +247,35 @@ class StridedPacked(nn.Module):
         return pad_packed_sequence(self.gru(packed)[0], batch_first=True)[0]
 
 
+class TokensAndVector(EmbeddingOnly):
+    """The last real step of a GRU, and a vector of three numbers for each row."""
+
+    def __init__(self, *, last_place: bool = False) -> None:
+        super().__init__()
+        self.last_place = last_place
+        self.gru = nn.GRU(DIM, 4, batch_first=True)
+        self.dense, self.out = nn.Linear(3, 4), nn.Linear(8, 2)
+
+    def forward(self, input_ids, lengths, features):
+        steps, _ = self.gru(self.table(input_ids))
+        last = steps[:, -1] if self.last_place else steps[torch.arange(len(steps)), lengths - 1]
+        return self.out(torch.cat([last, self.dense(features)], dim=-1))
+
+
+class Characters(EmbeddingOnly):
+    """A GRU over words, with the mean of the embedded characters of each word."""
+
+    def __init__(self, *, bidirectional: bool = False) -> None:
+        super().__init__()
+        self.characters = nn.Embedding(VOCAB, 5)
+        self.gru = nn.GRU(DIM + 5, 4, batch_first=True, bidirectional=bidirectional)
+
+    def forward(self, words, characters):
+        rows, places, size = characters.shape
+        means = self.characters(characters.view(rows * places, size)).mean(dim=1)
+        return self.gru(torch.cat([self.table(words), means.view(rows, places, -1)], dim=-1))[0]
+
+
 class TimeFirst(EmbeddingOnly):
     """A GRU that reads ids of shape (time, rows), and runs on ids of shape (rows, time) too."""
 

@@ -42,6 +42,9 @@ _MOST_TRIALS = 200
 # Maximum number of these combinations to try also with inverted masks and with the time on the first axis.
 _MOST_VARIED = 30
 
+# Number of ids at each position to try for modules that read several ids at a position.
+_IDS_AT_A_POSITION = 4
+
 Layout = Literal["rows-first", "time-first", "time-last"]
 
 
@@ -217,6 +220,10 @@ def find_torch_inputs(
     known = find_roles(module, roles, tuple(rows))
     timed = [name for name, role in known.items() if role in TIMED]
     options = [list(_candidates(module, name, role, timed, rows.get(name))) for name, role in known.items()]
+    for place, name in enumerate(known):
+        if known[name] == "timed" and name not in (*_IDS, *_AUDIO) and name != timed[0] and name not in rows:
+            # A vector for each row, such as features of a whole document beside its tokens.
+            options[place] += [TorchInput(slot) for slot in _static_slots(module, name)[1:]]
     trials = [list(trial) for trial in islice(product(*options), _MOST_TRIALS)]
     # A mask of the wrong polarity may mark all positions of a row as padding, so that the module fails.
     varied = trials[:_MOST_VARIED]
@@ -336,12 +343,19 @@ def _candidates(
         for dtype in dtypes:
             yield TorchInput(replace(slot, dtype=dtype), is_padding=name.endswith("key_padding_mask"))
     elif role == "static":
-        shapes = [(), *((size,) for size in _feature_sizes(module))] if rows is None else [np.shape(rows[0])]
-        for shape in shapes:
-            yield TorchInput(ModelInput(name, role, shape, "float32"))
-        yield TorchInput(ModelInput(name, role, shapes[0], "int64"))
+        slots = _static_slots(module, name)
+        if rows is not None:
+            slots = [ModelInput(name, role, np.shape(rows[0]), "float32")]
+        for slot in (*slots, replace(slots[0], dtype="int64")):
+            yield TorchInput(slot)
     else:
         yield TorchInput(slot)
+
+
+def _static_slots(module: torch.nn.Module, name: str) -> list[ModelInput]:
+    """Return the possible roles of an input without a time axis: a number, or a vector for each row."""
+    shapes = [(), *((size,) for size in _feature_sizes(module))]
+    return [ModelInput(name, "static", shape, "float32") for shape in shapes]
 
 
 def _timed_candidates(
@@ -374,6 +388,11 @@ def _timed_candidates(
         yield from floats
     if use_ids and not first_ids and role != "features":
         yield ids
+    if has_table and role != "features" and name not in (*_IDS, *_AUDIO):
+        # Several ids for each position, such as the characters of a word.
+        sizes = [(_IDS_AT_A_POSITION,)] if rows is None else [size for size in inner if size]
+        for size in sizes:
+            yield TorchInput(ModelInput(name, "tokens", (None, *size), "int64"))
 
 
 def _attention_of(module: torch.nn.Module) -> Any:

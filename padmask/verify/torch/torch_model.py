@@ -501,7 +501,8 @@ def _small_batch(inputs: Sequence[TorchInput], rows: int, places: int) -> dict[s
     for number, one in enumerate(inputs):
         slot = one.slot
         if slot.kind == "tokens":
-            values = (np.arange(rows * places).reshape(rows, places) // (number + 1)) % 2 + 1
+            shape = (rows, places, *(size or 1 for size in slot.shape[1:]))
+            values = (np.arange(np.prod(shape)).reshape(shape) // (number + 1)) % 2 + 1
             batch[slot.name] = Padded(values, mask, lengths)
         elif slot.kind == "features":
             shape = (rows, places, *(size or 1 for size in slot.shape[1:]))

@@ -14,6 +14,7 @@ from recipes import run_recipes  # noqa: E402
 from verify_torch_modules import (  # noqa: E402
     VOCAB,
     BatchStatistics,
+    Characters,
     ConvolutionMean,
     EmbeddingOnly,
     Encoder,
@@ -34,6 +35,7 @@ from verify_torch_modules import (  # noqa: E402
     TimeFirst,
     TimeFirstPacked,
     TimeFirstState,
+    TokensAndVector,
 )
 
 from padmask.errors import ModelError, SpecError  # noqa: E402
@@ -76,6 +78,10 @@ def verdict_of(module, **options):
         (PaddingMaskMean, "leaks"),
         (GatedSteps, "leaks"),
         (StridedPacked, "ignores"),
+        (TokensAndVector, "ignores"),
+        (lambda: TokensAndVector(last_place=True), "leaks"),
+        (Characters, "ignores"),
+        (lambda: Characters(bidirectional=True), "leaks"),
     ],
 )
 def test_verdicts(build, verdict):
@@ -98,6 +104,19 @@ def test_inputs_are_found():
     found = verify_model(Encoder()).environment
     assert found["inputs"] == {"input_ids": "tokens", "src_key_padding_mask": "mask"}
     assert found["backend"] == "torch"
+
+
+def test_vector_of_each_row():
+    found = verify_model(TokensAndVector()).environment
+    assert found["inputs"]["features"] == "static"
+
+
+def test_rows_with_characters():
+    words = [np.array([5, 6, 7]), np.array([8])]
+    characters = [np.array([[1, 2, 0], [3, 4, 5], [6, 0, 0]]), np.array([[7, 8, 9]])]
+    rows = {"words": words, "characters": characters}
+    assert verify_model(Characters(), rows).ok
+    assert not verify_model(Characters(bidirectional=True), rows).ok
 
 
 @pytest.mark.parametrize(
