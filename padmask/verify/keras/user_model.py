@@ -23,9 +23,9 @@ from padmask.verify.keras.model_inputs import (
     parameters_of,
 )
 from padmask.verify.keras.other_content import OtherContent, find_other_content
-from padmask.verify.proof.checks import CannotRunError, Subject
 from padmask.verify.proof.deviations import Outputs, concatenate_outputs
 from padmask.verify.proof.sample import ModelBatch, ModelInput, Sample
+from padmask.verify.proof.subject import CannotRunError, Subject
 from padmask.verify.proof.tolerance import LIMITS, PRECISE, Array, Check, ComparedDeviation
 
 

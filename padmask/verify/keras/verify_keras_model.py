@@ -11,10 +11,11 @@ from padmask.spec.verify import ModelSpec
 from padmask.verify.keras.trace import find_culprit
 from padmask.verify.keras.two_runs import can_run
 from padmask.verify.keras.user_model import UserModel
-from padmask.verify.proof.checks import ROWS_ALONE, CannotRunError
+from padmask.verify.proof.check_setup import ROWS_ALONE
 from padmask.verify.proof.given_rows import check_rows
 from padmask.verify.proof.random_rows import choose_random_rows, take_sample
 from padmask.verify.proof.sample import ModelBatch, Sample, SampleRows, pick_rows, shared_lengths
+from padmask.verify.proof.subject import CannotRunError
 from padmask.verify.proof.verify_subject import describe_run, verify_subject
 from padmask.verify.report import SubjectReport
 
