@@ -10,8 +10,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from padmask.verify.keras.model_subjects import in_float64
 from padmask.verify.keras.record import Event, Recorder, as_array, is_from_keras
-from padmask.verify.keras.user_model import UserModel, in_float64
+from padmask.verify.keras.user_model import UserModel
 from padmask.verify.proof.check_setup import MORE
 from padmask.verify.proof.checks import EMPTY_PLACES
 from padmask.verify.proof.crops import Crop, CropEmptyRow, CropToFew, CropToLength

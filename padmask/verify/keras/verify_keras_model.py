@@ -8,6 +8,8 @@ from typing import Any
 
 from padmask.errors import ModelError
 from padmask.spec.verify import ModelSpec
+from padmask.verify.keras.compiled_shapes import check_shapes
+from padmask.verify.keras.model_subjects import make_subjects
 from padmask.verify.keras.trace import find_culprit
 from padmask.verify.keras.two_runs import can_run
 from padmask.verify.keras.user_model import UserModel
@@ -52,10 +54,10 @@ def _verify(
     value = spec.value if spec.value is not None else (user.mask_value or 0)
     sample = _choose_sample(user, spec, value, rows)
     try:
-        shape_check, looping_layer = user.check_shapes(sample)
+        shape_check, looping_layer = check_shapes(user, sample)
         if not user.is_compiled:
             sample = sample.select(pick_rows(shared_lengths(sample), ROWS_UNCOMPILED))
-        subject, control = user.subject(spec.name, sample, value)
+        subject, control = make_subjects(user, spec.name, sample, value)
         verification = verify_subject(
             subject,
             control,
