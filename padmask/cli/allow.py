@@ -73,9 +73,9 @@ def _similar(name: str, known: Collection[str]) -> str:
 
 def allow_option(*, rules: bool = False, errors: bool = False) -> Callable[[Command], Command]:
     """Return the option `--allow` of a command. The arguments are as in `WarningName`."""
-    help_ = "Warning that is acknowledged and not printed; repeatable."
+    help_ = "Name of a warning to hide; repeatable."
     if errors:
-        help_ = "Warning that is acknowledged, or rule whose violations are not errors; repeatable."
+        help_ = "Name of a warning to hide, or of a rule whose violations are not errors; repeatable."
     return setting(
         "--allow", multiple=True, type=WarningName(rules=rules, errors=errors), metavar="NAME", help=help_
     )

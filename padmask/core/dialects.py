@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from padmask.spec.mask import Dialect, MaskKind
 
-# Masks of PyTorch, which are True at padding.
+# PyTorch masks, which are True at padding.
 PADDING_MASK_NAMES = ("key_padding_mask", "src_key_padding_mask")
 
 # An additive mask with at most this number at a position removes the position from attention.

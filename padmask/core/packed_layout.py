@@ -59,7 +59,7 @@ class PackedLayout:
             are packed, but no such column is left.
         derived: the name in `DERIVED` of each derived column, keyed by column name. With metadata, only
             columns that packing added.
-        described: whether the metadata describe the packing.
+        described: whether the metadata describes the packing.
         spec: options that packed the rows; None if they are not known.
         dropped: names of the columns that unpacking leaves out.
         repeated: names of columns with one value for the packed row. All other columns are lists with one
@@ -139,7 +139,7 @@ class PackedLayout:
         if align is None or self.aligns == (align,):
             return self
         if self.described or self.mask is not None or self.marker is None or self.marker.kind != "lengths":
-            known = "the metadata say" if self.described else "the mask or another column says"
+            known = "the metadata says" if self.described else "the mask or another column says"
             raise SpecError(f"Remove --align, because {known} where the padding is.", options=["align"])
         return replace(self, aligns=(align,))
 
@@ -198,7 +198,7 @@ def refuse_unpad_options(spec: UnpadSpec) -> None:
         )
     if spec.padding is not None:
         raise SpecError(
-            "The rows are packed, and their sequences determine the padding. Remove --padding.",
+            "The rows are packed, so the lengths of the sequences determine the padding. Remove --padding.",
             options=["padding"],
         )
 
@@ -216,7 +216,7 @@ def find_packing(
 ) -> PackedLayout | None:
     """Return the `PackedLayout` of packed rows; None if the rows are not packed.
 
-    All commands use this result. If there are metadata, they decide. Without metadata, the name and the type
+    All commands use this result. If there is metadata, it decides. Without metadata, the name and the type
     of a column in `CERTAIN_NAMES` decide. Other columns, such as `position_ids` and `segment_ids`, may have
     another meaning, so their values in the first 100 rows decide.
 
@@ -233,7 +233,8 @@ def find_packing(
         columns: names of the requested columns, which count as packed columns in addition to those found.
         read_head: function that returns the first rows.
         mask: name of the requested mask column. If None, the mask column is found.
-        dialect: requested dialect of the mask. If None, the metadata decide, else the name of the mask.
+        dialect: requested polarity and kind of the mask. If None, from the metadata, else from the name of
+            the mask.
 
     Raises:
         PaddedError: the files are not packed in the same way.
@@ -264,7 +265,7 @@ def may_be_packed(schema: pa.Schema) -> bool:
 
 
 def _is_only_padded(schema: pa.Schema) -> bool:
-    """Return whether the metadata describe padding, but no packing."""
+    """Return whether the metadata describes padding, but no packing."""
     groups = valid_descriptions(schema)
     return bool(groups) and all(group.packing is None for group in groups)
 
@@ -344,7 +345,7 @@ def _is_valid(packing: Mapping[str, Any]) -> bool:
 
 
 def _described_layout(file: str, schema: pa.Schema, columns: Sequence[str]) -> PackedLayout | None:
-    """Return the `PackedLayout` that the metadata of a file describe; None if they describe no packing."""
+    """Return the `PackedLayout` that the metadata of a file describes; None if it describes no packing."""
     group = _packed_group(schema)
     if group is None:
         return None
@@ -596,7 +597,7 @@ def _are_counts(head: PackedHead, name: str, more: int) -> bool:
 def refuse_packed(
     name: str, layout: PackedLayout | None, columns: Collection[str], *, packs: bool = False
 ) -> None:
-    """Raise an error if columns are packed already.
+    """Raise an error if columns are already packed.
 
     Args:
         name: name of the input.
@@ -608,7 +609,7 @@ def refuse_packed(
     if not packed:
         return
     raise PaddedError(
-        f"the input is packed already, according to {_evidence(layout)}: the rows of {quoted(packed)} "
+        f"the input is already packed, according to {_evidence(layout)}: the rows of {quoted(packed)} "
         "contain several sequences",
         place=Place(name),
         column=packed[0],

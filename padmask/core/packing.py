@@ -167,7 +167,7 @@ def number_by_first(rows: Positions) -> Positions:
     array([0, 1, 0, 2])
     """
     firsts = np.full(int(rows.max(initial=-1)) + 1, len(rows))
-    # The last of several assignments to one place has effect.
+    # If several assignments have the same index, the last one takes effect.
     firsts[rows[::-1]] = np.arange(len(rows))[::-1]
     rank = np.empty(len(firsts), dtype=np.int64)
     rank[np.argsort(firsts, kind="stable")] = np.arange(len(firsts))

@@ -27,9 +27,9 @@ class Padding:
     Args:
         mask: name of the mask column; None if only the length column marks the padding.
         length: name of the length column; None if there is no length column. If both names are None, the
-            metadata describe padding, but the mask and length columns are missing.
+            metadata describes padding, but the mask and length columns are missing.
         values: pad values by column name, from the metadata.
-        padding: side of the padding, from the metadata; None if there are no metadata.
+        padding: side of the padding, from the metadata; None if there is no metadata.
         sides: side of the padding in each file, by file name, from the metadata.
         described: whether the metadata specify the mask or the length column.
         seen: whether the first rows of the mask contain padding.
@@ -124,7 +124,7 @@ def find_padding(  # noqa: PLR0913 - one keyword for each fact
     if mask_column or mask or length:
         found = Padding(mask_column or mask, length_column or length, described=bool(mask or length))
     else:
-        # A mask that the metadata name for some columns does not mask other columns.
+        # A mask that the metadata names for some columns does not mask other columns.
         taken = {group.mask for found_groups in groups.values() for group in found_groups}
         free = [name for name in names if name not in taken]
         trusted = by_name or dialect is not None
@@ -193,7 +193,7 @@ def _choose_group(
 ) -> Described | None:
     """Return the padding description of the columns. If `columns` is empty, use the default column.
 
-    If the metadata describe only other columns, return the first description. However, if columns are
+    If the metadata describes only other columns, return the first description. However, if columns are
     requested and `by_name` is False, return None.
 
     Raises:
@@ -425,7 +425,7 @@ def refuse_padded(
             try:
                 found = find_padding({file: schema}, columns=[column], names=names, first_rows=first_rows)
             except DataError:
-                # padmask writes these metadata only to padded files, so this file is already padded.
+                # padmask writes this metadata only to padded files, so this file is already padded.
                 found = Padding(None, None, described=True)
             if found is None:
                 continue

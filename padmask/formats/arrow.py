@@ -185,7 +185,7 @@ class ArrowReader:
 
         Raises:
             UnreadableError: the bytes are not a stream, or the columns differ from those of the first stream.
-            PaddedError: the padding metadata differ from those of the first stream.
+            PaddedError: the padding metadata differs from that of the first stream.
         """
         try:
             reader = pa.ipc.open_stream(raw)

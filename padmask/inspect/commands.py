@@ -161,7 +161,7 @@ def _used(spec: PadSpec, overlong: str) -> PadSpec:
 def _argument(path: str) -> str:
     """Return an input as a command-line argument, without credentials.
 
-    A name that starts with `-` gets the prefix `./`. Standard input gets a placeholder, because its data are
+    A name that starts with `-` gets the prefix `./`. Standard input gets a placeholder, because its data is
     already read.
     """
     if path == "-":

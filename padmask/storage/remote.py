@@ -82,7 +82,7 @@ def _storage_errors(url: Url, kind: type[PadmaskError], verb: str) -> Iterator[N
     except FileNotFoundError:
         raise kind(missing_message(url)) from None
     except Exception as error:
-        # The libraries behind fsspec raise exceptions of their own.
+        # The libraries behind fsspec raise their own exceptions.
         known = isinstance(error, (OSError, ValueError, NotImplementedError, ArrowException))
         if url.scheme in NATIVE and not known:
             raise

@@ -98,7 +98,7 @@ def choose_for_dataset(
 
     Raises:
         SpecError: a column is missing or requested twice, or there is no default column.
-        PaddedError: the purpose is `"pad"`, but the rows are padded already.
+        PaddedError: the purpose is `"pad"`, but the rows are already padded.
     """
     schema = dataset.schema()
     own = [column.name for column, _, _ in own_groups(schema, asked, spec, mask)]
@@ -142,7 +142,7 @@ def choose_for_dataset(
     if old is not None:
         choice = choose_together(schema, asked, spec, mask, rows, old)
     before = {name for file in files.values() for name in described_names(file)}
-    # Columns that may be masks have a warning of their own, so they are not listed as unpadded columns.
+    # Columns that may be masks have their own warning, so they are not listed as unpadded columns.
     before |= {*_possible_masks(choice, rows)}
     beside = _describe(schema, choice, rows, asked, before, spec.packing)
     return choice, replace(beside, notes=(*suspicions, *notes, *beside.notes), hint=hint, shared=shared), rows

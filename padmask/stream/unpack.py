@@ -174,7 +174,7 @@ _NO_SOURCES = (
 
 
 def _missing_rows(run: UnpackRun, ledger: Ledger) -> list[Warned]:
-    """Return a warning if the input has fewer packed rows than the metadata say."""
+    """Return a warning if the input has fewer packed rows than the metadata says."""
     if run.dataset.format.is_text or run.files.limit is not None:
         return []
     return missing_rows(map(PackedCounts.read, run.dataset.schemas().values()), ledger.rows_read)

@@ -663,7 +663,7 @@ def test_changed_input_is_refused(
     pads: Pads,
     verb: str,
 ) -> None:
-    # Otherwise rows could be missing or cut.
+    # Otherwise, rows could be missing or cut.
     path = place.folder / f"in.{suffix}"
     shutil.copyfile(source[suffix], path)
     output = f"out.{suffix}"
@@ -853,7 +853,7 @@ def test_dev_stdin_and_dev_stdout(
     done = pads(*args, **given)
     assert done.returncode == 0, done
     if suffix == "parquet" and passes:
-        # The metadata contain how the length was found.
+        # The metadata contains how the length was found.
         padmask.pad_file(source["jsonl"], place.folder / "to.parquet", spec=padmask.PadSpec(maxlen=40))
         assert done.stdout == (place.folder / "to.parquet").read_bytes()
     else:

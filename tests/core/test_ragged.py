@@ -106,7 +106,7 @@ VECTORS = [[[1.0, 2.0], [3.0, 4.0]], [], [[5.0, 6.0]]]
     ],
     ids=str,
 )
-def test_vectors(type_):
+def test_sliced_vectors_are_read(type_):
     array = pa.array([[[9.0, 9.0]], *VECTORS], type_).slice(1)
     ragged, faults = Ragged.from_arrow(array)
     assert (rows_of(ragged), faults) == (VECTORS, [])

@@ -1,4 +1,4 @@
-"""Columns beside the ids: companions, masks of ones, and columns with lengths of their own."""
+"""Columns beside the ids: companions, masks of ones, and columns with their own lengths."""
 
 from __future__ import annotations
 
@@ -444,7 +444,7 @@ def test_allow_padded_replaces_the_mask(here: Path) -> None:
     assert [row["labels"] for row in read("back.jsonl")] == [row["labels"] for row in PADDED]
 
 
-# --- Columns with lengths of their own, and several runs ----------------------------------------
+# --- Columns with their own lengths, and several runs ----------------------------------------
 
 SEQ2SEQ: list[Row] = [
     {"input_ids": [5, 6, 7], "attention_mask": [1, 1, 1], "labels": [9]},
@@ -718,7 +718,7 @@ def test_other_objects_are_not_noted(here: Path, format_: str) -> None:
     name=["mask", "attention_mask", "padding_mask"],
     mask=[[1, None], [None, None], [None, 0]],
 )
-def test_null_in_mask_is_no_padding(here: Path, format_: str, name: str, mask: list[int | None]) -> None:
+def test_null_in_mask_is_not_padding(here: Path, format_: str, name: str, mask: list[int | None]) -> None:
     path = write(f"in.{format_}", [{"input_ids": [5, 6], name: mask}, {"input_ids": [7], name: [1]}])
     found = {(finding.rule.name, finding.column): finding.count for finding in verify_file(path).data}
     assert found.pop(("mask-shape", name)) == 1

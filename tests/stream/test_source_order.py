@@ -94,7 +94,7 @@ def test_round_trip(tmp_path_factory, lengths, spec, middle, target, run_bytes):
         assert unpadded(padded_of(source, middle, spec), target) == source.read_text()
 
 
-def test_table(tmp_path):
+def test_table_in_source_order(tmp_path):
     for spec in SPECS:
         source = source_of(tmp_path, [3, 0, 9, 1, 5])
         padded = padded_of(source, "parquet", spec)
@@ -288,7 +288,7 @@ def test_lost_window(tmp_path, suffix):
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(-5, 5)), max_size=60), st.integers(1, 400))
-def test_sorter(tmp_path_factory, keys, run_bytes):
+def test_sorter_sorts_keys(tmp_path_factory, keys, run_bytes):
     rows = [KeyedRows(np.array([key]), pa.record_batch({"x": [i]})) for i, key in enumerate(keys)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sorted_rows, "MOST_RUNS", 3)

@@ -117,7 +117,7 @@ def make_audit_job(
 ) -> AuditJob:
     """Check whether the rows are padded, and choose the columns to check.
 
-    If the metadata describe several groups of columns with different masks, each group is checked.
+    If the metadata describes several groups of columns with different masks, each group is checked.
 
     Args:
         dataset: dataset to check.
@@ -126,7 +126,8 @@ def make_audit_job(
             their names.
         declared: side of the padding of padded rows. If None, the side in the metadata is used, else the most
             common side.
-        dialect: requested dialect of the mask. If None, the metadata decide, else the name of the mask.
+        dialect: requested polarity and kind of the mask. If None, from the metadata, else from the name of
+            the mask.
 
     Raises:
         SpecError: a column is missing or has an unsupported type.
@@ -177,7 +178,7 @@ def _late_masks(dataset: Dataset, job: AuditJob) -> tuple[str, ...]:
 
 
 def _requested_groups(dataset: Dataset, columns: Columns) -> list[list[Column]]:
-    """Divide columns into the groups that the metadata describe, and omit columns without a group.
+    """Divide columns into the groups that the metadata describes, and omit columns without a group.
 
     Args:
         dataset: dataset to check.
@@ -280,7 +281,7 @@ def _inverted_notes(dataset: Dataset, job: Job, padding: Padding | None) -> list
 
 
 def _packing_of_columns(packed: PackedLayout | None, names: Collection[str]) -> PackedLayout | None:
-    """Return how the rows are packed; None if the metadata say that none of the columns is packed."""
+    """Return how the rows are packed; None if the metadata says that none of the columns is packed."""
     if packed is not None and packed.described and set(names).isdisjoint(packed.columns):
         return None
     return packed
@@ -310,7 +311,7 @@ def _without_unsure(
     dataset: Dataset, job: Job, padding: Padding | None, asked: PadRequest
 ) -> tuple[Job, list[Warned]]:
     """Leave out columns whose padding another mask may mark, and return a warning for each."""
-    # If there are metadata or the user chose the columns, it is known which mask belongs to a column.
+    # If there is metadata or the user chose the columns, it is known which mask belongs to a column.
     if padding is None or padding.values or asked.columns:
         return job, []
     schema = dataset.schema()
@@ -460,7 +461,7 @@ def audit_rows(
             Empty if no rows are collected.
 
     Yields:
-        The rows of each batch. A bad row is a finding, and a row with bad tokens has the length 0.
+        The rows of each batch. A bad row is a finding, and a row with bad tokens has length 0.
 
     Raises:
         LaterPaddingError: one of `job.late_masks` marks padding. The job must be made with this mask.

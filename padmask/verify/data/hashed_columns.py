@@ -51,7 +51,7 @@ class CopiedLabels:
     Args:
         source: name of the column in the input.
         masks: names of the columns of the input that exclude tokens from the loss.
-        known: whether the metadata say this. If False, the labels may come from elsewhere.
+        known: whether the metadata says this. If False, the labels may come from elsewhere.
     """
 
     source: str

@@ -86,7 +86,7 @@ def padded_layout(files: Mapping[str, pa.Schema], columns: Sequence[str], paddin
 
 
 def _is_reordered(name: str, schema: pa.Schema, group: Mapping[str, Any] | None) -> bool:
-    """Return whether the rows of a file may be in another order than the rows of their input."""
+    """Return whether the rows of a file may be in a different order from the rows of their input."""
     if group is not None:
         return group.get("batches") is not None or group.get("buckets") is not None
     return is_reordered(schema, (), lambda: True, in_buckets=bucket_folder_of(name) is not None)
@@ -137,7 +137,7 @@ def _locating_columns(
 
 @dataclass
 class ShapeHints:
-    """Collects facts about padded rows without metadata, which show how long rows were truncated or split."""
+    """Facts about padded rows without metadata that show how overlong rows were truncated or split."""
 
     _width: int = 0
     _narrowest: int | None = None
@@ -159,7 +159,7 @@ class ShapeHints:
             tokens_of: function that returns the real tokens of a row, given its index.
             lengths: number of real tokens in each row: int64, shape (rows,).
             widths: number of positions in each row: int64, shape (rows,).
-            windows: values of each column in `WINDOW_COLUMNS`; None if the rows are no windows.
+            windows: values of each column in `WINDOW_COLUMNS`; None if the rows are not windows.
         """
         if windows is not None:
             self._windows.append((*windows, lengths))

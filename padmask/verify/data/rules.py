@@ -352,10 +352,10 @@ class Audit:
     def add_unlisted_files(self, names: Sequence[str]) -> None:
         """Report files that the manifest (`_padmask.json`) of their folder does not list."""
         detail = (
-            f"{RULES['stranger-file'].means}: if the file is a copied shard, its rows are repeated. Move the "
+            f"{RULES['unlisted-file'].means}: if the file is a copied shard, its rows are repeated. Move the "
             "file out of the folder, or pad the dataset again"
         )
-        self._report("stranger-file", np.ones(len(names), dtype=bool), lambda row: Place(names[row]), detail)
+        self._report("unlisted-file", np.ones(len(names), dtype=bool), lambda row: Place(names[row]), detail)
 
     def add_files_without_end(self, names: Sequence[str]) -> None:
         """Report files that lack the end marker of their format. Such files may be truncated."""
@@ -372,7 +372,7 @@ class Audit:
     def add_invalid_masks(
         self, bad: Flags, place: Places, mask: str | None = None, reasons: Mapping[int, str] | None = None
     ) -> None:
-        """Report rows in which the column `mask` is not a valid mask, or has another length than the ids.
+        """Report rows in which the column `mask` is not a valid mask, or has a different length from the ids.
 
         Args:
             bad: for each row, whether its mask is invalid.
@@ -445,7 +445,7 @@ class Audit:
         self._report(rule, bad, place, detail, column.name)
         if values.dtype.kind in "iu" and values.ndim == 1:
             ids = values[(values >= 0) & (values < LARGEST_ID)]
-            # -1 is no unsigned integer, so it cannot be the initial value of the maximum.
+            # -1 is not an unsigned integer, so it cannot be the initial value of the maximum.
             largest = int(ids.max()) if len(ids) else -1
             self._used[column.name] = used = _extend_to(self._used.get(column.name), largest)
             used[ids] = True

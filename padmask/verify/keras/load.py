@@ -90,7 +90,7 @@ def _find_missing_modules(path: str) -> list[str]:
 # Terminal colours, and the node names that Keras and TensorFlow insert into messages.
 _INNER = re.compile(r"\x1b\[[0-9;]*m|\{\{.*?\}\}")
 
-# Start of the details that only help developers of Keras and TensorFlow.
+# Start of the details that only help Keras and TensorFlow developers.
 _END = re.compile(r"\[Op:\w+\]|Arguments received by|Detected at node|Stack trace for op|Full object config")
 
 

@@ -125,7 +125,7 @@ class FunctionOutputs:
 
     Args:
         arrays: outputs with the rows first, keyed by name.
-        left_out: names of the results that are no outputs.
+        left_out: names of the results that are not outputs.
         dtype: least precise dtype of the outputs, a key in `LIMITS`.
     """
 
@@ -199,5 +199,5 @@ def _to_numpy(output: Any) -> Array:
         output = output.numpy()
     # Copy the array, because some functions return the same buffer each time.
     array = np.array(output)
-    # The bfloat16 of JAX and TensorFlow is no number for NumPy.
+    # The bfloat16 of JAX and TensorFlow is not a number for NumPy.
     return array.astype(np.float32) if array.dtype.name == "bfloat16" else array

@@ -249,7 +249,7 @@ def _run_control(checks: _Checks) -> Control:
             without.judge("other-sequences", without.other_sequences()),
         ]
     except CannotRunError as error:
-        # For example, positions that count on may exceed a table of positions.
+        # For example, positions that do not restart may exceed a table of positions.
         reason = f"the model cannot run on rows without sequence boundaries: {error}"
         return Control("fails", [Check.skipped("sequence-alone", reason)])
     return Control("holds" if all(check.verdict == "holds" for check in found) else "fails", found)

@@ -86,7 +86,7 @@ def _advise_on_attention(leak: Leak) -> str:
     if leak.attention == "not-excluded":
         return (
             "The attention receives a mask, but its output depends on padding. Check that the mask marks the "
-            "padding of the keys: key_padding_mask of PyTorch is True at padding, attention_mask of Hugging "
+            "padding of the keys: PyTorch's key_padding_mask is True at padding, attention_mask of Hugging "
             "Face is 1 at real tokens."
         )
     reaches = "No mask reaches the attention" if leak.has_mask else "The attention has no mask"
@@ -208,7 +208,7 @@ def _advise_on_order(leak: Leak) -> str:
     )
 
 
-# Parts of function names or class names of PyTorch, and the advice for them. The first match counts.
+# Parts of PyTorch function names or class names, and the advice for them. The first match counts.
 _TABLE = (
     (("fft",), _advise_on_fft),
     (("pack_padded_sequence",), _advise_on_packing),

@@ -27,5 +27,5 @@ def load_program(path: str) -> torch.nn.Module:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise DataError(
             f"{path}: PyTorch cannot load the program: {first} Check that torch.export.save wrote the file "
-            "with a compatible version of PyTorch."
+            "with a compatible PyTorch version."
         ) from None

@@ -86,7 +86,7 @@ def test_good_files_pass(tmp_path, lengths, packing, cut, suffix, mask, window):
         path = pack(tmp_path, lengths, packing, suffix, mask, **cut)
     known, warned = None, {"ignored-positions"}
     if suffix == "jsonl" and (packing.pad or packing.align > 1):
-        # JSON Lines have no metadata, so only the mask shows the padding between sequences.
+        # JSON Lines has no metadata, so only the mask shows the padding between sequences.
         assume(mask is not None or packing.align == 1)
         known = mask
     assert rules(path, mask_column=known) - warned == set()
@@ -249,7 +249,7 @@ def test_first_difference_is_described(tmp_path, ids, facts):
 
 
 def with_counts(path, **changed):
-    """Change the numbers of rows and tokens in the metadata of a packed file. Return the numbers before."""
+    """Change the numbers of rows and tokens in the metadata of a packed file. Return the old numbers."""
     table = pq.read_table(path)
     described = json.loads(table.schema.metadata[b"padmask"])
     counts = dict(described["counts"])

@@ -114,7 +114,7 @@ def test_impossible_lengths():
 def test_unlisted_files():
     audit = Audit([AuditColumn("ids", value=0)])
     audit.add_unlisted_files(["a copy.jsonl"])
-    assert found(audit) == {"stranger-file": (1, ["a copy.jsonl"])}
+    assert found(audit) == {"unlisted-file": (1, ["a copy.jsonl"])}
 
 
 def test_missing_end_marks():
@@ -330,7 +330,7 @@ def test_every_rule_is_tested():
         "mixed-dtypes",
         "mixed-sides",
         "length-range",
-        "stranger-file",
+        "unlisted-file",
         "no-end-mark",
         "cudnn-fallback",
         "bad-row",

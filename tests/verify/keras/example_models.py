@@ -1480,7 +1480,7 @@ class TokenAndPosition(L.Layer):
 
 @clean(custom=True)
 def causal_fixed():
-    """A causal model of one length. Its position embedding has a row 0, which is no padding."""
+    """A causal model of one length. Its position embedding has a row 0, which is not padding."""
     ids = tokens(length=12)
     x = TokenAndPosition(name="embed")(ids)
     return net(ids, head(x + attention()(x, x, use_causal_mask=True)))
