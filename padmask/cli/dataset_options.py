@@ -68,7 +68,7 @@ class PadArguments:
 
 
 def output_options(command: Command) -> Command:
-    """Add the options for the output to a command that writes rows of one length."""
+    """Add the options for the output to a command that writes rows of the same length."""
     return _output_options(command, output_formats())
 
 

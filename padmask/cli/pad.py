@@ -149,7 +149,7 @@ from padmask.spec.presets import PRESETS, preset_fields, preset_mask
 @writing_options
 @click.pass_context
 def command(ctx: click.Context, /, **given: Any) -> None:
-    """Pad or truncate sequences to one length, and add a mask.
+    """Pad or truncate sequences to the same length, and add a mask.
 
     Reads JSON Lines, Parquet, Arrow or npz from files, folders or stdin (-). Several inputs form
     one dataset. The added mask column is True at real tokens and False at padding.

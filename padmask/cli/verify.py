@@ -325,7 +325,7 @@ def _report_failed_start(
     "-v",
     "--verbose/--no-verbose",
     default=False,
-    help="Show each check of each model, and the reference models also if all of them ignore padding.",
+    help="Show each check of each model, and the reference models even if all of them ignore padding.",
 )
 @quiet_options
 @click.pass_context
@@ -481,7 +481,7 @@ def _form(text: str) -> tuple[str, str]:
     # A single letter may be a Windows drive.
     if colon and form.isalpha() and len(form) > 1 and form not in FILE_FORMS:
         raise SpecError(
-            f"--report {text}: there is no format {form!r}.{did_you_mean(form, [*FILE_FORMS, 'github'])} "
+            f"--report {text}: unknown format {form!r}.{did_you_mean(form, [*FILE_FORMS, 'github'])} "
             "Choose json:FILE, junit:FILE, html:FILE or github."
         )
     if text in FILE_FORMS or (not colon and text.endswith((".xml", ".html"))):

@@ -59,7 +59,7 @@ def padded_rows(column: pa.Array, name: str, lengths: Positions) -> list[int]:
 
     Args:
         column: the column. If the column is not a mask, the result is empty.
-        name: name of the column, which determines the dialect of the mask.
+        name: name of the column, which determines the polarity of the mask.
         lengths: number of tokens in each row: shape (rows,).
     """
     if not is_mask(column.type):

@@ -42,7 +42,7 @@ class UnpadJob:
         length: name of the length column; None if there is no length column.
         padding: side of the padding, used only if there is no mask.
         dropped: names of the columns to leave out of the output.
-        also: jobs for columns whose padding other mask or length columns mark.
+        also: jobs for columns that have other mask or length columns.
         left: names of columns that stay padded but share a mask or length column with the columns to unpad.
             If there are any, the mask and length columns are written unchanged.
         windows: whether to join windows.
@@ -287,7 +287,7 @@ def choose_unpad_job(
 
 
 def dialects_of(groups: Iterable[tuple[Sequence[str], Padding | None]]) -> dict[str, Dialect]:
-    """Return the dialects of the masks of all groups from `find_padded_groups`, keyed by mask name."""
+    """Return the polarity and kind of each mask of the groups from `find_padded_groups`, by mask name."""
     return {found.mask: found.dialect for _, found in groups if found is not None and found.mask is not None}
 
 

@@ -191,7 +191,7 @@ class ArrowReader:
             reader = pa.ipc.open_stream(raw)
         except (pa.ArrowException, OSError):
             raise UnreadableError(
-                f"{self._source.name}: the data from byte {begin} onward are not an Arrow stream. "
+                f"{self._source.name}: the data from byte {begin} onward is not an Arrow stream. "
                 "Check that the file is complete."
             ) from None
         if not reader.schema.equals(first):

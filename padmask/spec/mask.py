@@ -64,7 +64,7 @@ TRUE_AT_TOKENS = Dialect()
 
 
 def asked_dialect(polarity: Polarity | None, kind: MaskKind | None) -> Dialect | None:
-    """Return the dialect that the user requested; None if the user requested neither polarity nor kind.
+    """Return the polarity and kind that the user requested; None if the user requested neither.
 
     >>> asked_dialect("padding", None), asked_dialect(None, None)
     (Dialect(polarity='padding', kind='binary'), None)

@@ -71,5 +71,5 @@ class UnpadSpec:
 
     @property
     def dialect(self) -> Dialect | None:
-        """The requested dialect of the mask; None if none is requested."""
+        """The requested polarity and kind of the mask; None if neither is requested."""
         return asked_dialect(self.mask_polarity, self.mask_kind)

@@ -24,7 +24,7 @@ WARNINGS = {
     "batch-dimension": (
         "each row contains a single vector; an outer axis of length 1 is usually a leftover batch dimension"
     ),
-    "maybe-padded": "a column looks like a mask, so the input may be padded already",
+    "maybe-padded": "a column looks like a mask, so the input may already be padded",
     "mask-not-described": "the output format does not store what the values of the mask mean",
     "non-finite-value": "the pad value is NaN or infinite, and a mask does not hide such a value",
     "no-end-mark": LACKS_END,

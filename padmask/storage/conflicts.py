@@ -248,8 +248,8 @@ def refuse_own_input(
             remedy = "Choose another file."
             if replaceable:
                 remedy = (
-                    "Set the file with -o instead of a redirection. padmask then replaces the file at the "
-                    "end of the run."
+                    "Specify the file with -o instead of a redirection. padmask then replaces the file at "
+                    "the end of the run."
                 )
             raise OutputError(
                 f"{name} is also an input, so the input would change while padmask reads it. {remedy}"

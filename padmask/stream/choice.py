@@ -180,11 +180,11 @@ def _suspicion(name: str, first: str, rows: FirstRows) -> str:
     unpad = f"padmask unpad --mask-column {shlex.quote(name)}"
     if name in rows.additive:
         return (
-            f"the input may be padded already, because {name!r} looks like an additive mask of {first!r}. To "
+            f"the input may already be padded, because {name!r} looks like an additive mask of {first!r}. To "
             f"remove the padding: {unpad} --mask-kind additive"
         )
     return (
-        f"the input may be padded already, because {name!r} looks like a mask of {first!r}. If 1 marks real "
+        f"the input may already be padded, because {name!r} looks like a mask of {first!r}. If 1 marks real "
         f"tokens, remove the padding with {unpad}; if 1 marks padding, add --mask-polarity padding to this "
         "command"
     )

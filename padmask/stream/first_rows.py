@@ -60,7 +60,7 @@ def first_rows_of(
         dataset: the data.
         columns: names of the columns that the mask may describe. If empty, all list columns.
         known: the first rows of these columns and of all masks; None if the rows have not been read.
-        dialect: requested dialect of the mask. If None, the usual dialect of a mask with this name.
+        dialect: requested polarity and kind of the mask. If None, the name of the mask decides.
     """
     names = tuple(columns)
 

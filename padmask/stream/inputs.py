@@ -132,7 +132,7 @@ def check_paths(
     """
     paths = checked_paths(inputs)
     if not paths:
-        raise SpecError("There is no input. Specify a file, or - for standard input.")
+        raise SpecError("No input. Specify a file, or - for standard input.")
     output_path = checked_path(output)
     if rejects is not None:
         refuse_mistyped(rejects)

@@ -147,7 +147,7 @@ def unpack_to_file(run: UnpackRun, output_path: str, format_: FormatTraits, spec
                     ledger += result.ledger
                     late += int((result.cuts.order[:, 1:2] > 0).sum())
     if not ledger.balanced:
-        raise AssertionError(f"The row counts of padmask are inconsistent. Please report this: {ledger}")
+        raise AssertionError(f"Internal error: the row counts do not add up. Please report this: {ledger}")
     warnings, remarks = describe_columns(format_, sink.column_notes)
     notes = _missing_rows(run, ledger)
     if spec.restore_order and not layout.sources:

@@ -93,7 +93,7 @@ def verify_user_model(paths: Sequence[str], request: AuditRequest, proof: ModelP
 def _check_data(paths: Sequence[str], request: AuditRequest) -> None:
     """Check the data for the report of a run whose model cannot be loaded."""
     if request.on_data is not None:
-        # The error of the model is reported, also if the data cannot be read.
+        # The error of the model is reported, even if the data cannot be read.
         with suppress(PadmaskError), _open_dataset(paths, request.files) as dataset:
             request.on_data(report_on_data(audit_and_sample(dataset, request)))
 

@@ -375,7 +375,7 @@ def test_kill_before_rename(
     assert len(left) == (name == "replace")
     assert all(re.fullmatch(rf"\.out\.{suffix}\.\w+\.tmp", name) for name in left)
     assert (place.folder / output).read_bytes() == OLD
-    # The next run ignores the temporary file, also if the folder is the input.
+    # The next run ignores the temporary file, even if the folder is the input.
     assert place.settled(output, pads(source["jsonl"], "-o", output), *left)
     if verb == "unpad" or not left:
         return
@@ -526,7 +526,7 @@ class TestSmallDisk:
         self, source: dict[str, Path], small_disk: Path, suffix: str, pads: Pads, verb: str
     ) -> None:
         if (verb, suffix) == ("unpad", "npz"):
-            pytest.skip("npz holds rows of one length")
+            pytest.skip("npz holds rows of the same length")
         output = small_disk / f"out.{suffix}"
         output.write_bytes(OLD)
         inputs = [small_disk.parent / f"in{number}.parquet" for number in range(5)]

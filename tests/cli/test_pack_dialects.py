@@ -207,7 +207,7 @@ def test_later_field_has_new_name(tmp_path, capsys):
 
 @pytest.mark.parametrize("dialect", ["levanter", "torchtune"])
 def test_compare_renamed_ids(tmp_path, dialect):
-    """verify --against finds the ids in the input under their name there, also without metadata."""
+    """verify --against finds the ids in the input under their name there, even without metadata."""
     rows = [{**row, "labels": row["input_ids"]} for row in ROWS]
     source = write_rows(tmp_path, rows)
     spec, mask = pack_preset(dialect, maxlen=5)

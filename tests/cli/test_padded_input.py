@@ -332,7 +332,7 @@ def test_empty_masks_count_as_padding(run: Run, tmp_path: Path) -> None:
 # Masks of the rows in a file, the name of the mask column, and whether the input is padded.
 ANSWERS = {
     "a mask with padding, rows of two lengths": ([[1, 1, 0], [1, 1]], "attention_mask", True),
-    "a mask with padding, rows of one length": ([[1, 1, 0], [1, 1, 1]], "attention_mask", True),
+    "a mask with padding, rows of the same length": ([[1, 1, 0], [1, 1, 1]], "attention_mask", True),
     "a mask of ones, rows of two lengths": ([[1, 1, 1], [1, 1]], "attention_mask", False),
     "padmask's own name": ([[1, 1, 0], [1, 1, 1]], "mask", True),
 }

@@ -211,7 +211,7 @@ def test_bad_separators(tmp_path, marker, values, bad):
 
 
 def test_padded_rows_are_not_packed(tmp_path):
-    """Metadata that describe padding decide, also if a column looks like the numbers of sequences."""
+    """Metadata that describe padding decide, even if a column looks like the numbers of sequences."""
     table = pa.table({"input_ids": [[5, 6, 7], [8]], "segment_ids": [[0, 1, 2], [0]]})
     with raises_error(PaddedError, "segment_ids"):
         pad_table(table)

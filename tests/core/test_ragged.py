@@ -223,7 +223,7 @@ LIST_OF_VECTORS = pa.list_(pa.list_(pa.float32()))
             {0: "position 0: the vector has 0 numbers, but the first"},
         ),
         ([[None, [1, 2]], [[3, 4]]], {0: "position 0: the vector is null; fill missing"}),
-        ([[[1, 2], [3, None]]], {0: "position 1: the vector has a null at position 1; fill missing"}),
+        ([[[1, 2], [3, None]]], {0: "position 1: the vector contains a null at position 1; fill missing"}),
         ([[[1, 2]], [[1, 2], [1, 2, 3]]], {1: "position 1: the vector has 3 numbers"}),
         ([[[]], []], {}),
     ],

@@ -340,7 +340,7 @@ def test_zero_after_the_first_rows(here: Path, format_: str, output: str, name: 
         pad_file(source, output)
     assert (caught.value.place.number, caught.value.column) == (1000 + (format_ == "jsonl"), name)
     assert not Path(output).exists()
-    # If all first rows have one length and a mask of ones, verify reads the rows as padded rows.
+    # If all first rows have the same length and a mask of ones, verify reads the rows as padded rows.
     bad = [finding.column for finding in verify_file(source).data if finding.rule.name == "bad-row"]
     assert bad == ([] if first == [1, 1, 1] else [name])
     pad_file(source, output, mask=MaskSpec(allow_padded=True))
@@ -722,7 +722,7 @@ def test_null_in_mask_is_not_padding(here: Path, format_: str, name: str, mask: 
     path = write(f"in.{format_}", [{"input_ids": [5, 6], name: mask}, {"input_ids": [7], name: [1]}])
     found = {(finding.rule.name, finding.column): finding.count for finding in verify_file(path).data}
     assert found.pop(("mask-shape", name)) == 1
-    # A mask with the default name marks padding, so the rows should have one length.
+    # A mask with the default name marks padding, so the rows should have the same length.
     assert found == ({("rows-unequal", "input_ids"): 1} if name == "mask" else {})
     if name == "mask":
         with raises_error(PaddedError, "'mask'", option="mask_column"):

@@ -240,7 +240,7 @@ def test_limit_counts_unsorted_rows(tmp_path, suffix):
 
 
 def test_plain_column_named_batch(tmp_path):
-    """Rows of one length are not in batches."""
+    """Rows of the same length are not in batches."""
     path = tmp_path / "in.jsonl"
     path.write_text('{"ids":[1,2],"batch":5}\n{"ids":[3],"batch":2}\n')
     pad_file(path, tmp_path / "padded.jsonl", columns=["ids"])

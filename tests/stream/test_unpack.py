@@ -329,7 +329,7 @@ def test_lost_column_of_kept_ends(tmp_path):
 
 
 def test_sources_without_lengths(tmp_path):
-    """The source columns show packed rows, also if no column separates the sequences."""
+    """The source columns show packed rows, even if no column separates the sequences."""
     packed = pack(write(tmp_path / "in.jsonl", rows_of(4, 5)), tmp_path / "packed.parquet")
     assert packed.ledger.rows_written == 1
     table = pq.read_table(tmp_path / "packed.parquet").drop_columns(["seq_lengths"])

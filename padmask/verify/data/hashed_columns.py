@@ -214,7 +214,7 @@ def take_values(
     packed: bool,
     repeated: Flags | None = None,
 ) -> npt.NDArray[Any]:
-    """Return the values of a column that are compared, one sequence after another.
+    """Return the values to compare in a column, one sequence after another.
 
     The arguments are as in `hash_columns`.
     """

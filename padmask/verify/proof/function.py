@@ -171,7 +171,7 @@ def call_function(
         if output.ndim == 0 or len(output) != len(ids) or output.dtype.kind not in "biufc":
             raise ModelError(
                 f"For {len(ids)} rows, the function returned {name} with shape {output.shape} and dtype "
-                f"{output.dtype}. The function must return numbers, with the rows first."
+                f"{output.dtype}. The function must return numbers, with the rows on the first axis."
             )
     return FunctionOutputs(found, frozenset(left_out), least_precise(dtypes))
 

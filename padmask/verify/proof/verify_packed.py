@@ -224,7 +224,7 @@ def _prepare(subject: PackedSubject, sample: PackedSample) -> tuple[_Checks, lis
             [outputs] = subject.run(sample.with_rows([PackedRow.alone(sequence)]))
             widths[place] = place.length
         except CannotRunError:
-            # The model may accept only one length.
+            # The model may accept only one row length.
             [outputs] = subject.run(sample.with_rows([PackedRow.alone(sequence, row.width)]))
             widths[place] = row.width
         alone[place] = outputs
@@ -356,7 +356,7 @@ def _name_fault(checks: _Checks, found: Sequence[Check]) -> tuple[str, str | Non
             RESTART_POSITIONS,
         )
     return (
-        "a sequence has different outputs when it runs alone than when it is packed, but changing the "
+        "a sequence has different outputs if it runs alone instead of in its packed row, but changing the "
         "tokens of the other sequences has no effect",
         None,
     )

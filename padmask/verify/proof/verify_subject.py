@@ -241,7 +241,7 @@ def _check_empty_rows(setup: CheckSetup, precisions: Sequence[_Precision], *, ju
     """Check rows without tokens. If `judge` is False, a dependence on padding is only a warning."""
     name = "empty-rows"
     if setup.sample.has_fixed:
-        return Check.skipped(name, "the model only accepts rows of one length")
+        return Check.skipped(name, "the model only accepts rows of one fixed length")
     found_nan: list[bool] = []
 
     def run(subject: Subject) -> Deviations:

@@ -18,7 +18,7 @@ def load_program(path: str) -> torch.nn.Module:
         DataError: the file is not a complete program.
     """
     if not Path(path).is_file():
-        raise AccessError(f"{path}: no such file. Check the path of --model.")
+        raise AccessError(f"{path}: no such file. Check the path in --model.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -124,7 +124,7 @@ def test_changed_value_is_found(tmp_path, lengths, data, align):
     ],
 )
 def test_numbers_in_the_mask(tmp_path, suffix, emit, found):
-    """A model that gets an attention mask ignores positions, also if the mask has sequence numbers."""
+    """A model that gets an attention mask ignores positions, even if the mask has sequence numbers."""
     assert rules(pack(tmp_path, [3, 2, 1], PackSpec(emit=emit), suffix)) == found
 
 
