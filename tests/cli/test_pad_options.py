@@ -1590,7 +1590,7 @@ def test_refused_option_spares_pyproject(pad: Pad) -> None:
     configure('[tool.padmask]\ncolumn = "input_ids"\nmaxlen = 3\n')
 
     ran = pad(write("in.jsonl", ROWS), "-c", "labels")
-    assert_refused(ran, "no column 'labels'", code=2)
+    assert_refused(ran, "Column 'labels' does not exist", code=2)
     assert "pyproject" not in ran.err
 
 

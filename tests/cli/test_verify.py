@@ -348,7 +348,7 @@ def test_dash_reads_stdin(padmask):
         (["raw.jsonl", "--device", "tpu"], "'tpu'"),
         (["raw.jsonl", "--sample", "0"], "--sample"),
         (["raw.jsonl", "-c", "missing"], "missing"),
-        (["raw.jsonl", "--mask-column", "missing"], "no column 'missing'"),
+        (["raw.jsonl", "--mask-column", "missing"], "Column 'missing' does not exist"),
         (["raw.jsonl", "--report", "json:"], "--report"),
         (["raw.jsonl", "--report", "junit:"], "--report"),
         (["raw.jsonl", "--report", "out.html"], "html:verify.html"),

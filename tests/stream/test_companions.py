@@ -689,7 +689,7 @@ def test_possible_mask_is_reported(
 ) -> None:
     path = write(f"in.{format_}", [{"input_ids": [5, 6, 0], name: mask}])
     for notes in (pad_file(path, "out.jsonl").notes, verify_file(path).notes):
-        assert any("padded already" in note and name in note for note in notes) == suspect
+        assert any("already be padded" in note and name in note for note in notes) == suspect
     assert not any("already" in note for note in verify_file(path, mask_column=name).notes)
 
 

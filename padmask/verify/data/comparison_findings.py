@@ -177,8 +177,8 @@ def describe_comparison(
         yield f"not compared: {quoted(lacking)} (the input has no such column)"
     if missing.empty:
         yield (
-            f"not in the padded rows: {count(missing.empty, 'row')} of the input with no tokens "
-            "(--empty-rows drop, or deleted)"
+            f"not in the padded rows: {count(missing.empty, 'row')} without tokens (--empty-rows drop, or "
+            "deleted)"
         )
     if planner.first_bad is not None:
         place, fault = planner.first_bad
