@@ -10,19 +10,14 @@ import numpy as np
 import pyarrow as pa
 
 from padmask.core.arrow_lists import cut_lists, empty_batch, join_batches, select_rows
+from padmask.core.find_packing import find_packing
 from padmask.core.foreign_metadata import carry_metadata
 from padmask.core.join_windows import find_differences, join_rows, plan_join
 from padmask.core.metadata import describe_groups, groups_to_keep
 from padmask.core.missing_pieces import LATE_ROWS, count_late_rows, missing_rows
 from padmask.core.packed_counts import PackedCounts
 from padmask.core.packed_head import TableHead
-from padmask.core.packed_layout import (
-    PackedLayout,
-    check_kept_ends,
-    check_marker,
-    find_packing,
-    refuse_unpad_options,
-)
+from padmask.core.packed_layout import PackedLayout, check_kept_ends, check_marker, refuse_unpad_options
 from padmask.core.row_pieces import find_other_tokens, kept_lasts, piece_remedy, plan_pieces
 from padmask.core.table import replace_columns
 from padmask.core.unpack import Sequences, explode, packed_places, read_packed

@@ -1,4 +1,4 @@
-"""Check whether a dataset is already packed. This module reads the data for `core/packed_layout.py`."""
+"""Check whether a dataset is already packed. This module reads the data for `core/find_packing.py`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Any
 import pyarrow as pa
 
 from padmask.core.columns import asked_names
+from padmask.core.find_packing import find_packing, may_be_packed
 from padmask.core.first_rows import FIRST_ROWS
 from padmask.core.packed_head import ABSENT, NO_LIST, HeadRows, TableHead
-from padmask.core.packed_layout import PackedLayout, find_packing, may_be_packed, refuse_packed
+from padmask.core.packed_layout import PackedLayout, refuse_packed
 from padmask.formats.contract import Batch, Wanted
 from padmask.formats.dataset import Dataset
 from padmask.spec.columns import Columns

@@ -933,7 +933,7 @@ def test_names_need_not_be_utf8(
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet", "arrow"])
 def test_missing_file_need_not_be_utf8(place: Place, suffix: str, pads: Pads) -> None:
     done = pads(b"no\xff." + suffix.encode(), b"-o", b"out.jsonl")
-    place.refused("out.jsonl", done, says="no file")
+    place.refused("out.jsonl", done, says="does not exist")
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from padmask.errors import SpecError
 from padmask.spec.verify import FLOAT_ROUTES, ROUTES, ReferenceSpec
 from padmask.verify.keras.backend import Engine
 from padmask.verify.keras.reference_models import Reference, check_agreement
-from padmask.verify.proof.checks import ROWS_ALONE
+from padmask.verify.proof.check_setup import ROWS_ALONE
 from padmask.verify.proof.sample import Sample
 from padmask.verify.proof.tolerance import Check
 from padmask.verify.proof.verify_subject import verify_subject

@@ -12,11 +12,11 @@ import numpy as np
 
 from padmask.errors import ModelError
 from padmask.spec.verify import ModelSpec
-from padmask.verify.proof.checks import CannotRunError, Subject
 from padmask.verify.proof.deviations import Outputs, concatenate_outputs
 from padmask.verify.proof.function_result import outputs_of_result
 from padmask.verify.proof.memory import Memory, find_memory
 from padmask.verify.proof.sample import ModelBatch, Sample
+from padmask.verify.proof.subject import CannotRunError, Subject
 from padmask.verify.proof.tolerance import Array
 from padmask.verify.proof.verify_subject import verify_subject
 from padmask.verify.report import SubjectReport

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from padmask.verify.proof.checks import CannotRunError
 from padmask.verify.proof.deviations import Outputs, Pair, add_deviation, measure
 from padmask.verify.proof.packed_sample import PackedBatch, PackedRow, PackedSample
+from padmask.verify.proof.subject import CannotRunError
 from padmask.verify.proof.tolerance import LIMITS, RESOLUTION, Array, Check, Deviations, compare_deviation
 from padmask.verify.proof.verify_subject import report_outputs
 from padmask.verify.report import Control, SubjectReport, SubjectVerdict

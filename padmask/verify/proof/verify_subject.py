@@ -11,22 +11,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from padmask.spec.verify import ModelSpec
+from padmask.verify.proof.check_setup import ROWS_ALONE, CheckSetup, fit_to_control, prepare
 from padmask.verify.proof.checks import (
-    ROWS_ALONE,
-    CannotRunError,
-    CheckSetup,
-    Subject,
     compare_empty_rows,
     compare_more_padding,
     compare_other_content,
     compare_row_alone,
-    fit_to_control,
     measure_gradient,
     measure_movement,
     measure_noise,
-    prepare,
 )
 from padmask.verify.proof.sample import ModelInput, Sample
+from padmask.verify.proof.subject import CannotRunError, Subject
 from padmask.verify.proof.tolerance import (
     LIMITS,
     RESOLUTION,

@@ -13,7 +13,6 @@ import numpy.typing as npt
 import torch
 
 from padmask.errors import SpecError
-from padmask.verify.proof.checks import CannotRunError
 from padmask.verify.proof.sample import (
     MADE,
     TIMED,
@@ -22,6 +21,7 @@ from padmask.verify.proof.sample import (
     SampleRows,
     find_masked_input,
 )
+from padmask.verify.proof.subject import CannotRunError
 from padmask.verify.proof.tolerance import Array
 from padmask.verify.torch.program import count_positional
 

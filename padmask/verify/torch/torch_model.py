@@ -16,9 +16,9 @@ from torch.overrides import TorchFunctionMode
 
 from padmask.core.kernel import Padded
 from padmask.verify.proof.cached_predict import cache_predictions
-from padmask.verify.proof.checks import CannotRunError, Subject
 from padmask.verify.proof.deviations import Outputs, concatenate_outputs
 from padmask.verify.proof.sample import ModelBatch, ModelInput, Sample, SampleRows
+from padmask.verify.proof.subject import CannotRunError, Subject
 from padmask.verify.proof.tolerance import PRECISE
 from padmask.verify.torch.device import TorchDevice
 from padmask.verify.torch.inputs import Signature, TorchInput, find_torch_inputs, unwrap

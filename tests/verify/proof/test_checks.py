@@ -13,8 +13,9 @@ import pytest
 
 from padmask.core.python_rows import flatten
 from padmask.verify.proof.cached_predict import cache_predictions
-from padmask.verify.proof.checks import CannotRunError, Subject, prepare
+from padmask.verify.proof.check_setup import prepare
 from padmask.verify.proof.sample import Input, Sample
+from padmask.verify.proof.subject import CannotRunError, Subject
 from padmask.verify.proof.tolerance import (
     PRECISE,
     Check,
