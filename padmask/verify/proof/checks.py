@@ -230,7 +230,7 @@ def measure_noise(setup: CheckSetup, subject: Subject) -> dict[str, Array]:
     """
     batch, rows = setup.probe.padded(), len(setup.probe)
     base = subject.predict(batch)
-    # Strided outputs have other steps than the inputs, so all their positions are compared.
+    # Strided outputs have different steps from the inputs, so all their positions are compared.
     steps = {name: tuple(axis or None for axis in axes) for name, axes in _find_steps(setup, subject).items()}
     found: Deviations = {}
 

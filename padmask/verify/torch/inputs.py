@@ -396,7 +396,7 @@ def _timed_candidates(
 
 
 def _attention_of(module: torch.nn.Module) -> Any:
-    """Return the attention of a Transformer module of PyTorch, which has the attribute `batch_first`."""
+    """Return the attention of a PyTorch Transformer module, which has the attribute `batch_first`."""
     if isinstance(module, torch.nn.TransformerEncoder | torch.nn.TransformerDecoder):
         module = module.layers[0]
     return getattr(module, "self_attn", None)
