@@ -247,6 +247,28 @@ class StridedPacked(nn.Module):
         return pad_packed_sequence(self.gru(packed)[0], batch_first=True)[0]
 
 
+class SpeechDecoder(EmbeddingOnly):
+    """A sum of encoded features, which may be None, is added to the embedded ids of a decoder."""
+
+    def __init__(self, *, masked: bool = True) -> None:
+        super().__init__()
+        self.masked = masked
+        self.encoder = nn.Linear(5, DIM)
+
+    def forward(self, input_features=None, attention_mask=None, decoder_input_ids=None):
+        steps = self.encoder(input_features)
+        if self.masked:
+            steps = steps * attention_mask.unsqueeze(-1)
+        return self.table(decoder_input_ids) + steps.sum(dim=1, keepdim=True)
+
+
+class Reversed(EmbeddingOnly):
+    """All positions in reverse order, by their indices."""
+
+    def forward(self, input_ids):
+        return self.table(input_ids)[:, torch.arange(input_ids.shape[1] - 1, -1, -1)]
+
+
 class TokensAndVector(EmbeddingOnly):
     """The last real step of a GRU, and a vector of three numbers for each row."""
 

@@ -22,6 +22,8 @@ class Leak:
         attention: error in the mask of an attention call; None for other calls.
         strided: whether the module has a stride.
         takes_positions: whether the outermost module has an input for positions.
+        time_first: whether the module has the time on the first axis.
+        is_slice: whether the outputs have several positions, like a slice of the inputs.
     """
 
     function: str
@@ -33,6 +35,8 @@ class Leak:
     attention: Fault | None = None
     strided: bool = False
     takes_positions: bool = False
+    time_first: bool = False
+    is_slice: bool = False
 
 
 _NORMS = ("batch_norm", "instance_norm", "group_norm", "layer_norm", "native_layer_norm", "rms_norm")
@@ -117,9 +121,10 @@ def _advise_on_recurrence(leak: Leak) -> str:
         if leak.padding == "pre"
         else "The last state and the outputs of the reverse direction include the padding"
     )
+    layout = "" if leak.time_first else "batch_first=True, "
     return (
-        f"{cause}. Pass a PackedSequence: torch.nn.utils.rnn.pack_padded_sequence(x, lengths, "
-        "batch_first=True, enforce_sorted=False), with rows padded on the right."
+        f"{cause}. Pass a PackedSequence: torch.nn.utils.rnn.pack_padded_sequence(x, lengths, {layout}"
+        "enforce_sorted=False), with rows padded on the right."
     )
 
 
@@ -154,6 +159,11 @@ def _advise_on_batch_norm(leak: Leak) -> str:
 
 
 def _advise_on_selection(leak: Leak) -> str:
+    if leak.is_slice:
+        return (
+            "The module cuts or shifts the positions, so padding takes the place of real positions. Set "
+            "padded positions to zero before this operation, and use the mask after it."
+        )
     place = "last" if leak.padding == "post" else "first"
     remedy = (
         "Select the last real position: x[torch.arange(len(x)), lengths - 1]"

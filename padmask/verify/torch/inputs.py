@@ -28,6 +28,7 @@ from padmask.verify.torch.program import count_positional
 # Parameters of these names are inputs even if they have a default.
 _IDS = ("input_ids", "decoder_input_ids")
 _AUDIO = ("input_values",)
+_FEATURES = "input_features"
 _MASKS = ("mask", "attention_mask", "decoder_attention_mask", "padding_mask", "pad_mask", "input_mask")
 _LENGTH_WORDS = ("length", "lengths", "len", "lens", "seqlens")
 _POSITIONS = ("position_ids", "positions")
@@ -164,6 +165,9 @@ class Signature:
         """
         roles = {name: _role_of(name) for name in self.required}
         known = {name: _role_of(name) for name in self.optional if _is_known(name) or name in also}
+        if _FEATURES in self.optional and "input_ids" not in (*roles, *known):
+            # Speech models. Models that also accept text run on the text alone.
+            known = {_FEATURES: "timed"} | known
         if not any(role == "timed" for role in (*roles.values(), *known.values())) and self.optional:
             known[self.optional[0]] = "timed"
         padding_masks = [name for name in (*roles, *known) if name.endswith("key_padding_mask")]

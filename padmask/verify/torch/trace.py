@@ -5,6 +5,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 
+import torch
+
 from padmask.verify.proof.subject import CannotRunError
 from padmask.verify.proof.traced import MOST_HARMLESS, Traced
 from padmask.verify.proof.verify_subject import Verification
@@ -114,6 +116,8 @@ def _describe(
         attention=describe_attention(few, many, padding),
         strided=_is_strided(owner),
         takes_positions=takes_positions(model.module),
+        time_first=getattr(owner.module, "batch_first", None) is False,
+        is_slice=_is_slice(many),
     )
     where = ", ".join(part for part in (found.function, "" if exported else many.line) if part)
     before = _last_equal_module(runs, few)
@@ -123,6 +127,17 @@ def _describe(
 
 def _is_strided(call: Call) -> bool:
     return bool(getattr(call.module, "stride", 1) not in (1, (1,), (1, 1)))
+
+
+def _is_slice(call: Call) -> bool:
+    """Return whether a call keeps all axes of its first argument, and none of them shrinks to one value."""
+    given = call.argument(0, "input")
+    if not isinstance(given, torch.Tensor) or not call.outputs:
+        return False
+    before, after = given.shape, call.outputs[0].shape
+    return len(before) == len(after) and all(
+        new > 1 or old == 1 for old, new in zip(before, after, strict=True)
+    )
 
 
 def _last_equal_module(runs: ComparedRuns, leak: Call) -> str:

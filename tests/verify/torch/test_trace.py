@@ -22,10 +22,12 @@ from verify_torch_modules import (  # noqa: E402
     Nested,
     PackedRnn,
     PaddingMask,
+    Reversed,
     RightPositions,
     Rotary,
     SoftmaxPooling,
     TableInCode,
+    TimeFirstState,
 )
 
 from padmask.verify import verify_model  # noqa: E402
@@ -48,9 +50,10 @@ def subject_of(module, **options):
         (lambda: FeatureSum(masked=False), "FeatureSum", ["sum", "mask"]),
         (lambda: FixedLength(masked=False), "FixedLength", ["flattening"]),
         (SoftmaxPooling, "SoftmaxPooling", ["softmax", "-inf"]),
-        (FourierMix, "FourierMix", ["Fourier", "one length"]),
+        (FourierMix, "FourierMix", ["Fourier", "same length"]),
         (lambda: Nested(ConvolutionMean()), "inner.conv", ["convolution"]),
         (Neighbours, "Neighbours", ["pad", "zero"]),
+        (Reversed, "Reversed", ["shifts", "zero"]),
     ],
 )
 def test_culprit_and_advice(build, culprit, facts):
@@ -73,6 +76,15 @@ def test_culprit_under_left_padding(build, culprit, facts):
     found = subject_of(build(), padding="pre")
     assert found.culprit == culprit
     assert has_facts(found.advice, *facts), found.advice
+
+
+@pytest.mark.parametrize(
+    ("build", "has_batch_first"), [(TimeFirstState, False), (lambda: PackedRnn(packed=False), True)]
+)
+def test_layout_in_advice(build, has_batch_first):
+    advice = subject_of(build()).advice
+    assert "pack_padded_sequence" in advice
+    assert ("batch_first=True" in advice) is has_batch_first
 
 
 def test_path_names_function_and_line():
