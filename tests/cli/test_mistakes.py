@@ -115,7 +115,7 @@ TEXT_CASES = [("text", []), ("text", ["-c", "text"]), ("input_ids", [])]
 @pytest.mark.parametrize("verb", ["pad", "inspect", "pack"])
 @pytest.mark.parametrize("format_", ["jsonl", "parquet", "arrow"])
 @pytest.mark.parametrize(("name", "options"), TEXT_CASES, ids=["only", "asked", "input_ids"])
-def test_text_is_no_tokens(here: Run, verb: str, format_: str, name: str, options: list[str]) -> None:
+def test_text_is_not_tokens(here: Run, verb: str, format_: str, name: str, options: list[str]) -> None:
     """The error says how to get tokens."""
     rows = [{name: text} for text in TEXTS]
     write_rows(Path(f"in.{format_}"), rows, pa.schema([(name, pa.string())]))
