@@ -34,7 +34,8 @@ from padmask.storage.urls import checked_paths
 from padmask.stream.job import PadRequest
 from padmask.stream.padding import known_schemas
 from padmask.stream.progress import ProgressCallback
-from padmask.verify.data.audit_job import AuditJob, add_file_findings, make_audit_job
+from padmask.verify.data.audit_job import AuditJob, make_audit_job
+from padmask.verify.data.audit_rows import add_file_findings
 
 
 def inspect_file(  # noqa: PLR0913 - one keyword per option of the command

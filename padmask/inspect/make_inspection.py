@@ -43,8 +43,10 @@ from padmask.spec.windows import WINDOW_COLUMNS
 from padmask.stream.job import Job
 from padmask.stream.late_fields import late_notes
 from padmask.stream.row_sample import Row
-from padmask.verify.data.audit_job import AuditJob, findings_of
-from padmask.verify.data.rules import Audit, Finding
+from padmask.verify.data.audit_job import AuditJob
+from padmask.verify.data.audit_rows import findings_of
+from padmask.verify.data.findings import Finding
+from padmask.verify.data.rules import Audit
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from padmask.render.html import Html, tag
 from padmask.render.html_page import badge, card, prose, table
 from padmask.spec.warning_names import Warned, is_allowed
-from padmask.verify.data.rules import Finding
+from padmask.verify.data.findings import Finding
 from padmask.verify.report import describe_finding, describe_place
 
 KINDS = {"error": "bad", "warning": "unsure"}

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from padmask.errors import Place
 from padmask.notebook import ShownInNotebooks
 from padmask.spec.warning_names import warnings_in
-from padmask.verify.data.rules import Finding
+from padmask.verify.data.findings import Finding
 from padmask.verify.proof.tolerance import Check
 
 Verdict = Literal["ignores", "leaks", "inconclusive", "bad-data", "data-ok"]

@@ -15,7 +15,7 @@ from junit_schema import junit_schema
 from padmask.errors import Place
 from padmask.render.html_verify import verify_page
 from padmask.spec.rules import RULES
-from padmask.verify.data.rules import Finding
+from padmask.verify.data.findings import Finding
 from padmask.verify.proof.tolerance import Check, ComparedDeviation
 from padmask.verify.report import (
     Control,

@@ -20,7 +20,7 @@ from padmask.spec.files import ReadOptions
 from padmask.spec.pad import RowPolicy
 from padmask.stream.job import PadRequest
 from padmask.verify.data.audit_data import AuditRequest, RuleSpec, audit_and_sample
-from padmask.verify.data.rules import Finding
+from padmask.verify.data.findings import Finding
 from padmask.verify.verify_file import verify_file
 
 # The labels have a padded length of 3, and the ids of 4.
