@@ -43,7 +43,7 @@ def collected(folder: Path, *options: str) -> set[str]:
         "exhaustive": (["-m", "exhaustive"], {"test_more", "test_both"}),
         "all": (["-m", ""], {"test_quick", "test_slow", "test_more", "test_both"}),
     },
-    by={"default", "slow"},
+    by={"slow"},
 )
 def test_marker_selects_one_tier(tmp_path, options, tests):
     assert collected(tmp_path, *options) == tests

@@ -672,20 +672,18 @@ def test_named_float_mask_marks_padding(here: Path, format_: str) -> None:
         pad_file(path, "out.jsonl", mask=MaskSpec(column="weights", overwrite=True))
 
 
-@formats
-@pytest.mark.parametrize(
-    ("name", "mask", "suspect"),
-    [
+@each_value(
+    case=[
         ("input_mask", [1, 1, 0], True),
         ("decoder_attention_mask", [1, 0, 0], True),
         ("input_mask", [1, 1, 1], False),
         ("input_mask", [1, 0, 1], False),
         ("prompt_mask", [1, 1, 0], False),
     ],
+    format_=["jsonl", "parquet", "arrow"],
 )
-def test_possible_mask_is_reported(
-    here: Path, format_: str, name: str, mask: list[int], suspect: bool
-) -> None:
+def test_possible_mask_is_reported(here: Path, case: tuple[str, list[int], bool], format_: str) -> None:
+    name, mask, suspect = case
     path = write(f"in.{format_}", [{"input_ids": [5, 6, 0], name: mask}])
     for notes in (pad_file(path, "out.jsonl").notes, verify_file(path).notes):
         assert any("padded already" in note and name in note for note in notes) == suspect
