@@ -73,7 +73,7 @@ def attention_pooling():
 
 
 @pytest.mark.parametrize("steps", [0, 1, 2, 5, 6])
-def test_split_halves_steps(steps):
+def test_split_halves_the_time_axis(steps):
     values = scores(2, steps, 3)
     first, second = TemporalSplit()(values)
     assert first.shape == (2, steps // 2, 3)

@@ -51,6 +51,6 @@ def doubled(request: pytest.FixtureRequest) -> int:
 
 
 @all_pairs(indirect=["doubled"], doubled=[1, 2], plain=[1, 2])
-def test_fixtures_get_values(doubled: int, plain: int) -> None:
+def test_fixtures_receive_parameters(doubled: int, plain: int) -> None:
     assert doubled in (2, 4)
     assert plain in (1, 2)

@@ -136,7 +136,7 @@ def test_usage_errors(here, data, tmp_path, options, facts):
         ("buckets = '4,9'", ["--maxlen", "8"], 2),
     ],
 )
-def test_settings(here, data, tmp_path, settings, options, code):
+def test_settings_follow_buckets(here, data, tmp_path, settings, options, code):
     (tmp_path / "pyproject.toml").write_text(f"[tool.padmask.pad]\n{settings}\n")
     assert here("pad", data, "-o", "out/", "--workers", "1", *options).returncode == code
     assert (tmp_path / "out").exists() == (code == 0)

@@ -1,4 +1,4 @@
-"""`padmask pad data/ -o padded/`, also if processes or disks fail.
+"""`padmask pad data/ -o padded/`, even if processes or disks fail.
 
 In every case, the folder has the complete output, byte for byte, or it has no data files and one error
 message gives the reason.

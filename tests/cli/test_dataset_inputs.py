@@ -61,7 +61,7 @@ def is_warned(done: Completed, verb: str, name: str) -> bool:
     """Return whether a command warns about, or verify reports, a file that the manifest does not list."""
     if verb in ("inspect", "verify"):
         shown: dict[str, Any] = json.loads(done.stdout)
-        found = [one for one in shown.get("data", shown.get("health")) if one["rule"] == "stranger-file"]
+        found = [one for one in shown.get("data", shown.get("health")) if one["rule"] == "unlisted-file"]
         assert all(one["severity"] == ("error" if verb == "verify" else "warning") for one in found)
         assert done.returncode == (1 if found and verb == "verify" else 0)
         return any(name in example for one in found for example in one["examples"])
@@ -112,7 +112,7 @@ def test_unlisted_file_among_shards(here: Run, out: Path) -> None:
 
 def test_unlisted_file_can_be_allowed(here: Run, out: Path) -> None:
     shutil.copy(out / "a.jsonl", out / "a copy.jsonl")
-    assert here("verify", "out", "--no-model", "--allow", "stranger-file").returncode == 0
+    assert here("verify", "out", "--no-model", "--allow", "unlisted-file").returncode == 0
 
 
 def test_reports_name_unlisted_files(here: Run, out: Path, tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_api_names_unlisted_files(out: Path, tmp_path: Path) -> None:
     done = library.unpad_file(out, tmp_path / "x.jsonl")
     assert any("a copy.jsonl" in note for note in done.notes)
     assert [one.rule.name for one in library.verify_file(out).data if one.rule.severity == "error"] == [
-        "stranger-file"
+        "unlisted-file"
     ]
 
 

@@ -384,7 +384,7 @@ def test_kill_before_rename(
     assert len(left) == (name == "replace")
     assert all(re.fullmatch(rf"\.out\.{suffix}\.\w+\.tmp", name) for name in left)
     assert (place.folder / output).read_bytes() == OLD
-    # The next run ignores the temporary file, also if the folder is the input.
+    # The next run ignores the temporary file, even if the folder is the input.
     assert place.settled(output, pads(source["jsonl"], "-o", output), *left)
     if verb == "unpad" or not left:
         return
@@ -534,7 +534,7 @@ class TestSmallDisk:
         self, source: dict[str, Path], small_disk: Path, suffix: str, pads: Pads, verb: str
     ) -> None:
         if (verb, suffix) == ("unpad", "npz"):
-            pytest.skip("npz holds rows of one length")
+            pytest.skip("npz holds rows of the same length")
         output = small_disk / f"out.{suffix}"
         output.write_bytes(OLD)
         inputs = [small_disk.parent / f"in{number}.parquet" for number in range(5)]
@@ -671,7 +671,7 @@ def test_changed_input_is_refused(
     pads: Pads,
     verb: str,
 ) -> None:
-    # Otherwise rows could be missing or cut.
+    # Otherwise, rows could be missing or cut.
     path = place.folder / f"in.{suffix}"
     shutil.copyfile(source[suffix], path)
     output = f"out.{suffix}"
@@ -860,7 +860,7 @@ def test_dev_stdin_and_dev_stdout(
     done = pads(*args, **given)
     assert done.returncode == 0, done
     if suffix == "parquet" and passes:
-        # The metadata contain how the length was found.
+        # The metadata contains how the length was found.
         padmask.pad_file(source["jsonl"], place.folder / "to.parquet", spec=padmask.PadSpec(maxlen=40))
         assert done.stdout == (place.folder / "to.parquet").read_bytes()
     else:
@@ -940,7 +940,7 @@ def test_names_need_not_be_utf8(
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet", "arrow"])
 def test_missing_file_need_not_be_utf8(place: Place, suffix: str, pads: Pads) -> None:
     done = pads(b"no\xff." + suffix.encode(), b"-o", b"out.jsonl")
-    place.refused("out.jsonl", done, says="no file")
+    place.refused("out.jsonl", done, says="does not exist")
 
 
 @pytest.mark.slow

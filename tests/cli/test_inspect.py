@@ -460,7 +460,7 @@ def test_padded_input_keeps_side_and_end(tmp_path, monkeypatch, inspect, suffix,
     rows = [[101, 5, 6, 7, 8, 102], *[[101, 5, 6, 102]] * 5]
     Path("rows.jsonl").write_text("".join(f'{{"input_ids": {row}}}\n' for row in rows))
     if suffix == "jsonl" and marks.get("length_column"):
-        pytest.skip("JSON Lines have no metadata that name the length column")
+        pytest.skip("JSON Lines has no metadata that name the length column")
     pad_file("rows.jsonl", f"all.{suffix}", spec=PadSpec(padding=side), mask=MaskSpec(**marks))
     seen = inspect(f"all.{suffix}", "--maxlen", "5")
     assert seen["shared_end"] == {"token": 102, "end": "last", "rows": 6}
@@ -786,7 +786,7 @@ def test_empty_input(tmp_path, inspect):
     assert (seen["rows"], seen["masks"], seen["plans"]) == (0, [], [])
 
 
-def test_steps(tmp_path, monkeypatch, capfd):
+def test_floats_are_called_steps(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     Path("in.jsonl").write_text("".join(json.dumps({"x": [0.5] * length}) + "\n" for length in (2, 9, 9)))
     assert run(["inspect", "in.jsonl", "--maxlen", "8", "--export", "a.html", "--export", "a.txt"]) == 0

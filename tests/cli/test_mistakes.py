@@ -118,7 +118,7 @@ TEXT_CASES = [("text", []), ("text", ["-c", "text"]), ("input_ids", [])]
     format_=["jsonl", "parquet", "arrow"],
     case=dict(zip(["only", "asked", "input_ids"], TEXT_CASES, strict=True)),
 )
-def test_text_is_no_tokens(here: Run, verb: str, format_: str, case: tuple[str, list[str]]) -> None:
+def test_text_is_not_tokens(here: Run, verb: str, format_: str, case: tuple[str, list[str]]) -> None:
     """The error says how to get tokens."""
     name, options = case
     rows = [{name: text} for text in TEXTS]

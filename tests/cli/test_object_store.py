@@ -301,8 +301,8 @@ def test_unreachable_url_is_refused(store: None, local: Path, here: Here, args: 
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("a.jsonl", "no file"),
-        ("data/", "no folder"),
+        ("a.jsonl", "File"),
+        ("data/", "Folder"),
         ("*.jsonl", "No file matches"),
     ],
 )

@@ -64,7 +64,7 @@ no_full_device = not Path("/dev/full").exists()
 def complaint(result: Completed, *said: str, code: int = 1) -> None:
     """Check that the command failed with a short message that contains these words and a remedy.
 
-    The exit code is 1 if the data are at fault, and 2 if the command could not run.
+    The exit code is 1 if the data is at fault, and 2 if the command could not run.
     """
     assert result.returncode == code, result
     assert "Traceback" not in result.stderr
@@ -610,7 +610,7 @@ class TestDuplicateColumns:
         ),
         "'",
     ],
-    # Every reader and every writer. JSON Lines to JSON Lines has code of its own.
+    # Every reader and every writer. JSON Lines to JSON Lines has separate code.
     formats={
         f"{suffix}{output}": (suffix, output)
         for suffix, output in [

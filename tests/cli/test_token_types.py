@@ -121,7 +121,7 @@ def test_no_token_takes_a_dtype(run, rows):
     assert written(ran.stdout) == [[""]] * rows.count("[]")
 
 
-def test_strings_are_no_ints(run):
+def test_strings_are_not_ints(run):
     ran = run("pad", "-c", "x:int32", stdin=lines('["a"]', '["b"]'))
 
     assert ran.returncode == 2

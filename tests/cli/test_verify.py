@@ -120,7 +120,7 @@ def write_without_mask(folder):
     return ["in.parquet"]
 
 
-def write_stranger(folder):
+def write_unlisted(folder):
     (folder / "raw.jsonl").write_text('{"input_ids": [5, 6]}\n')
     pad_dataset(folder / "raw.jsonl", folder / "padded")
     (folder / "padded" / "copy.jsonl").write_bytes((folder / "padded" / "raw.jsonl").read_bytes())
@@ -249,7 +249,7 @@ BROKEN = {
     "misaligned-column": lines(*[PAIR] * 4, {**PAIR, "labels": [1]}),
     "length-range": write_impossible_length,
     "mixed-sides": write_two_sides,
-    "stranger-file": write_stranger,
+    "unlisted-file": write_unlisted,
     "no-end-mark": write_without_end_mark,
     "labels-on-padding": lambda folder: (
         [*lines({**GOOD, "labels": [1, 1, 0]})(folder), "-c", "input_ids", "-c", "labels"]
@@ -349,7 +349,7 @@ def test_dash_reads_stdin(padmask):
         (["raw.jsonl", "--device", "tpu"], "'tpu'"),
         (["raw.jsonl", "--sample", "0"], "--sample"),
         (["raw.jsonl", "-c", "missing"], "missing"),
-        (["raw.jsonl", "--mask-column", "missing"], "no column 'missing'"),
+        (["raw.jsonl", "--mask-column", "missing"], "Column 'missing' does not exist"),
         (["raw.jsonl", "--report", "json:"], "--report"),
         (["raw.jsonl", "--report", "junit:"], "--report"),
         (["raw.jsonl", "--report", "out.html"], "html:verify.html"),
@@ -523,7 +523,7 @@ def test_quiet_prints_errors(here, tmp_path):
     verdict, error = done.stdout.splitlines()
     assert verdict.startswith("bad-data: ")
     assert error.startswith("in.jsonl:2: bad-row: input_ids: ")
-    # A report on stdout has the errors already.
+    # A report on stdout already has the errors.
     done = here("verify", *rows, "--no-model", "--quiet", "--report", "github")
     assert all(line.startswith("::") for line in done.stdout.splitlines())
 

@@ -494,7 +494,7 @@ def test_mask_input_gets_the_mask(here, saved, tmp_path):
 
 
 @with_models
-def test_features(here, saved, tmp_path):
+def test_float_columns_are_features(here, saved, tmp_path):
     rows = [{"frames": [[1.5, 2.0], [0.5, -1.0], [1.0, 1.0]]}, {"frames": [[-2.0, 0.25]]}]
     data = write_rows(tmp_path / "in.jsonl", rows)
     report, _ = answer_of(here("verify", data, "--model", saved("features"), "--json"), 0)
@@ -616,7 +616,7 @@ def test_verify_in_a_new_process(padmask, saved, raw):
     assert (report["verdict"], subject["culprit"]) == ("leaks", "conv")
 
 
-# --- files that are no such model ---------------------------------------------------------------------
+# --- files that are not such models ---------------------------------------------------------------------
 
 
 @with_models

@@ -77,7 +77,7 @@ def test_other_field_must_fit(write, tmp_path, value):
     assert f'"x":{value.replace(" ", "")}' in (tmp_path / "out.jsonl").read_text().replace(" ", "")
 
 
-def test_text_is_no_number(write, tmp_path):
+def test_text_is_not_a_number(write, tmp_path):
     pad_file(write('{"ids": [1], "x": "1e-400"}'), tmp_path / "out.parquet", columns=["ids"])
     assert pq.read_table(tmp_path / "out.parquet")["x"].to_pylist() == ["1e-400"]
 

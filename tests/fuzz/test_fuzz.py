@@ -119,7 +119,7 @@ def test_random_json_values(worker: Worker, objects: list[object], draw: Random)
 @pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(draws)
-def test_options(worker: Worker, draw: Random) -> None:
+def test_random_options(worker: Worker, draw: Random) -> None:
     check(worker, cases.option_case(draw))
 
 

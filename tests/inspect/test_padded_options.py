@@ -67,7 +67,7 @@ def test_columns_stay_the_same(options):
         ),
     ],
 )
-def test_options(made, options):
+def test_command_keeps_the_options(made, options):
     assert run(["pad", "in.jsonl", "-q", "-o", "a.parquet", *made.split()]) == 0
     words = shlex.split(recommend(5).split(" && ")[1])[5:]
     assert words == [*options, "--maxlen", "5"]
@@ -80,7 +80,7 @@ def test_requested_columns_keep_their_dtype():
 
 
 def test_json_lines_keep_their_mask():
-    """JSON Lines have no metadata, but the mask is known."""
+    """JSON Lines has no metadata, but the mask is known."""
     assert run(["pad", "in.jsonl", "-q", "-o", "a.jsonl", "--preset", "torch"]) == 0
     command = inspect_file("a.jsonl", specs=PadSpec(maxlen=5)).advice.command
     assert "--mask-column key_padding_mask --mask-polarity padding" in command

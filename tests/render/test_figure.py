@@ -64,7 +64,7 @@ def test_labels_of_axes(data):
     assert cut.split("\n") == ["12 rows cut", "at 48", "longest: 200"]
 
 
-def test_table(data):
+def test_table_has_the_candidates(data):
     shown = [text.get_text() for text in draw(data, THEMES["light"]).texts][2:]
     assert shown == [cell for row in table_of(data) for cell in row]
     names, *rows = table_of(data)
@@ -79,13 +79,13 @@ def test_table(data):
     assert rows[1][2:] == ["39.2%", "11.1%", "12"]
 
 
-def test_steps(data):
+def test_figure_says_steps(data):
     drawn = draw(replace(data, unit="step"), THEMES["light"])
     words = " ".join(text.get_text() for text in [*shown_texts(drawn)][2:])
     assert "kept steps" in words and "steps lost" in words and "token" not in words
 
 
-def test_windows(tmp_path):
+def test_figure_of_windows(tmp_path):
     data = inspected(tmp_path, specs=[PadSpec(maxlen=16, windows=WindowSpec(overlap=4))])
     drawn = draw(data, THEMES["light"])
     words = [text.get_text() for text in shown_texts(drawn)]
@@ -209,7 +209,7 @@ def test_every_line_has_a_label(tmp_path, first):
 
 
 @pytest.mark.parametrize("theme", THEMES)
-def test_theme(data, theme):
+def test_theme_sets_the_background(data, theme):
     drawn = draw(data, THEMES[theme])
     colors = [drawn.get_facecolor(), *(axes.get_facecolor() for axes in drawn.axes)]
     assert {matplotlib.colors.to_hex(color) for color in colors} == {THEMES[theme].background}

@@ -140,7 +140,7 @@ def check_counts(result: PadResult, lengths: list[int], edges: tuple[int, ...]) 
 
 
 @pytest.mark.parametrize("output", FORMATS)
-def test_formats(tmp_path, output):
+def test_all_formats_have_equal_rows(tmp_path, output):
     files = {"a.parquet": make_rows([1, 9, 3, 0]), "sub/b.parquet": make_rows([8])}
     inputs = write(tmp_path / "in", files)
     result = pad_dataset(

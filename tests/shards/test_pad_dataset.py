@@ -501,7 +501,7 @@ def test_stdin_has_no_shards(tmp_path):
 
 
 def test_no_input_is_refused(tmp_path):
-    with raises_error(SpecError, "no input"):
+    with raises_error(SpecError, "No input"):
         pad_dataset([], tmp_path / "padded")
 
 

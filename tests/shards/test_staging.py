@@ -1,4 +1,4 @@
-"""A dataset is complete or absent, and --resume continues a run that stopped."""
+"""A failed run leaves no partial dataset, and --resume continues a run that stopped."""
 
 from __future__ import annotations
 
@@ -582,7 +582,7 @@ def test_resume_adds_fixed_file(zipped):
     assert bytes_in(run.folder) == run.undisturbed()
 
 
-def test_resume_measures_again(zipped):
+def test_resume_retries_failed_files(zipped):
     # A file may fail once, for example if memory is low, although it is unchanged.
     run, path, whole = zipped
     path.write_bytes(whole[:-8] + b"\0" * 8)
@@ -633,7 +633,7 @@ def test_resume_refuses_merged_inputs(run):
     run()
     (run.data / "1.jsonl").unlink()
     (run.data / "1.jsonl").symlink_to(run.data / "0.jsonl")
-    # The link is no second input, so the shard of the old file has no input.
+    # The link is not a second input, so the shard of the old file has no input.
     before = bytes_in(run.folder)
     with raises_error(OutputError, ": 1.jsonl.", "--delete"):
         run(resume=True)

@@ -1,4 +1,4 @@
-"""Batches of a token budget in files: rows, order, counts, and the same bytes for every way to run."""
+"""Batches with a token budget in files: rows, order, counts, and the same bytes for every way to run."""
 
 from __future__ import annotations
 

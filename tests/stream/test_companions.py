@@ -1,4 +1,4 @@
-"""Columns beside the ids: companions, masks of ones, and columns with lengths of their own."""
+"""Columns beside the ids: companions, masks of ones, and columns with their own lengths."""
 
 from __future__ import annotations
 
@@ -340,7 +340,7 @@ def test_zero_after_the_first_rows(here: Path, format_: str, output: str, name: 
         pad_file(source, output)
     assert (caught.value.place.number, caught.value.column) == (1000 + (format_ == "jsonl"), name)
     assert not Path(output).exists()
-    # If all first rows have one length and a mask of ones, verify reads the rows as padded rows.
+    # If all first rows have the same length and a mask of ones, verify reads the rows as padded rows.
     bad = [finding.column for finding in verify_file(source).data if finding.rule.name == "bad-row"]
     assert bad == ([] if first == [1, 1, 1] else [name])
     pad_file(source, output, mask=MaskSpec(allow_padded=True))
@@ -443,7 +443,7 @@ def test_allow_padded_replaces_the_mask(here: Path) -> None:
     assert [row["labels"] for row in read("back.jsonl")] == [row["labels"] for row in PADDED]
 
 
-# --- Columns with lengths of their own, and several runs ----------------------------------------
+# --- Columns with their own lengths, and several runs ----------------------------------------
 
 SEQ2SEQ: list[Row] = [
     {"input_ids": [5, 6, 7], "attention_mask": [1, 1, 1], "labels": [9]},
@@ -686,7 +686,7 @@ def test_possible_mask_is_reported(here: Path, case: tuple[str, list[int], bool]
     name, mask, suspect = case
     path = write(f"in.{format_}", [{"input_ids": [5, 6, 0], name: mask}])
     for notes in (pad_file(path, "out.jsonl").notes, verify_file(path).notes):
-        assert any("padded already" in note and name in note for note in notes) == suspect
+        assert any("already be padded" in note and name in note for note in notes) == suspect
     assert not any("already" in note for note in verify_file(path, mask_column=name).notes)
 
 
@@ -715,11 +715,11 @@ def test_other_objects_are_not_noted(here: Path, format_: str) -> None:
     name=["mask", "attention_mask", "padding_mask"],
     mask=[[1, None], [None, None], [None, 0]],
 )
-def test_null_in_mask_is_no_padding(here: Path, format_: str, name: str, mask: list[int | None]) -> None:
+def test_null_in_mask_is_not_padding(here: Path, format_: str, name: str, mask: list[int | None]) -> None:
     path = write(f"in.{format_}", [{"input_ids": [5, 6], name: mask}, {"input_ids": [7], name: [1]}])
     found = {(finding.rule.name, finding.column): finding.count for finding in verify_file(path).data}
     assert found.pop(("mask-shape", name)) == 1
-    # A mask with the default name marks padding, so the rows should have one length.
+    # A mask with the default name marks padding, so the rows should have the same length.
     assert found == ({("rows-unequal", "input_ids"): 1} if name == "mask" else {})
     if name == "mask":
         with raises_error(PaddedError, "'mask'", option="mask_column"):

@@ -105,7 +105,7 @@ GIVEN = {
 
 
 @pytest.mark.parametrize(("given", "options"), GIVEN.values(), ids=GIVEN)
-def test_function(given, options):
+def test_function_with_each_input(given, options):
     assert verify_model(masked_mean, *given, **options).verdict == "ignores"
     assert verify_model(mean, *given, **options).verdict == "leaks"
 
@@ -163,7 +163,7 @@ def test_wrong_mask_shape_is_refused():
         verify_model(masked_mean, IDS, MASK[:, :2])
 
 
-def test_features():
+def test_function_of_features():
     def peak(frames, mask):
         return np.where(mask[..., None], frames, -9).max(axis=1)
 
@@ -224,7 +224,7 @@ def test_error_without_a_culprit_says_what_to_do():
 
 
 @pytest.mark.parametrize("model", [constant, noise])
-def test_inconclusive(model):
+def test_inconclusive_model_fails(model):
     subject = subject_of(model, vocab_size=VOCAB)
     assert subject.verdict == "inconclusive"
     assert subject.detail
@@ -482,7 +482,7 @@ QUICK = {"drawn", "a-dict-and-one-mask"}
 
 @with_models
 @represented("given,options", GIVEN, by=QUICK)
-def test_model(given, options):
+def test_model_with_each_input(given, options):
     assert verify_model(averaging(), *given, **options).verdict == "ignores"
     assert verify_model(averaging(masked=False), *given, **options).verdict == "leaks"
 

@@ -352,12 +352,12 @@ def test_rows_are_cut_before_the_audit(tmp_path):
     assert verify_file(file, spec=PadSpec(maxlen=2)).data == []
 
 
-def test_limit(tmp_path):
+def test_limit_hides_later_findings(tmp_path):
     report = verify_file(warned(tmp_path), files=ReadOptions(limit=2))
     assert (report.environment["rows"], report.data) == (2, [])
 
 
-def test_progress(raw):
+def test_progress_counts_all_rows(raw):
     updates = []
     verify_file(raw, progress=updates.append)
     assert updates[-1].rows == len(ROWS)

@@ -13,7 +13,6 @@ import numpy.typing as npt
 import torch
 
 from padmask.errors import SpecError
-from padmask.verify.proof.checks import CannotRunError
 from padmask.verify.proof.sample import (
     MADE,
     TIMED,
@@ -22,6 +21,7 @@ from padmask.verify.proof.sample import (
     SampleRows,
     find_masked_input,
 )
+from padmask.verify.proof.subject import CannotRunError
 from padmask.verify.proof.tolerance import Array
 from padmask.verify.torch.program import count_positional
 
@@ -330,7 +330,7 @@ def _timed_candidates(
 
 
 def _attention_of(module: torch.nn.Module) -> Any:
-    """Return the attention of a Transformer module of PyTorch, which has the attribute `batch_first`."""
+    """Return the attention of a PyTorch Transformer module, which has the attribute `batch_first`."""
     if isinstance(module, torch.nn.TransformerEncoder | torch.nn.TransformerDecoder):
         module = module.layers[0]
     return getattr(module, "self_attn", None)

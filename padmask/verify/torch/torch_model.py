@@ -16,9 +16,9 @@ from torch.overrides import TorchFunctionMode
 
 from padmask.core.kernel import Padded
 from padmask.verify.proof.cached_predict import cache_predictions
-from padmask.verify.proof.checks import CannotRunError, Subject
 from padmask.verify.proof.deviations import Outputs, concatenate_outputs
 from padmask.verify.proof.sample import ModelBatch, ModelInput, Sample, SampleRows
+from padmask.verify.proof.subject import CannotRunError, Subject
 from padmask.verify.proof.tolerance import PRECISE
 from padmask.verify.torch.device import TorchDevice
 from padmask.verify.torch.inputs import Signature, TorchInput, find_torch_inputs, unwrap
@@ -35,7 +35,7 @@ _MOST_WEIGHTS = 50_000_000
 _NO_OTHER = "the module computes its mask from the pad value, so the padding cannot contain other values"
 _NO_NEED = "not needed: the model accepts any length, so the check 'row-alone' finds the same leaks"
 
-# Maximum number of characters of an error of PyTorch in a message.
+# Maximum number of characters of a PyTorch error in a message.
 _LONGEST_ERROR = 300
 
 
@@ -210,7 +210,7 @@ class TorchModel:
         """Return a copy of the module in float64.
 
         If the copy cannot run, or computes some values in float32, such as rotary positions, the result is
-        None, because the copy is no more precise than the module.
+        None, because the copy is not more precise than the module.
         """
         narrow = _NarrowFloats()
         try:

@@ -11,10 +11,10 @@ import torch
 
 from padmask.errors import ModelError
 from padmask.spec.verify import ModelSpec
-from padmask.verify.proof.checks import CannotRunError
 from padmask.verify.proof.given_rows import check_rows
 from padmask.verify.proof.random_rows import choose_random_rows, take_sample
 from padmask.verify.proof.sample import ModelBatch, Sample, SampleRows
+from padmask.verify.proof.subject import CannotRunError
 from padmask.verify.proof.verify_subject import describe_run, verify_subject
 from padmask.verify.report import SubjectReport
 from padmask.verify.torch.device import choose_device, full_precision

@@ -88,7 +88,7 @@ def test_good_files_pass(tmp_path, lengths, shape, suffix):
 
 
 @pytest.mark.parametrize("suffix", ["npz", "arrow", "feather"])
-def test_formats(tmp_path, suffix):
+def test_formats_find_lost_tokens(tmp_path, suffix):
     path = pad(tmp_path, [3, 9, 0, 8], suffix)
     assert list(check(path)) == ["tokens-lost"]
 
@@ -251,7 +251,7 @@ def test_missing_long_row(tmp_path):
 
 
 def test_pad_with_limit(tmp_path):
-    """Rows that are missing at the end may come from --limit. With --limit, a row before is still missed."""
+    """Rows that are missing at the end may come from --limit, but earlier missing rows are errors."""
     path = pad(tmp_path, [3, 4, 5, 6])
     drop(path, 3)
     drop(path, 2)
@@ -330,7 +330,7 @@ def test_skipped_rows_are_noted(tmp_path):
 
 
 @pytest.mark.parametrize("source", [True, False])
-def test_buckets(tmp_path, source):
+def test_changed_token_in_bucket(tmp_path, source):
     pad(tmp_path, [3, 9, 20, 5, 7, 12])
     spec, files = PadSpec(buckets=(4, 8, 16), source_row=source), FileOptions(output_format="parquet")
     pad_dataset(tmp_path / "in.jsonl", tmp_path / "out", spec=spec, files=files)
@@ -342,7 +342,7 @@ def test_buckets(tmp_path, source):
     assert has_facts(differs.detail, "position 1", 999, 302, "line 4")
 
 
-def test_shards(tmp_path):
+def test_unchanged_shards_pass(tmp_path):
     (tmp_path / "in").mkdir()
     for i in (1, 2):
         write_rows(tmp_path / f"in/{i}.jsonl", [{"input_ids": [i, i + 1]}, {"input_ids": [7]}])
@@ -444,7 +444,7 @@ def test_labels_from_elsewhere(tmp_path):
     assert any(has_facts(note, "not compared", "labels") for note in report.notes)
 
 
-def test_positions(tmp_path):
+def test_changed_position_is_found(tmp_path):
     path = pad(tmp_path, [3, 9], mask=MaskSpec(position_ids="position_ids"))
     change(path, "position_ids", 1, lambda places: places.__setitem__(4, 3))
     found = check(path)["differs-from-input"]

@@ -266,7 +266,7 @@ def test_wide_integers(tmp_path, number, suffix):
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
-def test_floats(tmp_path, suffix):
+def test_changed_float_is_found(tmp_path, suffix):
     source, path = write_rows(tmp_path / "in.jsonl", [{"x": [0.1, 2.5]}]), tmp_path / f"out.{suffix}"
     pack_file(source, path, columns=["x"], spec=PadSpec(maxlen=4), packing=PackSpec())
     assert compared(path, columns=["x"]) == {}

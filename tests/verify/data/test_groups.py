@@ -1,4 +1,4 @@
-"""The audit of columns with different masks: all groups that the metadata describe are checked."""
+"""The audit of columns with different masks: all groups that the metadata describes are checked."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ Values = list[list[int]]
 
 
 def change(path: Path, column: str, edit: Callable[[Values], None]) -> None:
-    """Change the values of a column. The metadata stay."""
+    """Change the values of a column. The metadata stays."""
     table = pq.read_table(path)
     place, field = table.schema.get_field_index(column), table.schema.field(column)
     values = table.column(column).to_pylist()
@@ -83,7 +83,7 @@ def change(path: Path, column: str, edit: Callable[[Values], None]) -> None:
 
 
 def packing_of(path: Path) -> PackSpec:
-    """Return the packing that the metadata describe."""
+    """Return the packing that the metadata describes."""
     return PackSpec(**json.loads(pq.read_schema(path).metadata[b"padmask"])["packing"])
 
 

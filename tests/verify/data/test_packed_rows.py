@@ -87,7 +87,7 @@ def test_good_files_pass(tmp_path, lengths, packing, cut, suffix, mask, window):
         path = pack(tmp_path, lengths, packing, suffix, mask, **cut)
     known, warned = None, {"ignored-positions"}
     if suffix == "jsonl" and (packing.pad or packing.align > 1):
-        # JSON Lines have no metadata, so only the mask shows the padding between sequences.
+        # JSON Lines has no metadata, so only the mask shows the padding between sequences.
         assume(mask is not None or packing.align == 1)
         known = mask
     assert rules(path, mask_column=known) - warned == set()
@@ -125,7 +125,7 @@ def test_changed_value_is_found(tmp_path, lengths, data, align):
     ],
 )
 def test_numbers_in_the_mask(tmp_path, suffix, emit, found):
-    """A model that gets an attention mask ignores positions, also if the mask has sequence numbers."""
+    """A model that gets an attention mask ignores positions, even if the mask has sequence numbers."""
     assert rules(pack(tmp_path, [3, 2, 1], PackSpec(emit=emit), suffix)) == found
 
 
@@ -250,7 +250,7 @@ def test_first_difference_is_described(tmp_path, ids, facts):
 
 
 def with_counts(path, **changed):
-    """Change the numbers of rows and tokens in the metadata of a packed file. Return the numbers before."""
+    """Change the numbers of rows and tokens in the metadata of a packed file. Return the old numbers."""
     table = pq.read_table(path)
     described = json.loads(table.schema.metadata[b"padmask"])
     counts = dict(described["counts"])

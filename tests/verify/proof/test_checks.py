@@ -14,8 +14,9 @@ from pairs import each_value
 
 from padmask.core.python_rows import flatten
 from padmask.verify.proof.cached_predict import cache_predictions
-from padmask.verify.proof.checks import CannotRunError, Subject, prepare
+from padmask.verify.proof.check_setup import prepare
 from padmask.verify.proof.sample import Input, Sample
+from padmask.verify.proof.subject import CannotRunError, Subject
 from padmask.verify.proof.tolerance import (
     PRECISE,
     Check,
@@ -620,7 +621,7 @@ def test_double_precision_decides(dtype):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
-def test_different_copy_is_no_leak(dtype):
+def test_different_copy_is_not_a_leak(dtype):
     """A deviation of 0.1 would be visible in each precision, so only the copy in float64 leaks."""
     assert judged(1e-6, dtype, precise=0.1).holds
 

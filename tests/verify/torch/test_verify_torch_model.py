@@ -59,12 +59,12 @@ def verdict_of(module, **options):
         (lambda: FixedLength(masked=False), "leaks"),
     ],
 )
-def test_verdicts(build, verdict):
+def test_module_gets_its_verdict(build, verdict):
     assert verdict_of(build()) == verdict
 
 
 @pytest.mark.parametrize(("padding", "verdict"), [("post", "ignores"), ("pre", "leaks")])
-def test_positions(padding, verdict):
+def test_positions_leak_on_the_left(padding, verdict):
     assert verdict_of(RightPositions(), padding=padding) == verdict
 
 
@@ -106,7 +106,7 @@ def test_pad_value_of_embedding():
     assert verify_model(PadValueMask(padding_idx=3)).environment["value"] == 3
 
 
-def test_assertion():
+def test_assertion_accepts_modules():
     assert_ignores_padding(Encoder())
     with pytest.raises(AssertionError):
         assert_ignores_padding(ConvolutionMean())

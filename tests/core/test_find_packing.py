@@ -85,7 +85,7 @@ def test_one_column_of_a_dialect(tmp_path, dialect, marker):
     table = only(packed_in(dialect), [marker])
     found = unpad_table(table).select(["id", "input_ids"]).to_pydict()
     if marker == "input_pos":
-        # The positions of torchtune count on at padding, so padding stays in the last sequence of a row.
+        # The positions of torchtune continue at padding, so padding stays in the last sequence of a row.
         assert found["input_ids"] == [*IDS[:2], [6, 7, 0, 0, 0]]
     else:
         assert found == TABLE.to_pydict()
@@ -166,7 +166,7 @@ def test_rows_that_are_not_packed(columns):
 
 
 def test_lost_columns(tmp_path):
-    """The metadata say that the rows are packed, but nothing separates the sequences."""
+    """The metadata says that the rows are packed, but nothing separates the sequences."""
     table = packed_in("trl").drop_columns(["seq_lengths"])
     with raises_error(SpecError, "seq_lengths"):
         unpad_table(table)
@@ -214,7 +214,7 @@ def test_bad_separators(tmp_path, marker, values, bad):
 
 
 def test_padded_rows_are_not_packed(tmp_path):
-    """Metadata that describe padding decide, also if a column looks like the numbers of sequences."""
+    """Metadata that describe padding decide, even if a column looks like the numbers of sequences."""
     table = pa.table({"input_ids": [[5, 6, 7], [8]], "segment_ids": [[0, 1, 2], [0]]})
     with raises_error(PaddedError, "segment_ids"):
         pad_table(table)
