@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from raised import raises_error
+from tiers import represented
 from write_images import PICTURES
 
 from padmask import MissingExtraError, PackSpec, PadSpec, WindowSpec
@@ -236,7 +237,7 @@ def test_areas_differ_in_brightness(theme):
     assert min(np.diff(light)) > 0.05
 
 
-@pytest.mark.parametrize("suffix", [".svg", ".png", pytest.param(".pdf", marks=pytest.mark.slow)])
+@represented("suffix", [".svg", ".png", ".pdf"], by=1)
 def test_same_data_give_same_bytes(data, suffix):
     before = dict(matplotlib.rcParams)
     with matplotlib.rc_context({"font.size": 31, "savefig.bbox": "tight"}):
@@ -260,7 +261,7 @@ def test_svg_is_self_contained(data):
     assert f"<title>{data.title}</title>" in svg
 
 
-@pytest.mark.parametrize("name", ["$a_b^c$.jsonl", "数据.jsonl", "a" * 200 + ".jsonl", "<&>.jsonl"])
+@represented("name", ["$a_b^c$.jsonl", "数据.jsonl", "a" * 200 + ".jsonl", "<&>.jsonl"], by=2)
 def test_any_name_is_drawn(data, name):
     drawn = draw(replace(data, name=name, title=name), THEMES["light"])
     assert overlaps(drawn) == []
