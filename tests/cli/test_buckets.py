@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from processes import SECONDS, default_signals, faulty
 from raised import has_facts
+from tiers import represented
 
 MANIFEST = "_padmask.json"
 LENGTHS = [3, 9, 4, 1, 8, 30]
@@ -208,10 +209,10 @@ def test_inspect_names_a_command_that_works(here, tmp_path, maxlen):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("where", [["--workers", "2"], ["--cluster", "local", "--workers", "2"]], ids=str)
+@represented("where", ["--workers 2", "--cluster local --workers 2"], by=1)
 def test_workers_write_the_same_bytes(padmask, here, data, tmp_path, where):
     assert here("pad", data, "-o", "one/", "--buckets", "3", "--workers", "1").returncode == 0
-    assert padmask("pad", data, "-o", "two/", "--buckets", "3", *where).returncode == 0
+    assert padmask("pad", data, "-o", "two/", "--buckets", "3", *where.split()).returncode == 0
     assert files_in(tmp_path / "one") == files_in(tmp_path / "two")
     assert (tmp_path / "one" / MANIFEST).read_bytes() == (tmp_path / "two" / MANIFEST).read_bytes()
 

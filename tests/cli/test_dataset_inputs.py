@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pairs import each_value
 from raised import has_facts
 
 import padmask as library
@@ -71,8 +72,7 @@ def is_warned(done: Completed, verb: str, name: str) -> bool:
 # --- Files that do not belong to it ---------------------------------------------------------
 
 
-@commands
-@pytest.mark.parametrize("name", ["a copy.jsonl", "sub/c copy.jsonl", "new/z.jsonl"])
+@each_value(verb=COMMANDS.keys(), name=["a copy.jsonl", "sub/c copy.jsonl", "new/z.jsonl"])
 def test_unlisted_file_is_reported(here: Run, out: Path, verb: str, name: str) -> None:
     assert not is_warned(start(here, verb, "out"), verb, ".jsonl")
     (out / name).parent.mkdir(exist_ok=True)
@@ -254,9 +254,17 @@ def test_tampered_manifest(here: Run, out: Path, change: Callable[[dict[str, Any
     assert not list(out.parent.glob("x.jsonl*"))
 
 
-@commands
-@pytest.mark.parametrize(
-    "manifest", ["", "{}", "[", "[" * 200_000, "\0", '{"shards": []}', "9" * 5000], ids=len
+@each_value(
+    verb=COMMANDS.keys(),
+    manifest={
+        "empty": "",
+        "no shards": "{}",
+        "bracket": "[",
+        "brackets": "[" * 200_000,
+        "NUL": "\0",
+        "empty shards": '{"shards": []}',
+        "digits": "9" * 5000,
+    },
 )
 def test_broken_manifest_is_refused(here: Run, out: Path, verb: str, manifest: str) -> None:
     (out / "_padmask.json").write_text(manifest)
@@ -302,11 +310,11 @@ NO_MANIFEST: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
-@pytest.mark.parametrize("resume", [(), ("--resume",)], ids=["start", "resume"])
-@pytest.mark.parametrize(("spoil", "fault"), NO_MANIFEST.values(), ids=NO_MANIFEST)
+@each_value(broken=NO_MANIFEST, resume={"start": (), "resume": ("--resume",)})
 def test_pad_refuses_broken_manifest(
-    here: Run, out: Path, spoil: Callable[[Path], object], fault: str, resume: tuple[str, ...]
+    here: Run, out: Path, broken: tuple[Callable[[Path], object], str], resume: tuple[str, ...]
 ) -> None:
+    spoil, fault = broken
     spoil(out / "_padmask.json")
     before = {path: path.read_bytes() for path in out.rglob("*.jsonl")}
     done = here("pad", "in", "-o", "out/", "--delete", *resume)

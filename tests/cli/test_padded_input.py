@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pairs import each_value
 from raised import has_facts
 
 Completed = subprocess.CompletedProcess[str]
@@ -145,8 +146,7 @@ def test_lost_lengths_mean_raw_rows(run: Run, tmp_path: Path) -> None:
 # --- Shards ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mask", [True, False], ids=["mask", "lengths"])
-@formats
+@each_value(mask={"mask": True, "lengths": False}, suffix=["parquet", "arrow"])
 def test_shards_on_two_sides(run: Run, tmp_path: Path, suffix: str, mask: bool) -> None:
     (tmp_path / "d").mkdir()
     for name, side in (("a", "post"), ("b", "pre"), ("c", "post")):
@@ -210,8 +210,7 @@ DIFFERENT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("order", ["ab", "ba"])
-@pytest.mark.parametrize("case", DIFFERENT)
+@each_value(case=DIFFERENT.keys(), order=["ab", "ba"])
 def test_mixed_padding_is_refused(run: Run, shard: Callable[..., None], case: str, order: str) -> None:
     for name, made in zip(order, DIFFERENT[case], strict=True):
         shard(name, **made)
@@ -338,8 +337,7 @@ ANSWERS = {
 }
 
 
-@pytest.mark.parametrize("case", ANSWERS)
-@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+@each_value(case=ANSWERS.keys(), suffix=["jsonl", "parquet"])
 def test_commands_agree_on_padding(run: Run, tmp_path: Path, case: str, suffix: str) -> None:
     masks, name, padded = ANSWERS[case]
     rows = {"input_ids": [[5] * len(mask) for mask in masks], name: masks}

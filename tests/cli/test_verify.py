@@ -16,6 +16,7 @@ import pytest
 from html_pages import Page
 from junit_schema import junit_schema
 from raised import has_facts
+from tiers import represented
 
 from padmask import MaskSpec, PadSpec, RowPolicy, pad_dataset, pad_file
 from padmask.spec.pack import PackSpec
@@ -273,7 +274,7 @@ def test_each_file_breaks_one_rule(here, tmp_path, rule):
     assert found[rule]["examples"]
 
 
-@pytest.mark.parametrize("rule", ERRORS)
+@represented("rule", ERRORS, by=5)
 def test_errors_are_exit_code_1(here, tmp_path, rule):
     given = [*BROKEN[rule](tmp_path), "--no-model"]
     done = here("verify", *given)
@@ -282,7 +283,7 @@ def test_errors_are_exit_code_1(here, tmp_path, rule):
     assert here("verify", *given, "--allow", rule).returncode == 0
 
 
-@pytest.mark.parametrize("rule", WARNINGS)
+@represented("rule", WARNINGS, by=3)
 def test_strict_makes_warnings_errors(here, tmp_path, rule):
     given = [*BROKEN[rule](tmp_path), "--no-model"]
     done = here("verify", *given)

@@ -7,6 +7,7 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pairs import each_value
 from raised import raises_error
 
 from padmask import (
@@ -99,10 +100,12 @@ def test_one_column_of_a_dialect(tmp_path, dialect, marker):
 UNSURE = {"position_ids", "input_pos", "seq_lens", "input_ids_positions", "seq_start_id"}
 
 
-@pytest.mark.parametrize(("dialect", "marker"), CASES)
-@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
-def test_one_column_without_metadata(tmp_path, dialect, marker, suffix):
+@each_value(
+    case={f"{dialect}-{marker}": (dialect, marker) for dialect, marker in CASES}, suffix=["jsonl", "parquet"]
+)
+def test_one_column_without_metadata(tmp_path, case, suffix):
     """Without the metadata, the names and the first rows decide."""
+    dialect, marker = case
     table = only(without_metadata(packed_in(dialect, fields="drop")), [marker]).drop_columns(ALWAYS[1:])
     path = tmp_path / f"packed.{suffix}"
     if suffix == "parquet":
@@ -238,9 +241,7 @@ def pack_ids(align, *, emit=(), mask=None, table=ALIGNED):
     return without_metadata(packed)
 
 
-@pytest.mark.parametrize("dialect", MARKERS)
-@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
-@pytest.mark.parametrize("align", [1, 4])
+@each_value(dialect=MARKERS.keys(), suffix=["jsonl", "parquet"], align=[1, 4])
 def test_align_without_metadata(tmp_path, dialect, suffix, align):
     """Without a mask and the metadata, another column shows the padding between sequences."""
     table = without_metadata(packed_in(dialect, ALIGNED, 16, align=align))

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from raised import raises_error
+from tiers import represented
 from write_images import PICTURES
 
 from padmask import MissingExtraError, PackSpec, PadSpec, WindowSpec
@@ -90,6 +91,21 @@ def test_figure_of_windows(tmp_path):
     words = [text.get_text() for text in shown_texts(drawn)]
     assert {"If longer rows become windows", "repeated tokens", "further windows", "output rows"} <= {*words}
     assert "44 rows split\nat 16\nlongest: 200" in words
+    assert overlaps(drawn) == []
+
+
+def test_long_rows_have_a_note(tmp_path):
+    data = inspected(tmp_path, range(40, 400), specs=[PadSpec(maxlen=32, windows=WindowSpec())])
+    drawn = draw(data, THEMES["light"])
+    assert (drawn.axes[2].get_xlabel(), len(drawn.axes[2].texts)) == ("position (longest row: 399)", 0)
+
+
+def test_ticks_are_exact(tmp_path):
+    data = inspected(tmp_path, [16] * 95 + [60_000] * 5, specs=[PadSpec(maxlen=60_000)])
+    drawn = draw(data, THEMES["light"])
+    assert drawn.axes[2].get_title("left") == "Recommended: maxlen 60,000"
+    labels = [text.get_text() for text in drawn.axes[0].get_xticklabels()]
+    assert labels == ["16", "64", "256", "1,024", "4,096", "16,384", "65,536"]
     assert overlaps(drawn) == []
 
 
@@ -221,7 +237,7 @@ def test_areas_differ_in_brightness(theme):
     assert min(np.diff(light)) > 0.05
 
 
-@pytest.mark.parametrize("suffix", [".svg", ".png", pytest.param(".pdf", marks=pytest.mark.slow)])
+@represented("suffix", [".svg", ".png", ".pdf"], by=1)
 def test_same_data_give_same_bytes(data, suffix):
     before = dict(matplotlib.rcParams)
     with matplotlib.rc_context({"font.size": 31, "savefig.bbox": "tight"}):
@@ -245,7 +261,7 @@ def test_svg_is_self_contained(data):
     assert f"<title>{data.title}</title>" in svg
 
 
-@pytest.mark.parametrize("name", ["$a_b^c$.jsonl", "数据.jsonl", "a" * 200 + ".jsonl", "<&>.jsonl"])
+@represented("name", ["$a_b^c$.jsonl", "数据.jsonl", "a" * 200 + ".jsonl", "<&>.jsonl"], by=2)
 def test_any_name_is_drawn(data, name):
     drawn = draw(replace(data, name=name, title=name), THEMES["light"])
     assert overlaps(drawn) == []

@@ -15,7 +15,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pairs import each_value
 from raised import has_facts, raises_error
+from tiers import represented
 
 import padmask.stream.capacity
 from padmask import MaskSpec, PadSpec, RowPolicy
@@ -164,7 +166,7 @@ SPOILED = {
 }
 
 
-@pytest.mark.parametrize(("name", "fault", "again"), SPOILED.values(), ids=SPOILED)
+@represented("name,fault,again", SPOILED, by={"a byte of a shard", "a record", "the plan"})
 def test_resume_redoes_damaged_shards(run, name, fault, again):
     run.ended_after(4)
     fault(run.staged(name))
@@ -354,8 +356,7 @@ def test_resume_keeps_whole_dataset(run, tmp_path, asks):
     assert bytes_in(tmp_path) == kept
 
 
-@pytest.mark.parametrize("fault", [spoil, cut, Path.unlink])
-@pytest.mark.parametrize("asks", ["plain", "typed"])
+@each_value(fault={"spoil": spoil, "cut": cut, "unlink": Path.unlink}, asks=["plain", "typed"])
 def test_resume_repairs_whole_dataset(run, tmp_path, fault, asks):
     if asks == "typed":
         run.asked = typed(tmp_path)

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pairs import each_value
 
 from padmask import (
     FileOptions,
@@ -78,9 +79,7 @@ def asked(format_: str, mask: MaskSpec) -> dict[str, Any]:
 # --- round trips -----------------------------------------------------------------------------------------
 
 
-@formats
-@masks
-@pytest.mark.parametrize("padding", ["post", "pre"])
+@each_value(mask=MASKS, format_=["jsonl", "parquet", "arrow"], padding=["post", "pre"])
 def test_unpad_reads_dialects(format_: str, mask: MaskSpec, padding: Any) -> None:
     pad_file(write("in.jsonl", ROWS), f"out.{format_}", spec=PadSpec(maxlen=2, padding=padding), mask=mask)
     options = asked(format_, mask)

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pairs import each_value
 from raised import raises_error
 from row_files import read_rows as read
 from row_files import write_rows
@@ -178,9 +179,8 @@ def test_pieces_as_rows(tmp_path, joins):
     assert [len(row["input_ids"]) for row in read(tmp_path / "out.jsonl")] == ([20] if joins else [9, 9, 2])
 
 
-@pytest.mark.parametrize(
-    ("change", "column"),
-    [
+@each_value(
+    case=[
         ({"seq_lengths": [9, 1]}, "seq_lengths"),
         ({"seq_lengths": [4, 4]}, "mask"),
         ({"seq_lengths": [-4, 13]}, "seq_lengths"),
@@ -191,9 +191,10 @@ def test_pieces_as_rows(tmp_path, joins):
         ({"labels": [1]}, "labels"),
         ({"mask": [True] * 3 + [False, True] + [True] * 4}, "mask"),
     ],
+    format_=["jsonl", "parquet"],
 )
-@pytest.mark.parametrize("format_", ["jsonl", "parquet"])
-def test_bad_row(tmp_path, change, column, format_):
+def test_bad_row(tmp_path, case, format_):
+    change, column = case
     source = write(tmp_path / "in.jsonl", rows_of(4, 6, 5, 3))
     pack(source, tmp_path / "packed.jsonl")
     good, bad = read(tmp_path / "packed.jsonl")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pairs import each_value
 from raised import has_facts, raises_error
+from tiers import represented
 
 from padmask import MaskSpec, PadSpec, RowPolicy, SpecError, WindowSpec, pad_dataset, pad_file
 from padmask.spec.batches import BatchSpec
@@ -31,6 +34,10 @@ SHAPES = [
     {"windows": WindowSpec(), "truncating": "pre", "padding": "pre"},
     {"batches": BatchSpec(tokens=24)},
 ]
+# Each shape with one format, and each format with several shapes.
+PARQUET_FIRST = {f"{shape}-{suffix}" for shape, suffix in zip(SHAPES, ["parquet", "jsonl"] * 4, strict=True)}
+# Without windows whose labels or sides differ.
+JSONL_FIRST = {f"{SHAPES[place]}-{'parquet' if place % 2 else 'jsonl'}" for place in (0, 1, 2, 3, 4, 7)}
 
 
 def write_rows(path, rows):
@@ -71,8 +78,7 @@ def change(path, name, row, change_row):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@represented("shape,suffix", product(SHAPES, ["parquet", "jsonl"]), by=PARQUET_FIRST)
 @ANY
 @given(lengths=LENGTHS)
 def test_good_files_pass(tmp_path, lengths, shape, suffix):
@@ -109,8 +115,7 @@ def test_changed_token(tmp_path, shape):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
+@represented("shape,suffix", product(SHAPES, ["parquet", "jsonl"]), by=JSONL_FIRST)
 @ANY
 @given(lengths=st.lists(st.integers(1, 30), min_size=1, max_size=9), data=st.data())
 def test_any_change_is_found(tmp_path, lengths, shape, suffix, data):
@@ -397,9 +402,9 @@ LAYOUTS = {
 }
 
 
-@pytest.mark.parametrize(("packing", "suffix"), LAYOUTS.values(), ids=LAYOUTS)
-@pytest.mark.parametrize("columns", [["input_ids"], ["input_ids", "completion_mask"]])
-def test_copied_labels(tmp_path, packing, suffix, columns):
+@each_value(layout=LAYOUTS, columns=[["input_ids"], ["input_ids", "completion_mask"]])
+def test_copied_labels(tmp_path, layout, columns):
+    packing, suffix = layout
     source = write_rows(tmp_path / "in.jsonl", CHAT)
     mask, path = MaskSpec(labels_from="input_ids"), tmp_path / f"out.{suffix}"
     pad_file(source, path, columns=columns, spec=PadSpec(maxlen=12, packing=packing), mask=mask)

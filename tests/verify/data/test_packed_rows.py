@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from pairs import each_value
 from raised import has_facts
 
 from padmask import PadSpec, RowPolicy, WindowSpec, unpad_file
@@ -283,8 +284,7 @@ COUNTS = ["rows_read", "rows_used", "rows_dropped", "rows_rejected", "rows_writt
 COUNTS += ["tokens_read", "tokens_kept", "tokens_lost", "tokens_repeated", "tokens_added"]
 
 
-@pytest.mark.parametrize("name", COUNTS)
-@pytest.mark.parametrize("by", [1, -1])
+@each_value(name=COUNTS, by=[1, -1])
 def test_changed_count_is_found(tmp_path, name, by):
     path = pack(tmp_path, [3, 12, 2], PackSpec())
     with_counts(path, **{name: with_counts(path)[name] + by})
