@@ -10,19 +10,14 @@ import numpy as np
 import pyarrow as pa
 
 from padmask.core.arrow_lists import cut_lists, empty_batch, join_batches, select_rows
+from padmask.core.find_packing import find_packing
 from padmask.core.foreign_metadata import carry_metadata
 from padmask.core.join_windows import find_differences, join_rows, plan_join
 from padmask.core.metadata import describe_groups, groups_to_keep
 from padmask.core.missing_pieces import LATE_ROWS, count_late_rows, missing_rows
 from padmask.core.packed_counts import PackedCounts
 from padmask.core.packed_head import TableHead
-from padmask.core.packed_layout import (
-    PackedLayout,
-    check_kept_ends,
-    check_marker,
-    find_packing,
-    refuse_unpad_options,
-)
+from padmask.core.packed_layout import PackedLayout, check_kept_ends, check_marker, refuse_unpad_options
 from padmask.core.row_pieces import find_other_tokens, kept_lasts, piece_remedy, plan_pieces
 from padmask.core.table import replace_columns
 from padmask.core.unpack import Sequences, explode, packed_places, read_packed
@@ -49,7 +44,7 @@ def find_table_packing(
 
 
 def unpacked_schema(schema: pa.Schema, layout: PackedLayout) -> pa.Schema:
-    """Return the schema of unpacked rows. Its metadata describe only padding that remains."""
+    """Return the schema of unpacked rows. Its metadata describes only padding that remains."""
     empty = empty_batch(schema)
     none = dict.fromkeys(layout.columns, np.zeros(0, dtype=np.int64))
     types = explode(empty, read_packed(empty, layout, none, {})[0], layout).schema

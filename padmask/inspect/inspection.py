@@ -18,7 +18,7 @@ from padmask.inspect.shared_end import SharedEnd
 from padmask.notebook import ShownInNotebooks
 from padmask.spec.warning_names import warnings_in
 from padmask.stream.ledger import BucketRows
-from padmask.verify.data.rules import Finding
+from padmask.verify.data.findings import Finding
 
 LENGTH_PERCENTILES = ("90", "95", "99")
 

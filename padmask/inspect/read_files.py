@@ -38,7 +38,8 @@ from padmask.stream.row_sample import (
     without_bad_rows,
 )
 from padmask.stream.run import open_reading
-from padmask.verify.data.audit_job import AuditJob, audit_rows, open_audits
+from padmask.verify.data.audit_job import AuditJob
+from padmask.verify.data.audit_rows import audit_rows, open_audits
 from padmask.verify.data.rows_to_check import first_error
 from padmask.verify.data.rules import Audit
 

@@ -11,7 +11,7 @@ from padmask.verify.report import describe_finding, describe_place
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from padmask.verify.data.rules import Finding
+    from padmask.verify.data.findings import Finding
 
 
 def print_findings(findings: Sequence[Finding], console: Console) -> None:

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from padmask.render.html import Html, tag
 from padmask.render.html_page import badge, card, prose, table
 from padmask.spec.warning_names import Warned, is_allowed
-from padmask.verify.data.rules import Finding
+from padmask.verify.data.findings import Finding
 from padmask.verify.report import describe_finding, describe_place
 
 KINDS = {"error": "bad", "warning": "unsure"}
 
 
 def notes_card(notes: Sequence[str]) -> Html | None:
-    """Return notes and warnings. Warnings that the user acknowledged are left out."""
+    """Return notes and warnings. Warnings that the user hides with `--allow` are left out."""
     items = []
     for note in notes:
         if not is_allowed(note):

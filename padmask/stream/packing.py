@@ -1,4 +1,4 @@
-"""Check whether a dataset is already packed. This module reads the data for `core/packed_layout.py`."""
+"""Check whether a dataset is already packed. This module reads the data for `core/find_packing.py`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Any
 import pyarrow as pa
 
 from padmask.core.columns import asked_names
+from padmask.core.find_packing import find_packing, may_be_packed
 from padmask.core.first_rows import FIRST_ROWS
 from padmask.core.packed_head import ABSENT, NO_LIST, HeadRows, TableHead
-from padmask.core.packed_layout import PackedLayout, find_packing, may_be_packed, refuse_packed
+from padmask.core.packed_layout import PackedLayout, refuse_packed
 from padmask.formats.contract import Batch, Wanted
 from padmask.formats.dataset import Dataset
 from padmask.spec.columns import Columns
@@ -31,7 +32,8 @@ def find_dataset_packing(
         dataset: the data.
         columns: requested columns; None for all packed columns.
         mask: name of the requested mask column. If None, the mask column is found.
-        dialect: requested dialect of the mask. If None, the metadata decide, else the name of the mask.
+        dialect: requested polarity and kind of the mask. If None, from the metadata, else from the name of
+            the mask.
 
     Raises:
         PaddedError: the files are not packed in the same way.
@@ -101,7 +103,7 @@ def _length_of(value: Any) -> int:
 
 
 def refuse_packed_dataset(dataset: Dataset, columns: Collection[str], spec: PadSpec, mask: MaskSpec) -> None:
-    """Raise an error if columns are packed already, unless `mask.allow_padded` is set.
+    """Raise an error if columns are already packed, unless `mask.allow_padded` is set.
 
     Args:
         dataset: the data.

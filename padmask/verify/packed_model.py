@@ -11,11 +11,11 @@ from padmask.errors import ModelError, SpecError
 from padmask.spec.pack import SEQUENCE_LENGTHS, PackSpec
 from padmask.spec.verify import ModelSpec
 from padmask.verify.data.audit_data import AuditedData
-from padmask.verify.proof.checks import CannotRunError
 from padmask.verify.proof.deviations import Outputs
 from padmask.verify.proof.function import call_function, dtype_of_rows
 from padmask.verify.proof.packed_arguments import Arguments, DataArguments, find_arguments
 from padmask.verify.proof.packed_sample import PackedBatch, PackedRow, PackedSample, choose_packed_rows
+from padmask.verify.proof.subject import CannotRunError
 from padmask.verify.proof.verify_packed import PackedSubject, verify_packed
 from padmask.verify.proof_spec import ModelProof
 from padmask.verify.report import SubjectReport

@@ -14,8 +14,9 @@ from padmask.inspect.inspect_file import inspect_file
 from padmask.render.html_axes import WIDTH
 from padmask.render.html_inspect import inspect_page
 from padmask.render.html_verify import verify_page
+from padmask.spec.rules import RULES
 from padmask.stream.pack import pack_file
-from padmask.verify.data.rules import RULES, Finding
+from padmask.verify.data.findings import Finding
 from padmask.verify.proof.tolerance import Check
 from padmask.verify.report import LayerReport, Report, SubjectReport
 

@@ -11,8 +11,9 @@ from html_pages import Page
 from padmask.errors import Place
 from padmask.render.html_verify import error_page, verify_page
 from padmask.render.report import LAYERS_NOTE
+from padmask.spec.rules import RULES
 from padmask.spec.warning_names import Warned
-from padmask.verify.data.rules import RULES, Finding
+from padmask.verify.data.findings import Finding
 from padmask.verify.proof.tolerance import Check
 from padmask.verify.report import Control, LayerReport, OutputReport, Report, SubjectReport
 from padmask.verify.run_error import RunError
@@ -54,7 +55,7 @@ def test_path_marks_where_the_mask_is_lost():
     assert steps(page) == [
         ("masked", "embeddingEmbedding, creates a mask0"),
         ("masked culprit", "mha1 culpritMultiHeadAttention, passes the mask ondeletes the mask0"),
-        ("unmasked", "addAdd, passes no mask on0"),
+        ("unmasked", "addAdd, does not pass the mask on0"),
         (
             "unmasked differs",
             "mha2 first deviationMultiHeadAttention, no maskoutput depends on padding1.0e-01",

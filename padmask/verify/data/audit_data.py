@@ -40,21 +40,20 @@ from padmask.stream.row_sample import (
     without_empty_rows,
 )
 from padmask.stream.run import Reading, open_reading
-from padmask.verify.data.audit_job import (
-    AuditJob,
+from padmask.verify.data.audit_job import AuditJob, find_ones, make_audit_job
+from padmask.verify.data.audit_rows import (
     add_file_findings,
     audit_rows,
-    find_ones,
     findings_of,
-    make_audit_job,
     open_audit_rows,
     open_audits,
 )
 from padmask.verify.data.compare import InputComparison
+from padmask.verify.data.findings import Finding
 from padmask.verify.data.masked_values import MaskedValue
 from padmask.verify.data.padded_layout import PaddedLayout, padded_layout
 from padmask.verify.data.padded_rows import side_of
-from padmask.verify.data.rules import Audit, Finding
+from padmask.verify.data.rules import Audit
 from padmask.verify.data.sequence_values import SequenceValues
 
 
@@ -156,7 +155,7 @@ class AuditRequest:
             most common side.
         files: options for reading files.
         progress: callback that receives progress updates.
-        dialect: dialect of the mask. If None, the dialect in the file metadata is used, else the dialect that
+        dialect: polarity and kind of the mask. If None, those in the file metadata are used, else those that
             the name of the mask column suggests.
         against: input of the packed or padded rows, to compare both; empty if the rows are not compared.
         recurrent: whether the rows are for a model with recurrent layers.

@@ -1,37 +1,30 @@
-"""Check whether a dataset is padded, and check its rows against the rules.
+"""Check whether a dataset is padded, and choose the columns to check against the rules: `AuditJob`.
 
 `inspect` and `verify` share this code.
 """
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
 
-from padmask.core.arrow_lists import is_list
 from padmask.core.columns import IGNORED_LABEL, MASK_NAMES, name_columns
 from padmask.core.companions import list_names
 from padmask.core.inverted_mask import check_polarity
-from padmask.core.later_masks import later_zero
 from padmask.core.metadata import described_names, read_descriptions
 from padmask.core.packed_counts import PackedCounts
 from padmask.core.packed_layout import PackedLayout, missing_marker
 from padmask.core.padding import Padding, read_groups
 from padmask.core.source_order import has_batches
-from padmask.core.still_padded import is_named_mask
-from padmask.core.unpad_job import UnpadJob, dialects_of, groups_with_marks, unsure_columns
-from padmask.errors import PaddedError, SpecError, column_flags, quoted
+from padmask.core.unpad_job import UnpadJob, groups_with_marks
+from padmask.errors import PaddedError, SpecError
 from padmask.formats.dataset import Dataset
-from padmask.spec.batches import BATCH
 from padmask.spec.columns import Column, Columns
 from padmask.spec.mask import Dialect
 from padmask.spec.pad import Side
-from padmask.spec.rules import RULES
 from padmask.spec.unpad import UnpadSpec
 from padmask.spec.warning_names import Warned
 from padmask.stream.choice import unpaddable_notes
@@ -39,22 +32,13 @@ from padmask.stream.first_rows import first_batches, read_first_rows
 from padmask.stream.job import Job, PadRequest, make_job
 from padmask.stream.packing import find_dataset_packing
 from padmask.stream.padding import find_dataset_padding, unmarked_padding_notes
-from padmask.stream.run import Reading
-from padmask.verify.data.collect_padded import PaddedRowCollector
 from padmask.verify.data.columns import (
-    audit_columns,
     known_pad_values,
     mask_fields,
     other_mask_columns,
 )
-from padmask.verify.data.compare import InputComparison
 from padmask.verify.data.masked_values import MaskedValue
-from padmask.verify.data.packed_rows import PackedRowAudit
-from padmask.verify.data.padded_rows import PaddedRowAudit
-from padmask.verify.data.raw_rows import audit_raw_rows
-from padmask.verify.data.rows_to_check import AuditBatch, AuditRows, CheckedRows, GroupToRead, map_audit_rows
-from padmask.verify.data.rules import Audit, Finding
-from padmask.verify.data.sequence_values import SequenceValues
+from padmask.verify.data.unchecked_columns import find_misaligned, leave_out_unsure, ragged_notes
 
 
 @dataclass(frozen=True)
@@ -117,7 +101,7 @@ def make_audit_job(
 ) -> AuditJob:
     """Check whether the rows are padded, and choose the columns to check.
 
-    If the metadata describe several groups of columns with different masks, each group is checked.
+    If the metadata describes several groups of columns with different masks, each group is checked.
 
     Args:
         dataset: dataset to check.
@@ -126,7 +110,8 @@ def make_audit_job(
             their names.
         declared: side of the padding of padded rows. If None, the side in the metadata is used, else the most
             common side.
-        dialect: requested dialect of the mask. If None, the metadata decide, else the name of the mask.
+        dialect: requested polarity and kind of the mask. If None, from the metadata, else from the name of
+            the mask.
 
     Raises:
         SpecError: a column is missing or has an unsupported type.
@@ -149,9 +134,9 @@ def make_audit_job(
         notes += unpaddable_notes(dataset.schema(), job.pad.beside.unpaddable, "checked")
         # Omit masks, and columns that padmask padded, because other notes describe these columns.
         taken |= {*described_names(dataset.schema()), *(field.name for field in masks)}
-        notes += _ragged_notes(dataset, job, taken)
+        notes += ragged_notes(dataset, job.pad, job.padding, taken)
         if job.padding is None and not also:
-            job = replace(job, misaligned=_misaligned_columns(dataset, job, taken))
+            job = replace(job, misaligned=find_misaligned(dataset, job.pad, taken))
     late_masks = () if job.padding is not None or also or mask_column else _late_masks(dataset, job)
     return replace(job, also=tuple(also), masks=masks, notes=notes, late_masks=late_masks)
 
@@ -177,7 +162,7 @@ def _late_masks(dataset: Dataset, job: AuditJob) -> tuple[str, ...]:
 
 
 def _requested_groups(dataset: Dataset, columns: Columns) -> list[list[Column]]:
-    """Divide columns into the groups that the metadata describe, and omit columns without a group.
+    """Divide columns into the groups that the metadata describes, and omit columns without a group.
 
     Args:
         dataset: dataset to check.
@@ -223,7 +208,7 @@ def _make_group_job(
         )
     if packed is not None and not asked.columns:
         job = replace(job, columns=[column for column in job.columns if column.name not in packed.describing])
-    job, unsure_notes = _without_unsure(dataset, job, padding, asked)
+    job, unsure_notes = leave_out_unsure(dataset, job, padding, requested=bool(asked.columns))
     masks = mask_fields(dataset, other_mask_columns(dataset, job.columns, padding))
     if packed is not None:
         masks = [field for field in masks if field.name not in packed.describing]
@@ -280,7 +265,7 @@ def _inverted_notes(dataset: Dataset, job: Job, padding: Padding | None) -> list
 
 
 def _packing_of_columns(packed: PackedLayout | None, names: Collection[str]) -> PackedLayout | None:
-    """Return how the rows are packed; None if the metadata say that none of the columns is packed."""
+    """Return how the rows are packed; None if the metadata says that none of the columns is packed."""
     if packed is not None and packed.described and set(names).isdisjoint(packed.columns):
         return None
     return packed
@@ -306,249 +291,6 @@ def _packed_padding(found: Padding | None, packed: PackedLayout) -> Padding:
     return replace(found or Padding(None, None), mask=packed.mask, padding="post", dialect=packed.dialect)
 
 
-def _without_unsure(
-    dataset: Dataset, job: Job, padding: Padding | None, asked: PadRequest
-) -> tuple[Job, list[Warned]]:
-    """Leave out columns whose padding another mask may mark, and return a warning for each."""
-    # If there are metadata or the user chose the columns, it is known which mask belongs to a column.
-    if padding is None or padding.values or asked.columns:
-        return job, []
-    schema = dataset.schema()
-    dialects = dialects_of([((), padding)])
-    unsure = unsure_columns(schema, padding, (), read_first_rows(dataset, list_names(schema), dialects))
-    columns = [column for column in job.columns if column.name not in unsure]
-    notes = [
-        Warned(
-            "mask-uncertain",
-            f"not checked: {column.name!r} (its mask may be {unsure[column.name]!r}). To check the column: "
-            f"{column_flags([column.name])} --mask-column {shlex.quote(unsure[column.name])}",
-        )
-        for column in job.columns
-        if column.name in unsure
-    ]
-    return replace(job, columns=columns), notes
-
-
-def _ragged_notes(dataset: Dataset, job: AuditJob, checked: Collection[str]) -> list[Warned]:
-    """Return a warning about columns that are not checked, because the first column has other lengths."""
-    marks = () if job.padding is None else job.padding.names
-    names = [name for name in job.pad.beside.ragged if name not in checked and name not in marks]
-    if not names:
-        return []
-    masks = _masks_of(dataset, names)
-    names = [name for name in names if name not in masks.values()]
-    first = job.pad.columns[0].name
-    # If few rows differ, these rows are probably bad rows, which only a check with the first column finds.
-    rows = read_first_rows(dataset, list_names(dataset.schema()))
-    flags = [
-        column_flags([first, name] if rows.have_similar_lengths(first, name) else [name])
-        + (f" --mask-column {shlex.quote(masks[name])}" if name in masks else "")
-        for name in names
-    ]
-    text = f"not checked: {quoted(names)} (lengths differ from {first!r}). To check: {'; '.join(flags)}"
-    return [Warned("lengths-differ", text)]
-
-
-def _misaligned_columns(dataset: Dataset, job: AuditJob, taken: Collection[str]) -> tuple[pa.Field, ...]:
-    """Return the columns that have the lengths of the tokens in most, but not nearly all, first rows.
-
-    Args:
-        dataset: dataset to check.
-        job: columns to check.
-        taken: names of other columns that are checked.
-    """
-    names = [name for name in job.pad.beside.ragged if name not in taken]
-    rows = read_first_rows(dataset, [job.pad.columns[0].name, *names])
-    schema, first = dataset.schema(), job.pad.columns[0].name
-    return tuple(
-        schema.field(name)
-        for name in names
-        if rows.are_misaligned(first, name) and is_list(schema.field(name).type)
-    )
-
-
-def _masks_of(dataset: Dataset, names: Sequence[str]) -> dict[str, str]:
-    """Return the name of the mask of each column, for the columns that have a mask, keyed by column name.
-
-    In the first rows, a column and its mask have the same lengths, and the mask contains a 0.
-    """
-    schema = dataset.schema()
-    rows = read_first_rows(dataset, list_names(schema))
-    masks = [name for name in rows.zeros if is_named_mask(schema.field(name))]
-    return {
-        name: mask
-        for name in names
-        for mask in masks
-        if mask != name and rows.have_same_lengths(mask, name) and rows.show_padding(mask, name)
-    }
-
-
 def _described_files(dataset: Dataset) -> list[str]:
     """Return the names of the files with padmask metadata."""
     return [name for name, schema in dataset.schemas().items() if read_descriptions(schema.metadata)]
-
-
-def open_audits(job: AuditJob) -> list[Audit]:
-    """Return one object for each group of columns, which collects the findings of this group.
-
-    Each object already contains the findings from the file metadata.
-    """
-    audits = []
-    for group in job.groups:
-        masked = group.masked if group is job else None
-        columns, padding = audit_columns(group.pad.columns, group.values, masked), group.padding
-        if padding is None:
-            audits.append(Audit(columns))
-            continue
-        audits.append(Audit(columns, mask=padding.mask, length=padding.length))
-        audits[-1].add_sides(padding.sides)
-    return audits
-
-
-def add_file_findings(audits: Sequence[Audit], dataset: Dataset, job: AuditJob, limit: int | None) -> None:
-    """Add the findings about whole files, such as different column types.
-
-    Args:
-        audits: objects that collect the findings, one for each group of columns.
-        dataset: dataset to check.
-        job: columns to check.
-        limit: maximum number of rows to read. If None, all rows are read.
-    """
-    for audit, group in zip(audits, job.groups, strict=True):
-        for column in group.pad.columns:
-            audit.add_types(column.name, dataset.types_of(column.name))
-    audits[0].add_unmarked(job.unmarked)
-    audits[0].add_unlisted_files(dataset.unlisted_files)
-    audits[0].add_files_without_end(dataset.lacking_end(limit))
-
-
-def findings_of(audits: Sequence[Audit], *, recurrent: bool = False) -> list[Finding]:
-    """Return the findings of all groups of columns, sorted by rule and then by group.
-
-    Args:
-        audits: objects that collected the findings, one for each group of columns.
-        recurrent: whether the rows are for a model with recurrent layers. Some rules apply only to such
-            models.
-    """
-    rules = list(RULES)
-    found = [
-        finding for audit in audits for finding in audit.findings() if recurrent or not finding.rule.recurrent
-    ]
-    return sorted(found, key=lambda finding: rules.index(finding.rule.name))
-
-
-def audit_rows(
-    reading: Reading,
-    phase: str,
-    job: AuditJob,
-    audits: Sequence[Audit],
-    maxlen: int | None = None,
-    *,
-    is_cut: bool = True,
-    collected: Sequence[InputComparison | SequenceValues | None] = (),
-) -> Generator[CheckedRows]:
-    """Read rows and check them against the rules. Raw rows are checked as if they were padded.
-
-    Args:
-        reading: dataset to read, with its options.
-        phase: name of this pass in progress updates.
-        job: columns to check, and how their padding is marked.
-        audits: objects that collect the findings, one for each group of columns.
-        maxlen: length to which raw rows are padded. If None, the longest row determines the length.
-        is_cut: whether raw rows longer than `maxlen` are truncated before they are checked.
-        collected: for each group of columns, the object that collects its packed or padded rows, or None.
-            Empty if no rows are collected.
-
-    Yields:
-        The rows of each batch. A bad row is a finding, and a row with bad tokens has the length 0.
-
-    Raises:
-        LaterPaddingError: one of `job.late_masks` marks padding. The job must be made with this mask.
-    """
-    whole = reading.files.limit is None
-    checks = [
-        _check_of(group, audit, maxlen, its, is_cut=is_cut, whole=whole)
-        for group, audit, its in zip(job.groups, audits, collected or [None] * len(job.groups), strict=True)
-    ]
-    (main, _), *also = checks
-    with open_audit_rows(reading, phase, job) as batches:
-        for batch in batches:
-            for (check, _), rows in zip(also, batch.groups[1:], strict=True):
-                check(rows)
-            yield main(batch.groups[0])
-    for _, finish in checks:
-        finish()
-
-
-def _check_of(
-    job: AuditJob,
-    audit: Audit,
-    maxlen: int | None,
-    collected: InputComparison | SequenceValues | None,
-    *,
-    is_cut: bool,
-    whole: bool,
-) -> tuple[Callable[[AuditRows], CheckedRows], Callable[[], None]]:
-    """Return the function that checks a batch of rows of one group, and the function to call at the end."""
-    masks = [field.name for field in job.masks]
-    if job.padding is None:
-
-        def check_raw(rows: AuditRows) -> CheckedRows:
-            for fault in rows.later_padding(job.pad):
-                if fault.column is not None and fault.column in job.late_masks:
-                    error = later_zero(rows.batch.place(fault.row), fault.column, packs=False)
-                    error.remedy = f"If the rows are padded, use --mask-column {shlex.quote(fault.column)}."
-                    error.options = ("mask_column",)
-                    raise error
-            for field in job.misaligned:
-                audit.add_rows(
-                    "misaligned-column", rows.other_lengths(field.name), rows.batch.place, field.name
-                )
-            return audit_raw_rows(rows, job.pad, audit, masks, maxlen, is_cut=is_cut)
-
-        return check_raw, lambda: None
-    packed = None
-    if job.packed is not None:
-        packed = PackedRowAudit(
-            job.packed,
-            audit,
-            job.pad.columns,
-            job.padding.mask,
-            whole=whole,
-            collected=collected,
-            counts=job.counts,
-        )
-    check = PaddedRowAudit(
-        job.pad,
-        audit,
-        job.padding,
-        masks,
-        job.side_from,
-        batched=job.batched,
-        packed=packed,
-        collector=None
-        if packed is not None or collected is None
-        else PaddedRowCollector(collected, job.locating),
-    )
-    return check.check, check.finish
-
-
-def open_audit_rows(
-    reading: Reading, phase: str, job: AuditJob
-) -> AbstractContextManager[Iterator[AuditBatch]]:
-    """Open the rows to check. The arguments are as in `audit_rows`."""
-    groups = []
-    for group in job.groups:
-        padding = group.padding
-        marks = [] if padding is None else mask_fields(reading.dataset, padding.names)
-        # JSON rows have all fields as text.
-        if group.batched and not reading.dataset.format.is_text:
-            marks.append(reading.dataset.schema().field(BATCH))
-        describing = [] if group.packed is None else list(group.packed.describing)
-        if not reading.dataset.format.is_text:
-            describing += group.locating
-        taken = {field.name for field in (*marks, *group.masks)}
-        marks += [reading.dataset.schema().field(name) for name in describing if name not in taken]
-        read = [*marks, *group.masks, *group.misaligned]
-        groups.append(GroupToRead(group.pad, read, padding is not None))
-    return map_audit_rows(reading, phase, groups)

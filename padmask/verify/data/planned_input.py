@@ -178,7 +178,7 @@ class InputPlanner:
                 made = "padded" if isinstance(self._layout, PaddedLayout) else "packed"
                 raise SpecError(
                     f"{reading.dataset.name} has no column {name!r}. According to the metadata of the {made} "
-                    "rows, this column has the number of tokens to keep in each row.",
+                    "rows, this column contains the number of tokens to keep in each row.",
                     options=["against"],
                 )
         # JSON rows have all fields as text.

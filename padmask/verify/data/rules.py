@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import islice
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from shlex import quote
 from typing import Any
 
@@ -16,61 +15,12 @@ from padmask.core.arrow_lists import Flags
 from padmask.core.columns import IGNORED_LABEL
 from padmask.core.masks import Mask
 from padmask.core.ragged import Ragged
-from padmask.errors import Fault, Place
 from padmask.spec.pad import Side
-from padmask.spec.rules import RULES, Rule
+from padmask.spec.rules import RULES
+from padmask.verify.data.findings import EXAMPLES, Finding, FindingCollector, Places
 from padmask.verify.data.masked_values import MaskedValue, describe_masked, first_flagged
 from padmask.verify.data.short_rows import ShortRows
-
-EXAMPLES = 5
-
-# Size of the table of used ids, from which an unused id is suggested as the pad value.
-LARGEST_ID = 1 << 22
-
-Places = Callable[[int], Place]
-
-
-@dataclass
-class Finding:
-    """All violations of one rule.
-
-    Args:
-        rule: violated rule.
-        count: number of rows or files that violate the rule.
-        examples: locations of the first violations.
-        detail: description of the violations, and how to fix them.
-        column: column that violates the rule; None if the violation is not in one column.
-        reasons: for `bad-row`, the reason for each example; empty for other rules.
-    """
-
-    rule: Rule
-    count: int = 0
-    examples: list[Place] = field(default_factory=list)
-    detail: str = ""
-    column: str | None = None
-    reasons: list[str] = field(default_factory=list)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the finding as a dict for JSON."""
-        return {
-            "rule": self.rule.name,
-            "severity": self.rule.severity,
-            "column": self.column,
-            "count": self.count,
-            "examples": [str(place) for place in self.examples],
-            "reasons": list(self.reasons),
-            "detail": self.detail or self.rule.means,
-        }
-
-    def extend(self, count: int, places: Iterable[Place], reasons: Iterable[str] = ()) -> None:
-        """Count more violations. Store only the first violations as examples."""
-        self.count += count
-        self.examples += islice(places, EXAMPLES - len(self.examples))
-        self.reasons += islice(reasons, EXAMPLES - len(self.reasons))
-
-    def copy(self) -> Finding:
-        """Return an independent copy."""
-        return replace(self, examples=list(self.examples), reasons=list(self.reasons))
+from padmask.verify.data.token_ranges import TokenRanges
 
 
 @dataclass(frozen=True)
@@ -104,18 +54,7 @@ def find_holes(mask: Mask) -> Flags:
     return holes
 
 
-def _extend_to(used: Flags | None, highest: int) -> Flags:
-    """Return an array of flags that is long enough for the id `highest`. New flags are False."""
-    known = np.zeros(0, dtype=bool) if used is None else used
-    if highest < len(known):
-        return known
-    # The size is a power of two, so that growing ids do not copy the flags each time.
-    longer = np.zeros(1 << int(highest).bit_length(), dtype=bool)
-    longer[: len(known)] = known
-    return longer
-
-
-class Audit:
+class Audit(FindingCollector):
     """Checks batches of rows against the rules, and collects the findings.
 
     >>> import pyarrow as pa
@@ -136,11 +75,9 @@ class Audit:
             mask: name of the mask column of padded rows.
             length: name of the length column of padded rows.
         """
+        super().__init__()
         self._columns, self._mask, self._length = columns, mask, length
-        # The findings, by the name of the rule and of the column.
-        self._found: dict[tuple[str, str | None], Finding] = {}
-        self._used: dict[str, Flags] = {}
-        self._range: dict[str, tuple[int, int]] = {}
+        self._tokens = TokenRanges()
         self._pads: dict[str, Any] = {}
         self._short = ShortRows(EXAMPLES)
         # Whether short rows are padded at the start.
@@ -149,7 +86,7 @@ class Audit:
 
     def id_range(self, name: str) -> tuple[int, int] | None:
         """Return the smallest and largest token of an integer column; None if the column has no tokens."""
-        return self._range.get(name)
+        return self._tokens.range(name)
 
     def pad_value(self, name: str) -> Any:
         """Return the most common value in the padding of a column; None if the pad value was known."""
@@ -167,6 +104,7 @@ class Audit:
     def join(self, later: Audit) -> None:
         """Add the findings of another audit, whose raw rows follow the rows of this audit.
 
+        >>> from padmask.errors import Place
         >>> audits = [Audit([AuditColumn("ids", value=0)]) for _ in range(2)]
         >>> for number, audit in enumerate(audits):
         ...     rows = {"ids": Ragged(np.array([number]), np.array([0]), np.array([1]))}
@@ -175,15 +113,8 @@ class Audit:
         >>> audits[0].id_range("ids"), [found.count for found in audits[0].findings()]
         ((0, 1), [1])
         """
-        for key, found in later._found.items():
-            new = Finding(found.rule, detail=found.detail, column=found.column)
-            self._found.setdefault(key, new).extend(found.count, found.examples, found.reasons)
-        for name, (low, high) in later._range.items():
-            least, most = self._range.get(name, (low, high))
-            self._range[name] = min(low, least), max(high, most)
-        for name, used in later._used.items():
-            self._used[name] = own = _extend_to(self._used.get(name), len(used) - 1)
-            own[: len(used)] |= used
+        self.join_findings(later)
+        self._tokens.join(later._tokens)
         self._short.join(later._short)
         self._pads_start |= later._pads_start
         self._late |= later._late
@@ -191,9 +122,8 @@ class Audit:
     def copy(self) -> Audit:
         """Return an independent copy of the findings so far."""
         same = Audit(self._columns, mask=self._mask, length=self._length)
-        same._found = {key: found.copy() for key, found in self._found.items()}
-        same._used = {name: used.copy() for name, used in self._used.items()}
-        same._range, same._pads = dict(self._range), dict(self._pads)
+        same.copy_findings(self)
+        same._tokens, same._pads = self._tokens.copy(), dict(self._pads)
         same._short, same._pads_start = self._short.copy(), self._pads_start
         same._late = set(self._late)
         return same
@@ -207,20 +137,13 @@ class Audit:
             return rules.index(finding.rule.name), known, finding.column or ""
 
         found = []
-        for finding in sorted([*self._found.values(), *self._on_new_padding()], key=order):
+        for finding in sorted([*self.collected(), *self._on_new_padding()], key=order):
             if finding.rule.name == "pad-value-in-tokens":
-                if self._are_flags(finding.column or ""):
+                if self._are_flags(finding.column):
                     continue
                 finding = self._with_unused_id(finding)
             found.append(finding)
         return found
-
-    def add_bad_rows(self, faults: Iterable[Fault], place: Places) -> None:
-        """Report rows that cannot be read or padded."""
-        for fault in faults:
-            key = ("bad-row", fault.column)
-            finding = self._found.setdefault(key, Finding(RULES["bad-row"], column=fault.column))
-            finding.extend(1, [place(fault.row)], [fault.reason])
 
     def add_raw(
         self,
@@ -241,19 +164,19 @@ class Audit:
         """
         lengths = next(iter(rows.values())).lengths
         for column in self._columns:
-            self._tokens(column, rows[column.name], place)
+            self._add_tokens(column, rows[column.name], place)
             if maxlen is not None and _pads_labels_in_loss(column):
-                self._report("labels-on-padding", lengths < maxlen, place, column=column.name)
+                self.add_rows("labels-on-padding", lengths < maxlen, place, column.name)
         if maxlen is None and (padding == "pre" or any(map(_pads_labels_in_loss, self._columns))):
             self._short.multiple = multiple
             self._short.add(lengths, place)
-        self._report("row-fully-masked", lengths == 0, place)
+        self.add_rows("row-fully-masked", lengths == 0, place)
         if padding == "post":
-            self._report("cudnn-fallback", lengths == 0, place)
+            self.add_rows("cudnn-fallback", lengths == 0, place)
         elif maxlen is None:
             self._pads_start = True
         else:
-            self._report("cudnn-fallback", (lengths == 0) | (lengths < maxlen), place)
+            self.add_rows("cudnn-fallback", (lengths == 0) | (lengths < maxlen), place)
 
     def add_padded(
         self,
@@ -282,97 +205,25 @@ class Audit:
         holes, marks = find_holes(mask), self._mask or self._length
         if packed:
             holes = np.zeros_like(holes)
-        self._report("mask-not-contiguous", holes, place, column=marks)
+        self.add_rows("mask-not-contiguous", holes, place, marks)
         edge = mask[:, 0] if padding == "post" else mask[:, -1]
         detail = f"the padding is not on the side that {side_from} specifies" if side_from else ""
-        self._report("mask-wrong-side", ~holes & (kept > 0) & ~edge, place, detail, marks)
+        self.add_rows("mask-wrong-side", ~holes & (kept > 0) & ~edge, place, marks, detail)
         if lengths is not None:
-            self._report("mask-length", lengths != kept, place, column=self._length)
+            self.add_rows("mask-length", lengths != kept, place, self._length)
         for column in self._columns:
             self._padded_column(column, values[column.name], mask, place)
-        self._report("row-fully-masked", kept == 0, place, column=marks)
-        self._report("cudnn-fallback", (kept == 0) | holes | ~mask[:, 0], place, column=marks)
-
-    def add_rows(
-        self, rule: str, bad: Flags, place: Places, column: str | None = None, detail: str = ""
-    ) -> None:
-        """Report rows that violate a rule.
-
-        Args:
-            rule: name of the rule.
-            bad: for each row, whether it violates the rule.
-            place: function that returns the location of a row, given its index.
-            column: column that violates the rule; None if the violation is not in one column.
-            detail: description of the violation. If empty, the description of the rule is used.
-        """
-        self._report(rule, bad, place, detail, column)
-
-    def add_count(
-        self, rule: str, count: int, examples: Sequence[Place], column: str | None = None, detail: str = ""
-    ) -> None:
-        """Report rows that violate a rule, if only their number and the first locations are known.
-
-        Args:
-            rule: name of the rule.
-            count: number of rows that violate the rule.
-            examples: locations of the first of these rows.
-            column, detail: as in `add_rows`.
-        """
-        if count:
-            new = Finding(RULES[rule], detail=detail or RULES[rule].means, column=column)
-            self._found.setdefault((rule, column), new).extend(count, examples)
-
-    def add_types(self, column: str, types: Mapping[str, str]) -> None:
-        """Report files in which a column has a different type than in the first file.
-
-        Args:
-            column: name of the column.
-            types: type of the column in each file, by file name.
-        """
-        first = next(iter(types.values()), None)
-        others = [Place(f"{name} ({type_})") for name, type_ in types.items() if type_ != first]
-        detail = f"the column has different types in different files; its type in the first file is {first}"
-        self._report("mixed-dtypes", np.ones(len(others), dtype=bool), others.__getitem__, detail, column)
-
-    def add_sides(self, sides: Mapping[str, Side]) -> None:
-        """Report files that are padded on a different side than the first file.
-
-        Args:
-            sides: side of the padding in each file, by file name.
-        """
-        first = next(iter(sides.values()), None)
-        others = [Place(f"{name} ({side})") for name, side in sides.items() if side != first]
-        detail = (
-            f"{RULES['mixed-sides'].means}; the first file was padded with --padding {first}. Pad all files "
-            "with the same --padding"
-        )
-        found = np.ones(len(others), dtype=bool)
-        self._report("mixed-sides", found, others.__getitem__, detail, self._mask or self._length)
-
-    def add_unlisted_files(self, names: Sequence[str]) -> None:
-        """Report files that the manifest (`_padmask.json`) of their folder does not list."""
-        detail = (
-            f"{RULES['stranger-file'].means}: if the file is a copied shard, its rows are repeated. Move the "
-            "file out of the folder, or pad the dataset again"
-        )
-        self._report("stranger-file", np.ones(len(names), dtype=bool), lambda row: Place(names[row]), detail)
-
-    def add_files_without_end(self, names: Sequence[str]) -> None:
-        """Report files that lack the end marker of their format. Such files may be truncated."""
-        self._report("no-end-mark", np.ones(len(names), dtype=bool), lambda row: Place(names[row]))
-
-    def add_unmarked(self, names: Sequence[str]) -> None:
-        """Report padded files without a mask or length column."""
-        self._report("unmarked-padding", np.ones(len(names), dtype=bool), lambda row: Place(names[row]))
+        self.add_rows("row-fully-masked", kept == 0, place, marks)
+        self.add_rows("cudnn-fallback", (kept == 0) | holes | ~mask[:, 0], place, marks)
 
     def add_invalid_lengths(self, bad: Flags, place: Places) -> None:
         """Report rows whose length is null, negative or larger than the row."""
-        self._report("length-range", bad, place, column=self._length)
+        self.add_rows("length-range", bad, place, self._length)
 
     def add_invalid_masks(
         self, bad: Flags, place: Places, mask: str | None = None, reasons: Mapping[int, str] | None = None
     ) -> None:
-        """Report rows in which the column `mask` is not a valid mask, or has another length than the ids.
+        """Report rows in which the column `mask` is not a valid mask, or has a different length from the ids.
 
         Args:
             bad: for each row, whether its mask is invalid.
@@ -381,7 +232,7 @@ class Audit:
             reasons: reason for each invalid mask, keyed by row index.
         """
         first = int(np.argmax(bad)) if bad.any() else -1
-        self._report("mask-shape", bad, place, (reasons or {}).get(first, ""), column=mask)
+        self.add_rows("mask-shape", bad, place, mask, (reasons or {}).get(first, ""))
 
     def add_unequal(
         self, bad: Flags, widths: npt.NDArray[np.int64], place: Places, of_group: str = ""
@@ -401,7 +252,7 @@ class Audit:
             detail = (
                 f"the first row{of_group} has {width:,} positions, and this row has more or fewer: {means}"
             )
-            self._report("rows-unequal", bad, place, detail, self._columns[0].name)
+            self.add_rows("rows-unequal", bad, place, self._columns[0].name, detail)
 
     def _padded_column(
         self, column: AuditColumn, values: npt.NDArray[Any], mask: Mask, place: Places
@@ -414,41 +265,35 @@ class Audit:
             most = found.tolist()[int(counts.argmax())]
             column = replace(column, value=self._pads.setdefault(column.name, most))
         kept = mask.sum(axis=1)
-        self._tokens(column, Ragged(values[mask], np.cumsum(kept) - kept, kept), place, mask)
+        self._add_tokens(column, Ragged(values[mask], np.cumsum(kept) - kept, kept), place, mask)
         if column.label:
             unlike = (values != IGNORED_LABEL).reshape(*mask.shape, -1).any(axis=2) & ~mask
-            self._report("labels-on-padding", unlike.any(axis=1), place, column=column.name)
+            self.add_rows("labels-on-padding", unlike.any(axis=1), place, column.name)
         if column.value is not None:
             other = ~_equal(values, column.value).reshape(*mask.shape, -1).all(axis=2) & ~mask
-            self._report("padding-not-pad-value", np.asarray(other.any(axis=1)), place, column=column.name)
+            self.add_rows("padding-not-pad-value", np.asarray(other.any(axis=1)), place, column.name)
 
-    def _tokens(self, column: AuditColumn, rows: Ragged, place: Places, mask: Mask | None = None) -> None:
+    def _add_tokens(self, column: AuditColumn, rows: Ragged, place: Places, mask: Mask | None = None) -> None:
         """Check the real tokens of a column. `mask` is the mask of padded rows; None for raw rows."""
         values = rows.values
         if values.dtype.kind == "f":
-            self._report("non-finite", _rows_with(rows, ~np.isfinite(values)), place, column=column.name)
-        if values.dtype.kind in "iu" and values.size:
-            least, most = int(values.min()), int(values.max())
-            low, high = self._range.get(column.name, (least, most))
-            self._range[column.name] = min(low, least), max(high, most)
+            self.add_rows("non-finite", _rows_with(rows, ~np.isfinite(values)), place, column.name)
+        if values.dtype.kind in "iu":
+            self._tokens.add(column.name, values)
         value = column.value if column.masked is None else column.masked.value
         if column.label or column.any_value or value is None:
             return
         # A vector counts as padding if all its values are the pad value.
         equal = np.asarray(_by_token(_equal(values, value)).all(axis=1))
         bad, rule, detail = _rows_with(rows, equal), "pad-value-in-tokens", ""
-        if bad.any() and (rule, column.name) not in self._found:
+        if bad.any() and not self.has(rule, column.name):
             row, position = first_flagged(rows, equal)
             if mask is not None:
                 position = int(np.flatnonzero(mask[row])[position])
             detail = describe_masked(value, position, column.masked)
-        self._report(rule, bad, place, detail, column.name)
+        self.add_rows(rule, bad, place, column.name, detail)
         if values.dtype.kind in "iu" and values.ndim == 1:
-            ids = values[(values >= 0) & (values < LARGEST_ID)]
-            # -1 is no unsigned integer, so it cannot be the initial value of the maximum.
-            largest = int(ids.max()) if len(ids) else -1
-            self._used[column.name] = used = _extend_to(self._used.get(column.name), largest)
-            used[ids] = True
+            self._tokens.add_used(column.name, values)
 
     def _on_new_padding(self) -> list[Finding]:
         """Return findings about raw rows that will be padded, because they are shorter than the longest row.
@@ -464,32 +309,20 @@ class Audit:
         rule = RULES["cudnn-fallback"]
         return [*found, *([Finding(rule, count, list(places), rule.means)] if count else [])]
 
-    def _are_flags(self, name: str) -> bool:
+    def _are_flags(self, name: str | None) -> bool:
         """Return whether a column is not the token column and contains only the values 0 and 1."""
-        beside = name != next((column.name for column in self._columns), None)
-        low, high = self._range.get(name, (0, LARGEST_ID))
-        return beside and low >= 0 and high <= 1
+        beside = (name or "") != next((column.name for column in self._columns), None)
+        return beside and self._tokens.are_flags(name or "")
 
     def _with_unused_id(self, finding: Finding) -> Finding:
         """Return a `pad-value-in-tokens` finding whose text suggests the smallest unused id."""
         name = finding.column or ""
-        used = self._used.get(name)
+        unused = self._tokens.unused(name)
         # A model with `mask_zero=True` masks 0, whatever the pad value is.
-        if used is None or any(its.masked is not None for its in self._columns if its.name == name):
+        if unused is None or any(its.masked is not None for its in self._columns if its.name == name):
             return finding
-        unused = int(np.argmin(_extend_to(used, len(used))))
         text = f"{finding.detail}; to pad with an unused id, use -c {quote(f'{name}={unused}')}"
         return replace(finding, detail=text)
-
-    def _report(
-        self, name: str, bad: Flags, place: Places, detail: str = "", column: str | None = None
-    ) -> None:
-        count = int(bad.sum())
-        if not count:
-            return
-        new = Finding(RULES[name], detail=detail or RULES[name].means, column=column)
-        found = self._found.setdefault((name, column), new)
-        found.extend(count, map(place, np.flatnonzero(bad)[:EXAMPLES].tolist()))
 
 
 def _pads_labels_in_loss(column: AuditColumn) -> bool:

@@ -14,7 +14,7 @@ from padmask.core.plan import Positions
 from padmask.core.sequence_hashes import Hashes, join_hashes
 from padmask.errors import Place
 from padmask.formats.contract import Batch
-from padmask.verify.data.rules import EXAMPLES
+from padmask.verify.data.findings import EXAMPLES
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from padmask.formats.contract import Batch
 from padmask.spec.checks import as_int
 from padmask.spec.pack import SOURCE_COLUMNS
 from padmask.spec.pad import PadSpec
-from padmask.verify.data.rules import EXAMPLES, Audit
+from padmask.verify.data.findings import EXAMPLES
+from padmask.verify.data.rules import Audit
 
 
 class SourceRows:

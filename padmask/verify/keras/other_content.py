@@ -12,9 +12,9 @@ import numpy as np
 
 from padmask.verify.keras.model_inputs import is_embedding
 from padmask.verify.keras.record import as_array, mask_of
-from padmask.verify.proof.checks import CannotRunError, Predict
 from padmask.verify.proof.deviations import Outputs, difference, scale_of
 from padmask.verify.proof.sample import ModelBatch, ModelInput, Sample
+from padmask.verify.proof.subject import CannotRunError, Predict
 from padmask.verify.proof.tolerance import LIMITS, Array
 
 # Function that returns `predict` with other content in the padding.

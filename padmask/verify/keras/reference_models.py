@@ -16,9 +16,9 @@ from padmask.layers import CustomEmbedding, MaskedActivation, TemporalSoftmax, T
 from padmask.spec.verify import FLOAT_ROUTES, ReferenceSpec
 from padmask.verify.keras.backend import Engine
 from padmask.verify.proof.cached_predict import cache_predictions
-from padmask.verify.proof.checks import CannotRunError, Subject
 from padmask.verify.proof.deviations import Outputs
 from padmask.verify.proof.sample import ModelBatch, Sample
+from padmask.verify.proof.subject import CannotRunError, Subject
 from padmask.verify.proof.tolerance import Array, Check, ComparedDeviation
 
 CLASSES = 4
@@ -206,7 +206,7 @@ class Reference:
     """The reference models, one for each route, with shared weights. A route is a way to pass the mask.
 
     Args:
-        engine: backend and device of Keras.
+        engine: Keras backend and device.
         spec: sizes, seed and routes.
         vocab: number of rows in the embedding table.
         features: number of values per time step of float data; None for ids.

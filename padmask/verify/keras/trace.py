@@ -13,8 +13,8 @@ from padmask.verify.keras.model_inputs import is_embedding
 from padmask.verify.keras.record import Event, as_array, is_from_keras, marks_padding
 from padmask.verify.keras.two_runs import Runs, run_twice
 from padmask.verify.keras.user_model import UserModel
-from padmask.verify.proof.checks import CannotRunError
 from padmask.verify.proof.crops import CropEmptyRow
+from padmask.verify.proof.subject import CannotRunError
 from padmask.verify.proof.tolerance import Array
 from padmask.verify.proof.traced import MOST_HARMLESS, Traced
 from padmask.verify.proof.verify_subject import Verification

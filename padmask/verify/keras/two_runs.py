@@ -10,13 +10,16 @@ from typing import Any
 import keras
 import numpy as np
 
+from padmask.verify.keras.model_subjects import in_float64
 from padmask.verify.keras.record import Event, Recorder, as_array, is_from_keras
-from padmask.verify.keras.user_model import UserModel, in_float64
-from padmask.verify.proof.checks import EMPTY_PLACES, MORE, CannotRunError
+from padmask.verify.keras.user_model import UserModel
+from padmask.verify.proof.check_setup import MORE
+from padmask.verify.proof.checks import EMPTY_PLACES
 from padmask.verify.proof.crops import Crop, CropEmptyRow, CropToFew, CropToLength
 from padmask.verify.proof.deviations import Outputs, Pair, difference, measure, scale_of
 from padmask.verify.proof.leaking_rows import choose_equal_lengths, choose_fixed_row, choose_leaking_row
 from padmask.verify.proof.sample import ModelBatch
+from padmask.verify.proof.subject import CannotRunError
 from padmask.verify.proof.tolerance import LIMITS, PRECISE, Array
 from padmask.verify.proof.verify_subject import Verification
 

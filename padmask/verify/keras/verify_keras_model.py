@@ -8,13 +8,16 @@ from typing import Any
 
 from padmask.errors import ModelError
 from padmask.spec.verify import ModelSpec
+from padmask.verify.keras.compiled_shapes import check_shapes
+from padmask.verify.keras.model_subjects import make_subjects
 from padmask.verify.keras.trace import find_culprit
 from padmask.verify.keras.two_runs import can_run
 from padmask.verify.keras.user_model import UserModel
-from padmask.verify.proof.checks import ROWS_ALONE, CannotRunError
+from padmask.verify.proof.check_setup import ROWS_ALONE
 from padmask.verify.proof.given_rows import check_rows
 from padmask.verify.proof.random_rows import choose_random_rows, take_sample
 from padmask.verify.proof.sample import ModelBatch, Sample, SampleRows, pick_rows, shared_lengths
+from padmask.verify.proof.subject import CannotRunError
 from padmask.verify.proof.verify_subject import describe_run, verify_subject
 from padmask.verify.report import SubjectReport
 
@@ -51,10 +54,10 @@ def _verify(
     value = spec.value if spec.value is not None else (user.mask_value or 0)
     sample = _choose_sample(user, spec, value, rows)
     try:
-        shape_check, looping_layer = user.check_shapes(sample)
+        shape_check, looping_layer = check_shapes(user, sample)
         if not user.is_compiled:
             sample = sample.select(pick_rows(shared_lengths(sample), ROWS_UNCOMPILED))
-        subject, control = user.subject(spec.name, sample, value)
+        subject, control = make_subjects(user, spec.name, sample, value)
         verification = verify_subject(
             subject,
             control,

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from functools import reduce
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from padmask.core.kernel import Padded
-from padmask.errors import PadmaskError
+from padmask.verify.proof.check_setup import MORE, ROWS_ALONE, CheckSetup
 from padmask.verify.proof.deviations import (
     Outputs,
     Pair,
@@ -20,234 +19,19 @@ from padmask.verify.proof.deviations import (
     compare_real_positions,
     crop,
     describe_row,
-    difference,
     find_steps,
     is_all_nan,
     measure,
-    scale_of,
 )
-from padmask.verify.proof.sample import ModelBatch, Sample, pick_rows, shared_lengths
+from padmask.verify.proof.sample import Sample, shared_lengths
+from padmask.verify.proof.subject import CannotRunError, Subject
 from padmask.verify.proof.tolerance import LIMITS, MOST_NOISE, Array, Deviation, Deviations
-
-Predict = Callable[[ModelBatch], Outputs]
-
-# Numbers of padding positions to add to the longest row: none, few and many. The largest is a multiple of 64,
-# so that the tokens keep their places in models that divide rows into windows.
-MORE = (0, 1, 4, 64)
-
-# The checks also pad rows to this length. If four times the longest row is longer, they use that length.
-FAR = 512
-
-# Maximum number of rows that also run in a batch of one row.
-ROWS_ALONE = 16
 
 # Maximum number of tokens of a row in the gradient check, to limit the time.
 GRADIENT_STEPS = 12
 
 # Lengths to which rows without tokens are padded.
 EMPTY_PLACES = (4, 7, 21)
-
-
-class CannotRunError(PadmaskError):
-    """The model cannot run on the batch."""
-
-    blames_input = True
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A model to check, in the form of functions that run the model on NumPy batches.
-
-    Args:
-        name: name of the model in the report.
-        predict: function that returns the outputs for a batch. Each output has the shape (rows, ...).
-        dtype: compute dtype of the model.
-        predict_uncached: `predict` without a cache; None if `predict` has no cache.
-        other: `predict` with different values in the padding; None if the values cannot change. If
-            `explicit_mask` is True, a second argument is the random seed of the values.
-        gradient: function that returns the gradients of the outputs at real positions with respect to the
-            embedded inputs: shape (rows, maxlen, ...); None if gradients are not available.
-        jittered: `predict` with a rounding error added to every weight, to measure numerical noise; None if
-            the weights cannot change.
-        precise: function that returns the same model in float64, or None if the model cannot run in float64.
-        reason: reason why `other` is None.
-        explicit_mask: whether the model receives its masks as inputs. `other` does not change the masks.
-    """
-
-    name: str
-    predict: Predict
-    dtype: str = "float32"
-    predict_uncached: Predict | None = None
-    other: Callable[..., Outputs] | None = None
-    gradient: Callable[[ModelBatch], Array] | None = None
-    jittered: Predict | None = None
-    precise: Callable[[], Subject | None] | None = None
-    reason: str = "the model computes its mask from the pad value, so the padding cannot contain other values"
-    explicit_mask: bool = False
-
-
-@dataclass(frozen=True)
-class CheckSetup:
-    """The rows and padded lengths with which the checks run a model and its control model.
-
-    Args:
-        subject: model to check.
-        sample: all rows.
-        probe: rows that also run alone, each in a batch of one row.
-        more: numbers of padding positions to test. Each number is added to the length of the longest row.
-        interact: whether the rows of a batch influence each other.
-        notes: sentences for the report about rows and padded lengths that the model does not accept.
-        deterministic: whether two runs of the same batch return the same outputs.
-    """
-
-    subject: Subject
-    sample: Sample
-    probe: Sample
-    more: tuple[int, ...]
-    interact: bool
-    notes: tuple[str, ...] = ()
-    deterministic: bool = True
-
-
-def prepare(subject: Subject, sample: Sample, *, far: bool = False, alone: int = ROWS_ALONE) -> CheckSetup:
-    """Find rows and padded lengths that a model accepts, and test whether rows influence each other.
-
-    Args:
-        subject: model to check.
-        sample: available rows.
-        far: whether to also test a padded length far beyond the longest row.
-        alone: maximum number of rows that also run alone, each in a batch of one row.
-
-    Raises:
-        CannotRunError: the model cannot run on any batch.
-    """
-    notes: list[str] = []
-    sample = _keep_runnable_rows(subject, sample, notes)
-    probe = sample.select(pick_rows(shared_lengths(sample), alone))
-    if not sample.is_fixed:
-        probe = _keep_rows_that_run_alone(subject, probe, notes)
-    longest = max(probe.places().values())
-    wanted: tuple[int, ...] = (0,) if sample.is_fixed else MORE
-    if far and not sample.is_fixed:
-        wanted = (*wanted, max(FAR, longest * 4) - longest)
-    more = tuple(number for number in wanted if _can_run(subject, probe.padded(number)))
-    if not more:
-        raise CannotRunError(f"{subject.name} runs on single rows, but fails on a padded batch.")
-    left_out = [number for number in wanted if number not in more]
-    if left_out:
-        notes.append(f"the model cannot run with {left_out[0]} more padding positions")
-    if sample.is_fixed and subject.other is not None:
-        notes.append(
-            "the model accepts only rows of one length, so the checks changed only the values at padded "
-            "positions"
-        )
-    deterministic = _is_deterministic(subject, probe)
-    setup = CheckSetup(subject, sample, probe, more, False, tuple(notes), deterministic)
-    if not deterministic or sample.is_fixed or not _rows_interact(setup):
-        return setup
-    notes.append("the rows of a batch influence each other, so batches were compared instead of single rows")
-    return replace(setup, interact=True, notes=tuple(notes))
-
-
-def _is_deterministic(subject: Subject, sample: Sample) -> bool:
-    batch = sample.padded()
-    predict = subject.predict_uncached or subject.predict
-    first = subject.predict(batch)
-    # A model that remembers rows may answer differently after other rows of the same lengths.
-    predict(sample.with_random_tokens(8).padded())
-    second = predict(batch)
-    return all(
-        difference(output, second[name]) <= LIMITS[subject.dtype] * scale_of(output)
-        for name, output in first.items()
-    )
-
-
-def _keep_runnable_rows(subject: Subject, sample: Sample, notes: list[str]) -> Sample:
-    """Return the sample. If the model cannot run on the longest rows, truncate them."""
-    try:
-        subject.predict(sample.padded())
-    except CannotRunError as error:
-        longest = max(sample.places().values())
-        for maxlen in sorted({longest * 3 // 4, longest // 2, longest // 4} - {0}, reverse=True):
-            shorter = sample.cut(maxlen)
-            if not sample.is_fixed and _can_run(subject, shorter.padded()):
-                notes.append(
-                    f"the model cannot run on rows of length {longest}, so rows were truncated to {maxlen} "
-                    "tokens"
-                )
-                return shorter
-        raise error
-    longest = max(sample.places().values())
-    all_full = all((rows == longest).all() for rows in sample.lengths().values())
-    if not sample.is_fixed and all_full and longest > 1 and not _can_run(subject, sample.padded(1)):
-        # All rows have the maximum length, so without truncation no batch would contain padding.
-        notes.append(f"the model cannot run on rows longer than {longest}, so some rows were truncated")
-        return _cut_to_quarters(sample, longest)
-    return sample
-
-
-def _cut_to_quarters(sample: Sample, longest: int) -> Sample:
-    """Truncate one quarter of the rows to each of 100%, 75%, 50% and 25% of `longest` tokens."""
-    cuts = [sample.select(np.arange(i, len(sample), 4)).cut(max(1, longest * (4 - i) // 4)) for i in range(4)]
-    return reduce(Sample.joined, cuts)
-
-
-def _keep_rows_that_run_alone(subject: Subject, probe: Sample, notes: list[str]) -> Sample:
-    runnable = [row for row in range(len(probe)) if _can_run(subject, probe.alone(row))]
-    if not runnable:
-        # This call raises the model's own error.
-        subject.predict(probe.alone(len(probe) - 1))
-    if len(runnable) < len(probe):
-        first_bad = next(row for row in range(len(probe)) if row not in runnable)
-        length = int(shared_lengths(probe)[first_bad])
-        notes.append(f"the model cannot run on a single {describe_row(length)}")
-    return probe.select(runnable)
-
-
-def fit_to_control(setup: CheckSetup, control: Subject) -> CheckSetup:
-    """Return the setup without the padded lengths that the control model cannot run.
-
-    If a model computes positions from its mask, the control model needs more positions than the model.
-    """
-    return replace(
-        setup, more=tuple(number for number in setup.more if _can_run(control, setup.probe.padded(number)))
-    )
-
-
-def _can_run(subject: Subject, batch: ModelBatch) -> bool:
-    with suppress(CannotRunError):
-        subject.predict(batch)
-        return True
-    return False
-
-
-def _rows_interact(setup: CheckSetup) -> bool:
-    """Return whether the outputs for a row change if the other rows of the batch have other tokens.
-
-    All rows of the batch have the same length. Rows are ignored if the model cannot run on them, or returns
-    NaN or infinity for them.
-    """
-    for row in {0, len(setup.probe) - 1}:
-        copies = setup.probe.select([row] * 4)
-        first, second = (_replace_other_rows(copies, seed) for seed in (1, 2))
-        with suppress(CannotRunError):
-            outputs, others = setup.subject.predict(first), setup.subject.predict(second)
-            for name, output in outputs.items():
-                change = difference(output[0], others[name][0])
-                if np.isfinite(change) and change > 1e-6 * scale_of(output[0]):
-                    return True
-    return False
-
-
-def _replace_other_rows(sample: Sample, seed: int) -> ModelBatch:
-    """Return a batch in which all rows except the first have other tokens."""
-    original, other = sample.padded(), sample.with_random_tokens(seed).padded()
-    batch = {}
-    for name, padded in original.items():
-        values = other[name].values.copy()
-        values[0] = padded.values[0]
-        batch[name] = replace(padded, values=values)
-    return batch
 
 
 def compare_row_alone(setup: CheckSetup, subject: Subject) -> Deviations:
@@ -312,8 +96,10 @@ def _has_wrong_size(
         steps = [name for name, rows in lengths.items() if rows.tolist() == sizes and len(set(sizes)) > 1]
         if steps and size not in [*(places[name] for name in steps), max(sizes)]:
             return True
-        # A function may return only the steps of the longest row of the batch.
-        if one.shape[axis + 1] not in (size, *(int(lengths[name][0]) for name in steps)):
+        # A function may return only the steps of the longest row of the batch. After a stride, there are
+        # fewer steps than tokens.
+        only_steps = sizes[:1] if sizes and size == max(sizes) else []
+        if one.shape[axis + 1] not in (size, *only_steps, *(int(lengths[name][0]) for name in steps)):
             return True
     return False
 
@@ -444,7 +230,7 @@ def measure_noise(setup: CheckSetup, subject: Subject) -> dict[str, Array]:
     """
     batch, rows = setup.probe.padded(), len(setup.probe)
     base = subject.predict(batch)
-    # Strided outputs have other steps than the inputs, so all their positions are compared.
+    # Strided outputs have different steps from the inputs, so all their positions are compared.
     steps = {name: tuple(axis or None for axis in axes) for name, axes in _find_steps(setup, subject).items()}
     found: Deviations = {}
 

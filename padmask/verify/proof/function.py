@@ -12,11 +12,11 @@ import numpy as np
 
 from padmask.errors import ModelError
 from padmask.spec.verify import ModelSpec
-from padmask.verify.proof.checks import CannotRunError, Subject
 from padmask.verify.proof.deviations import Outputs, concatenate_outputs
 from padmask.verify.proof.function_result import outputs_of_result
 from padmask.verify.proof.memory import Memory, find_memory
 from padmask.verify.proof.sample import ModelBatch, Sample
+from padmask.verify.proof.subject import CannotRunError, Subject
 from padmask.verify.proof.tolerance import Array
 from padmask.verify.proof.verify_subject import verify_subject
 from padmask.verify.report import SubjectReport
@@ -125,7 +125,7 @@ class FunctionOutputs:
 
     Args:
         arrays: outputs with the rows first, keyed by name.
-        left_out: names of the results that are no outputs.
+        left_out: names of the results that are not outputs.
         dtype: least precise dtype of the outputs, a key in `LIMITS`.
     """
 
@@ -171,7 +171,7 @@ def call_function(
         if output.ndim == 0 or len(output) != len(ids) or output.dtype.kind not in "biufc":
             raise ModelError(
                 f"For {len(ids)} rows, the function returned {name} with shape {output.shape} and dtype "
-                f"{output.dtype}. The function must return numbers, with the rows first."
+                f"{output.dtype}. The function must return numbers, with the rows on the first axis."
             )
     return FunctionOutputs(found, frozenset(left_out), least_precise(dtypes))
 
@@ -199,5 +199,5 @@ def _to_numpy(output: Any) -> Array:
         output = output.numpy()
     # Copy the array, because some functions return the same buffer each time.
     array = np.array(output)
-    # The bfloat16 of JAX and TensorFlow is no number for NumPy.
+    # The bfloat16 of JAX and TensorFlow is not a number for NumPy.
     return array.astype(np.float32) if array.dtype.name == "bfloat16" else array

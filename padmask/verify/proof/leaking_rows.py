@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from padmask.verify.proof.checks import CannotRunError
 from padmask.verify.proof.deviations import Outputs, relative_difference
 from padmask.verify.proof.sample import ModelBatch, Sample
+from padmask.verify.proof.subject import CannotRunError
 
 # A row shows a leak well if its deviation is at least this share of the largest deviation.
 _CLEAR = 0.1

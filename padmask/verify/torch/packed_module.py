@@ -9,11 +9,11 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from padmask.verify.proof.checks import CannotRunError
 from padmask.verify.proof.deviations import Outputs, concatenate_outputs
 from padmask.verify.proof.function import least_precise
 from padmask.verify.proof.packed_arguments import Arguments, DataArguments, add_longest, unknown_argument
 from padmask.verify.proof.packed_sample import PackedBatch
+from padmask.verify.proof.subject import CannotRunError
 from padmask.verify.proof.tolerance import Array
 from padmask.verify.torch.device import choose_device, full_precision
 from padmask.verify.torch.inputs import Signature, unwrap

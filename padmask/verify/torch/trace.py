@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 
-from padmask.verify.proof.checks import CannotRunError
+from padmask.verify.proof.subject import CannotRunError
 from padmask.verify.proof.traced import MOST_HARMLESS, Traced
 from padmask.verify.proof.verify_subject import Verification
 from padmask.verify.report import LayerReport

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from padmask.verify.proof.checks import MORE, CannotRunError
+from padmask.verify.proof.check_setup import MORE
 from padmask.verify.proof.crops import Crop, CropToFew, CropToLength
 from padmask.verify.proof.deviations import difference, relative_difference
 from padmask.verify.proof.leaking_rows import choose_equal_lengths, choose_fixed_row, choose_leaking_row
 from padmask.verify.proof.sample import ModelBatch
+from padmask.verify.proof.subject import CannotRunError
 from padmask.verify.proof.verify_subject import Verification
 from padmask.verify.torch.outputs import to_array
 from padmask.verify.torch.record import Call, TorchRecorder, tensors_in

@@ -9,7 +9,7 @@ from raised import has_facts
 from padmask.core.python_rows import flatten
 from padmask.errors import Fault, Place
 from padmask.spec.rules import RULES
-from padmask.verify.data.audit_job import findings_of
+from padmask.verify.data.audit_rows import findings_of
 from padmask.verify.data.masked_values import MaskedValue
 from padmask.verify.data.rules import Audit, AuditColumn
 
@@ -90,37 +90,10 @@ def test_mask_of_wrong_shape():
     assert found(audit) == {"mask-shape": (1, ["row 1"])}
 
 
-def test_mixed_types():
-    audit = Audit([AuditColumn("ids", value=0)])
-    audit.add_types("ids", {"a": "int32", "b": "int64", "c": "int32"})
-    assert found(audit) == {"mixed-dtypes": (1, ["b (int64)"])}
-    [finding] = audit.findings()
-    assert finding.column == "ids"
-    assert finding.detail.endswith("in the first file is int32")
-
-
-def test_mixed_sides():
-    audit = Audit([AuditColumn("ids", value=0)])
-    audit.add_sides({"a": "post", "b": "pre", "c": "post"})
-    assert found(audit) == {"mixed-sides": (1, ["b (pre)"])}
-
-
 def test_impossible_lengths():
     audit = Audit([AuditColumn("ids", value=0)])
     audit.add_invalid_lengths(np.array([False, True]), "row {}".format)
     assert found(audit) == {"length-range": (1, ["row 1"])}
-
-
-def test_unlisted_files():
-    audit = Audit([AuditColumn("ids", value=0)])
-    audit.add_unlisted_files(["a copy.jsonl"])
-    assert found(audit) == {"stranger-file": (1, ["a copy.jsonl"])}
-
-
-def test_missing_end_marks():
-    audit = Audit([AuditColumn("ids", value=0)])
-    audit.add_files_without_end(["cut.arrow"])
-    assert found(audit) == {"no-end-mark": (1, ["cut.arrow"])}
 
 
 def test_unequal_rows():
@@ -237,19 +210,6 @@ def test_bad_rows_have_reasons():
     ]
 
 
-def test_bad_rows_keep_first_reasons():
-    audit = Audit([AuditColumn("ids", 0)])
-    audit.add_bad_rows([Fault(row, str(row), "ids") for row in range(9)], lambda row: Place("a", "row", row))
-    [bad] = audit.findings()
-    assert (bad.count, bad.reasons) == (9, ["0", "1", "2", "3", "4"])
-
-
-def test_unmarked_files():
-    audit = Audit([AuditColumn("ids", 0)])
-    audit.add_unmarked(["a.parquet"])
-    assert found(audit) == {"unmarked-padding": (1, ["a.parquet"])}
-
-
 def test_raw_rows():
     audit = Audit([AuditColumn("ids", value=9), AuditColumn("labels", value=0, label=True)])
     rows = flatten([[1, 9], [], [3]])
@@ -327,14 +287,15 @@ def test_every_rule_is_tested():
         "labels-on-padding",
         "mask-shape",
         "rows-unequal",
-        "mixed-dtypes",
-        "mixed-sides",
         "length-range",
-        "stranger-file",
-        "no-end-mark",
         "cudnn-fallback",
         "bad-row",
         "non-finite",
+        # In test_file_findings.py.
+        "mixed-dtypes",
+        "mixed-sides",
+        "unlisted-file",
+        "no-end-mark",
         "unmarked-padding",
         # In test_packed_rows.py and tests/cli/test_verify.py.
         "row-too-long",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from padmask.core.python_rows import flatten
-from padmask.verify.proof.checks import CannotRunError
 from padmask.verify.proof.leaking_rows import choose_equal_lengths, choose_fixed_row, choose_leaking_row
 from padmask.verify.proof.sample import Input, Sample
+from padmask.verify.proof.subject import CannotRunError
 
 ROWS = [[5], [3, 4], [7, 8, 9, 10]]
 

@@ -1,0 +1,61 @@
+"""Describe what a comparison of packed or padded rows with their input found: `Comparison`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from padmask.core.arrow_lists import Flags
+from padmask.core.packed_layout import PackedLayout
+from padmask.core.plan import Positions
+from padmask.verify.data.hashed_columns import Hashed
+from padmask.verify.data.padded_layout import PaddedLayout
+from padmask.verify.data.planned_input import InputPlanner
+from padmask.verify.data.sequence_matches import Matches
+from padmask.verify.data.sequence_table import LocatedSequences
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The sequences of packed or padded rows, matched with the sequences of their input.
+
+    Args:
+        layout: how the rows are packed or padded.
+        hashed: columns that are compared.
+        packed: the sequences of the packed or padded rows.
+        planner: planner that read the input.
+        expected: the sequences that the input becomes.
+        loses: whether each of them loses tokens: bool, shape (sequences of the input,).
+        matches: the sequence of the input that each sequence comes from.
+        located: whether columns locate the sequences in the input.
+        in_order: whether padded rows must be in the order of the input.
+        windows: number and stop of each window of the padded rows: int64, shape (rows, 2). None if the rows
+            have no columns with these numbers.
+        input_windows: number and stop of each window of the input: int64, shape (windows, 2). None if the
+            input is not split into windows.
+        votes: number of rows of the input that show how rows without metadata were truncated.
+    """
+
+    layout: PackedLayout
+    hashed: Sequence[Hashed]
+    packed: LocatedSequences
+    planner: InputPlanner
+    expected: LocatedSequences
+    loses: Flags
+    matches: Matches
+    located: bool = False
+    in_order: bool = False
+    windows: Positions | None = None
+    input_windows: Positions | None = None
+    votes: int = 0
+
+    @property
+    def padded(self) -> bool:
+        """Whether the rows are padded. If False, they are packed."""
+        return isinstance(self.layout, PaddedLayout)
+
+    @property
+    def differences(self) -> int:
+        """Number of packed or padded sequences that differ, or that have no partner."""
+        differ = self.matches.differ[:, list(self.matches.chosen)].any(axis=1) | self.matches.moved
+        return int((differ | (self.matches.partners < 0)).sum())

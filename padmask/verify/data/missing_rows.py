@@ -1,0 +1,89 @@
+"""Find the rows of the input that are missing or incomplete in packed or padded rows."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+
+from padmask.core.arrow_lists import Flags
+from padmask.core.packed_counts import PackedCounts
+from padmask.verify.data.comparison import Comparison
+from padmask.verify.data.sequence_table import LocatedSequences
+
+
+@dataclass(frozen=True)
+class MissingRows:
+    """The sequences of the input that are missing or incomplete in packed or padded rows.
+
+    Args:
+        missing: whether each sequence must be in the rows, but is missing or incomplete: bool, shape
+            (sequences of the input,).
+        lost: whether each sequence loses tokens, as truncated and dropped rows do: bool, of the same shape.
+        dropped: number of sequences in `lost` of which no token is in the rows.
+        empty: number of rows of the input without tokens that are not in the padded rows.
+    """
+
+    missing: Flags
+    lost: Flags
+    dropped: int
+    empty: int
+
+
+def find_rows_to_have(compared: Comparison, rows: int, limit: int | None) -> Flags:
+    """Return, for each sequence of the input, whether the rows that were read must have the sequence.
+
+    With a limit, these are the rows before the last row that was found, if the rows are in order, and the
+    first `limit` rows if there are fewer rows.
+
+    Args:
+        compared: the rows, compared with their input.
+        rows: number of packed or padded rows that were read.
+        limit: maximum number of packed or padded rows to read; None if all rows were read.
+    """
+    expected, found = compared.expected, compared.matches
+    if limit is None:
+        return np.ones(len(expected.lengths), dtype=bool)
+    stop = 0
+    if compared.padded and len(expected.names) <= 1:
+        stop = limit if rows < limit else 0
+        partners = found.partners[(found.partners >= 0) & ~found.moved]
+        if compared.in_order and len(partners):
+            stop = max(stop, int(expected.sources[partners.max()]) + 1)
+    return np.asarray(expected.sources < stop)
+
+
+def find_missing_rows(compared: Comparison, here: Flags, counts: Collection[PackedCounts]) -> MissingRows:
+    """Return the sequences of the input that are missing or incomplete.
+
+    Args:
+        compared: the rows, compared with their input.
+        here: whether the rows that were read must have each sequence of the input.
+        counts: numbers of rows in the metadata of packed files.
+    """
+    packed, expected, loses = compared.packed, compared.expected, compared.loses
+    found = compared.matches.found
+    # Rows without tokens may have been dropped. Either all of them were dropped, or none.
+    empty = (expected.lengths == 0) & ~loses & here
+    keeps_empty = compared.padded and bool((empty & found).any())
+    absent = ~found & ((expected.lengths > 0) | (empty & keeps_empty)) & here
+    damaged, splits = np.zeros(len(absent), dtype=bool), False
+    if compared.layout.spec is None and compared.located:
+        splits = len(np.unique(packed.sources)) < len(packed.sources)
+        damaged = loses & ~absent & (splits | ~_are_truncated(expected, packed))
+    truncates = bool((loses & ~absent & ~damaged).any())
+    drops = not counts or any(its.rows_dropped for its in counts)
+    may_drop = drops and not splits and not truncates
+    missing = damaged | (absent & ~(loses & may_drop))
+    lost = loses & ~missing & here
+    left_out = 0 if keeps_empty or not compared.padded else int((empty & ~found).sum())
+    return MissingRows(missing, lost, int((lost & absent).sum()), left_out)
+
+
+def _are_truncated(expected: LocatedSequences, packed: LocatedSequences) -> Flags:
+    """Return, for each sequence of the input, whether it may come from a truncated row.
+
+    A truncated row has as many tokens as a packed row has positions.
+    """
+    return np.asarray(expected.lengths == packed.lengths.max(initial=0))
