@@ -128,20 +128,27 @@ def report_missing(audit: Audit, compared: Comparison, missing: MissingRows, row
     detail = rule.means
     if compared.padded and missing.missing.any() and len(compared.packed.lengths):
         first = int(np.argmax(missing.missing))
-        if not compared.matches.found[first:].any():
+        if compared.run is None and not compared.matches.found[first:].any():
             number = max(rows, int(expected.sources[first]))
             detail += (
                 "; all missing rows are at the end of the input. If pad left them out with --limit, "
                 f"compare only the first rows with --limit {number}"
             )
+    if compared.run is not None and compared.run.rows_dropped:
+        detail += f"; according to the metadata, pad dropped only {count(compared.run.rows_dropped, 'row')}"
     audit.add_count(rule.name, *expected.places(missing.missing), detail=detail)
     detail = RULES["tokens-lost"].means
     if compared.votes and spec is not None:
         detail += f"; {describe_assumption(spec, compared.votes)}"
     if compared.padded and missing.dropped:
         dropped = count(missing.dropped, "row")
-        detail += f"; {dropped} not in the padded rows at all (--overlong drop, or deleted)"
+        detail += f"; {dropped} not in the padded rows at all ({_describe_dropping(compared, '--overlong')})"
     audit.add_count("tokens-lost", *expected.places(missing.lost), detail=detail)
+
+
+def _describe_dropping(compared: Comparison, option: str) -> str:
+    """Return why rows are not in the padded rows, according to the metadata."""
+    return f"{option} drop" if compared.run is not None else f"{option} drop, or deleted"
 
 
 def describe_comparison(
@@ -178,7 +185,7 @@ def describe_comparison(
     if missing.empty:
         yield (
             f"{count(missing.empty, 'row')} of the input without tokens not in the padded rows "
-            "(--empty-rows drop, or deleted)"
+            f"({_describe_dropping(compared, '--empty-rows')})"
         )
     if planner.first_bad is not None:
         place, fault = planner.first_bad
@@ -188,7 +195,8 @@ def describe_comparison(
         )
     if planner.first_unread is not None:
         read_rows = count(planner.rows - planner.unread, "row")
+        command = "pad" if compared.padded else "pack"
         yield (
             f"not compared: {count(planner.unread, 'row')} of the input, starting at "
-            f"{planner.first_unread}, because pack read only {read_rows} (--limit)"
+            f"{planner.first_unread}, because {command} read only {read_rows} (--limit)"
         )
