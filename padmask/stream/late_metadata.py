@@ -25,7 +25,8 @@ def late_metadata(run: PadRun, schema: pa.Schema, ledger: Ledger) -> dict[bytes,
     policy, limit = run.job.policy, run.files.limit
     if run.job.spec.packing is not None:
         return metadata_with_counts(schema, ledger, limit)
-    if any(map(valid_descriptions, run.dataset.schemas().values())):
+    # JSON Lines have no metadata.
+    if not run.dataset.format.is_text and any(map(valid_descriptions, run.dataset.schemas().values())):
         return {}
     numbers = {name: getattr(ledger, name) for name in COUNTED_ROWS}
     return PaddedRun(policy.overlong, policy.empty_rows, **numbers, limit=limit).add_to(schema.metadata)

@@ -13,6 +13,7 @@ from padmask.spec.rules import RULES
 from padmask.spec.windows import WINDOW_COLUMNS
 from padmask.verify.data.comparison import Comparison
 from padmask.verify.data.missing_rows import MissingRows
+from padmask.verify.data.padded_layout import PaddedLayout
 from padmask.verify.data.rules import Audit
 from padmask.verify.data.shape_hints import describe_assumption
 
@@ -148,7 +149,10 @@ def report_missing(audit: Audit, compared: Comparison, missing: MissingRows, row
 
 def _describe_dropping(compared: Comparison, option: str) -> str:
     """Return why rows are not in the padded rows, according to the metadata."""
-    return f"{option} drop" if compared.run is not None else f"{option} drop, or deleted"
+    if compared.run is not None:
+        return f"{option} drop"
+    described = isinstance(compared.layout, PaddedLayout) and compared.layout.run is not None
+    return f"{option} drop, --on-error skip, or deleted" if described else f"{option} drop, or deleted"
 
 
 def describe_comparison(

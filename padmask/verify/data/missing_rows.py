@@ -81,22 +81,30 @@ def find_missing_rows(compared: Comparison, here: Flags, counts: Collection[Pack
     drops = not counts or any(its.rows_dropped for its in counts)
     may_drop = drops and not splits and not truncates if run is None else run.drops_overlong
     missing = damaged | (absent & ~(loses & may_drop))
-    if _drops_with_other_columns(compared, ~found & here):
+    if _are_left_out(compared, ~found & here):
         missing, loses = np.zeros_like(missing), loses | absent
     lost = loses & ~missing & here
     left_out = 0 if keeps_empty or not compared.padded else int((empty & ~found).sum())
     return MissingRows(missing, lost, int((lost & absent).sum()), left_out)
 
 
-def _drops_with_other_columns(compared: Comparison, absent: Flags) -> bool:
-    """Return whether all absent rows were dropped, some of them because other columns are too long.
+def _are_left_out(compared: Comparison, absent: Flags) -> bool:
+    """Return whether the run left out all absent rows, some of them because of columns that are not compared.
 
-    `absent` flags the sequences of the input that are not in the padded rows.
+    The run drops a row if another column, with a length of its own, is too long. The run also skips a row if
+    another column is bad. The metadata have the numbers of these rows.
+
+    Args:
+        compared: the rows, compared with their input.
+        absent: whether each sequence of the input is not in the padded rows.
     """
-    run, layout = compared.run, compared.layout
-    if run is None or not isinstance(layout, PaddedLayout) or not layout.has_own_lengths:
+    layout = compared.layout
+    if not isinstance(layout, PaddedLayout) or layout.run is None:
         return False
-    return run.drops_overlong and len(np.unique(compared.expected.sources[absent])) <= run.rows_dropped
+    skipped = max(0, layout.run.rows_rejected - compared.planner.bad)
+    if not skipped and not (layout.has_own_lengths and layout.run.drops_overlong):
+        return False
+    return len(np.unique(compared.expected.sources[absent])) <= layout.run.rows_dropped + skipped
 
 
 def _are_truncated(expected: LocatedSequences, packed: LocatedSequences) -> Flags:

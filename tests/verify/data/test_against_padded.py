@@ -276,6 +276,21 @@ def test_dropped_for_another_column(tmp_path):
     assert has_facts(check(path)["not-padded"].detail, "pad dropped only 2 rows")
 
 
+def test_skipped_for_another_column(tmp_path):
+    """A row is skipped if a column with a length of its own is bad. The metadata count such rows."""
+    rows = [{"input_ids": [1, 2], "y": [1]}, {"input_ids": [3], "y": ["x"]}, {"input_ids": [4], "y": [2]}]
+    write_rows(tmp_path / "in.jsonl", rows)
+    path, spec = tmp_path / "out.parquet", PadSpec(maxlen=WIDTH, own_lengths={"y": 6})
+    policy, mask = RowPolicy(on_error="skip"), MaskSpec(own={"y": "y_mask"})
+    pad_file(tmp_path / "in.jsonl", path, columns=["input_ids"], spec=spec, mask=mask, policy=policy)
+    assert has_facts(check(path)["tokens-lost"].detail, "1 row", "--on-error skip")
+    assert "not-padded" not in check(path)
+    drop(path, 1)
+    found = verify_file(path, against=tmp_path / "in.jsonl").data
+    # In the column `y`, the second row is bad, so only the third row is missing.
+    assert [its.count for its in found if its.rule.name == "not-padded"] == [2, 1]
+
+
 @pytest.mark.parametrize("suffix", ["parquet", "arrow", "npz"])
 def test_limit_in_the_metadata(tmp_path, suffix):
     rows = [{"input_ids": [*range(1, n + 1)]} for n in (3, 9, 5, 6)]
