@@ -1,6 +1,7 @@
 # make demo   create a virtual environment, install padmask with all extras, and pad sample_data
 # make test   create the environment and run the quick tests
 # make test-all  run make test, then the slow tests (those of PyTorch only if torch is installed)
+# make test-exhaustive  run the tests that repeat the others with more inputs
 # make lowest run the smoke tests with the lowest supported versions of the dependencies;  make test-minimum runs more
 # make dist   build and check the sdist and the wheel
 # make lint   check style and types;  make format fixes the style
@@ -19,10 +20,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lowest test-minimum dist lint format docs readme figures messages bench soak fuzz clean
+.PHONY: help demo test test-all test-exhaustive lowest test-minimum dist lint format docs readme figures messages bench soak fuzz clean
 
 help:
-	@sed -n 's/^# //p' $(MAKEFILE_LIST) | head -11
+	@sed -n 's/^# //p' $(MAKEFILE_LIST) | head -12
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -67,6 +68,9 @@ test: $(VENV)/.verify
 test-all: test
 	$(TEST) -m slow
 
+test-exhaustive: $(VENV)/.verify
+	$(TEST) -m exhaustive
+
 lowest: $(BIN)/python
 	$(BIN)/python tests/lowest.py $(VENV)-lowest
 
@@ -104,7 +108,7 @@ bench: $(VENV)/.bench
 	$(if $(BENCH),,$(BIN)/python tests/bench/packing.py)
 
 soak: $(VENV)/.core
-	PADMASK_LOAD=large $(BIN)/python -m pytest -q -m slow tests/cli/test_large_inputs.py
+	PADMASK_LOAD=large $(BIN)/python -m pytest -q -m "slow or exhaustive" tests/cli/test_large_inputs.py
 	$(BIN)/python tests/soak.py
 
 MINUTES ?= 5

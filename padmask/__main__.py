@@ -99,7 +99,7 @@ def _open_closed_streams() -> None:
 
 def _raise_for_signal(number: int, _: object) -> None:
     if _DroppedSignal.in_hook:
-        # Python would also drop an exception raised here. The thread of the hook sends the signal again.
+        # Python would also drop an exception raised here. The hook's thread sends the signal again later.
         return
     # A second signal would interrupt the cleanup.
     signal.signal(number, signal.SIG_IGN)

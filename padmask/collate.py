@@ -59,7 +59,7 @@ class Collator:
         SpecError: an argument is not valid.
         MissingExtraError: the framework is not installed.
 
-    Source: `DataCollatorWithPadding` of Hugging Face, which pads only the columns that its tokenizer knows.
+    Source: Hugging Face's `DataCollatorWithPadding`, which pads only the columns that its tokenizer knows.
     """
 
     def __init__(

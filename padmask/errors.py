@@ -246,7 +246,7 @@ def os_error_remedy(error: OSError) -> str:
 
 
 # How to pad measurements with gaps, for error messages.
-FILL_GAPS = "; fill missing values first, for example with the value before, as docs/series.md shows"
+FILL_GAPS = "; fill missing values first, for example with the previous value, as docs/series.md shows"
 
 
 def size(number: int) -> str:

@@ -133,7 +133,7 @@ def open_browser() -> Iterator[Browser]:
     """Start Chromium, and end it after the `with` block."""
     to_browser, from_browser = os.pipe(), os.pipe()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        # Other numbers than 3 and 4, which Chromium uses.
+        # Numbers other than 3 and 4, which Chromium uses.
         ends = [fcntl.fcntl(one, fcntl.F_DUPFD, 10) for one in (to_browser[0], from_browser[1])]
         process = subprocess.Popen(
             [

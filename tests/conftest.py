@@ -36,6 +36,15 @@ def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, A
     return report
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out exhaustive tests from `-m slow`, because modules of slow tests contain exhaustive ones."""
+    expression = config.option.markexpr
+    if "slow" in expression and "exhaustive" not in expression:
+        left_out = [item for item in items if item.get_closest_marker("exhaustive")]
+        items[:] = [item for item in items if not item.get_closest_marker("exhaustive")]
+        config.hook.pytest_deselected(items=left_out)
+
+
 def pytest_collection_finish() -> None:
     """Exclude the modules and tests from garbage collection, which otherwise visits a million objects.
 

@@ -1,4 +1,4 @@
-"""Pairwise testing: combinations that contain every pair of values of two parameters.
+"""Combinations of values that contain every pair of values of two parameters, or each value.
 
 @all_pairs(suffix=["jsonl", "parquet"], passes=PASSES, change=CHANGES)
 def test_changed_input_is_refused(suffix, passes, change): ...
@@ -7,10 +7,11 @@ def test_changed_input_is_refused(suffix, passes, change): ...
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any
 
 import pytest
+from tiers import exhaustive
 
 
 def combine(counts: Sequence[int]) -> list[tuple[int, ...]]:
@@ -46,26 +47,47 @@ def combine(counts: Sequence[int]) -> list[tuple[int, ...]]:
     return rows
 
 
+Choices = Collection[Any] | Mapping[str, Any]
+
+
 def all_pairs(
-    *, indirect: Sequence[str] = (), **values: Collection[Any] | Mapping[str, Any]
+    *, indirect: Sequence[str] = (), others: bool = False, **values: Choices
 ) -> pytest.MarkDecorator:
     """Parametrize a test with combinations that contain every pair of values of two parameters.
 
     Args:
         indirect: names of the parameters that are fixtures.
+        others: whether to add all other combinations as exhaustive tests.
         values: values of each parameter, or a mapping from test ids to values.
     """
+    return parametrized(combine([len(choices) for choices in values.values()]), values, indirect, others)
+
+
+def each_value(*, indirect: Sequence[str] = (), **values: Choices) -> pytest.MarkDecorator:
+    """Parametrize a test with combinations that contain each value. All others are exhaustive tests.
+
+    Args:
+        indirect: names of the parameters that are fixtures.
+        values: values of each parameter, or a mapping from test ids to values.
+    """
+    counts = [len(choices) for choices in values.values()]
+    rows = [tuple(row % count for count in counts) for row in range(max(counts))]
+    return parametrized(rows, values, indirect, others=True)
+
+
+def parametrized(
+    rows: Sequence[tuple[int, ...]], values: Mapping[str, Choices], indirect: Sequence[str], others: bool
+) -> pytest.MarkDecorator:
+    """Parametrize a test with rows of indices of values, and all other rows as exhaustive tests if asked."""
     named = [
         list(choices.items()) if isinstance(choices, Mapping) else [(str(value), value) for value in choices]
         for choices in values.values()
     ]
-    rows = [
-        [choices[index] for choices, index in zip(named, row, strict=True)]
-        for row in combine([len(choices) for choices in named])
-    ]
-    return pytest.mark.parametrize(
-        ",".join(values),
-        [tuple(value for _, value in row) for row in rows],
-        ids=["-".join(name for name, _ in row) for row in rows],
-        indirect=list(indirect),
-    )
+    every = product(*(range(len(choices)) for choices in named))
+    rest = sorted(set(every).difference(rows)) if others else []
+    params = []
+    for row in [*rows, *rest]:
+        chosen = [choices[index] for choices, index in zip(named, row, strict=True)]
+        param = pytest.param(*(value for _, value in chosen), id="-".join(name for name, _ in chosen))
+        params.append(exhaustive(param) if row in rest else param)
+    return pytest.mark.parametrize(",".join(values), params, indirect=list(indirect))

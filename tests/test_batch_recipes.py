@@ -53,7 +53,7 @@ def check(batches: list[dict[str, Any]]) -> None:
     assert sorted(seen) == list(range(1, 61))
 
 
-def test_reader(path):
+def test_reader_recipe(path):
     batches = run_recipes(DOCUMENT, "reader")["Batches"](path, COLUMNS)
     check([batches[i] for i in range(len(batches))])
 
@@ -71,7 +71,7 @@ def test_reader_in_a_worker(path, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
-def test_torch(path, workers):
+def test_torch_recipe(path, workers):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     loader = run_recipes(DOCUMENT, "reader", "torch")["make_loader"](path, workers=workers)
     batches = list(loader)
@@ -92,7 +92,7 @@ def test_torch_without_labels(tmp_path):
 @pytest.mark.slow
 @pytest.mark.tf
 @with_keras
-def test_tensorflow(path):
+def test_tensorflow_recipe(path):
     dataset = run_recipes(DOCUMENT, "reader", "tensorflow")["make_dataset"](path, seed=1)
     check(list(dataset.as_numpy_iterator()))
 
@@ -100,7 +100,7 @@ def test_tensorflow(path):
 @pytest.mark.slow
 @pytest.mark.tf
 @with_keras
-def test_keras(path):
+def test_keras_recipe_trains(path):
     known = run_recipes(DOCUMENT, "reader", "keras")
     keras, data = known["keras"], known["TrainingBatches"](path)
     rows = 0

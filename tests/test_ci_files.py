@@ -81,7 +81,7 @@ def test_action_has_documented_inputs(action):
     assert used == {f"${{{{ inputs.{name} }}}}" for name in action["inputs"]}
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive(by="test_action_reports_a_verdict")
 def test_action_installs_padmask(action, tmp_path):
     venv.create(tmp_path / "venv", with_pip=True)
     path = f"{tmp_path / 'venv' / 'bin'}:{os.environ['PATH']}"
@@ -111,7 +111,7 @@ def test_hook_checks_each_file(hook, data, given, code, shown):
     assert (done.returncode, shown in done.stdout) == (code, True), done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive(by="test_hook_checks_each_file")
 def test_pre_commit_runs_the_hook(data):
     if not (ROOT / ".git").exists():
         pytest.skip("padmask is not in a git repository")

@@ -155,7 +155,7 @@ BATCH = [{"input_ids": [7, 8]}, {"input_ids": [9]}]
     ids=["polarity", "additive", "positions", "labels", "lengths"],
 )
 @pytest.mark.parametrize("convert", [list, tuple], ids=["lists", "tuples"])
-def test_dialects(mask, expected, convert):
+def test_collator_makes_masks(mask, expected, convert):
     batch = Collator(mask=mask)([{"input_ids": convert(row["input_ids"])} for row in BATCH])
     assert batch.pop("input_ids").tolist() == [[7, 8], [9, 0]]
     assert {name: its.tolist() for name, its in batch.items()} == expected
@@ -175,7 +175,7 @@ def test_dialects(mask, expected, convert):
     ],
     ids=["hf", "keras", "torch", "causal-lm"],
 )
-def test_presets(preset, added, dtypes):
+def test_presets_add_columns(preset, added, dtypes):
     batch = Collator(preset=preset, maxlen=2, framework="numpy")(BATCH)
     assert [its.dtype.name for its in batch.values()] == dtypes
     del batch["input_ids"]
@@ -273,7 +273,7 @@ def test_can_be_sent_to_workers():
 
 
 @pytest.mark.parametrize("framework", ["torch", "tensorflow", "jax"])
-def test_frameworks(framework):
+def test_frameworks_get_tensors(framework):
     module = pytest.importorskip(framework)
     rows = [
         {"input_ids": [1, 2], "labels": [1, 1], "label": 3},

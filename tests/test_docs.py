@@ -31,6 +31,7 @@ from doc_blocks import (
 )
 from notebook_cells import code_cells, run_notebook, texts
 from recipes import run_recipes
+from tiers import represented
 
 import padmask
 from padmask.cli import COMMANDS, cli
@@ -62,7 +63,7 @@ def marked(page):
     return pytest.param(page, id=page.name, marks=[pytest.mark.slow] * (page.name != "README.md"))
 
 
-# Pages with slow blocks. Each page runs as a whole, because commands need files of the blocks before.
+# Pages with slow blocks. Each page runs as a whole, because commands need files of earlier blocks.
 SLOW_PAGES = [
     pytest.param(page, id=page.name, marks=TF if "import keras" in page.read_text(encoding="utf-8") else [])
     for page in sorted({block.page for block in BLOCKS if is_slow(block)})
@@ -124,8 +125,12 @@ def test_outputs_are_current(page, folder):
             check_output(command.line, command.output, run(command.line, folder))
 
 
+# These pages build, save and verify models as README.md and the notebook do.
+MORE_MODELS = {"tutorial.md", "series.md"}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("page", SLOW_PAGES)
+@represented("page", SLOW_PAGES, by={page.id for page in SLOW_PAGES} - MORE_MODELS)
 def test_slow_pages(page, folder):
     with bucket_of(page, folder):
         for block in blocks(page):
@@ -136,7 +141,7 @@ def test_slow_pages(page, folder):
 
 @pytest.mark.slow
 @pytest.mark.tf
-def test_notebook(folder):
+def test_notebook_outputs_are_current(folder):
     pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
     shown = [texts(cell["outputs"]) for cell in code_cells(DOCS / "notebook.ipynb")]
@@ -198,7 +203,7 @@ def test_torch_loop():
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # Lightning suggests workers, and PyTorch a newer API.
-def test_lightning(tmp_path):
+def test_lightning_recipe_trains(tmp_path):
     torch = pytest.importorskip("torch", reason="torch is not installed")
     pytest.importorskip("lightning", reason="Lightning is not installed")
     known = run_recipes(DOCS / "frameworks.md", "torch", "torch-loop", "lightning")

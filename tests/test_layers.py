@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from raised import raises_error
+from tiers import represented
 
 from padmask.errors import SpecError
 
@@ -72,7 +73,7 @@ def attention_pooling():
 
 
 @pytest.mark.parametrize("steps", [0, 1, 2, 5, 6])
-def test_split_halves_steps(steps):
+def test_split_halves_the_time_axis(steps):
     values = scores(2, steps, 3)
     first, second = TemporalSplit()(values)
     assert first.shape == (2, steps // 2, 3)
@@ -351,7 +352,7 @@ class Halves(keras.Model):
         return self.lstm(first) + self.lstm(second)
 
 
-@pytest.mark.parametrize("make_model", [attention_pooling, Halves])
+@represented("make_model", {"attention_pooling": attention_pooling, "Halves": Halves}, by={"Halves"})
 def test_models_ignore_padding(make_model):
     model = make_model()
     before = to_numpy(model(IDS))
@@ -388,7 +389,7 @@ def test_layers_from_config(kind, own):
 
 # Keras uses NumPy 1's array protocol when it saves variables.
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-@pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])
+@represented("policy", ["mixed_float16", "float32", "mixed_bfloat16"], by=1)
 def test_saved_model_is_equal(policy, tmp_path):
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)

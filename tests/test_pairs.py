@@ -7,7 +7,7 @@ from itertools import combinations, product
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pairs import all_pairs, combine
+from pairs import all_pairs, combine, each_value
 
 
 @given(st.lists(st.integers(1, 4), min_size=2, max_size=5))
@@ -27,10 +27,22 @@ def test_rows_are_few() -> None:
 
 def test_every_row_has_an_id() -> None:
     mark = all_pairs(verb=["pad", "unpad"], size={"small": 1, "large": 10**6}, limit=(None, 3)).mark
-    names, rows = mark.args
+    names, params = mark.args
     assert names == "verb,size,limit"
-    assert set(rows) >= {("pad", 1, None), ("unpad", 1, 3)}
-    assert mark.kwargs["ids"][0] == "pad-small-None"
+    assert {param.values for param in params} >= {("pad", 1, None), ("unpad", 1, 3)}
+    assert params[0].id == "pad-small-None"
+
+
+def test_other_combinations_follow() -> None:
+    params = all_pairs(others=True, a=[0, 1], b=[0, 1], c=[0, 1]).mark.args[1]
+    assert [param.values for param in params if not param.marks] == combine([2, 2, 2])
+    assert {param.values for param in params} == set(product([0, 1], repeat=3))
+
+
+def test_each_value_is_covered() -> None:
+    params = each_value(a=[0, 1], b=[0, 1, 2]).mark.args[1]
+    assert [param.values for param in params if not param.marks] == [(0, 0), (1, 1), (0, 2)]
+    assert {param.values for param in params} == set(product([0, 1], [0, 1, 2]))
 
 
 @pytest.fixture
@@ -39,6 +51,6 @@ def doubled(request: pytest.FixtureRequest) -> int:
 
 
 @all_pairs(indirect=["doubled"], doubled=[1, 2], plain=[1, 2])
-def test_fixtures_get_values(doubled: int, plain: int) -> None:
+def test_fixtures_receive_parameters(doubled: int, plain: int) -> None:
     assert doubled in (2, 4)
     assert plain in (1, 2)

@@ -43,7 +43,7 @@ def test_no_deviation(side):
 
 @pytest.mark.parametrize("side", ["post", "pre"])
 @pytest.mark.parametrize("predict", [mean, mean_of_batch, not_a_number])
-def test_deviations(predict, side):
+def test_leaks_have_deviations(predict, side):
     assert deviation_of(predict, side) > LEAK
 
 

@@ -199,6 +199,122 @@ class PaddingMask(EmbeddingOnly):
         return self.attention(steps, steps, steps, key_padding_mask=mask, need_weights=False)[0]
 
 
+class PaddingMaskMean(PaddingMask):
+    """Attention whose argument `mask` is True at padding, and a mean over all positions."""
+
+    def forward(self, input_ids, mask):
+        return super().forward(input_ids, mask).mean(dim=1)
+
+
+class PaddingMaskEncoder(PaddingMask):
+    """An encoder that fails if `padding_mask` marks whole rows as padding."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(DIM, 2, 16, batch_first=True), 1)
+
+    def forward(self, input_ids, padding_mask):
+        return self.encoder(self.table(input_ids), src_key_padding_mask=padding_mask)
+
+
+class GatedSteps(EmbeddingOnly):
+    """Masked steps, with a gate that is computed from a mean over all positions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense = nn.Linear(DIM, DIM, bias=False)
+
+    def forward(self, input_ids, mask):
+        steps = self.table(input_ids) * mask.unsqueeze(-1)
+        return self.dense(steps * steps.mean(dim=1, keepdim=True))
+
+
+class StridedPacked(nn.Module):
+    """A convolution with a stride and a GRU on a `PackedSequence`, as in speech recognition.
+
+    The number of output steps depends on the longest row of the batch, not on the padded length.
+    """
+
+    def __init__(self) -> None:
+        torch.manual_seed(0)
+        super().__init__()
+        self.conv = nn.Conv1d(5, 4, 3, stride=2, padding=1)
+        self.gru = nn.GRU(4, 4, batch_first=True, bidirectional=True)
+
+    def forward(self, x, lengths):
+        steps = self.conv(x.transpose(1, 2)).transpose(1, 2)
+        packed = pack_padded_sequence(steps, (lengths - 1) // 2 + 1, batch_first=True, enforce_sorted=False)
+        return pad_packed_sequence(self.gru(packed)[0], batch_first=True)[0]
+
+
+class TokensAndVector(EmbeddingOnly):
+    """The last real step of a GRU, and a vector of three numbers for each row."""
+
+    def __init__(self, *, last_place: bool = False) -> None:
+        super().__init__()
+        self.last_place = last_place
+        self.gru = nn.GRU(DIM, 4, batch_first=True)
+        self.dense, self.out = nn.Linear(3, 4), nn.Linear(8, 2)
+
+    def forward(self, input_ids, lengths, features):
+        steps, _ = self.gru(self.table(input_ids))
+        last = steps[:, -1] if self.last_place else steps[torch.arange(len(steps)), lengths - 1]
+        return self.out(torch.cat([last, self.dense(features)], dim=-1))
+
+
+class Characters(EmbeddingOnly):
+    """A GRU over words, with the mean of the embedded characters of each word."""
+
+    def __init__(self, *, bidirectional: bool = False) -> None:
+        super().__init__()
+        self.characters = nn.Embedding(VOCAB, 5)
+        self.gru = nn.GRU(DIM + 5, 4, batch_first=True, bidirectional=bidirectional)
+
+    def forward(self, words, characters):
+        rows, places, size = characters.shape
+        means = self.characters(characters.view(rows * places, size)).mean(dim=1)
+        return self.gru(torch.cat([self.table(words), means.view(rows, places, -1)], dim=-1))[0]
+
+
+class TimeFirst(EmbeddingOnly):
+    """A GRU that reads ids of shape (time, rows), and runs on ids of shape (rows, time) too."""
+
+    def __init__(self, *, bidirectional: bool = False) -> None:
+        super().__init__()
+        self.gru = nn.GRU(DIM, 4, bidirectional=bidirectional)
+
+    def forward(self, input_ids):
+        return self.gru(self.table(input_ids))[0]
+
+
+class TimeFirstState(TimeFirst):
+    """A GRU that reads ids of shape (time, rows), and returns its last state."""
+
+    def forward(self, input_ids):
+        return self.gru(self.table(input_ids))[1][0]
+
+
+class TimeFirstPacked(TimeFirst):
+    """A bidirectional GRU on a `PackedSequence` of ids of shape (time, rows)."""
+
+    def __init__(self) -> None:
+        super().__init__(bidirectional=True)
+
+    def forward(self, input_ids, lengths):
+        packed = pack_padded_sequence(self.table(input_ids), lengths.cpu(), enforce_sorted=False)
+        return torch.cat(list(self.gru(packed)[1]), dim=-1)
+
+
+class RowsFirst(TimeFirst):
+    """A bidirectional GRU with the time on the first axis, for ids of shape (rows, time)."""
+
+    def __init__(self) -> None:
+        super().__init__(bidirectional=True)
+
+    def forward(self, input_ids):
+        return self.gru(self.table(input_ids).transpose(0, 1))[0].transpose(0, 1)
+
+
 class Rotary(EmbeddingOnly):
     """Attention with rotary positions, which count from the first position."""
 

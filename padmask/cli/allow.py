@@ -49,7 +49,7 @@ class WarningName(click.ParamType):  # type: ignore[type-arg]  # before click 8.
             self.fail(f"{name!r} is a rule of padmask verify and inspect, not a warning.", param, ctx)
         hint = did_you_mean(name, list(self._known)) or _similar(name, self._known)
         pages = "docs/warnings.md and docs/rules.md list" if self._has_rules else "docs/warnings.md lists"
-        return self.fail(f"There is no warning {name!r:.60}.{hint} {pages} all names.", param, ctx)
+        return self.fail(f"Unknown warning {name!r:.60}.{hint} {pages} all names.", param, ctx)
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
@@ -73,9 +73,9 @@ def _similar(name: str, known: Collection[str]) -> str:
 
 def allow_option(*, rules: bool = False, errors: bool = False) -> Callable[[Command], Command]:
     """Return the option `--allow` of a command. The arguments are as in `WarningName`."""
-    help_ = "Warning that is acknowledged and not printed; repeatable."
+    help_ = "Name of a warning to hide; repeatable."
     if errors:
-        help_ = "Warning that is acknowledged, or rule whose violations are not errors; repeatable."
+        help_ = "Name of a warning to hide, or of a rule whose violations are not errors; repeatable."
     return setting(
         "--allow", multiple=True, type=WarningName(rules=rules, errors=errors), metavar="NAME", help=help_
     )

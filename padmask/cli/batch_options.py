@@ -36,7 +36,7 @@ def batch_options(command: Command) -> Command:
                 default=None,
                 metavar="B",
                 help="Sort the rows by length and write them in batches of at most B positions. Each batch "
-                "is padded to its own longest row. A new column named batch has the number of the batch.",
+                "is padded to its own longest row. The new column batch contains the number of the batch.",
             ),
             setting(
                 "--batch-multiple",

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 COMMANDS = {
-    "pad": "Pad or truncate sequences to one length, and add a mask.",
+    "pad": "Pad or truncate sequences to the same length, and add a mask.",
     "pack": "Pack several sequences into each row.",
     "unpad": "Remove padding from padded sequences.",
     "inspect": "Show masks, length statistics and the cost of padding.",

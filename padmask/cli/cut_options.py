@@ -110,7 +110,8 @@ def with_cuts(spec: PadSpec, ctx: click.Context, given: Mapping[str, Any]) -> Pa
     if is_typed(ctx, "truncating") and (overlong in ("drop", "error") or wraps):
         cause = "with --algorithm wrap" if wraps else f"if --overlong is {overlong}"
         raise SpecError(
-            f"--truncating has no effect {cause}, because no row is truncated. Remove one of the two.",
+            f"--truncating has no effect {cause}, because no row is truncated. Remove one of the two "
+            "options.",
             options=["truncating", "algorithm" if wraps else "overlong"],
         )
     first, last = _end(ctx, given, "keep_first"), _end(ctx, given, "keep_last")

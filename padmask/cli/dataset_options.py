@@ -68,7 +68,7 @@ class PadArguments:
 
 
 def output_options(command: Command) -> Command:
-    """Add the options for the output to a command that writes rows of one length."""
+    """Add the options for the output to a command that writes rows of the same length."""
     return _output_options(command, output_formats())
 
 
@@ -113,8 +113,8 @@ def writing_options(command: Command) -> Command:
                 type=click.Choice(["fail", "skip"]),
                 default="fail",
                 show_default=True,
-                help="What to do with bad rows: null rows, rows without the key, and rows with values that "
-                "do not fit the dtype.",
+                help="What to do with bad rows: null rows, JSON rows without the key, and rows with values "
+                "that do not fit the dtype.",
             ),
             rejects_option,
             report_option,

@@ -93,7 +93,7 @@ def print_progress_notes(stopped: BaseException) -> None:
 
 def unknown_command_message(name: str, known: list[str]) -> str:
     """Return the error message for an unknown command."""
-    return f"There is no command {name!r}.{did_you_mean(name, known)}"
+    return f"Unknown command {name!r}.{did_you_mean(name, known)}"
 
 
 def exit_code_of(error: Exception) -> int:

@@ -56,7 +56,7 @@ class InspectArguments:
             name.
         mask_polarity: which positions of the mask are True. If None, the metadata or the name of the mask
             column decide.
-        mask_kind: whether the mask is binary or additive. If None, the metadata decide, else binary.
+        mask_kind: whether the mask is binary or additive. If None, the metadata decides, else binary.
         declared: padding side of padded input. None if the command line does not set the side.
         files: options for reading files.
         where: processes or cluster that read the files.

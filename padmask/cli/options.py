@@ -327,7 +327,7 @@ def refuse_output_as_input(ctx: click.Context, given: Mapping[str, Any]) -> None
     if not os.path.lexists(last):
         # A name in an output format, or a new folder.
         if format_of(last) is not None or last.endswith("/"):
-            raise SpecError(f"There is no file {last!r}. {hint}")
+            raise SpecError(f"File {last!r} does not exist. {hint}")
         return
     first, other = format_of(others[0]), format_of(last)
     if first is not None and other is not None and first != other:

@@ -130,7 +130,8 @@ def _check_streams(to: Output) -> None:
     binary = name is not None and not FORMATS[name].is_text
     if to.output == "-" and binary and sys.stdout is not None and sys.stdout.isatty():
         raise SpecError(
-            f"{name} is a binary format, but stdout is a terminal. Redirect stdout, or set a file with -o.",
+            f"{name} is a binary format, but stdout is a terminal. Redirect stdout, or specify a file with "
+            "-o.",
             options=["output_format"],
         )
 

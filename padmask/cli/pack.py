@@ -37,7 +37,7 @@ from padmask.spec.pad import PadSpec, RowPolicy
     "--dialect",
     type=click.Choice(list(PACK_PRESETS)),
     default=None,
-    help="Columns, dtypes and padding that a trainer reads. Other options override the dialect. See "
+    help="Columns, dtypes and padding that a trainer expects. Other options override the dialect. See "
     "docs/packing.md for the settings that each trainer needs.",
 )
 @setting(
@@ -110,7 +110,7 @@ from padmask.spec.pad import PadSpec, RowPolicy
     "--emit",
     type=click.Choice(DERIVED),
     multiple=True,
-    help="Add a column that is computed from the lengths of the sequences; repeatable.",
+    help="Add one of these columns, computed from the lengths of the sequences; repeatable.",
 )
 @setting(
     "--source/--no-source",
@@ -140,7 +140,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     """Pack several sequences into each row, so that few positions are padding.
 
     Reads JSON Lines, Parquet, Arrow or npz from files, folders or stdin (-). The column seq_lengths
-    has the length of each sequence in a row. No token is lost unless an option asks for it.
+    contains the length of each sequence in a row. No token is lost unless an option asks for it.
 
     \b
     Examples:

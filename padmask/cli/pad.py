@@ -57,8 +57,8 @@ from padmask.spec.presets import PRESETS, preset_fields, preset_mask
     "--mask-polarity",
     type=click.Choice(POLARITIES),
     default=None,
-    help="What True or 1 means in the mask: a real token, or padding as in the key_padding_mask of "
-    "PyTorch.  [default: real]",
+    help="What True or 1 means in the mask: a real token, or padding as in PyTorch's "
+    "key_padding_mask.  [default: real]",
 )
 @setting(
     "--mask-kind",
@@ -72,7 +72,7 @@ from padmask.spec.presets import PRESETS, preset_fields, preset_mask
     "--overwrite-mask/--no-overwrite-mask",
     because="replaces a column of the data",
     default=False,
-    help="Replace an existing column that has the name of the mask column.",
+    help="Replace an existing column with the same name as the mask column.",
 )
 @setting(
     "--length-column",
@@ -106,7 +106,7 @@ from padmask.spec.presets import PRESETS, preset_fields, preset_mask
     multiple=True,
     metavar="NAME[=MAXLEN]",
     shell_complete=complete_columns,
-    help="Pad a column, such as the labels of translations, to a maxlen of its own; repeatable. MAXLEN "
+    help="Pad a column, such as the labels of translations, to its own maxlen; repeatable. MAXLEN "
     "accepts the same values as --maxlen.  [default: longest]",
 )
 @setting(
@@ -149,7 +149,7 @@ from padmask.spec.presets import PRESETS, preset_fields, preset_mask
 @writing_options
 @click.pass_context
 def command(ctx: click.Context, /, **given: Any) -> None:
-    """Pad or truncate sequences to one length, and add a mask.
+    """Pad or truncate sequences to the same length, and add a mask.
 
     Reads JSON Lines, Parquet, Arrow or npz from files, folders or stdin (-). Several inputs form
     one dataset. The added mask column is True at real tokens and False at padding.
@@ -271,6 +271,6 @@ def _refuse_mask_options(ctx: click.Context, given: Mapping[str, Any]) -> None:
         if given[name] is not None and not used and (is_typed(ctx, name) or not is_typed(ctx, "no_mask")):
             option = f"--{name.replace('_', '-')}"
             raise SpecError(
-                f"--no-mask adds no mask, so {option} has no effect. Remove one of the two.",
+                f"--no-mask adds no mask, so {option} has no effect. Remove one of the two options.",
                 options=["no_mask", name],
             )

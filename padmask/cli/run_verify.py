@@ -99,7 +99,7 @@ def _check_data_only(
     """Check the data if a package that the models need is not installed.
 
     Returns:
-        The outcome of the run, and the report on the data. If the data have errors, the report is the
+        The outcome of the run, and the report on the data. If the data has errors, the report is the
         outcome, and a note says that the models did not run. Otherwise the outcome is `missing`.
     """
     data, _ = _report_or_error(replace(arguments, proof=None))

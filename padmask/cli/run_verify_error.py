@@ -50,7 +50,7 @@ def error_text(form: str, error: Exception, data: Report | None = None) -> str:
     Args:
         form: format of the report.
         error: error that ended the run.
-        data: report on the data, if they were checked before the error.
+        data: report on the data, if it was checked before the error.
     """
     return ERROR_FORMS[form](_read_error(error, data))
 

@@ -87,13 +87,13 @@ class UnpadArguments:
 @setting(
     "--join-windows/--no-join-windows",
     default=True,
-    help="Join windows, and the pieces of split rows in packed rows, to the original rows.  [default: on]",
+    help="Join windows, and the pieces of split rows in packed rows, into the original rows.  [default: on]",
 )
 @setting(
     "--restore-order/--no-restore-order",
     default=True,
-    help="Write the rows of pack, --batch-tokens and --buckets in the order of the original rows, without "
-    "the columns source_row and batch.  [default: on]",
+    help="Write the rows of packed, batched and bucketed input in their original order, without the columns "
+    "source_row and batch.  [default: on]",
 )
 @setting(
     "--align",

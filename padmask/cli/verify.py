@@ -53,7 +53,7 @@ class VerifyArguments:
         spec: padding options for raw input.
         strict: whether warnings count as errors.
         allow: names of warnings that are not printed, and of rules whose violations are not errors.
-        proof: options of the reference models or of the user's model. If None, only the data are checked.
+        proof: options of the reference models or of the user's model. If None, only the data is checked.
         backend: Keras backend. If None, `KERAS_BACKEND` is used, else TensorFlow.
         device: `"auto"`, `"cpu"` or `"gpu"`.
         sample: number of rows on which the models run.
@@ -61,7 +61,7 @@ class VerifyArguments:
             name.
         mask_polarity: which positions of the mask are True. If None, the metadata or the name of the mask
             column decide.
-        mask_kind: whether the mask is binary or additive. If None, the metadata decide, else binary.
+        mask_kind: whether the mask is binary or additive. If None, the metadata decides, else binary.
         declared: padding side of padded input. None if the command line does not set the side.
         against: input of the padded or packed rows, to compare both; empty if the rows are not compared.
         files: options for reading files.
@@ -300,7 +300,7 @@ def _report_failed_start(
     type=click.IntRange(min=1),
     default=32,
     show_default=True,
-    help="LSTM units of the reference models.",
+    help="Number of LSTM units in the reference models.",
 )
 @command_line_only(
     "--against",
@@ -325,7 +325,7 @@ def _report_failed_start(
     "-v",
     "--verbose/--no-verbose",
     default=False,
-    help="Show each check of each model, and the reference models also if all of them ignore padding.",
+    help="Show each check of each model, and the reference models even if all of them ignore padding.",
 )
 @quiet_options
 @click.pass_context
@@ -334,7 +334,7 @@ def command(ctx: click.Context, /, **given: Any) -> int:
 
     Checks the data, raw or padded, against a set of rules. Then runs Embedding and LSTM models (the
     reference models), or your own model, on the data and checks whether padding changes the outputs. Exit
-    code 0: padding has no effect; 1: padding changes the outputs, the data violate a rule, or the checks are
+    code 0: padding has no effect; 1: padding changes the outputs, the data violates a rule, or the checks are
     inconclusive; 2: the run failed.
 
     \b
@@ -481,7 +481,7 @@ def _form(text: str) -> tuple[str, str]:
     # A single letter may be a Windows drive.
     if colon and form.isalpha() and len(form) > 1 and form not in FILE_FORMS:
         raise SpecError(
-            f"--report {text}: there is no format {form!r}.{did_you_mean(form, [*FILE_FORMS, 'github'])} "
+            f"--report {text}: unknown format {form!r}.{did_you_mean(form, [*FILE_FORMS, 'github'])} "
             "Choose json:FILE, junit:FILE, html:FILE or github."
         )
     if text in FILE_FORMS or (not colon and text.endswith((".xml", ".html"))):

@@ -77,7 +77,7 @@ def pad(
     threads: int = 2,
     **options: Any,
 ) -> Padded | dict[str, Any]:
-    """Pad sequences, or a dict of columns, to one length and return the values with their mask.
+    """Pad sequences, or a dict of columns, to the same length, and return the values with their mask.
 
     >>> padded = pad([[711, 632, 71], [73, 8]], maxlen=4)
     >>> padded.values

@@ -435,7 +435,7 @@ def vector_values(
         if sizes[token] != inner:
             return f"the vector has {sizes[token]} numbers, but the first non-empty vector has {inner}"
         place = int(np.argmax(holes[begins[token] : begins[token] + inner]))
-        return f"the vector has a null at position {place}{FILL_GAPS}"
+        return f"the vector contains a null at position {place}{FILL_GAPS}"
 
     if good.all() and (begins == np.arange(len(good)) * inner).all():
         flat, holes = flat[: len(good) * inner], holes[: len(good) * inner]

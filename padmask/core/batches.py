@@ -40,7 +40,7 @@ class BatchPlan:
 def batch_widths(lengths: Positions, multiple: int | None) -> Positions:
     """Return the padded length of a batch whose longest row has the given length.
 
-    A row without tokens needs one position, so that no batch has the length 0.
+    A row without tokens needs one position, so that no batch has length 0.
 
     >>> batch_widths(np.array([0, 3, 8, 9]), 4).tolist()
     [4, 4, 8, 12]
@@ -101,7 +101,7 @@ def _is_short(rows: int, width: int, spec: BatchSpec) -> bool:
 
 
 def _shuffled(batches: int, seed: int, window: int) -> Positions:
-    """Return a random order of batches that is the same in all versions of NumPy."""
+    """Return a random order of batches that is the same in all NumPy versions."""
     # NumPy guarantees the raw bits of a bit generator, but not the order of `Generator.permutation`.
     bits = np.random.PCG64([seed, window]).random_raw(batches)
     return np.argsort(bits, kind="stable")

@@ -51,7 +51,7 @@ def find_other_positions(column: pa.Array, lengths: Positions) -> list[Fault]:
 
 
 def _other_rows(rows: Ragged) -> Flags:
-    """Return, for each row, whether it has other values than 0, 1, 2, ...: bool, shape (rows,)."""
+    """Return, for each row, whether it has values other than 0, 1, 2, ...: bool, shape (rows,)."""
     owners = np.repeat(np.arange(len(rows.lengths)), rows.lengths)
     places = np.arange(len(owners)) - np.repeat(np.cumsum(rows.lengths) - rows.lengths, rows.lengths)
     flags = np.zeros(len(rows.lengths), dtype=bool)

@@ -21,7 +21,7 @@ from padmask.spec.windows import WindowSpec
 
 
 def described_layout(file: str, schema: pa.Schema, columns: Sequence[str]) -> PackedLayout | None:
-    """Return the `PackedLayout` that the metadata of a file describe; None if they describe no packing."""
+    """Return the `PackedLayout` that the metadata of a file describes; None if it describes no packing."""
     group = packed_group(schema)
     if group is None:
         return None
@@ -88,7 +88,7 @@ def described_layout(file: str, schema: pa.Schema, columns: Sequence[str]) -> Pa
 
 
 def packed_group(schema: pa.Schema) -> Described | None:
-    """Return the group of packed columns in the metadata; None if the metadata describe no packing."""
+    """Return the group of packed columns in the metadata; None if the metadata describes no packing."""
     try:
         groups = read_descriptions(schema.metadata)
     except DataError:
@@ -112,7 +112,7 @@ def _is_valid(packing: Mapping[str, Any]) -> bool:
 
 
 def is_only_padded(schema: pa.Schema) -> bool:
-    """Return whether the metadata describe padding, but no packing."""
+    """Return whether the metadata describes padding, but no packing."""
     groups = valid_descriptions(schema)
     return bool(groups) and all(group.packing is None for group in groups)
 

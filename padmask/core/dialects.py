@@ -1,4 +1,4 @@
-"""Read masks of all dialects: masks of real tokens, masks of padding and additive masks."""
+"""Read masks of every polarity and kind (`Dialect`): True at real tokens, True at padding, or additive."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from padmask.spec.mask import Dialect, MaskKind
 
-# Masks of PyTorch, which are True at padding.
+# PyTorch masks, which are True at padding.
 PADDING_MASK_NAMES = ("key_padding_mask", "src_key_padding_mask")
 
 # An additive mask with at most this number at a position removes the position from attention.
@@ -19,7 +19,7 @@ ADDITIVE = Dialect(kind="additive")
 
 
 def usual_dialect(name: str) -> Dialect:
-    """Return the dialect of a mask without metadata, according to its name.
+    """Return the polarity and kind of a mask without metadata, according to its name.
 
     >>> usual_dialect("key_padding_mask").polarity, usual_dialect("padding_mask").polarity
     ('padding', 'real')
@@ -37,7 +37,7 @@ def read_flags(values: npt.NDArray[Any], dialect: Dialect) -> npt.NDArray[Any]:
 
     Args:
         values: values of a mask, in any shape. The result has the same shape.
-        dialect: dialect of the mask.
+        dialect: polarity and kind of the mask.
     """
     # A comparison with a signalling NaN causes a warning.
     with np.errstate(invalid="ignore"):
@@ -49,7 +49,7 @@ def read_flags(values: npt.NDArray[Any], dialect: Dialect) -> npt.NDArray[Any]:
 
 
 def describe_fault(value: Any, dialect: Dialect) -> str:
-    """Return the reason why a mask of the dialect cannot contain a value.
+    """Return the reason why a mask of this polarity and kind cannot contain a value.
 
     >>> describe_fault(7, Dialect())
     '7 is neither 0 nor 1'
@@ -84,7 +84,7 @@ def dialect_options(name: str, dialect: Dialect) -> list[str]:
 
     Args:
         name: name of the mask.
-        dialect: dialect of the mask.
+        dialect: polarity and kind of the mask.
     """
     if dialect == usual_dialect(name):
         return []

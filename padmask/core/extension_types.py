@@ -107,7 +107,7 @@ def _levels(type_: pa.DataType) -> int:
 
 
 def dictionary_values(array: pa.DictionaryArray) -> pa.Array:
-    """Return the values of a dictionary array, also if they have a view type, which Arrow cannot decode.
+    """Return the values of a dictionary array, even if they have a view type, which Arrow cannot decode.
 
     >>> views = pa.array(["a", "b"], pa.string_view())
     >>> dictionary_values(pa.DictionaryArray.from_arrays(pa.array([1, None, 0]), views)).to_pylist()

@@ -28,7 +28,7 @@ def find_packing(
 ) -> PackedLayout | None:
     """Return the `PackedLayout` of packed rows; None if the rows are not packed.
 
-    All commands use this result. If there are metadata, they decide. Without metadata, the name and the type
+    All commands use this result. If there is metadata, it decides. Without metadata, the name and the type
     of a column in `CERTAIN_NAMES` decide. Other columns, such as `position_ids` and `segment_ids`, may have
     another meaning, so their values in the first 100 rows decide.
 
@@ -45,7 +45,8 @@ def find_packing(
         columns: names of the requested columns, which count as packed columns in addition to those found.
         read_head: function that returns the first rows.
         mask: name of the requested mask column. If None, the mask column is found.
-        dialect: requested dialect of the mask. If None, the metadata decide, else the name of the mask.
+        dialect: requested polarity and kind of the mask. If None, from the metadata, else from the name of
+            the mask.
 
     Raises:
         PaddedError: the files are not packed in the same way.

@@ -84,7 +84,7 @@ class FirstRows:
 
         Args:
             batches: batches of rows.
-            dialects: dialects of masks by column name. Other masks have the usual dialect of their name.
+            dialects: polarity and kind of masks, keyed by column name. For other masks, the name decides.
                 A column with the values of an additive mask is always read as an additive mask.
         """
         columns: dict[str, list[pa.Array]] = {}

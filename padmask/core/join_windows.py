@@ -61,7 +61,7 @@ class RowWindows:
 def has_windows(schema: pa.Schema) -> bool:
     """Return whether a schema has all columns that locate windows, as integers.
 
-    If the metadata describe padding without windows, the result is False.
+    If the metadata describes padding without windows, the result is False.
     """
     groups = valid_descriptions(schema)
     if groups and not any(group.windows for group in groups):
@@ -78,7 +78,7 @@ def reason_not_to_join(schema: pa.Schema, described: bool) -> str:
 
     Args:
         schema: columns of the input.
-        described: whether the metadata describe windows.
+        described: whether the metadata describes windows.
     """
     if not described and not {*WINDOW_COLUMNS} <= {*schema.names}:
         return ""

@@ -43,7 +43,7 @@ class Padded:
         mask: bool array, shape (rows, maxlen). **True is a real token**, False is padding.
         lengths: number of tokens kept in each row: int64, shape (rows,).
 
-    Source: Keras masks and the `attention_mask` of Hugging Face, which have the same polarity.
+    Source: Keras masks and Hugging Face's `attention_mask`, which have the same polarity.
     """
 
     values: npt.NDArray[Any]
@@ -103,7 +103,7 @@ def slice_rows(ragged: Ragged, segments: Segments) -> Ragged:
 
 
 def _pad_tokens(ragged: Ragged, segments: Segments, value: Any, dtype: np.dtype[Any], mask: Mask) -> Padded:
-    """Pad rows of any number of slices. The tokens fill the True positions of the mask in order."""
+    """Pad rows that consist of several slices. The tokens fill the True positions of the mask in order."""
     tokens = take_runs(ragged.values, *_slices(ragged, segments))
     return Padded(fill_mask(mask, tokens, value, dtype), mask, segments.row_lengths)
 

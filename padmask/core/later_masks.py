@@ -26,7 +26,7 @@ def watched_masks(
     """Return the names of the masks to watch: masks that may mark padding only after the first rows.
 
     Such a mask contains no 0 in the first rows, or has no values there, or is missing. A mask with a 0 in the
-    first rows, or with a name in the metadata, describes other columns than `known`, so it is not watched.
+    first rows, or with a name in the metadata, describes columns other than `known`, so it is not watched.
 
     >>> rows = FirstRows.of([pa.record_batch({"ids": [[7]], "mask": [[1]], "padding_mask": [[1, 0]]})])
     >>> watched_masks(pa.schema([]), rows, MaskSpec(), ["ids"])
@@ -59,14 +59,14 @@ def padded_rows(column: pa.Array, name: str, lengths: Positions) -> list[int]:
 
     Args:
         column: the column. If the column is not a mask, the result is empty.
-        name: name of the column, which determines the dialect of the mask.
+        name: name of the column, which determines the polarity of the mask.
         lengths: number of tokens in each row: shape (rows,).
     """
     if not is_mask(column.type):
         return []
     mask, _ = Ragged.from_mask(column, usual_dialect(name))
     zeros = mask.find_faults(mask.values == 0, str)
-    # The value at a null is 0, but a null is no padding.
+    # The value at a null is 0, but a null is not padding.
     fits = (mask.lengths == lengths) & ~null_token_rows(column)
     return [fault.row for fault in zeros if fits[fault.row]]
 
@@ -85,7 +85,7 @@ def check_ones(column: pa.Array, lengths: Positions, name: str) -> tuple[int | N
     """
     mask, odd = Ragged.from_mask(column)
     null = null_flags(without_wrappers(column))
-    # The value at a null is 0, but a null is no padding.
+    # The value at a null is 0, but a null is not padding.
     nulls = null_token_rows(column)
     zeros = [fault for fault in mask.find_faults(mask.values == 0, str) if not nulls[fault.row]]
     faults = [fault for fault in odd if not null[fault.row]]

@@ -25,7 +25,7 @@ def read_columns(columns: Any) -> dict[str, Sequence[Any]]:
     {'id': array([3, 4]), 'input_ids': [array([7, 8]), array([9])]}
 
     Args:
-        columns: dict of columns, or a table or record batch of Arrow. A column is a list, a NumPy array, a
+        columns: dict of columns, or an Arrow table or record batch. A column is a list, a NumPy array, a
             tensor, an Arrow array, or another iterable.
 
     Raises:

@@ -123,10 +123,10 @@ def read_descriptions(
     Args:
         metadata: metadata of a schema.
         place: location of the metadata, for the error.
-        remedy: what to do if the metadata are not valid, for the error.
+        remedy: what to do if the metadata is not valid, for the error.
 
     Returns:
-        The descriptions, starting with those of the last run. The list is empty if the metadata describe no
+        The descriptions, starting with those of the last run. The list is empty if the metadata describes no
         padding.
 
     Raises:
@@ -139,12 +139,12 @@ def read_descriptions(
         meta = json.loads(text)
         found = [_read(group) for group in (meta, *meta.get("others", ()))]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, SpecError, StopIteration):
-        raise DataError("the padmask metadata are not valid", place=place, remedy=remedy) from None
+        raise DataError("the padmask metadata is not valid", place=place, remedy=remedy) from None
     return found
 
 
 def valid_descriptions(schema: pa.Schema) -> list[Described]:
-    """Return the descriptions of padding in the metadata of a schema; none if the metadata are not valid.
+    """Return the descriptions of padding in the metadata of a schema; none if the metadata is not valid.
 
     >>> valid_descriptions(pa.schema([("ids", pa.int32())]))
     []
@@ -227,7 +227,7 @@ def described_names(schema: pa.Schema) -> set[str]:
 
 
 def describe_groups(groups: Sequence[Mapping[str, Any]]) -> dict[bytes, bytes]:
-    """Return the metadata that describe groups of columns; empty if there are no groups."""
+    """Return the metadata that describes groups of columns; empty if there are no groups."""
     if not groups:
         return {}
     first, *others = groups

@@ -36,7 +36,7 @@ def pack_dict(
     ([[1, 1, 1, 2], [1, 1, 0, 0]], [['a', 'c'], ['b']])
 
     Args:
-        columns: dict of columns, or a table or record batch of Arrow.
+        columns: dict of columns, or an Arrow table or record batch.
         names: columns to pack, as in `pack_table`.
         spec: how to pad and pack the rows.
         mask: mask to add; None for the default.

@@ -81,7 +81,7 @@ def plan_pack(
 ) -> Segments:
     """Return the `Segments` that pack all rows. Rows without tokens are left out.
 
-    A file with the same rows has the same packed rows.
+    `pack_file` packs the same rows in the same way.
 
     >>> from padmask.core.plan import make_plan
     >>> spec = PadSpec(maxlen=8, packing=PackSpec())

@@ -53,7 +53,7 @@ def pack_table(
             is `"skip"`, which requires files.
         DataError: a row is null, too long or empty, its columns differ in length, or a value does not fit
             the dtype.
-        PaddedError: a column is padded already, and `mask.allow_padded` is not set.
+        PaddedError: a column is already padded, and `mask.allow_padded` is not set.
 
     Source: "Efficient Sequence Packing without Cross-contamination" (arXiv 2107.02027). `seq_lengths` is the
     name in TRL.

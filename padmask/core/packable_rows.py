@@ -55,7 +55,7 @@ class PackableRows:
         )
 
     def arrange(self, columns: Sequence[PadColumn], plan: Plan, spec: PadSpec) -> Segments:
-        """Return the `Segments` of the packed rows. A file with the same rows has the same packed rows.
+        """Return the `Segments` of the packed rows. `pack_file` packs the same rows in the same way.
 
         Raises:
             SpecError: the packed rows do not fit in memory.

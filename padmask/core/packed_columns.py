@@ -312,7 +312,7 @@ def set_boundary_labels(
         return
     labels[firsts] = IGNORED_LABEL
     if boundary == "shift":
-        # The first label of a sequence moves to the sequence or the padding before.
+        # The first label of a sequence moves to the previous sequence or padding.
         labels[:-1] = labels[1:].copy()
         labels[lasts] = IGNORED_LABEL
 

@@ -97,7 +97,7 @@ class PackedCounts:
 
     @classmethod
     def read(cls, schema: pa.Schema) -> PackedCounts | None:
-        """Return the numbers in the metadata of packed rows; None if the metadata have none.
+        """Return the numbers in the metadata of packed rows; None if the metadata has none.
 
         >>> PackedCounts.read(pa.schema([("input_ids", pa.list_(pa.int32()))])) is None
         True

@@ -36,7 +36,7 @@ class PackedLayout:
             are packed, but no such column is left.
         derived: the name in `DERIVED` of each derived column, keyed by column name. With metadata, only
             columns that packing added.
-        described: whether the metadata describe the packing.
+        described: whether the metadata describes the packing.
         spec: options that packed the rows; None if they are not known.
         dropped: names of the columns that unpacking leaves out.
         repeated: names of columns with one value for the packed row. All other columns are lists with one
@@ -116,7 +116,7 @@ class PackedLayout:
         if align is None or self.aligns == (align,):
             return self
         if self.described or self.mask is not None or self.marker is None or self.marker.kind != "lengths":
-            known = "the metadata say" if self.described else "the mask or another column says"
+            known = "the metadata says" if self.described else "the mask or another column says"
             raise SpecError(f"Remove --align, because {known} where the padding is.", options=["align"])
         return replace(self, aligns=(align,))
 
@@ -206,7 +206,7 @@ def refuse_unpad_options(spec: UnpadSpec) -> None:
         )
     if spec.padding is not None:
         raise SpecError(
-            "The rows are packed, and their sequences determine the padding. Remove --padding.",
+            "The rows are packed, so the lengths of the sequences determine the padding. Remove --padding.",
             options=["padding"],
         )
 
@@ -214,7 +214,7 @@ def refuse_unpad_options(spec: UnpadSpec) -> None:
 def refuse_packed(
     name: str, layout: PackedLayout | None, columns: Collection[str], *, packs: bool = False
 ) -> None:
-    """Raise an error if columns are packed already.
+    """Raise an error if columns are already packed.
 
     Args:
         name: name of the input.
@@ -226,7 +226,7 @@ def refuse_packed(
     if not packed:
         return
     raise PaddedError(
-        f"the input is packed already, according to {_evidence(layout)}: the rows of {quoted(packed)} "
+        f"the input is already packed, according to {_evidence(layout)}: the rows of {quoted(packed)} "
         "contain several sequences",
         place=Place(name),
         column=packed[0],

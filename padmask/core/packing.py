@@ -54,8 +54,8 @@ class _OpenRows:
 def pack_best_fit(lengths: Positions, maxlen: int, most: int | None = None) -> Positions:
     """Pack sequences with best-fit-decreasing: the longest first, each into the fullest row that has space.
 
-    The function places all sequences of one length in one step, which saves time. The result has as many rows
-    as best-fit-decreasing that places sequences one by one.
+    The function places all sequences of the same length in one step, which saves time. The result has as many
+    rows as best-fit-decreasing that places sequences one by one.
 
     >>> pack_best_fit(np.array([2, 6, 4, 3]), 8)
     array([0, 0, 1, 1])
@@ -98,7 +98,7 @@ def _place_all(stats: LengthStats, maxlen: int, most: int) -> _OpenRows:
 
 
 def _place(opened: _OpenRows, length: int, count: int, maxlen: int) -> None:  # noqa: C901 - calls cost time
-    """Put `count` sequences of one length into rows, each into the fullest row that has space.
+    """Put `count` sequences of the same length into rows, each into the fullest row that has space.
 
     Among equally full rows, the newest group is filled first.
     """
@@ -142,7 +142,7 @@ def _place(opened: _OpenRows, length: int, count: int, maxlen: int) -> None:  # 
 
 
 def _assign(groups: Sequence[_Group], lengths: Positions) -> Positions:
-    """Assign sequences to the rows of the groups. Sequences of one length are assigned in input order."""
+    """Assign sequences to the rows of the groups. Equal lengths are assigned in input order."""
     # One entry for each length in each group: the length, the first row, the rows, and the sequences a row.
     entries: list[int] = []
     first = 0
@@ -167,7 +167,7 @@ def number_by_first(rows: Positions) -> Positions:
     array([0, 1, 0, 2])
     """
     firsts = np.full(int(rows.max(initial=-1)) + 1, len(rows))
-    # The last of several assignments to one place has effect.
+    # If several assignments have the same index, the last one takes effect.
     firsts[rows[::-1]] = np.arange(len(rows))[::-1]
     rank = np.empty(len(firsts), dtype=np.int64)
     rank[np.argsort(firsts, kind="stable")] = np.arange(len(firsts))

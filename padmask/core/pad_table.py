@@ -47,7 +47,7 @@ def pad_table(
     Raises:
         SpecError: a column is missing, or cannot be padded with this dtype or pad value.
         DataError: a row is null, its columns differ in length, or a value does not fit the dtype.
-        PaddedError: a column is padded already, and `mask.allow_padded` is not set.
+        PaddedError: a column is already padded, and `mask.allow_padded` is not set.
 
     Source: the Keras guide "Understanding masking & padding"; -100 for labels is Hugging Face's convention.
     """

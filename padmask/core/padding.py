@@ -27,9 +27,9 @@ class Padding:
     Args:
         mask: name of the mask column; None if only the length column marks the padding.
         length: name of the length column; None if there is no length column. If both names are None, the
-            metadata describe padding, but the mask and length columns are missing.
+            metadata describes padding, but the mask and length columns are missing.
         values: pad values by column name, from the metadata.
-        padding: side of the padding, from the metadata; None if there are no metadata.
+        padding: side of the padding, from the metadata; None if there is no metadata.
         sides: side of the padding in each file, by file name, from the metadata.
         described: whether the metadata specify the mask or the length column.
         seen: whether the first rows of the mask contain padding.
@@ -79,7 +79,7 @@ def find_padding(  # noqa: PLR0913 - one keyword for each fact
     first rows are available, a mask that is found by its name must mark padding: some row of the mask
     contains padding (0 in most masks), and a column in `judged` has as many values in this row. A mask named
     `mask`, the default name of padmask, is also accepted if all its rows have the same length, or if any
-    row contains padding. If a dialect is requested, any mask is accepted.
+    row contains padding. If the polarity or the kind is requested, any mask is accepted.
 
     >>> schema = pa.schema([("input_ids", pa.list_(pa.int32())), ("attention_mask", pa.list_(pa.int8()))])
     >>> find_padding({"a.parquet": schema}).mask
@@ -101,8 +101,8 @@ def find_padding(  # noqa: PLR0913 - one keyword for each fact
         by_name: whether a column with the name and type of a mask counts as a mask even if its first rows
             contain no 0.
         read_metadata: whether to use the metadata to find the columns.
-        dialect: requested dialect of the mask. If None, the dialect in the metadata is used, else the usual
-            dialect of a mask with this name.
+        dialect: requested polarity and kind of the mask. If None, those in the metadata are used, else those
+            that are usual for the name of the mask.
 
     Returns:
         The columns; None for a raw dataset. `check_padding` checks their types.
@@ -124,7 +124,7 @@ def find_padding(  # noqa: PLR0913 - one keyword for each fact
     if mask_column or mask or length:
         found = Padding(mask_column or mask, length_column or length, described=bool(mask or length))
     else:
-        # A mask that the metadata name for some columns does not mask other columns.
+        # A mask that the metadata names for some columns does not mask other columns.
         taken = {group.mask for found_groups in groups.values() for group in found_groups}
         free = [name for name in names if name not in taken]
         trusted = by_name or dialect is not None
@@ -143,10 +143,10 @@ def find_padding(  # noqa: PLR0913 - one keyword for each fact
 
 
 def _dialect_of(files: Mapping[str, pa.Schema], mask: str) -> Dialect:
-    """Return the dialect of a mask, from the metadata of the files, else from the name of the mask.
+    """Return the polarity and kind of a mask, from the metadata of the files, else from its name.
 
     Raises:
-        PaddedError: the mask has different dialects in the files.
+        PaddedError: the mask has a different polarity or kind in the files.
     """
     found: dict[str, Dialect] = {}
     for name, schema in files.items():
@@ -193,7 +193,7 @@ def _choose_group(
 ) -> Described | None:
     """Return the padding description of the columns. If `columns` is empty, use the default column.
 
-    If the metadata describe only other columns, return the first description. However, if columns are
+    If the metadata describes only other columns, return the first description. However, if columns are
     requested and `by_name` is False, return None.
 
     Raises:
@@ -400,7 +400,7 @@ def refuse_padded(
     *,
     packs: bool = False,
 ) -> str | None:
-    """Raise an error if columns are padded already, unless `mask.allow_padded` is set.
+    """Raise an error if columns are already padded, unless `mask.allow_padded` is set.
 
     Args:
         files: schema of each file, by file name.
@@ -425,7 +425,7 @@ def refuse_padded(
             try:
                 found = find_padding({file: schema}, columns=[column], names=names, first_rows=first_rows)
             except DataError:
-                # padmask writes these metadata only to padded files, so this file is already padded.
+                # padmask writes this metadata only to padded files, so this file is already padded.
                 found = Padding(None, None, described=True)
             if found is None:
                 continue
@@ -453,7 +453,7 @@ def _padded_error(file: str, column: str, found: Padding, mask: MaskSpec, packs:
     if not found.names and column in found.values:
         unpad = "No column marks the padding, so padmask unpad cannot remove it. Pad the original data."
     return PaddedError(
-        f"the input is padded already, according to {marks[0] if marks else 'its metadata'}",
+        f"the input is already padded, according to {marks[0] if marks else 'its metadata'}",
         place=Place(file),
         column=column,
         remedy=unpad

@@ -78,7 +78,7 @@ def prepare_table(
     Raises:
         SpecError: a column is missing, or cannot be padded with this dtype or pad value.
         DataError: a row is null, its columns differ in length, or a value does not fit the dtype.
-        PaddedError: a column is padded already, and `mask.allow_padded` is not set.
+        PaddedError: a column is already padded, and `mask.allow_padded` is not set.
     """
     if not isinstance(table, pa.Table):
         raise SpecError(f"`table` must be a pyarrow.Table. Received: {type(table).__name__}.")

@@ -90,7 +90,7 @@ def _check_renames(
     mask: MaskSpec,
     replaced: Collection[str | None],
 ) -> None:
-    """Raise an error if the new name of a packed column is taken, or stands for other contents.
+    """Raise an error if the new name of a packed column is taken, or is reserved for other contents.
 
     The arguments are as in `check_shape`.
     """

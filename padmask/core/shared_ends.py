@@ -36,10 +36,10 @@ class SharedEnds:
 
     @classmethod
     def of(cls, parts: list[pa.Array]) -> SharedEnds:
-        """Return the shared tokens of rows. Rows without tokens are ignored.
+        """Find the tokens that most rows share at their ends. Rows without tokens are ignored.
 
         Args:
-            parts: lists of integers. Lists of other types share no tokens.
+            parts: lists of integers. Lists of other types are ignored.
         """
         rows = [Ragged.from_arrow(part)[0] for part in parts if _has_integers(part.type)]
         real = [ragged.select(ragged.lengths > 0) for ragged in rows]

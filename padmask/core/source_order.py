@@ -41,7 +41,7 @@ def is_reordered(
     *,
     in_buckets: bool = False,
 ) -> bool:
-    """Return whether padded rows may be in another order than their source rows.
+    """Return whether padded rows may be in a different order from their source rows.
 
     Args:
         schema: columns of padded rows.
@@ -60,7 +60,7 @@ def is_reordered(
 def order_columns(schema: pa.Schema, groups: Sequence[Described]) -> tuple[str, ...]:
     """Return the columns whose values sort the rows: the source row, and the window in the source row.
 
-    The result is empty if there is no column of source rows. If there are descriptions of the padding, a
+    The result is empty if there is no column of source rows. If the metadata describes the padding, a
     column is used only if padding added the column.
     """
     if not has_integers(schema, SOURCE_ROW) or (groups and not any(group.source_row for group in groups)):

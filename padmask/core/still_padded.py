@@ -84,7 +84,7 @@ def _read_groups(files: Mapping[str, pa.Schema], requested: bool) -> list[Descri
     try:
         return [group for found in read_groups(files).values() for group in found]
     except DataError:
-        # The requested columns and their mask replace metadata that are not valid.
+        # The requested columns and their mask replace metadata that is not valid.
         if requested:
             return []
         raise

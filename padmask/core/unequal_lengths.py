@@ -33,7 +33,7 @@ def unequal_fault(
             in_memory=f"{lengths}{alone}columns=[{first!r}]",
         )
     alone = f". To pad only {first!r}, use "
-    own = f". To pad {other!r} to another maxlen than {first!r}, use "
+    own = f". To pad {other!r} to a different maxlen from {first!r}, use "
     return Fault(
         row,
         f"{lengths}{alone}{column_flags([first])}{own}--own-length {shlex.quote(other)}",

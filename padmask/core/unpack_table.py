@@ -44,7 +44,7 @@ def find_table_packing(
 
 
 def unpacked_schema(schema: pa.Schema, layout: PackedLayout) -> pa.Schema:
-    """Return the schema of unpacked rows. Its metadata describe only padding that remains."""
+    """Return the schema of unpacked rows. Its metadata describes only padding that remains."""
     empty = empty_batch(schema)
     none = dict.fromkeys(layout.columns, np.zeros(0, dtype=np.int64))
     types = explode(empty, read_packed(empty, layout, none, {})[0], layout).schema

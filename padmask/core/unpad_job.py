@@ -42,7 +42,7 @@ class UnpadJob:
         length: name of the length column; None if there is no length column.
         padding: side of the padding, used only if there is no mask.
         dropped: names of the columns to leave out of the output.
-        also: jobs for columns whose padding other mask or length columns mark.
+        also: jobs for columns that have other mask or length columns.
         left: names of columns that stay padded but share a mask or length column with the columns to unpad.
             If there are any, the mask and length columns are written unchanged.
         windows: whether to join windows.
@@ -126,7 +126,7 @@ def find_padded_groups(
         padding. An empty list of names stands for all padded columns.
 
     Raises:
-        DataError: required metadata are not valid.
+        DataError: required metadata is not valid.
         PaddedError: the files are not padded in the same way.
     """
     groups = [] if spec.mask_column or spec.length_column else groups_with_marks(files, columns)
@@ -258,7 +258,7 @@ def choose_unpad_job(
             f"Column {found.length!r} does not show on which side the padding is. Add --padding "
             "post or --padding pre."
         )
-    # The metadata list all columns with the same mask. Without metadata, the first rows decide.
+    # The metadata lists all columns with the same mask. Without metadata, the first rows decide.
     rows = None if found.values or read_first is None else read_first()
     unsure = {} if rows is None else unsure_columns(schema, found, columns, rows)
     padded = list(columns) or _padded_columns(schema, found, rows, unsure)
@@ -287,7 +287,7 @@ def choose_unpad_job(
 
 
 def dialects_of(groups: Iterable[tuple[Sequence[str], Padding | None]]) -> dict[str, Dialect]:
-    """Return the dialects of the masks of all groups from `find_padded_groups`, keyed by mask name."""
+    """Return the polarity and kind of each mask of the groups from `find_padded_groups`, by mask name."""
     return {found.mask: found.dialect for _, found in groups if found is not None and found.mask is not None}
 
 
@@ -309,7 +309,7 @@ def find_removable_padding(
         judged: names of the columns that a mask may describe.
 
     Raises:
-        DataError: required metadata are not valid.
+        DataError: required metadata is not valid.
         PaddedError: the files are not padded in the same way.
     """
     asked: dict[str, Any] = {"mask_column": spec.mask_column, "length_column": spec.length_column}
@@ -318,7 +318,7 @@ def find_removable_padding(
         found = find_padding(files, columns=columns, **asked)
         _refuse_two_sides(found)
     except DataError:
-        # The arguments specify everything that the metadata describe.
+        # The arguments specify everything that the metadata describes.
         if columns and (spec.mask_column or (spec.length_column and spec.padding)):
             return find_padding(files, **asked, read_metadata=False)
         raise
@@ -385,7 +385,7 @@ def _left_columns(
 
 
 def _marks(schema: pa.Schema, found: Padding, name: str) -> bool:
-    """Return whether the metadata say that the mask and length columns in `found` belong to a column."""
+    """Return whether the metadata says that the mask and length columns in `found` belong to a column."""
     groups = valid_descriptions(schema)
     return any(name in group.values and {group.mask, group.length} & {*found.names} for group in groups)
 

@@ -67,7 +67,7 @@ def unpad_table(table: pa.Table, columns: Columns = None, spec: UnpadSpec | None
     Raises:
         SpecError: a column is missing, or no column marks the padding.
         RowError: the mask or the length of a row does not match its tokens.
-        DataError: the metadata are not valid.
+        DataError: the metadata is not valid.
 
     Warns:
         UserWarning: other columns are or may be still padded, or packed rows or the first pieces of rows are
@@ -274,7 +274,7 @@ def cut_and_join_columns(
 
 
 def unpadded_schema(schema: pa.Schema, job: UnpadJob) -> pa.Schema:
-    """Return the schema of the unpadded table. Its metadata describe only padding that remains."""
+    """Return the schema of the unpadded table. Its metadata describes only padding that remains."""
     empty = pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)
     none = np.zeros(0, dtype=np.int64)
     # Unpadding zero rows yields the column types.

@@ -154,7 +154,7 @@ class ArrayReader:
         size = rows * header.row_bytes
         data = stream.read(size) if size else b""
         if len(data) != size:
-            raise header.damaged("the data end too early")
+            raise header.damaged("the data ends too early")
         return data
 
     @staticmethod

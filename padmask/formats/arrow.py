@@ -185,13 +185,13 @@ class ArrowReader:
 
         Raises:
             UnreadableError: the bytes are not a stream, or the columns differ from those of the first stream.
-            PaddedError: the padding metadata differ from those of the first stream.
+            PaddedError: the padding metadata differs from that of the first stream.
         """
         try:
             reader = pa.ipc.open_stream(raw)
         except (pa.ArrowException, OSError):
             raise UnreadableError(
-                f"{self._source.name}: the data from byte {begin} onward are not an Arrow stream. "
+                f"{self._source.name}: the data from byte {begin} onward is not an Arrow stream. "
                 "Check that the file is complete."
             ) from None
         if not reader.schema.equals(first):

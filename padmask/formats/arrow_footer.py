@@ -1,4 +1,4 @@
-"""The footer of Arrow files: where the messages end, and metadata that are known only at the end."""
+"""The footer of Arrow files: where the messages end, and metadata that is known only at the end."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class FooterStream(BorrowedStream):
         self._changes: list[tuple[bytes, bytes]] = []
 
     def replace_later(self, old: Mapping[bytes, bytes], new: Mapping[bytes, bytes]) -> None:
-        """Replace the values of metadata in all data that are written after this call.
+        """Replace the values of metadata in all data that is written after this call.
 
         If a new value is longer than the old value, the old value stays.
         """

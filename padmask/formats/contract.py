@@ -102,7 +102,7 @@ class Chunk:
         first: number of the first line (from 1) or row (from 0).
         data: bytes of complete lines, or a record batch.
         consumed: bytes of the input read so far, for progress reports.
-        span: path of a local file and offset of the data, if the data are bytes of this file.
+        span: path of a local file and offset of the data, if the data is bytes of this file.
     """
 
     source: str
@@ -229,8 +229,8 @@ class WriterOptions:
         threads: number of columns that may be encoded at the same time.
         folder: folder for temporary files.
         column_notes: dict to which the writer adds notes on columns, for `describe_columns`.
-        metadata: schema metadata that are known only at the end. The caller adds them before `finish`.
-            Formats that cannot store metadata at the end leave them out.
+        metadata: schema metadata that is known only at the end. The caller adds it before `finish`.
+            Formats that cannot store metadata at the end leave it out.
     """
 
     as_stream: bool

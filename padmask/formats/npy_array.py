@@ -80,7 +80,7 @@ class ArrayHeader:
             return np.full(shape, "", dtype=object)
         codes = np.frombuffer(data, dtype=np.dtype(np.uint32).newbyteorder(self.dtype.byteorder))
         if np.any((codes > 0x10FFFF) | ((codes >= 0xD800) & (codes <= 0xDFFF))):
-            raise self.damaged("a text has an invalid character")
+            raise self.damaged("a string contains an invalid character")
         return np.frombuffer(data, dtype=self.dtype).reshape(shape).astype(object)
 
     def damaged(self, why: str) -> UnreadableError:

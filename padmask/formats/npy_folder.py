@@ -65,7 +65,7 @@ class _Folder:
         try:
             found = json.loads(read_small(path, _MOST_DESCRIPTION) or b"")
             if not isinstance(found["order"], list) or not isinstance(found["padmask"], dict | None):
-                raise ValueError("the fields have other types")
+                raise ValueError("the fields have unexpected types")
         except (ValueError, KeyError, TypeError, RecursionError, OSError):
             raise UnreadableError(
                 f"{self._name}/{DESCRIPTION} is not valid. Write the folder again, or remove this file.",

@@ -18,7 +18,7 @@ from padmask.core.arrow_lists import null_flags, to_numpy
 from padmask.core.foreign_metadata import SPARK
 from padmask.errors import UnsupportedError
 
-# Keys of the file metadata that only Spark writes. The INT96 timestamps in files of Spark are in UTC.
+# Keys of the file metadata that only Spark writes. The INT96 timestamps in Spark files are in UTC.
 _SPARK_KEYS = (SPARK, b"org.apache.spark.version")
 
 _MICROSECONDS = pa.timestamp("us")

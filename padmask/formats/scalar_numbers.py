@@ -21,7 +21,7 @@ from padmask.formats.contract import Batch
 from padmask.formats.jsonl.reader import field_values
 from padmask.spec.warning_names import Warned
 
-# JSON texts of other values than numbers and bools, by their first byte.
+# JSON texts of values that are not numbers or bools, by their first byte.
 _OTHER_VALUES = {b'"': "text", b"[": "a list", b"{": "an object", b"n": "null"}
 
 

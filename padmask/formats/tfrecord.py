@@ -153,7 +153,7 @@ def _checked(batch: Batch, feature: Feature, values: pa.Array, owner: npt.NDArra
         owner: row of each value: int64, shape (values,).
     """
     found: list[Any]
-    bad, why = null_flags(values), "the list has a null"
+    bad, why = null_flags(values), "the list contains a null"
     if feature.values == "bytes_list":
         found = [value.encode() if isinstance(value, str) else value for value in values.to_pylist()]
     elif bad.any():

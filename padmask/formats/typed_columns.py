@@ -92,7 +92,7 @@ class TypedColumns:
         return replace(batch, columns=columns, faults=[*batch.faults, *faults])
 
     def complete(self, batch: Batch, wanted: Wanted) -> Batch:
-        """Return the batch unchanged. `decode` has read all requested columns."""
+        """Return the batch unchanged, because `decode` has already read all requested columns."""
         return batch
 
 

@@ -22,8 +22,8 @@ LITTLE_PADDING = 0.15
 # If padding is at least this share of the output, the advice names plans with less padding.
 MUCH_PADDING = 0.3
 
-# Largest shares of lost tokens at which a percentile is recommended as maxlen: the first if the output is
-# smaller, the second if the output is much smaller. The second also applies to requested lengths.
+# A percentile is recommended as maxlen only if it loses at most this share of the tokens. The larger share
+# applies if the output is much smaller, and to requested lengths.
 NEGLIGIBLE_LOSS = 0.01
 SMALL_LOSS = 0.05
 
@@ -409,12 +409,16 @@ class Adviser:
         if (other := self.plans.get("packed-split")) is not None and packed.tokens_lost:
             rows = count(other.rows, "row")
             split = f" With --overlong split, no {self._units} are lost, and the output has {rows}."
-        apart, packing = "", "packing of the separate files" if self.basis.files else "packing"
+        apart, separate = "", " with separate files" if self.basis.files else ""
         if self.command.output.endswith("/") and not self.basis.files:
             apart = " These are the numbers for one output file. In a folder, each file is packed separately."
         least = packed.rows_at_least or 0
         is_best = packed.rows == least
-        bound = f"no {packing} needs fewer" if is_best else f"every {packing} needs at least {least:,}"
+        bound = (
+            f"fewer are not possible{separate}"
+            if is_best
+            else f"any packing{separate} needs at least {least:,}"
+        )
         text = (
             f"To pack several rows into each output row: {_padding(packed)}{lost}. The output has "
             f"{count(packed.rows, 'row')}, and {bound}.{apart}{split}"

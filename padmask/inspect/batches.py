@@ -29,8 +29,8 @@ def batches_cost(basis: CostBasis) -> Cost:
     lengths = np.array(sorted(stats.counts), dtype=np.int64)
     ends = np.cumsum([stats.counts[length] for length in lengths.tolist()])
     rows = min(stats.rows, spec.sort_window)
-    # A sample with the size of one sort window. Its number of rows up to each length is rounded down, so it
-    # differs by less than one row from the expected number.
+    # A sample of the size of one sort window, with the same distribution of lengths as all rows. The counts
+    # are rounded down, so each differs from the exact number by less than one row.
     sample = np.repeat(lengths, np.diff(ends * rows // max(1, stats.rows), prepend=0))
     plan = plan_batches(sample, spec, basis.multiple)
     places = round(plan.places * stats.rows / max(1, rows))

@@ -34,7 +34,7 @@ class PadCommand:
         input_format: format of the input, if the user set it.
         unpadded: for padded inputs, a new file for the rows without padding; None for raw inputs.
         mask_column: mask column of padded inputs, if the user set it.
-        dialect: dialect of the mask of padded inputs, if the user set it.
+        dialect: polarity and kind of the mask of padded inputs, if the user set them.
         names: names of the columns to unpad, if the user requested columns.
         padded: options that restore the columns, dtypes and mask of padded inputs; None for raw inputs.
     """
@@ -161,7 +161,7 @@ def _used(spec: PadSpec, overlong: str) -> PadSpec:
 def _argument(path: str) -> str:
     """Return an input as a command-line argument, without credentials.
 
-    A name that starts with `-` gets the prefix `./`. Standard input gets a placeholder, because its data are
+    A name that starts with `-` gets the prefix `./`. Standard input gets a placeholder, because its data is
     already read.
     """
     if path == "-":

@@ -78,7 +78,7 @@ def inspect_file(  # noqa: PLR0913 - one keyword per option of the command
         mask_column: mask column of padded input. If None, the column is found from the metadata, else by its
             name.
         mask_polarity: which positions of a binary mask are True or 1: `"real"` tokens or `"padding"`. If
-            None, the metadata decide, else the name of the mask: a `key_padding_mask` is True at padding.
+            None, the metadata decides, else the name of the mask: a `key_padding_mask` is True at padding.
         mask_kind: kind of the mask, `"binary"` or `"additive"`. If None, the kind in the metadata is used,
             else `"binary"`.
         declared: padding side of padded input, `"post"` or `"pre"`. If None, the side in the metadata is

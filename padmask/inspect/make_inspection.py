@@ -241,17 +241,17 @@ def _notes(
         notes.append(f"rows {show.first}:{show.stop} do not exist, because the input has {rows}")
     if spec.end_columns:
         notes.append(
-            f"the costs of the plans ignore column {spec.end_columns[0]!r}, which has the number of tokens "
-            "to keep in each row. If rows are split into windows, the output has more rows than shown"
+            f"the costs of the plans ignore column {spec.end_columns[0]!r}, which contains the number of "
+            "tokens to keep in each row. If rows are split into windows, the output has more rows than shown"
         )
     return notes
 
 
 def _health(audits: Sequence[Audit]) -> list[Finding]:
-    """Return the findings, with `stranger-file` as a warning. In `verify`, this rule is an error."""
+    """Return the findings, with `unlisted-file` as a warning. In `verify`, this rule is an error."""
     return [
         replace(finding, rule=replace(finding.rule, severity="warning"))
-        if finding.rule.name == "stranger-file"
+        if finding.rule.name == "unlisted-file"
         else finding
         for finding in findings_of(audits)
     ]

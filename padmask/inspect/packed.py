@@ -24,7 +24,7 @@ class PackedStats:
         tokens: number of tokens.
         places: number of positions, including padding.
         maxlen: number of positions in a full row. Rows without padding may have fewer positions.
-        rows_at_least: lower bound of the number of rows: no packing of the sequences needs fewer rows.
+        rows_at_least: lower bound of the number of rows of any packing of the sequences.
         lengths: number of sequences of each length.
         per_row: number of rows with each number of sequences.
     """
@@ -48,9 +48,9 @@ class PackedStats:
     def __str__(self) -> str:
         """Return the statistics as text."""
         least = (
-            "no packing needs fewer rows"
+            "fewer rows are not possible"
             if self.rows <= self.rows_at_least
-            else f"every packing needs at least {count(self.rows_at_least, 'row')}"
+            else f"any packing needs at least {count(self.rows_at_least, 'row')}"
         )
         return (
             f"{count(self.sequences, 'sequence')} in {count(self.rows, 'row')}, at most {self.most:,} in a "
@@ -75,7 +75,7 @@ class PackedCounter:
     >>> counter = PackedCounter()
     >>> counter.add(Ragged(np.array([3, 1, 2]), np.array([0, 2]), np.array([2, 1])), np.array([4, 4]))
     >>> print(counter.found(4))
-    3 sequences in 2 rows, at most 2 in a row; tokens fill 75.0% of maxlen 4; no packing needs fewer rows
+    3 sequences in 2 rows, at most 2 in a row; tokens fill 75.0% of maxlen 4; fewer rows are not possible
 
     Args:
         align: the number of positions of each sequence is rounded up to a multiple of this number.

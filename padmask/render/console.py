@@ -134,7 +134,7 @@ def is_unicode(console: Console) -> bool:
 
 
 def print_notes(notes: Sequence[str], console: Console) -> None:
-    """Print notes and warnings. Warnings that the user acknowledged are not printed."""
+    """Print notes and warnings. Warnings that the user hides with `--allow` are not printed."""
     for note in notes:
         if not is_allowed(note):
             name = f"warning\\[{note.name}]" if isinstance(note, Warned) else "note"

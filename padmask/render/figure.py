@@ -66,7 +66,7 @@ def refuse_missing_matplotlib() -> None:
 
 
 def figure_bytes(data: FigureData, suffix: str, theme: str = "light") -> bytes:
-    """Return the figure as a file. The same data give the same bytes.
+    """Return the figure as a file. The same data gives the same bytes.
 
     Args:
         data: numbers to draw.

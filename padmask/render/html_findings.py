@@ -14,7 +14,7 @@ KINDS = {"error": "bad", "warning": "unsure"}
 
 
 def notes_card(notes: Sequence[str]) -> Html | None:
-    """Return notes and warnings. Warnings that the user acknowledged are left out."""
+    """Return notes and warnings. Warnings that the user hides with `--allow` are left out."""
     items = []
     for note in notes:
         if not is_allowed(note):

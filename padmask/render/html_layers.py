@@ -22,7 +22,7 @@ LONGEST_RUN = 6
 MASKS = {
     (False, True): "creates a mask",
     (True, True): "passes the mask on",
-    (True, False): "passes no mask on",
+    (True, False): "does not pass the mask on",
     (False, False): "no mask",
 }
 

@@ -62,9 +62,9 @@ def show_report(report: Report, console: Console, *, verbose: bool = False) -> N
 def show_data_only(report: Report, console: Console) -> None:
     """Print the report on the data of a run whose models could not run.
 
-    The verdict on the data is no verdict of the run, so the first line does not show it.
+    The verdict on the data is not the verdict of the run, so the first line does not show it.
     """
-    print_line("[bold yellow]not verified[/bold yellow]: only the data were checked, no model ran", console)
+    print_line("[bold yellow]not verified[/bold yellow]: only the data was checked, no model ran", console)
     print_line(printable_line(text_of_run(report.environment)), console, style="dim")
     print_notes(report.notes, console)
     _print_data(report, console)

@@ -66,11 +66,9 @@ def _pack_summary(result: PadResult, output: str, rejects: str | None) -> list[s
     """Return the summary of `pack`. The arguments are as in `summary`."""
     ledger = result.ledger
     is_best = ledger.rows_written <= ledger.rows_at_least
-    apart = " of the separate files" if result.shards > 1 else ""
+    apart = " with separate files" if result.shards > 1 else ""
     least = count(ledger.rows_at_least, "row")
-    bound = (
-        f"no packing{apart} needs fewer rows" if is_best else f"every packing{apart} needs at least {least}"
-    )
+    bound = f"fewer rows are not possible{apart}" if is_best else f"any packing{apart} needs at least {least}"
     tokens = ledger.tokens_kept + ledger.tokens_repeated + ledger.tokens_added
     full = tokens / max(1, ledger.rows_written * result.maxlen)
     lines = [

@@ -85,7 +85,7 @@ def make_dataset_job(
         OutputError: an output would replace an input.
     """
     if not paths:
-        raise SpecError("There is no input. Specify a file or a folder.")
+        raise SpecError("No input. Specify a file or a folder.")
     found = find_inputs(paths)
     refuse_no_shards(found.files, needs_folder=asked.spec.buckets is not None)
     refuse_replaced({"the rejects": files.rejects}, [file.path for file in found.files])

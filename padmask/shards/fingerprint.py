@@ -107,7 +107,7 @@ class Fingerprint:
         ]
 
     def list_earlier_options(self, old: Fingerprint) -> list[str]:
-        """Return the options of an older job whose values this job changed, as on the command line.
+        """Return the older job's values of the options that differ in this job, as command-line options.
 
         >>> new = Fingerprint("a2", {"maxlen": 9, "limit": None, "mask's column": "m"}, {})
         >>> new.list_earlier_options(Fingerprint("a1", {"maxlen": 8, "limit": 5, "mask's column": None}, {}))

@@ -123,7 +123,7 @@ class DatasetPlan:
 
     Args:
         plan: maxlen of the output rows, and how it was determined.
-        types: types of the columns if JSON Lines are converted to Parquet or Arrow, otherwise None.
+        types: types of the columns if JSON Lines is converted to Parquet or Arrow, otherwise None.
         left_out: records of the shards that could not be read.
         assumed: whether the types are those of the first rows. If False, a pass over all inputs found them.
     """

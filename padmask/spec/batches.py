@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from padmask.errors import SpecError
 from padmask.spec.checks import at_least, check_fields, optional
 
-# Column with the number of the source row, for output rows in another order than the source rows.
+# Column with the number of the source row, for output rows in a different order from the source rows.
 SOURCE_ROW = "source_row"
 
 # Column with the number of the batch.

@@ -124,7 +124,7 @@ def maxlen_with_buckets(
     if has_own:
         raise SpecError(
             "Buckets need columns with the same lengths, so `own_lengths` cannot be used with `buckets`. "
-            "Remove one of the two.",
+            "Remove one of the two options.",
             options=["own_lengths", "buckets"],
         )
     if isinstance(buckets, int):
@@ -134,7 +134,7 @@ def maxlen_with_buckets(
     if maxlen not in ("longest", buckets[-1]):
         raise SpecError(
             f"The last edge of `buckets` is the maxlen ({buckets[-1]}), so `maxlen` {maxlen!r} contradicts "
-            "it. Remove one of the two, or set `buckets` to the number of buckets.",
+            "it. Remove one of the two options, or set `buckets` to the number of buckets.",
             options=["maxlen", "buckets"],
         )
     bad = [edge for edge in buckets if edge % (multiple or 1)]

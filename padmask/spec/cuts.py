@@ -23,7 +23,7 @@ def refuse_unused_cuts(spec: PadSpec, policy: RowPolicy) -> None:
     if policy.overlong != "truncate":
         raise SpecError(
             f"{subject} no effect if rows longer than maxlen are not truncated or split (`overlong` is "
-            f"{policy.overlong!r}). Remove one of the two.",
+            f"{policy.overlong!r}). Remove one of the two options.",
             options=[*options, "overlong"],
         )
     if spec.maxlen == "longest":

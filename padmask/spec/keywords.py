@@ -33,7 +33,7 @@ def spec_with(spec: PadSpec | None, options: Mapping[str, Any]) -> PadSpec:
     for name in options:
         if name == "preset":
             raise SpecError(
-                "`preset` is not a field of PadSpec. Make the options with "
+                "`preset` is not a field of PadSpec. Create the options with "
                 f"`spec, mask = padmask.preset({options[name]!r})`, and pass both. The mask requires a dict "
                 "of columns or a table.",
                 options=["preset"],

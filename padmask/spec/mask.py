@@ -59,12 +59,12 @@ class Dialect:
             )
 
 
-# The dialect of Keras and Hugging Face: bools, or 0 and 1, with True at real tokens.
+# The mask of Keras and Hugging Face: bools, or 0 and 1, with True at real tokens.
 TRUE_AT_TOKENS = Dialect()
 
 
 def asked_dialect(polarity: Polarity | None, kind: MaskKind | None) -> Dialect | None:
-    """Return the dialect that the user requested; None if the user requested neither polarity nor kind.
+    """Return the polarity and kind that the user requested; None if the user requested neither.
 
     >>> asked_dialect("padding", None), asked_dialect(None, None)
     (Dialect(polarity='padding', kind='binary'), None)
@@ -96,7 +96,7 @@ class MaskSpec:
         own: masks of columns that have their own maxlen: a mapping from column names to mask names, or pairs
             of both.
         polarity: which positions are True, or 1 if the dtype is a number: `"real"` tokens, or `"padding"` as
-            in the `key_padding_mask` of PyTorch.
+            in PyTorch's `key_padding_mask`.
         kind: `"binary"`, or `"additive"`: 0 at real tokens, and the lowest finite value of the dtype at
             padding.
         position_ids: name of a new column that contains the positions 0, 1, ... of the real tokens, and 0 at

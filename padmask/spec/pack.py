@@ -44,7 +44,7 @@ DERIVED = (
 WIDE = ("segment_ids", "position_ids", "loss_mask", "attention_mask")
 
 # Placeholder for the name of a packed column, in the name of a derived column. If a name has this
-# placeholder, each packed column has a derived column of its own.
+# placeholder, each packed column has its own derived column.
 COLUMN = "{column}"
 
 # Placeholder for the name of the id column in `PackSpec.renames`.
@@ -57,8 +57,8 @@ ID_NAMES = ("input_ids", "tokens")
 _REASONS = {
     "padding": "Their padding is always after the sequences. Remove the option.",
     "own_lengths": "All packed columns have the same lengths. Pack the columns separately.",
-    "buckets": "A packed row is full, so all rows have one length. Remove one of the two.",
-    "batches": "A packed row is full, so all rows have one length. Remove one of the two.",
+    "buckets": "Packed rows all have the same length. Remove one of the two options.",
+    "batches": "Packed rows all have the same length. Remove one of the two options.",
 }
 
 
@@ -114,7 +114,7 @@ class PackSpec:
         source: whether to add the columns `source_rows` and `source_starts`.
         emit: derived columns to add, from `DERIVED`.
         names: names of derived columns whose names differ from `DERIVED`: a mapping, or pairs of both.
-            If a name contains `{column}`, each packed column has a derived column of its own.
+            If a name contains `{column}`, each packed column has its own derived column.
         renames: names of packed columns in the output, keyed by their names in the input: a mapping, or pairs
             of both. `{ids}` stands for the column of ids: `input_ids`, else `tokens`, else the first packed
             column. `unpad` restores the names.
@@ -192,7 +192,8 @@ class PackSpec:
         if self.algorithm == "wrap" and (self.max_segments or self.align > 1):
             option = "max_segments" if self.max_segments else "align"
             raise SpecError(
-                f"`algorithm` 'wrap' fills all rows, so `{option}` has no effect. Remove one of the two.",
+                f"`algorithm` 'wrap' fills all rows, so `{option}` has no effect. Remove one of the two "
+                "options.",
                 options=["algorithm", option],
             )
 
@@ -241,7 +242,7 @@ class PackSpec:
                 if self.algorithm == "wrap":
                     raise SpecError(
                         "`algorithm` 'wrap' cuts the joined rows every `maxlen` tokens, so no row is too "
-                        f"long, and `{option}` has no effect. Remove one of the two.",
+                        f"long, and `{option}` has no effect. Remove one of the two options.",
                         options=["algorithm", option],
                     )
                 continue

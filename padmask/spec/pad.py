@@ -1,7 +1,7 @@
 """Options for padding: the dataclasses `PadSpec` and `RowPolicy`.
 
-The names are those of Keras (`maxlen`, `padding`, `truncating`, `value`). This module does not use the data.
-Other modules check whether a column exists and how long the rows are.
+The names are the same as in Keras (`maxlen`, `padding`, `truncating`, `value`). This module does not use the
+data. Other modules check whether a column exists and how long the rows are.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ class PadSpec:
         if multiple and maxlen % multiple:
             raise SpecError(
                 f"`maxlen` {maxlen} is not a multiple of `pad_to_multiple_of` {multiple}. "
-                f"Use {self.round_up(maxlen)}, or remove one of the two.",
+                f"Use {self.round_up(maxlen)}, or remove one of the two options.",
                 options=["maxlen", "pad_to_multiple_of"],
             )
 
@@ -219,7 +219,7 @@ class PadSpec:
 
     @property
     def reorders(self) -> bool:
-        """Whether output rows may have another order than the source rows."""
+        """Whether output rows may have a different order from the source rows."""
         return self.buckets is not None or self.batches is not None
 
     @property

@@ -89,7 +89,7 @@ RULES = {
             "cuDNN requires rows with at least one token, and padding at the end",
             recurrent=True,
         ),
-        Rule("stranger-file", "error", "the _padmask.json of the folder does not list the file", "file"),
+        Rule("unlisted-file", "error", "the _padmask.json of the folder does not list the file", "file"),
         Rule("no-end-mark", "warning", LACKS_END, "file"),
         Rule(
             "unmarked-padding",
@@ -120,7 +120,7 @@ RULES = {
         Rule(
             "misaligned-column",
             "warning",
-            "the column has another length than the tokens, although the lengths are equal in most rows",
+            "the column has a different length from the tokens, although the lengths are equal in most rows",
         ),
         Rule(
             "labels-on-padding", "warning", "labels on padding are not -100, so they are included in the loss"

@@ -1,4 +1,4 @@
-"""The sides of padding and truncation, with the names of Keras and of Hugging Face."""
+"""The sides of padding and truncation, with the names that Keras and Hugging Face use."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from padmask.spec.checks import one_of
 
-# Side in the names of Keras, by the names of Hugging Face.
+# Keras name of each side, keyed by the Hugging Face name.
 KERAS_SIDES = {"left": "pre", "right": "post"}
 
 SIDES = ("post", "pre")

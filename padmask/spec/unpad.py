@@ -28,9 +28,9 @@ class UnpadSpec:
         keep_mask: whether to keep the mask and length columns. The padding is also removed from the mask,
             unless other columns with the same mask stay padded.
         mask_polarity: which positions of a binary mask are True or 1: `"real"` tokens or `"padding"`. If
-            None, the metadata decide, else the name of the mask: a `key_padding_mask` is True at padding.
+            None, the metadata decides, else the name of the mask: a `key_padding_mask` is True at padding.
         mask_kind: `"binary"` for bools or 0 and 1, `"additive"` for 0 and large negative numbers. If None,
-            the metadata decide, else `"binary"`.
+            the metadata decides, else `"binary"`.
         join_windows: whether to join windows to their source rows, and the pieces of rows that packing split.
             Windows are joined only if the input has the columns that locate them.
         restore_order: whether to write packed rows, and rows of batches and buckets, in the order of the
@@ -71,5 +71,5 @@ class UnpadSpec:
 
     @property
     def dialect(self) -> Dialect | None:
-        """The requested dialect of the mask; None if none is requested."""
+        """The requested polarity and kind of the mask; None if neither is requested."""
         return asked_dialect(self.mask_polarity, self.mask_kind)

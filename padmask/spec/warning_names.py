@@ -17,19 +17,19 @@ WARNINGS = {
     "row-fully-masked": "rows without real tokens cause NaN in pooling and attention layers",
     "non-finite": "rows with NaN or infinite tokens make outputs and gradients NaN",
     "columns-left-out": "columns with the same lengths as the tokens were not padded or packed",
-    "lengths-differ": "columns that usually have one value per token have other lengths than the tokens",
+    "lengths-differ": "columns that usually have one value per token have different lengths from the tokens",
     "type-not-padded": "a column has a type that padmask cannot pad or pack",
     "mask-uncertain": "the mask of a column is unknown, so the column was not checked, or looks inverted",
     "late-column": "a column has no values in the first rows, so the column was not padded or checked",
     "batch-dimension": (
         "each row contains a single vector; an outer axis of length 1 is usually a leftover batch dimension"
     ),
-    "maybe-padded": "a column looks like a mask, so the input may be padded already",
+    "maybe-padded": "a column looks like a mask, so the input may already be padded",
     "mask-not-described": "the output format does not store what the values of the mask mean",
     "non-finite-value": "the pad value is NaN or infinite, and a mask does not hide such a value",
     "no-end-mark": LACKS_END,
-    "stranger-file": "the _padmask.json of the folder does not list the file",
-    "files-not-read": "files of the input were not read",
+    "unlisted-file": "the _padmask.json of the folder does not list the file",
+    "files-not-read": "some input files were not read",
     "repeated-file": "a file that the inputs contain more than once was read only once",
     "splits-joined": "the output contains several splits of a dataset",
     "class-names-lost": "the names of class labels are not in the output",
@@ -43,7 +43,7 @@ WARNINGS = {
     "pieces-not-joined": "windows, or pieces of split rows, were not joined",
     "pieces-missing": "rows start after the first token of their source row",
     "packed-rows-missing": "the input has fewer packed rows than pack wrote",
-    "random-input": "an input of the model receives random values, because the data have no column for it",
+    "random-input": "an input of the model receives random values, because the data has no column for it",
     "sequences-not-separated": "the rows are packed, but no column separates their sequences",
 }
 
@@ -58,7 +58,7 @@ class Warned(str):
     Args:
         name: name of the warning, a key of `WARNINGS`.
         text: text of the warning.
-        allowed: whether the user acknowledged the warning with `--allow`.
+        allowed: whether the user hides the warning with `--allow`.
     """
 
     name: str
@@ -97,7 +97,7 @@ def acknowledge(notes: Iterable[str], allow: Collection[str]) -> tuple[str, ...]
 
 
 def is_allowed(note: str) -> bool:
-    """Return whether a note is a warning that the user acknowledged."""
+    """Return whether a note is a warning that the user hides with `--allow`."""
     return isinstance(note, Warned) and note.allowed
 
 

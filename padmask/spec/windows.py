@@ -127,12 +127,12 @@ def refuse_with_own_lengths(windows: WindowSpec | None, end_columns: Sequence[st
     if windows is not None:
         raise SpecError(
             "Windows need columns with the same lengths, so `own_lengths` cannot be used with windows. "
-            "Remove one of the two.",
+            "Remove one of the two options.",
             options=["own_lengths", "overlong"],
         )
     if end_columns:
         raise SpecError(
-            f"The column {end_columns[0]!r}, which has the number of tokens to keep in each row, cannot be "
-            "used with `own_lengths`. Use one number for all rows instead of the column.",
+            f"The column {end_columns[0]!r}, which contains the number of tokens to keep in each row, cannot "
+            "be used with `own_lengths`. Use one number for all rows instead of the column.",
             options=["keep_first", "keep_last", "own_lengths"],
         )

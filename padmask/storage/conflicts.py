@@ -248,8 +248,8 @@ def refuse_own_input(
             remedy = "Choose another file."
             if replaceable:
                 remedy = (
-                    "Set the file with -o instead of a redirection. padmask then replaces the file at the "
-                    "end of the run."
+                    "Specify the file with -o instead of a redirection. padmask then replaces the file at "
+                    "the end of the run."
                 )
             raise OutputError(
                 f"{name} is also an input, so the input would change while padmask reads it. {remedy}"
@@ -271,14 +271,14 @@ def _open_file(path: str) -> os.stat_result | None:
 
 
 def refuse_among_data(folder: str, outputs: Mapping[str, str | None]) -> None:
-    """Raise an error if an output file is in the output folder and has the name of a data file.
+    """Raise an error if an output file is in the output folder and has the same name as a data file.
 
     Args:
         folder: path or address of the output folder.
         outputs: path of each other output, keyed by label. A path of None is ignored.
 
     Raises:
-        OutputError: an output has the name of a data file, or a reserved name.
+        OutputError: an output has the same name as a data file, or a reserved name.
     """
     for label, output in outputs.items():
         if output is None or output == "-" or is_url(output) != is_url(folder):

@@ -81,7 +81,7 @@ _BINARY: tuple[ForeignFormat, ...] = (
     ),
     ForeignFormat("an HDF5 file", "", magic=[b"\x89HDF\r\n\x1a\n"]),
     ForeignFormat("an SQLite database", "", magic=[b"SQLite format 3\0"]),
-    ForeignFormat("a pickle of Python", "", magic=[b"\x80%c" % n for n in range(2, 6)]),
+    ForeignFormat("a Python pickle", "", magic=[b"\x80%c" % n for n in range(2, 6)]),
     ForeignFormat(
         "UTF-32 text",
         "iconv -f UTF-32 -t UTF-8 {file} > {base}.utf8.jsonl",

@@ -240,7 +240,7 @@ def _faults_of_numbers(contents: ManifestContents) -> Iterator[str]:
 
 def _adds_up(shard: ManifestEntry, plan: ManifestLength) -> bool:
     rows, buckets = shard.ledger, shard.buckets
-    # Without buckets, all rows have one length.
+    # Without buckets, all rows have the same length.
     lengths = [(bucket.maxlen, bucket.rows) for bucket in buckets] or [(plan.maxlen, rows.rows_written)]
     if buckets and not (
         {bucket.maxlen for bucket in buckets} <= set(plan.edges)

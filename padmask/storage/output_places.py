@@ -61,7 +61,7 @@ def buckets_need_folder(output: str) -> SpecError:
     """Return the error for buckets whose output is a file or a pipe.
 
     >>> print(buckets_need_folder("padded.parquet"))  # doctest: +NORMALIZE_WHITESPACE
-    Buckets need an output folder, because each bucket has files of its own. Use -o padded/ instead of
+    Buckets need an output folder, because each bucket has its own files. Use -o padded/ instead of
     -o padded.parquet, with --output-format parquet if the input has another format.
 
     Args:
@@ -79,7 +79,7 @@ def buckets_need_folder(output: str) -> SpecError:
         other = (RECOMMENDED_FORMAT if known.is_folder else known).name
         format_ = f", with --output-format {other} if the input has another format"
     return SpecError(
-        "Buckets need an output folder, because each bucket has files of its own. Use "
+        "Buckets need an output folder, because each bucket has its own files. Use "
         f"-o {display_path(folder)}/{instead}{format_}.",
         options=["buckets", "output"],
     )

@@ -82,7 +82,7 @@ def _storage_errors(url: Url, kind: type[PadmaskError], verb: str) -> Iterator[N
     except FileNotFoundError:
         raise kind(missing_message(url)) from None
     except Exception as error:
-        # The libraries behind fsspec raise exceptions of their own.
+        # The libraries behind fsspec raise their own exceptions.
         known = isinstance(error, (OSError, ValueError, NotImplementedError, ArrowException))
         if url.scheme in NATIVE and not known:
             raise
@@ -92,7 +92,7 @@ def _storage_errors(url: Url, kind: type[PadmaskError], verb: str) -> Iterator[N
 
 
 _NO_BUCKET = (
-    "There is no bucket {!r}. Check the name, and the credentials, region and endpoint in the environment."
+    "Bucket {!r} does not exist. Check the name, and the credentials, region and endpoint in the environment."
 )
 
 
@@ -102,7 +102,7 @@ def missing_message(url: Url) -> str:
     if bucket is not None:
         return _NO_BUCKET.format(bucket)
     kind = "folder" if url.path.endswith("/") or not url.path else "file"
-    return f"There is no {kind} {str(url)!r}. Check the address."
+    return f"{kind.capitalize()} {str(url)!r} does not exist. Check the address."
 
 
 def refuse_missing_bucket(url: Url) -> None:

@@ -346,7 +346,7 @@ def unreadable(path: str, error: OSError) -> AccessError:
         is_missing = folder and not os.path.isdir(folder)
         where = f": the folder {display_path(folder)!r} does not exist" if is_missing else ""
         return AccessError(
-            f"There is no file {display_path(path)!r}{where}. Check the path, or use - for standard input."
+            f"File {display_path(path)!r} does not exist{where}. Check the path, or use - for standard input."
         )
     return AccessError(f"Cannot read {display_path(path)!r}: {error.strerror}. {os_error_remedy(error)}")
 

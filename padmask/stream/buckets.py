@@ -127,7 +127,7 @@ def pad_rows_to_buckets(
     for bucket in buckets.open.values():
         written += PaddedRows(column_notes=bucket.sink.column_notes)
     if not written.ledger.balanced:
-        raise AssertionError(f"The row counts of padmask are inconsistent. Please report this: {written}")
+        raise AssertionError(f"Internal error: the row counts do not add up. Please report this: {written}")
     return written, {edge: found[edge] for edge in sorted(found)}
 
 

@@ -98,7 +98,7 @@ def choose_for_dataset(
 
     Raises:
         SpecError: a column is missing or requested twice, or there is no default column.
-        PaddedError: the purpose is `"pad"`, but the rows are padded already.
+        PaddedError: the purpose is `"pad"`, but the rows are already padded.
     """
     schema = dataset.schema()
     own = [column.name for column, _, _ in own_groups(schema, asked, spec, mask)]
@@ -142,7 +142,7 @@ def choose_for_dataset(
     if old is not None:
         choice = choose_together(schema, asked, spec, mask, rows, old)
     before = {name for file in files.values() for name in described_names(file)}
-    # Columns that may be masks have a warning of their own, so they are not listed as unpadded columns.
+    # Columns that may be masks have their own warning, so they are not listed as unpadded columns.
     before |= {*_possible_masks(choice, rows)}
     beside = _describe(schema, choice, rows, asked, before, spec.packing)
     return choice, replace(beside, notes=(*suspicions, *notes, *beside.notes), hint=hint, shared=shared), rows
@@ -180,11 +180,11 @@ def _suspicion(name: str, first: str, rows: FirstRows) -> str:
     unpad = f"padmask unpad --mask-column {shlex.quote(name)}"
     if name in rows.additive:
         return (
-            f"the input may be padded already, because {name!r} looks like an additive mask of {first!r}. To "
+            f"the input may already be padded, because {name!r} looks like an additive mask of {first!r}. To "
             f"remove the padding: {unpad} --mask-kind additive"
         )
     return (
-        f"the input may be padded already, because {name!r} looks like a mask of {first!r}. If 1 marks real "
+        f"the input may already be padded, because {name!r} looks like a mask of {first!r}. If 1 marks real "
         f"tokens, remove the padding with {unpad}; if 1 marks padding, add --mask-polarity padding to this "
         "command"
     )

@@ -151,7 +151,7 @@ def map_tasks(
         folder: folder for the temporary files that pass results to this process.
 
     Raises:
-        PadmaskError, OtherTypesError: an error of the function, after the results of all chunks before.
+        PadmaskError, OtherTypesError: an error of the function, after the results of all earlier chunks.
     """
     workers = getattr(executor, "workers", None) or cores()
     with ExitStack() as stack:

@@ -25,10 +25,11 @@ def read_first_rows(
     Args:
         dataset: the data.
         names: names of the columns. Columns that are not lists are ignored.
-        dialects: dialects of masks by column name. Other masks have the usual dialect of their name.
+        dialects: polarity and kind of masks, keyed by column name. For other masks, the name decides.
     """
     rows = FirstRows.of(first_batches(dataset, names), dialects)
-    # A JSON field has the type of its values, so a list column has values, even if none of them is valid.
+    # The type of a JSON field comes from its values, so a list column always has values, even if they are not
+    # valid.
     return replace(rows, empty=()) if dataset.format.is_text else rows
 
 
@@ -59,7 +60,7 @@ def first_rows_of(
         dataset: the data.
         columns: names of the columns that the mask may describe. If empty, all list columns.
         known: the first rows of these columns and of all masks; None if the rows have not been read.
-        dialect: requested dialect of the mask. If None, the usual dialect of a mask with this name.
+        dialect: requested polarity and kind of the mask. If None, the name of the mask decides.
     """
     names = tuple(columns)
 

@@ -132,7 +132,7 @@ def check_paths(
     """
     paths = checked_paths(inputs)
     if not paths:
-        raise SpecError("There is no input. Specify a file, or - for standard input.")
+        raise SpecError("No input. Specify a file, or - for standard input.")
     output_path = checked_path(output)
     if rejects is not None:
         refuse_mistyped(rejects)
@@ -213,7 +213,7 @@ def refuse_joined_splits(found: InputFiles) -> None:
         if len(splits) > 1:
             raise SpecError(
                 f"{folder!r} contains {len(splits)} splits of a dataset: {join_few(splits)}. Specify one "
-                f"split, such as {folder}/{splits[0]}. To pad all splits to separate files, use an output "
+                f"split, such as {folder}/{splits[0]}. To pad all splits into separate files, use an output "
                 "folder, such as -o padded/."
             )
 
@@ -241,7 +241,7 @@ def unlisted_notes(dataset: Dataset) -> tuple[Warned, ...]:
     """Return a warning if input files are missing from the manifest of their folder."""
     if not dataset.unlisted_files:
         return ()
-    return (Warned("stranger-file", NOT_LISTED.format(join_few(dataset.unlisted_files))),)
+    return (Warned("unlisted-file", NOT_LISTED.format(join_few(dataset.unlisted_files))),)
 
 
 def spool_folder(output_path: str) -> str:

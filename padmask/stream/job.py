@@ -55,7 +55,7 @@ def make_job(dataset: Dataset, asked: PadRequest, *, keep_others: bool, purpose:
 
     Raises:
         SpecError: a requested column is missing, or its type does not fit the request.
-        PaddedError: the purpose is `"pad"`, but the rows are padded already.
+        PaddedError: the purpose is `"pad"`, but the rows are already padded.
     """
     spec, mask = asked.spec, asked.mask
     choice, beside, late, own = ColumnChoice([], mask), Beside(), None, []

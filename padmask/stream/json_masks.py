@@ -26,7 +26,7 @@ class MaskTexts:
     Args:
         name: name of the mask column.
         type_: list type of the mask column.
-        dialect: dialect of the mask.
+        dialect: polarity and kind of the mask.
     """
 
     def __init__(self, name: str, type_: pa.DataType, dialect: Dialect = TRUE_AT_TOKENS) -> None:

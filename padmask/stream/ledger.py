@@ -127,7 +127,7 @@ class Ledger:
         }
 
 
-# Reasons with values of the data can differ in each row, so only this number of kinds is kept.
+# Maximum number of different reasons to count. A reason that quotes a value may differ in every row.
 _MOST_KINDS = 100
 
 # Parts of a reason that differ between rows: numbers and quoted values.

@@ -1,4 +1,4 @@
-"""`pack_file`: pack the rows of files into rows of one length."""
+"""`pack_file`: pack the rows of files into rows of the same length."""
 
 from __future__ import annotations
 

@@ -32,7 +32,8 @@ def find_dataset_packing(
         dataset: the data.
         columns: requested columns; None for all packed columns.
         mask: name of the requested mask column. If None, the mask column is found.
-        dialect: requested dialect of the mask. If None, the metadata decide, else the name of the mask.
+        dialect: requested polarity and kind of the mask. If None, from the metadata, else from the name of
+            the mask.
 
     Raises:
         PaddedError: the files are not packed in the same way.
@@ -102,7 +103,7 @@ def _length_of(value: Any) -> int:
 
 
 def refuse_packed_dataset(dataset: Dataset, columns: Collection[str], spec: PadSpec, mask: MaskSpec) -> None:
-    """Raise an error if columns are packed already, unless `mask.allow_padded` is set.
+    """Raise an error if columns are already packed, unless `mask.allow_padded` is set.
 
     Args:
         dataset: the data.

@@ -155,7 +155,7 @@ def pad_rows_to_file(
         sink.metadata.update(late_metadata(run, layout.schema, written.ledger))
     written += PaddedRows(column_notes=sink.column_notes)
     if not written.ledger.balanced:
-        raise AssertionError(f"The row counts of padmask are inconsistent. Please report this: {written}")
+        raise AssertionError(f"Internal error: the row counts do not add up. Please report this: {written}")
     return written
 
 

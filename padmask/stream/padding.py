@@ -23,18 +23,19 @@ def find_dataset_padding(
         dataset: the data.
         columns: requested columns; None for all padded columns.
         mask_column: name of the requested mask column. If None, the mask column is found from the metadata.
-        dialect: requested dialect of the mask. If None, the metadata decide, else the name of the mask.
+        dialect: requested polarity and kind of the mask. If None, from the metadata, else from the name of
+            the mask.
 
     Returns:
-        The mask and length columns. `Padding.names` is empty if the metadata describe padding, but neither
+        The mask and length columns. `Padding.names` is empty if the metadata describes padding, but neither
         the mask nor the length column exists.
 
     Raises:
         SpecError: a requested mask column is missing, or a mask or length column has the wrong type.
-        DataError: the metadata are not valid, or the files are not padded in the same way.
+        DataError: the metadata is not valid, or the files are not padded in the same way.
     """
     with dataset.named_in_errors():
-        # JSON Lines have no metadata to compare, and no columns without rows.
+        # JSON Lines has no metadata to compare, and no columns without rows.
         schema = dataset.schema()
         names = asked_names(schema, columns) if not dataset.format.is_text else []
         judged = judged_columns(schema, columns)

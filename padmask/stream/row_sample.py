@@ -49,7 +49,7 @@ class BatchRows:
     """The rows of a batch.
 
     Args:
-        lengths: number of real tokens in each row: int64, shape (rows,). A bad row has the length 0.
+        lengths: number of real tokens in each row: int64, shape (rows,). A bad row has length 0.
         row_at: function that returns a row.
         tokens: real tokens by column. For padded rows, only the first column, and no tokens of rows whose
             padding is not at one end.

@@ -27,7 +27,7 @@ from padmask.stream.join_batches import join_batch
 from padmask.stream.ledger import Ledger
 from padmask.stream.rows import Rows
 
-# Arrays of at least this number of bytes have memory pages of their own. A process can have thousands of such
+# Arrays of at least this number of bytes have their own memory pages. A process can have thousands of such
 # arrays, and a window has fewer.
 OWN_PAGES = 1 << 16
 

@@ -147,7 +147,7 @@ def unpack_to_file(run: UnpackRun, output_path: str, format_: FormatTraits, spec
                     ledger += result.ledger
                     late += int((result.cuts.order[:, 1:2] > 0).sum())
     if not ledger.balanced:
-        raise AssertionError(f"The row counts of padmask are inconsistent. Please report this: {ledger}")
+        raise AssertionError(f"Internal error: the row counts do not add up. Please report this: {ledger}")
     warnings, remarks = describe_columns(format_, sink.column_notes)
     notes = _missing_rows(run, ledger)
     if spec.restore_order and not layout.sources:
@@ -174,7 +174,7 @@ _NO_SOURCES = (
 
 
 def _missing_rows(run: UnpackRun, ledger: Ledger) -> list[Warned]:
-    """Return a warning if the input has fewer packed rows than the metadata say."""
+    """Return a warning if the input has fewer packed rows than the metadata says."""
     if run.dataset.format.is_text or run.files.limit is not None:
         return []
     return missing_rows(map(PackedCounts.read, run.dataset.schemas().values()), ledger.rows_read)

@@ -271,7 +271,7 @@ def _unpad_all(run: _Run, output_path: str, format_: FormatTraits) -> tuple[Ledg
                     sink.write(result.encoded, result.cuts.refused)
                     ledger += result.ledger
     if not ledger.balanced:
-        raise AssertionError(f"The row counts of padmask are inconsistent. Please report this: {ledger}")
+        raise AssertionError(f"Internal error: the row counts do not add up. Please report this: {ledger}")
     return ledger, sink.column_notes
 
 

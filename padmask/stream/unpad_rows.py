@@ -106,7 +106,7 @@ def find_tokens(
     cuts = replace(cuts, also=[places.select(cuts.rows) for places in also])
     if windows is None:
         return cuts
-    # A refused window with the number 0 starts a new row, so the row before is complete.
+    # A refused window with the number 0 starts a new row, so the previous row is complete.
     may_continue = unread | (windows.places.numbers > 0)
     may_continue[cuts.rows] = False
     gaps = np.searchsorted(cuts.rows, np.flatnonzero(may_continue))

@@ -159,7 +159,7 @@ def report_on_model(
         model: built Keras model.
         spec: options of the verification.
         rows: real tokens of each row, keyed by input name. If None, random rows are generated.
-        engine: backend and device of Keras.
+        engine: Keras backend and device.
         roles: role of the inputs that expect the mask or the lengths, as in `find_model_inputs`.
     """
     from padmask.verify.keras.user_model import UserModel
@@ -280,7 +280,7 @@ def report_on_packed(
         spec: options of the verification.
         sample: packed rows.
         data: what each input of the model contains, according to the data and the user.
-        engine: backend and device of Keras. If None, Keras is started for Keras models.
+        engine: Keras backend and device. If None, Keras is started for Keras models.
         device: `"auto"`, `"cpu"` or `"gpu"` for a PyTorch module. If None, the module stays on its device.
 
     Raises:

@@ -93,7 +93,7 @@ def verify_user_model(paths: Sequence[str], request: AuditRequest, proof: ModelP
 def _check_data(paths: Sequence[str], request: AuditRequest) -> None:
     """Check the data for the report of a run whose model cannot be loaded."""
     if request.on_data is not None:
-        # The error of the model is reported, also if the data cannot be read.
+        # The error of the model is reported, even if the data cannot be read.
         with suppress(PadmaskError), _open_dataset(paths, request.files) as dataset:
             request.on_data(report_on_data(audit_and_sample(dataset, request)))
 
@@ -184,7 +184,7 @@ def _fit_to_data(spec: ModelSpec, data: Sequence[AuditedData]) -> ModelSpec:
     """Return the spec with the properties of the data: padding side, pad value and empty rows."""
     known = next((value for part in data for value in part.values.values()), None)
     empty = any(part.has_empty_rows for part in data)
-    # Padded data determine the pad value, even 0. For raw data, 0 is only the default, and the `mask_value`
+    # Padded data determines the pad value, even 0. For raw data, 0 is only the default, and the `mask_value`
     # of a Masking layer in the model takes precedence.
     value = spec.value if spec.value is not None else (known if data[0].padded else known or None)
     return replace(spec, padding=data[0].padding, value=value, empty_rows=empty)
@@ -264,7 +264,7 @@ def _columns_for(
     if own or name in known:
         return own or [name]
     raise SpecError(
-        f"{dataset.name}: the model has an input {name!r}, but the data have no column of this name. "
+        f"{dataset.name}: the model has an input {name!r}, but the data has no column of this name. "
         f"Choose a column with --input {shlex.quote(f'{name}=COLUMN')}.",
         options=["model_inputs"],
     )

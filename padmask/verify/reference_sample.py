@@ -57,8 +57,8 @@ def fit_to_references(
     low, high = data.ids[column]
     if low < 0:
         raise DataError(
-            f"{data.name}: column {column!r} has the id {low}, but an Embedding accepts no negative ids. "
-            "Fix the ids, or use --no-model to check only the data."
+            f"{data.name}: column {column!r} contains the id {low}, but an Embedding accepts no negative "
+            "ids. Fix the ids, or use --no-model to check only the data."
         )
     needed = max(high, int(value)) + 1
     if value < 0:
@@ -70,7 +70,7 @@ def fit_to_references(
     vocab = spec.vocab_size or max(needed, 3)
     if vocab < needed:
         raise SpecError(
-            f"--vocab-size {vocab} is too small: {data.name} has the id {high}. "
+            f"--vocab-size {vocab} is too small: {data.name} contains the id {high}. "
             f"Choose at least {needed}, or omit the option.",
             options=["vocab_size"],
         )
@@ -82,8 +82,8 @@ def fit_to_references(
         )
     if vocab > LARGEST_VOCABULARY:
         raise SpecError(
-            f"{data.name}: column {column!r} has the id {high}, but an Embedding of {vocab:,} rows is too "
-            "large for the reference models. Use --no-model to check only the data."
+            f"{data.name}: column {column!r} contains the id {high}, but an Embedding of {vocab:,} rows is "
+            "too large for the reference models. Use --no-model to check only the data."
         )
     # Some reference models treat id 0 as padding, so swap the pad value and 0.
     swapped = [np.where(row == value, 0, np.where(row == 0, stand_in, row)) for row in rows]

@@ -22,7 +22,7 @@ ANSWERS = {
     "ignores": "padding does not change the outputs",
     "leaks": "padding changes the outputs",
     "inconclusive": "the checks cannot show whether padding changes the outputs",
-    "bad-data": "the data violate a rule",
+    "bad-data": "the data violates a rule",
     "data-ok": "no errors in the data",
 }
 
@@ -148,7 +148,7 @@ class Report(ShownInNotebooks):
     def verdict(self) -> Verdict:
         """The overall verdict: the first of `"leaks"`, `"bad-data"` and `"inconclusive"` that applies.
 
-        If none applies, the verdict is `"ignores"`, or `"data-ok"` if only the data were checked.
+        If none applies, the verdict is `"ignores"`, or `"data-ok"` if only the data was checked.
         """
         bad = any(finding.rule.severity == "error" for finding in self.data)
         if not self.proof:
@@ -162,12 +162,12 @@ class Report(ShownInNotebooks):
 
     @property
     def has_data(self) -> bool:
-        """Whether data were checked."""
+        """Whether data was checked."""
         return "data" in self.environment or not self.proof or bool(self.data or self.notes)
 
     @property
     def ok(self) -> bool:
-        """Whether the data have no errors and every verified model ignores padding."""
+        """Whether the data has no errors and every verified model ignores padding."""
         return self.verdict in ("ignores", "data-ok")
 
     def as_dict(self) -> dict[str, Any]:

@@ -22,7 +22,7 @@ class RunError:
         place: where the error is in the input; None if unknown.
         fields: exit code and fields of the error, as JSON values.
         environment: versions and settings of the run.
-        data: report on the data, if they were checked before the error.
+        data: report on the data, if it was checked before the error.
     """
 
     message: str

@@ -57,11 +57,11 @@ def read_static_columns(
         column = inputs.get(name, name)
         if name in inputs and column not in known:
             raise SpecError(
-                f"--input {name}={column}: the data have no column {column!r}.{did_you_mean(column, known)} "
+                f"--input {name}={column}: the data has no column {column!r}.{did_you_mean(column, known)} "
                 f"The columns are {quoted(known)}.",
                 options=["model_inputs"],
             )
-        reason = "the data have no column of this name"
+        reason = "the data has no column of this name"
         if column in known:
             try:
                 found.rows[name] = _read_column(dataset, column, numbers, limit)
@@ -113,8 +113,8 @@ def _numbers(value: Any, column: str, place: Place) -> npt.NDArray[Any]:
             f"{value!r:.60} is not a number, or a list of numbers",
             place=place,
             column=column,
-            remedy="An input of the model without a time axis requires numbers. Choose another column with "
-            "--input NAME:static=COLUMN.",
+            remedy="A model input without a time axis requires a column of numbers. Choose another column "
+            "with --input NAME:static=COLUMN.",
             options=["model_inputs"],
         )
     return array

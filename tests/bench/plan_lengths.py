@@ -42,7 +42,7 @@ class Shape:
 
 
 def padded(lengths: Any, maxlen: int, buckets: int | None = None) -> Shape:
-    """Plan rows of one length, or of the length of their bucket."""
+    """Plan rows of the same length, or of the length of their bucket."""
     spec, stats = PadSpec(maxlen=maxlen, buckets=buckets), LengthStats.of(lengths)
     return Shape(output_size(stats, with_edges(make_plan(spec), spec, stats), spec).places)
 

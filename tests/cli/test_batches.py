@@ -25,7 +25,7 @@ def test_round_trip_through_pipes(source, shell):
 
 
 @pytest.mark.parametrize("suffix", ["", ".parquet"])
-def test_folder(source, here, tmp_path, suffix):
+def test_unpad_restores_folder(source, here, tmp_path, suffix):
     (tmp_path / "data").mkdir()
     for name in "ab":
         (tmp_path / "data" / f"{name}.jsonl").write_text(ROWS)
@@ -49,7 +49,7 @@ def test_summary_and_report(source, here, tmp_path):
     assert has_facts(done.stderr, "2 batches are not full", "--sort-window")
 
 
-def test_shuffle(source, here, tmp_path):
+def test_seed_determines_the_order(source, here, tmp_path):
     written = []
     for seed in ("1", "1", "2"):
         here("pad", "in.jsonl", "-o", "out.jsonl", "--batch-tokens", "30", "--shuffle-batches", seed)
@@ -88,7 +88,7 @@ def test_options_without_meaning(source, here, options, names):
     assert [name for name in names if name not in done.stderr] == []
 
 
-def test_npz(source, here):
+def test_npz_batches_are_refused(source, here):
     done = here("pad", "in.jsonl", "-o", "out.npz", "--batch-tokens", "30")
     assert done.returncode == 2
     assert "Parquet" in done.stderr
@@ -100,7 +100,7 @@ def test_row_larger_than_the_budget(source, here):
     assert all(name in done.stderr for name in ("line 5", "--batch-tokens", "--maxlen", "--on-error skip"))
 
 
-def test_settings(source, here, tmp_path):
+def test_unused_batch_settings(source, here, tmp_path):
     """A project may set the options of batches, even if a run has no batches."""
     (tmp_path / "pyproject.toml").write_text("[tool.padmask.pad]\nbatch-multiple = 2\nsource = false\n")
     assert here("pad", "in.jsonl", "-o", "out.jsonl").returncode == 0

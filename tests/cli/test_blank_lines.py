@@ -9,7 +9,8 @@ import sys
 from collections.abc import Iterable
 
 import pytest
-from pairs import all_pairs
+from pairs import each_value
+from tiers import represented
 
 MIB = 1 << 20
 ROW = b'{"x":[1,2]}\n'
@@ -44,8 +45,11 @@ def piped(command: list[str], parts: Iterable[bytes]) -> tuple[bytes, float, flo
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("blank", BLANKS.values(), ids=BLANKS)
-@pytest.mark.parametrize("options", PASSES.values(), ids=PASSES)
+@represented(
+    "blank,options",
+    {f"{blank}-{options}": (BLANKS[blank], PASSES[options]) for options in PASSES for blank in BLANKS},
+    by={"newlines-two passes", "crlf-one pass", "spaces-one pass"},
+)
 def test_blank_lines_in_pipes(command, blank, options):
     mebibyte = blank * (MIB // len(blank))
 
@@ -60,8 +64,7 @@ def test_blank_lines_in_pipes(command, blank, options):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["in.jsonl.gz", "in.jsonl"])
-@pytest.mark.parametrize("rows", [2, 0])
+@represented("name,rows", [("in.jsonl.gz", 0), ("in.jsonl", 2), ("in.jsonl.gz", 2), ("in.jsonl", 0)], by=2)
 def test_blank_lines_in_files(command, tmp_path, name, rows):
     with (gzip.open if name.endswith("gz") else open)(tmp_path / name, "wb") as file:
         for _ in range(128):
@@ -104,7 +107,7 @@ def test_bad_lines_are_reported(padmask, tmp_path):
     assert json.loads(ran.stdout)["x"] == [1, 2]
 
 
-@all_pairs(blank=BLANKS, suffix=["jsonl", "jsonl.gz", "-"], options=PASSES)
+@each_value(blank=BLANKS, suffix=["jsonl", "jsonl.gz", "-"], options=PASSES)
 def test_line_numbers_count_blank_lines(padmask, tmp_path, blank, suffix, options):
     count = 300_000
     data = (

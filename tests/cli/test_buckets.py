@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from processes import SECONDS, default_signals, faulty
 from raised import has_facts
+from tiers import represented
 
 MANIFEST = "_padmask.json"
 LENGTHS = [3, 9, 4, 1, 8, 30]
@@ -135,7 +136,7 @@ def test_usage_errors(here, data, tmp_path, options, facts):
         ("buckets = '4,9'", ["--maxlen", "8"], 2),
     ],
 )
-def test_settings(here, data, tmp_path, settings, options, code):
+def test_settings_follow_buckets(here, data, tmp_path, settings, options, code):
     (tmp_path / "pyproject.toml").write_text(f"[tool.padmask.pad]\n{settings}\n")
     assert here("pad", data, "-o", "out/", "--workers", "1", *options).returncode == code
     assert (tmp_path / "out").exists() == (code == 0)
@@ -208,10 +209,10 @@ def test_inspect_names_a_command_that_works(here, tmp_path, maxlen):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("where", [["--workers", "2"], ["--cluster", "local", "--workers", "2"]], ids=str)
+@represented("where", ["--workers 2", "--cluster local --workers 2"], by=1)
 def test_workers_write_the_same_bytes(padmask, here, data, tmp_path, where):
     assert here("pad", data, "-o", "one/", "--buckets", "3", "--workers", "1").returncode == 0
-    assert padmask("pad", data, "-o", "two/", "--buckets", "3", *where).returncode == 0
+    assert padmask("pad", data, "-o", "two/", "--buckets", "3", *where.split()).returncode == 0
     assert files_in(tmp_path / "one") == files_in(tmp_path / "two")
     assert (tmp_path / "one" / MANIFEST).read_bytes() == (tmp_path / "two" / MANIFEST).read_bytes()
 

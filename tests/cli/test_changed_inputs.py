@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from raised import has_facts
+from tiers import represented
 
 Completed = subprocess.CompletedProcess[str]
 
@@ -50,9 +51,7 @@ def rewrite_while_it_runs(args: list[str], path: Path, cwd: Path) -> subprocess.
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "verb", [["pad", "--maxlen", "2"], ["pad"], ["unpad"]], ids=["given", "found", "unpad"]
-)
+@represented("verb", {"given": ["pad", "--maxlen", "2"], "found": ["pad"], "unpad": ["unpad"]}, by={"found"})
 def test_rewritten_input_is_refused(command: list[str], tmp_path: Path, verb: list[str]) -> None:
     row = {"input_ids": [1], "mask": [True]} if verb == ["unpad"] else {"input_ids": [1]}
     path = tmp_path / "in.jsonl"
@@ -63,7 +62,7 @@ def test_rewritten_input_is_refused(command: list[str], tmp_path: Path, verb: li
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("length", ["2", "longest"])
+@represented("length", ["longest", "2"], by=1)
 def test_resume_detects_rewrites(padmask: Callable[..., Completed], tmp_path: Path, length: str) -> None:
     first = write(tmp_path / "in" / "a.jsonl", 1)
     write(tmp_path / "in" / "b.jsonl", 1)
@@ -93,8 +92,10 @@ def test_resume_after_a_failure(padmask: Callable[..., Completed], tmp_path: Pat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "verb", [["inspect"], ["verify", "--no-model"], ["pad"], ["unpad"]], ids=lambda v: v[0]
+@represented(
+    "verb",
+    {"inspect": ["inspect"], "unpad": ["unpad"], "verify": ["verify", "--no-model"], "pad": ["pad"]},
+    by=2,
 )
 def test_readers_detect_rewrites(command: list[str], tmp_path: Path, verb: list[str]) -> None:
     path, pipe, row = tmp_path / "in.jsonl", tmp_path / "pipe.jsonl", '{"input_ids": [1], "mask": [true]}\n'

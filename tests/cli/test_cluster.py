@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from processes import SECONDS, children, default_signals, faulty, is_alive, wait_until
 from raised import has_facts, raises_error
+from tiers import represented
 
 from padmask.errors import PadmaskError, SpecError
 from padmask.shards import dask
@@ -204,6 +205,7 @@ def test_cluster_writes_the_same_bytes(command, data, wanted, nodes, tmp_path):
     assert starts == [str(SHARDS * ROWS), "warning[row-fully-masked]:"]
 
 
+@pytest.mark.exhaustive(by="test_cluster_writes_the_same_bytes")
 def test_cluster_packs_the_same_bytes(command, data, nodes, tmp_path):
     pack_dataset(data, tmp_path / "alone", spec=PadSpec(maxlen=32))
     asked = ("pack", "--maxlen", "32")
@@ -217,6 +219,7 @@ def test_cluster_packs_the_same_bytes(command, data, nodes, tmp_path):
     assert bytes_in(tmp_path / "packed") == bytes_in(tmp_path / "alone")
 
 
+@pytest.mark.exhaustive(by="test_cluster_writes_the_same_bytes")
 def test_cluster_resolves_relative_paths(command, data, wanted, nodes, tmp_path, monkeypatch):
     monkeypatch.chdir(data.parent)
     code, said = end(start(command, Path("data"), tmp_path / "padded", "--cluster", nodes.address))
@@ -359,7 +362,7 @@ def watched(process: subprocess.Popen[str], folder: Path) -> tuple[set[int], set
     return family, seen
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+@represented("number", {"SIGKILL": signal.SIGKILL, "SIGINT": signal.SIGINT}, by={"SIGINT"})
 def test_local_cluster_ends_with_run(command, data, tmp_path, number):
     env = faulty(tmp_path / "fault", SLOW)
     process = start(command, data, tmp_path / "padded", "--cluster", "local", env=env)
@@ -395,7 +398,8 @@ def test_tls_needs_certificates():
 @pytest.mark.parametrize(
     "address", ["tls://u:er2@127.0.0.1:1", "u:er2@127.0.0.1:1", "ws://127.0.0.1:1/?token=er2", "er2@x"]
 )
-def test_address_secrets_stay_hidden(here, data, address):
+def test_address_secrets_stay_hidden(here, data, monkeypatch, address):
+    monkeypatch.setattr(dask, "CONNECT_SECONDS", 0.2)
     done = here("pad", data, "-o", "padded/", "--cluster", address)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "er2" not in done.stderr

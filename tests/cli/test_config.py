@@ -179,13 +179,18 @@ def test_unused_settings_are_silent(here: Run, project: Callable[[str], Path]) -
     [
         ("pad-to-multiple-of = 2", ("pad", "two.jsonl"), "2 list columns", ""),
         ("maxlen = 2\nvalue = 2", ("pad", "two.jsonl"), "2 list columns", ""),
-        ("column = 'nope'", ("pad", "in.jsonl"), "no column 'nope'", "--column is"),
-        ("column = 'nope:int64=3'", ("unpad", "in.jsonl", "--mask-column", "m"), "no column", "--column is"),
-        ("mask-column = 'nope'", ("unpad", "in.jsonl"), "no column 'nope'", "--mask-column is"),
+        ("column = 'nope'", ("pad", "in.jsonl"), "Column 'nope' does not exist", "--column is"),
+        (
+            "column = 'nope:int64=3'",
+            ("unpad", "in.jsonl", "--mask-column", "m"),
+            "Column 'nope' does not exist",
+            "--column is",
+        ),
+        ("mask-column = 'nope'", ("unpad", "in.jsonl"), "Column 'nope' does not exist", "--mask-column is"),
         (
             "length-column = 'nope'\npadding = 'post'",
             ("unpad", "in.jsonl"),
-            "no column",
+            "Column 'nope' does not exist",
             "--length-column is",
         ),
         ("maxlen = 3", ("pad", "in.jsonl", "--pad-to-multiple-of", "2"), "multiple", "--maxlen is"),
@@ -272,5 +277,5 @@ def test_bad_setting_is_named(
 def test_typed_options_are_not_blamed(here: Run, project: Callable[[str], Path]) -> None:
     project("[tool.padmask]\nmaxlen = 2\ncolumn = 'input_ids'\n")
     done = here("pad", "in.jsonl", "-c", "maxlen")
-    assert (done.returncode, "no column 'maxlen'" in done.stderr) == (2, True)
+    assert (done.returncode, "Column 'maxlen' does not exist" in done.stderr) == (2, True)
     assert "set in" not in done.stderr

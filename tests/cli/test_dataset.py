@@ -1,4 +1,4 @@
-"""`padmask pad data/ -o padded/`, also if processes or disks fail.
+"""`padmask pad data/ -o padded/`, even if processes or disks fail.
 
 In every case, the folder has the complete output, byte for byte, or it has no data files and one error
 message gives the reason.
@@ -24,6 +24,7 @@ from typing import Any
 import pytest
 from processes import SECONDS, children, default_signals, faulty, is_alive, wait_until, workers_of
 from raised import has_facts
+from tiers import represented
 
 from padmask import FileOptions, PadSpec
 from padmask.shards.pack_dataset import pack_dataset
@@ -345,17 +346,20 @@ def hit(
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -signal.SIGKILL}
 
 
+NUMBERS = {number.name: number for number in CODES}
+MOMENT_CASES = {f"{name}-{moment}": (NUMBERS[name], moment) for moment in range(MOMENTS) for name in NUMBERS}
+
+
 @pytest.mark.slow
 @linux
-@pytest.mark.parametrize("number", CODES, ids=lambda number: number.name)
-@pytest.mark.parametrize("moment", range(MOMENTS))
+@represented("number,moment", MOMENT_CASES, by={"SIGINT-0", "SIGKILL-1"})
 def test_resume_after_any_signal(place, number, moment):
     check_resume(place, number, moment)
 
 
 @pytest.mark.slow
 @linux
-@pytest.mark.parametrize("number", CODES, ids=lambda number: number.name)
+@represented("number", NUMBERS, by={"SIGTERM"})
 def test_resume_of_pack(pack_place, number):
     check_resume(pack_place, number, 1)
 
@@ -376,11 +380,24 @@ def check_resume(place: Place, number: signal.Signals, moment: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("ways", [("--workers", "1"), ("--workers", "2"), ("--threads", "8")], ids=" ".join)
-@pytest.mark.parametrize("suffix", ["jsonl", "parquet", "arrow"])
+@represented(
+    "suffix,ways",
+    [
+        ("jsonl", "--workers 2"),
+        ("parquet", "--threads 8"),
+        ("jsonl", "--workers 1"),
+        ("jsonl", "--threads 8"),
+        ("parquet", "--workers 1"),
+        ("parquet", "--workers 2"),
+        ("arrow", "--workers 1"),
+        ("arrow", "--workers 2"),
+        ("arrow", "--threads 8"),
+    ],
+    by=2,
+)
 def test_pack_writes_the_same_bytes(pack_place, ways, suffix):
     """The number of workers and threads does not change a byte."""
-    code, said = pack_place.run("--output-format", suffix, *ways, env=os.environ)
+    code, said = pack_place.run("--output-format", suffix, *ways.split(), env=os.environ)
     assert code == 0, said
     files = FileOptions(output_format=suffix, threads=1)
     alone = pack_place.folder.with_name("alone")
@@ -390,8 +407,15 @@ def test_pack_writes_the_same_bytes(pack_place, ways, suffix):
 
 @pytest.mark.slow
 @linux
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
-@pytest.mark.parametrize("workers", ["1", "2"])
+@represented(
+    "workers,number",
+    [
+        pytest.param(workers, number, id=f"{workers}-{number.name}")
+        for workers in ("1", "2")
+        for number in (signal.SIGINT, signal.SIGTERM)
+    ],
+    by={"1-SIGTERM", "2-SIGINT"},
+)
 def test_stopped_run_reports_shards(place, number, workers):
     with place.start("--workers", workers) as process:
         # The driver may not have read the last record yet.
@@ -433,7 +457,7 @@ main()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("move", [0, 3, SHARDS - 1])
+@represented("move", [3, 0, SHARDS - 1], by=1)
 def test_resume_after_kill_in_rename(place, move):
     place.command = [sys.executable, "-c", DIES_AT.format(move)]
     code, said = place.run("--workers", "1", env=os.environ)
@@ -530,7 +554,7 @@ def test_progress_may_raise(data, tmp_path):
 
 @pytest.mark.slow
 @linux
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+@represented("number", {"SIGINT": signal.SIGINT, "SIGTERM": signal.SIGTERM}, by={"SIGTERM"})
 def test_signal_waits_for_renames(command: list[str], tmp_path: Path, number: signal.Signals) -> None:
     # Otherwise an incomplete dataset would look complete.
     count, folder = 200, tmp_path / "out"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pairs import each_value
 from raised import has_facts
 
 import padmask as library
@@ -60,7 +61,7 @@ def is_warned(done: Completed, verb: str, name: str) -> bool:
     """Return whether a command warns about, or verify reports, a file that the manifest does not list."""
     if verb in ("inspect", "verify"):
         shown: dict[str, Any] = json.loads(done.stdout)
-        found = [one for one in shown.get("data", shown.get("health")) if one["rule"] == "stranger-file"]
+        found = [one for one in shown.get("data", shown.get("health")) if one["rule"] == "unlisted-file"]
         assert all(one["severity"] == ("error" if verb == "verify" else "warning") for one in found)
         assert done.returncode == (1 if found and verb == "verify" else 0)
         return any(name in example for one in found for example in one["examples"])
@@ -71,8 +72,7 @@ def is_warned(done: Completed, verb: str, name: str) -> bool:
 # --- Files that do not belong to it ---------------------------------------------------------
 
 
-@commands
-@pytest.mark.parametrize("name", ["a copy.jsonl", "sub/c copy.jsonl", "new/z.jsonl"])
+@each_value(verb=COMMANDS.keys(), name=["a copy.jsonl", "sub/c copy.jsonl", "new/z.jsonl"])
 def test_unlisted_file_is_reported(here: Run, out: Path, verb: str, name: str) -> None:
     assert not is_warned(start(here, verb, "out"), verb, ".jsonl")
     (out / name).parent.mkdir(exist_ok=True)
@@ -112,7 +112,7 @@ def test_unlisted_file_among_shards(here: Run, out: Path) -> None:
 
 def test_unlisted_file_can_be_allowed(here: Run, out: Path) -> None:
     shutil.copy(out / "a.jsonl", out / "a copy.jsonl")
-    assert here("verify", "out", "--no-model", "--allow", "stranger-file").returncode == 0
+    assert here("verify", "out", "--no-model", "--allow", "unlisted-file").returncode == 0
 
 
 def test_reports_name_unlisted_files(here: Run, out: Path, tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_api_names_unlisted_files(out: Path, tmp_path: Path) -> None:
     done = library.unpad_file(out, tmp_path / "x.jsonl")
     assert any("a copy.jsonl" in note for note in done.notes)
     assert [one.rule.name for one in library.verify_file(out).data if one.rule.severity == "error"] == [
-        "stranger-file"
+        "unlisted-file"
     ]
 
 
@@ -254,9 +254,17 @@ def test_tampered_manifest(here: Run, out: Path, change: Callable[[dict[str, Any
     assert not list(out.parent.glob("x.jsonl*"))
 
 
-@commands
-@pytest.mark.parametrize(
-    "manifest", ["", "{}", "[", "[" * 200_000, "\0", '{"shards": []}', "9" * 5000], ids=len
+@each_value(
+    verb=COMMANDS.keys(),
+    manifest={
+        "empty": "",
+        "no shards": "{}",
+        "bracket": "[",
+        "brackets": "[" * 200_000,
+        "NUL": "\0",
+        "empty shards": '{"shards": []}',
+        "digits": "9" * 5000,
+    },
 )
 def test_broken_manifest_is_refused(here: Run, out: Path, verb: str, manifest: str) -> None:
     (out / "_padmask.json").write_text(manifest)
@@ -302,11 +310,11 @@ NO_MANIFEST: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
-@pytest.mark.parametrize("resume", [(), ("--resume",)], ids=["start", "resume"])
-@pytest.mark.parametrize(("spoil", "fault"), NO_MANIFEST.values(), ids=NO_MANIFEST)
+@each_value(broken=NO_MANIFEST, resume={"start": (), "resume": ("--resume",)})
 def test_pad_refuses_broken_manifest(
-    here: Run, out: Path, spoil: Callable[[Path], object], fault: str, resume: tuple[str, ...]
+    here: Run, out: Path, broken: tuple[Callable[[Path], object], str], resume: tuple[str, ...]
 ) -> None:
+    spoil, fault = broken
     spoil(out / "_padmask.json")
     before = {path: path.read_bytes() for path in out.rglob("*.jsonl")}
     done = here("pad", "in", "-o", "out/", "--delete", *resume)

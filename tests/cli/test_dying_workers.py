@@ -62,6 +62,7 @@ def run(command: list[str], tmp_path: Path) -> Callable[..., subprocess.Complete
     return start
 
 
+@pytest.mark.exhaustive(by="test_inspect_names_the_bad_file")
 def test_other_shards_continue(run: Run, tmp_path: Path, address: str) -> None:
     done = run("pad", "data", "-o", "out/", "--maxlen", "4", "--cluster", address, "--on-error", "skip")
     assert has_facts(done.stderr, "1.jsonl", "died")

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tiers import represented
 
 import padmask
 from padmask import errors
@@ -131,10 +132,10 @@ def test_unsupported_value_is_2(here: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("second", "code"),
-    [('{"input_ids": 5}\n', 1), ('{"other": [1]}\n', 1), ("", 0)],
-    ids=["bad", "key", "none"],
+@represented(
+    "second,code",
+    {"bad": ('{"input_ids": 5}\n', 1), "key": ('{"other": [1]}\n', 1), "none": ("", 0)},
+    by=1,
 )
 def test_workers_give_the_same_code(padmask: Run, tmp_path: Path, second: str, code: int) -> None:
     (tmp_path / "in").mkdir()

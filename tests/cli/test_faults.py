@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
-from itertools import cycle
+from itertools import cycle, product
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from fork_server import ForkServer
-from pairs import all_pairs
+from pairs import all_pairs, each_value
 from processes import default_signals
+from tiers import represented
 
 import padmask
 
@@ -317,7 +318,15 @@ CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -signal.SIGKIL
 
 @pytest.mark.slow
 @linux
-@all_pairs(indirect=["verb"], verb=VERBS, suffix=SUFFIXES, number={number.name: number for number in CODES})
+@represented(
+    "verb,suffix,number",
+    {
+        f"{verb}-{suffix}-{number.name}": (verb, suffix, number)
+        for verb, suffix, number in product(VERBS, SUFFIXES, CODES)
+    },
+    by={"pad-jsonl-SIGKILL", "pad-parquet-SIGINT", "unpad-jsonl-SIGTERM"},
+    indirect=["verb"],
+)
 def test_signal_leaves_old_or_new_output(
     command: list[str],
     source: dict[str, Path],
@@ -375,7 +384,7 @@ def test_kill_before_rename(
     assert len(left) == (name == "replace")
     assert all(re.fullmatch(rf"\.out\.{suffix}\.\w+\.tmp", name) for name in left)
     assert (place.folder / output).read_bytes() == OLD
-    # The next run ignores the temporary file, also if the folder is the input.
+    # The next run ignores the temporary file, even if the folder is the input.
     assert place.settled(output, pads(source["jsonl"], "-o", output), *left)
     if verb == "unpad" or not left:
         return
@@ -404,7 +413,7 @@ sys.meta_path.insert(0, Finder())
 # --- Closed pipes ------------------------------------------------------------------------
 
 
-@all_pairs(indirect=["verb"], verb=VERBS, format_=["jsonl", "parquet", "arrow"], output=["-", "/dev/stdout"])
+@each_value(indirect=["verb"], verb=VERBS, format_=["jsonl", "parquet", "arrow"], output=["-", "/dev/stdout"])
 def test_closed_pipe_is_not_an_error(
     source: dict[str, Path], place: Place, pads: Pads, format_: str, output: str
 ) -> None:
@@ -473,7 +482,7 @@ sys.stdout = sys.__stdout__ = io.TextIOWrapper(open(1, "wb", buffering=0, closef
 """
 
 
-@all_pairs(
+@each_value(
     indirect=["verb"],
     verb=VERBS,
     suffix=SUFFIXES,
@@ -520,13 +529,12 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 class TestSmallDisk:
     @pytest.mark.slow
-    @both
-    @pytest.mark.parametrize("suffix", [*SUFFIXES, "jsonl.gz", "arrow", "npz"])
+    @each_value(indirect=["verb"], verb=VERBS, suffix=[*SUFFIXES, "jsonl.gz", "arrow", "npz"])
     def test_output_does_not_fit(
         self, source: dict[str, Path], small_disk: Path, suffix: str, pads: Pads, verb: str
     ) -> None:
         if (verb, suffix) == ("unpad", "npz"):
-            pytest.skip("npz holds rows of one length")
+            pytest.skip("npz holds rows of the same length")
         output = small_disk / f"out.{suffix}"
         output.write_bytes(OLD)
         inputs = [small_disk.parent / f"in{number}.parquet" for number in range(5)]
@@ -653,7 +661,7 @@ CHANGES: dict[str, Callable[[Path], str]] = {
 }
 
 
-@all_pairs(indirect=["verb"], verb=VERBS, suffix=SUFFIXES, passes=PASSES, change=CHANGES.keys())
+@each_value(indirect=["verb"], verb=VERBS, suffix=SUFFIXES, passes=PASSES, change=CHANGES.keys())
 def test_changed_input_is_refused(
     source: dict[str, Path],
     place: Place,
@@ -663,7 +671,7 @@ def test_changed_input_is_refused(
     pads: Pads,
     verb: str,
 ) -> None:
-    # Otherwise rows could be missing or cut.
+    # Otherwise, rows could be missing or cut.
     path = place.folder / f"in.{suffix}"
     shutil.copyfile(source[suffix], path)
     output = f"out.{suffix}"
@@ -706,7 +714,7 @@ LINKS: dict[str, Callable[[Path, Path], None]] = {
 }
 
 
-@all_pairs(indirect=["verb"], verb=VERBS, kind=LINKS.keys(), suffix=["jsonl", "parquet", "arrow"])
+@each_value(indirect=["verb"], verb=VERBS, kind=LINKS.keys(), suffix=["jsonl", "parquet", "arrow"])
 def test_output_may_link_to_input(
     source: dict[str, Path], tmp_path: Path, suffix: str, kind: str, pads: Pads, verb: str
 ) -> None:
@@ -768,8 +776,7 @@ def test_open_input_takes_no_rejects(place: Place, pads: Pads) -> None:
 
 
 @pytest.mark.slow
-@both
-@suffixes
+@each_value(indirect=["verb"], verb=VERBS, suffix=SUFFIXES)
 def test_concurrent_runs_write_whole_file(
     command: list[str], source: dict[str, Path], place: Place, suffix: str, verb: str
 ) -> None:
@@ -853,7 +860,7 @@ def test_dev_stdin_and_dev_stdout(
     done = pads(*args, **given)
     assert done.returncode == 0, done
     if suffix == "parquet" and passes:
-        # The metadata contain how the length was found.
+        # The metadata contains how the length was found.
         padmask.pad_file(source["jsonl"], place.folder / "to.parquet", spec=padmask.PadSpec(maxlen=40))
         assert done.stdout == (place.folder / "to.parquet").read_bytes()
     else:
@@ -933,7 +940,7 @@ def test_names_need_not_be_utf8(
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet", "arrow"])
 def test_missing_file_need_not_be_utf8(place: Place, suffix: str, pads: Pads) -> None:
     done = pads(b"no\xff." + suffix.encode(), b"-o", b"out.jsonl")
-    place.refused("out.jsonl", done, says="no file")
+    place.refused("out.jsonl", done, says="does not exist")
 
 
 @pytest.mark.slow
@@ -964,7 +971,7 @@ def python_starts(files: int) -> bool:
 
 
 @pytest.mark.slow
-@all_pairs(indirect=["verb"], verb=VERBS, suffix=SUFFIXES, files=[6, 8])
+@each_value(indirect=["verb"], verb=VERBS, suffix=SUFFIXES, files=[6, 8])
 def test_few_descriptors(
     command: list[str], source: dict[str, Path], place: Place, suffix: str, files: int, verb: str
 ) -> None:
@@ -1080,7 +1087,7 @@ os.{name} = fail
 """
 
 
-@all_pairs(
+@each_value(
     indirect=["verb"],
     verb=VERBS,
     suffix=SUFFIXES,

@@ -212,7 +212,7 @@ class TestRejectedRows:
         assert rows == [[1, 0], [3, 4]]
 
 
-def test_kernel_ignores_values_outside() -> None:
+def test_kernel_ignores_outer_values() -> None:
     values = np.array([1.0, np.nan, np.inf, 1e300, 2.0])
     rows = Ragged(values, np.array([0, 4]), np.array([1, 1]))
     for padding in ("pre", "post"):

@@ -20,7 +20,9 @@ import pytest
 from fork_server import ForkServer, needs_new_process
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pairs import each_value
 from raised import has_facts
+from tiers import represented
 
 from padmask import MaskSpec, PadSpec, WindowSpec, pad, pad_file
 from padmask.cli import run
@@ -332,7 +334,7 @@ def run_command(line: str) -> dict:
     return json.loads(Path("report.json").read_text())
 
 
-@pytest.mark.parametrize("asked", ["140", "100", "p95", "500", "600", "120,p50"])
+@represented("asked", ["140", "p95", "120,p50", "100", "500", "600"], by=3)
 def test_command_makes_the_plan(texts, inspect, asked):
     seen = inspect(texts, "--maxlen", asked, "--value", "7")
     [plan] = [plan for plan in seen["plans"] if plan["name"] == seen["recommended"]["plan"]]
@@ -344,7 +346,7 @@ def test_command_makes_the_plan(texts, inspect, asked):
     assert rows["input_ids"][0].as_py()[-1] == (7 if plan["maxlen"] > 20 else 102)
 
 
-@pytest.mark.parametrize("asked", ["140", "100", "p95", "500", "140 --overlong drop"])
+@represented("asked", ["p95", "140 --overlong drop", "140", "100", "500"], by=2)
 def test_all_commands_work(texts, capfd, asked):
     assert run(["inspect", texts, "--maxlen", *asked.split()]) == 0
     printed = capfd.readouterr().out
@@ -368,8 +370,7 @@ def test_command_makes_windows(texts, inspect):
 CUTS = ["--overlong window --overlap 7 --keep-first 2", "--overlong drop", "--keep-last 3"]
 
 
-@pytest.mark.parametrize("cuts", CUTS)
-@pytest.mark.parametrize("maxlen", ["130", "p95"])
+@each_value(cuts=CUTS, maxlen=["130", "p95"])
 def test_plans_honour_the_options_of_pad(texts, inspect, maxlen, cuts):
     seen = inspect(texts, "--maxlen", maxlen, *cuts.split())
     [plan] = [plan for plan in seen["plans"] if plan["name"] == maxlen]
@@ -459,7 +460,7 @@ def test_padded_input_keeps_side_and_end(tmp_path, monkeypatch, inspect, suffix,
     rows = [[101, 5, 6, 7, 8, 102], *[[101, 5, 6, 102]] * 5]
     Path("rows.jsonl").write_text("".join(f'{{"input_ids": {row}}}\n' for row in rows))
     if suffix == "jsonl" and marks.get("length_column"):
-        pytest.skip("JSON Lines have no metadata that name the length column")
+        pytest.skip("JSON Lines has no metadata that name the length column")
     pad_file("rows.jsonl", f"all.{suffix}", spec=PadSpec(padding=side), mask=MaskSpec(**marks))
     seen = inspect(f"all.{suffix}", "--maxlen", "5")
     assert seen["shared_end"] == {"token": 102, "end": "last", "rows": 6}
@@ -613,10 +614,10 @@ def real_process(fork_server: ForkServer):
     return start
 
 
-@pytest.mark.parametrize(
-    ("columns", "env"),
-    [(40, {}), (200, {}), (40, {"LANG": "C", "LC_ALL": "C"}), (200, {"NO_COLOR": "1"})],
-    ids=str,
+@represented(
+    "columns,env",
+    [(40, {"LANG": "C", "LC_ALL": "C"}), (200, {"NO_COLOR": "1"}), (40, {}), (200, {})],
+    by=2,
 )
 def test_output_fits_the_terminal(real_process, raw, columns, env):
     shown = real_process(raw, "--maxlen", "300", COLUMNS=str(columns), **env)
@@ -713,7 +714,7 @@ def test_export_is_self_contained(raw, suffix, capfd):
     assert "://" not in exported
 
 
-@pytest.mark.parametrize("suffix", ["svg", "png", "pdf"])
+@represented("suffix", ["svg", "png", "pdf"], by=1)
 def test_figure_is_exported(raw, suffix, capfd):
     pytest.importorskip("matplotlib")
     start = {"svg": b"<?xml", "png": b"\x89PNG", "pdf": b"%PDF"}[suffix]
@@ -785,7 +786,7 @@ def test_empty_input(tmp_path, inspect):
     assert (seen["rows"], seen["masks"], seen["plans"]) == (0, [], [])
 
 
-def test_steps(tmp_path, monkeypatch, capfd):
+def test_floats_are_called_steps(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     Path("in.jsonl").write_text("".join(json.dumps({"x": [0.5] * length}) + "\n" for length in (2, 9, 9)))
     assert run(["inspect", "in.jsonl", "--maxlen", "8", "--export", "a.html", "--export", "a.txt"]) == 0

@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tiers import represented
 
 import padmask
 
@@ -104,7 +105,7 @@ def test_slow_stdin(command: list[str], passes: tuple[str, ...]) -> None:
     assert rows_of(fed(command, pieces, *passes, pause=0.05)) == ROWS
 
 
-@pytest.mark.parametrize("suffix", ["jsonl", "parquet", "arrow"])
+@represented("suffix", ["jsonl", "parquet", "arrow"], by=1)
 def test_thousand_files(command: list[str], tmp_path: Path, suffix: str) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
@@ -132,8 +133,8 @@ def test_thousand_files(command: list[str], tmp_path: Path, suffix: str) -> None
     assert pq.read_table(output)["input_ids"].to_pylist() == expected
 
 
-@pytest.mark.parametrize(
-    ("suffix", "policy"), [("jsonl", "keep"), ("parquet", "keep"), ("npz", "keep"), ("parquet", "drop")]
+@represented(
+    "suffix,policy", [("npz", "keep"), ("parquet", "drop"), ("jsonl", "keep"), ("parquet", "keep")], by=2
 )
 def test_million_empty_arrow_rows(tmp_path: Path, suffix: str, policy: str) -> None:
     # Typed rows are written in row groups, unlike text.
@@ -163,8 +164,18 @@ def test_million_empty_json_rows(tmp_path: Path) -> None:
     assert output.read_bytes() == b'{"input_ids":[0],"mask":[false]}\n' * count
 
 
-@pytest.mark.parametrize("maxlen", ["longest", "p50"])
-@pytest.mark.parametrize(("source", "output"), [("jsonl", "jsonl"), ("jsonl", "npz"), ("parquet", "npz")])
+@represented(
+    "source,output,maxlen",
+    [
+        ("jsonl", "jsonl", "p50"),
+        ("jsonl", "npz", "longest"),
+        ("parquet", "npz", "p50"),
+        ("jsonl", "jsonl", "longest"),
+        ("jsonl", "npz", "p50"),
+        ("parquet", "npz", "longest"),
+    ],
+    by=3,
+)
 def test_row_of_a_million_tokens(tmp_path: Path, source: str, output: str, maxlen: str) -> None:
     count = SCALE * 10**6
     long = np.arange(count, dtype=np.int32)
@@ -191,7 +202,7 @@ def test_row_of_a_million_tokens(tmp_path: Path, source: str, output: str, maxle
     assert mask.sum(axis=1).tolist() == [1, width, 1]
 
 
-@pytest.mark.parametrize("output", ["jsonl", "parquet"])
+@represented("output", ["jsonl", "parquet"], by=1)
 def test_long_piped_line_is_fast(command: list[str], tmp_path: Path, output: str) -> None:
     # Appending each piece to a growing buffer would take quadratic time.
     line = b'{"input_ids":[' + b",".join([b"12345"] * SCALE * 10**6) + b"]}\n"
@@ -202,8 +213,8 @@ def test_long_piped_line_is_fast(command: list[str], tmp_path: Path, output: str
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="others count memory in other units")
-@pytest.mark.parametrize(
-    ("output", "rows", "mebibytes"), [("out.jsonl", 200, 150), ("out/", 200, 150), ("out.parquet", 600, 500)]
+@represented(
+    "output,rows,mebibytes", [("out.jsonl", 200, 150), ("out/", 200, 150), ("out.parquet", 600, 500)], by=1
 )
 def test_long_rows_use_little_memory(
     command: list[str], tmp_path: Path, output: str, rows: int, mebibytes: int

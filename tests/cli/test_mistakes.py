@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from pairs import each_value
 from raised import has_facts
 from row_files import write_rows
 
@@ -112,11 +113,14 @@ TEXTS = ["hello world", "hi"]
 TEXT_CASES = [("text", []), ("text", ["-c", "text"]), ("input_ids", [])]
 
 
-@pytest.mark.parametrize("verb", ["pad", "inspect", "pack"])
-@pytest.mark.parametrize("format_", ["jsonl", "parquet", "arrow"])
-@pytest.mark.parametrize(("name", "options"), TEXT_CASES, ids=["only", "asked", "input_ids"])
-def test_text_is_no_tokens(here: Run, verb: str, format_: str, name: str, options: list[str]) -> None:
+@each_value(
+    verb=["pad", "inspect", "pack"],
+    format_=["jsonl", "parquet", "arrow"],
+    case=dict(zip(["only", "asked", "input_ids"], TEXT_CASES, strict=True)),
+)
+def test_text_is_not_tokens(here: Run, verb: str, format_: str, case: tuple[str, list[str]]) -> None:
     """The error says how to get tokens."""
+    name, options = case
     rows = [{name: text} for text in TEXTS]
     write_rows(Path(f"in.{format_}"), rows, pa.schema([(name, pa.string())]))
     length = ["--maxlen", "8"] if verb == "pack" else []
@@ -161,29 +165,31 @@ def test_no_mask_overrides_pyproject(here: Run) -> None:
     assert here("pad", "train.jsonl", "--no-mask").returncode == 0
 
 
-@pytest.mark.parametrize("verb", ["pad", "inspect"])
-@pytest.mark.parametrize(
-    ("options", "remedy"),
-    [
-        (["--stride", "8"], "--overlap N"),
-        (["--doc_stride", "8"], "--overlap N"),
-        (["--doc-stride=8"], "--overlap N"),
-        (["--return_overflowing_tokens"], "--overlong window"),
-        (["--pad_token_id", "3"], "--value N"),
-        (["--pad-token", "<pad>"], "--value V"),
-        (["--truncation_side", "left"], "--truncating left"),
-        (["--padding-side", "left"], "--padding left"),
-        (["--max_len", "8"], "--maxlen N"),
-        (["--padding", "longest"], "--maxlen longest"),
-        (["--padding", "max_length"], "--maxlen N"),
-        (["--maxlen", "95%"], "'p95'"),
-        (["--maxlen", "99.5 %"], "'p99.5'"),
-        (["--maxlen", "0.95"], "'p95'"),
-        (["--maxlen", ".5"], "'p50'"),
-    ],
-    ids=lambda part: " ".join(part) if isinstance(part, list) else "",
+@each_value(
+    asked={
+        " ".join(options): (options, remedy)
+        for options, remedy in [
+            (["--stride", "8"], "--overlap N"),
+            (["--doc_stride", "8"], "--overlap N"),
+            (["--doc-stride=8"], "--overlap N"),
+            (["--return_overflowing_tokens"], "--overlong window"),
+            (["--pad_token_id", "3"], "--value N"),
+            (["--pad-token", "<pad>"], "--value V"),
+            (["--truncation_side", "left"], "--truncating left"),
+            (["--padding-side", "left"], "--padding left"),
+            (["--max_len", "8"], "--maxlen N"),
+            (["--padding", "longest"], "--maxlen longest"),
+            (["--padding", "max_length"], "--maxlen N"),
+            (["--maxlen", "95%"], "'p95'"),
+            (["--maxlen", "99.5 %"], "'p99.5'"),
+            (["--maxlen", "0.95"], "'p95'"),
+            (["--maxlen", ".5"], "'p50'"),
+        ]
+    },
+    verb=["pad", "inspect"],
 )
-def test_options_of_other_tools(here: Run, verb: str, options: list[str], remedy: str) -> None:
+def test_options_of_other_tools(here: Run, verb: str, asked: tuple[list[str], str]) -> None:
+    options, remedy = asked
     done = here(verb, "train.jsonl", *options)
     assert done.returncode == 2
     assert remedy in " ".join(done.stderr.replace("│", " ").split())

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tiers import represented
 
 from padmask import FileOptions, PadSpec, pad_file, unpad_file
 from padmask.errors import OutputError, SpecError, UnreadableError
@@ -145,7 +146,7 @@ def test_failed_rename(tmp_path: Path, rows: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@represented("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], by=1)
 def test_interruption_leaves_nothing(command: list[str], tmp_path: Path, number: signal.Signals) -> None:
     os.mkfifo(tmp_path / "in.jsonl")
     with (

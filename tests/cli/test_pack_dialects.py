@@ -90,7 +90,7 @@ def test_summary_has_needed_arguments(tmp_path, capfd, dialect, facts):
 
 
 @pytest.mark.parametrize("dialect", PACK_PRESETS)
-def test_columns(tmp_path, dialect):
+def test_dialect_writes_its_columns(tmp_path, dialect):
     assert last_row(tmp_path, "--dialect", dialect) == LAST_ROWS[dialect]
 
 
@@ -133,7 +133,7 @@ def test_options_override(tmp_path, options, expected):
         ("torchtune", dict.fromkeys(("tokens", "labels", "input_pos", "seq_lens"), "int64")),
     ],
 )
-def test_dtypes(dialect, dtypes):
+def test_dialect_sets_dtypes(dialect, dtypes):
     spec, mask = pack_preset(dialect, maxlen=5)
     schema = pack_table(TABLE, spec=spec, mask=mask).schema
     assert {name: str(schema.field(name).type.value_type) for name in dtypes} == dtypes
@@ -207,7 +207,7 @@ def test_later_field_has_new_name(tmp_path, capsys):
 
 @pytest.mark.parametrize("dialect", ["levanter", "torchtune"])
 def test_compare_renamed_ids(tmp_path, dialect):
-    """verify --against finds the ids in the input under their name there, also without metadata."""
+    """verify --against finds the ids in the input under their name there, even without metadata."""
     rows = [{**row, "labels": row["input_ids"]} for row in ROWS]
     source = write_rows(tmp_path, rows)
     spec, mask = pack_preset(dialect, maxlen=5)
@@ -219,7 +219,7 @@ def test_compare_renamed_ids(tmp_path, dialect):
     assert (found.rule.name, found.column) == ("differs-from-input", "tokens")
 
 
-def test_metadata(tmp_path):
+def test_metadata_has_the_packing(tmp_path):
     pq.write_table(TABLE, tmp_path / "in.parquet")
     options = ["--maxlen", "5", "--dialect", "llm-foundry", "-q"]
     assert run(["pack", str(tmp_path / "in.parquet"), "-o", str(tmp_path / "out.parquet"), *options]) == 0

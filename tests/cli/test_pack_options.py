@@ -146,7 +146,7 @@ def test_summary_has_tokens_and_fullness(
     source: Path, capsys: pytest.CaptureFixture[str], pad: str, most: str, full: str
 ) -> None:
     assert run(["pack", str(source), "--maxlen", "8", "--max-segments", most, pad]) == 0
-    assert has_facts(capsys.readouterr().err, "5 tokens", full, "no packing needs fewer rows")
+    assert has_facts(capsys.readouterr().err, "5 tokens", full, "fewer rows are not possible")
 
 
 def test_summary_of_a_folder(tmp_path: Path, source: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -155,7 +155,7 @@ def test_summary_of_a_folder(tmp_path: Path, source: Path, capsys: pytest.Captur
     for name in ("1.jsonl", "2.jsonl"):
         (folder / name).write_text(source.read_text())
     assert run(["pack", str(folder), "-o", f"{tmp_path}/out/", "--maxlen", "16", "--workers", "1"]) == 0
-    assert has_facts(capsys.readouterr().err, "no packing of the separate files")
+    assert has_facts(capsys.readouterr().err, "fewer rows are not possible with separate files")
 
 
 @pytest.mark.parametrize("overlong", ["drop", "error", "truncate"])
@@ -169,5 +169,5 @@ def test_recommended_command_works(tmp_path: Path, capsys: pytest.CaptureFixture
     for command in commands:
         words = shlex.split(command)[1:]
         words[words.index("-o") + 1] = str(tmp_path / "out.parquet")
-        # The data decide between 0 and 1. Options that contradict each other give 2.
+        # The data decides between 0 and 1. Options that contradict each other give 2.
         assert run([*words, "-q"]) in (0, 1)

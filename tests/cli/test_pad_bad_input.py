@@ -22,9 +22,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pairs import all_pairs
+from pairs import all_pairs, each_value
 from processes import default_signals
 from raised import has_facts
+from tiers import represented
 
 Completed = subprocess.CompletedProcess[str]
 Run = Callable[..., Completed]
@@ -63,7 +64,7 @@ no_full_device = not Path("/dev/full").exists()
 def complaint(result: Completed, *said: str, code: int = 1) -> None:
     """Check that the command failed with a short message that contains these words and a remedy.
 
-    The exit code is 1 if the data are at fault, and 2 if the command could not run.
+    The exit code is 1 if the data is at fault, and 2 if the command could not run.
     """
     assert result.returncode == code, result
     assert "Traceback" not in result.stderr
@@ -318,7 +319,7 @@ BAD_LINES = {
 bad_lines = pytest.mark.parametrize(("line", "says"), BAD_LINES.values(), ids=BAD_LINES)
 
 
-@all_pairs(bad=BAD_LINES, passes=PASSES, output=["out.jsonl", "out.parquet"])
+@each_value(bad=BAD_LINES, passes=PASSES, output=["out.jsonl", "out.parquet"])
 def test_bad_line_is_named(
     refuses: Run, tmp_path: Path, passes: tuple[str, ...], output: str, bad: tuple[str, list[str]]
 ) -> None:
@@ -588,34 +589,40 @@ class TestDuplicateColumns:
         refuses("pad", f"in{suffix}", "-o", f"out{suffix}", says=["'input_ids'", "2 columns"], code=2)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "",
-        " ",
-        "a b",
-        "a=b",
-        "x:int32",
-        "x:int64=3",
-        "=",
-        ":",
-        "a.b",
-        "a/b",
-        "-c",
-        "ñ",
-        "🤖",
-        'a"b',
-        "a\nb",
+@each_value(
+    name=[
+        *(
+            "",
+            " ",
+            "a b",
+            "a=b",
+            "x:int32",
+            "x:int64=3",
+            "=",
+            ":",
+            "a.b",
+            "a/b",
+            "-c",
+            "ñ",
+            "🤖",
+            'a"b',
+            "a\nb",
+        ),
         "'",
     ],
+    # Every reader and every writer. JSON Lines to JSON Lines has separate code.
+    formats={
+        f"{suffix}{output}": (suffix, output)
+        for suffix, output in [
+            (".jsonl", "out.jsonl"),
+            (".jsonl", "out.arrow"),
+            (".arrow", "out.parquet"),
+            (".parquet", "out.jsonl"),
+        ]
+    },
 )
-# Every reader and every writer gets every name. JSON Lines to JSON Lines has code of its own.
-@pytest.mark.parametrize(
-    ("suffix", "output"),
-    [(".jsonl", "out.jsonl"), (".jsonl", "out.arrow"), (".arrow", "out.parquet"), (".parquet", "out.jsonl")],
-    ids="".join,
-)
-def test_odd_column_names(here: Run, tmp_path: Path, suffix: str, output: str, name: str) -> None:
+def test_odd_column_names(here: Run, tmp_path: Path, name: str, formats: tuple[str, str]) -> None:
+    suffix, output = formats
     # The file also has a struct. "a.b" is not field b of a.
     table = pa.table({name: ROWS, "a": [{"b": 1}, {"b": 2}, {"b": 3}]})
     if suffix == ".jsonl":
@@ -671,7 +678,7 @@ def test_list_layouts_give_equal_lines(
 
 
 @layouts
-@pytest.mark.parametrize("output", ["out.parquet", "out.arrow"])
+@represented("output", ["out.parquet", "out.arrow"], by=1)
 def test_list_layouts_become_lists(here: Run, tmp_path: Path, column: Any, suffix: str, output: str) -> None:
     write(tmp_path / f"in{suffix}", pa.table({"input_ids": column}))
     assert here("pad", f"in{suffix}", "-o", output).returncode == 0
@@ -906,7 +913,7 @@ class TestTruncatedFile:
         path.write_bytes(cut(path.read_bytes()))
         refuses("pad", path.name, "-o", "out.jsonl", *passes, says=[path.name])
 
-    @pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
+    @represented("cut", CUTS, by={"no bytes", "half"})
     def test_stdin_is_named(
         self, refuses: Run, padmask: Run, tmp_path: Path, suffix: str, cut: Callable[[bytes], bytes]
     ) -> None:
@@ -961,13 +968,13 @@ class TestFlippedBytes:
         refuses("pad", "in.parquet", "-o", "out.jsonl", says=["in.parquet"])
 
     @pytest.mark.slow
-    @pytest.mark.parametrize("bits", [0x01, 0xFF])
-    def test_every_byte(self, tmp_path: Path, suffix: str, bits: int) -> None:
+    @represented("bits,step", [(0xFF, 5), (0x01, 1), (0xFF, 1)], by=1)
+    def test_every_byte(self, tmp_path: Path, suffix: str, bits: int, step: int) -> None:
         # Use a new process, because Arrow may abort.
         text_file(tmp_path / "in.parquet", store_schema=False)
         write(tmp_path / "in.arrow", pq.read_table(tmp_path / "in.parquet"))
         done = subprocess.run(
-            [sys.executable, "-c", FLIP_EACH_BYTE, f"in{suffix}", str(bits)],
+            [sys.executable, "-c", FLIP_EACH_BYTE, f"in{suffix}", str(bits), str(step)],
             cwd=tmp_path,
             capture_output=True,
             text=True,
@@ -989,9 +996,9 @@ import contextlib, io, json, sys
 from pathlib import Path
 from padmask.cli import run
 
-name, bits = sys.argv[1:]
+name, bits, step = sys.argv[1:]
 data, odd = Path(name).read_bytes(), []
-for place in range(0, len(data), 1 if name.endswith("parquet") else 3):
+for place in range(0, len(data), int(step) * (1 if name.endswith("parquet") else 3)):
     sys.stderr.write(f"byte {place}\\n")
     flipped = bytearray(data)
     flipped[place] ^= int(bits)
@@ -1057,7 +1064,7 @@ def good(tmp_path: Path) -> str:
 
 
 class TestRefusedOutput:
-    @pytest.mark.parametrize("output", ["out.jsonl", "out.parquet", "out.arrow", "out.npz", "out.jsonl.gz"])
+    @represented("output", ["out.jsonl", "out.parquet", "out.npz", "out.arrow", "out.jsonl.gz"], by=3)
     def test_bad_input_keeps_old_output(
         self, refuses: Run, tmp_path: Path, passes: tuple[str, ...], output: str
     ) -> None:
@@ -1327,7 +1334,7 @@ STOPS = [
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("stop", "codes"), STOPS)
+@represented("stop,codes", STOPS, by=1)
 def test_stopped_run_leaves_nothing(
     command: list[str], tmp_path: Path, passes: tuple[str, ...], stop: signal.Signals, codes: set[int]
 ) -> None:

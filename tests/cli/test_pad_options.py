@@ -662,7 +662,7 @@ LENGTHS = [1] * 90 + [5] * 5 + [9] * 4 + [20]
     [("4", 4), ("0", 0), ("longest", 20), ("p90", 1), ("p95", 5), ("p95.1", 9), ("p99", 9), ("p100", 20)],
 )
 @pytest.mark.parametrize("format_", ["jsonl", "parquet"])
-def test_maxlen(pad: Pad, format_: str, asked: str, maxlen: int) -> None:
+def test_maxlen_sets_the_row_length(pad: Pad, format_: str, asked: str, maxlen: int) -> None:
     write(f"in.{format_}", [{"input_ids": [7] * length} for length in LENGTHS])
 
     ran = pad(f"in.{format_}", "--maxlen", asked)
@@ -792,7 +792,7 @@ def test_pad_value_must_fit_dtype(pad: Pad, dtype: str, value: str) -> None:
 
 @pytest.mark.parametrize("dtype", ["int32", "int64", "int16", "uint16", "float32", "float64"])
 @pytest.mark.parametrize("suffix", ["parquet", "arrow"])
-def test_dtype(pad: Pad, suffix: str, dtype: str) -> None:
+def test_dtype_of_lists(pad: Pad, suffix: str, dtype: str) -> None:
     pad(write("in.jsonl", ROWS), "--dtype", dtype, "-o", f"out.{suffix}")
 
     if suffix == "parquet":
@@ -820,7 +820,7 @@ def test_default_dtypes(pad: Pad, format_: str) -> None:
     }
 
 
-def test_float64(pad: Pad) -> None:
+def test_float64_keeps_all_digits(pad: Pad) -> None:
     pad(write("in.jsonl", [{"x": [0.1, 0.2]}]), "--dtype", "float64", "-o", "out.npz")
 
     assert read_npz("out.npz")["x"].tolist() == [[0.1, 0.2]]
@@ -1000,7 +1000,7 @@ MIXED = [
 
 
 @pytest.mark.parametrize("format_", ["jsonl", "parquet"])
-def test_overlong(pad: Pad, format_: str) -> None:
+def test_overlong_drops_or_refuses(pad: Pad, format_: str) -> None:
     write(f"in.{format_}", MIXED)
 
     assert pad(f"in.{format_}", "--maxlen", "2").column("input_ids") == [[1, 2], [0, 0], [4, 0]]
@@ -1206,7 +1206,7 @@ def test_one_output_goes_to_stdout(pad: Pad, option: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["report.json", "json:report.json"], ids=["file", "json:file"])
-def test_report(pad: Pad, form: str) -> None:
+def test_report_has_all_counts(pad: Pad, form: str) -> None:
     write(
         "in.jsonl",
         [
@@ -1541,7 +1541,7 @@ def test_columns_replace_settings(pad: Pad) -> None:
     assert ran.column("labels") == [[1, -100, 2], [3, -1, -1]]
 
 
-def test_nearest_pyproject_counts(pad: Pad, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nearest_pyproject_is_used(pad: Pad, monkeypatch: pytest.MonkeyPatch) -> None:
     configure("[tool.padmask]\nmaxlen = 1\nno-mask = true\n")
     configure("[tool.padmask]\nmaxlen = 2\n", "project")
     write("project/deep/in.jsonl", ROWS)
@@ -1590,7 +1590,7 @@ def test_refused_option_spares_pyproject(pad: Pad) -> None:
     configure('[tool.padmask]\ncolumn = "input_ids"\nmaxlen = 3\n')
 
     ran = pad(write("in.jsonl", ROWS), "-c", "labels")
-    assert_refused(ran, "no column 'labels'", code=2)
+    assert_refused(ran, "Column 'labels' does not exist", code=2)
     assert "pyproject" not in ran.err
 
 
@@ -1802,7 +1802,7 @@ def test_closed_pipe_is_not_an_error() -> None:
     ("text", "size"),
     [("10", 10), ("10kB", 10_000), ("1.5MiB", 1_572_864), ("2G", 2_000_000_000), ("1 TiB", 1 << 40)],
 )
-def test_sizes(text: str, size: int) -> None:
+def test_sizes_with_units(text: str, size: int) -> None:
     from padmask.cli.options import Size
 
     assert Size().convert(text, None, None) == size

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pairs import each_value
 from raised import has_facts
 
 Completed = subprocess.CompletedProcess[str]
@@ -145,8 +146,7 @@ def test_lost_lengths_mean_raw_rows(run: Run, tmp_path: Path) -> None:
 # --- Shards ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mask", [True, False], ids=["mask", "lengths"])
-@formats
+@each_value(mask={"mask": True, "lengths": False}, suffix=["parquet", "arrow"])
 def test_shards_on_two_sides(run: Run, tmp_path: Path, suffix: str, mask: bool) -> None:
     (tmp_path / "d").mkdir()
     for name, side in (("a", "post"), ("b", "pre"), ("c", "post")):
@@ -210,8 +210,7 @@ DIFFERENT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("order", ["ab", "ba"])
-@pytest.mark.parametrize("case", DIFFERENT)
+@each_value(case=DIFFERENT.keys(), order=["ab", "ba"])
 def test_mixed_padding_is_refused(run: Run, shard: Callable[..., None], case: str, order: str) -> None:
     for name, made in zip(order, DIFFERENT[case], strict=True):
         shard(name, **made)
@@ -226,7 +225,7 @@ def test_mixed_padding_is_refused(run: Run, shard: Callable[..., None], case: st
     # pad checks each file, and takes such files on request.
     again = ["pad", "d", "-c", "input_ids", "-o", "again.parquet", "--overwrite-mask"]
     done = run(*again)
-    assert (done.returncode, "padded already" in done.stderr) == (1, True)
+    assert (done.returncode, "already padded" in done.stderr) == (1, True)
     assert run(*again, "--allow-padded").returncode == 0
 
 
@@ -297,7 +296,7 @@ def test_mask_in_a_later_file_is_found(run: Run, tmp_path: Path, suffix: str) ->
         assert (done.returncode, "b." + suffix in done.stderr) == (1, True)
     if suffix == "parquet":
         # For JSON Lines, only the first file is checked.
-        assert "padded already" in run("pad", "d", "-o", "out.parquet").stderr
+        assert "already padded" in run("pad", "d", "-o", "out.parquet").stderr
 
 
 def test_unmarked_padding_causes_warning(run: Run, tmp_path: Path) -> None:
@@ -318,8 +317,8 @@ def test_unpadded_column_counts_as_raw(run: Run, shard: Callable[..., None]) -> 
     shard("a")
     assert json.loads(run("inspect", "d", "-c", "labels", "--json").stdout)["padded"] is False
     again = ["pad", "d", "-o", "again.parquet", "--overwrite-mask"]
-    assert "padded already" not in run(*again, "-c", "labels").stderr
-    assert "padded already" in run(*again, *IDS).stderr
+    assert "already padded" not in run(*again, "-c", "labels").stderr
+    assert "already padded" in run(*again, *IDS).stderr
 
 
 def test_empty_masks_count_as_padding(run: Run, tmp_path: Path) -> None:
@@ -332,14 +331,13 @@ def test_empty_masks_count_as_padding(run: Run, tmp_path: Path) -> None:
 # Masks of the rows in a file, the name of the mask column, and whether the input is padded.
 ANSWERS = {
     "a mask with padding, rows of two lengths": ([[1, 1, 0], [1, 1]], "attention_mask", True),
-    "a mask with padding, rows of one length": ([[1, 1, 0], [1, 1, 1]], "attention_mask", True),
+    "a mask with padding, rows of the same length": ([[1, 1, 0], [1, 1, 1]], "attention_mask", True),
     "a mask of ones, rows of two lengths": ([[1, 1, 1], [1, 1]], "attention_mask", False),
     "padmask's own name": ([[1, 1, 0], [1, 1, 1]], "mask", True),
 }
 
 
-@pytest.mark.parametrize("case", ANSWERS)
-@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+@each_value(case=ANSWERS.keys(), suffix=["jsonl", "parquet"])
 def test_commands_agree_on_padding(run: Run, tmp_path: Path, case: str, suffix: str) -> None:
     masks, name, padded = ANSWERS[case]
     rows = {"input_ids": [[5] * len(mask) for mask in masks], name: masks}
@@ -354,7 +352,7 @@ def test_commands_agree_on_padding(run: Run, tmp_path: Path, case: str, suffix: 
     tokens = sum(map(sum, masks)) if padded else sum(map(len, masks))
     assert json.loads(seen.stdout)["tokens"] == tokens
     done = run("pad", source, "-o", "out.parquet", "--mask-column", "real")
-    assert ("padded already" in done.stderr) is padded, done.stderr
+    assert ("already padded" in done.stderr) is padded, done.stderr
     cut = run("unpad", source, "-o", "-", "--output-format", "jsonl")
     kept = [len(json.loads(line)["input_ids"]) for line in cut.stdout.splitlines()]
     assert kept == [sum(mask) for mask in masks], cut.stderr

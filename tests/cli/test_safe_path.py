@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from processes import SECONDS
+from tiers import represented
 
 ROWS = 30
 
@@ -116,11 +117,12 @@ COMMANDS = {
     "inspect files": "inspect 0.jsonl 1.jsonl --workers 2 --json",
     "version": "--version",
 }
-# Both ways to start padmask, one of them with worker processes.
-QUICK = {("script", "pad"), ("-m", "workers")}
+QUICK = {"script-pad"}
+# The other way to start these commands is exhaustive.
+ONCE = {"-m-workers", "script-unpad", "-m-inspect", "script-inspect files", "-m-no model", "script-version"}
 SLOW = {
     "cluster": "pad ../data/*.jsonl -o ../out/ --cluster local --workers 1",
-    "models": "verify ../data/padded.parquet",
+    "models": "verify ../data/padded.parquet --route embedding",
 }
 
 
@@ -138,14 +140,15 @@ def check(place: Place, how: str, line: str) -> None:
     assert place.written() == wanted
 
 
-@pytest.mark.parametrize(
-    ("how", "line"),
+@represented(
+    "how,line",
     [
-        pytest.param(how, line, id=f"{how}-{name}", marks=[pytest.mark.slow] * ((how, name) not in QUICK))
+        pytest.param(how, line, id=f"{how}-{name}", marks=[pytest.mark.slow] * (f"{how}-{name}" not in QUICK))
         for how in ("script", "-m")
         for name, line in COMMANDS.items()
         if (how, name) != ("-m", "pad")
     ],
+    by=QUICK | ONCE,
 )
 def test_data_folder_is_not_imported(place: Place, how: str, line: str) -> None:
     check(place, how, line)

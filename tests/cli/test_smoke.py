@@ -50,7 +50,7 @@ def test_values_and_masks(padmask: Run, rows: Path, format_: str) -> None:
     assert [row["mask"] for row in found] == [[True, True], [False, False], [True, False]]
 
 
-def test_npz(padmask: Run, rows: Path) -> None:
+def test_pad_writes_npz(padmask: Run, rows: Path) -> None:
     assert padmask("pad", rows, "-o", "out.npz", *COLUMNS).returncode == 0
 
 
@@ -64,11 +64,11 @@ def test_folder_with_workers(padmask: Run, tmp_path: Path, rows: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["masks.html", "masks.txt"])
-def test_inspect(padmask: Run, rows: Path, name: str) -> None:
+def test_inspect_exports_masks(padmask: Run, rows: Path, name: str) -> None:
     assert padmask("inspect", rows, "-c", "input_ids", "--export", name).returncode == 0
     assert rows.with_name(name).stat().st_size > 500
 
 
-def test_verify(padmask: Run, rows: Path) -> None:
+def test_verify_writes_junit(padmask: Run, rows: Path) -> None:
     done = padmask("verify", rows, "-c", "input_ids", "--no-model", "--report", "junit:report.xml")
     assert done.returncode == 0, done.stderr

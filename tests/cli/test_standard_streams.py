@@ -8,6 +8,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
+from pairs import each_value
 from raised import has_facts
 
 Run = Callable[[str], CompletedProcess[str]]
@@ -108,9 +109,11 @@ def test_file_in_memory_is_atomic(shell: Run, tmp_path: Path) -> None:
         kept.unlink()
 
 
-@pytest.mark.parametrize("name", ["pipe", "pipe.jsonl"])
-@pytest.mark.parametrize("command", ["pad {} -o out.parquet", "pad {} -o out.jsonl", "verify {} --no-model"])
-@pytest.mark.parametrize("limit", ["", "--limit 1"])
+@each_value(
+    name=["pipe", "pipe.jsonl"],
+    command=["pad {} -o out.parquet", "pad {} -o out.jsonl", "verify {} --no-model"],
+    limit=["", "--limit 1"],
+)
 def test_named_pipe_is_opened_once(shell: Run, tmp_path: Path, name: str, command: str, limit: str) -> None:
     os.mkfifo(tmp_path / name)
     line = f"(printf '%s' '{ROWS}' > {name}) & padmask"
@@ -119,10 +122,8 @@ def test_named_pipe_is_opened_once(shell: Run, tmp_path: Path, name: str, comman
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("stream", ["", "2"], ids=["stdout", "stderr"])
-@pytest.mark.parametrize(
-    "command",
-    [
+@each_value(
+    command=[
         "pad in.jsonl -o log",
         "pad in.jsonl -o out.jsonl --report log",
         "pad in.jsonl -o out.jsonl --on-error skip --rejects log",
@@ -131,6 +132,7 @@ def test_named_pipe_is_opened_once(shell: Run, tmp_path: Path, name: str, comman
         "inspect in.jsonl --export log",
         "verify in.jsonl --no-model --report json:log",
     ],
+    stream={"stdout": "", "stderr": "2"},
 )
 def test_shell_log_is_not_replaced(shell: Run, tmp_path: Path, command: str, stream: str) -> None:
     (tmp_path / "data").mkdir()

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pairs import each_value
 from raised import raises_error
 
 import padmask
@@ -120,7 +121,7 @@ def test_no_token_takes_a_dtype(run, rows):
     assert written(ran.stdout) == [[""]] * rows.count("[]")
 
 
-def test_strings_are_no_ints(run):
+def test_strings_are_not_ints(run):
     ran = run("pad", "-c", "x:int32", stdin=lines('["a"]', '["b"]'))
 
     assert ran.returncode == 2
@@ -138,8 +139,7 @@ def test_most_rows_decide_the_kind(run):
 ORDERS = [("[1.0,2]", "[2,1.0]"), ("[0.5,2]", "[2,0.5]"), ("[[0.5,2]]", "[[2,0.5]]")]
 
 
-@pytest.mark.parametrize("both", ORDERS, ids=lambda both: both[0])
-@pytest.mark.parametrize("asked", ["x", "x:int32", "x:float64"])
+@each_value(both={both[0]: both for both in ORDERS}, asked=["x", "x:int32", "x:float64"])
 def test_order_within_row_is_irrelevant(run, both, asked):
     ran = [run("pad", "-c", asked, "-o", "o.parquet", stdin=lines(row)) for row in both]
     assert ran[0].returncode == ran[1].returncode

@@ -13,6 +13,7 @@ import pytest
 from fork_server import ForkServer
 from processes import default_signals, wait_until
 from raised import has_facts
+from tiers import represented
 
 # `wait` creates a file when it starts, and does not return for a minute.
 MODELS = """
@@ -60,7 +61,7 @@ def errors(folder: Path) -> str | None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@represented("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], by=1)
 def test_stopped_run_leaves_an_error(folder: Path, number: signal.Signals) -> None:
     process = started(folder, *VERIFY, "models:wait")
     wait_until((folder / "started").exists)

@@ -105,7 +105,7 @@ def test_output_suffix_sets_format(here, tmp_path, raw, suffix):
 
 
 @pytest.mark.parametrize("between", [("--output-format", "parquet"), ("--output-format", "arrow"), ()])
-def test_pipes(padmask, tmp_path, between):
+def test_unpad_reverses_pad_in_pipes(padmask, tmp_path, between):
     padded = padmask("pad", *BOTH, "--quiet", *between, stdin=LINES).stdout.encode("utf-8", "surrogateescape")
     back = padmask("unpad", "-", "--quiet", *BOTH, stdin=padded)
     assert (back.returncode, back.stdout, back.stderr) == (0, LINES, "")
@@ -149,7 +149,7 @@ def test_strings_and_vectors(unpadded):
     assert unpadded(lines=[vectors]) == [{"x": [[1.5, 2]]}]
 
 
-def test_limit(unpadded):
+def test_limit_ignores_later_rows(unpadded):
     assert unpadded("--limit", "1", lines=['{"x": [5, 0], "mask": [1, 0]}', "no JSON"]) == [{"x": [5]}]
 
 

@@ -16,6 +16,7 @@ import pytest
 from html_pages import Page
 from junit_schema import junit_schema
 from raised import has_facts
+from tiers import represented
 
 from padmask import MaskSpec, PadSpec, RowPolicy, pad_dataset, pad_file
 from padmask.spec.pack import PackSpec
@@ -119,7 +120,7 @@ def write_without_mask(folder):
     return ["in.parquet"]
 
 
-def write_stranger(folder):
+def write_unlisted(folder):
     (folder / "raw.jsonl").write_text('{"input_ids": [5, 6]}\n')
     pad_dataset(folder / "raw.jsonl", folder / "padded")
     (folder / "padded" / "copy.jsonl").write_bytes((folder / "padded" / "raw.jsonl").read_bytes())
@@ -248,7 +249,7 @@ BROKEN = {
     "misaligned-column": lines(*[PAIR] * 4, {**PAIR, "labels": [1]}),
     "length-range": write_impossible_length,
     "mixed-sides": write_two_sides,
-    "stranger-file": write_stranger,
+    "unlisted-file": write_unlisted,
     "no-end-mark": write_without_end_mark,
     "labels-on-padding": lambda folder: (
         [*lines({**GOOD, "labels": [1, 1, 0]})(folder), "-c", "input_ids", "-c", "labels"]
@@ -273,7 +274,7 @@ def test_each_file_breaks_one_rule(here, tmp_path, rule):
     assert found[rule]["examples"]
 
 
-@pytest.mark.parametrize("rule", ERRORS)
+@represented("rule", ERRORS, by=5)
 def test_errors_are_exit_code_1(here, tmp_path, rule):
     given = [*BROKEN[rule](tmp_path), "--no-model"]
     done = here("verify", *given)
@@ -282,7 +283,7 @@ def test_errors_are_exit_code_1(here, tmp_path, rule):
     assert here("verify", *given, "--allow", rule).returncode == 0
 
 
-@pytest.mark.parametrize("rule", WARNINGS)
+@represented("rule", WARNINGS, by=3)
 def test_strict_makes_warnings_errors(here, tmp_path, rule):
     given = [*BROKEN[rule](tmp_path), "--no-model"]
     done = here("verify", *given)
@@ -348,7 +349,7 @@ def test_dash_reads_stdin(padmask):
         (["raw.jsonl", "--device", "tpu"], "'tpu'"),
         (["raw.jsonl", "--sample", "0"], "--sample"),
         (["raw.jsonl", "-c", "missing"], "missing"),
-        (["raw.jsonl", "--mask-column", "missing"], "no column 'missing'"),
+        (["raw.jsonl", "--mask-column", "missing"], "Column 'missing' does not exist"),
         (["raw.jsonl", "--report", "json:"], "--report"),
         (["raw.jsonl", "--report", "junit:"], "--report"),
         (["raw.jsonl", "--report", "out.html"], "html:verify.html"),
@@ -522,7 +523,7 @@ def test_quiet_prints_errors(here, tmp_path):
     verdict, error = done.stdout.splitlines()
     assert verdict.startswith("bad-data: ")
     assert error.startswith("in.jsonl:2: bad-row: input_ids: ")
-    # A report on stdout has the errors already.
+    # A report on stdout already has the errors.
     done = here("verify", *rows, "--no-model", "--quiet", "--report", "github")
     assert all(line.startswith("::") for line in done.stdout.splitlines())
 

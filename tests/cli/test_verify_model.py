@@ -13,6 +13,7 @@ import pytest
 from html_pages import Page
 from junit_schema import junit_schema
 from raised import has_facts
+from tiers import represented
 
 from padmask import MaskSpec, PadSpec, pad_file
 from padmask.spec.verify import ROUTES
@@ -258,7 +259,7 @@ def test_culprit_and_advice_in_reports(here, saved, tmp_path):
 
 
 @with_models
-@pytest.mark.parametrize(("name", "code"), [("sound", 0), ("unmasked", 1)])
+@represented("name,code", [("unmasked", 1), ("sound", 0)], by=1)
 def test_raw_and_padded_data(here, saved, raw, tmp_path, name, code):
     pad_file(tmp_path / raw, tmp_path / "padded.parquet", spec=PadSpec(maxlen=8))
     for data in (raw, "padded.parquet"):
@@ -277,7 +278,7 @@ def test_bad_data_with_model_report(here, saved, tmp_path):
 
 
 @with_models
-@pytest.mark.parametrize(("masked", "code"), [(-9.0, 0), (0.0, 1)])
+@represented("masked,code", [(0.0, 1), (-9.0, 0)], by=1)
 def test_rule_uses_the_mask_value(here, tmp_path, masked, code):
     frames = keras.Input((None, 2), name="features")
     outputs = keras.layers.LSTM(3)(keras.layers.Masking(masked)(frames))
@@ -353,7 +354,7 @@ def test_input_without_a_column(here, rated):
 
 
 @with_models
-@pytest.mark.parametrize("kind", ["", ":static"])
+@represented("kind", [":static", ""], by=1)
 def test_column_of_a_static_input(here, rated, kind):
     report, _ = answer_of(here(*rated, "--input", f"stars{kind}=rating"), 0)
     assert (report["warnings"], report["environment"]["columns"]["stars"]) == ([], "rating")
@@ -397,7 +398,7 @@ ROLES = {"unnamed-mask": "mask", "unnamed-lengths": "lengths", "lengths-column":
 
 
 @with_models
-@pytest.mark.parametrize("name", ROLES)
+@represented("name", list(ROLES), by={"unnamed-lengths"})
 def test_mask_and_lengths_of_raw_rows(here, saved, raw, name):
     given = ("--model", saved(name), "--input", f"input_layer_1={ROLES[name]}", "--json")
     report, _ = answer_of(here("verify", raw, *given), 0)
@@ -407,7 +408,7 @@ def test_mask_and_lengths_of_raw_rows(here, saved, raw, name):
 
 
 @with_models
-@pytest.mark.parametrize("given", ["input_layer_1:mask", "input_layer_1:mask=input_ids"])
+@represented("given", ["input_layer_1:mask", "input_layer_1:mask=input_ids"], by=1)
 def test_declared_kind(here, saved, raw, given):
     given = ("--model", saved("unnamed-mask"), "--input", given, "--input", "input_layer:tokens=input_ids")
     report, _ = answer_of(here("verify", raw, *given, "--json"), 0)
@@ -422,7 +423,7 @@ def test_lengths_of_left_padding_leak(here, saved, raw):
 
 
 @with_models
-@pytest.mark.parametrize("column", ["mask", "my_mask", "attention_mask"])
+@represented("column", ["my_mask", "mask", "attention_mask"], by=1)
 def test_mask_of_padded_rows(here, saved, raw, tmp_path, column):
     pad_file(tmp_path / raw, tmp_path / "in.parquet", mask=MaskSpec(column=column))
     given = ("--model", saved("unnamed-mask"), "--input", f"input_layer_1={column}", "--json")
@@ -493,7 +494,7 @@ def test_mask_input_gets_the_mask(here, saved, tmp_path):
 
 
 @with_models
-def test_features(here, saved, tmp_path):
+def test_float_columns_are_features(here, saved, tmp_path):
     rows = [{"frames": [[1.5, 2.0], [0.5, -1.0], [1.0, 1.0]]}, {"frames": [[-2.0, 0.25]]}]
     data = write_rows(tmp_path / "in.jsonl", rows)
     report, _ = answer_of(here("verify", data, "--model", saved("features"), "--json"), 0)
@@ -607,7 +608,7 @@ def test_data_without_tokens(here, saved, tmp_path):
 
 
 @with_models
-@pytest.mark.slow
+@pytest.mark.exhaustive(by="test_factory_without_framework_logs")
 def test_verify_in_a_new_process(padmask, saved, raw):
     """The start-up messages of TensorFlow stay hidden."""
     done = padmask("verify", raw, "--model", saved("convolving"), "--json")
@@ -615,7 +616,7 @@ def test_verify_in_a_new_process(padmask, saved, raw):
     assert (report["verdict"], subject["culprit"]) == ("leaks", "conv")
 
 
-# --- files that are no such model ---------------------------------------------------------------------
+# --- files that are not such models ---------------------------------------------------------------------
 
 
 @with_models

@@ -45,7 +45,7 @@ def export(module, path, *, rows=None, places=None):
     torch.export.save(program, path)
 
 
-def test_factory(here, module):
+def test_factory_builds_a_module(here, module):
     done = here("verify", "--model", f"{module()}:leaks", "--json")
     assert done.returncode == 1, done.stderr
     report = json.loads(done.stdout)
@@ -73,7 +73,7 @@ def test_printed_report(here, module):
     assert has_facts(done.stdout, "leaks", "Culprit: conv", f"torch {torch.__version__}", "Conv1d")
 
 
-def test_data(here, module, tmp_path):
+def test_module_runs_on_data(here, module, tmp_path):
     (tmp_path / "rows.jsonl").write_text('{"input_ids": [1, 2, 3]}\n{"input_ids": [4]}\n')
     done = here("verify", "rows.jsonl", "--model", f"{module()}:leaks", "--json")
     assert json.loads(done.stdout)["environment"]["columns"] == {"input_ids": "input_ids"}
@@ -134,7 +134,7 @@ def test_exported_program(here, tmp_path, monkeypatch, is_fixed):
     assert here("verify", "--model", "ignores.pt2").returncode == 0
 
 
-def test_file_is_no_program(here, tmp_path, monkeypatch):
+def test_file_is_not_a_program(here, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert has_facts(here("verify", "--model", "a.pt2").stderr, "a.pt2")
     (tmp_path / "a.pt2").write_bytes(b"no program")

@@ -42,11 +42,11 @@ def test_kinds_of_rows_pad_alike(given_rows, padding):
 @pytest.mark.parametrize(
     ("maxlen", "width"), [("longest", 5), ("p50", 1), ("p75", 3), (2, 2), (0, 0)], ids=str
 )
-def test_maxlen(maxlen, width):
+def test_maxlen_sets_the_width(maxlen, width):
     assert pad(ROWS, PadSpec(maxlen=maxlen)).values.shape == (4, width)
 
 
-def test_defaults():
+def test_default_padding_is_post():
     assert pad([[7], [8, 9]]).values.tolist() == [[7, 0], [8, 9]]
 
 
@@ -55,7 +55,7 @@ def test_no_rows():
     assert (padded.values.shape, padded.mask.shape, padded.lengths.shape) == ((0, 0), (0, 0), (0,))
 
 
-def test_strings():
+def test_strings_are_padded():
     padded = pad([["a", "b"], ["c"]], PadSpec(dtype="string"))
     assert padded.values.tolist() == [["a", "b"], ["c", ""]]
     assert pad([["a"]], PadSpec(dtype="string", value="<pad>", maxlen=2)).values.tolist() == [["a", "<pad>"]]
@@ -82,7 +82,7 @@ def test_dtype_for_all():
     assert pad([[1.0, 2.0]], PadSpec(dtype_for_all=True)).values.dtype == "int32"
 
 
-def test_vectors():
+def test_vectors_are_padded():
     padded = pad([[[0.5, 1.0]], [[2.0, 3.0], [4.0, 5.0]]], PadSpec(dtype="float32"))
     assert (padded.values.shape, padded.mask.shape) == ((2, 2, 2), (2, 2))
     assert padded.values[0].tolist() == [[0.5, 1.0], [0.0, 0.0]]
@@ -323,6 +323,6 @@ def test_pack_takes_columns(columns):
 
 
 @pytest.mark.parametrize("function, other", [(pad, "preset"), (pack, "pack_preset")])
-def test_preset_is_no_field(function, other):
+def test_preset_is_not_a_field(function, other):
     with raises_error(SpecError, f"spec, mask = padmask.{other}('hf')", option="preset"):
         function(ROWS, preset="hf")

@@ -1,4 +1,4 @@
-"""Batches of a token budget: the rows of each batch, compared with a naive planner."""
+"""Batches with a token budget: the rows of each batch, compared with a naive planner."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_shuffling_keeps_the_batches(case, seed, window):
 
 
 def test_shuffled_order_is_fixed():
-    """The order is the same in all versions of NumPy."""
+    """The order is the same in all NumPy versions."""
     lengths, spec = list(range(1, 9)), BatchSpec(tokens=8, shuffle=7)
     assert [width for width, _ in plan(lengths, spec)] == [6, 7, 2, 5, 8, 4]
     assert [width for width, _ in plan(lengths, spec, window=1)] == [4, 6, 5, 7, 8, 2]
@@ -136,7 +136,7 @@ def tokens(segments) -> list[list[tuple[int, int]]]:
         ({"batches": BatchSpec(tokens=7), "maxlen": 0}, ("maxlen", "batch_tokens")),
     ],
 )
-def test_conflicts(options, names):
+def test_conflicts_name_the_options(options, names):
     with pytest.raises(SpecError) as error:
         PadSpec(**options)
     assert error.value.options == names

@@ -7,6 +7,7 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pairs import each_value
 from raised import raises_error
 
 from padmask import (
@@ -84,7 +85,7 @@ def test_one_column_of_a_dialect(tmp_path, dialect, marker):
     table = only(packed_in(dialect), [marker])
     found = unpad_table(table).select(["id", "input_ids"]).to_pydict()
     if marker == "input_pos":
-        # The positions of torchtune count on at padding, so padding stays in the last sequence of a row.
+        # The positions of torchtune continue at padding, so padding stays in the last sequence of a row.
         assert found["input_ids"] == [*IDS[:2], [6, 7, 0, 0, 0]]
     else:
         assert found == TABLE.to_pydict()
@@ -99,10 +100,12 @@ def test_one_column_of_a_dialect(tmp_path, dialect, marker):
 UNSURE = {"position_ids", "input_pos", "seq_lens", "input_ids_positions", "seq_start_id"}
 
 
-@pytest.mark.parametrize(("dialect", "marker"), CASES)
-@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
-def test_one_column_without_metadata(tmp_path, dialect, marker, suffix):
+@each_value(
+    case={f"{dialect}-{marker}": (dialect, marker) for dialect, marker in CASES}, suffix=["jsonl", "parquet"]
+)
+def test_one_column_without_metadata(tmp_path, case, suffix):
     """Without the metadata, the names and the first rows decide."""
+    dialect, marker = case
     table = only(without_metadata(packed_in(dialect, fields="drop")), [marker]).drop_columns(ALWAYS[1:])
     path = tmp_path / f"packed.{suffix}"
     if suffix == "parquet":
@@ -163,7 +166,7 @@ def test_rows_that_are_not_packed(columns):
 
 
 def test_lost_columns(tmp_path):
-    """The metadata say that the rows are packed, but nothing separates the sequences."""
+    """The metadata says that the rows are packed, but nothing separates the sequences."""
     table = packed_in("trl").drop_columns(["seq_lengths"])
     with raises_error(SpecError, "seq_lengths"):
         unpad_table(table)
@@ -211,7 +214,7 @@ def test_bad_separators(tmp_path, marker, values, bad):
 
 
 def test_padded_rows_are_not_packed(tmp_path):
-    """Metadata that describe padding decide, also if a column looks like the numbers of sequences."""
+    """Metadata that describe padding decide, even if a column looks like the numbers of sequences."""
     table = pa.table({"input_ids": [[5, 6, 7], [8]], "segment_ids": [[0, 1, 2], [0]]})
     with raises_error(PaddedError, "segment_ids"):
         pad_table(table)
@@ -238,9 +241,7 @@ def pack_ids(align, *, emit=(), mask=None, table=ALIGNED):
     return without_metadata(packed)
 
 
-@pytest.mark.parametrize("dialect", MARKERS)
-@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
-@pytest.mark.parametrize("align", [1, 4])
+@each_value(dialect=MARKERS.keys(), suffix=["jsonl", "parquet"], align=[1, 4])
 def test_align_without_metadata(tmp_path, dialect, suffix, align):
     """Without a mask and the metadata, another column shows the padding between sequences."""
     table = without_metadata(packed_in(dialect, ALIGNED, 16, align=align))

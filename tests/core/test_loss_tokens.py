@@ -101,7 +101,7 @@ def test_loss_mask_of_packed_rows(data):
 
 
 @pytest.mark.parametrize("dialect", ["bridge", "levanter", "llm-foundry", "torchtune"])
-def test_dialects(dialect):
+def test_dialects_exclude_tokens(dialect):
     spec, mask = pack_preset(dialect, maxlen=7, source=False)
     [row] = pack_table(pa.table(ROWS), spec=spec, mask=mask).to_pylist()
     expected = {
@@ -115,7 +115,7 @@ def test_dialects(dialect):
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
-def test_files(tmp_path, suffix):
+def test_files_exclude_tokens(tmp_path, suffix):
     source, target = tmp_path / f"in.{suffix}", tmp_path / "out.jsonl"
     if suffix == "jsonl":
         source.write_text("".join(json.dumps(row) + "\n" for row in pa.table(ROWS).to_pylist()))

@@ -92,7 +92,7 @@ def test_requested_mask_wins() -> None:
 def test_masks_of_ones_mark_no_padding() -> None:
     assert masked([[1, 1], [1]]) is None
     assert masked([[1, 1], [1, 1]]) is None
-    # padmask's own name counts for rows of one length.
+    # padmask's own name counts for rows of the same length.
     assert masked([[1, 1], [1, 1]], name="mask") == Padding("mask", None)
     assert masked([[1, 1], [1]], name="mask") is None
 

@@ -106,7 +106,7 @@ VECTORS = [[[1.0, 2.0], [3.0, 4.0]], [], [[5.0, 6.0]]]
     ],
     ids=str,
 )
-def test_vectors(type_):
+def test_sliced_vectors_are_read(type_):
     array = pa.array([[[9.0, 9.0]], *VECTORS], type_).slice(1)
     ragged, faults = Ragged.from_arrow(array)
     assert (rows_of(ragged), faults) == (VECTORS, [])
@@ -223,7 +223,7 @@ LIST_OF_VECTORS = pa.list_(pa.list_(pa.float32()))
             {0: "position 0: the vector has 0 numbers, but the first"},
         ),
         ([[None, [1, 2]], [[3, 4]]], {0: "position 0: the vector is null; fill missing"}),
-        ([[[1, 2], [3, None]]], {0: "position 1: the vector has a null at position 1; fill missing"}),
+        ([[[1, 2], [3, None]]], {0: "position 1: the vector contains a null at position 1; fill missing"}),
         ([[[1, 2]], [[1, 2], [1, 2, 3]]], {1: "position 1: the vector has 3 numbers"}),
         ([[[]], []], {}),
     ],

@@ -21,16 +21,16 @@ def columns(spec: PadSpec) -> dict[str, list[int]]:
     return {name: column.to_pylist() for name, column in found.items()}
 
 
-def test_batches():
+def test_columns_of_batches():
     assert columns(BATCHES) == {"source_row": [10, 12], "batch": [3, 3]}
 
 
-def test_windows():
+def test_columns_of_windows():
     assert columns(WINDOWS)["source_row"] == [10, 10, 12]
     assert tuple(columns(WINDOWS)) == WINDOW_COLUMNS
 
 
-def test_buckets():
+def test_columns_of_buckets():
     assert columns(PadSpec(maxlen=2, buckets=1)) == {"source_row": [10, 12]}
 
 

@@ -78,7 +78,7 @@ def test_dtype_of_tokens(tokens, dtype):
     assert padded.schema.field("tokens").type.value_type == dtype
 
 
-def test_metadata():
+def test_other_metadata_stays():
     stale = TABLE.replace_schema_metadata({"huggingface": "{}", "mine": "stays"})
     metadata = pad_table(stale, {"input_ids": 5}, PadSpec(maxlen=4, padding="pre")).schema.metadata
     said = json.loads(metadata[b"padmask"])

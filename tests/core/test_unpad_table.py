@@ -149,7 +149,7 @@ def test_labels_with_another_mask_stay(other):
     [MASK, [[0, 1, 0], [1, 0, 0]], [[0, 2, 1], [1, 0, 0]], [[0, 0, 0], [0, 0, 0]], [[1, 0], [1]], None],
     ids=["equal", "gap", "numbers", "zeros", "lengths", "missing"],
 )
-def test_column_that_is_no_second_mask(other):
+def test_column_is_not_a_second_mask(other):
     table = second_mask(other) if other is not None else second_mask(MASK).drop_columns("lm")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -166,7 +166,7 @@ def test_second_mask_with_the_name_of_a_column():
     assert back["token_type_ids"].to_pylist() == types["token_type_ids"]
 
 
-def test_companion_is_no_second_mask():
+def test_labels_are_not_a_second_mask():
     table = second_mask([[0, 1, 1], [0, 0, 0]], "completion_mask")
     assert unpad_table(table).to_pydict() == {
         "input_ids": [[5, 6, 7], [8]],

@@ -43,7 +43,7 @@ def test_wrong_format_is_named(tmp_path: Path, real: str, read: str) -> None:
 
 
 @pytest.mark.parametrize("real", NAMES)
-def test_file_is_no_folder(tmp_path: Path, real: str) -> None:
+def test_file_is_not_a_folder(tmp_path: Path, real: str) -> None:
     source = Source(str(write(tmp_path / "a", real)))
     with pytest.raises(UnsupportedError, match="not a folder"):
         open_reader(FORMATS["npy"], source, None).schema()

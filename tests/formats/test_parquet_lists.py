@@ -100,6 +100,6 @@ OTHER_LISTS = {
 
 
 @pytest.mark.parametrize("rows", OTHER_LISTS.values(), ids=OTHER_LISTS)
-def test_arrow_encodes_other_lists(rows):
+def test_other_lists_use_arrow(rows):
     array = pa.array(rows)
     assert encode_equal_lists(pa.field("x", array.type), array) is None

@@ -7,6 +7,7 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pairs import each_value
 
 from padmask import pad_file
 from padmask.formats.plain_dictionaries import as_type, of_views, plain_type
@@ -43,9 +44,9 @@ COLUMNS = {
 }
 
 
-@pytest.mark.parametrize("format_", ["parquet", "arrow", "jsonl"])
-@pytest.mark.parametrize(("column", "values"), COLUMNS.values(), ids=COLUMNS)
-def test_values_stay(tmp_path, column, values, format_):
+@each_value(case=COLUMNS, format_=["parquet", "arrow", "jsonl"])
+def test_values_stay(tmp_path, case, format_):
+    column, values = case
     table = pa.table({"input_ids": [[1], [2], [3], [4]], "x": column})
     with pa.OSFile(str(tmp_path / "in.arrow"), "wb") as raw, pa.ipc.new_file(raw, table.schema) as out:
         out.write_table(table)

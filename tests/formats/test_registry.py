@@ -55,7 +55,7 @@ def test_formats_implement_the_contract(traits: FormatTraits) -> None:
 
 
 @pytest.mark.parametrize("columns", [JsonColumns, TypedColumns])
-def test_columns_keep_the_contract(columns: type) -> None:
+def test_columns_satisfy_contract(columns: type) -> None:
     assert methods(columns) == methods(contract.InputColumns)
 
 
@@ -66,7 +66,7 @@ def test_suffixes_and_magic_are_unique():
     assert not [(a, b) for a in magic for b in magic if a is not b and a.startswith(b)]
 
 
-def test_write_only_format_is_no_input(tmp_path, monkeypatch):
+def test_write_only_format_is_not_read(tmp_path, monkeypatch):
     monkeypatch.setitem(FORMATS, "npz", replace(FORMATS["npz"], reader=None))
     with raises_error(SpecError, "a.npz", "JSON Lines, Parquet, Arrow or npy"):
         input_format(Source(str(tmp_path / "a.npz")), None)

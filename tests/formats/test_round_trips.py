@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import assume, example, given, reject, settings
 from hypothesis import strategies as st
+from pairs import each_value
 from raised import raises_error
 
 from padmask import DataError, MaskSpec, PadSpec, RowPolicy, pad_file
@@ -201,8 +202,7 @@ IN_THE_WILD = {
 }
 
 
-@pytest.mark.parametrize("between", ["parquet", "arrow"])
-@pytest.mark.parametrize("fields", IN_THE_WILD.values(), ids=IN_THE_WILD)
+@each_value(fields=IN_THE_WILD, between=["parquet", "arrow"])
 def test_real_rows_survive_typed_formats(fields: list[Row], between: str) -> None:
     rows = [{"input_ids": [1] * i} | row for i, row in enumerate(fields, 1)]
 
@@ -247,8 +247,7 @@ def test_types_come_from_all_rows() -> None:
     assert table["text"][-1].as_py() == "x"
 
 
-@pytest.mark.parametrize("format_", ["parquet", "arrow"])
-@pytest.mark.parametrize("hashes", [[2**64 - 1, 5], [5, 2**64 - 1]], ids=["first", "last"])
+@each_value(format_=["parquet", "arrow"], hashes={"first": [2**64 - 1, 5], "last": [5, 2**64 - 1]})
 def test_large_hash_makes_column_unsigned(tmp_path: Path, format_: str, hashes: list[int]) -> None:
     rows = [{"input_ids": [1], "hash": hashes[0]}] + [{"input_ids": [1], "hash": hashes[1]}] * 20_000
 
@@ -259,9 +258,8 @@ def test_large_hash_makes_column_unsigned(tmp_path: Path, format_: str, hashes: 
     assert table["hash"].to_pylist() == [row["hash"] for row in rows]
 
 
-@pytest.mark.parametrize("format_", ["parquet", "arrow"])
-@pytest.mark.parametrize(
-    "far", [(-1, 2**64 - 1), (2**64 - 1, -1), (2**53 + 1, 0.5), (0.5, 2**53 + 1)], ids=str
+@each_value(
+    far=[(-1, 2**64 - 1), (2**64 - 1, -1), (2**53 + 1, 0.5), (0.5, 2**53 + 1)], format_=["parquet", "arrow"]
 )
 def test_no_common_integer_type(tmp_path: Path, format_: str, far: tuple[float, float]) -> None:
     rows = [{"input_ids": [1], "n": far[0]}] + [{"input_ids": [1], "n": None}] * 20_000

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-# Words of a remedy.
+# Words that show that a message says what to do.
 REMEDY = re.compile(
     r"(?<!\w)--?[a-z]|Did you mean|The columns are|They end in|"
     r"\b(must be|is not|is no|fix|skip|choose|create|check|(?<!cannot )write|rename|convert|free|give|"

@@ -192,7 +192,7 @@ def parse_integer(text: str) -> Any:
 
 
 def _constant(text: str) -> Any:
-    raise ValueError(f"{text} is no JSON")
+    raise ValueError(f"{text} is not JSON")
 
 
 def _json_rows(data: bytes, asked: Reading) -> list[tuple[int, Any]] | None:

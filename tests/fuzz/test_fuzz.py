@@ -24,6 +24,7 @@ from fuzz.wire import case_of_line, line_of_case
 from fuzz.worker import Answer, Worker
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiers import represented
 
 from padmask import pad_table
 from padmask.cli.run_verify import FORMS
@@ -73,7 +74,7 @@ def test_mutated_files(worker: Worker, kind: str, draw: Random) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
+@represented("kind", KINDS, by={"parquet"})
 @fewer
 @given(draw=draws)
 def test_sound_files(worker: Worker, kind: str, draw: Random) -> None:
@@ -88,7 +89,7 @@ def test_mutated_padded_files(worker: Worker, draw: Random) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
+@represented("kind", KINDS, by={"jsonl"})
 @fewer
 @given(draw=draws)
 def test_sound_padded_files(worker: Worker, kind: str, draw: Random) -> None:
@@ -118,7 +119,7 @@ def test_random_json_values(worker: Worker, objects: list[object], draw: Random)
 @pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(draws)
-def test_options(worker: Worker, draw: Random) -> None:
+def test_random_options(worker: Worker, draw: Random) -> None:
     check(worker, cases.option_case(draw))
 
 
@@ -153,14 +154,14 @@ EXTREMES = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("output", ["out.jsonl", "out.parquet"])
+@represented("output", ["out.jsonl", "out.parquet"], by=1)
 @pytest.mark.parametrize("line", EXTREMES.values(), ids=EXTREMES)
 def test_extreme_line(worker: Worker, line: bytes, output: str) -> None:
     how = expected.Asked("jsonl", output, maxlen="3")
     check(worker, cases.case_of(b"\n".join([GOOD, line, GOOD]), how))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive(by="test_extreme_line")
 def test_line_of_fifty_megabytes() -> None:
     ids = b"2147483647," * (50 * 2**20 // 11) + b"7"
     with Worker() as worker:
@@ -189,7 +190,7 @@ def test_odd_json_anywhere(worker: Worker, odd: bytes) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+@represented("kind", ["arrow", "parquet"], by=1)
 def test_thousands_of_columns(worker: Worker, kind: str) -> None:
     table = pa.table({"input_ids": [[1, 2], [3]]} | {f"c{i}": [i, None] for i in range(4000)})
     data = seeds.arrow(table) if kind == "arrow" else seeds.parquet(table)
@@ -199,7 +200,7 @@ def test_thousands_of_columns(worker: Worker, kind: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
+@represented("kind", KINDS, by={"parquet", "arrow"})
 def test_truncated_file(worker: Worker, kind: str) -> None:
     data = cases.seeds_of(kind)[0]
     step = 1 if kind == "jsonl" else 7
@@ -212,7 +213,7 @@ def test_truncated_file(worker: Worker, kind: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("file", CRASHERS, ids=lambda file: file.name)
+@represented("file", {file.name: file for file in CRASHERS}, by=2)
 def test_native_crash_is_reported(file: Path) -> None:
     kind = file.suffix[1:]
     for output in ("out.jsonl", "out.parquet"):

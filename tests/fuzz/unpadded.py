@@ -76,7 +76,7 @@ class Asked:
         return found[:4]
 
     def _describes(self, data: bytes) -> bool:
-        """Return whether metadata describe the padding. The oracle does not read the metadata."""
+        """Return whether metadata describes the padding. The oracle does not read the metadata."""
         try:
             return METADATA_KEY in metadata_keys(self.kind, data)
         except Exception:  # noqa: BLE001 - whatever it is, it cannot be read

@@ -36,7 +36,7 @@ def test_budget_holds_the_longest_row():
     assert batches_cost(CostBasis(LengthStats({8193: 1}))).name == "batches-16384"
 
 
-def test_advice(tmp_path):
+def test_advice_unpads_batches(tmp_path):
     (tmp_path / "in.jsonl").write_text("".join(f'{{"input_ids": {[7] * n}}}\n' for n in LENGTHS * 4))
     advice = inspect_file([str(tmp_path / "in.jsonl")]).advice
     [batches] = [other for other in advice.alternatives if other.command.endswith("--batch-tokens 8192")]

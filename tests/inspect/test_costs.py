@@ -103,7 +103,7 @@ def test_packed_rows_can_be_longer_than_all():
     assert costs["buckets-8"].edges == (30,)
 
 
-def test_longest_is_no_limit():
+def test_longest_is_not_a_limit():
     costs = costs_of({10: 5, 33: 1}, ["longest", 8])
     assert costs["packed"].tokens_lost == costs["buckets-2"].tokens_lost == 0
 

@@ -65,7 +65,7 @@ def test_curves_are_the_costs(overlong, lengths, maxlen):
 
 
 @given(LENGTHS, st.lists(st.integers(1, 4_000), max_size=3))
-def test_curves(lengths, marks):
+def test_curves_are_exact_shares(lengths, marks):
     curves = make_curves(CostBasis(LengthStats.of(lengths)), marks)
     maxlens = curves.maxlens.tolist()
     assert {*marks} <= {*maxlens}
@@ -83,7 +83,7 @@ def test_curves(lengths, marks):
 
 
 @given(LENGTHS, st.integers(0, 3_000), SIDES, SIDES)
-def test_places(lengths, maxlen, padding, truncating):
+def test_spans_have_the_row_lengths(lengths, maxlen, padding, truncating):
     places = make_places(LengthStats.of(lengths), maxlen, padding=padding, truncating=truncating)
     spans = zip(places.real.tolist(), places.padding.tolist(), places.cut.tolist(), strict=True)
     ends, start = places.row_ends.tolist(), 0
@@ -169,7 +169,7 @@ def test_title_is_the_result(tmp_path, options, title):
 
 
 @pytest.mark.parametrize(("values", "unit"), [([[1, 2]], "token"), ([[0.5]], "step"), ([[[1, 2]]], "step")])
-def test_unit(tmp_path, values, unit):
+def test_unit_follows_the_values(tmp_path, values, unit):
     file = tmp_path / "in.jsonl"
     file.write_text("".join(json.dumps({"x": row}) + "\n" for row in values))
     seen = inspect_file(file)

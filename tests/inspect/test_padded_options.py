@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from tiers import represented
 
 from padmask import PadSpec, inspect_file
 from padmask.cli import run
@@ -27,20 +28,21 @@ def recommend(maxlen: int, columns: list[str] | None = None) -> str:
     return inspect_file("a.parquet", columns=columns, specs=PadSpec(maxlen=maxlen)).advice.command
 
 
-@pytest.mark.parametrize(
+@represented(
     "options",
     [
         "--preset hf",
-        "--preset torch",
         "--preset causal-lm --padding pre",
-        "--preset hf --value 5",
-        "--preset hf --mask-dtype bool",
-        "--mask-kind additive",
         "--mask-column m --mask-polarity padding",
         "--dtype int64 --no-mask --length-column n",
         "-c input_ids:int16=9 -c labels",
+        "--preset torch",
+        "--preset hf --value 5",
+        "--preset hf --mask-dtype bool",
+        "--mask-kind additive",
         "--position-ids --mask-dtype int8",
     ],
+    by=5,
 )
 def test_columns_stay_the_same(options):
     assert run(["pad", "in.jsonl", "-q", "-o", "a.parquet", *options.split()]) == 0
@@ -65,7 +67,7 @@ def test_columns_stay_the_same(options):
         ),
     ],
 )
-def test_options(made, options):
+def test_command_keeps_the_options(made, options):
     assert run(["pad", "in.jsonl", "-q", "-o", "a.parquet", *made.split()]) == 0
     words = shlex.split(recommend(5).split(" && ")[1])[5:]
     assert words == [*options, "--maxlen", "5"]
@@ -78,7 +80,7 @@ def test_requested_columns_keep_their_dtype():
 
 
 def test_json_lines_keep_their_mask():
-    """JSON Lines have no metadata, but the mask is known."""
+    """JSON Lines has no metadata, but the mask is known."""
     assert run(["pad", "in.jsonl", "-q", "-o", "a.jsonl", "--preset", "torch"]) == 0
     command = inspect_file("a.jsonl", specs=PadSpec(maxlen=5)).advice.command
     assert "--mask-column key_padding_mask --mask-polarity padding" in command

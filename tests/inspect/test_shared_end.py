@@ -51,6 +51,6 @@ def test_no_rows_share_nothing():
     assert count([], "post") == (SharedEnds(), LengthStats())
 
 
-def test_end_as_json():
+def test_shared_end_in_json():
     shared = SharedEnd(102, "pre", LengthStats({3: 2}))
     assert shared.as_dict() == {"token": 102, "end": "first", "rows": 2}

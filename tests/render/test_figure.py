@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from raised import raises_error
+from tiers import represented
 from write_images import PICTURES
 
 from padmask import MissingExtraError, PackSpec, PadSpec, WindowSpec
@@ -63,7 +64,7 @@ def test_labels_of_axes(data):
     assert cut.split("\n") == ["12 rows cut", "at 48", "longest: 200"]
 
 
-def test_table(data):
+def test_table_has_the_candidates(data):
     shown = [text.get_text() for text in draw(data, THEMES["light"]).texts][2:]
     assert shown == [cell for row in table_of(data) for cell in row]
     names, *rows = table_of(data)
@@ -78,13 +79,13 @@ def test_table(data):
     assert rows[1][2:] == ["39.2%", "11.1%", "12"]
 
 
-def test_steps(data):
+def test_figure_says_steps(data):
     drawn = draw(replace(data, unit="step"), THEMES["light"])
     words = " ".join(text.get_text() for text in [*shown_texts(drawn)][2:])
     assert "kept steps" in words and "steps lost" in words and "token" not in words
 
 
-def test_windows(tmp_path):
+def test_figure_of_windows(tmp_path):
     data = inspected(tmp_path, specs=[PadSpec(maxlen=16, windows=WindowSpec(overlap=4))])
     drawn = draw(data, THEMES["light"])
     words = [text.get_text() for text in shown_texts(drawn)]
@@ -208,7 +209,7 @@ def test_every_line_has_a_label(tmp_path, first):
 
 
 @pytest.mark.parametrize("theme", THEMES)
-def test_theme(data, theme):
+def test_theme_sets_the_background(data, theme):
     drawn = draw(data, THEMES[theme])
     colors = [drawn.get_facecolor(), *(axes.get_facecolor() for axes in drawn.axes)]
     assert {matplotlib.colors.to_hex(color) for color in colors} == {THEMES[theme].background}
@@ -221,7 +222,7 @@ def test_areas_differ_in_brightness(theme):
     assert min(np.diff(light)) > 0.05
 
 
-@pytest.mark.parametrize("suffix", [".svg", ".png", pytest.param(".pdf", marks=pytest.mark.slow)])
+@represented("suffix", [".svg", ".png", ".pdf"], by=1)
 def test_same_data_give_same_bytes(data, suffix):
     before = dict(matplotlib.rcParams)
     with matplotlib.rc_context({"font.size": 31, "savefig.bbox": "tight"}):
@@ -245,7 +246,7 @@ def test_svg_is_self_contained(data):
     assert f"<title>{data.title}</title>" in svg
 
 
-@pytest.mark.parametrize("name", ["$a_b^c$.jsonl", "数据.jsonl", "a" * 200 + ".jsonl", "<&>.jsonl"])
+@represented("name", ["$a_b^c$.jsonl", "数据.jsonl", "a" * 200 + ".jsonl", "<&>.jsonl"], by=2)
 def test_any_name_is_drawn(data, name):
     drawn = draw(replace(data, name=name, title=name), THEMES["light"])
     assert overlaps(drawn) == []

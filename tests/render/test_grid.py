@@ -48,7 +48,7 @@ def test_cut_tokens_at_the_start():
     ]
 
 
-def test_ascii():
+def test_grid_in_ascii():
     lines = grid([row(0, 2, 4), row(1, 6, 4)], encoding="ascii")
     assert lines[1:] == ["# real token  . padding  x cut", "0 ##..   2", "1 ####xx 4 -2"]
 

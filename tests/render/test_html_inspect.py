@@ -96,7 +96,7 @@ def test_page_starts_with_recommendation(seen, page):
     assert pressed == ["48 (recommended)"]
 
 
-def test_tables(seen, page):
+def test_tables_have_the_numbers(seen, page):
     plans = page.rows("Plans")
     assert [row[0].removesuffix(" *") for row in plans] == [plan.name for plan in seen.plans]
     assert page.rows("Lengths, in tokens") == [["1", "30", "32.8", "54", "57", "200", "200", "0"]]
@@ -151,7 +151,7 @@ def test_full_rows(tmp_path):
     assert len(page.find("svg", role="img")) == 2
 
 
-def test_windows(tmp_path):
+def test_page_of_windows(tmp_path):
     spec = PadSpec(maxlen=16, windows=WindowSpec(overlap=4))
     page = Page(inspect_page(inspected(tmp_path, specs=[spec])))
     assert page.texts("h1") == [f"Windows of 16 tokens: {padding_of(page)} padding, no tokens lost"]
@@ -163,7 +163,7 @@ def padding_of(page):
     return page.texts(data_value="padding")[0]
 
 
-def test_title(seen):
+def test_title_is_the_headline(seen):
     page = Page(inspect_page(seen, title="Reviews in May"))
     assert page.texts("h1") == ["Reviews in May"]
     assert page.texts("header")[0].startswith("Reviews in May" + "in.jsonl: ")
@@ -176,7 +176,7 @@ def test_every_line_has_a_label(tmp_path):
     assert len(labels) == len(make_figure_data(seen).marks)
 
 
-def test_buckets(tmp_path):
+def test_page_of_buckets(tmp_path):
     inspected(tmp_path, [1, 2, 2, 9])
     pad_dataset([tmp_path / "in.jsonl"], tmp_path / "out", spec=PadSpec(buckets=2))
     page = Page(inspect_page(inspect_file([tmp_path / "out"])))
@@ -199,7 +199,7 @@ def test_plans_can_be_left_out(seen):
     assert not page.find(aria_label="Plans") and not page.find("input")
 
 
-def test_notebook_shows_a_part(seen):
+def test_notebook_has_no_script(seen):
     fragment = Page(seen._repr_html_())
     assert len(fragment.rows("Plans")) == len(seen.plans)
     assert not fragment.find("script") and not fragment.find(id="rows")

@@ -55,7 +55,7 @@ def test_path_marks_where_the_mask_is_lost():
     assert steps(page) == [
         ("masked", "embeddingEmbedding, creates a mask0"),
         ("masked culprit", "mha1 culpritMultiHeadAttention, passes the mask ondeletes the mask0"),
-        ("unmasked", "addAdd, passes no mask on0"),
+        ("unmasked", "addAdd, does not pass the mask on0"),
         (
             "unmasked differs",
             "mha2 first deviationMultiHeadAttention, no maskoutput depends on padding1.0e-01",

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from row_files import read_rows, write_rows
+from tiers import represented
 
 from padmask import (
     FileOptions,
@@ -139,7 +140,7 @@ def check_counts(result: PadResult, lengths: list[int], edges: tuple[int, ...]) 
 
 
 @pytest.mark.parametrize("output", FORMATS)
-def test_formats(tmp_path, output):
+def test_all_formats_have_equal_rows(tmp_path, output):
     files = {"a.parquet": make_rows([1, 9, 3, 0]), "sub/b.parquet": make_rows([8])}
     inputs = write(tmp_path / "in", files)
     result = pad_dataset(
@@ -304,8 +305,10 @@ def test_manifest_lists_all_files(data, tmp_path):
     assert sum(record.size for record in manifest.records) == sum(sizes.values())
 
 
-@pytest.mark.parametrize(
-    ("field", "value"), [("rows", 1), ("tokens", 10**6), ("maxlen", 5), ("size", 1), ("name", "../a.parquet")]
+@represented(
+    "field,value",
+    [("rows", 1), ("name", "../a.parquet"), ("tokens", 10**6), ("maxlen", 5), ("size", 1)],
+    by=2,
 )
 def test_inconsistent_manifest_is_refused(data, tmp_path, field, value):
     pad_dataset(data, tmp_path / "out", spec=PadSpec(buckets=3))
@@ -397,9 +400,7 @@ def test_damaged_bucket_is_padded_again(data, tmp_path):
     assert bytes_in(tmp_path) == wanted
 
 
-@pytest.mark.parametrize(
-    ("before", "after"), [((20, 60), (30, 60)), (2, 3), (None, 2), (2, None)], ids=lambda value: f"{value}"
-)
+@represented("before,after", [((20, 60), (30, 60)), (None, 2), (2, 3), (2, None)], by=2)
 def test_other_buckets_need_delete(data, tmp_path, before, after):
     pad_dataset(data, tmp_path, spec=PadSpec(buckets=before))
     old = bytes_in(tmp_path)

@@ -14,7 +14,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from pairs import each_value
 from raised import raises_error
+from tiers import represented
 
 import padmask.shards.driver
 from padmask import PackSpec, PadSpec, RowPolicy
@@ -139,9 +141,7 @@ LAYOUTS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("case", CASES)
+@each_value(case=CASES.keys(), layout=LAYOUTS.keys(), workers=[1, 2])
 def test_output_equals_a_survey(dataset, case, layout, workers):
     run = dataset(*CASES[case], **LAYOUTS[layout])
     with ThreadPoolExecutor(workers) as executor:
@@ -198,7 +198,7 @@ def test_mixed_types_leave_no_files(dataset):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", ["same", "last", "new field"])
+@represented("case", ["last", "same", "new field"], by=1)
 def test_processes_check_types(dataset, case):
     run = dataset(*CASES[case])
     with Processes(2) as executor:
@@ -206,7 +206,7 @@ def test_processes_check_types(dataset, case):
         assert (run(), bytes_in(run.folder / "padded")) == run.surveyed()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive(by="test_processes_check_types")
 def test_cluster_checks_types(dataset):
     from padmask.shards.dask import open_cluster
 
@@ -250,8 +250,7 @@ def zipped(run: Run, shard: int, first: dict[str, Any]) -> Path:
     return path
 
 
-@pytest.mark.parametrize("first", [{"x": 1}, {"x": 0.5}, {"y": 1}])
-@pytest.mark.parametrize("shard", [0, 2])
+@each_value(shard=[0, 2], first=[{"x": 1}, {"x": 0.5}, {"y": 1}])
 def test_damaged_shard_is_skipped(dataset, shard, first):
     run = dataset(*SAME, policy=SKIP)
     zipped(run, shard, first)

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pairs import each_value
 from raised import has_facts, raises_error
 
 from padmask import MaskSpec, PadmaskError, PadSpec, RowPolicy, pad_file
@@ -408,9 +409,7 @@ CORRUPTIONS = {
 corruptions = pytest.mark.parametrize("corrupt", CORRUPTIONS.values(), ids=CORRUPTIONS)
 
 
-@corruptions
-@pytest.mark.parametrize("which", [0, 2])
-@pytest.mark.parametrize("maxlen", [4, "longest"])
+@each_value(corrupt=CORRUPTIONS, which=[0, 2], maxlen=[4, "longest"])
 def test_corrupt_shard(four, tmp_path, corrupt, which, maxlen):
     corrupt(four / f"{which}.parquet")
     spec = PadSpec(maxlen=maxlen)
@@ -502,7 +501,7 @@ def test_stdin_has_no_shards(tmp_path):
 
 
 def test_no_input_is_refused(tmp_path):
-    with raises_error(SpecError, "no input"):
+    with raises_error(SpecError, "No input"):
         pad_dataset([], tmp_path / "padded")
 
 

@@ -1,4 +1,4 @@
-"""A dataset is complete or absent, and --resume continues a run that stopped."""
+"""A failed run leaves no partial dataset, and --resume continues a run that stopped."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pairs import each_value
 from raised import has_facts, raises_error
+from tiers import represented
 
 import padmask.stream.capacity
 from padmask import MaskSpec, PadSpec, RowPolicy
@@ -164,7 +166,7 @@ SPOILED = {
 }
 
 
-@pytest.mark.parametrize(("name", "fault", "again"), SPOILED.values(), ids=SPOILED)
+@represented("name,fault,again", SPOILED, by={"a byte of a shard", "a record", "the plan"})
 def test_resume_redoes_damaged_shards(run, name, fault, again):
     run.ended_after(4)
     fault(run.staged(name))
@@ -354,8 +356,7 @@ def test_resume_keeps_whole_dataset(run, tmp_path, asks):
     assert bytes_in(tmp_path) == kept
 
 
-@pytest.mark.parametrize("fault", [spoil, cut, Path.unlink])
-@pytest.mark.parametrize("asks", ["plain", "typed"])
+@each_value(fault={"spoil": spoil, "cut": cut, "unlink": Path.unlink}, asks=["plain", "typed"])
 def test_resume_repairs_whole_dataset(run, tmp_path, fault, asks):
     if asks == "typed":
         run.asked = typed(tmp_path)
@@ -581,7 +582,7 @@ def test_resume_adds_fixed_file(zipped):
     assert bytes_in(run.folder) == run.undisturbed()
 
 
-def test_resume_measures_again(zipped):
+def test_resume_retries_failed_files(zipped):
     # A file may fail once, for example if memory is low, although it is unchanged.
     run, path, whole = zipped
     path.write_bytes(whole[:-8] + b"\0" * 8)
@@ -632,7 +633,7 @@ def test_resume_refuses_merged_inputs(run):
     run()
     (run.data / "1.jsonl").unlink()
     (run.data / "1.jsonl").symlink_to(run.data / "0.jsonl")
-    # The link is no second input, so the shard of the old file has no input.
+    # The link is not a second input, so the shard of the old file has no input.
     before = bytes_in(run.folder)
     with raises_error(OutputError, ": 1.jsonl.", "--delete"):
         run(resume=True)

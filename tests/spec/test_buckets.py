@@ -20,7 +20,7 @@ from padmask.spec.buckets import MOST_BUCKETS, parse_buckets
     ],
     ids=repr,
 )
-def test_forms(value, found):
+def test_buckets_as_number_or_text(value, found):
     assert PadSpec(buckets=value).buckets == found
 
 
@@ -58,7 +58,7 @@ def test_last_edge_is_maxlen():
     ],
     ids=str,
 )
-def test_conflicts(options, parameters):
+def test_conflicts_name_the_options(options, parameters):
     with pytest.raises(SpecError) as caught:
         PadSpec(**options)
     assert list(caught.value.options) == parameters

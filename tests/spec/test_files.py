@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pairs import each_value
 
 from padmask import DataError, ReadOptions, ShowSpec, inspect_file, verify_file
 
@@ -26,8 +27,9 @@ def verify(source: Path, **given: Any) -> dict[str, Any]:
 readers = pytest.mark.parametrize("read", [inspect, verify], ids=["inspect", "verify"])
 
 
-@readers
-@pytest.mark.parametrize("name", ["data", "data/a.parquet"], ids=["two files", "one file"])
+@each_value(
+    read={"inspect": inspect, "verify": verify}, name={"two files": "data", "one file": "data/a.parquet"}
+)
 def test_result_ignores_batches_and_threads(tmp_path: Path, read: Read, name: str) -> None:
     table = pa.table({"input_ids": [list(range(number % 7)) for number in range(200)]})
     (tmp_path / "data").mkdir()

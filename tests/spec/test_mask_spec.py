@@ -58,7 +58,7 @@ def test_written_dtype():
         ("causal-lm", "int64", ("attention_mask", "int64", "real")),
     ],
 )
-def test_presets(name, ids, mask):
+def test_presets_set_the_mask(name, ids, mask):
     spec, made = preset(name, maxlen=8)
     assert (spec.int_dtype, spec.maxlen, spec.padding) == (ids, 8, "post")
     assert (made.column, made.dtype, made.polarity) == mask

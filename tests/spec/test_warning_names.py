@@ -40,5 +40,5 @@ def test_name_survives_pickling():
 
 
 def test_some_rules_are_also_warnings():
-    both = {"row-fully-masked", "no-end-mark", "non-finite", "stranger-file"}
+    both = {"row-fully-masked", "no-end-mark", "non-finite", "unlisted-file"}
     assert set(WARNINGS) & set(RULES) == both

@@ -58,7 +58,7 @@ def test_chosen_json_files_are_data() -> None:
     assert choose(*names, wanted=names).data == ["a.json"]
 
 
-def test_caches_of_map_are_no_data() -> None:
+def test_caches_of_map_are_not_data() -> None:
     found = choose(*SAVED, "cache-1f2e.arrow", state=state(SAVED[0]))
     assert (found.data, found.unlisted) == ([SAVED[0]], ["cache-1f2e.arrow"])
     # The list belongs to the folder of the file.

@@ -44,7 +44,7 @@ def read(data: bytes, codec: str, size: int = 1000) -> bytes:
         "empty",
     ],
 )
-def test_gzip(data: bytes, text: bytes, size: int) -> None:
+def test_gzip_in_chunks(data: bytes, text: bytes, size: int) -> None:
     assert read(data, "gzip", size) == text
 
 

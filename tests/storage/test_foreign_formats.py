@@ -45,7 +45,7 @@ FOREIGN = {
     "ORC": [b"ORC\x01\x02"],
     "an HDF5 file": [b"\x89HDF\r\n\x1a\n"],
     "an SQLite database": [b"SQLite format 3\0"],
-    "a pickle of Python": [pickle.dumps([1], protocol) for protocol in (2, 3, 4, 5)],
+    "a Python pickle": [pickle.dumps([1], protocol) for protocol in (2, 3, 4, 5)],
     "Snappy data": [b"\xff\x06\0\0sNaPpY\0"],
     "encrypted Parquet": [b"PARE" + bytes(30)],
     "a Git LFS pointer": [b"version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 12\n"],
@@ -83,7 +83,7 @@ FOREIGN = {
     [(title, data) for title, files in FOREIGN.items() for data in files],
     ids=lambda x: x[:14],
 )
-def test_recognized(title: str, data: bytes) -> None:
+def test_first_bytes_are_recognized(title: str, data: bytes) -> None:
     found = recognize(data)
     assert found is not None and found.title == title
 
@@ -117,7 +117,7 @@ def test_recognized(title: str, data: bytes) -> None:
         b"BZ" + LINE,
     ],
 )
-def test_bad_rows_are_no_format(data: bytes) -> None:
+def test_bad_rows_are_not_a_format(data: bytes) -> None:
     assert recognize(data) is None
 
 

@@ -206,7 +206,7 @@ def test_pattern_matches_plain_names(data: Path) -> None:
         ("?.jsonl", ["a.jsonl"]),
     ],
 )
-def test_patterns(data: Path, pattern: str, found: list[str]) -> None:
+def test_patterns_find_files(data: Path, pattern: str, found: list[str]) -> None:
     assert names(data, pattern) == found
 
 

@@ -1,4 +1,4 @@
-"""Batches of a token budget in files: rows, order, counts, and the same bytes for every way to run."""
+"""Batches with a token budget in files: rows, order, counts, and the same bytes for every way to run."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from oracle import batch_lists, pad_lists
+from pairs import each_value
 from row_files import read_rows as read
 from row_files import write_rows
 
@@ -106,9 +107,9 @@ def source(tmp_path: Path) -> Path:
 SPEC = PadSpec(batches=BatchSpec(tokens=40, sort_window=25, shuffle=3))
 
 
-@pytest.mark.parametrize("suffix", ["jsonl", "parquet", "arrow"])
-@pytest.mark.parametrize(
-    "files", [FileOptions(threads=4), FileOptions(batch_rows=1), FileOptions(batch_rows=7, threads=2)]
+@each_value(
+    suffix=["jsonl", "parquet", "arrow"],
+    files=[FileOptions(threads=4), FileOptions(batch_rows=1), FileOptions(batch_rows=7, threads=2)],
 )
 def test_same_bytes(tmp_path, source, suffix, files, monkeypatch):
     one, other = tmp_path / f"one.{suffix}", tmp_path / f"other.{suffix}"

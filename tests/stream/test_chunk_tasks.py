@@ -85,7 +85,7 @@ def test_same_output(tmp_path, workers, suffix, options):
 
 
 @pytest.mark.slow
-def test_processes(tmp_path):
+def test_processes_write_the_same(tmp_path):
     source = write(tmp_path)
     expected = pad(source, ".parquet")
     with Processes(2) as workers:

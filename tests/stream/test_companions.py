@@ -1,4 +1,4 @@
-"""Columns beside the ids: companions, masks of ones, and columns with lengths of their own."""
+"""Columns beside the ids: companions, masks of ones, and columns with their own lengths."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pairs import all_pairs
+from pairs import all_pairs, each_value
 from raised import has_facts, raises_error
+from tiers import represented
 
 from padmask import (
     FileOptions,
@@ -148,7 +149,7 @@ def test_other_columns_stay(here: Path, name: str, rows: list[Any]) -> None:
     assert [row[name] for row in pad(write("in.jsonl", source))] == rows
 
 
-@formats
+@represented("format_", ["jsonl", "parquet", "arrow"], by=1)
 def test_first_rows_decide(here: Path, format_: str) -> None:
     rows = [{"input_ids": [5] * (i % 4), "labels": [7] * (i % 4)} for i in range(1200)]
     alike = write(f"alike.{format_}", [*rows, {"input_ids": [5], "labels": [7, 7]}])
@@ -289,8 +290,7 @@ def test_requested_names_win(here: Path, format_: str, mask: MaskSpec, names: li
     )
 
 
-@formats
-@pytest.mark.parametrize("on_error", ["fail", "skip"])
+@each_value(format_=["jsonl", "parquet", "arrow"], on_error=["fail", "skip"])
 def test_later_zero_ends_the_run(here: Path, format_: str, on_error: Any) -> None:
     rows = [{"input_ids": [5, 6], "attention_mask": [1, 1]}] * 1001
     source = write(f"in.{format_}", [*rows, {"input_ids": [5, 0], "attention_mask": [1, 0]}])
@@ -327,9 +327,9 @@ def masked(name: str, *rows: Row) -> list[Row]:
     return [{name if key == "m" else key: value for key, value in row.items()} for row in rows]
 
 
-@all_pairs(
+@each_value(
     format_=["jsonl", "parquet", "arrow"],
-    output=["out.jsonl", "out.parquet", "out.npz"],
+    output=["out.parquet", "out.npz", "out.jsonl"],
     name=["attention_mask", "padding_mask"],
     first=[None, [1, 1, 1]],
 )
@@ -340,7 +340,7 @@ def test_zero_after_the_first_rows(here: Path, format_: str, output: str, name: 
         pad_file(source, output)
     assert (caught.value.place.number, caught.value.column) == (1000 + (format_ == "jsonl"), name)
     assert not Path(output).exists()
-    # If all first rows have one length and a mask of ones, verify reads the rows as padded rows.
+    # If all first rows have the same length and a mask of ones, verify reads the rows as padded rows.
     bad = [finding.column for finding in verify_file(source).data if finding.rule.name == "bad-row"]
     assert bad == ([] if first == [1, 1, 1] else [name])
     pad_file(source, output, mask=MaskSpec(allow_padded=True))
@@ -394,8 +394,7 @@ def test_new_columns_keep_the_place_of_the_old(here: Path) -> None:
     }
 
 
-@formats
-@pytest.mark.parametrize("first", [{}, {"labels": None}])
+@each_value(format_=["jsonl", "parquet", "arrow"], first=[{}, {"labels": None}])
 def test_late_companion_is_reported(here: Path, format_: str, first: Row) -> None:
     late = {"input_ids": [1, 1], "labels": [1, 2], "attention_mask": [1, 1], "text": "x", "n": [1]}
     source = write(f"in.{format_}", [*({**row, **first} for row in LATE), late])
@@ -444,7 +443,7 @@ def test_allow_padded_replaces_the_mask(here: Path) -> None:
     assert [row["labels"] for row in read("back.jsonl")] == [row["labels"] for row in PADDED]
 
 
-# --- Columns with lengths of their own, and several runs ----------------------------------------
+# --- Columns with their own lengths, and several runs ----------------------------------------
 
 SEQ2SEQ: list[Row] = [
     {"input_ids": [5, 6, 7], "attention_mask": [1, 1, 1], "labels": [9]},
@@ -673,23 +672,21 @@ def test_named_float_mask_marks_padding(here: Path, format_: str) -> None:
         pad_file(path, "out.jsonl", mask=MaskSpec(column="weights", overwrite=True))
 
 
-@formats
-@pytest.mark.parametrize(
-    ("name", "mask", "suspect"),
-    [
+@each_value(
+    case=[
         ("input_mask", [1, 1, 0], True),
         ("decoder_attention_mask", [1, 0, 0], True),
         ("input_mask", [1, 1, 1], False),
         ("input_mask", [1, 0, 1], False),
         ("prompt_mask", [1, 1, 0], False),
     ],
+    format_=["jsonl", "parquet", "arrow"],
 )
-def test_possible_mask_is_reported(
-    here: Path, format_: str, name: str, mask: list[int], suspect: bool
-) -> None:
+def test_possible_mask_is_reported(here: Path, case: tuple[str, list[int], bool], format_: str) -> None:
+    name, mask, suspect = case
     path = write(f"in.{format_}", [{"input_ids": [5, 6, 0], name: mask}])
     for notes in (pad_file(path, "out.jsonl").notes, verify_file(path).notes):
-        assert any("padded already" in note and name in note for note in notes) == suspect
+        assert any("already be padded" in note and name in note for note in notes) == suspect
     assert not any("already" in note for note in verify_file(path, mask_column=name).notes)
 
 
@@ -718,11 +715,11 @@ def test_other_objects_are_not_noted(here: Path, format_: str) -> None:
     name=["mask", "attention_mask", "padding_mask"],
     mask=[[1, None], [None, None], [None, 0]],
 )
-def test_null_in_mask_is_no_padding(here: Path, format_: str, name: str, mask: list[int | None]) -> None:
+def test_null_in_mask_is_not_padding(here: Path, format_: str, name: str, mask: list[int | None]) -> None:
     path = write(f"in.{format_}", [{"input_ids": [5, 6], name: mask}, {"input_ids": [7], name: [1]}])
     found = {(finding.rule.name, finding.column): finding.count for finding in verify_file(path).data}
     assert found.pop(("mask-shape", name)) == 1
-    # A mask with the default name marks padding, so the rows should have one length.
+    # A mask with the default name marks padding, so the rows should have the same length.
     assert found == ({("rows-unequal", "input_ids"): 1} if name == "mask" else {})
     if name == "mask":
         with raises_error(PaddedError, "'mask'", option="mask_column"):

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pairs import each_value
 
 from padmask import (
     FileOptions,
@@ -78,9 +79,7 @@ def asked(format_: str, mask: MaskSpec) -> dict[str, Any]:
 # --- round trips -----------------------------------------------------------------------------------------
 
 
-@formats
-@masks
-@pytest.mark.parametrize("padding", ["post", "pre"])
+@each_value(mask=MASKS, format_=["jsonl", "parquet", "arrow"], padding=["post", "pre"])
 def test_unpad_reads_dialects(format_: str, mask: MaskSpec, padding: Any) -> None:
     pad_file(write("in.jsonl", ROWS), f"out.{format_}", spec=PadSpec(maxlen=2, padding=padding), mask=mask)
     options = asked(format_, mask)
@@ -122,7 +121,7 @@ def test_wrong_polarity_is_found(format_: str) -> None:
 
 @pytest.mark.parametrize("padding", ["post", "pre"])
 def test_text_and_columns_agree(padding: Any) -> None:
-    """JSON Lines are padded as text; with a column of floats, they are padded as Arrow columns."""
+    """JSON Lines is padded as text; with a column of floats, they are padded as Arrow columns."""
     rows = [{**row, "x": [0.5] * len(row["input_ids"])} for row in ROWS]
     spec = PadSpec(maxlen=2, padding=padding)
     made = MaskSpec(labels_from=True, position_ids=True, length_column="n", dtype="float32")
@@ -154,7 +153,7 @@ def test_text_output_warns_about_its_dialect() -> None:
 @formats
 def test_unpad_removes_made_columns(format_: str) -> None:
     if format_ == "jsonl":
-        pytest.skip("JSON Lines have no metadata that say which columns were added")
+        pytest.skip("JSON Lines has no metadata that say which columns were added")
     mask = MaskSpec(position_ids=True, labels_from="input_ids")
     pad_file(write("in.jsonl", ROWS), f"out.{format_}", mask=mask)
     assert read(f"out.{format_}")[2] == {

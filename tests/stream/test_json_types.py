@@ -52,7 +52,7 @@ def test_types_of_the_first_rows(tmp_path, reads):
     ],
     ids=["float", "uint64", "null"],
 )
-def test_later_values(tmp_path, value, type_):
+def test_later_values_widen_the_type(tmp_path, value, type_):
     table = pad_rows(tmp_path, {"input_ids": [3], "a": value})
     assert table.schema.field("a").type == type_
     assert table["a"].to_pylist()[-2:] == [1, value]

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from row_files import read_rows, write_rows
+from tiers import represented
 
 from padmask import (
     FileOptions,
@@ -252,9 +253,9 @@ def test_some_tables(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", range(0, 1000, 100))
+@represented("first", range(0, 1000, 50), by=1)
 def test_thousand_tables(tmp_path, first):
-    run_cases(tmp_path, range(first, first + 100))
+    run_cases(tmp_path, range(first, first + 50))
 
 
 @pytest.mark.slow

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiers import represented
 
 from padmask.stream.row_sample import (
     Pick,
@@ -74,7 +74,7 @@ PICKS: dict[str, Callable[[int], Pick]] = {
 }
 
 
-@pytest.mark.parametrize("pick", PICKS.values(), ids=PICKS)
+@represented("pick", PICKS, by=3)
 @given(lengths=lengths_of_rows, count=st.integers(0, 12), batch_rows=st.integers(1, 61))
 @few
 def test_batches_do_not_matter(

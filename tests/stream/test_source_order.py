@@ -94,7 +94,7 @@ def test_round_trip(tmp_path_factory, lengths, spec, middle, target, run_bytes):
         assert unpadded(padded_of(source, middle, spec), target) == source.read_text()
 
 
-def test_table(tmp_path):
+def test_table_in_source_order(tmp_path):
     for spec in SPECS:
         source = source_of(tmp_path, [3, 0, 9, 1, 5])
         padded = padded_of(source, "parquet", spec)
@@ -240,7 +240,7 @@ def test_limit_counts_unsorted_rows(tmp_path, suffix):
 
 
 def test_plain_column_named_batch(tmp_path):
-    """Rows of one length are not in batches."""
+    """Rows of the same length are not in batches."""
     path = tmp_path / "in.jsonl"
     path.write_text('{"ids":[1,2],"batch":5}\n{"ids":[3],"batch":2}\n')
     pad_file(path, tmp_path / "padded.jsonl", columns=["ids"])
@@ -288,7 +288,7 @@ def test_lost_window(tmp_path, suffix):
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(-5, 5)), max_size=60), st.integers(1, 400))
-def test_sorter(tmp_path_factory, keys, run_bytes):
+def test_sorter_sorts_keys(tmp_path_factory, keys, run_bytes):
     rows = [KeyedRows(np.array([key]), pa.record_batch({"x": [i]})) for i, key in enumerate(keys)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sorted_rows, "MOST_RUNS", 3)
@@ -312,13 +312,13 @@ def test_files_vanish(tmp_path):
 
 @pytest.mark.slow
 def test_memory_is_bounded(tmp_path, monkeypatch):
-    """Ten times as many rows need about the same memory."""
+    """Five times as many rows need about the same memory."""
     monkeypatch.setattr(sorted_rows, "RUN_BYTES", 1 << 20)
     monkeypatch.setattr(sorted_rows, "BATCH_BYTES", 1 << 16)
     # Row groups of the input and the output are in memory too.
     monkeypatch.setattr(arrow, "GROUP_BYTES", 1 << 20)
     peaks = []
-    for rows in (20_000, 200_000):
+    for rows in (20_000, 100_000):
         source = tmp_path / "in.jsonl"
         source.write_text(lines_of([i * 7 % 23 for i in range(20_000)]) * (rows // 20_000))
         padded = padded_of(source, "parquet", PadSpec(batches=BatchSpec(tokens=2048, sort_window=5000)))

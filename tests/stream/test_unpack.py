@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pairs import each_value
 from raised import raises_error
 from row_files import read_rows as read
 from row_files import write_rows
@@ -103,7 +104,7 @@ PACKINGS = st.builds(
 
 
 def options_of(drawn, described):
-    """Return the options of `pack`. JSON Lines do not have all of them in metadata."""
+    """Return the options of `pack`. JSON Lines does not have all of them in metadata."""
     options = {name: drawn[name] for name in ("algorithm", "pad", "boundary_labels")}
     if described:
         options["emit"] = tuple(drawn["emit"])
@@ -131,7 +132,7 @@ def test_pack_and_unpad(tmp_path, drawn, formats, packing, chunks):
     pack(source, packed, 8, files=FileOptions(batch_rows=chunks[0]), **options_of(packing, described))
     result = unpad_file(packed, target, files=FileOptions(batch_rows=chunks[1]))
     expected, found = [row for row in rows if row["input_ids"]], read(target)
-    # JSON Lines have the packed columns last.
+    # JSON Lines has the packed columns last.
     if described and formats[0] != "jsonl":
         assert [[*row] for row in found] == [[*row] for row in expected]
     if packing["boundary_labels"] == "mask":
@@ -178,9 +179,8 @@ def test_pieces_as_rows(tmp_path, joins):
     assert [len(row["input_ids"]) for row in read(tmp_path / "out.jsonl")] == ([20] if joins else [9, 9, 2])
 
 
-@pytest.mark.parametrize(
-    ("change", "column"),
-    [
+@each_value(
+    case=[
         ({"seq_lengths": [9, 1]}, "seq_lengths"),
         ({"seq_lengths": [4, 4]}, "mask"),
         ({"seq_lengths": [-4, 13]}, "seq_lengths"),
@@ -191,9 +191,10 @@ def test_pieces_as_rows(tmp_path, joins):
         ({"labels": [1]}, "labels"),
         ({"mask": [True] * 3 + [False, True] + [True] * 4}, "mask"),
     ],
+    format_=["jsonl", "parquet"],
 )
-@pytest.mark.parametrize("format_", ["jsonl", "parquet"])
-def test_bad_row(tmp_path, change, column, format_):
+def test_bad_row(tmp_path, case, format_):
+    change, column = case
     source = write(tmp_path / "in.jsonl", rows_of(4, 6, 5, 3))
     pack(source, tmp_path / "packed.jsonl")
     good, bad = read(tmp_path / "packed.jsonl")
@@ -291,7 +292,7 @@ def test_unrelated_seq_lengths(tmp_path):
 
 
 def with_packing(table, **options):
-    """Return a packed table whose metadata describe other options of packing."""
+    """Return a packed table whose metadata describes other options of packing."""
     described = json.loads(table.schema.metadata[b"padmask"])
     described["packing"] |= options
     return table.replace_schema_metadata({b"padmask": json.dumps(described)})
@@ -329,7 +330,7 @@ def test_lost_column_of_kept_ends(tmp_path):
 
 
 def test_sources_without_lengths(tmp_path):
-    """The source columns show packed rows, also if no column separates the sequences."""
+    """The source columns show packed rows, even if no column separates the sequences."""
     packed = pack(write(tmp_path / "in.jsonl", rows_of(4, 5)), tmp_path / "packed.parquet")
     assert packed.ledger.rows_written == 1
     table = pq.read_table(tmp_path / "packed.parquet").drop_columns(["seq_lengths"])
@@ -352,7 +353,7 @@ def test_sources_without_lengths(tmp_path):
 
 @pytest.mark.parametrize("kept", [[0, 1], [2]])
 def test_removed_packed_rows(tmp_path, kept):
-    """The last piece of a row cannot be missed, but the metadata have the number of packed rows."""
+    """The last piece of a row cannot be missed, but the metadata contains the number of packed rows."""
     pack(write(tmp_path / "in.jsonl", rows_of(18, 9)), tmp_path / "packed.parquet", windows=WindowSpec())
     table = pq.read_table(tmp_path / "packed.parquet")
     pq.write_table(table.take(kept), tmp_path / "part.parquet")
@@ -448,7 +449,7 @@ def test_repeated_source_row(tmp_path, suffix, unit):
 
 
 def test_note_of_shifted_labels(tmp_path):
-    """JSON Lines do not say whether pack moved the labels, so the note names both options."""
+    """JSON Lines does not say whether pack moved the labels, so the note names both options."""
     pack(write(tmp_path / "in.jsonl", rows_of(4, 3)), tmp_path / "packed.jsonl", boundary_labels="shift")
     [remark] = unpad_file(tmp_path / "packed.jsonl", tmp_path / "out.jsonl").remarks
     assert "--boundary-labels shift" in remark and "--boundary-labels mask" in remark

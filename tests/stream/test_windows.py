@@ -287,8 +287,8 @@ def test_windows_of_one_of_two_masks(tmp_path):
         assert unpad_table(padded, "tokens")["tokens"].to_pylist() == [[1, 2]] * 3
 
 
-def test_own_columns_are_no_windows(tmp_path):
-    """The metadata say that padding split no rows. In JSON Lines, the summary says that rows are joined."""
+def test_own_columns_are_not_windows(tmp_path):
+    """The metadata says that padding split no rows. In JSON Lines, the summary says that rows are joined."""
     rows = [
         {"ids": [i], "source_row": 3, "window": i, "source_start": i, "source_stop": i + 1} for i in (0, 1)
     ]

@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pytest
 from raised import raises_error
+from tiers import represented
 
 from padmask import SpecError
 from padmask.errors import ModelError
@@ -104,7 +105,7 @@ GIVEN = {
 
 
 @pytest.mark.parametrize(("given", "options"), GIVEN.values(), ids=GIVEN)
-def test_function(given, options):
+def test_function_with_each_input(given, options):
     assert verify_model(masked_mean, *given, **options).verdict == "ignores"
     assert verify_model(mean, *given, **options).verdict == "leaks"
 
@@ -162,7 +163,7 @@ def test_wrong_mask_shape_is_refused():
         verify_model(masked_mean, IDS, MASK[:, :2])
 
 
-def test_features():
+def test_function_of_features():
     def peak(frames, mask):
         return np.where(mask[..., None], frames, -9).max(axis=1)
 
@@ -223,7 +224,7 @@ def test_error_without_a_culprit_says_what_to_do():
 
 
 @pytest.mark.parametrize("model", [constant, noise])
-def test_inconclusive(model):
+def test_inconclusive_model_fails(model):
     subject = subject_of(model, vocab_size=VOCAB)
     assert subject.verdict == "inconclusive"
     assert subject.detail
@@ -476,18 +477,12 @@ def two_inputs():
 
 
 # The other forms become the same arrays, as the tests of functions show.
-QUICK = {"drawn", "ids-and-mask", "a-dict-and-one-mask", "rows-without-padding"}
+QUICK = {"drawn", "a-dict-and-one-mask"}
 
 
 @with_models
-@pytest.mark.parametrize(
-    ("given", "options"),
-    [
-        pytest.param(*asked, id=name, marks=[] if name in QUICK else pytest.mark.slow)
-        for name, asked in GIVEN.items()
-    ],
-)
-def test_model(given, options):
+@represented("given,options", GIVEN, by=QUICK)
+def test_model_with_each_input(given, options):
     assert verify_model(averaging(), *given, **options).verdict == "ignores"
     assert verify_model(averaging(masked=False), *given, **options).verdict == "leaks"
 
@@ -604,7 +599,7 @@ def test_mask_input_gets_the_mask():
 
 
 @with_models
-@pytest.mark.parametrize("mask_value", [0.0, -1.0])
+@represented("mask_value", [-1.0, 0.0], by=1)
 def test_masking_value_pads_features(mask_value):
     frames = keras.Input((None, 2), name="frames")
     masked = keras.layers.Masking(mask_value, name="masking")(frames)
@@ -763,7 +758,7 @@ def mixed(policy):
 
 @pytest.mark.slow
 @with_models
-@pytest.mark.parametrize("policy", ["float32", "float64", "mixed_float16", "mixed_bfloat16"])
+@represented("policy", ["float32", "float64", "mixed_float16", "mixed_bfloat16"], by=1)
 def test_model_is_unchanged(policy):
     model = mixed(policy)
     before, said = traces(model), np.asarray(model(IDS))

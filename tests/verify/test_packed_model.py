@@ -67,13 +67,13 @@ def verify(path, function, **options):
 
 
 @pytest.mark.parametrize("dialect", sorted(PACK_PRESETS))
-def test_dialects(folder, dialect):
+def test_model_reads_each_dialect(folder, dialect):
     report = verify(pack(folder, dialect), "right")
     assert (report.verdict, report.packed) == ("ignores", True)
     assert report.environment["sequences_checked"] == 30
 
 
-def test_leak(folder):
+def test_leak_in_packed_rows(folder):
     assert verify(pack(folder, "seqio"), "leaky").verdict == "leaks"
 
 

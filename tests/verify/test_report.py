@@ -176,7 +176,7 @@ def test_annotation_of_an_error():
 
 
 def test_error_after_the_data():
-    """The reports of an error have the findings of the data that were checked before."""
+    """The reports of an error have the findings of the data that was checked before."""
     failed = replace(FAILED, data=Report([BAD_MASK], proof=False, notes=["2 files"]))
     seen = json.loads(error_to_json(failed))
     assert (seen["verdict"], seen["exit_code"], seen["notes"]) == ("error", 2, ["2 files"])
@@ -195,7 +195,7 @@ CHECK_KEYS = ["name", "verdict", "max_abs_diff", "tolerance", "detail"]
 
 def read(report: Report) -> dict:
     def refuse(constant):
-        raise AssertionError(f"{constant} is no JSON")
+        raise AssertionError(f"{constant} is not JSON")
 
     text = to_json(report)
     assert text.endswith("}\n")

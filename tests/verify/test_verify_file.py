@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from raised import raises_error
+from tiers import represented
 
 from padmask import DataError, MaskSpec, PadSpec, ReadOptions, SpecError, pad_file
 from padmask.core.python_rows import flatten
@@ -68,14 +69,14 @@ def padded(raw, suffix, **spec):
 
 
 @with_models
-@pytest.mark.parametrize(
-    ("padding", "routes"),
+@represented(
+    "padding,routes",
     [
-        ("post", SOME),
-        pytest.param("post", tuple(ROUTES), marks=pytest.mark.slow),
-        pytest.param("pre", tuple(ROUTES), marks=pytest.mark.slow),
+        pytest.param("post", SOME, id="post-some"),
+        pytest.param("post", tuple(ROUTES), id="post-all", marks=pytest.mark.slow),
+        pytest.param("pre", tuple(ROUTES), id="pre-all", marks=pytest.mark.slow),
     ],
-    ids=["post-some", "post-all", "pre-all"],
+    by=2,
 )
 def test_routes_ignore_padding(raw, padding, routes):
     report = verify_file(padded(raw, "parquet", padding=padding), proof=proof_on(*routes))
@@ -97,7 +98,7 @@ def test_routes_ignore_padding(raw, padding, routes):
 
 @pytest.mark.slow
 @with_models
-@pytest.mark.parametrize(("suffix", "padding"), [("raw", "post"), ("jsonl", "pre"), ("arrow", "post")])
+@represented("suffix,padding", [("jsonl", "pre"), ("raw", "post"), ("arrow", "post")], by=1)
 def test_raw_and_padded_input(raw, suffix, padding):
     spec = PadSpec(padding=padding)
     file = raw if suffix == "raw" else padded(raw, suffix, padding=padding)
@@ -108,14 +109,15 @@ def test_raw_and_padded_input(raw, suffix, padding):
 
 @with_models
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("value", "routes"),
+@represented(
+    "value,routes",
     [
-        (77, ["masking"]),
-        (0, ["embedding", "masking"]),
         (77, ["embedding"]),
         (-1, ["embedding", "masking"]),
+        (77, ["masking"]),
+        (0, ["embedding", "masking"]),
     ],
+    by=2,
 )
 def test_any_pad_value(tmp_path, value, routes):
     # With another pad value, 0 is an ordinary token.
@@ -139,10 +141,10 @@ def test_pad_value_in_tokens_warns(tmp_path):
 
 
 @with_models
-@pytest.mark.parametrize(
+@represented(
     "rows",
-    [[[1.5, 2.5], [3.5]], [[[1.0, 2.0], [3.0, 4.0]], [[5.0, 6.0]]]],
-    ids=["floats", "vectors"],
+    {"vectors": [[[1.0, 2.0], [3.0, 4.0]], [[5.0, 6.0]]], "floats": [[1.5, 2.5], [3.5]]},
+    by=1,
 )
 def test_floats_use_masking(tmp_path, rows):
     report = verify_file(write(tmp_path / "in.jsonl", rows), proof=proof_on())
@@ -350,12 +352,12 @@ def test_rows_are_cut_before_the_audit(tmp_path):
     assert verify_file(file, spec=PadSpec(maxlen=2)).data == []
 
 
-def test_limit(tmp_path):
+def test_limit_hides_later_findings(tmp_path):
     report = verify_file(warned(tmp_path), files=ReadOptions(limit=2))
     assert (report.environment["rows"], report.data) == (2, [])
 
 
-def test_progress(raw):
+def test_progress_counts_all_rows(raw):
     updates = []
     verify_file(raw, progress=updates.append)
     assert updates[-1].rows == len(ROWS)
@@ -383,7 +385,7 @@ def lose_the_mask(monkeypatch, *routes):
 
 @with_models
 @pytest.mark.slow
-@pytest.mark.parametrize("routes", [SOME, tuple(ROUTES)], ids=len)
+@represented("routes", {"some": SOME, "all": tuple(ROUTES)}, by={"all"})
 def test_routes_without_mask_leak(raw, monkeypatch, routes):
     lose_the_mask(monkeypatch, *routes)
     report = verify_file(raw, proof=proof_on(*routes))
@@ -397,7 +399,7 @@ def test_routes_without_mask_leak(raw, monkeypatch, routes):
 
 @with_models
 @pytest.mark.slow
-@pytest.mark.parametrize("padding", ["post", "pre"])
+@represented("padding", ["post", "pre"], by=1)
 def test_one_leaking_route(raw, monkeypatch, padding):
     lose_the_mask(monkeypatch, "functional")
     report = verify_file(

@@ -155,7 +155,7 @@ class AuditRequest:
             most common side.
         files: options for reading files.
         progress: callback that receives progress updates.
-        dialect: dialect of the mask. If None, the dialect in the file metadata is used, else the dialect that
+        dialect: polarity and kind of the mask. If None, those in the file metadata are used, else those that
             the name of the mask column suggests.
         against: input of the packed or padded rows, to compare both; empty if the rows are not compared.
         recurrent: whether the rows are for a model with recurrent layers.

@@ -101,7 +101,7 @@ def make_audit_job(
 ) -> AuditJob:
     """Check whether the rows are padded, and choose the columns to check.
 
-    If the metadata describe several groups of columns with different masks, each group is checked.
+    If the metadata describes several groups of columns with different masks, each group is checked.
 
     Args:
         dataset: dataset to check.
@@ -110,7 +110,8 @@ def make_audit_job(
             their names.
         declared: side of the padding of padded rows. If None, the side in the metadata is used, else the most
             common side.
-        dialect: requested dialect of the mask. If None, the metadata decide, else the name of the mask.
+        dialect: requested polarity and kind of the mask. If None, from the metadata, else from the name of
+            the mask.
 
     Raises:
         SpecError: a column is missing or has an unsupported type.
@@ -161,7 +162,7 @@ def _late_masks(dataset: Dataset, job: AuditJob) -> tuple[str, ...]:
 
 
 def _requested_groups(dataset: Dataset, columns: Columns) -> list[list[Column]]:
-    """Divide columns into the groups that the metadata describe, and omit columns without a group.
+    """Divide columns into the groups that the metadata describes, and omit columns without a group.
 
     Args:
         dataset: dataset to check.
@@ -264,7 +265,7 @@ def _inverted_notes(dataset: Dataset, job: Job, padding: Padding | None) -> list
 
 
 def _packing_of_columns(packed: PackedLayout | None, names: Collection[str]) -> PackedLayout | None:
-    """Return how the rows are packed; None if the metadata say that none of the columns is packed."""
+    """Return how the rows are packed; None if the metadata says that none of the columns is packed."""
     if packed is not None and packed.described and set(names).isdisjoint(packed.columns):
         return None
     return packed

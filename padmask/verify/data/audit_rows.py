@@ -95,7 +95,7 @@ def audit_rows(
             Empty if no rows are collected.
 
     Yields:
-        The rows of each batch. A bad row is a finding, and a row with bad tokens has the length 0.
+        The rows of each batch. A bad row is a finding, and a row with bad tokens has length 0.
 
     Raises:
         LaterPaddingError: one of `job.late_masks` marks padding. The job must be made with this mask.

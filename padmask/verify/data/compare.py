@@ -287,7 +287,7 @@ class InputComparison:
 
 
 def _names_in_input(layout: PackedLayout, ids: str, names: Collection[str]) -> Mapping[str, str]:
-    """Return the input names of renamed packed columns. Without metadata, only the ids can be renamed.
+    """Return, for each renamed packed column, its name in the input. Without metadata, this is only the ids.
 
     Args:
         layout: how the rows are packed.

@@ -84,12 +84,12 @@ def _describe_sequence(compared: Comparison, index: int) -> str:
 
 
 def _describe_moved(compared: Comparison) -> str:
-    """Return a text about the first row that is not at the place of its row in the input."""
+    """Describe the first row that is not at the same place as its row in the input."""
     packed, found = compared.packed, compared.matches
     index = int(np.argmax(found.moved))
     place = compared.expected.place(int(found.partners[index]))
     if compared.in_order:
-        return f"the row is not in the order of the input; first: the row has the tokens of {place}"
+        return f"the rows are not in the order of the input; first: this row has the tokens of {place}"
     window = "" if compared.windows is None else f", from token {packed.starts[index]}"
     return (
         "the source is wrong or occurs twice; first: source row "
@@ -188,7 +188,7 @@ def describe_comparison(
         yield f"not compared: {quoted(lacking)} (the input has no such column)"
     if missing.empty:
         yield (
-            f"{count(missing.empty, 'row')} of the input without tokens not in the padded rows "
+            f"not in the padded rows: {count(missing.empty, 'row')} without tokens "
             f"({_describe_dropping(compared, '--empty-rows')})"
         )
     if planner.first_bad is not None:

@@ -107,7 +107,7 @@ class DerivedColumns:
         if name == "loss_mask" and (packing is None or not self._has_all_labels):
             return
         if packing is None and name in ("segment_ids", "seq_lens"):
-            # `seq_lens` depends on --align, which only the metadata contain.
+            # `seq_lens` depends on --align, which only the metadata contains.
             return
         actual = read_integers(found.batch, column).select(found.rows)
         expected, _ = Ragged.from_arrow(derived_column(name, packed, found.tokens))
@@ -201,7 +201,7 @@ class DerivedColumns:
 
 
 def read_integers(batch: Batch, name: str) -> Ragged:
-    """Read a column of lists of integers. A row that is null or contains a null has the length 0."""
+    """Read a column of lists of integers. A row that is null or contains a null has length 0."""
     return Ragged.from_arrow(batch.columns.column(name))[0]
 
 

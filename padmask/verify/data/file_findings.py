@@ -54,8 +54,8 @@ def report_files(
     """
     found.add_count("unmarked-padding", len(unmarked), map(Place, unmarked))
     detail = (
-        f"{RULES['stranger-file'].means}: if the file is a copied shard, its rows are repeated. Move the "
+        f"{RULES['unlisted-file'].means}: if the file is a copied shard, its rows are repeated. Move the "
         "file out of the folder, or pad the dataset again"
     )
-    found.add_count("stranger-file", len(unlisted), map(Place, unlisted), detail=detail)
+    found.add_count("unlisted-file", len(unlisted), map(Place, unlisted), detail=detail)
     found.add_count("no-end-mark", len(without_end), map(Place, without_end))

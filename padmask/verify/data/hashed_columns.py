@@ -51,7 +51,7 @@ class CopiedLabels:
     Args:
         source: name of the column in the input.
         masks: names of the columns of the input that exclude tokens from the loss.
-        known: whether the metadata say this. If False, the labels may come from elsewhere.
+        known: whether the metadata says this. If False, the labels may come from elsewhere.
     """
 
     source: str
@@ -214,7 +214,7 @@ def take_values(
     packed: bool,
     repeated: Flags | None = None,
 ) -> npt.NDArray[Any]:
-    """Return the values of a column that are compared, one sequence after another.
+    """Return the values to compare in a column, one sequence after another.
 
     The arguments are as in `hash_columns`.
     """

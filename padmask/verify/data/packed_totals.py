@@ -76,7 +76,7 @@ def _differences(counts: PackedCounts, totals: _Totals, sources: tuple[int, int]
         if sources is not None:
             pairs.append(("source rows", sources[0], counts.rows_used - counts.rows_empty))
     wrong = [
-        f"the file has {found:,} {what}, but the metadata say {expected:,}"
+        f"the file has {found:,} {what}, but the metadata says {expected:,}"
         for what, found, expected in pairs
         if found != expected
     ]

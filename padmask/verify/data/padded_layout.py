@@ -88,7 +88,7 @@ def padded_layout(files: Mapping[str, pa.Schema], columns: Sequence[str], paddin
 
 
 def _is_reordered(name: str, schema: pa.Schema, group: Mapping[str, Any] | None) -> bool:
-    """Return whether the rows of a file may be in another order than the rows of their input."""
+    """Return whether the rows of a file may be in a different order from the rows of their input."""
     if group is not None:
         return group.get("batches") is not None or group.get("buckets") is not None
     return is_reordered(schema, (), lambda: True, in_buckets=bucket_folder_of(name) is not None)

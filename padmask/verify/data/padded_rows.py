@@ -70,7 +70,7 @@ class PaddedRowAudit:
         self._collector = collector
 
     def check(self, rows: AuditRows) -> CheckedRows:
-        """Check the next batch, and return its rows. A row with an invalid mask has the length 0."""
+        """Check the next batch, and return its rows. A row with an invalid mask has length 0."""
         audit, batch, values, bad = self._audit, rows.batch, rows.ragged, rows.bad
         audit.add_bad_rows(rows.faults, batch.place)
         audit.add_late(rows.late)

@@ -177,7 +177,7 @@ class InputPlanner:
             if name not in schema.names:
                 raise SpecError(
                     f"{reading.dataset.name} has no column {name!r}. According to the metadata of the packed "
-                    "rows, this column has the number of tokens to keep in each row.",
+                    "rows, this column contains the number of tokens to keep in each row.",
                     options=["against"],
                 )
         # JSON rows have all fields as text.

@@ -56,7 +56,8 @@ def _match_part(
         ours, theirs = _longest_match(keys, others)
         partners[first + ours] = other + theirs
     elif not anchored:
-        # Runs of keys that occur once divide the rows into parts, which are matched separately.
+        # A run of keys that occurs only once on each side can be matched safely. These matches divide the
+        # rows into parts, which are then matched separately.
         runs, other_runs = _join_runs(keys), _join_runs(others)
         ours, theirs = np.sort(_places_once(runs)), np.sort(_places_once(other_runs))
         at, others_at = _longest_match(runs[ours], other_runs[theirs])

@@ -88,7 +88,7 @@ class AuditRows:
         return np.asarray(wrong & ~self.bad)
 
     def other_lengths(self, name: str) -> Flags:
-        """Return, for each good row, whether a column that is not null has another length than the tokens."""
+        """Return, for each good row, whether a column is not null and differs in length from the tokens."""
         column = self.batch.columns.column(name)
         differ = list_lengths(column)[0] != next(iter(self.ragged.values())).lengths
         return np.asarray(differ & ~null_flags(without_wrappers(column)) & ~self.bad)
@@ -131,7 +131,7 @@ class CheckedRows:
     """The rows of a batch after the check.
 
     Args:
-        rows: the rows. A row with bad tokens has the length 0.
+        rows: the rows. A row with bad tokens has length 0.
         fits: for each row, whether it has no fault in any column: bool, shape (rows,).
         source: the rows before the check.
     """
@@ -180,7 +180,7 @@ def _wanted_columns(groups: Sequence[GroupToRead], *, is_text: bool) -> Wanted:
     checked = {column.name for group in groups for column in group.job.columns}
     for group in groups:
         for field in group.job.wanted.sequences:
-            # Padded JSON Lines do not contain the dtype of floats, so read the floats as float64.
+            # Padded JSON Lines does not contain the dtype of floats, so read the floats as float64.
             wide = group.padded and is_text
             fields[field.name] = field.with_type(with_floats(field.type, pa.float64())) if wide else field
     for group in groups:

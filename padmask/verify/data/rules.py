@@ -223,7 +223,7 @@ class Audit(FindingCollector):
     def add_invalid_masks(
         self, bad: Flags, place: Places, mask: str | None = None, reasons: Mapping[int, str] | None = None
     ) -> None:
-        """Report rows in which the column `mask` is not a valid mask, or has another length than the ids.
+        """Report rows in which the column `mask` is not a valid mask, or has a different length from the ids.
 
         Args:
             bad: for each row, whether its mask is invalid.

@@ -28,7 +28,7 @@ _SPECS = 16
 
 @dataclass
 class ShapeHints:
-    """Collects facts about padded rows without metadata, which show how long rows were truncated or split."""
+    """Facts about padded rows without metadata that show how overlong rows were truncated or split."""
 
     _width: int = 0
     _narrowest: int | None = None
@@ -50,7 +50,7 @@ class ShapeHints:
             tokens_of: function that returns the real tokens of a row, given its index.
             lengths: number of real tokens in each row: int64, shape (rows,).
             widths: number of positions in each row: int64, shape (rows,).
-            windows: values of each column in `WINDOW_COLUMNS`; None if the rows are no windows.
+            windows: values of each column in `WINDOW_COLUMNS`; None if the rows are not windows.
         """
         if windows is not None:
             self._windows.append((*windows, lengths))

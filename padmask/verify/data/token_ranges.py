@@ -37,7 +37,7 @@ class TokenRanges:
     def add_used(self, name: str, values: npt.NDArray[Any]) -> None:
         """Add the tokens of some rows to the used ids of a column."""
         ids = values[(values >= 0) & (values < LARGEST_ID)]
-        # -1 is no unsigned integer, so it cannot be the initial value of the maximum.
+        # -1 is not an unsigned integer, so it cannot be the initial value of the maximum.
         largest = int(ids.max()) if len(ids) else -1
         self._used[name] = used = _extend_to(self._used.get(name), largest)
         used[ids] = True

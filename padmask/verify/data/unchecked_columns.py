@@ -31,7 +31,7 @@ def leave_out_unsure(
         padding: columns that mark the padding; None for raw rows.
         requested: whether the user requested the columns.
     """
-    # If there are metadata or the user chose the columns, it is known which mask belongs to a column.
+    # If there is metadata or the user chose the columns, it is known which mask belongs to a column.
     if padding is None or padding.values or requested:
         return job, []
     schema = dataset.schema()

@@ -199,7 +199,7 @@ def _advise_on_positions_from_end(kind: str, entry: str, from_keras: bool) -> st
 def _advise_on_fourier(kind: str, entry: str, from_keras: bool) -> str:
     return (
         f"The Fourier transform of {kind} mixes all steps, and no mask can exclude the padding. Use batches "
-        "of rows of one length, or pack the rows (padmask pack) so that all rows have the same length"
+        "of rows of the same length, or pack the rows (padmask pack) so that all rows have the same length"
     )
 
 

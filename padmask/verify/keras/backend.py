@@ -104,7 +104,7 @@ def start_backend(backend: str | None = None, device: str = "auto") -> Engine:
     return Engine(chosen, found, seen)
 
 
-# Log messages of TensorFlow, and the line that follows one of them.
+# TensorFlow log messages, and the line that follows one of them.
 _LOG_LINE = re.compile(
     rb"(?:[IWE]\d{4} \d\d:\d\d:\d\d|\d{4}-\d\d-\d\d \S+: [IWE] (?:external|tensorflow)/"
     rb"|WARNING: All log messages before absl::|To enable the following instructions: ).*"
@@ -113,7 +113,7 @@ _LOG_LINE = re.compile(
 
 @contextmanager
 def hide_framework_logs() -> Iterator[None]:
-    """Hide log messages of TensorFlow and warnings of Keras while user code imports and builds a model.
+    """Hide TensorFlow log messages and Keras warnings while user code imports and builds a model.
 
     Other output to stderr appears at the end of the context.
     """

@@ -24,7 +24,7 @@ def compare_kernels(
     """Check that both LSTM kernels return the same outputs, and try rows that cuDNN does not support.
 
     Args:
-        engine: backend and device of Keras.
+        engine: Keras backend and device.
         reference: reference models, which provide an LSTM for each kernel.
         sample: rows of one input.
 

@@ -36,7 +36,7 @@ def load_model(path: str, custom_objects: str | None = None, *, unsafe: bool = F
         UnsupportedError: Keras does not know a class of the model or does not support the file format.
     """
     if not Path(path).is_file():
-        raise AccessError(f"{path}: no such file. Check the path of --model.")
+        raise AccessError(f"{path}: no such file. Check the path in --model.")
     if path.endswith(".keras") and not zipfile.is_zipfile(path):
         raise DataError(f"{path} is not a complete .keras file. Save the model again with model.save.")
     known = _load_custom_objects(custom_objects) if custom_objects else {}
@@ -56,7 +56,7 @@ def load_model(path: str, custom_objects: str | None = None, *, unsafe: bool = F
             raise UnsupportedError(
                 f"{path}: the model has classes from {missing[0]}, which is not installed. If {missing[0]} "
                 f"is a package, install the package: pip install {missing[0].replace('_', '-')}   If "
-                f"{missing[0]}.py is a file of yours, use --custom-objects {missing[0]}.py."
+                f"{missing[0]}.py is your own file, use --custom-objects {missing[0]}.py."
             ) from None
         unknown = re.search(r"Could not locate \w+ '(\w+)'|Unknown \w+: '?(\w+)", text)
         if unknown:
@@ -90,7 +90,7 @@ def _find_missing_modules(path: str) -> list[str]:
 # Terminal colours, and the node names that Keras and TensorFlow insert into messages.
 _INNER = re.compile(r"\x1b\[[0-9;]*m|\{\{.*?\}\}")
 
-# Start of the details that only help developers of Keras and TensorFlow.
+# Start of the details that only help Keras and TensorFlow developers.
 _END = re.compile(r"\[Op:\w+\]|Arguments received by|Detected at node|Stack trace for op|Full object config")
 
 
@@ -105,7 +105,7 @@ def _load_custom_objects(path: str) -> dict[str, Any]:
     file = Path(path)
     spec = importlib.util.spec_from_file_location(file.stem, file) if file.is_file() else None
     if spec is None or spec.loader is None:
-        raise SpecError(f"{path}: no such Python file. Check the path of --custom-objects.")
+        raise SpecError(f"{path}: no such Python file. Check the path in --custom-objects.")
     module = importlib.util.module_from_spec(spec)
     sys.modules.setdefault(file.stem, module)
     try:

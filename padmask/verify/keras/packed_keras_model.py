@@ -24,7 +24,7 @@ class PackedKerasModel:
 
     Args:
         model: built Keras model.
-        engine: backend and device of Keras.
+        engine: Keras backend and device.
         batch_size: maximum number of rows per call of the model.
         data: what each input contains, according to the data and the user.
 

@@ -100,7 +100,7 @@ def marks_padding(mask: Any) -> bool:
     return not real.all()
 
 
-# Functions of the backends of Keras. If the tensors have values, Keras calls these functions directly, and
+# Functions of the Keras backends. If the tensors have values, Keras calls these functions directly, and
 # not through an operation that could be recorded.
 _FOURIER = ("fft", "fft2", "ifft", "ifft2", "rfft", "irfft", "stft", "istft")
 

@@ -206,7 +206,7 @@ class Reference:
     """The reference models, one for each route, with shared weights. A route is a way to pass the mask.
 
     Args:
-        engine: backend and device of Keras.
+        engine: Keras backend and device.
         spec: sizes, seed and routes.
         vocab: number of rows in the embedding table.
         features: number of values per time step of float data; None for ids.

@@ -35,7 +35,7 @@ class UserModel:
 
     Args:
         model: built Keras model.
-        engine: backend and device of Keras.
+        engine: Keras backend and device.
         batch_size: maximum number of rows per call of the model.
         roles: role of the inputs that expect the mask or the lengths, as in `find_model_inputs`.
     """

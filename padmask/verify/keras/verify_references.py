@@ -26,7 +26,7 @@ def verify_references(
     """Verify the reference model of each route on the sample.
 
     Args:
-        engine: backend and device of Keras.
+        engine: Keras backend and device.
         spec: routes and sizes of the models.
         sample: rows of one input, with pad value 0.
         features: shape of one time step of float data; None for ids.
@@ -40,7 +40,7 @@ def verify_references(
     routes = [route for route in spec.routes if features is None or route in FLOAT_ROUTES]
     if not routes:
         raise SpecError(
-            f"The data contain floats, which only the route {FLOAT_ROUTES[0]} supports. "
+            f"The data contains floats, which only the route {FLOAT_ROUTES[0]} supports. "
             f"Use --route {FLOAT_ROUTES[0]}, or choose a column of ids with -c.",
             options=["columns"],
         )
@@ -65,7 +65,8 @@ def verify_references(
     left_out = [route for route in spec.routes if route not in routes]
     if left_out and set(spec.routes) != set(ROUTES):
         raise SpecError(
-            f"The data are floats, but the route {left_out[0]} requires ids. Remove --route {left_out[0]}."
+            f"The data contains floats, but the route {left_out[0]} requires ids. Remove --route "
+            f"{left_out[0]}."
         )
     if engine.device == "gpu" and engine.backend == "tensorflow":
         from padmask.verify.keras.cudnn import compare_kernels

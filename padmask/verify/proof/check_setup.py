@@ -76,8 +76,8 @@ def prepare(subject: Subject, sample: Sample, *, far: bool = False, alone: int =
         notes.append(f"the model cannot run with {left_out[0]} more padding positions")
     if sample.is_fixed and subject.other is not None:
         notes.append(
-            "the model accepts only rows of one length, so the checks changed only the values at padded "
-            "positions"
+            "the model accepts only rows of one fixed length, so the checks changed only the values at "
+            "padded positions"
         )
     deterministic = _is_deterministic(subject, probe)
     setup = CheckSetup(subject, sample, probe, more, False, tuple(notes), deterministic)

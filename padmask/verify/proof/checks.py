@@ -96,8 +96,10 @@ def _has_wrong_size(
         steps = [name for name, rows in lengths.items() if rows.tolist() == sizes and len(set(sizes)) > 1]
         if steps and size not in [*(places[name] for name in steps), max(sizes)]:
             return True
-        # A function may return only the steps of the longest row of the batch.
-        if one.shape[axis + 1] not in (size, *(int(lengths[name][0]) for name in steps)):
+        # A function may return only the steps of the longest row of the batch. After a stride, there are
+        # fewer steps than tokens.
+        only_steps = sizes[:1] if sizes and size == max(sizes) else []
+        if one.shape[axis + 1] not in (size, *only_steps, *(int(lengths[name][0]) for name in steps)):
             return True
     return False
 
@@ -228,7 +230,7 @@ def measure_noise(setup: CheckSetup, subject: Subject) -> dict[str, Array]:
     """
     batch, rows = setup.probe.padded(), len(setup.probe)
     base = subject.predict(batch)
-    # Strided outputs have other steps than the inputs, so all their positions are compared.
+    # Strided outputs have different steps from the inputs, so all their positions are compared.
     steps = {name: tuple(axis or None for axis in axes) for name, axes in _find_steps(setup, subject).items()}
     found: Deviations = {}
 

@@ -125,7 +125,7 @@ class FunctionOutputs:
 
     Args:
         arrays: outputs with the rows first, keyed by name.
-        left_out: names of the results that are no outputs.
+        left_out: names of the results that are not outputs.
         dtype: least precise dtype of the outputs, a key in `LIMITS`.
     """
 
@@ -171,7 +171,7 @@ def call_function(
         if output.ndim == 0 or len(output) != len(ids) or output.dtype.kind not in "biufc":
             raise ModelError(
                 f"For {len(ids)} rows, the function returned {name} with shape {output.shape} and dtype "
-                f"{output.dtype}. The function must return numbers, with the rows first."
+                f"{output.dtype}. The function must return numbers, with the rows on the first axis."
             )
     return FunctionOutputs(found, frozenset(left_out), least_precise(dtypes))
 
@@ -199,5 +199,5 @@ def _to_numpy(output: Any) -> Array:
         output = output.numpy()
     # Copy the array, because some functions return the same buffer each time.
     array = np.array(output)
-    # The bfloat16 of JAX and TensorFlow is no number for NumPy.
+    # The bfloat16 of JAX and TensorFlow is not a number for NumPy.
     return array.astype(np.float32) if array.dtype.name == "bfloat16" else array

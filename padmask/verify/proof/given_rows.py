@@ -20,7 +20,7 @@ def check_rows(slots: Sequence[ModelInput], rows: SampleRows) -> None:
         rows: real tokens of each row, keyed by input name.
 
     Raises:
-        SpecError: rows are missing, belong to no input, or have values of another kind than the input.
+        SpecError: rows are missing, belong to no input, or have values of a different kind from the input.
         ModelError: a row has an id that the embedding does not accept.
     """
     known = [slot.name for slot in slots if slot.kind not in MADE]
@@ -49,7 +49,7 @@ def _check_shape(slot: ModelInput, row: npt.NDArray[Any] | None) -> None:
     expected = f"vectors of {wanted[-1]} numbers" if wanted else "one number per time step"
     found = f"vectors of {row.shape[-1]} numbers" if row.ndim > 1 else "one number per time step"
     raise SpecError(
-        f"The input {slot.name!r} requires {expected}, but the data have {found}. Choose another column with "
+        f"The input {slot.name!r} requires {expected}, but the data has {found}. Choose another column with "
         "-c.",
         options=["columns"],
     )
@@ -60,23 +60,23 @@ def _check_tokens(slot: ModelInput, rows: Sequence[npt.NDArray[Any]]) -> None:
     for row in rows:
         if row.dtype.kind not in "iuf":
             raise SpecError(
-                f"The input {slot.name!r} requires ids, but the data have strings. Choose another column "
+                f"The input {slot.name!r} requires ids, but the data has strings. Choose another column "
                 "with -c.",
                 options=["columns"],
             )
         if (row != np.floor(row)).any():
             raise SpecError(
-                f"The input {slot.name!r} requires integer ids, but the data contain non-integer values. "
+                f"The input {slot.name!r} requires integer ids, but the data contains non-integer values. "
                 "Choose another column with -c.",
                 options=["columns"],
             )
         if row.min() < 0:
             raise ModelError(
-                f"The data have the negative id {row.min()}, which no embedding accepts. Fix the ids."
+                f"The data contains the negative id {row.min()}, which no embedding accepts. Fix the ids."
             )
     largest = max((int(row.max()) for row in rows), default=0)
     if slot.exact and slot.vocab is not None and largest >= slot.vocab:
         raise ModelError(
-            f"The data have the id {largest}, but the embedding of the input {slot.name!r} only accepts the "
-            f"ids 0 to {slot.vocab - 1}. Use data that were tokenized for this model."
+            f"The data contains the id {largest}, but the embedding of the input {slot.name!r} only accepts "
+            f"the ids 0 to {slot.vocab - 1}. Use data that was tokenized for this model."
         )

@@ -31,7 +31,7 @@ class Memory:
         return bool(self.containers or self.caches)
 
     def forget(self) -> None:
-        """Give each dict and set the content that it had before, and clear the caches."""
+        """Give each dict and set its earlier content, and clear the caches."""
         for container, content in self.containers:
             container.clear()
             container.update(content)

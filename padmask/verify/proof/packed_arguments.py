@@ -100,7 +100,7 @@ def find_arguments(function: Callable[..., Any], data: DataArguments) -> Argumen
     """Find the arguments of a function from the names of its parameters.
 
     The first parameter gets the ids. The second parameter gets the mask, unless its name has another meaning.
-    A parameter with a default gets an array only if the data have a column for the parameter.
+    A parameter with a default gets an array only if the data has a column for the parameter.
 
     >>> def predict(ids, mask, segment_ids, position_ids=None): ...
     >>> find_arguments(predict, DataArguments()).named

@@ -224,7 +224,7 @@ def _prepare(subject: PackedSubject, sample: PackedSample) -> tuple[_Checks, lis
             [outputs] = subject.run(sample.with_rows([PackedRow.alone(sequence)]))
             widths[place] = place.length
         except CannotRunError:
-            # The model may accept only one length.
+            # The model may accept only one row length.
             [outputs] = subject.run(sample.with_rows([PackedRow.alone(sequence, row.width)]))
             widths[place] = row.width
         alone[place] = outputs
@@ -249,7 +249,7 @@ def _run_control(checks: _Checks) -> Control:
             without.judge("other-sequences", without.other_sequences()),
         ]
     except CannotRunError as error:
-        # For example, positions that count on may exceed a table of positions.
+        # For example, positions that do not restart may exceed a table of positions.
         reason = f"the model cannot run on rows without sequence boundaries: {error}"
         return Control("fails", [Check.skipped("sequence-alone", reason)])
     return Control("holds" if all(check.verdict == "holds" for check in found) else "fails", found)
@@ -356,7 +356,7 @@ def _name_fault(checks: _Checks, found: Sequence[Check]) -> tuple[str, str | Non
             RESTART_POSITIONS,
         )
     return (
-        "a sequence has different outputs when it runs alone than when it is packed, but changing the "
+        "a sequence has different outputs if it runs alone instead of in its packed row, but changing the "
         "tokens of the other sequences has no effect",
         None,
     )

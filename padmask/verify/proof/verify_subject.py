@@ -124,7 +124,7 @@ def verify_subject(
         extra: results of other checks of the model.
         alone: maximum number of rows that also run in a batch of one row.
         far: whether to also pad far beyond the longest row.
-        empty: whether the data have rows without tokens. If True, such rows are checked too. If None, this is
+        empty: whether the data has rows without tokens. If True, such rows are checked too. If None, this is
             unknown, and such rows are checked, but a dependence on padding is only a warning.
 
     Raises:
@@ -237,7 +237,7 @@ def _check_empty_rows(setup: CheckSetup, precisions: Sequence[_Precision], *, ju
     """Check rows without tokens. If `judge` is False, a dependence on padding is only a warning."""
     name = "empty-rows"
     if setup.sample.has_fixed:
-        return Check.skipped(name, "the model only accepts rows of one length")
+        return Check.skipped(name, "the model only accepts rows of one fixed length")
     found_nan: list[bool] = []
 
     def run(subject: Subject) -> Deviations:
@@ -253,7 +253,7 @@ def _check_empty_rows(setup: CheckSetup, precisions: Sequence[_Precision], *, ju
     if wrong and not judge:
         return Check.skipped(
             name,
-            f"warning: padding changes {', '.join(wrong)} in rows without tokens. If the data have no such "
+            f"warning: padding changes {', '.join(wrong)} in rows without tokens. If the data has no such "
             "rows, ignore this warning",
         )
     warning = "warning: the model returns NaN for rows without tokens"

@@ -73,7 +73,7 @@ def _advise_on_positions(leak: Leak) -> str:
         )
     return (
         "The positions depend on the padded length. Count the positions from the first token, or use rows of "
-        "one length."
+        "the same length."
     )
 
 
@@ -86,8 +86,8 @@ def _advise_on_attention(leak: Leak) -> str:
     if leak.attention == "not-excluded":
         return (
             "The attention receives a mask, but its output depends on padding. Check that the mask marks the "
-            "padding of the keys: key_padding_mask of PyTorch is True at padding, attention_mask of Hugging "
-            "Face is 1 at real tokens."
+            "padding of the keys: PyTorch's key_padding_mask is True at padding, Hugging "
+            "Face's attention_mask is 1 at real tokens."
         )
     reaches = "No mask reaches the attention" if leak.has_mask else "The attention has no mask"
     return (
@@ -100,7 +100,7 @@ def _advise_on_attention(leak: Leak) -> str:
 def _advise_on_fft(leak: Leak) -> str:
     return (
         "A Fourier transform over time mixes all positions, and no mask can exclude the padding. Use batches "
-        "of rows of one length, or pack the rows (padmask pack) so that all rows have the same length."
+        "of rows of the same length, or pack the rows (padmask pack) so that all rows have the same length."
     )
 
 
@@ -197,7 +197,7 @@ def _advise_on_ends(leak: Leak) -> str:
         "pad adds values at the end of the padded row, not at the end of the tokens, so real positions next "
         "to padding change. Set padded positions to zero before pad (x = x * mask.unsqueeze(-1)), or use "
         "rows "
-        "of one length."
+        "of the same length."
     )
 
 
@@ -208,7 +208,7 @@ def _advise_on_order(leak: Leak) -> str:
     )
 
 
-# Parts of function names or class names of PyTorch, and the advice for them. The first match counts.
+# Parts of PyTorch function names or class names, and the advice for them. The first match counts.
 _TABLE = (
     (("fft",), _advise_on_fft),
     (("pack_padded_sequence",), _advise_on_packing),

@@ -17,7 +17,7 @@ class TorchDevice:
     """The device that a module runs on.
 
     Args:
-        name: device name of PyTorch, such as `"cpu"` or `"cuda:0"`.
+        name: PyTorch device name, such as `"cpu"` or `"cuda:0"`.
         seen: names of the GPUs that PyTorch finds.
     """
 
@@ -25,7 +25,7 @@ class TorchDevice:
     seen: tuple[str, ...] = ()
 
     def describe(self) -> dict[str, Any]:
-        """Return the version of PyTorch and the device, as entries for a report."""
+        """Return the PyTorch version and the device, as entries for a report."""
         return {
             "backend": "torch",
             "backend_version": torch.__version__,

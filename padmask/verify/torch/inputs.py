@@ -39,6 +39,12 @@ _FLAGS = {"use_cache": False, "return_dict": True}
 # Maximum number of combinations of shapes and dtypes to try.
 _MOST_TRIALS = 200
 
+# Maximum number of these combinations to try also with inverted masks and with the time on the first axis.
+_MOST_VARIED = 30
+
+# Number of ids at each position to try for modules that read several ids at a position.
+_IDS_AT_A_POSITION = 4
+
 Layout = Literal["rows-first", "time-first", "time-last"]
 
 
@@ -58,6 +64,13 @@ class TorchInput:
     layout: Layout = "rows-first"
     on_cpu: bool = False
     is_padding: bool = False
+
+    @property
+    def is_unclear_mask(self) -> bool:
+        """Whether the input is a mask, and its name does not show its polarity."""
+        return self.slot.kind == "mask" and not self.slot.name.endswith(
+            ("attention_mask", "key_padding_mask")
+        )
 
     def tensor(self, batch: ModelBatch, device: str, floats: torch.dtype) -> torch.Tensor:
         """Return the tensor of the input for a batch.
@@ -207,16 +220,57 @@ def find_torch_inputs(
     known = find_roles(module, roles, tuple(rows))
     timed = [name for name, role in known.items() if role in TIMED]
     options = [list(_candidates(module, name, role, timed, rows.get(name))) for name, role in known.items()]
+    for place, name in enumerate(known):
+        if known[name] == "timed" and name not in (*_IDS, *_AUDIO) and name != timed[0] and name not in rows:
+            # A vector for each row, such as features of a whole document beside its tokens.
+            options[place] += [TorchInput(slot) for slot in _static_slots(module, name)[1:]]
+    trials = [list(trial) for trial in islice(product(*options), _MOST_TRIALS)]
+    # A mask of the wrong polarity may mark all positions of a row as padding, so that the module fails.
+    varied = trials[:_MOST_VARIED]
+    varied += [inverted for trial in varied if (inverted := invert_masks(trial)) is not None]
+    if has_time_first_part(module):
+        varied += [time_first for trial in varied for time_first in as_time_first(trial)]
+    trials += varied[len(trials[:_MOST_VARIED]) :]
     first_error = None
-    for trial in islice(product(*options), _MOST_TRIALS):
+    for trial in trials:
         try:
             try_run(trial)
         except CannotRunError as error:
             first_error = first_error or error
             continue
-        return list(trial)
+        return trial
     assert first_error is not None
     raise first_error
+
+
+def invert_masks(inputs: Sequence[TorchInput]) -> list[TorchInput] | None:
+    """Return the inputs with the other polarity of all masks whose names do not show their polarity.
+
+    The result is None if there are no such masks.
+    """
+    if not any(one.is_unclear_mask for one in inputs):
+        return None
+    return [replace(one, is_padding=not one.is_padding) if one.is_unclear_mask else one for one in inputs]
+
+
+def as_time_first(inputs: Sequence[TorchInput]) -> list[list[TorchInput]]:
+    """Return the inputs with the time on the first axis: only ids and features, and also the masks.
+
+    The result is empty if an input has another layout already.
+    """
+    if any(one.layout != "rows-first" for one in inputs):
+        return []
+    found = []
+    for kinds in (TIMED, (*TIMED, "mask")):
+        changed = [replace(one, layout="time-first") if one.slot.kind in kinds else one for one in inputs]
+        if changed not in found:
+            found.append(changed)
+    return found
+
+
+def has_time_first_part(module: torch.nn.Module) -> bool:
+    """Return whether a recurrent or attention layer of the module has the time on the first axis."""
+    return any(getattr(part, "batch_first", None) is False for part in module.modules())
 
 
 def find_roles(
@@ -289,12 +343,19 @@ def _candidates(
         for dtype in dtypes:
             yield TorchInput(replace(slot, dtype=dtype), is_padding=name.endswith("key_padding_mask"))
     elif role == "static":
-        shapes = [(), *((size,) for size in _feature_sizes(module))] if rows is None else [np.shape(rows[0])]
-        for shape in shapes:
-            yield TorchInput(ModelInput(name, role, shape, "float32"))
-        yield TorchInput(ModelInput(name, role, shapes[0], "int64"))
+        slots = _static_slots(module, name)
+        if rows is not None:
+            slots = [ModelInput(name, role, np.shape(rows[0]), "float32")]
+        for slot in (*slots, replace(slots[0], dtype="int64")):
+            yield TorchInput(slot)
     else:
         yield TorchInput(slot)
+
+
+def _static_slots(module: torch.nn.Module, name: str) -> list[ModelInput]:
+    """Return the possible roles of an input without a time axis: a number, or a vector for each row."""
+    shapes = [(), *((size,) for size in _feature_sizes(module))]
+    return [ModelInput(name, "static", shape, "float32") for shape in shapes]
 
 
 def _timed_candidates(
@@ -327,10 +388,15 @@ def _timed_candidates(
         yield from floats
     if use_ids and not first_ids and role != "features":
         yield ids
+    if has_table and role != "features" and name not in (*_IDS, *_AUDIO):
+        # Several ids for each position, such as the characters of a word.
+        sizes = [(_IDS_AT_A_POSITION,)] if rows is None else [size for size in inner if size]
+        for size in sizes:
+            yield TorchInput(ModelInput(name, "tokens", (None, *size), "int64"))
 
 
 def _attention_of(module: torch.nn.Module) -> Any:
-    """Return the attention of a Transformer module of PyTorch, which has the attribute `batch_first`."""
+    """Return the attention of a PyTorch Transformer module, which has the attribute `batch_first`."""
     if isinstance(module, torch.nn.TransformerEncoder | torch.nn.TransformerDecoder):
         module = module.layers[0]
     return getattr(module, "self_attn", None)

@@ -18,7 +18,7 @@ def load_program(path: str) -> torch.nn.Module:
         DataError: the file is not a complete program.
     """
     if not Path(path).is_file():
-        raise AccessError(f"{path}: no such file. Check the path of --model.")
+        raise AccessError(f"{path}: no such file. Check the path in --model.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -27,5 +27,5 @@ def load_program(path: str) -> torch.nn.Module:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise DataError(
             f"{path}: PyTorch cannot load the program: {first} Check that torch.export.save wrote the file "
-            "with a compatible version of PyTorch."
+            "with a compatible PyTorch version."
         ) from None

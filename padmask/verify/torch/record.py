@@ -20,7 +20,7 @@ _OWN_FOLDER = os.path.dirname(__file__)
 
 @dataclass(eq=False)
 class Call:
-    """One call of a module or of a function of PyTorch.
+    """One call of a PyTorch module or function.
 
     Args:
         number: number of the call in the run, in the order of the starts.

@@ -16,13 +16,21 @@ from torch.overrides import TorchFunctionMode
 
 from padmask.core.kernel import Padded
 from padmask.verify.proof.cached_predict import cache_predictions
-from padmask.verify.proof.deviations import Outputs, concatenate_outputs
+from padmask.verify.proof.deviations import Outputs, concatenate_outputs, difference, scale_of
 from padmask.verify.proof.sample import ModelBatch, ModelInput, Sample, SampleRows
 from padmask.verify.proof.subject import CannotRunError, Subject
-from padmask.verify.proof.tolerance import PRECISE
+from padmask.verify.proof.tolerance import PRECISE, Array
 from padmask.verify.torch.device import TorchDevice
-from padmask.verify.torch.inputs import Signature, TorchInput, find_torch_inputs, unwrap
-from padmask.verify.torch.outputs import OutputRows, named_tensors
+from padmask.verify.torch.inputs import (
+    Signature,
+    TorchInput,
+    as_time_first,
+    find_torch_inputs,
+    has_time_first_part,
+    invert_masks,
+    unwrap,
+)
+from padmask.verify.torch.outputs import OutputRows, named_tensors, to_array
 from padmask.verify.torch.program import read_input_sizes, read_vocabularies
 
 # Numbers of steps to try until the module runs.
@@ -35,7 +43,7 @@ _MOST_WEIGHTS = 50_000_000
 _NO_OTHER = "the module computes its mask from the pad value, so the padding cannot contain other values"
 _NO_NEED = "not needed: the model accepts any length, so the check 'row-alone' finds the same leaks"
 
-# Maximum number of characters of an error of PyTorch in a message.
+# Maximum number of characters of a PyTorch error in a message.
 _LONGEST_ERROR = 300
 
 
@@ -97,7 +105,9 @@ class TorchModel:
         self.inputs: list[TorchInput] = []
         with self.restore_afterwards():
             self._find_inputs(roles, rows)
+            self._find_polarity()
             self._find_outputs()
+            self._find_layout()
             self._find_vocabularies()
 
     @property
@@ -159,19 +169,23 @@ class TorchModel:
         The result is None if the names of all masks show their polarity: `attention_mask`, and names that end
         with `key_padding_mask`.
         """
-        unclear = [
-            one.slot.name
-            for one in self.inputs
-            if one.slot.kind == "mask" and not one.slot.name.endswith(("attention_mask", "key_padding_mask"))
-        ]
-        if not unclear:
+        inputs = invert_masks(self.inputs)
+        if inputs is None:
             return None
         twin = copy.copy(self)
-        twin.inputs = [
-            replace(one, is_padding=not one.is_padding) if one.slot.name in unclear else one
-            for one in self.inputs
-        ]
+        twin.inputs = inputs
         return twin
+
+    @property
+    def remark(self) -> str:
+        """How the module reads its inputs, if the names and the defaults do not show it."""
+        inverted = [one.slot.name for one in self.inputs if one.is_unclear_mask and one.is_padding]
+        time_first = [one.slot.name for one in self.inputs if one.layout == "time-first"]
+        parts = [
+            f"True means padding in {' and '.join(inverted)}" if inverted else "",
+            f"the first axis of {' and '.join(time_first)} is the time" if time_first else "",
+        ]
+        return "; ".join(part for part in parts if part)
 
     def subject(self, name: str, sample: Sample) -> tuple[Subject, Subject]:
         """Return the module and its control in the form that the checks require.
@@ -210,7 +224,7 @@ class TorchModel:
         """Return a copy of the module in float64.
 
         If the copy cannot run, or computes some values in float32, such as rotary positions, the result is
-        None, because the copy is no more precise than the module.
+        None, because the copy is not more precise than the module.
         """
         narrow = _NarrowFloats()
         try:
@@ -312,6 +326,68 @@ class TorchModel:
             for count in rows
         )
         self._rows = OutputRows.find(few, many, rows)
+
+    def _find_layout(self) -> None:
+        """Put the time on the first axis of the inputs if the module separates the rows only then.
+
+        Modules such as `torch.nn.LSTM` without `batch_first` run on both layouts, but read the rows of the
+        batch as time steps if the rows come first.
+        """
+        if not has_time_first_part(self.module) or not self._mixes_rows():
+            return
+        for inputs in as_time_first(self.inputs):
+            twin = copy.copy(self)
+            twin.inputs = inputs
+            with suppress(CannotRunError):
+                twin._find_outputs()
+                if not twin._mixes_rows():
+                    self.inputs, self._rows = twin.inputs, twin._rows
+                    return
+
+    def _mixes_rows(self) -> bool:
+        """Return whether no output has rows, or the outputs of a row depend on the other rows."""
+        batch = _without_padding(self._small_rows())
+        first = self._rows.arrays(self._call(self.inputs, batch))
+        rows = len(next(iter(batch.values())).mask)
+        for kept in (0, rows - 1):
+            other = {
+                name: replace(one, values=_roll_other_rows(one.values, kept)) for name, one in batch.items()
+            }
+            second = self._rows.arrays(self._call(self.inputs, other))
+            for name, array in first.items():
+                if difference(array[kept], second[name][kept]) > 1e-5 * scale_of(array[kept]):
+                    return True
+        return not first
+
+    def _small_rows(self) -> dict[str, Padded]:
+        return _small_batch(self.inputs, self._rows_per_call or 3, self.shortest)
+
+    def _find_polarity(self) -> None:
+        """Invert the masks if more outputs then depend on the tokens of rows without padding.
+
+        A mask of the wrong polarity marks all positions of such rows as padding. Then the module may fail, or
+        return NaN or the same numbers for all rows.
+        """
+        inverted = invert_masks(self.inputs)
+        if inverted is not None and self._count_active_outputs(inverted) > self._count_active_outputs(
+            self.inputs
+        ):
+            self.inputs = inverted
+
+    def _count_active_outputs(self, inputs: Sequence[TorchInput]) -> int:
+        """Count the outputs without NaN that depend on the tokens of rows without padding."""
+        batch = _without_padding(self._small_rows())
+        other = {name: replace(one, values=_roll_other_rows(one.values, 0)) for name, one in batch.items()}
+        try:
+            first, second = (named_tensors(self._call(inputs, given)) for given in (batch, other))
+        except CannotRunError:
+            return 0
+        changes = [
+            difference(to_array(output), to_array(second[name]))
+            for name, output in first.items()
+            if name in second and bool(output.isfinite().all())
+        ]
+        return sum(change > 0 for change in changes)
 
     @property
     def left_out(self) -> frozenset[str]:
@@ -425,7 +501,8 @@ def _small_batch(inputs: Sequence[TorchInput], rows: int, places: int) -> dict[s
     for number, one in enumerate(inputs):
         slot = one.slot
         if slot.kind == "tokens":
-            values = (np.arange(rows * places).reshape(rows, places) // (number + 1)) % 2 + 1
+            shape = (rows, places, *(size or 1 for size in slot.shape[1:]))
+            values = (np.arange(np.prod(shape)).reshape(shape) // (number + 1)) % 2 + 1
             batch[slot.name] = Padded(values, mask, lengths)
         elif slot.kind == "features":
             shape = (rows, places, *(size or 1 for size in slot.shape[1:]))
@@ -434,6 +511,21 @@ def _small_batch(inputs: Sequence[TorchInput], rows: int, places: int) -> dict[s
             shape = (rows, 1, *(size or 1 for size in slot.shape))
             batch[slot.name] = Padded(np.ones(shape), np.ones((rows, 1), bool), np.ones(rows, np.int64))
     return batch
+
+
+def _without_padding(batch: ModelBatch) -> dict[str, Padded]:
+    """Return the batch with the mask and the lengths of rows without padding."""
+    return {
+        name: replace(one, mask=np.ones_like(one.mask), lengths=np.full_like(one.lengths, one.mask.shape[1]))
+        for name, one in batch.items()
+    }
+
+
+def _roll_other_rows(values: Array, kept: int) -> Array:
+    """Return the values with the steps of all rows except `kept` moved by one position."""
+    rolled = np.roll(values, 1, axis=1)
+    rolled[kept] = values[kept]
+    return rolled
 
 
 def _select(padded: Padded, rows: Any) -> Padded:

@@ -15,7 +15,7 @@ from padmask.verify.proof.given_rows import check_rows
 from padmask.verify.proof.random_rows import choose_random_rows, take_sample
 from padmask.verify.proof.sample import ModelBatch, Sample, SampleRows
 from padmask.verify.proof.subject import CannotRunError
-from padmask.verify.proof.verify_subject import describe_run, verify_subject
+from padmask.verify.proof.verify_subject import Verification, describe_run, verify_subject
 from padmask.verify.report import SubjectReport
 from padmask.verify.torch.device import choose_device, full_precision
 from padmask.verify.torch.torch_model import TorchModel
@@ -71,26 +71,28 @@ def verify_torch_model(
     value = spec.value if spec.value is not None else (model.pad_value or 0)
     with model.restore_afterwards(), full_precision():
         sample = _choose_sample(model, spec, value, rows)
-        report = _report(model, spec, sample)
+        verification = _run_checks(model, spec, sample)
         inverted = model.inverted()
-        if report.verdict == "leaks" and inverted is not None:
-            other = _report(inverted, spec, sample)
-            if other.verdict == "ignores":
-                masks = ", ".join(one.slot.name for one in inverted.inputs if one.is_padding)
-                detail = "; ".join(part for part in (f"{masks} is True at padding", other.detail) if part)
-                report = replace(other, detail=detail)
+        if verification.report.verdict == "leaks" and inverted is not None:
+            with suppress(ModelError):
+                other = _run_checks(inverted, spec, sample)
+                if other.report.verdict == "ignores":
+                    model, verification = inverted, other
+        report = _trace(model, spec, verification)
+    report = replace(report, detail="; ".join(part for part in (model.remark, report.detail) if part))
     return report, describe_run(model.slots, sample, spec, value, "float32", model.left_out)
 
 
-def _report(model: TorchModel, spec: ModelSpec, sample: Sample) -> SubjectReport:
-    """Run the checks. Also trace the module if it leaks, or if the user requested a report on each module."""
+def _run_checks(model: TorchModel, spec: ModelSpec, sample: Sample) -> Verification:
     subject, control = model.subject(spec.name, sample)
     try:
-        verification = verify_subject(
-            subject, control, sample, must_fail=False, far=True, empty=spec.empty_rows
-        )
+        return verify_subject(subject, control, sample, must_fail=False, far=True, empty=spec.empty_rows)
     except CannotRunError as error:
         raise ModelError(f"{spec.name}: {error}", options=error.options) from None
+
+
+def _trace(model: TorchModel, spec: ModelSpec, verification: Verification) -> SubjectReport:
+    """Trace the module if it leaks, or if the user requested a report on each module."""
     report = verification.report
     if report.verdict != "leaks" and not spec.explain:
         return report

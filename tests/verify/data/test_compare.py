@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from pairs import each_value
 from raised import has_facts, raises_error
 
 from padmask import PadSpec, RowPolicy, SpecError, WindowSpec
@@ -115,14 +116,13 @@ def test_missing_packed_row(tmp_path):
     assert compared(path) == {"not-packed": 1, "packed-counts": 1}
 
 
-@pytest.mark.parametrize("source", [True, False])
-@pytest.mark.parametrize(
-    "options",
-    [
+@each_value(
+    options=[
         {"windows": WindowSpec(overlap=0)},
         {"windows": WindowSpec(overlap=3)},
         {"packing": PackSpec(algorithm="wrap")},
     ],
+    source=[True, False],
 )
 def test_missing_piece(tmp_path, options, source):
     packing = replace(options.get("packing", PackSpec()), source=source)
@@ -266,7 +266,7 @@ def test_wide_integers(tmp_path, number, suffix):
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
-def test_floats(tmp_path, suffix):
+def test_changed_float_is_found(tmp_path, suffix):
     source, path = write_rows(tmp_path / "in.jsonl", [{"x": [0.1, 2.5]}]), tmp_path / f"out.{suffix}"
     pack_file(source, path, columns=["x"], spec=PadSpec(maxlen=4), packing=PackSpec())
     assert compared(path, columns=["x"]) == {}

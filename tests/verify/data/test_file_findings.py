@@ -33,7 +33,7 @@ def test_files():
     report_files(collector, ["a.parquet"], ["a copy.jsonl"], ["cut.arrow", "b.arrow"])
     assert found(collector) == {
         "unmarked-padding": (1, ["a.parquet"]),
-        "stranger-file": (1, ["a copy.jsonl"]),
+        "unlisted-file": (1, ["a copy.jsonl"]),
         "no-end-mark": (2, ["cut.arrow", "b.arrow"]),
     }
 

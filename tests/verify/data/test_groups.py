@@ -1,4 +1,4 @@
-"""The audit of columns with different masks: all groups that the metadata describe are checked."""
+"""The audit of columns with different masks: all groups that the metadata describes are checked."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pairs import each_value
 
 from padmask import MaskSpec, PadSpec, pad_file, pad_table
 from padmask.formats.dataset import open_inputs
@@ -156,8 +157,7 @@ BAD_COMPANIONS = {
 }
 
 
-@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
-@pytest.mark.parametrize("fault", BAD_COMPANIONS)
+@each_value(fault=BAD_COMPANIONS.keys(), suffix=["jsonl", "parquet"])
 def test_inspect_checks_companions(tmp_path: Path, fault: str, suffix: str) -> None:
     rows, path = [GOOD] * 1000 + [BAD_COMPANIONS[fault], {"input_ids": [9], "labels": [3]}], tmp_path / "in"
     path = path.with_suffix(f".{suffix}")

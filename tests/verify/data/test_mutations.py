@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tiers import represented
 
 from padmask import PackSpec, PadSpec, WindowSpec, pack_file, pack_preset, verify_file
 from padmask.spec.pack import DERIVED, written_names
@@ -26,9 +27,9 @@ LENGTHS = [4, 3, 3, 23, 10, 2, 5, 1, 12, 6]
 
 
 def all_dialects(test: Any) -> Any:
-    """Run a test in all dialects, of which one is quick."""
+    """Run a test in all dialects, of which one is quick, and one with few derived columns is slow."""
     dialects = [pytest.param(name, marks=() if name is None else pytest.mark.slow) for name in DIALECTS]
-    return pytest.mark.parametrize("dialect", dialects)(test)
+    return represented("dialect", dialects, by={"None", "hf", "seqio"})(test)
 
 
 def rows_in() -> list[dict[str, list[int]]]:
@@ -73,7 +74,7 @@ Values = list[list[int]]
 
 
 def change(path: Path, column: str, edit: Callable[[Values], None]) -> None:
-    """Change the values of a column. The metadata stay."""
+    """Change the values of a column. The metadata stays."""
     table = pq.read_table(path)
     place, field = table.schema.get_field_index(column), table.schema.field(column)
     values = table.column(column).to_pylist()
@@ -82,7 +83,7 @@ def change(path: Path, column: str, edit: Callable[[Values], None]) -> None:
 
 
 def packing_of(path: Path) -> PackSpec:
-    """Return the packing that the metadata describe."""
+    """Return the packing that the metadata describes."""
     return PackSpec(**json.loads(pq.read_schema(path).metadata[b"padmask"])["packing"])
 
 

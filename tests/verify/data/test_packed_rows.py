@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from pairs import each_value
 from raised import has_facts
 
 from padmask import PadSpec, RowPolicy, WindowSpec, unpad_file
@@ -86,7 +87,7 @@ def test_good_files_pass(tmp_path, lengths, packing, cut, suffix, mask, window):
         path = pack(tmp_path, lengths, packing, suffix, mask, **cut)
     known, warned = None, {"ignored-positions"}
     if suffix == "jsonl" and (packing.pad or packing.align > 1):
-        # JSON Lines have no metadata, so only the mask shows the padding between sequences.
+        # JSON Lines has no metadata, so only the mask shows the padding between sequences.
         assume(mask is not None or packing.align == 1)
         known = mask
     assert rules(path, mask_column=known) - warned == set()
@@ -124,7 +125,7 @@ def test_changed_value_is_found(tmp_path, lengths, data, align):
     ],
 )
 def test_numbers_in_the_mask(tmp_path, suffix, emit, found):
-    """A model that gets an attention mask ignores positions, also if the mask has sequence numbers."""
+    """A model that gets an attention mask ignores positions, even if the mask has sequence numbers."""
     assert rules(pack(tmp_path, [3, 2, 1], PackSpec(emit=emit), suffix)) == found
 
 
@@ -249,7 +250,7 @@ def test_first_difference_is_described(tmp_path, ids, facts):
 
 
 def with_counts(path, **changed):
-    """Change the numbers of rows and tokens in the metadata of a packed file. Return the numbers before."""
+    """Change the numbers of rows and tokens in the metadata of a packed file. Return the old numbers."""
     table = pq.read_table(path)
     described = json.loads(table.schema.metadata[b"padmask"])
     counts = dict(described["counts"])
@@ -283,8 +284,7 @@ COUNTS = ["rows_read", "rows_used", "rows_dropped", "rows_rejected", "rows_writt
 COUNTS += ["tokens_read", "tokens_kept", "tokens_lost", "tokens_repeated", "tokens_added"]
 
 
-@pytest.mark.parametrize("name", COUNTS)
-@pytest.mark.parametrize("by", [1, -1])
+@each_value(name=COUNTS, by=[1, -1])
 def test_changed_count_is_found(tmp_path, name, by):
     path = pack(tmp_path, [3, 12, 2], PackSpec())
     with_counts(path, **{name: with_counts(path)[name] + by})

@@ -294,7 +294,7 @@ def test_every_rule_is_tested():
         # In test_file_findings.py.
         "mixed-dtypes",
         "mixed-sides",
-        "stranger-file",
+        "unlisted-file",
         "no-end-mark",
         "unmarked-padding",
         # In test_packed_rows.py and tests/cli/test_verify.py.

@@ -121,7 +121,7 @@ def test_best_hash_of_labels():
 
 @pytest.mark.parametrize(("known", "chosen"), [(False, [0]), (True, [0, 1])])
 def test_guessed_labels(known, chosen):
-    """Labels that differ in most rows are not copies of the tokens, unless the metadata say so."""
+    """Labels that differ in most rows are not copies of the tokens, unless the metadata says so."""
     packed, expected = located([[5], [6]], [[1], [2]]), located([[5], [6]], [[5], [6]])
     found = compare_partners(packed, expected, np.array([0, 1]), [0, 1])
     columns = [PadColumn(name, "int", "int32", value) for name, value in (("input_ids", 0), ("labels", -100))]

@@ -1462,7 +1462,7 @@ def float64_lstm():
     return chain(embedding(), lstm(), L.Dense(OUT, name="head"))
 
 
-# Models of one length, and small numbers beside large ones. -----------------------------------------------
+# Models with a fixed length, and small numbers beside large ones. ----------------------------------------
 
 
 @custom
@@ -1480,7 +1480,7 @@ class TokenAndPosition(L.Layer):
 
 @clean(custom=True)
 def causal_fixed():
-    """A causal model of one length. Its position embedding has a row 0, which is no padding."""
+    """A causal model with a fixed length. Its position embedding has a row 0, which is not padding."""
     ids = tokens(length=12)
     x = TokenAndPosition(name="embed")(ids)
     return net(ids, head(x + attention()(x, x, use_causal_mask=True)))
@@ -1488,7 +1488,7 @@ def causal_fixed():
 
 @leaks("token_and_position/token_table", custom=True)
 def attention_fixed():
-    """A model of one length with position embeddings, whose attention gets no mask."""
+    """A model with a fixed length with position embeddings, whose attention gets no mask."""
     ids = tokens(length=12)
     x = TokenAndPosition(name="embed")(ids)
     return net(ids, head(x + attention()(x, x)))
@@ -1499,21 +1499,21 @@ FIXED_FRAMES = {"frames": f"features:{DIM}", "attention_mask": "mask"}
 
 @clean(inputs=FIXED_FRAMES)
 def frames_fixed():
-    """Features of one length, with a mask as an input."""
+    """Features of the same length, with a mask as an input."""
     x, mask = L.Input((12, DIM), name="frames"), L.Input((12,), dtype="bool", name="attention_mask")
     return net([x, mask], head(gru()(x, mask=mask)))
 
 
 @leaks("peak", inputs=FIXED_FRAMES)
 def frames_fixed_peak():
-    """Features of one length, with a mask as an input that the pooling does not use."""
+    """Features of the same length, with a mask as an input that the pooling does not use."""
     x, mask = L.Input((12, DIM), name="frames"), L.Input((12,), dtype="bool", name="attention_mask")
     return net([x, mask], head(peak()(gru(return_sequences=True)(x, mask=mask) + x[..., :1])))
 
 
 @leaks("gru", inputs=FRAMES)
 def frames_fixed_unmasked():
-    """Features of one length without any mask."""
+    """Features of the same length without any mask."""
     x = L.Input((12, DIM), name="frames")
     return net(x, head(gru()(x)))
 

@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("tensorflow", reason="models need TensorFlow: pip install 'padmask[verify]'")
 
+from tiers import represented
 from verify.keras.example_models import EXAMPLES, VOCAB
 
 from padmask.spec.verify import ModelSpec
@@ -22,11 +23,37 @@ HERE = Path(__file__).parent
 QUICK = {
     "flatten-fixed",
     "mean-operation",
-    "dot-attention",
-    "masked-lstm",
     "custom-masked-mean",
     "masked-softmax-layer",
     "dead-relu",
+}
+
+# One example of each way to lose or ignore the mask, and of each kind of input and verdict. Attention,
+# initial states and TimeDistributed have theirs in test_keras_faults.py.
+SLOW = {
+    # operations and layers that drop the mask
+    *("last-step", "concatenate-unmasked-branch", "softmax-over-time", "conv-same", "global-max"),
+    *("average-pool-then-mean", "custom-with-two-tensors", "lambda-last-step"),
+    *("group-normalization", "unmasked-mean", "unmasked-fixed", "frames-conv", "first-step-pre"),
+    *(
+        "dot-attention",
+        "nested-peak",
+        "subclassed-mean",
+    ),
+    # masks that are inputs
+    *("mask-input-ignored", "mask-input-inverted", "float-mask-input", "probability-beside-price"),
+    # leaks that few rows or outputs show
+    *("weak-mask-constant", "slight-leak", "short-rows-alone", "one-output-of-two", "batch-centred-unmasked"),
+    # layers that use the mask, or need none
+    *("masked-mean", "masked-softmax", "masked-peak", "masked-batch-normalization"),
+    *("masked-lstm", "dot-product-attention", "causal-conv"),
+    *("pointwise-conv", "custom-count", "positions-from-left", "several-outputs", "one-after-the-other"),
+    "attention-fixed",
+    # pad values and precisions
+    *("other-pad-id-masked", "zero-pad-row", "masking-minus-one"),
+    *("bfloat16-unmasked", "bfloat16-attention", "float64-peak"),
+    # inconclusive
+    *("frames-fixed-masked-by-value", "count-alone"),
 }
 
 
@@ -60,11 +87,11 @@ def judge(tmp_path_factory):
 
 
 def marked(example):
-    """Mark an example that is not quick."""
+    """Mark an example that is not quick as slow."""
     return pytest.param(example, id=example.name, marks=[] if example.name in QUICK else pytest.mark.slow)
 
 
-@pytest.mark.parametrize("example", [marked(example) for example in EXAMPLES])
+@represented("example", [marked(example) for example in EXAMPLES], by=QUICK | SLOW)
 def test_verdict_and_culprit(example, judge):
     report = judge(example)
     assert report.verdict == example.verdict, [check for check in report.checks if check.verdict != "skipped"]
@@ -76,17 +103,18 @@ def test_verdict_and_culprit(example, judge):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "advice"),
+@represented(
+    "name,advice",
     [
         ("fourier-in-layer", "Fourier"),
-        ("positions-from-left-pre", "Pad on the right"),
         ("positions-from-right-post", "Pad on the left"),
-        ("conv-same", "neighbouring steps"),
-        ("conv-with-large-steps", "neighbouring steps"),
-        ("causal-conv-pre", "neighbouring steps"),
         ("rotary-with-mask-on-queries", "receives the mask but does not use it"),
+        ("conv-with-large-steps", "neighbouring steps"),
+        ("positions-from-left-pre", "Pad on the right"),
+        ("conv-same", "neighbouring steps"),
+        ("causal-conv-pre", "neighbouring steps"),
     ],
+    by=4,
 )
 def test_advice_fits_the_cause(name, advice, judge):
     [example] = [one for one in EXAMPLES if one.name == name]

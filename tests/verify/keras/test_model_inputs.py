@@ -111,13 +111,13 @@ def mean_of_choices(*, masked):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("masked", "verdict"), [(True, "ignores"), (False, "leaks")])
-def test_choices(verdict_of, masked, verdict):
+def test_ids_of_choices(verdict_of, masked, verdict):
     assert verdict_of(*mean_of_choices(masked=masked)) == verdict
 
 
 @pytest.mark.slow
 def test_segments_are_filled(verdict_of):
-    """A model with segments runs on data that have only ids."""
+    """A model with segments runs on data that has only ids."""
     tokens, mask, segments = ids(), ids(name="attention_mask"), ids(name="token_type_ids")
     x = L.Embedding(VOCAB, DIM)(tokens) + L.Embedding(2, DIM)(segments)
     outputs = L.LSTM(3)(x, mask=K.cast(mask, "bool"))

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from pairs import each_value
 
 from padmask.core.python_rows import flatten
 from padmask.verify.proof.cached_predict import cache_predictions
@@ -269,16 +270,14 @@ def name_of(model) -> str:
     return getattr(model, "__name__", str(model))
 
 
-@pytest.mark.parametrize("padding", ["post", "pre"])
-@pytest.mark.parametrize("model", SOUND, ids=name_of)
+@each_value(model={name_of(model): model for model in SOUND}, padding=["post", "pre"])
 def test_sound_models_ignore_padding(model, padding):
     report = proven(model, sample_of(padding=padding))
     assert (report.verdict, failed(report)) == ("ignores", set())
     assert {output.verdict for output in report.outputs} == {"ignores"}
 
 
-@pytest.mark.parametrize("padding", ["post", "pre"])
-@pytest.mark.parametrize("model", LEAKY, ids=name_of)
+@each_value(model={name_of(model): model for model in LEAKY}, padding=["post", "pre"])
 def test_leaky_models_leak(model, padding):
     report = proven(model, sample_of(padding=padding))
     assert report.verdict == "leaks"
@@ -622,7 +621,7 @@ def test_double_precision_decides(dtype):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
-def test_different_copy_is_no_leak(dtype):
+def test_different_copy_is_not_a_leak(dtype):
     """A deviation of 0.1 would be visible in each precision, so only the copy in float64 leaks."""
     assert judged(1e-6, dtype, precise=0.1).holds
 

@@ -46,7 +46,7 @@ def test_data_precede_names():
     assert DATA.guess("attention_mask") == "mask"
 
 
-def test_user_precedes_data():
+def test_options_override_columns():
     data = DataArguments(DATA.columns, inputs={"a": "sequence_id"}, kinds={"sequence_id": "positions"})
     assert (data.guess("a"), data.guess("sequence_id")) == ("segment_ids", "position_ids")
 

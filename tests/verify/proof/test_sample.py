@@ -160,7 +160,7 @@ def test_static_input_is_kept():
     assert sample.empty(2).padded()["speaker"].values.tolist() == [[7], [8]]
 
 
-def test_features():
+def test_features_are_padded():
     rows = [np.ones((2, 3), "float32"), np.ones((1, 3), "float32")]
     padded = sample_of(rows, value=-1, dtype="float32").padded()["ids"]
     assert padded.values.shape == (2, 2, 3)

@@ -80,7 +80,7 @@ def test_path_names_function_and_line():
     assert path.startswith("gru -> LastPlace (getitem, verify_torch_modules.py:")
 
 
-def test_rotary_positions_are_no_culprit():
+def test_rotary_positions_do_not_leak():
     """Rotary positions differ under left padding, but their differences do not. The mean is the culprit."""
     assert subject_of(Rotary(), padding="pre").verdict == "ignores"
     found = subject_of(Rotary(mean=True), padding="pre")

@@ -14,17 +14,28 @@ from recipes import run_recipes  # noqa: E402
 from verify_torch_modules import (  # noqa: E402
     VOCAB,
     BatchStatistics,
+    Characters,
     ConvolutionMean,
     EmbeddingOnly,
     Encoder,
     FeatureSum,
     FixedLength,
+    GatedSteps,
     LastPlace,
     MaskOnQueries,
     PackedRnn,
+    PaddingMask,
+    PaddingMaskEncoder,
+    PaddingMaskMean,
     PadValueMask,
     RightPositions,
+    RowsFirst,
     Strided,
+    StridedPacked,
+    TimeFirst,
+    TimeFirstPacked,
+    TimeFirstState,
+    TokensAndVector,
 )
 
 from padmask.errors import ModelError, SpecError  # noqa: E402
@@ -57,14 +68,28 @@ def verdict_of(module, **options):
         (BatchStatistics, "leaks"),
         (FixedLength, "ignores"),
         (lambda: FixedLength(masked=False), "leaks"),
+        (TimeFirst, "ignores"),
+        (lambda: TimeFirst(bidirectional=True), "leaks"),
+        (TimeFirstState, "leaks"),
+        (TimeFirstPacked, "ignores"),
+        (RowsFirst, "leaks"),
+        (PaddingMask, "ignores"),
+        (PaddingMaskEncoder, "ignores"),
+        (PaddingMaskMean, "leaks"),
+        (GatedSteps, "leaks"),
+        (StridedPacked, "ignores"),
+        (TokensAndVector, "ignores"),
+        (lambda: TokensAndVector(last_place=True), "leaks"),
+        (Characters, "ignores"),
+        (lambda: Characters(bidirectional=True), "leaks"),
     ],
 )
-def test_verdicts(build, verdict):
+def test_module_gets_its_verdict(build, verdict):
     assert verdict_of(build()) == verdict
 
 
 @pytest.mark.parametrize(("padding", "verdict"), [("post", "ignores"), ("pre", "leaks")])
-def test_positions(padding, verdict):
+def test_positions_leak_on_the_left(padding, verdict):
     assert verdict_of(RightPositions(), padding=padding) == verdict
 
 
@@ -79,6 +104,37 @@ def test_inputs_are_found():
     found = verify_model(Encoder()).environment
     assert found["inputs"] == {"input_ids": "tokens", "src_key_padding_mask": "mask"}
     assert found["backend"] == "torch"
+
+
+def test_vector_of_each_row():
+    found = verify_model(TokensAndVector()).environment
+    assert found["inputs"]["features"] == "static"
+
+
+def test_rows_with_characters():
+    words = [np.array([5, 6, 7]), np.array([8])]
+    characters = [np.array([[1, 2, 0], [3, 4, 5], [6, 0, 0]]), np.array([[7, 8, 9]])]
+    rows = {"words": words, "characters": characters}
+    assert verify_model(Characters(), rows).ok
+    assert not verify_model(Characters(bidirectional=True), rows).ok
+
+
+@pytest.mark.parametrize(
+    ("module", "remark"),
+    [
+        (TimeFirst(), "the first axis of input_ids is the time"),
+        (PaddingMaskEncoder(), "True means padding in padding_mask"),
+        (PaddingMaskMean(), "True means padding in mask"),
+    ],
+)
+def test_remark_on_inputs(module, remark):
+    [subject] = verify_model(module).subjects
+    assert remark in subject.detail
+
+
+def test_mask_is_not_blamed():
+    [subject] = verify_model(PaddingMaskMean()).subjects
+    assert "(mean, " in subject.path
 
 
 def test_mode_is_restored():
@@ -106,7 +162,7 @@ def test_pad_value_of_embedding():
     assert verify_model(PadValueMask(padding_idx=3)).environment["value"] == 3
 
 
-def test_assertion():
+def test_assertion_accepts_modules():
     assert_ignores_padding(Encoder())
     with pytest.raises(AssertionError):
         assert_ignores_padding(ConvolutionMean())
