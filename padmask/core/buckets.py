@@ -42,7 +42,7 @@ def with_edges(plan: Plan, spec: PadSpec, lengths: LengthStats | None, *, drops:
 
 
 def rows_of_buckets(plan: Plan, spec: PadSpec, lengths: LengthStats, *, drops: bool) -> dict[int, int]:
-    """Return, for each possible edge, the number of output rows for which no smaller edge is large enough.
+    """Return, for each possible edge, the number of output rows whose length is rounded up to this edge.
 
     The possible edges are the row lengths, rounded up to `spec.pad_to_multiple_of`. They are at least 1 and
     at most `plan.maxlen`. Each window of a longer row counts as a row of `plan.maxlen`, because all windows

@@ -194,9 +194,9 @@ def plan_join(windows: RowWindows, lengths: Positions, found: Iterable[Fault] = 
 
 
 _NO_MATCH = "the number of tokens in {window} does not match the columns 'source_start' and 'source_stop'"
-_LACKS_LATER = "the windows after {window} are missing or at a different position"
+_LACKS_LATER = "the windows after {window} are missing, or the windows are not in order"
 _OTHER_ROW = "the row after {window} has the next window number, but another source row"
-_LACKS_EARLIER = "a window before {window} is missing or at a different position"
+_LACKS_EARLIER = "a window before {window} is missing, or the windows are not in order"
 
 
 def find_differences(batch: pa.RecordBatch, windows: RowWindows, without: Collection[str]) -> list[Fault]:

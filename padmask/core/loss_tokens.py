@@ -93,7 +93,10 @@ def find_loss_tokens(
     shifted: bool,
     repeated: Mask | None = None,
 ) -> LossTokens | None:
-    """Return the positions that count in the loss. The first column of labels decides, else all masks.
+    """Return the positions that count in the loss.
+
+    If there are labels, the first column of labels decides. Otherwise, a position counts if no mask is 0 at
+    the position.
 
     Args:
         columns: the packed columns.

@@ -93,7 +93,7 @@ class PackedRows:
 
     @cached_property
     def firsts(self) -> Positions:
-        """Index of the first token of each sequence in `mask`: int64, shape (sequences,)."""
+        """For each sequence, the index in `mask` of its first token: int64, shape (sequences,)."""
         return (np.cumsum(self.widths) - self.widths)[self.sequence_rows] + self.segments.first_places
 
     @cached_property
@@ -107,12 +107,12 @@ class PackedRows:
 
     @property
     def lasts(self) -> Positions:
-        """Index of the last token of each sequence in `mask`: int64, shape (sequences,)."""
+        """For each sequence, the index in `mask` of its last token: int64, shape (sequences,)."""
         return self.firsts + self.segments.lengths - 1
 
     @property
     def first_tokens(self) -> Positions:
-        """Index in the source row of the token at the start of each sequence: int64, shape (sequences,)."""
+        """For each sequence, the index in its source row of its first token: int64, shape (sequences,)."""
         sequences, starts = self.segments.sequences, self.segments.starts
         return starts if sequences is None else starts[np.unique(sequences, return_index=True)[1]]
 

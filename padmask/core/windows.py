@@ -102,7 +102,7 @@ def flag_repeated(mask: Mask, segments: Segments, firsts: Positions) -> None:
     Args:
         mask: flags of all positions. They are changed in place.
         segments: windows, one in each sequence.
-        firsts: flat index of the first token of each sequence in `mask`: int64, shape (sequences,).
+        firsts: for each sequence, the index in `mask` of its first token: int64, shape (sequences,).
     """
     assert segments.windows is not None and segments.windows.repeats is not None
     head, tail = segments.windows.repeats.T

@@ -95,12 +95,15 @@ def _log_absent(batches: Floats) -> Floats:
 
 
 def _longer_batches(longer: npt.NDArray[np.int64], total: int, size: int) -> tuple[Floats, Floats]:
-    """Return the expected number of batches of a window that contain a row longer than L, and of their rows.
+    """Count the batches in one window that contain a row longer than L.
 
     Args:
         longer: for each L, the number of rows in the dataset longer than L: int64, shape (numbers,).
         total: number of rows in the dataset.
         size: number of rows in the window.
+
+    Returns:
+        For each L, the expected number of these batches, and the expected number of rows in these batches.
     """
     batches = -(-np.arange(size + 1) // BATCH_ROWS)
     rows = np.minimum(batches * BATCH_ROWS, size)

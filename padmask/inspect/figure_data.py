@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -58,6 +58,7 @@ class Places:
         maxlen: length of the output rows.
         rows_cut: number of rows that have cut tokens.
         longest: number of tokens in the longest row.
+        widths: number of different lengths of the output rows.
     """
 
     row_ends: Positions
@@ -67,6 +68,7 @@ class Places:
     maxlen: int
     rows_cut: int = 0
     longest: int = 0
+    widths: int = 1
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,8 @@ class FigureData:
 
     Args:
         name: name of the input, without its folder.
-        title: the most important result, such as the padding of the recommended plan; empty if no plan is
-            recommended.
+        title: the most important result, such as the padding of the recommended plan, or of padded rows;
+            empty if there is none.
         summary: numbers of rows and tokens.
         unit: name of an element of a sequence: `"token"`, or `"step"` for floats and vectors.
         lengths: lengths of the rows; of the sequences, if the rows are packed.
@@ -143,17 +145,20 @@ def make_figure_data(seen: Inspection, title: str | None = None) -> FigureData:
     marks, unit = _marks(seen), seen.unit
     plan, spec = seen.advice.plan, seen.advice.spec
     overlong = "truncate" if plan is None else plan.overlong
-    places = make_places(
-        seen.stats,
-        seen.stats.longest if plan is None else plan.maxlen,
-        padding="post" if spec is None else spec.padding,
-        truncating="post" if spec is None else spec.truncating,
-        drops=overlong == "drop",
-    )
+    if plan is None:
+        places = make_places_of_padded(seen.stats, {group.maxlen: group.rows for group in seen.widths})
+    else:
+        places = make_places(
+            seen.stats,
+            plan.maxlen,
+            padding="post" if spec is None else spec.padding,
+            truncating="post" if spec is None else spec.truncating,
+            drops=overlong == "drop",
+        )
     basis = CostBasis(seen.stats) if seen.adviser is None else seen.adviser.basis
     return FigureData(
         name=base_name(seen.name),
-        title=title or ("" if plan is None else describe_plan(plan, unit)),
+        title=title or (describe_padded(seen) if plan is None else describe_plan(plan, unit)),
         summary=seen.describe(),
         unit=unit,
         lengths=make_histogram(seen.stats, max((mark.maxlen for mark in marks), default=0)),
@@ -214,6 +219,18 @@ def describe_plan(plan: Cost, unit: str = "token") -> str:
     lost = f"{share(plan.lost_share)} of {unit}s" if plan.tokens_lost else f"no {unit}s"
     how = " in dropped rows" if plan.tokens_lost and plan.overlong == "drop" else ""
     return f"{length}: {share(plan.padding_share)} padding, {lost} lost{how}"
+
+
+def describe_padded(seen: Inspection) -> str:
+    """Return the padding of padded rows for which no plan is recommended; empty for other rows."""
+    places = sum(group.maxlen * group.rows for group in seen.widths)
+    if not places:
+        return ""
+    longest = max(group.maxlen for group in seen.widths)
+    length = (
+        f"maxlen {longest:,}" if len(seen.widths) == 1 else f"{len(seen.widths):,} lengths up to {longest:,}"
+    )
+    return f"{length}: {share(1 - seen.stats.tokens / places)} padding"
 
 
 def _has_one_length(plan: Cost) -> bool:
@@ -313,6 +330,43 @@ def make_places(
         maxlen,
         sum(rows for length, rows in stats.counts.items() if length > maxlen),
         stats.longest,
+    )
+
+
+def make_places_of_padded(stats: LengthStats, widths: Mapping[int, int]) -> Places:
+    """Return the positions with tokens and with padding in padded rows, which may have several widths.
+
+    Both the rows and the widths are sorted. In buckets, each row then has its own width. In batches, rows may
+    have the width of another row, but the number of padded positions is right.
+
+    >>> places = make_places_of_padded(LengthStats({1: 5, 4: 2}), {2: 5, 6: 2})
+    >>> places.row_ends, places.real.tolist(), places.padding.tolist()
+    (array([5, 7]), [[0, 1], [0, 4]], [[1, 2], [4, 6]])
+
+    Args:
+        stats: number of rows of each length.
+        widths: number of rows of each width. If empty, all rows are as wide as the longest row.
+    """
+    if len(widths) < 2:
+        return make_places(stats, next(iter(widths), stats.longest))
+    edges = np.array(sorted(widths), dtype=np.int64)
+    edge_ends = np.array([widths[edge] for edge in edges.tolist()], dtype=np.int64).cumsum()
+    lengths, rows = _arrays(stats)
+    row_ends = np.union1d(rows.cumsum(), edge_ends)
+    if len(row_ends) > MOST_BANDS:
+        row_ends = np.linspace(0, stats.rows, MOST_BANDS + 1).round().astype(np.int64)[1:]
+    middles = (row_ends + np.concatenate([[0], row_ends[:-1]])) // 2
+    real = lengths[np.searchsorted(rows.cumsum(), middles, side="right")]
+    width = np.maximum(edges[np.searchsorted(edge_ends, middles, side="right")], real)
+    nothing = np.zeros_like(real)
+    return Places(
+        row_ends,
+        _spans(nothing, real),
+        _spans(real, width - real),
+        _spans(width, nothing),
+        int(edges[-1]),
+        longest=stats.longest,
+        widths=len(edges),
     )
 
 

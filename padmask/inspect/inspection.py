@@ -67,6 +67,7 @@ class Inspection(ShownInNotebooks):
         notes: facts about the files, such as files that were not read.
         packed: statistics of packed rows; None for other rows, or if no column separates their sequences.
         buckets: rows and tokens of each bucket; empty if the rows are not in buckets.
+        widths: rows and tokens of each length of padded rows; empty for raw input.
         adviser: finds the cost and the command of another maxlen; None if the rows must be restored first.
         is_packed: whether the rows are packed.
         unit: name of an element of a sequence: `"token"`, or `"step"` for floats and vectors.
@@ -86,6 +87,7 @@ class Inspection(ShownInNotebooks):
     notes: Sequence[str] = ()
     packed: PackedStats | None = None
     buckets: Sequence[BucketRows] = ()
+    widths: Sequence[BucketRows] = ()
     adviser: Adviser | None = field(default=None, repr=False)
     is_packed: bool = False
     unit: str = "token"

@@ -39,6 +39,15 @@ def short_number(value: float) -> str:
     return f"{value / size:,.4g}{unit}"
 
 
+def length_number(value: float) -> str:
+    """Return a length for a tick of an axis. Powers of two are exact.
+
+    >>> length_number(8192), length_number(65_536), length_number(2e6)
+    ('8,192', '65,536', '2M')
+    """
+    return f"{value:,.0f}" if abs(value) < 1_000_000 else short_number(value)
+
+
 def powers_of_two(low: float, high: float) -> list[int]:
     """Return the ticks of a logarithmic axis.
 
@@ -122,8 +131,9 @@ def title_of_places(data: FigureData) -> str:
         if not not_full:
             return f"All {count(rows, 'row')} are full" if rows != 1 else "The row is full"
         return f"{not_full:,} of {count(rows, 'row')} {'is' if not_full == 1 else 'are'} not full"
-    maxlen = short_number(data.places.maxlen)
-    return f"{'Rows of maxlen' if data.best is None else 'Recommended: maxlen'} {maxlen}"
+    if data.places.widths > 1:
+        return f"Rows of {data.places.widths:,} lengths"
+    return f"{'Rows of maxlen' if data.best is None else 'Recommended: maxlen'} {data.places.maxlen:,}"
 
 
 def order_of_rows(data: FigureData) -> str:

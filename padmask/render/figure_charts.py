@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from padmask.render.chart_labels import (
     arrange_labels,
     describe_cut,
     length_axis,
+    length_number,
     lines_of,
     name_of_cut,
     powers_of_two,
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from padmask.core.plan import Positions
     from padmask.inspect.figure_curves import Curves
     from padmask.inspect.figure_data import FigureData, Histogram, Mark
+    from padmask.render.chart_labels import LengthAxis
     from padmask.render.colours import Theme
 
 # Height of the text about cut rows, in inches.
@@ -37,6 +40,9 @@ LABEL_ROW = 0.095
 
 # Width of a character of a label, in inches.
 LABEL_CHARACTER = 0.068
+
+# Space between the texts of two ticks, in inches.
+TICK_GAP = 0.05
 
 
 def label_axes(axes: Axes, theme: Theme, title: str, x: str, y: str, *, has_legend: bool = False) -> None:
@@ -77,18 +83,28 @@ def set_scale(axes: Axes, histogram: Histogram, marks: Sequence[Mark] = ()) -> N
     if axis.is_log:
         axes.set_xscale("log", base=2)
     axes.set_xlim(axis.low, axis.high)
-    _count_on(axes.xaxis, 7)
+    _count_on(axes.xaxis, 7, length_number)
     if axis.is_log:
-        axes.xaxis.set_major_locator(FixedLocator(powers_of_two(axis.low, axis.high)))
+        axes.xaxis.set_major_locator(FixedLocator(_separate_powers(axis, axes.bbox.width / axes.figure.dpi)))
         axes.xaxis.set_minor_locator(NullLocator())
 
 
-def _count_on(axis: Any, ticks: int) -> None:
+def _separate_powers(axis: LengthAxis, inches: float) -> list[int]:
+    """Return the powers of two on an axis. If their texts would touch, some powers are left out."""
+    powers = powers_of_two(axis.low, axis.high)
+    if len(powers) < 2:
+        return powers
+    distance = inches * math.log2(powers[1] / powers[0]) / math.log2(axis.high / axis.low)
+    widest = max(len(length_number(power)) for power in powers)
+    return powers[:: math.ceil((widest * LABEL_CHARACTER + TICK_GAP) / distance)]
+
+
+def _count_on(axis: Any, ticks: int, text_of: Callable[[float], str] = short_number) -> None:
     """Show whole numbers on an axis."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     axis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: text_of(value)))
 
 
 def draw_line(axes: Axes, mark: Mark, theme: Theme, top: float = 1.0) -> None:
@@ -211,7 +227,9 @@ def draw_places(axes: Axes, data: FigureData, theme: Theme) -> None:
     # If most rows are cut, the text would be on their tokens.
     whole = 1 - places.rows_cut / total
     height = axes.bbox.height / axes.figure.dpi
-    if places.rows_cut and whole * height > CUT_TEXT:
+    if places.rows_cut and whole * height <= CUT_TEXT:
+        axes.set_xlabel(f"position (longest row: {places.longest:,})")
+    elif places.rows_cut:
         text = "\n".join(describe_cut(data))
         x = places.maxlen * (-0.04 if cuts_start else 1.04)
         axes.text(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from padmask.inspect.figure_data import Histogram, Mark
-from padmask.render.chart_labels import LengthAxis, powers_of_two, short_number
+from padmask.render.chart_labels import LengthAxis, length_number, powers_of_two, short_number
 from padmask.render.html import Html, join_html, tag
 
 # Width of a chart in its own units. A chart of this width in pixels has text of 13 to 14 pixels.
@@ -33,9 +33,9 @@ class Frame:
         total: height of the chart.
     """
 
-    left: float = 60.0
+    left: float = 66.0
     top: float = 8.0
-    width: float = WIDTH - 60.0 - 12.0
+    width: float = WIDTH - 66.0 - 12.0
     total: float = HEIGHT
 
     @property
@@ -94,11 +94,11 @@ def row_ticks(frame: Frame, histogram: Histogram, name: str) -> Html:
 
 def length_ticks(frame: Frame, axis: LengthAxis, name: str) -> Html:
     ticks = powers_of_two(axis.low, axis.high) if axis.is_log else round_ticks(axis.low, axis.high, 7)
-    widest = max((len(short_number(length)) for length in ticks), default=1) + 1
+    widest = max((len(length_number(length)) for length in ticks), default=1) + 1
     step = math.ceil(len(ticks) * widest * CHARACTER / frame.width)
     parts = [tag("line", x1=frame.left, x2=frame.right, y1=frame.bottom, y2=frame.bottom, class_="axis")]
     for length in ticks[:: max(step, 1)]:
-        text, x = short_number(length), frame.x(place_on(axis, length))
+        text, x = length_number(length), frame.x(place_on(axis, length))
         parts.append(tag("line", x1=x, x2=x, y1=frame.bottom, y2=frame.bottom + 4, class_="axis"))
         # The last text must not end beyond the chart.
         most = WIDTH - len(text) * CHARACTER / 2

@@ -48,7 +48,7 @@ def inspect_page(seen: Inspection, *, plans: bool = True, title: str | None = No
         card("Buckets", _buckets(seen), class_="card narrow") if seen.buckets else None,
         _chooser(seen, data, choices) if choices else None,
         _charts(seen, data, has_slider=bool(choices)) if has_rows else None,
-        card(f"Lengths, in {seen.unit}s", _lengths(seen), class_="card narrow") if has_rows else None,
+        card(_title_of_lengths(seen), _lengths(seen), class_="card narrow") if has_rows else None,
         card("Plans", _plans(seen), _explanations(plan_notes(seen))) if plans and seen.plans else None,
         card("Findings", findings_table(seen.health)),
         notes_card(seen.notes),
@@ -215,7 +215,8 @@ def _charts(seen: Inspection, data: FigureData, *, has_slider: bool) -> Html:
         drops=_drops(seen),
         has_cut=has_cut,
     )
-    kinds = [("real", f"{data.unit}s"), ("padding", "padding")]
+    has_padding = data.packed is None or bool((places.padding[:, 0] < places.padding[:, 1]).any())
+    kinds = [("real", f"{data.unit}s")] + [("padding", "padding")] * has_padding
     kinds += [("cut", name_of_cut(data))] * has_cut
     lines = [] if data.curves is None else lines_of(data.curves, data.unit)
     return tag(
@@ -233,7 +234,7 @@ def _charts(seen: Inspection, data: FigureData, *, has_slider: bool) -> Html:
         else None,
         # Without rows, all packed rows are full, and the title says so.
         _chart_card(
-            _title_of_rows(data) if data.packed is None else title_of_places(data),
+            title_of_places(data) if data.best is None else _title_of_rows(data),
             rows if len(places.row_ends) else None,
             kinds if len(places.row_ends) else (),
         ),
@@ -271,8 +272,12 @@ def _lengths(seen: Inspection) -> Html:
         list(lengths),
         [list(lengths.values())],
         kinds=dict.fromkeys(lengths, "number"),
-        label=f"Lengths, in {seen.unit}s",
+        label=_title_of_lengths(seen),
     )
+
+
+def _title_of_lengths(seen: Inspection) -> str:
+    return f"Lengths{' of packed rows' if seen.is_packed else ''}, in {seen.unit}s"
 
 
 def _plans(seen: Inspection) -> Html:

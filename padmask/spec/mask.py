@@ -93,8 +93,8 @@ class MaskSpec:
             every other name.
         allow_padded: whether to pad padded columns again. If True, all their positions count as tokens, and
             the new mask replaces the old mask.
-        own: masks of columns that have their own maxlen: a mapping from column names to mask names, or pairs
-            of both.
+        own: masks of columns that have their own maxlen: a mapping from column names to mask names, or a
+            sequence of such pairs.
         polarity: which positions are True, or 1 if the dtype is a number: `"real"` tokens, or `"padding"` as
             in PyTorch's `key_padding_mask`.
         kind: `"binary"`, or `"additive"`: 0 at real tokens, and the lowest finite value of the dtype at

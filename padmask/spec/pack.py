@@ -56,7 +56,8 @@ ID_NAMES = ("input_ids", "tokens")
 # Options of `PadSpec` that packed rows do not support, each with the remedy.
 _REASONS = {
     "padding": "Their padding is always after the sequences. Remove the option.",
-    "own_lengths": "All packed columns have the same lengths. Pack the columns separately.",
+    "own_lengths": "Columns that are packed together must have the same row lengths. Pack other columns "
+    "separately.",
     "buckets": "Packed rows all have the same length. Remove one of the two options.",
     "batches": "Packed rows all have the same length. Remove one of the two options.",
 }
@@ -113,11 +114,11 @@ class PackSpec:
         eos: token to append to sequences that do not end with this token; None appends no token.
         source: whether to add the columns `source_rows` and `source_starts`.
         emit: derived columns to add, from `DERIVED`.
-        names: names of derived columns whose names differ from `DERIVED`: a mapping, or pairs of both.
-            If a name contains `{column}`, each packed column has its own derived column.
-        renames: names of packed columns in the output, keyed by their names in the input: a mapping, or pairs
-            of both. `{ids}` stands for the column of ids: `input_ids`, else `tokens`, else the first packed
-            column. `unpad` restores the names.
+        names: names of derived columns whose names differ from `DERIVED`: a mapping, or a sequence of
+            pairs. If a name contains `{column}`, each packed column has its own derived column.
+        renames: names of packed columns in the output, keyed by their names in the input: a mapping, or a
+            sequence of pairs. `{ids}` stands for the column of ids: `input_ids`, else `tokens`, else the
+            first packed column. `unpad` restores the names.
         index_dtype: dtype of `segment_ids`, `position_ids`, `attention_mask` and `seq_lens`, `"int32"` or
             `"int64"`.
         loss_dtype: dtype of `loss_mask`: `"int8"`, `"uint8"`, `"int32"` or `"float32"`.

@@ -75,7 +75,7 @@ class PadSpec:
             A numeric `maxlen` must already be a multiple.
         dtype_for_all: whether `dtype` also applies to float and string columns of tables.
         own_lengths: columns that have their own maxlen, such as the labels of translations: a mapping from
-            column names to maxlen, or pairs of both.
+            column names to maxlen, or a sequence of such pairs.
         keep_first, keep_last: number of tokens to keep at the start and at the end of a row longer than
             `maxlen`, such as `[CLS]` and `[SEP]`; or the name of a column that has this number for each row.
             The other tokens of such a row are truncated on the side `truncating`.
@@ -224,7 +224,7 @@ class PadSpec:
 
     @property
     def shape(self) -> str:
-        """The kind of output, a key of `SHAPE_OPTIONS`; `""` if no option requests additional columns."""
+        """The kind of output rows, such as `"buckets"`; `""` for a kind that is not in `SHAPE_OPTIONS`."""
         if self.packing is not None:
             return "packed rows"
         shapes = [name for name in SHAPE_OPTIONS if getattr(self, name, None) is not None]

@@ -9,12 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from padmask import PackSpec, PadSpec
+from padmask import PackSpec, PadSpec, WindowSpec, pad_dataset
 from padmask.core.length_stats import LengthStats
 from padmask.inspect.costs import CostBasis, cost_of
 from padmask.inspect.cuts import Cuts
 from padmask.inspect.figure_curves import make_curves
-from padmask.inspect.figure_data import MOST_BANDS, make_figure_data, make_histogram, make_places
+from padmask.inspect.figure_data import (
+    MOST_BANDS,
+    make_figure_data,
+    make_histogram,
+    make_places,
+    make_places_of_padded,
+)
 from padmask.inspect.inspect_file import inspect_file
 from padmask.stream.pack import pack_file
 
@@ -108,6 +114,44 @@ def test_bands_are_bounded():
     assert len(places.row_ends) == MOST_BANDS
     middle = places.real[:, 1] + places.cut[:, 1] - places.cut[:, 0]
     assert (abs(middle - (places.row_ends - 5)) <= 1).all()
+
+
+@given(LENGTHS, st.integers(1, 9))
+def test_places_of_batches(lengths, size):
+    # The last row of each batch of sorted rows is its longest row.
+    ordered = sorted(lengths)
+    widths = [ordered[min(number // size * size + size, len(ordered)) - 1] for number in range(len(ordered))]
+    places = make_places_of_padded(LengthStats.of(lengths), LengthStats.of(widths).counts)
+    rows = np.diff(places.row_ends, prepend=0)
+    drawn = zip(np.repeat(places.real, rows, axis=0), np.repeat(places.padding, rows, axis=0), strict=True)
+    spans = [(real.tolist(), [blank[0], max(blank)]) for real, blank in drawn]
+    assert spans == [([0, length], [length, width]) for length, width in zip(ordered, widths, strict=True)]
+
+
+def test_many_batches_have_few_bands():
+    lengths = np.arange(1, 10 * MOST_BANDS)
+    places = make_places_of_padded(LengthStats.of(lengths), dict.fromkeys(lengths.tolist()[2::3], 3))
+    assert len(places.row_ends) == MOST_BANDS
+    assert (places.padding[:, 1] - places.real[:, 1]).max() <= 2
+
+
+@pytest.mark.parametrize(
+    ("spec", "title", "sizes"),
+    [
+        (PadSpec(buckets=2), "2 lengths up to 9: 6.7% padding", [[1, 1], [2, 0], [9, 0]]),
+        (
+            PadSpec(maxlen=6, windows=WindowSpec()),
+            "maxlen 6: 53.3% padding",
+            [[1, 5], [2, 4], [3, 3], [6, 0]],
+        ),
+    ],
+    ids=["buckets", "windows"],
+)
+def test_padded_rows_as_they_are(tmp_path, spec, title, sizes):
+    pad_dataset([write(tmp_path, [1, 2, 2, 9])], tmp_path / "out", spec=spec)
+    data = make_figure_data(inspect_file([tmp_path / "out"]))
+    drawn = [np.diff(spans)[:, 0].tolist() for spans in (data.places.real, data.places.padding)]
+    assert (data.title, [list(pair) for pair in zip(*drawn, strict=True)]) == (title, sizes)
 
 
 def test_marks_are_the_plans(tmp_path):

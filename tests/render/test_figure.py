@@ -94,6 +94,21 @@ def test_figure_of_windows(tmp_path):
     assert overlaps(drawn) == []
 
 
+def test_long_rows_have_a_note(tmp_path):
+    data = inspected(tmp_path, range(40, 400), specs=[PadSpec(maxlen=32, windows=WindowSpec())])
+    drawn = draw(data, THEMES["light"])
+    assert (drawn.axes[2].get_xlabel(), len(drawn.axes[2].texts)) == ("position (longest row: 399)", 0)
+
+
+def test_ticks_are_exact(tmp_path):
+    data = inspected(tmp_path, [16] * 95 + [60_000] * 5, specs=[PadSpec(maxlen=60_000)])
+    drawn = draw(data, THEMES["light"])
+    assert drawn.axes[2].get_title("left") == "Recommended: maxlen 60,000"
+    labels = [text.get_text() for text in drawn.axes[0].get_xticklabels()]
+    assert labels == ["16", "64", "256", "1,024", "4,096", "16,384", "65,536"]
+    assert overlaps(drawn) == []
+
+
 def test_labels_of_packed_rows(packed):
     assert titles(draw(packed, THEMES["light"])) == [
         ("Lengths of sequences", "length, in tokens", "sequences"),

@@ -140,7 +140,16 @@ def test_packed_rows(tmp_path):
     headings = ["Advice", "Lengths of sequences", "Sequences in each row"]
     assert page.texts("h1") == [f"maxlen 64: tokens fill {seen.packed.filled_share:.1%} of the packed rows"]
     assert page.texts("h2")[:4] == [*headings, "1 of 28 rows is not full"]
+    assert "Lengths of packed rows, in tokens" in page.texts("h2")
     assert not page.find("input") and not page.find("script", id="choices")
+
+
+def test_packed_rows_without_padding(tmp_path):
+    inspected(tmp_path, range(1, 60))
+    packing = PackSpec(pad=False)
+    pack_file(tmp_path / "in.jsonl", tmp_path / "out.parquet", spec=PadSpec(maxlen=64), packing=packing)
+    page = Page(inspect_page(inspect_file(tmp_path / "out.parquet")))
+    assert "tokens" in page.texts("li") and "padding" not in page.texts("li")
 
 
 def test_full_rows(tmp_path):
@@ -181,6 +190,9 @@ def test_page_of_buckets(tmp_path):
     pad_dataset([tmp_path / "in.jsonl"], tmp_path / "out", spec=PadSpec(buckets=2))
     page = Page(inspect_page(inspect_file([tmp_path / "out"])))
     assert page.rows("Buckets") == [["2", "3", "16.7%"], ["9", "1", "0%"]]
+    # The first bucket has three rows of two positions.
+    [(padding, _)] = page.find("path", class_="padding")
+    assert padding["d"] == "M0 0H2V1H2V3H9V4H0Z" and "Rows of 2 lengths" in page.texts("h2")
     # Without a slider, no row is cut, so the legend does not have this colour.
     assert not page.find("input") and not page.find("rect", class_="cut")
 

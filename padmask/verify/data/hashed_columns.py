@@ -245,7 +245,7 @@ def _change_labels(
     packed: bool,
     repeated: Flags | None,
 ) -> None:
-    """Change the labels of input sequences in place as packing does.
+    """Change the labels of input sequences in place, in the same way as packing.
 
     In packed sequences, set the labels at boundaries to -100, so that they are not compared.
     """

@@ -38,7 +38,15 @@ def match_in_order(keys: Hashes, others: Hashes) -> Positions:
 def _match_part(
     keys: Hashes, others: Hashes, first: int, other: int, partners: Positions, *, anchored: bool
 ) -> None:
-    """Match some keys in place. `first` and `other` are the indices of the first of both in all rows."""
+    """Match a part of the keys with a part of the others, and write the indices to `partners`.
+
+    Args:
+        keys, others: the two parts.
+        first: index of the first of these keys among all keys.
+        other: index of the first of these others among all others.
+        partners: for each of all keys, the index of its partner among all others, or -1.
+        anchored: whether the parts come from a division at unique runs. Such parts are not divided again.
+    """
     size = min(len(keys), len(others))
     begin = _count_equal(keys[:size], others[:size])
     left = size - begin

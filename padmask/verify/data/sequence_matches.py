@@ -207,7 +207,7 @@ def leave_out_guesses(found: Matches, hashed: Sequence[Hashed]) -> tuple[Matches
 
 
 def add_partners(partners: Positions, keys: Hashes, others: Hashes, candidates: Flags) -> None:
-    """Match the sequences without a partner in place.
+    """Find partners for the sequences without a partner, and write them to `partners`.
 
     >>> keys, others = np.array([5, 6, 7], dtype=np.uint64), np.array([7, 5, 6], dtype=np.uint64)
     >>> partners = np.array([-1, 2, -1])

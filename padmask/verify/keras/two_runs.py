@@ -199,7 +199,7 @@ class Runs:
         Args:
             ones: tensors of the run without padding.
             others: the same tensors of the run with padding.
-            places: where the first tensors are in the run.
+            places: place in the run without padding of each tensor of `ones`. May be shorter than `ones`.
 
         Returns:
             The largest deviation (None if nothing was compared), and whether any deviation exceeds the limit.

@@ -76,10 +76,10 @@ def _find_varying_axes(shapes: Sequence[tuple[int, ...]]) -> list[bool]:
 def _has_wrong_size(
     probe: Sample, shapes: Sequence[tuple[int, ...]], output: Array, one: Array, more: int
 ) -> bool:
-    """Return whether the number of time steps of an output depends on more than the padded length.
+    """Return whether an output of a padded batch has a wrong number of time steps.
 
-    Without padding, such an output has one step for each token. With padding, the output has one step for
-    each position, or for each token of the longest row, and the number of rows does not matter.
+    If the output for a row alone has one step for each token, the output for the batch must have one step for
+    each position, or one step for each token of the longest row. The number of rows must not change this.
 
     Args:
         probe: rows of the batch.

@@ -176,8 +176,9 @@ def _find_silent_outputs(setup: CheckSetup, precisions: Sequence[_Precision]) ->
     """Find the outputs that cannot show a leak.
 
     Returns:
-        The constant outputs, which stay the same if all tokens change, and the blind outputs: a channel moves
-        if all tokens change, but less than the tolerance, so that a leak would not exceed the tolerance.
+        The constant outputs and the blind outputs. Constant outputs stay the same if all tokens change. Blind
+        outputs have a channel that changes by less than the tolerance if all tokens change. A leak in such a
+        channel would be below the tolerance too.
     """
     constant: set[str] = set()
     blind: list[set[str]] = []

@@ -135,8 +135,9 @@ class ComparedRuns:
     def is_harmful(self, few: Call, many: Call) -> bool:
         """Return whether the final outputs change if a call returns its outputs from the other run.
 
-        Some differences have no effect, for example rotary positions that start at another number. Later
-        calls are then compared with a run that has the values of the other run.
+        Some differences have no effect, for example rotary positions that start at another number. In this
+        case, the run `few` is recorded again with the outputs of this call replaced, so that comparisons of
+        later calls do not contain the difference.
         """
         before = dict(self._injected)
         replaced = []

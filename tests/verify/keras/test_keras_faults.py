@@ -367,3 +367,35 @@ def test_layers_are_explained(name, unmasked):
     assert not layers[unmasked].mask_out
     assert layers[unmasked].max_abs_diff < 1e-5
     assert layers["pool" if "pool" in layers else "rnn"].max_abs_diff > 1e-3
+
+
+class PoolByScore(L.Layer):
+    """A custom layer with the name of a Keras layer. It drops the mask, as pooling does."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.supports_masking = True
+        self.score = L.Dense(1)
+
+    def call(self, x):
+        return keras.ops.sum(keras.ops.softmax(self.score(x), axis=1) * x, axis=1)
+
+    def compute_mask(self, inputs, previous_mask):
+        return None
+
+
+class MaskedPoolByScore(PoolByScore):
+    """The layer with the argument that the advice asks for."""
+
+    def call(self, x, mask=None):
+        scores = self.score(x)
+        if mask is not None:
+            scores = keras.ops.where(mask[..., None], scores, -1e9)
+        return keras.ops.sum(keras.ops.softmax(scores, axis=1) * x, axis=1)
+
+
+def test_names_of_custom_layers():
+    subject = proven(lambda: chain(PoolByScore(name="pool")))
+    assert subject.culprit == "pool"
+    assert "Add a mask argument to its call method" in subject.advice
+    assert proven(lambda: chain(MaskedPoolByScore(name="pool"))).verdict == "ignores"
