@@ -569,3 +569,13 @@ def test_changed_position_is_found(tmp_path):
     found = check(path)["differs-from-input"]
     assert found.column == "position_ids"
     assert has_facts(found.detail, "position 4", 3)
+
+
+def test_input_without_end_column(tmp_path):
+    rows = [{"input_ids": [*range(1, 10)], "first": 2}]
+    write_rows(tmp_path / "in.jsonl", rows)
+    path = tmp_path / "out.parquet"
+    pad_file(tmp_path / "in.jsonl", path, spec=PadSpec(maxlen=WIDTH, keep_first="first"))
+    write_rows(tmp_path / "other.jsonl", [{"input_ids": rows[0]["input_ids"]}])
+    with raises_error(SpecError, "first", "other.jsonl", "padded rows", option="against"):
+        check(path, "other.jsonl")
