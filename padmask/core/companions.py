@@ -152,11 +152,13 @@ def choose_together(
     positions = spec.packing is not None and "position_ids" in spec.packing.emit
     may_be_counted = positions and POSITION_IDS in once - own - {column.name for column in columns}
     counted = POSITION_IDS if may_be_counted and rows.are_counted(POSITION_IDS, first) else None
+    # Loops over the fields use a complete set of names, because a file may have thousands of columns.
     if not asked:
+        possible = once - own - {first, counted}
         columns += [
             _companion(field, spec)
             for field in schema
-            if field.name in once - own - {first, counted}
+            if field.name in possible
             and is_companion(field)
             and _is_chosen(rows, first, field.name, packs=spec.packing is not None)
         ]
@@ -169,8 +171,8 @@ def choose_together(
     watched = watched_masks(schema, rows, mask, {*chosen, replaced, counted})
     if replaced is not None:
         mask = _take_place(mask, replaced, schema.field(replaced).type)
-    taken = {*chosen, *mask.names, replaced, counted}
-    others = [field for field in schema if field.name in once - taken and is_sequence(field.type)]
+    left = once - {*chosen, *mask.names, replaced, counted}
+    others = [field for field in schema if field.name in left and is_sequence(field.type)]
     alike = [
         field.name
         for field in others
@@ -183,7 +185,7 @@ def choose_together(
         and rows.have_values(field.name)
         and (is_per_token(field) or is_companion(field) or _is_nearly_alike(rows, first, field.name))
     ]
-    unpaddable = [field.name for field in schema if field.name in once - taken and _is_unpaddable(field)]
+    unpaddable = [field.name for field in schema if field.name in left and _is_unpaddable(field)]
     return ColumnChoice(
         columns, mask, replaced, tuple(alike), tuple(ragged), tuple(unpaddable), watched, counted
     )

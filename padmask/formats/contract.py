@@ -140,7 +140,7 @@ class Wanted:
             return self.sequences
         sequences = {field.name: field for field in self.sequences}
         fields = [sequences.get(field.name, field) for field in self.others]
-        missing = [field for name, field in sequences.items() if name not in self.others.names]
+        missing = [field for name, field in sequences.items() if not self.others.get_all_field_indices(name)]
         return pa.schema([*fields, *missing], metadata=self.others.metadata)
 
 

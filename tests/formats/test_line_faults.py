@@ -17,7 +17,7 @@ def fault_of(line: str) -> tuple[str, str | None]:
 @pytest.mark.parametrize(
     ("line", "field", "says"),
     [
-        ('{"ids": [1], "score": NaN}', "score", "NaN"),
+        ('{"ids": [1], "score": NaN}', "score", "NaN is not a JSON value; write a number or null"),
         ('{"ids": [1.0, -Infinity]}', "ids", "position 1: -Infinity"),
         ('{"ids": [Infinity], "x": 1}', "ids", "position 0: Infinity"),
         ('{"x": {"y": [1, NaN]}, "z": 1}', "x", "NaN"),
@@ -51,3 +51,9 @@ def test_other_faults(line: str, says: str) -> None:
     reason, column = fault_of(line)
     assert column is None
     assert says in reason
+
+
+@pytest.mark.parametrize("line", ['{"x": [1, NaN]}', '{"x": [[1, 2], [NaN]]}'], ids=["numbers", "vectors"])
+def test_no_null_among_tokens(line: str) -> None:
+    reason, _ = fault_of(line)
+    assert reason.endswith("write a number")

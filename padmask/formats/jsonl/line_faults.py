@@ -51,21 +51,23 @@ def line_fault(line: bytes, error: Exception) -> tuple[str, str | None]:
 
 def _foreign_word(line: str) -> tuple[str, str | None] | None:
     """Describe the first word that is not valid in JSON, such as NaN, and return the name of its field."""
-    for word, field, position in _words(line):
+    for word, field, position, in_list in _words(line):
         where = "" if position is None else f"position {position}: "
         sign, bare = ("-" if word[0] == "-" else ""), word.lstrip("+-")
         if (number := _NUMBERS.get(bare.lower())) is not None:
             shown = word if number == bare else f"{word} ({sign if number == 'Infinity' else ''}{number})"
-            return f"{where}{shown} is not a JSON value; write a number or null", field
+            # In a list of tokens, null is an error too.
+            allowed = "a number" if in_list else "a number or null"
+            return f"{where}{shown} is not a JSON value; write {allowed}", field
         if bare in _JSON_WORDS:
             return f"{where}{word} is not a JSON value; write {_JSON_WORDS[bare]}", field
     return None
 
 
-def _words(line: str) -> Iterator[tuple[str, str | None, int | None]]:
-    """Yield each unquoted word of a line, with the name of its field and its position in a list.
+def _words(line: str) -> Iterator[tuple[str, str | None, int | None, bool]]:
+    """Yield each unquoted word of a line, its field, its position in a list, and whether it is in a list.
 
-    The name is None before the first field. The position is None if the word is not in a flat list.
+    The field is None before the first field. The position is None if the word is not in a flat list.
     """
     opened: list[str] = []
     field, last, position = None, "", 0
@@ -82,7 +84,7 @@ def _words(line: str) -> Iterator[tuple[str, str | None, int | None]]:
         elif part[0] == '"':
             last = _text(part)
         else:
-            yield part, field, position if opened == ["{", "["] else None
+            yield part, field, position if opened == ["{", "["] else None, "[" in opened
 
 
 def _text(quoted: str) -> str:

@@ -175,8 +175,9 @@ class InputPlanner:
         names = [] if spec is None else spec.end_columns
         for name in names:
             if name not in schema.names:
+                made = "padded" if isinstance(self._layout, PaddedLayout) else "packed"
                 raise SpecError(
-                    f"{reading.dataset.name} has no column {name!r}. According to the metadata of the packed "
+                    f"{reading.dataset.name} has no column {name!r}. According to the metadata of the {made} "
                     "rows, this column contains the number of tokens to keep in each row.",
                     options=["against"],
                 )
