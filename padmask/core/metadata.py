@@ -22,6 +22,10 @@ from padmask.spec.pad import PadSpec, Side
 
 METADATA_KEY = b"padmask"
 
+# Key of the description of the last run (`PaddedRun`). Later runs may leave out more rows, so they do not
+# keep this description.
+RUN_KEY = "run"
+
 # Positions at which a binary mask is True, for each polarity.
 _TRUE_AT: Mapping[Polarity, str] = {"real": "real token", "padding": "padding"}
 
@@ -209,7 +213,8 @@ def groups_to_keep(schema: pa.Schema, changed: Collection[str]) -> list[dict[str
         marks = {group["mask_column"], group["length_column"]} - {None}
         if columns and (not marks or marks & (set(schema.names) - set(changed))):
             kept.append(
-                {key: value for key, value in group.items() if key != "others"} | {"columns": columns}
+                {key: value for key, value in group.items() if key not in ("others", RUN_KEY)}
+                | {"columns": columns}
             )
     return kept
 

@@ -83,7 +83,7 @@ class ArrayWriter:
         self._layout, self._notes = layout, options.column_notes
         # Threads read this set while `append` replaces it.
         self._left_out: frozenset[str] = frozenset()
-        self._padded = list(layout.shapes)
+        self._padded, self._late = list(layout.shapes), options.metadata
         for name in self._padded:
             self.refuse_name(name, self._padded)
         self._spool = ArraySpool(options.folder)
@@ -160,10 +160,16 @@ class ArrayWriter:
                 found[name] = dtype
         return found
 
-    def metadata(self) -> bytes:
-        """Return the description of the padding, as JSON."""
+    def metadata(self, most: int | None = None) -> bytes:
+        """Return the description of the padding, as JSON.
+
+        Args:
+            most: maximum number of bytes, which a text with the numbers of rows must not exceed; None for any
+                number.
+        """
         text: bytes = (self._layout.schema.metadata or {}).get(METADATA_KEY, b"")
-        return text
+        late = self._late.get(METADATA_KEY, text)
+        return late if most is None or len(late) <= most else text
 
     def abandon(self) -> None:
         self._spool.close()
@@ -188,7 +194,7 @@ class NpzWriter(ArrayWriter):
     def finish(self) -> None:
         arrays = self.arrays()
         with zipfile.ZipFile(self._stream, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
-            archive.comment = self.metadata()
+            archive.comment = self.metadata(MOST_COMMENT)
             for name, dtype in arrays.items():
                 # The date is fixed, so that the same rows result in the same bytes.
                 info = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))

@@ -146,7 +146,8 @@ def make_figure_data(seen: Inspection, title: str | None = None) -> FigureData:
     plan, spec = seen.advice.plan, seen.advice.spec
     overlong = "truncate" if plan is None else plan.overlong
     if plan is None:
-        places = make_places_of_padded(seen.stats, {group.maxlen: group.rows for group in seen.widths})
+        widths = {group.maxlen: group.rows for group in seen.widths}
+        places = make_places_of_padded(seen.stats, widths, seen.padding or "post")
     else:
         places = make_places(
             seen.stats,
@@ -333,7 +334,7 @@ def make_places(
     )
 
 
-def make_places_of_padded(stats: LengthStats, widths: Mapping[int, int]) -> Places:
+def make_places_of_padded(stats: LengthStats, widths: Mapping[int, int], padding: Side = "post") -> Places:
     """Return the positions with tokens and with padding in padded rows, which may have several widths.
 
     Both the rows and the widths are sorted. In buckets, each row then has its own width. In batches, rows may
@@ -346,9 +347,10 @@ def make_places_of_padded(stats: LengthStats, widths: Mapping[int, int]) -> Plac
     Args:
         stats: number of rows of each length.
         widths: number of rows of each width. If empty, all rows are as wide as the longest row.
+        padding: side of the padding.
     """
     if len(widths) < 2:
-        return make_places(stats, next(iter(widths), stats.longest))
+        return make_places(stats, next(iter(widths), stats.longest), padding=padding)
     edges = np.array(sorted(widths), dtype=np.int64)
     edge_ends = np.array([widths[edge] for edge in edges.tolist()], dtype=np.int64).cumsum()
     lengths, rows = _arrays(stats)
@@ -358,11 +360,11 @@ def make_places_of_padded(stats: LengthStats, widths: Mapping[int, int]) -> Plac
     middles = (row_ends + np.concatenate([[0], row_ends[:-1]])) // 2
     real = lengths[np.searchsorted(rows.cumsum(), middles, side="right")]
     width = np.maximum(edges[np.searchsorted(edge_ends, middles, side="right")], real)
-    nothing = np.zeros_like(real)
+    nothing, free = np.zeros_like(real), width - real
     return Places(
         row_ends,
-        _spans(nothing, real),
-        _spans(real, width - real),
+        _spans(free if padding == "pre" else nothing, real),
+        _spans(nothing if padding == "pre" else real, free),
         _spans(width, nothing),
         int(edges[-1]),
         longest=stats.longest,

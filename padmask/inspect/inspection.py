@@ -16,6 +16,7 @@ from padmask.inspect.costs import Cost
 from padmask.inspect.packed import PackedStats
 from padmask.inspect.shared_end import SharedEnd
 from padmask.notebook import ShownInNotebooks
+from padmask.spec.pad import Side
 from padmask.spec.warning_names import warnings_in
 from padmask.stream.ledger import BucketRows
 from padmask.verify.data.findings import Finding
@@ -68,6 +69,7 @@ class Inspection(ShownInNotebooks):
         packed: statistics of packed rows; None for other rows, or if no column separates their sequences.
         buckets: rows and tokens of each bucket; empty if the rows are not in buckets.
         widths: rows and tokens of each length of padded rows; empty for raw input.
+        padding: side of the padding of padded rows; None if it is unknown.
         adviser: finds the cost and the command of another maxlen; None if the rows must be restored first.
         is_packed: whether the rows are packed.
         unit: name of an element of a sequence: `"token"`, or `"step"` for floats and vectors.
@@ -88,6 +90,7 @@ class Inspection(ShownInNotebooks):
     packed: PackedStats | None = None
     buckets: Sequence[BucketRows] = ()
     widths: Sequence[BucketRows] = ()
+    padding: Side | None = None
     adviser: Adviser | None = field(default=None, repr=False)
     is_packed: bool = False
     unit: str = "token"

@@ -154,6 +154,7 @@ def make_inspection(asked: InspectOptions, data: ReadDataset) -> Inspection:
         _packed_stats(data),
         data.rows.buckets if data.shape == "buckets" else (),
         data.rows.buckets,
+        data.rows.padding,
         adviser,
         is_packed=data.shape == "packed",
         bad_rows=data.rows.bad,

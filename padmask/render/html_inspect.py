@@ -195,8 +195,9 @@ def _turns(seen: Inspection) -> dict[str, bool]:
     """Return whether rows shorter than maxlen are padded, and longer rows cut, at their start."""
     spec = seen.advice.spec
     is_plain = spec is None or seen.packed is not None
+    padding = seen.padding if spec is None else spec.padding
     return {
-        "shorter": not is_plain and spec is not None and spec.padding == "pre",
+        "shorter": seen.packed is None and padding == "pre",
         "longer": not is_plain and spec is not None and spec.truncating == "pre" and not _drops(seen),
     }
 

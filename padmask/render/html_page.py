@@ -134,10 +134,10 @@ def badge(text: str, kind: str) -> Html:
 
 
 def prose(text: str) -> Html:
-    """Return sentences in which options are marked as code.
+    """Return sentences in which options, with their numbers, are marked as code.
 
     >>> prose("Use --keep-last 1 <now>.")
-    'Use <code class="word">--keep-last</code> 1 &lt;now&gt;.'
+    'Use <code class="word">--keep-last 1</code> &lt;now&gt;.'
     """
-    parts = re.split(r"(?<!\S)(--[a-z][a-z-]*[a-z])", text)
+    parts = re.split(r"(?<!\S)(--[a-z][a-z-]*[a-z](?: \d+)?)", text)
     return join_html(tag("code", part, class_="word") if n % 2 else part for n, part in enumerate(parts))

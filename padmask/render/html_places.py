@@ -48,7 +48,7 @@ def places_chart(data: FigureData, *, cuts_start: bool, pads_start: bool, drops:
     kept = f"{1 - share + OVERLAP if longer.any() else 0:.5f}"
     outline = tag("path", d=_outline(lengths, places), id="rows")
     areas = [
-        _padding(places, scale) if has_padding else None,
+        _padding(places, scale, from_end=pads_start) if has_padding else None,
         _clipped_rows("shorter", (0, 1), (1 - share, share), from_end=pads_start, scale=scale, kind="real"),
         _clipped_rows("longer", beyond, (0, 1 - share), from_end=cuts_start, scale=scale, kind="cut"),
         None if drops else tag("rect", id="kept", width=1, height=kept, class_="real"),
@@ -96,12 +96,15 @@ def places_chart(data: FigureData, *, cuts_start: bool, pads_start: bool, drops:
     )
 
 
-def _padding(places: Places, scale: str) -> Html:
-    """Return the area of all rows, which tokens then cover."""
+def _padding(places: Places, scale: str, *, from_end: bool) -> Html:
+    """Return the area of all rows, which tokens then cover. Rows of different lengths end at one position if
+    their tokens do.
+    """
     if places.widths == 1:
         return tag("rect", width=1, height=1, class_="padding")
-    turn = f"translate(0 1) scale({scale})"
-    return tag("path", d=_outline(places.padding[:, 1], places), transform=turn, class_="padding")
+    turn = "translate(1 1) scale(-" if from_end else "translate(0 1) scale("
+    widths = np.maximum(places.real[:, 1], places.padding[:, 1])
+    return tag("path", d=_outline(widths, places), transform=f"{turn}{scale})", class_="padding")
 
 
 def _sizes(spans: Positions) -> Positions:

@@ -15,8 +15,8 @@ from padmask.stream.run import GROUP_POSITIONS
 # Smallest row group of a bucket, in positions. The rows of all buckets wait in memory at the same time.
 BUCKET_POSITIONS = 1 << 18
 
-# Most bytes that the numbers of `PackedCounts` add to the metadata.
-LARGEST_COUNTS = 1 << 10
+# Most bytes that `PackedCounts` and `PaddedRun` add to the metadata.
+LARGEST_COUNTS, LARGEST_RUN = 1 << 10, 1 << 9
 
 
 def group_positions(plan: Plan) -> int:
@@ -48,12 +48,14 @@ def make_layout(job: Job, plan: Plan) -> Layout:
     if job.mask.length_column is not None:
         shapes[job.mask.length_column] = ()
     shapes |= dict.fromkeys(job.spec.added_columns, ())
+    late = {} if plan.edges or job.spec.buckets is not None else {METADATA_KEY: LARGEST_RUN}
     if job.spec.batches is not None:
         ragged = [name for name, shape in shapes.items() if shape]
         shapes = {name: shape for name, shape in shapes.items() if not shape}
-        return Layout(schema, shapes, GROUP_POSITIONS, ragged=ragged, groups=(BATCH, job.columns[0].name))
+        groups_of = (BATCH, job.columns[0].name)
+        return Layout(schema, shapes, GROUP_POSITIONS, ragged=ragged, groups=groups_of, late=late)
     widest = max(its.maxlen for _, its in groups)
-    return Layout(schema, shapes, max(1, group_positions(plan) // max(1, widest)))
+    return Layout(schema, shapes, max(1, group_positions(plan) // max(1, widest)), late=late)
 
 
 def _packed_layout(job: Job, plan: Plan) -> Layout:

@@ -30,11 +30,12 @@ from padmask.stream.chunk_tasks import TextWork, refuse_workers
 from padmask.stream.inputs import Paths, check_paths, data_notes, open_dataset
 from padmask.stream.job import Job, PadRequest
 from padmask.stream.json_text import can_pad_as_text
+from padmask.stream.late_metadata import late_metadata
 from padmask.stream.layout import make_layout
 from padmask.stream.ledger import PaddedRows, PadResult
 from padmask.stream.other_columns import make_output_job
 from padmask.stream.overlap import choose_threads, open_pool, ordered_map
-from padmask.stream.pack_blocks import metadata_with_counts, pack_blocks
+from padmask.stream.pack_blocks import pack_blocks
 from padmask.stream.paddable_rows import PaddableBlock, PaddableRows, PadTarget
 from padmask.stream.passes import PadRun, make_attempts
 from padmask.stream.plans import choose_plan, leave_space, positions_in_memory, rows_at_a_time
@@ -151,8 +152,7 @@ def pad_rows_to_file(
             for encoded, done in blocks:
                 sink.write(encoded, done.refused)
                 written += PaddedRows(done.ledger, tuple(done.late))
-        if job.spec.packing is not None:
-            sink.metadata.update(metadata_with_counts(layout.schema, written.ledger, run.files.limit))
+        sink.metadata.update(late_metadata(run, layout.schema, written.ledger))
     written += PaddedRows(column_notes=sink.column_notes)
     if not written.ledger.balanced:
         raise AssertionError(f"Internal error: the row counts do not add up. Please report this: {written}")

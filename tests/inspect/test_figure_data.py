@@ -154,6 +154,16 @@ def test_padded_rows_as_they_are(tmp_path, spec, title, sizes):
     assert (data.title, [list(pair) for pair in zip(*drawn, strict=True)]) == (title, sizes)
 
 
+@pytest.mark.parametrize(
+    "spec", [PadSpec(buckets=2, padding="pre"), PadSpec(maxlen=9, padding="pre", windows=WindowSpec())]
+)
+def test_padding_at_the_start(tmp_path, spec):
+    pad_dataset([write(tmp_path, [1, 2, 2, 9, 9, 9, 18])], tmp_path / "out", spec=spec)
+    places = make_figure_data(inspect_file([tmp_path / "out"])).places
+    assert (places.padding[:, 0] == 0).all() and (places.padding[:, 1] == places.real[:, 0]).all()
+    assert places.real[0, 0] > 0
+
+
 def test_marks_are_the_plans(tmp_path):
     file = write(tmp_path, [*range(1, 100), 300])
     seen = inspect_file(file, specs=[PadSpec(maxlen=maxlen) for maxlen in (64, "p95", 300)])

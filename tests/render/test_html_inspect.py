@@ -152,6 +152,16 @@ def test_packed_rows_without_padding(tmp_path):
     assert "tokens" in page.texts("li") and "padding" not in page.texts("li")
 
 
+def test_buckets_with_padding_at_the_start(tmp_path):
+    inspected(tmp_path, [1, 2, 2, 9])
+    pad_dataset([tmp_path / "in.jsonl"], tmp_path / "out", spec=PadSpec(buckets=2, padding="pre"))
+    page = Page(inspect_page(inspect_file([tmp_path / "out"])))
+    [(padding, _)] = page.find("path", class_="padding")
+    [(tokens, _)] = page.find("use", id="shorter")
+    assert padding["d"] == "M0 0H2V1H2V3H9V4H0Z"
+    assert padding["transform"].startswith("translate(1 1)") and tokens["transform"] == padding["transform"]
+
+
 def test_full_rows(tmp_path):
     inspected(tmp_path, [4] * 6)
     pack_file(tmp_path / "in.jsonl", tmp_path / "out.parquet", spec=PadSpec(maxlen=8), packing=PackSpec())
@@ -193,6 +203,7 @@ def test_page_of_buckets(tmp_path):
     # The first bucket has three rows of two positions.
     [(padding, _)] = page.find("path", class_="padding")
     assert padding["d"] == "M0 0H2V1H2V3H9V4H0Z" and "Rows of 2 lengths" in page.texts("h2")
+    assert padding["transform"].startswith("translate(0 1)")
     # Without a slider, no row is cut, so the legend does not have this colour.
     assert not page.find("input") and not page.find("rect", class_="cut")
 

@@ -138,6 +138,8 @@ class InputComparison:
             Notes about the comparison.
         """
         packed = self._table.joined(len(self._hashed))
+        if isinstance(self._layout, PaddedLayout):
+            self._layout = self._layout.with_rows(rows)
         # Each packed file numbers its source rows from 0.
         located = self._layout.sources and len(packed.names) <= 1
         specs: list[PadSpec | None] = [self._layout.spec]
@@ -221,7 +223,9 @@ class InputComparison:
 
     def _planner(self, layout: PackedLayout, packed: LocatedSequences, *, located: bool) -> InputPlanner:
         limit = None
-        if len(packed.names) == len(self._counts) == 1:
+        if isinstance(layout, PaddedLayout):
+            limit = None if layout.run is None else layout.run.rows_until_limit
+        elif len(packed.names) == len(self._counts) == 1:
             limit = next(iter(self._counts.values())).limit
         return InputPlanner(
             layout,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from padmask.core.arrow_lists import Flags
 from padmask.core.packed_layout import PackedLayout
+from padmask.core.padded_run import PaddedRun
 from padmask.core.plan import Positions
 from padmask.verify.data.hashed_columns import Hashed
 from padmask.verify.data.padded_layout import PaddedLayout
@@ -53,6 +54,16 @@ class Comparison:
     def padded(self) -> bool:
         """Whether the rows are padded. If False, they are packed."""
         return isinstance(self.layout, PaddedLayout)
+
+    @property
+    def run(self) -> PaddedRun | None:
+        """The run that padded the rows; None if the metadata do not say for certain which rows were left out.
+
+        The metadata are not certain if the run skipped more bad rows than were found in the input.
+        """
+        if not isinstance(self.layout, PaddedLayout) or self.layout.run is None:
+            return None
+        return self.layout.run if self.layout.run.rows_rejected <= self.planner.bad else None
 
     @property
     def differences(self) -> int:

@@ -13,6 +13,7 @@ from padmask.spec.rules import RULES
 from padmask.spec.windows import WINDOW_COLUMNS
 from padmask.verify.data.comparison import Comparison
 from padmask.verify.data.missing_rows import MissingRows
+from padmask.verify.data.padded_layout import PaddedLayout
 from padmask.verify.data.rules import Audit
 from padmask.verify.data.shape_hints import describe_assumption
 
@@ -128,20 +129,30 @@ def report_missing(audit: Audit, compared: Comparison, missing: MissingRows, row
     detail = rule.means
     if compared.padded and missing.missing.any() and len(compared.packed.lengths):
         first = int(np.argmax(missing.missing))
-        if not compared.matches.found[first:].any():
+        if compared.run is None and not compared.matches.found[first:].any():
             number = max(rows, int(expected.sources[first]))
             detail += (
                 "; all missing rows are at the end of the input. If pad left them out with --limit, "
                 f"compare only the first rows with --limit {number}"
             )
+    if compared.run is not None and compared.run.rows_dropped:
+        detail += f"; according to the metadata, pad dropped only {count(compared.run.rows_dropped, 'row')}"
     audit.add_count(rule.name, *expected.places(missing.missing), detail=detail)
     detail = RULES["tokens-lost"].means
     if compared.votes and spec is not None:
         detail += f"; {describe_assumption(spec, compared.votes)}"
     if compared.padded and missing.dropped:
         dropped = count(missing.dropped, "row")
-        detail += f"; {dropped} not in the padded rows at all (--overlong drop, or deleted)"
+        detail += f"; {dropped} not in the padded rows at all ({_describe_dropping(compared, '--overlong')})"
     audit.add_count("tokens-lost", *expected.places(missing.lost), detail=detail)
+
+
+def _describe_dropping(compared: Comparison, option: str) -> str:
+    """Return why rows are not in the padded rows, according to the metadata."""
+    if compared.run is not None:
+        return f"{option} drop"
+    described = isinstance(compared.layout, PaddedLayout) and compared.layout.run is not None
+    return f"{option} drop, --on-error skip, or deleted" if described else f"{option} drop, or deleted"
 
 
 def describe_comparison(
@@ -177,8 +188,8 @@ def describe_comparison(
         yield f"not compared: {quoted(lacking)} (the input has no such column)"
     if missing.empty:
         yield (
-            f"not in the padded rows: {count(missing.empty, 'row')} without tokens (--empty-rows drop, or "
-            "deleted)"
+            f"not in the padded rows: {count(missing.empty, 'row')} without tokens "
+            f"({_describe_dropping(compared, '--empty-rows')})"
         )
     if planner.first_bad is not None:
         place, fault = planner.first_bad
@@ -188,7 +199,8 @@ def describe_comparison(
         )
     if planner.first_unread is not None:
         read_rows = count(planner.rows - planner.unread, "row")
+        command = "pad" if compared.padded else "pack"
         yield (
             f"not compared: {count(planner.unread, 'row')} of the input, starting at "
-            f"{planner.first_unread}, because pack read only {read_rows} (--limit)"
+            f"{planner.first_unread}, because {command} read only {read_rows} (--limit)"
         )

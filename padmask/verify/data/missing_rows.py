@@ -10,6 +10,7 @@ import numpy as np
 from padmask.core.arrow_lists import Flags
 from padmask.core.packed_counts import PackedCounts
 from padmask.verify.data.comparison import Comparison
+from padmask.verify.data.padded_layout import PaddedLayout
 from padmask.verify.data.sequence_table import LocatedSequences
 
 
@@ -57,6 +58,8 @@ def find_rows_to_have(compared: Comparison, rows: int, limit: int | None) -> Fla
 def find_missing_rows(compared: Comparison, here: Flags, counts: Collection[PackedCounts]) -> MissingRows:
     """Return the sequences of the input that are missing or incomplete.
 
+    If the metadata do not say whether long rows and rows without tokens were dropped, the rows decide.
+
     Args:
         compared: the rows, compared with their input.
         here: whether the rows that were read must have each sequence of the input.
@@ -64,9 +67,11 @@ def find_missing_rows(compared: Comparison, here: Flags, counts: Collection[Pack
     """
     packed, expected, loses = compared.packed, compared.expected, compared.loses
     found = compared.matches.found
-    # Rows without tokens may have been dropped. Either all of them were dropped, or none.
+    run = compared.run
     empty = (expected.lengths == 0) & ~loses & here
-    keeps_empty = compared.padded and bool((empty & found).any())
+    # Rows without tokens may have been dropped. Either all of them were dropped, or none.
+    keeps_empty = bool((empty & found).any()) if run is None else not run.drops_empty
+    keeps_empty &= compared.padded
     absent = ~found & ((expected.lengths > 0) | (empty & keeps_empty)) & here
     damaged, splits = np.zeros(len(absent), dtype=bool), False
     if compared.layout.spec is None and compared.located:
@@ -74,11 +79,32 @@ def find_missing_rows(compared: Comparison, here: Flags, counts: Collection[Pack
         damaged = loses & ~absent & (splits | ~_are_truncated(expected, packed))
     truncates = bool((loses & ~absent & ~damaged).any())
     drops = not counts or any(its.rows_dropped for its in counts)
-    may_drop = drops and not splits and not truncates
+    may_drop = drops and not splits and not truncates if run is None else run.drops_overlong
     missing = damaged | (absent & ~(loses & may_drop))
+    if _are_left_out(compared, ~found & here):
+        missing, loses = np.zeros_like(missing), loses | absent
     lost = loses & ~missing & here
     left_out = 0 if keeps_empty or not compared.padded else int((empty & ~found).sum())
     return MissingRows(missing, lost, int((lost & absent).sum()), left_out)
+
+
+def _are_left_out(compared: Comparison, absent: Flags) -> bool:
+    """Return whether the run left out all absent rows, some of them because of columns that are not compared.
+
+    The run drops a row if another column, with a length of its own, is too long. The run also skips a row if
+    another column is bad. The metadata have the numbers of these rows.
+
+    Args:
+        compared: the rows, compared with their input.
+        absent: whether each sequence of the input is not in the padded rows.
+    """
+    layout = compared.layout
+    if not isinstance(layout, PaddedLayout) or layout.run is None:
+        return False
+    skipped = max(0, layout.run.rows_rejected - compared.planner.bad)
+    if not skipped and not (layout.has_own_lengths and layout.run.drops_overlong):
+        return False
+    return len(np.unique(compared.expected.sources[absent])) <= layout.run.rows_dropped + skipped
 
 
 def _are_truncated(expected: LocatedSequences, packed: LocatedSequences) -> Flags:

@@ -6,13 +6,14 @@ A padded row is an output row with one sequence, so the same code compares padde
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
 
 from padmask.core.metadata import groups_to_keep, read_descriptions
 from padmask.core.packed_layout import PackedLayout
+from padmask.core.padded_run import PaddedRun, join_runs
 from padmask.core.padding import Padding
 from padmask.core.source_order import has_batches, has_integers, is_reordered
 from padmask.errors import SpecError
@@ -32,11 +33,19 @@ class PaddedLayout(PackedLayout):
         positions: name of the column of positions that padding added; None if there is none.
         keeps_order: whether the rows are in the order of the input, unless rows without metadata have
             different widths.
+        run: which rows the runs that padded the files read, left out and wrote; None if unknown.
+        has_own_lengths: whether the run also padded other columns to lengths of their own (`--own-length`).
     """
 
     locating: tuple[str, ...] = ()
     positions: str | None = None
     keeps_order: bool = False
+    run: PaddedRun | None = None
+    has_own_lengths: bool = False
+
+    def with_rows(self, rows: int) -> PaddedLayout:
+        """Return the layout without `run` if there are more rows than the run wrote, as in joined files."""
+        return self if self.run is None or rows <= self.run.rows_written else replace(self, run=None)
 
     @property
     def has_windows(self) -> bool:
@@ -73,6 +82,8 @@ def padded_layout(files: Mapping[str, pa.Schema], columns: Sequence[str], paddin
         locating=locating,
         positions=None if group is None else group.get("position_ids"),
         keeps_order=not any(map(_is_reordered, files, files.values(), groups)),
+        run=join_runs([PaddedRun.read(its) for its in files.values()]),
+        has_own_lengths=len(groups_to_keep(schema, ())) > 1,
     )
 
 

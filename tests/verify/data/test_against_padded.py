@@ -16,6 +16,8 @@ from raised import has_facts, raises_error
 from tiers import represented
 
 from padmask import MaskSpec, PadSpec, RowPolicy, SpecError, WindowSpec, pad_dataset, pad_file
+from padmask.core.metadata import METADATA_KEY, RUN_KEY
+from padmask.core.padded_run import PaddedRun
 from padmask.spec.batches import BatchSpec
 from padmask.spec.files import FileOptions, ReadOptions
 from padmask.spec.pack import PackSpec
@@ -235,8 +237,123 @@ def test_wrong_window(tmp_path, suffix, name, number):
     assert "differs-from-input" in check(path, mask_column="mask")
 
 
+def forget_run(path):
+    """Remove the description of the run from the metadata. Earlier versions of padmask did not write it."""
+    table = pq.read_table(path)
+    described = json.loads(table.schema.metadata[METADATA_KEY])
+    del described[RUN_KEY]
+    pq.write_table(table.replace_schema_metadata({METADATA_KEY: json.dumps(described)}), path)
+
+
+@pytest.mark.parametrize("lengths", [[3, 0, 5], [3, 9, 5], [3, 9, 9, 5]])
+def test_metadata_prove_missing_row(tmp_path, lengths):
+    """The metadata say that no row was dropped, so a row without tokens and a long row are missing."""
+    path = pad(tmp_path, lengths)
+    assert "not-padded" not in check(path)
+    drop(path, 1)
+    assert [its.number for its in check(path)["not-padded"].examples] == [2]
+
+
+def test_missing_row_beside_dropped_row(tmp_path):
+    """If long rows were dropped, a missing row without tokens is still an error."""
+    path = pad(tmp_path, [3, 9, 0, 5], policy=RowPolicy(overlong="drop"))
+    assert has_facts(check(path)["tokens-lost"].detail, "1 row", "--overlong drop")
+    drop(path, 1)
+    found = check(path)
+    assert {rule: [its.number for its in found[rule].examples] for rule in found} == {
+        "not-padded": [3],
+        "tokens-lost": [2],
+    }
+
+
+def test_dropped_for_another_column(tmp_path):
+    """A row is dropped if a column with a length of its own is too long. The metadata count such rows."""
+    rows = [
+        {"input_ids": [i] * n, "y": [i] * m} for i, (n, m) in enumerate(((3, 2), (4, 9), (9, 3), (5, 4)), 1)
+    ]
+    write_rows(tmp_path / "in.jsonl", rows)
+    path = tmp_path / "out.parquet"
+    spec, policy = PadSpec(maxlen=WIDTH, own_lengths={"y": 6}), RowPolicy(overlong="drop")
+    mask = MaskSpec(own={"y": "y_mask"})
+    pad_file(tmp_path / "in.jsonl", path, columns=["input_ids"], spec=spec, mask=mask, policy=policy)
+    assert list(check(path)) == ["tokens-lost"]
+    drop(path, 1)
+    assert has_facts(check(path)["not-padded"].detail, "pad dropped only 2 rows")
+
+
+def test_skipped_for_another_column(tmp_path):
+    """A row is skipped if a column with a length of its own is bad. The metadata count such rows."""
+    rows = [{"input_ids": [1, 2], "y": [1]}, {"input_ids": [3], "y": ["x"]}, {"input_ids": [4], "y": [2]}]
+    write_rows(tmp_path / "in.jsonl", rows)
+    path, spec = tmp_path / "out.parquet", PadSpec(maxlen=WIDTH, own_lengths={"y": 6})
+    policy, mask = RowPolicy(on_error="skip"), MaskSpec(own={"y": "y_mask"})
+    pad_file(tmp_path / "in.jsonl", path, columns=["input_ids"], spec=spec, mask=mask, policy=policy)
+    assert has_facts(check(path)["tokens-lost"].detail, "1 row", "--on-error skip")
+    assert "not-padded" not in check(path)
+    drop(path, 1)
+    found = verify_file(path, against=tmp_path / "in.jsonl").data
+    # In the column `y`, the second row is bad, so only the third row is missing.
+    assert [its.count for its in found if its.rule.name == "not-padded"] == [2, 1]
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "arrow", "npz"])
+def test_limit_in_the_metadata(tmp_path, suffix):
+    rows = [{"input_ids": [*range(1, n + 1)]} for n in (3, 9, 5, 6)]
+    write_rows(tmp_path / "in.jsonl", rows)
+    path, files = tmp_path / f"out.{suffix}", FileOptions(limit=3)
+    pad_file(tmp_path / "in.jsonl", path, spec=PadSpec(maxlen=WIDTH), files=files)
+    report = verify_file(path, against=tmp_path / "in.jsonl")
+    assert [its.rule.name for its in report.data] == ["tokens-lost"]
+    assert any(
+        has_facts(note, "not compared", "1 row", "in.jsonl, line 4", "pad", "3 rows") for note in report.notes
+    )
+    # Without a limit, the same rows of a longer input are missing.
+    pad_file(tmp_path / "in.jsonl", path, spec=PadSpec(maxlen=WIDTH))
+    write_rows(tmp_path / "in.jsonl", [*rows, {"input_ids": [7]}])
+    assert [its.number for its in check(path)["not-padded"].examples] == [5]
+
+
+def test_limit_of_several_shards(tmp_path):
+    write_rows(tmp_path / "in.jsonl", [{"input_ids": [i, i]} for i in range(1, 8)])
+    for name, first in (("a", 1), ("b", 5)):
+        write_rows(tmp_path / f"{name}.jsonl", [{"input_ids": [i, i]} for i in range(first, first + 4)])
+    inputs = [tmp_path / f"{name}.jsonl" for name in "ab"]
+    files = FileOptions(limit=6, output_format="parquet")
+    pad_dataset(inputs, tmp_path / "out", spec=PadSpec(maxlen=3), files=files)
+    report = verify_file(tmp_path / "out", against=inputs)
+    assert report.verdict == "data-ok"
+    assert any(has_facts(note, "not compared", "2 rows", "b.jsonl, line 3") for note in report.notes)
+
+
+def test_joined_files(tmp_path):
+    """The metadata of the first of two joined files do not describe the rows of the second."""
+    write_rows(tmp_path / "in.jsonl", [{"input_ids": [i, i]} for i in range(1, 7)])
+    path, files = tmp_path / "out.parquet", FileOptions(limit=2)
+    pad_file(tmp_path / "in.jsonl", path, spec=PadSpec(maxlen=3), files=files)
+    first = pq.read_table(path)
+    pad_file(tmp_path / "in.jsonl", path, spec=PadSpec(maxlen=3))
+    pq.write_table(pa.concat_tables([first, pq.read_table(path).slice(2)]).cast(first.schema), path)
+    assert not check(path)
+
+
+def test_second_run_forgets_the_first(tmp_path):
+    """The first run may have left out rows too, so the metadata do not prove that rows are missing."""
+    rows = [{"input_ids": [*range(1, n + 1)], "y": [1] * m} for n, m in ((3, 2), (9, 9), (5, 4))]
+    write_rows(tmp_path / "in.jsonl", rows)
+    first, path = tmp_path / "first.parquet", tmp_path / "out.parquet"
+    spec, policy = PadSpec(maxlen=WIDTH), RowPolicy(overlong="drop")
+    pad_file(tmp_path / "in.jsonl", first, columns=["input_ids"], spec=spec, policy=policy)
+    mask = MaskSpec(column="y_mask")
+    pad_file(first, path, columns=["y"], spec=spec, mask=mask, policy=RowPolicy())
+    assert PaddedRun.read(pq.read_schema(first)) is not None
+    assert PaddedRun.read(pq.read_schema(path)) is None
+    assert list(check(path)) == ["tokens-lost"]
+
+
 def test_missing_row_without_tokens(tmp_path):
+    """Without the description of the run, it is unknown whether all rows without tokens were dropped."""
     path = pad(tmp_path, [3, 0, 5, 0])
+    forget_run(path)
     drop(path, 1)
     assert check(path)["not-padded"].count == 1
     drop(path, 2)
@@ -246,6 +363,7 @@ def test_missing_row_without_tokens(tmp_path):
 
 def test_missing_long_row(tmp_path):
     path = pad(tmp_path, [3, 9, 5])
+    forget_run(path)
     drop(path, 1)
     assert has_facts(check(path)["tokens-lost"].detail, "1 row", "deleted")
 
@@ -253,6 +371,7 @@ def test_missing_long_row(tmp_path):
 def test_pad_with_limit(tmp_path):
     """Rows that are missing at the end may come from --limit, but earlier missing rows are errors."""
     path = pad(tmp_path, [3, 4, 5, 6])
+    forget_run(path)
     drop(path, 3)
     drop(path, 2)
     assert has_facts(check(path)["not-padded"].detail, "--limit 2")

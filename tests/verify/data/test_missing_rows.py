@@ -11,9 +11,12 @@ from sequences import located
 from padmask import PadSpec
 from padmask.core.packed_counts import COUNTED, PackedCounts
 from padmask.core.packed_layout import PackedLayout
+from padmask.core.padded_run import PaddedRun
 from padmask.verify.data.comparison import Comparison
+from padmask.verify.data.hashed_columns import ValueTypes
 from padmask.verify.data.missing_rows import find_missing_rows, find_rows_to_have
 from padmask.verify.data.padded_layout import PaddedLayout
+from padmask.verify.data.planned_input import InputPlanner
 from padmask.verify.data.sequence_matches import match_sequences
 
 PADDED = PaddedLayout(("input_ids",), "mask", sources=False, spec=PadSpec(maxlen=2))
@@ -29,7 +32,8 @@ def compared(rows, expected, loses=(), layout=PADDED):
     flags = np.isin(np.arange(len(expected.lengths)), loses)
     padded = isinstance(layout, PaddedLayout)
     found = match_sequences(rows, expected, ["input_ids"], flags, located=False, padded=padded)
-    return Comparison(layout, [], rows, None, expected, flags, found)
+    planner = InputPlanner(layout, [], ValueTypes(is_text=False), None, {}, None, joined=True)
+    return Comparison(layout, [], rows, planner, expected, flags, found)
 
 
 def missing(its, limit=None, counts=()):
@@ -77,6 +81,51 @@ def test_rows_without_tokens(rows, is_missing, empty):
     """Either all rows without tokens were dropped, or none."""
     found = missing(compared(rows, [[1], [], []]))
     assert (bool(found.missing.any()), found.empty) == (is_missing, empty)
+
+
+def padded_by(overlong="truncate", empty_rows="keep", dropped=0, rejected=0, **options):
+    """Return the layout of padded rows with the metadata of a run."""
+    run = PaddedRun(overlong, empty_rows, 9 + dropped + rejected, 9, dropped, rejected, 9)
+    return replace(PADDED, run=run, **options)
+
+
+@pytest.mark.parametrize(
+    ("layout", "is_missing"),
+    [
+        (padded_by(), True),
+        (padded_by("drop", dropped=1), False),
+        # The run dropped no row, so the row is missing.
+        (padded_by("drop"), True),
+        # The run skipped a row that the comparison did not find to be bad. It may be this row.
+        (padded_by(rejected=1), False),
+    ],
+)
+def test_metadata_of_long_row(layout, is_missing):
+    found = missing(compared([[1]], [[1], [2, 2]], loses=[1], layout=layout))
+    assert found.missing.tolist() == [False, is_missing]
+    assert found.lost.tolist() == [False, not is_missing]
+
+
+@pytest.mark.parametrize(
+    ("layout", "is_missing"),
+    [
+        (padded_by(), True),
+        (padded_by(empty_rows="drop", dropped=2), False),
+        (padded_by("drop", dropped=2), True),
+    ],
+)
+def test_metadata_of_empty_rows(layout, is_missing):
+    found = missing(compared([[1]], [[1], [], []], layout=layout))
+    assert (found.missing.tolist(), found.empty) == ([False, is_missing, is_missing], 0 if is_missing else 2)
+
+
+@pytest.mark.parametrize(("dropped", "is_missing"), [(1, False), (0, True)])
+@pytest.mark.parametrize("own", [True, False])
+def test_dropped_for_another_column(dropped, is_missing, own):
+    layout = padded_by("drop", dropped=dropped, has_own_lengths=own)
+    found = missing(compared([[1]], [[1], [2]], layout=layout))
+    assert found.missing.tolist() == [False, is_missing or not own]
+    assert found.lost.tolist() == [False, not is_missing and own]
 
 
 def test_packed_rows_need_no_empty_rows():

@@ -1,0 +1,32 @@
+"""Metadata that are known only at the end of a run: the numbers of rows and tokens."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from padmask.core.metadata import valid_descriptions
+from padmask.core.padded_run import COUNTED_ROWS, PaddedRun
+from padmask.stream.ledger import Ledger
+from padmask.stream.pack_blocks import metadata_with_counts
+from padmask.stream.passes import PadRun
+
+
+def late_metadata(run: PadRun, schema: pa.Schema, ledger: Ledger) -> dict[bytes, bytes]:
+    """Return the metadata of the complete file of a run of `pad` or `pack`. The result may be empty.
+
+    If an earlier run padded the input, that run may have left out rows too. In this case, the metadata of
+    padded rows get no numbers.
+
+    Args:
+        run: the run that wrote the file.
+        schema: schema of the file.
+        ledger: counts of the run.
+    """
+    policy, limit = run.job.policy, run.files.limit
+    if run.job.spec.packing is not None:
+        return metadata_with_counts(schema, ledger, limit)
+    # JSON Lines have no metadata.
+    if not run.dataset.format.is_text and any(map(valid_descriptions, run.dataset.schemas().values())):
+        return {}
+    numbers = {name: getattr(ledger, name) for name in COUNTED_ROWS}
+    return PaddedRun(policy.overlong, policy.empty_rows, **numbers, limit=limit).add_to(schema.metadata)
