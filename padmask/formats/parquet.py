@@ -270,7 +270,9 @@ def _encoded(schema: pa.Schema, table: pa.Table | None) -> memoryview:
         ArrowException: Parquet cannot store a type or a value.
     """
     sink = pa.BufferOutputStream()
-    with pq.ParquetWriter(sink, schema, compression="zstd", data_page_version="1.0") as writer:
+    with pq.ParquetWriter(
+        sink, schema, compression="zstd", data_page_version="1.0", write_page_checksum=True
+    ) as writer:
         if table is not None:
             writer.write_table(table, row_group_size=max(1, table.num_rows))
     _refuse_empty_lists(schema)

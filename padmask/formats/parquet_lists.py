@@ -7,6 +7,7 @@ without lists, and the levels are added to each page.
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +25,7 @@ SHORTEST = 16
 _STEP = 1 << 10
 
 # Numbers of the PageHeader fields, and of the first DataPageHeader field.
-_PAGE_SIZE, _PAGE_COMPRESSED, _DATA_PAGE = 2, 3, 5
+_PAGE_SIZE, _PAGE_COMPRESSED, _PAGE_CHECKSUM, _DATA_PAGE = 2, 3, 4, 5
 _PAGE_VALUES = 1
 
 # Numbers of the ColumnMetaData and SizeStatistics fields.
@@ -153,9 +154,20 @@ def _compress(pages: memoryview, levels: _Levels) -> tuple[bytes, int, int] | No
             page = levels.encode(values) + page
         compressed = codec.compress(page)
         start = write_struct(
-            header | {_PAGE_SIZE: (I32, len(page)), _PAGE_COMPRESSED: (I32, len(compressed))}
+            header
+            | {
+                _PAGE_SIZE: (I32, len(page)),
+                _PAGE_COMPRESSED: (I32, len(compressed)),
+                _PAGE_CHECKSUM: (I32, _checksum(compressed)),
+            }
         )
         out += start
         out += memoryview(compressed)
         size += len(start) + len(page)
     return bytes(out), size, first_page or 0
+
+
+def _checksum(page: pa.Buffer) -> int:
+    """Return the CRC-32 of a page. Thrift integers are signed."""
+    crc = zlib.crc32(page)
+    return crc - 2**32 if crc >= 2**31 else crc

@@ -43,7 +43,14 @@ def joined(table: pa.Table, step: int, threads: int) -> bytes:
 
 def whole(table: pa.Table) -> bytes:
     out = io.BytesIO()
-    pq.write_table(table, out, row_group_size=GROUP, compression="zstd", data_page_version="1.0")
+    pq.write_table(
+        table,
+        out,
+        row_group_size=GROUP,
+        compression="zstd",
+        data_page_version="1.0",
+        write_page_checksum=True,
+    )
     return out.getvalue()
 
 
