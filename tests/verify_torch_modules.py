@@ -247,6 +247,20 @@ class StridedPacked(nn.Module):
         return pad_packed_sequence(self.gru(packed)[0], batch_first=True)[0]
 
 
+class NamedLength(EmbeddingOnly):
+    """A masked or plain sum of rows of one length, which only the error of the module names."""
+
+    def __init__(self, *, masked: bool = True) -> None:
+        super().__init__()
+        self.masked = masked
+
+    def forward(self, input_ids, attention_mask):
+        if input_ids.shape[1] != 90:
+            raise ValueError(f"expected rows of length 90, found {input_ids.shape[1]}")
+        steps = self.table(input_ids)
+        return (steps * attention_mask.unsqueeze(-1) if self.masked else steps).sum(dim=1)
+
+
 class SpeechDecoder(EmbeddingOnly):
     """A sum of encoded features, which may be None, is added to the embedded ids of a decoder."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -32,6 +33,9 @@ from padmask.verify.torch.inputs import (
 )
 from padmask.verify.torch.outputs import OutputRows, named_tensors, to_array
 from padmask.verify.torch.program import read_input_sizes, read_vocabularies
+
+# Largest length that is read from an error of a module.
+_LONGEST_NAMED = 4096
 
 # Numbers of steps to try until the module runs.
 _STEPS = (7, 16, 32, 64, 128, 256, 512, 1024)
@@ -284,7 +288,13 @@ class TorchModel:
         longest = max((len(row) for given in timed for row in given), default=0)
         first_error = None
         required = [shape[1] for shape in self._sizes.values() if len(shape) > 1 and shape[1] is not None]
-        for places in dict.fromkeys([*required, longest or _STEPS[0], *_STEPS, *_sizes_in(self.module)]):
+        waiting = [*required, longest or _STEPS[0], *_STEPS, *_sizes_in(self.module)]
+        tried: set[int] = set()
+        while waiting:
+            places = waiting.pop(0)
+            if places in tried:
+                continue
+            tried.add(places)
             try:
                 self.inputs = find_torch_inputs(
                     self.module,
@@ -293,7 +303,9 @@ class TorchModel:
                     rows,
                 )
             except CannotRunError as error:
-                first_error = first_error or error
+                if first_error is None:
+                    first_error = error
+                    waiting += _numbers_in(error)
                 continue
             self.shortest = places
             if not self._runs(places + 1) and not self._runs(places - 1):
@@ -489,6 +501,16 @@ def _sizes_in(module: torch.nn.Module) -> list[int]:
         shape[-1] // size for shape in shapes if len(shape) == 2 for size in sizes if shape[-1] % size == 0
     }
     return sorted(size for size in sizes | products if 1 < size <= 1024)[:40]
+
+
+def _numbers_in(error: CannotRunError) -> list[int]:
+    """Return the numbers in an error. Modules that require one length often name the length.
+
+    >>> _numbers_in(CannotRunError("expected 3000 frames, found 7"))
+    [3000, 7]
+    """
+    numbers = [int(text) for text in re.findall(r"\d+", str(error))]
+    return [number for number in numbers if 1 < number <= _LONGEST_NAMED]
 
 
 def _small_batch(inputs: Sequence[TorchInput], rows: int, places: int) -> dict[str, Padded]:
