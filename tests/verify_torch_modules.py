@@ -330,6 +330,27 @@ class Characters(EmbeddingOnly):
         return self.gru(torch.cat([self.table(words), means.view(rows, places, -1)], dim=-1))[0]
 
 
+class TwoStreams(EmbeddingOnly):
+    """Two outputs: one value for each position, and two values, in two blocks of positions or side by side.
+
+    Args:
+        leak: output that contains the mean of the padded row instead of the mean of its tokens.
+        in_blocks: whether the second output has two blocks of positions, like the streams of ProphetNet.
+    """
+
+    def __init__(self, *, leak: str = "", in_blocks: bool = True) -> None:
+        super().__init__()
+        self.leak, self.in_blocks = leak, in_blocks
+
+    def forward(self, input_ids, attention_mask):
+        steps, mask = self.table(input_ids), attention_mask.unsqueeze(-1)
+        right = (steps * mask).sum(1, keepdim=True) / mask.sum(1, keepdim=True)
+        means = {name: steps.mean(1, keepdim=True) if name == self.leak else right for name in ("one", "two")}
+        pair = [2 * steps, steps - means["two"]]
+        two = torch.cat(pair, dim=1) if self.in_blocks else torch.stack(pair, dim=2).flatten(1, 2)
+        return {"one": steps + means["one"], "two": two}
+
+
 class TimeFirst(EmbeddingOnly):
     """A GRU that reads ids of shape (time, rows), and runs on ids of shape (rows, time) too."""
 

@@ -15,7 +15,7 @@ from padmask.verify.keras.record import Event, Recorder, as_array, is_from_keras
 from padmask.verify.keras.user_model import UserModel
 from padmask.verify.proof.check_setup import MORE
 from padmask.verify.proof.checks import EMPTY_PLACES
-from padmask.verify.proof.crops import Crop, CropEmptyRow, CropToFew, CropToLength
+from padmask.verify.proof.crops import Crop, CropEmptyRow, CropToFew, CropToLength, crop_blocks
 from padmask.verify.proof.deviations import Outputs, Pair, difference, measure, scale_of
 from padmask.verify.proof.leaking_rows import choose_equal_lengths, choose_fixed_row, choose_leaking_row
 from padmask.verify.proof.sample import ModelBatch
@@ -327,15 +327,16 @@ def _record_runs(
         return make(few, many, CropEmptyRow())
     if setup.interact:
         same = choose_equal_lengths(setup.probe)
-        return make(same.padded(), same.padded(MORE[-1]), CropToFew(padding))
-    worst = choose_leaking_row(user.predict, setup.probe, setup.more[1:])
+        crop_same = crop_blocks(CropToFew(padding), setup, same, MORE[-1])
+        return make(same.padded(), same.padded(MORE[-1]), crop_same)
+    worst = choose_leaking_row(setup.subject.predict, setup.probe, setup.more[1:])
     if worst is not None and worst.deviation > limit:
         one, more = worst.row, worst.more
         growth = zip(one.places().values(), one.places(more).values(), strict=True)
         return make(
             one.padded(),
             one.padded(more),
-            CropToFew(padding),
+            crop_blocks(CropToFew(padding), setup, one, more),
             others=_record(user, one.with_random_tokens(8).padded()),
             growth=frozenset(growth),
         )

@@ -36,6 +36,7 @@ class CheckSetup:
         interact: whether the rows of a batch influence each other.
         notes: sentences for the report about rows and padded lengths that the model does not accept.
         deterministic: whether two runs of the same batch return the same outputs.
+        has_blocks: whether the time axis of an output has several blocks of positions.
     """
 
     subject: Subject
@@ -45,6 +46,7 @@ class CheckSetup:
     interact: bool
     notes: tuple[str, ...] = ()
     deterministic: bool = True
+    has_blocks: bool = False
 
 
 def prepare(subject: Subject, sample: Sample, *, far: bool = False, alone: int = ROWS_ALONE) -> CheckSetup:

@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+
 from padmask.spec.pad import Side
+from padmask.verify.proof.check_setup import CheckSetup
 from padmask.verify.proof.deviations import crop
+from padmask.verify.proof.sample import Sample
 from padmask.verify.proof.tolerance import Array
 
 
@@ -46,6 +50,47 @@ class CropToFew:
     def mix(self, few: Array, many: Array) -> Array | None:
         both = self.cut(few, many)
         return None if both is None else both[1].copy()
+
+
+@dataclass(frozen=True)
+class CropBlocks:
+    """Crop each block of an axis that has several blocks of positions, and all other axes like `CropToFew`.
+
+    Args:
+        crop: crops the other axes.
+        places: padded lengths of the inputs in the shorter batch.
+        more: number of additional positions in the longer batch.
+    """
+
+    crop: CropToFew
+    places: frozenset[int]
+    more: int
+
+    def cut(self, few: Array, many: Array) -> tuple[Array, Array] | None:
+        for axis, sizes in enumerate(zip(few.shape, many.shape, strict=False)):
+            count = (sizes[1] - sizes[0]) // self.more
+            if count > 1 and any(sizes == (count * one, count * (one + self.more)) for one in self.places):
+                real = np.arange(sizes[1]).reshape(count, -1)
+                kept = sizes[0] // count
+                real = real[:, :kept] if self.crop.padding == "post" else real[:, -kept:]
+                many = many.take(real.ravel(), axis)
+        return self.crop.cut(few, many)
+
+    def mix(self, few: Array, many: Array) -> Array | None:
+        both = self.cut(few, many)
+        return None if both is None else both[1].copy()
+
+
+def crop_blocks(crop: CropToFew, setup: CheckSetup, rows: Sample, more: int) -> Crop:
+    """Return `crop`, or `CropBlocks` if an output of the model has several blocks of positions.
+
+    Args:
+        crop: crops the other axes.
+        setup: rows and padded lengths of the checks.
+        rows: rows of both batches.
+        more: number of additional positions in the longer batch.
+    """
+    return CropBlocks(crop, frozenset(rows.places().values()), more) if setup.has_blocks else crop
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from padmask.spec.verify import ModelSpec
+from padmask.verify.proof.blocks import describe_blocks, find_blocks, split_outputs
 from padmask.verify.proof.check_setup import ROWS_ALONE, CheckSetup, fit_to_control, prepare
 from padmask.verify.proof.checks import (
     compare_empty_rows,
@@ -131,6 +132,10 @@ def verify_subject(
         CannotRunError: the model cannot run on any of the rows.
     """
     setup = prepare(subject, sample, far=far, alone=alone)
+    blocks = find_blocks(setup)
+    subject, control = split_outputs(subject, blocks), split_outputs(control, blocks)
+    notes = (*setup.notes, *describe_blocks(blocks))
+    setup = replace(setup, subject=subject, notes=notes, has_blocks=bool(blocks))
     # The default tolerances are sufficient for the reference models. For a user's model, measure the noise.
     precisions = _measure_precisions(setup, subject) if not must_fail else [_Precision(subject, {})]
     checks = [*_run_checks(setup, precisions, must_fail), *extra]

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from padmask.verify.proof.check_setup import MORE
-from padmask.verify.proof.crops import Crop, CropToFew, CropToLength
+from padmask.verify.proof.crops import Crop, CropToFew, CropToLength, crop_blocks
 from padmask.verify.proof.deviations import difference, relative_difference
 from padmask.verify.proof.leaking_rows import choose_equal_lengths, choose_fixed_row, choose_leaking_row
 from padmask.verify.proof.sample import ModelBatch
@@ -48,22 +48,24 @@ def choose_two_batches(model: TorchModel, verification: Verification) -> TwoBatc
         CannotRunError: no pair of batches shows the leak.
     """
     setup = verification.setup
-    padding = setup.sample.padding
+    padding, predict = setup.sample.padding, setup.subject.predict
     if setup.sample.is_fixed:
         return _choose_contents(model, verification)
     if setup.interact:
         same = choose_equal_lengths(setup.probe)
         few, many = same.padded(), same.padded(setup.more[-1])
-        largest = relative_difference(model.predict(few), model.predict(many), padding)
+        largest = relative_difference(predict(few), predict(many), padding)
         changed = same.with_random_tokens(8).padded(setup.more[-1])
-        return TwoBatches(few, many, CropToFew(padding, setup.more[-1]), largest, changed)
+        crop = crop_blocks(CropToFew(padding, setup.more[-1]), setup, same, setup.more[-1])
+        return TwoBatches(few, many, crop, largest, changed)
     usual = [more for more in setup.more[1:] if more <= MORE[-1]]
-    worst = choose_leaking_row(model.predict, setup.probe, usual)
+    worst = choose_leaking_row(predict, setup.probe, usual)
     if worst is None:
         raise CannotRunError("the model runs on a single row only if the row has no padding")
     row, more = worst.row, worst.more
     changed = row.with_random_tokens(8).padded(more)
-    return TwoBatches(row.padded(), row.padded(more), CropToFew(padding, more), worst.deviation, changed)
+    crop = crop_blocks(CropToFew(padding, more), setup, row, more)
+    return TwoBatches(row.padded(), row.padded(more), crop, worst.deviation, changed)
 
 
 def _choose_contents(model: TorchModel, verification: Verification) -> TwoBatches:

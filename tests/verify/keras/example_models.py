@@ -1118,6 +1118,14 @@ def several_outputs():
     return net(ids, [L.Dense(OUT, name="row")(mean()(x)), L.Dense(OUT, name="step")(x)])
 
 
+@clean()
+def two_streams():
+    """The time axis of the output has two blocks of positions, so the real positions are not adjacent."""
+    ids = tokens()
+    x = lstm(return_sequences=True)(embedding()(ids))
+    return net(ids, L.Concatenate(axis=1, name="streams")([x, L.Dense(UNITS, name="step")(x)]))
+
+
 @clean(custom=True)
 def subclassed_reader():
     """A correct subclassed model."""
@@ -1627,6 +1635,15 @@ def conv_with_large_steps():
     """The convolution reads steps that are far away. In short rows, these are only padding."""
     conv = L.Conv1D(UNITS, 3, padding="same", dilation_rate=16, name="conv")
     return chain(embedding(), conv, L.Dense(OUT, name="head"))
+
+
+@leaks("conv")
+def two_streams_of_a_convolution():
+    """The time axis of the output has two blocks of positions. Padding changes only the second block."""
+    ids = tokens()
+    x = lstm(return_sequences=True)(embedding()(ids))
+    y = L.Conv1D(UNITS, 3, padding="same", name="conv")(x)
+    return net(ids, L.Concatenate(axis=1, name="streams")([x, y]))
 
 
 # Inconclusive: the output does not depend on the tokens. --------------------------------------------------

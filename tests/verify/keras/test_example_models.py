@@ -48,6 +48,7 @@ SLOW = {
     *("masked-mean", "masked-softmax", "masked-peak", "masked-batch-normalization"),
     *("masked-lstm", "dot-product-attention", "causal-conv"),
     *("pointwise-conv", "custom-count", "positions-from-left", "several-outputs", "one-after-the-other"),
+    *("two-streams", "two-streams-of-a-convolution"),
     "attention-fixed",
     # pad values and precisions
     *("other-pad-id-masked", "zero-pad-row", "masking-minus-one"),

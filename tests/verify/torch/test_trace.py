@@ -28,6 +28,7 @@ from verify_torch_modules import (  # noqa: E402
     SoftmaxPooling,
     TableInCode,
     TimeFirstState,
+    TwoStreams,
 )
 
 from padmask.verify import verify_model  # noqa: E402
@@ -90,6 +91,10 @@ def test_layout_in_advice(build, has_batch_first):
 def test_path_names_function_and_line():
     path = subject_of(LastPlace()).path
     assert path.startswith("gru -> LastPlace (getitem, verify_torch_modules.py:")
+
+
+def test_leak_in_blocks_of_positions():
+    assert "mean" in subject_of(TwoStreams(leak="two")).path
 
 
 def test_rotary_positions_do_not_leak():

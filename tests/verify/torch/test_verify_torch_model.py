@@ -39,6 +39,7 @@ from verify_torch_modules import (  # noqa: E402
     TimeFirstPacked,
     TimeFirstState,
     TokensAndVector,
+    TwoStreams,
 )
 
 from padmask.errors import ModelError, SpecError  # noqa: E402
@@ -120,6 +121,17 @@ def test_inputs_are_found():
     found = verify_model(Encoder()).environment
     assert found["inputs"] == {"input_ids": "tokens", "src_key_padding_mask": "mask"}
     assert found["backend"] == "torch"
+
+
+@pytest.mark.parametrize("padding", ["post", "pre"])
+@pytest.mark.parametrize("in_blocks", [True, False])
+@pytest.mark.parametrize("leak", ["", "one", "two"])
+def test_blocks_of_positions(leak, in_blocks, padding):
+    module = TwoStreams(leak=leak, in_blocks=in_blocks)
+    [subject] = verify_model(module, padding=padding).subjects
+    wrong = [output.name for output in subject.outputs if output.verdict == "leaks"]
+    assert (subject.verdict, wrong) == (("leaks", [leak]) if leak else ("ignores", []))
+    assert ("the time axis of two has 2 blocks" in subject.detail) == in_blocks
 
 
 def test_vector_of_each_row():
