@@ -54,6 +54,24 @@ class Encoder(EmbeddingOnly):
         return self.layer(self.table(input_ids), src_key_padding_mask=mask)
 
 
+class CacheDropsMask(EmbeddingOnly):
+    """Attention that uses its mask only if it returns no cache, like FSMT of Hugging Face.
+
+    The parameter `use_cache` has a default of the module, as in Hugging Face models.
+    """
+
+    def __init__(self, *, use_cache: bool = True) -> None:
+        super().__init__()
+        self.use_cache = use_cache
+
+    def forward(self, input_ids, attention_mask=None, use_cache=None):
+        steps = self.table(input_ids)
+        scores = steps @ steps.transpose(1, 2)
+        if not (self.use_cache if use_cache is None else use_cache):
+            scores = scores.masked_fill(attention_mask[:, None] == 0, -torch.inf)
+        return scores.softmax(-1) @ steps
+
+
 class FeatureSum(nn.Module):
     """A masked or a plain sum over float features."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from padmask.core.pack_arrays import Packed
@@ -34,6 +35,10 @@ class PackedModel(Protocol):
     def recurrent(self) -> Sequence[str]:
         """Names of the layers that carry a state from one position to the next."""
 
+    @property
+    def remark(self) -> str:
+        """The argument that padmask chose and that the user must pass too; empty if there is none."""
+
     def predict(self, batch: PackedBatch) -> Outputs:
         """Return the outputs for a batch."""
 
@@ -50,6 +55,7 @@ class PackedFunction:
     """
 
     recurrent = ()
+    remark = ""
 
     def __init__(self, function: Callable[..., Any], data: DataArguments) -> None:
         self._function = function
@@ -84,9 +90,10 @@ def run_packed(spec: ModelSpec, sample: PackedSample, model: PackedModel) -> Sub
         # Functions show their dtype when they run.
         model.predict(next(sample.batches(size)))
         subject = PackedSubject(spec.name, model.predict, model.dtype, size, model.recurrent)
-        return verify_packed(subject, sample)
+        report = verify_packed(subject, sample)
     except CannotRunError as error:
         raise ModelError(f"{spec.name}: {error}", options=error.options) from None
+    return replace(report, detail="; ".join(part for part in (report.detail, model.remark) if part))
 
 
 def sample_packed_data(data: AuditedData, column: str, spec: ModelSpec) -> PackedSample:

@@ -32,6 +32,8 @@ class PackedKerasModel:
         SpecError: it is unknown what an input contains.
     """
 
+    remark = ""
+
     def __init__(self, model: Any, engine: Engine, batch_size: int, data: DataArguments) -> None:
         self.user = UserModel(model, engine, batch_size, data.kinds)
         named: dict[str, str] = {}

@@ -34,9 +34,6 @@ _LENGTH_WORDS = ("length", "lengths", "len", "lens", "seqlens")
 _POSITIONS = ("position_ids", "positions")
 _SEGMENTS = ("token_type_ids", "segment_ids")
 
-# Flags of Hugging Face models.
-_FLAGS = {"use_cache": False, "return_dict": True}
-
 # Maximum number of combinations of shapes and dtypes to try.
 _MOST_TRIALS = 200
 
@@ -114,11 +111,20 @@ class Signature:
         required: names of the parameters without a default.
         optional: names of the parameters with a default.
         positional: number of the parameters that must be passed by position.
+        use_cache: value of the parameter `use_cache` of Hugging Face models. None keeps the default of the
+            module, as most users do.
     """
 
     required: tuple[str, ...]
     optional: tuple[str, ...]
     positional: int = 0
+    use_cache: bool | None = None
+
+    @property
+    def flags(self) -> Mapping[str, bool]:
+        """The flags of Hugging Face models that each call sets."""
+        wanted = {"return_dict": True, "use_cache": self.use_cache}
+        return {name: value for name, value in wanted.items() if name in self.optional and value is not None}
 
     @classmethod
     def of(cls, module: torch.nn.Module) -> Signature:
@@ -150,12 +156,11 @@ class Signature:
 
         Args:
             module: module to call.
-            inputs: values of the inputs, keyed by name. Flags of Hugging Face models are added.
+            inputs: values of the inputs, keyed by name. `flags` are added.
         """
         first = self.required[: self.positional]
         named = {name: value for name, value in inputs.items() if name not in first}
-        flags = {name: value for name, value in _FLAGS.items() if name in self.optional}
-        return module(*(inputs[name] for name in first), **named, **flags)
+        return module(*(inputs[name] for name in first), **named, **self.flags)
 
     def chosen(self, also: Sequence[str]) -> dict[str, str]:
         """Return the role of each input, keyed by name, as in `find_roles`.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -45,7 +46,8 @@ class PackedModule:
         self.module = as_float32(unwrap(module))
         if device is not None:
             self.module = self.module.to(self.device.name)
-        self._signature = Signature.of(self.module)
+        # Hugging Face models separate the sequences by their positions only without a cache.
+        self._signature = replace(Signature.of(self.module), use_cache=False)
         self.arguments = _find_arguments(self._signature, data)
         self.dtype = "float32"
         sizes = read_input_sizes(self.module).values()
@@ -62,6 +64,11 @@ class PackedModule:
         ]
         # A name such as `layers.0.mixer` is part of `layers.0`.
         return [name for name in found if not any(name.startswith(f"{other}.") for other in found)]
+
+    @property
+    def remark(self) -> str:
+        """The argument that padmask chose and that the user must pass too; empty if there is none."""
+        return "the module ran with use_cache=False" if "use_cache" in self._signature.flags else ""
 
     @contextmanager
     def running(self) -> Iterator[None]:

@@ -180,6 +180,14 @@ class TorchModel:
         twin.inputs = inputs
         return twin
 
+    def without_cache(self) -> TorchModel | None:
+        """Return the same module called with `use_cache=False`; None if `forward` has no such parameter."""
+        if "use_cache" not in self._signature.optional:
+            return None
+        twin = copy.copy(self)
+        twin._signature = replace(self._signature, use_cache=False)
+        return twin
+
     @property
     def remark(self) -> str:
         """How the module reads its inputs, if the names and the defaults do not show it."""

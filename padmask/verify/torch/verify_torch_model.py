@@ -11,15 +11,22 @@ import torch
 
 from padmask.errors import ModelError
 from padmask.spec.verify import ModelSpec
+from padmask.verify.proof.deviations import relative_difference
 from padmask.verify.proof.given_rows import check_rows
 from padmask.verify.proof.random_rows import choose_random_rows, take_sample
 from padmask.verify.proof.sample import ModelBatch, Sample, SampleRows
 from padmask.verify.proof.subject import CannotRunError
+from padmask.verify.proof.tolerance import LIMITS
 from padmask.verify.proof.verify_subject import Verification, describe_run, verify_subject
 from padmask.verify.report import SubjectReport
 from padmask.verify.torch.device import choose_device, full_precision
 from padmask.verify.torch.torch_model import TorchModel
 from padmask.verify.torch.trace import find_leaking_module
+
+_NO_CACHE = (
+    "The module drops its mask if it returns a cache, which is its default. Pass use_cache=False, or set "
+    "config.use_cache = False. The module then ignores padding."
+)
 
 
 def open_torch_model(
@@ -79,6 +86,8 @@ def verify_torch_model(
                 if other.report.verdict == "ignores":
                     model, verification = inverted, other
         report = _trace(model, spec, verification)
+        if report.verdict == "leaks" and _needs_no_cache(model, spec, verification):
+            report = replace(report, advice=_NO_CACHE)
     report = replace(report, detail="; ".join(part for part in (model.remark, report.detail) if part))
     return report, describe_run(model.slots, sample, spec, value, "float32", model.left_out)
 
@@ -89,6 +98,20 @@ def _run_checks(model: TorchModel, spec: ModelSpec, sample: Sample) -> Verificat
         return verify_subject(subject, control, sample, must_fail=False, far=True, empty=spec.empty_rows)
     except CannotRunError as error:
         raise ModelError(f"{spec.name}: {error}", options=error.options) from None
+
+
+def _needs_no_cache(model: TorchModel, spec: ModelSpec, verification: Verification) -> bool:
+    """Return whether a module that leaks ignores padding if it is called with `use_cache=False`."""
+    other, sample = model.without_cache(), verification.setup.sample
+    if other is None:
+        return False
+    with suppress(CannotRunError, ModelError):
+        # Most modules return the same outputs with a cache, so their checks need not run again.
+        outputs = [one.predict(sample.padded()) for one in (model, other)]
+        if relative_difference(outputs[0], outputs[1], sample.padding) <= LIMITS["float32"]:
+            return False
+        return _run_checks(other, spec, sample).report.verdict == "ignores"
+    return False
 
 
 def _trace(model: TorchModel, spec: ModelSpec, verification: Verification) -> SubjectReport:

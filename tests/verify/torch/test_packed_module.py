@@ -52,6 +52,13 @@ class Attention(torch.nn.Module):
         return {"logits": y, "past_key_values": None}
 
 
+class NoCache(Attention):
+    """Attention that separates the sequences only without a cache, like Hugging Face models."""
+
+    def forward(self, input_ids, segment_ids, position_ids, use_cache=True):
+        return super().forward(input_ids, segment_ids if not use_cache else 0 * segment_ids, position_ids)
+
+
 class HalfPrecision(Attention):
     """Attention in bfloat16. Its rounding errors differ between a packed row and a sequence alone."""
 
@@ -108,6 +115,13 @@ def test_exported_program():
     axis = {1: torch.export.Dim("places", min=2, max=64)}
     program = torch.export.export(Attention(), examples, dynamic_shapes=(axis,) * 3).module()
     assert subject_of(program).verdict == "ignores"
+
+
+def test_remark_on_the_cache():
+    subject = subject_of(NoCache())
+    assert subject.verdict == "ignores"
+    assert subject.detail == "the module ran with use_cache=False"
+    assert subject_of(Attention()).detail == ""
 
 
 def test_recurrent_layer_is_named():

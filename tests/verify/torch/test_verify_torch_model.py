@@ -14,6 +14,7 @@ from recipes import run_recipes  # noqa: E402
 from verify_torch_modules import (  # noqa: E402
     VOCAB,
     BatchStatistics,
+    CacheDropsMask,
     Characters,
     ConvolutionMean,
     EmbeddingOnly,
@@ -61,6 +62,8 @@ def verdict_of(module, **options):
         (lambda: PackedRnn(packed=False), "leaks"),
         (Encoder, "ignores"),
         (lambda: Encoder(masked=False), "leaks"),
+        (CacheDropsMask, "leaks"),
+        (lambda: CacheDropsMask(use_cache=False), "ignores"),
         (FeatureSum, "ignores"),
         (lambda: FeatureSum(masked=False), "leaks"),
         (MaskOnQueries, "leaks"),
@@ -104,6 +107,13 @@ def test_given_rows():
     [subject] = verify_model(Encoder(masked=False), ids, ids != 0).subjects
     assert subject.verdict == "leaks"
     assert verify_model(Encoder(), {"input_ids": ids}, ids != 0).ok
+
+
+def test_mask_needs_no_cache():
+    [subject] = verify_model(CacheDropsMask()).subjects
+    assert "Pass use_cache=False" in subject.advice
+    [other] = verify_model(Encoder(masked=False)).subjects
+    assert "use_cache" not in other.advice
 
 
 def test_inputs_are_found():
