@@ -22,7 +22,6 @@ from padmask.core.plan import Positions, make_plan, needs_lengths
 from padmask.errors import SpecError
 from padmask.spec.checks import one_of
 from padmask.spec.columns import Columns
-from padmask.spec.keywords import spec_with
 from padmask.spec.mask import MaskSpec
 from padmask.spec.pack import PackSpec
 from padmask.spec.pack_defaults import pack_policy, packed_spec
@@ -151,7 +150,9 @@ def pack(
 
     Source: "Efficient Sequence Packing without Cross-contamination" (arXiv 2107.02027).
     """
-    spec, packing = _spec_with(spec, options, overlong)
+    spec = _spec_with(spec, options, overlong)
+    packing = spec.packing
+    assert packing is not None
     policy = pack_policy(None if overlong is None else _POLICIES[overlong], spec)
     if is_columns(sequences):
         return pack_dict(sequences, columns, spec, mask, policy)
@@ -185,10 +186,8 @@ def _split(values: npt.NDArray[Any], sizes: Positions) -> list[npt.NDArray[Any]]
     return np.split(values, np.cumsum(sizes)[:-1]) if len(sizes) else []
 
 
-def _spec_with(
-    spec: PadSpec | None, options: Mapping[str, Any], overlong: str | None
-) -> tuple[PadSpec, PackSpec]:
-    """Return the options for padding and the options for packing. The arguments are as in `pack`.
+def _spec_with(spec: PadSpec | None, options: Mapping[str, Any], overlong: str | None) -> PadSpec:
+    """Return the options for padding and packing. The arguments are as in `pack`.
 
     Raises:
         SpecError: an option is not valid, or has no effect on arrays.
@@ -215,10 +214,7 @@ def _spec_with(
                 "`pack_table`, or remove the option.",
                 options=[field.name],
             )
-    asked = dict(options)
-    own = {name: asked.pop(name) for name in _PACKING if name in asked}
-    asked["packing"] = replace(packed_spec(spec, asked.get("packing")).packing or PackSpec(), **own, pad=True)
-    spec = spec_with(spec, asked)
+    spec = packed_spec(spec, options={**options, "pad": True})
     if overlong == "split" and spec.windows is None:
         spec = replace(spec, windows=WindowSpec())
-    return spec, asked["packing"]
+    return spec

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyarrow as pa
 
 from padmask.core.arrow_lists import empty_batch, join_batches, select_rows
@@ -25,11 +27,12 @@ def pack_table(
     packing: PackSpec | None = None,
     mask: MaskSpec | None = None,
     policy: RowPolicy | None = None,
+    **options: Any,
 ) -> pa.Table:
     """Pack the sequence columns of a table, several rows into each output row.
 
     >>> table = pa.table({"id": ["a", "b", "c"], "input_ids": [[7, 8, 9], [5, 6], [4]]})
-    >>> packed = pack_table(table, spec=PadSpec(maxlen=4))
+    >>> packed = pack_table(table, maxlen=4)
     >>> packed["input_ids"].to_pylist(), packed["seq_lengths"].to_pylist(), packed["id"].to_pylist()
     ([[7, 8, 9, 4], [5, 6, 0, 0]], [[3, 1], [2]], [['a', 'c'], ['b']])
 
@@ -42,6 +45,8 @@ def pack_table(
         mask: mask to add; default a bool column `mask`, or no mask if packed rows have no padding.
         policy: what to do with overlong and empty rows. By default, an overlong row is an error unless
             `spec.windows` splits it, and empty rows are dropped.
+        options: fields of `PadSpec` and `PackSpec`, such as `maxlen` and `align`, which replace the fields of
+            `spec` and `packing`.
 
     Returns:
         A table with the packed rows. `pack_file` returns the same packed rows for a file with these rows.
@@ -58,7 +63,7 @@ def pack_table(
     Source: "Efficient Sequence Packing without Cross-contamination" (arXiv 2107.02027). `seq_lengths` is the
     name in TRL.
     """
-    spec = packed_spec(spec, packing)
+    spec = packed_spec(spec, packing, options)
     policy, mask = pack_policy(policy, spec), pack_mask(mask, spec)
     if policy.on_error == "skip":
         raise SpecError(

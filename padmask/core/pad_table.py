@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 
@@ -14,6 +16,7 @@ from padmask.errors import raise_first_fault
 from padmask.spec.checks import or_default
 from padmask.spec.columns import Columns
 from padmask.spec.cuts import refuse_in_memory
+from padmask.spec.keywords import spec_with
 from padmask.spec.mask import MaskSpec
 from padmask.spec.pad import PadSpec, RowPolicy
 
@@ -23,12 +26,15 @@ def pad_table(
     columns: Columns = None,
     spec: PadSpec | None = None,
     mask: MaskSpec | None = None,
+    **options: Any,
 ) -> pa.Table:
     """Pad the sequence columns of a table and add their mask.
 
     >>> table = pa.table({"input_ids": [[7, 8], [9]], "labels": [[1, 0], [1]]})
     >>> pad_table(table).to_pydict()["labels"]
     [[1, 0], [1, -100]]
+    >>> pad_table(table, maxlen=1)["input_ids"].to_pylist()
+    [[7], [9]]
 
     Args:
         table: table with one or more list columns. All other columns stay unchanged.
@@ -39,6 +45,7 @@ def pad_table(
         spec: how to pad. Default: `PadSpec()`.
         mask: which mask to add. Default: `MaskSpec()`, a bool column `mask`. The mask replaces an
             `attention_mask` that contains only ones.
+        options: fields of `PadSpec`, such as `maxlen`, which replace the fields of `spec`.
 
     Returns:
         A table with the same rows. Each padded column is a `list` of maxlen values of the requested dtype
@@ -51,7 +58,7 @@ def pad_table(
 
     Source: the Keras guide "Understanding masking & padding"; -100 for labels is Hugging Face's convention.
     """
-    spec, mask = or_default("spec", spec, PadSpec), or_default("mask", mask, MaskSpec)
+    spec, mask = spec_with(spec, options), or_default("mask", mask, MaskSpec)
     refuse_in_memory(spec)
     ready = prepare_table(table, columns, spec, mask, RowPolicy())
     schema, groups, dropped = ready.schema, ready.groups, ready.dropped

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import Executor
+from typing import Any
 
 from padmask.shards.pad_dataset import pad_dataset
 from padmask.shards.split import SHARD_BYTES
@@ -34,6 +35,7 @@ def pack_dataset(  # noqa: PLR0913 - one keyword for each group of options
     delete: bool = False,
     shard_bytes: int = SHARD_BYTES,
     progress: ProgressCallback | None = None,
+    **options: Any,
 ) -> PadResult:
     """Pack the files of a dataset into a folder. `padmask pack data/ -o packed/` calls this function.
 
@@ -42,7 +44,7 @@ def pack_dataset(  # noqa: PLR0913 - one keyword for each group of options
     >>> _ = (data / "a.jsonl").write_text('{"input_ids": [7, 8, 9]}\\n{"input_ids": [4]}\\n')
     >>> _ = (data / "b.jsonl").write_text('{"input_ids": [5, 6]}\\n')
     >>> packed = pathlib.Path(tempfile.mkdtemp())
-    >>> result = pack_dataset(data, packed, spec=PadSpec(maxlen=4), packing=PackSpec(source=False))
+    >>> result = pack_dataset(data, packed, maxlen=4, source=False)
     >>> result.shards, result.ledger.sequences, result.ledger.rows_written
     (2, 3, 2)
     >>> print((packed / "a.jsonl").read_text(), end="")
@@ -51,7 +53,7 @@ def pack_dataset(  # noqa: PLR0913 - one keyword for each group of options
     Args:
         inputs, folder: as in `pad_dataset`. The rows of each shard are packed separately, so that the result
             does not depend on the workers.
-        columns, spec, packing, mask, policy: as in `pack_file`.
+        columns, spec, packing, mask, policy, options: as in `pack_file`.
         files, executor, workers, resume, delete, shard_bytes, progress: as in `pad_dataset`.
 
     Returns:
@@ -63,7 +65,7 @@ def pack_dataset(  # noqa: PLR0913 - one keyword for each group of options
         OutputError: the folder is not writable, contains other data, or contains files that the run would
             delete.
     """
-    spec = packed_spec(spec, packing)
+    spec = packed_spec(spec, packing, options)
     return pad_dataset(
         inputs,
         folder,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import replace
+from typing import Any
 
 from padmask.errors import join_few
 from padmask.shards.dataset_job import make_dataset_job
@@ -17,6 +18,7 @@ from padmask.shards.split import SHARD_BYTES
 from padmask.spec.checks import at_least, flag, optional, or_default
 from padmask.spec.columns import Columns, as_list
 from padmask.spec.files import FileOptions
+from padmask.spec.keywords import spec_with
 from padmask.spec.mask import MaskSpec
 from padmask.spec.pad import PadSpec, RowPolicy
 from padmask.spec.warning_names import Warned
@@ -53,6 +55,7 @@ def pad_dataset(  # noqa: PLR0913 - one keyword for each group of options
     shard_bytes: int = SHARD_BYTES,
     progress: ProgressCallback | None = None,
     warn: Callable[[Warned], None] | None = None,
+    **options: Any,
 ) -> PadResult:
     """Pad the files of a dataset into a folder. `padmask pad data/ -o padded/` calls this function.
 
@@ -72,8 +75,8 @@ def pad_dataset(  # noqa: PLR0913 - one keyword for each group of options
         folder: path or URL of the output folder. padmask writes one file (shard) for each input file, and
             finally the manifest `_padmask.json`, which lists these files. With `spec.buckets`, each shard has
             one file in each of the folders `bucket=00064/`, `bucket=00128/`, and so on.
-        columns, spec, mask, policy: as in `pad_file`. All rows of all shards have the same length. With
-            `spec.buckets`, all rows of a bucket have the same length.
+        columns, spec, mask, policy, options: as in `pad_file`. All rows of all shards have the same length.
+            With `spec.buckets`, all rows of a bucket have the same length.
         files: formats and limits. The default output format is that of the input. If `policy.on_error` is
             `"skip"`, shards that cannot be read are skipped and reported.
         executor: executor that pads the shards: threads, processes or a cluster. If None, this process pads
@@ -99,7 +102,7 @@ def pad_dataset(  # noqa: PLR0913 - one keyword for each group of options
     """
     asked = PadRequest(
         as_list(columns),
-        or_default("spec", spec, PadSpec),
+        spec_with(spec, options),
         or_default("mask", mask, MaskSpec),
         or_default("policy", policy, RowPolicy),
     )

@@ -2,28 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from types import MappingProxyType
+from typing import Any
 
 from padmask.spec.checks import or_default
+from padmask.spec.keywords import spec_with
 from padmask.spec.mask import MaskSpec
 from padmask.spec.pack import PackSpec
 from padmask.spec.pad import PadSpec, RowPolicy
 
+_PACKING_FIELDS = frozenset(field.name for field in fields(PackSpec))
 
-def packed_spec(spec: PadSpec | None, packing: PackSpec | None) -> PadSpec:
+
+def packed_spec(
+    spec: PadSpec | None,
+    packing: PackSpec | None = None,
+    options: Mapping[str, Any] = MappingProxyType({}),
+) -> PadSpec:
     """Return padding options that contain options for packing.
 
-    >>> packed_spec(PadSpec(packing=PackSpec(align=8)), None).packing.align
-    8
+    >>> spec = packed_spec(PadSpec(packing=PackSpec(align=8)), None, {"maxlen": 64, "eos": 2})
+    >>> spec.maxlen, spec.packing.align, spec.packing.eos
+    (64, 8, 2)
 
     Args:
         spec: padding options; None for the defaults.
         packing: how to pack. If None, `spec.packing` is used, or the default `PackSpec()`.
+        options: keyword arguments of the call: fields of `PadSpec` and of `PackSpec`, which override `spec`
+            and `packing`.
+
+    Raises:
+        SpecError: a keyword is not a field of `PadSpec` or `PackSpec`, or a value is not valid.
     """
-    spec = or_default("spec", spec, PadSpec)
-    return replace(
-        spec, packing=or_default("packing", spec.packing if packing is None else packing, PackSpec)
-    )
+    own = {name: value for name, value in options.items() if name in _PACKING_FIELDS}
+    spec = spec_with(spec, {name: value for name, value in options.items() if name not in own})
+    packing = or_default("packing", spec.packing if packing is None else packing, PackSpec)
+    return replace(spec, packing=replace(packing, **own) if own else packing)
 
 
 def pack_policy(policy: RowPolicy | None, spec: PadSpec) -> RowPolicy:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import Executor
+from typing import Any
 
 from padmask.spec.columns import Columns
 from padmask.spec.files import FileOptions
@@ -29,6 +30,7 @@ def pack_file(  # noqa: PLR0913 - one keyword for each group of options
     files: FileOptions | None = None,
     executor: Executor | None = None,
     progress: ProgressCallback | None = None,
+    **options: Any,
 ) -> PadResult:
     """Pack the rows of files, several into each output row. `padmask pack` calls this function.
 
@@ -36,8 +38,7 @@ def pack_file(  # noqa: PLR0913 - one keyword for each group of options
     >>> folder = pathlib.Path(tempfile.mkdtemp())
     >>> rows = ['{"input_ids": [7, 8, 9]}', '{"input_ids": [5, 6]}', '{"input_ids": [4]}']
     >>> _ = (folder / "in.jsonl").write_text("\\n".join(rows))
-    >>> packing = PackSpec(source=False)
-    >>> result = pack_file(folder / "in.jsonl", folder / "out.jsonl", spec=PadSpec(maxlen=4), packing=packing)
+    >>> result = pack_file(folder / "in.jsonl", folder / "out.jsonl", maxlen=4, source=False)
     >>> print((folder / "out.jsonl").read_text(), end="")
     {"input_ids":[7,8,9,4],"mask":[true,true,true,true],"seq_lengths":[3,1]}
     {"input_ids":[5,6,0,0],"mask":[true,true,false,false],"seq_lengths":[2]}
@@ -55,6 +56,8 @@ def pack_file(  # noqa: PLR0913 - one keyword for each group of options
         files: formats, limits and tuning; default `FileOptions()`.
         executor: as in `pad_file`.
         progress: function that is called regularly with a `Progress`.
+        options: fields of `PadSpec` and `PackSpec`, such as `maxlen` and `align`, which replace the fields of
+            `spec` and `packing`.
 
     Returns:
         The counts of rows, sequences and tokens that were read, written and lost.
@@ -67,7 +70,7 @@ def pack_file(  # noqa: PLR0913 - one keyword for each group of options
     Source: "Efficient Sequence Packing without Cross-contamination" (arXiv 2107.02027). `seq_lengths` is the
     name in TRL.
     """
-    spec = packed_spec(spec, packing)
+    spec = packed_spec(spec, packing, options)
     return pad_file(
         inputs,
         output,

@@ -21,6 +21,7 @@ from padmask.spec.columns import Columns, as_list
 from padmask.spec.cuts import refuse_fixed_shapes
 from padmask.spec.files import FileOptions
 from padmask.spec.formats import FormatTraits
+from padmask.spec.keywords import spec_with
 from padmask.spec.mask import MaskSpec
 from padmask.spec.pad import PadSpec, RowPolicy
 from padmask.storage.output_places import buckets_need_folder
@@ -55,13 +56,14 @@ def pad_file(  # noqa: PLR0913 - one keyword for each group of options
     files: FileOptions | None = None,
     executor: Executor | None = None,
     progress: ProgressCallback | None = None,
+    **options: Any,
 ) -> PadResult:
     """Pad files of sequences into one file. `padmask pad` calls this function.
 
     >>> import tempfile, pathlib
     >>> folder = pathlib.Path(tempfile.mkdtemp())
     >>> _ = (folder / "in.jsonl").write_text('{"input_ids": [7, 8]}\\n{"input_ids": [9]}\\n')
-    >>> result = pad_file(folder / "in.jsonl", folder / "out.jsonl", spec=PadSpec(maxlen=2))
+    >>> result = pad_file(folder / "in.jsonl", folder / "out.jsonl", maxlen=2)
     >>> print((folder / "out.jsonl").read_text(), end="")
     {"input_ids":[7,8],"mask":[true,true]}
     {"input_ids":[9,0],"mask":[true,false]}
@@ -77,6 +79,7 @@ def pad_file(  # noqa: PLR0913 - one keyword for each group of options
         files: formats, limits and tuning; default `FileOptions()`.
         executor: processes that parse JSON Lines, such as `Processes(8)`. If None, this process parses them.
         progress: function that is called regularly with a `Progress`.
+        options: fields of `PadSpec`, such as `maxlen`, which replace the fields of `spec`.
 
     Returns:
         The counts of rows and tokens that were read, written and lost, and the length of the padded rows.
@@ -86,9 +89,8 @@ def pad_file(  # noqa: PLR0913 - one keyword for each group of options
         DataError: the input cannot be read or padded.
         OutputError: the output cannot be written.
     """
-    spec, files = or_default("spec", spec, PadSpec), or_default("files", files, FileOptions)
+    spec, files = spec_with(spec, options), or_default("files", files, FileOptions)
     mask, policy = or_default("mask", mask, MaskSpec), or_default("policy", policy, RowPolicy)
-    columns = as_list(columns)
     paths, output = check_paths(inputs, output, files.rejects)
     if spec.buckets is not None:
         raise buckets_need_folder(output)
@@ -96,13 +98,11 @@ def pad_file(  # noqa: PLR0913 - one keyword for each group of options
     refuse_fixed_shapes(spec, format_, files.fixed_size_list)
     with ExitStack() as stack:
         # unpad cannot always restore all columns of packed rows, so they do not replace their input.
-        keeps_input = spec.packing is not None
-        dataset = stack.enter_context(open_dataset(paths, output, files, replaceable=not keeps_input))
+        dataset = stack.enter_context(open_dataset(paths, output, files, replaceable=spec.packing is None))
         typed = dataset.format.is_text and format_.needs_types
         if needs_survey(spec) or typed:
             dataset.spool(files.limit)
-        asked = PadRequest(columns, spec, mask, policy)
-        job = make_output_job(dataset, asked, format_)
+        job = make_output_job(dataset, PadRequest(as_list(columns), spec, mask, policy), format_)
         job = replace(job, fixed_size=files.fixed_size_list)
         files = choose_threads(files, dataset.format, format_)
         as_text = dataset.format.is_text and format_.is_text and can_pad_as_text(job)

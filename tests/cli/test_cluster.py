@@ -235,7 +235,7 @@ def test_cluster_resolves_relative_paths(command, data, wanted, nodes, tmp_path,
 
 
 def test_dead_node_is_replaced(command, data, wanted, nodes, tmp_path):
-    process = start(command, data, tmp_path / "padded", "--cluster", nodes.address)
+    process = start(command, data, tmp_path / "padded", "--cluster", nodes.address, "--no-progress")
     wait_until(lambda: records_in(tmp_path / "padded"))
     nodes.kill(0)
     code, said = end(process)

@@ -21,7 +21,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import cycle, product
 from pathlib import Path
@@ -441,7 +441,13 @@ def leaving(fifo: Path, after: int) -> threading.Thread:
 @pytest.mark.slow
 @all_pairs(indirect=["verb"], verb=VERBS, suffix=SUFFIXES, pipe=["rejects", "rejects.gz", "rejects.zst"])
 def test_closed_rejects_keep_output(
-    source: dict[str, Path], place: Place, pads: Pads, suffix: str, pipe: str, verb: str
+    source: dict[str, Path],
+    place: Place,
+    pads: Pads,
+    suffix: str,
+    pipe: str,
+    verb: str,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     fifo = place.folder / pipe
     os.mkfifo(fifo)
@@ -453,6 +459,10 @@ def test_closed_rejects_keep_output(
     data = source["jsonl"].read_bytes()
     data += b"".join(bad % noise.randbytes(500).hex().encode() for _ in range(500))
     output = f"out.{suffix}"
+    # The metadata contain the number of rejected rows.
+    undisturbed = tmp_path_factory.mktemp("undisturbed") / output
+    pads("-", "-o", undisturbed, "--on-error", "skip", input=data)
+    place = replace(place, wanted={suffix: undisturbed.read_bytes()})
     reader = leaving(fifo, 0)
     done = pads("-", "-o", output, "--on-error", "skip", "--rejects", fifo, input=data)
     reader.join()
