@@ -330,6 +330,39 @@ class Characters(EmbeddingOnly):
         return self.gru(torch.cat([self.table(words), means.view(rows, places, -1)], dim=-1))[0]
 
 
+class MeanForMultipleChoice(EmbeddingOnly):
+    """A score of each choice, from ids of shape (rows, choices, time), like the models of Hugging Face."""
+
+    def __init__(self, *, masked: bool = True) -> None:
+        super().__init__()
+        self.masked, self.score = masked, nn.Linear(DIM, 1)
+
+    def forward(self, input_ids, attention_mask):
+        choices, places = input_ids.shape[1:]
+        ids = input_ids.view(-1, places)
+        mask = attention_mask.view(-1, places, 1) if self.masked else torch.ones_like(ids).unsqueeze(-1)
+        means = (self.table(ids) * mask).sum(1) / mask.sum(1)
+        return {"logits": self.score(means).view(-1, choices)}
+
+
+class EndOfRow(EmbeddingOnly):
+    """The state of the end token, of which each row must have one, like `BartForSequenceClassification`."""
+
+    END = 2
+
+    def __init__(self, *, masked: bool = True) -> None:
+        super().__init__()
+        self.masked = masked
+
+    def forward(self, input_ids, attention_mask):
+        ends = input_ids == self.END
+        if (ends.sum(1) != 1).any():
+            raise ValueError("All examples must have the same number of <eos> tokens.")
+        mask = attention_mask.unsqueeze(-1) if self.masked else torch.ones_like(input_ids).unsqueeze(-1)
+        steps = self.table(input_ids)
+        return {"logits": steps[ends] + (steps * mask).sum(1) / mask.sum(1)}
+
+
 class TwoStreams(EmbeddingOnly):
     """Two outputs: one value for each position, and two values, in two blocks of positions or side by side.
 

@@ -19,11 +19,13 @@ from verify_torch_modules import (  # noqa: E402
     ConvolutionMean,
     EmbeddingOnly,
     Encoder,
+    EndOfRow,
     FeatureSum,
     FixedLength,
     GatedSteps,
     LastPlace,
     MaskOnQueries,
+    MeanForMultipleChoice,
     NamedLength,
     PackedRnn,
     PaddingMask,
@@ -233,6 +235,24 @@ def test_keras_model_on_torch():
 def test_recipe_of_the_manual():
     build = run_recipes(MANUAL, "torch")["build"]
     assert_ignores_padding(build())
+
+
+@pytest.mark.parametrize("padding", ["post", "pre"])
+@pytest.mark.parametrize(("masked", "verdict"), [(True, "ignores"), (False, "leaks")])
+@pytest.mark.parametrize("build", [MeanForMultipleChoice, EndOfRow])
+def test_outer_modules_of_the_manual(build, masked, verdict, padding):
+    manual, inner = run_recipes(MANUAL, "torch-wrappers"), build(masked=masked)
+    outer = manual["EndToken"](inner, EndOfRow.END, 3) if build is EndOfRow else manual["OneChoice"](inner)
+    assert verdict_of(outer, padding=padding) == verdict
+
+
+@pytest.mark.parametrize(
+    ("build", "fact"),
+    [(MeanForMultipleChoice, "input_ids[:, None]"), (EndOfRow, "last real position")],
+)
+def test_error_names_an_outer_module(build, fact):
+    with raises_error(ModelError, fact):
+        verify_model(build())
 
 
 def test_forward_without_names():

@@ -1,0 +1,37 @@
+"""Advice for modules that cannot run on padded ids as they are, and run inside another module."""
+
+from __future__ import annotations
+
+import re
+
+import torch
+
+from padmask.verify.proof.subject import CannotRunError
+
+_ONE_CHOICE = (
+    "The module reads ids of shape (rows, choices, time). Verify a module whose forward passes "
+    "input_ids[:, None] and attention_mask[:, None] to it."
+)
+_END_TOKEN = (
+    "The module reads the end token of each row, and random or truncated rows have none. Verify a module "
+    "whose forward writes the end token to the last real position of each row."
+)
+_EXAMPLE = "The page 'Verify' of the manual has an example (section 'PyTorch modules')."
+
+
+def advise_on_wrapper(module: torch.nn.Module, error: CannotRunError) -> str:
+    """Return advice on a module to verify instead; empty if the error shows no such module.
+
+    Args:
+        module: module that cannot run.
+        error: error of the module.
+
+    >>> advise_on_wrapper(torch.nn.ReLU(), CannotRunError("wrong shape"))
+    ''
+    """
+    # Modules of Hugging Face whose ids have an axis for the choices have names like this.
+    if type(module).__name__.endswith("ForMultipleChoice"):
+        return f"{_ONE_CHOICE} {_EXAMPLE}"
+    if re.search(r"\beos\b", str(error), re.IGNORECASE):
+        return f"{_END_TOKEN} {_EXAMPLE}"
+    return ""
