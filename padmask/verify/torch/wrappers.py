@@ -16,7 +16,7 @@ _END_TOKEN = (
     "The module reads the end token of each row, and random or truncated rows have none. Verify a module "
     "whose forward writes the end token to the last real position of each row."
 )
-_EXAMPLE = "The page 'Verify' of the manual has an example (section 'PyTorch modules')."
+_EXAMPLE = "The section 'PyTorch modules' of docs/verify.md has an example."
 
 
 def advise_on_wrapper(module: torch.nn.Module, error: CannotRunError) -> str:
