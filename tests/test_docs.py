@@ -125,7 +125,7 @@ def test_outputs_are_current(page, folder):
             check_output(command.line, command.output, run(command.line, folder))
 
 
-# These pages build, save and verify models as README.md and the notebook do.
+# These pages and the notebook build, save and verify models as README.md does.
 MORE_MODELS = {"tutorial.md", "series.md"}
 
 
@@ -139,7 +139,7 @@ def test_slow_pages(page, folder):
                 check_output(command.line, command.output, run(command.line, folder))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive(by="test_slow_pages")
 @pytest.mark.tf
 def test_notebook_outputs_are_current(folder):
     pytest.importorskip("tensorflow", reason="TensorFlow is not installed")

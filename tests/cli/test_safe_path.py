@@ -161,7 +161,7 @@ def test_cluster_imports_nothing(place: Place) -> None:
     check(place, "script", SLOW["cluster"])
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive(by="test_cluster_imports_nothing")
 @pytest.mark.tf
 def test_models_import_nothing(place: Place) -> None:
     if find_spec("keras") is None:
