@@ -153,7 +153,7 @@ def _is_label(group: Described, name: str) -> bool:
 
 
 def refuse_different_packing(described: Mapping[str, PackedLayout | None]) -> None:
-    """Raise an error if the metadata of two files describe different packing."""
+    """Raise an error if the metadata of two files describes different packing."""
     first = next(name for name, layout in described.items() if layout is not None)
     for name, layout in described.items():
         if layout != described[first]:

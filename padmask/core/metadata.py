@@ -30,6 +30,20 @@ RUN_KEY = "run"
 _TRUE_AT: Mapping[Polarity, str] = {"real": "real token", "padding": "padding"}
 
 
+def add_to_description(metadata: Mapping[bytes, bytes], key: str, value: Any) -> dict[bytes, bytes]:
+    """Return metadata whose description of the last run has one more key.
+
+    >>> add_to_description({METADATA_KEY: b'{"maxlen": 8}'}, "run", {"rows_read": 2})
+    {b'padmask': b'{"maxlen": 8, "run": {"rows_read": 2}}'}
+
+    Args:
+        metadata: metadata with a description of the padding or packing.
+        key, value: key to add, and its value, which JSON can represent.
+    """
+    described = json.loads(metadata[METADATA_KEY])
+    return {**metadata, METADATA_KEY: json.dumps({**described, key: value}).encode()}
+
+
 def describe(columns: Sequence[PadColumn], plan: Plan, spec: PadSpec, mask: MaskSpec) -> dict[str, Any]:
     """Describe columns that were padded together, for the metadata of a padded table."""
     written = [column for column in columns if not is_recomputed(column.name, spec.packing)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -11,7 +10,7 @@ import pyarrow as pa
 
 from padmask.core.arrow_lists import Flags
 from padmask.core.end_tokens import rows_without_end
-from padmask.core.metadata import METADATA_KEY, groups_to_keep
+from padmask.core.metadata import add_to_description, groups_to_keep
 from padmask.core.plan import Positions, Segments
 
 _KEY = "counts"
@@ -117,9 +116,7 @@ class PackedCounts:
         Args:
             metadata: metadata with a description of the packing.
         """
-        described = json.loads(metadata[METADATA_KEY])
-        text = json.dumps({**described, _KEY: asdict(self)})
-        return {**metadata, METADATA_KEY: text.encode()}
+        return add_to_description(metadata, _KEY, asdict(self))
 
 
 # Names of the numbers that a ledger has.

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from padmask.core.metadata import METADATA_KEY, RUN_KEY, valid_descriptions
+from padmask.core.metadata import METADATA_KEY, RUN_KEY, add_to_description, valid_descriptions
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class PaddedRun:
 
     @classmethod
     def read(cls, schema: pa.Schema) -> PaddedRun | None:
-        """Return the run that the metadata of padded rows describe; None if they describe none.
+        """Return the run that the metadata of padded rows describes; None if there is none.
 
         >>> PaddedRun.read(pa.schema([("input_ids", pa.list_(pa.int32()))])) is None
         True
@@ -84,8 +84,7 @@ class PaddedRun:
         Args:
             metadata: metadata with a description of the padding.
         """
-        described = json.loads(metadata[METADATA_KEY])
-        return {**metadata, METADATA_KEY: json.dumps({**described, RUN_KEY: asdict(self)}).encode()}
+        return add_to_description(metadata, RUN_KEY, asdict(self))
 
 
 # Names of the numbers that a ledger has.

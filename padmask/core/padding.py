@@ -108,7 +108,7 @@ def find_padding(  # noqa: PLR0913 - one keyword for each fact
         The columns; None for a raw dataset. `check_padding` checks their types.
 
     Raises:
-        DataError: the metadata of a file are not valid.
+        DataError: the metadata of a file is not valid.
         PaddedError: the files are not padded in the same way.
         SpecError: the columns have different masks, according to the metadata.
     """
@@ -173,7 +173,7 @@ def read_groups(files: Mapping[str, pa.Schema]) -> dict[str, list[Described]]:
     """Return the padding descriptions from the metadata of the files, by file name.
 
     Raises:
-        DataError: the metadata of a file are not valid.
+        DataError: the metadata of a file is not valid.
     """
     described = {}
     for name, schema in files.items():

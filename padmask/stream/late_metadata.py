@@ -1,13 +1,13 @@
-"""Metadata that are known only at the end of a run: the numbers of rows and tokens."""
+"""Metadata that is known only at the end of a run: the numbers of rows and tokens."""
 
 from __future__ import annotations
 
 import pyarrow as pa
 
 from padmask.core.metadata import valid_descriptions
+from padmask.core.packed_counts import COUNTED, PackedCounts
 from padmask.core.padded_run import COUNTED_ROWS, PaddedRun
 from padmask.stream.ledger import Ledger
-from padmask.stream.pack_blocks import metadata_with_counts
 from padmask.stream.passes import PadRun
 
 
@@ -15,7 +15,7 @@ def late_metadata(run: PadRun, schema: pa.Schema, ledger: Ledger) -> dict[bytes,
     """Return the metadata of the complete file of a run of `pad` or `pack`. The result may be empty.
 
     If an earlier run padded the input, that run may have left out rows too. In this case, the metadata of
-    padded rows get no numbers.
+    padded rows gets no numbers.
 
     Args:
         run: the run that wrote the file.
@@ -24,8 +24,9 @@ def late_metadata(run: PadRun, schema: pa.Schema, ledger: Ledger) -> dict[bytes,
     """
     policy, limit = run.job.policy, run.files.limit
     if run.job.spec.packing is not None:
-        return metadata_with_counts(schema, ledger, limit)
-    # JSON Lines have no metadata.
+        counts = PackedCounts(**{name: getattr(ledger, name) for name in COUNTED}, limit=limit)
+        return counts.add_to(schema.metadata)
+    # JSON Lines has no metadata.
     if not run.dataset.format.is_text and any(map(valid_descriptions, run.dataset.schemas().values())):
         return {}
     numbers = {name: getattr(ledger, name) for name in COUNTED_ROWS}

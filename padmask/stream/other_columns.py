@@ -108,6 +108,6 @@ def name_lengths(job: Job, dataset: Dataset, output: FormatTraits) -> Job:
 
 
 def _is_described(dataset: Dataset, name: str) -> bool:
-    """Return whether the metadata of all files name a column as the length column."""
+    """Return whether the metadata of all files names a column as the length column."""
     described = (read_descriptions(schema.metadata) for schema in dataset.schemas().values())
     return all(any(group.length == name for group in groups) for groups in described)

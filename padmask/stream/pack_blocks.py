@@ -16,7 +16,6 @@ from padmask.core.end_tokens import add_end_tokens, rows_without_end
 from padmask.core.length_stats import LengthStats
 from padmask.core.pack_planner import make_sequences, pack_next, plan_pack
 from padmask.core.packed_columns import PackedRows, count_boundary_labels, pack_columns
-from padmask.core.packed_counts import COUNTED, PackedCounts
 from padmask.core.packed_segments import round_up, select_packed_rows, with_sources
 from padmask.core.packing import count_at_least
 from padmask.core.plan import Plan, Positions, Segments
@@ -201,18 +200,6 @@ class _Packer:
             least = count_at_least(self._stats, plan.maxlen, spec.packing.max_segments)
             bound = Ledger(rows_at_least=least)
         return _blocks_of(rows, packed, plan, bound), carried
-
-
-def metadata_with_counts(schema: pa.Schema, ledger: Ledger, limit: int | None) -> dict[bytes, bytes]:
-    """Add the numbers of rows and tokens of the complete run to the metadata of packed rows.
-
-    Args:
-        schema: schema of the packed rows.
-        ledger: counts of the run.
-        limit: maximum number of source rows that the run reads; None if there is no maximum.
-    """
-    counts = PackedCounts(**{name: getattr(ledger, name) for name in COUNTED}, limit=limit)
-    return counts.add_to(schema.metadata)
 
 
 def _blocks_of(rows: Rows, segments: Segments, plan: Plan, ledger: Ledger) -> Iterator[PackBlock]:

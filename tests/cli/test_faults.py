@@ -459,7 +459,7 @@ def test_closed_rejects_keep_output(
     data = source["jsonl"].read_bytes()
     data += b"".join(bad % noise.randbytes(500).hex().encode() for _ in range(500))
     output = f"out.{suffix}"
-    # The metadata contain the number of rejected rows.
+    # The metadata contains the number of rejected rows.
     undisturbed = tmp_path_factory.mktemp("undisturbed") / output
     pads("-", "-o", undisturbed, "--on-error", "skip", input=data)
     place = replace(place, wanted={suffix: undisturbed.read_bytes()})

@@ -57,9 +57,9 @@ class Comparison:
 
     @property
     def run(self) -> PaddedRun | None:
-        """The run that padded the rows; None if the metadata do not say for certain which rows were left out.
+        """The run that padded the rows; None if it is not certain which rows this run left out.
 
-        The metadata are not certain if the run skipped more bad rows than were found in the input.
+        This is not certain if the run skipped more bad rows than were found in the input.
         """
         if not isinstance(self.layout, PaddedLayout) or self.layout.run is None:
             return None

@@ -58,7 +58,7 @@ def find_rows_to_have(compared: Comparison, rows: int, limit: int | None) -> Fla
 def find_missing_rows(compared: Comparison, here: Flags, counts: Collection[PackedCounts]) -> MissingRows:
     """Return the sequences of the input that are missing or incomplete.
 
-    If the metadata do not say whether long rows and rows without tokens were dropped, the rows decide.
+    If the metadata does not say whether long rows and rows without tokens were dropped, the rows decide.
 
     Args:
         compared: the rows, compared with their input.
@@ -92,7 +92,7 @@ def _are_left_out(compared: Comparison, absent: Flags) -> bool:
     """Return whether the run left out all absent rows, some of them because of columns that are not compared.
 
     The run drops a row if another column, with a length of its own, is too long. The run also skips a row if
-    another column is bad. The metadata have the numbers of these rows.
+    another column is bad. The metadata has the numbers of these rows.
 
     Args:
         compared: the rows, compared with their input.

@@ -48,8 +48,7 @@ class CropToFew:
         return None if part is None else (few, part)
 
     def mix(self, few: Array, many: Array) -> Array | None:
-        both = self.cut(few, many)
-        return None if both is None else both[1].copy()
+        return _real_part(self.cut(few, many))
 
 
 @dataclass(frozen=True)
@@ -77,8 +76,12 @@ class CropBlocks:
         return self.crop.cut(few, many)
 
     def mix(self, few: Array, many: Array) -> Array | None:
-        both = self.cut(few, many)
-        return None if both is None else both[1].copy()
+        return _real_part(self.cut(few, many))
+
+
+def _real_part(both: tuple[Array, Array] | None) -> Array | None:
+    """Return a copy of the second array of a result of `cut`, which has the shape of the shorter batch."""
+    return None if both is None else both[1].copy()
 
 
 def crop_blocks(crop: CropToFew, setup: CheckSetup, rows: Sample, more: int) -> Crop:

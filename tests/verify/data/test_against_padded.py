@@ -247,7 +247,7 @@ def forget_run(path):
 
 @pytest.mark.parametrize("lengths", [[3, 0, 5], [3, 9, 5], [3, 9, 9, 5]])
 def test_metadata_prove_missing_row(tmp_path, lengths):
-    """The metadata say that no row was dropped, so a row without tokens and a long row are missing."""
+    """The metadata says that no row was dropped, so a row without tokens and a long row are missing."""
     path = pad(tmp_path, lengths)
     assert "not-padded" not in check(path)
     drop(path, 1)
@@ -326,7 +326,7 @@ def test_limit_of_several_shards(tmp_path):
 
 
 def test_joined_files(tmp_path):
-    """The metadata of the first of two joined files do not describe the rows of the second."""
+    """The metadata of the first of two joined files does not describe the rows of the second."""
     write_rows(tmp_path / "in.jsonl", [{"input_ids": [i, i]} for i in range(1, 7)])
     path, files = tmp_path / "out.parquet", FileOptions(limit=2)
     pad_file(tmp_path / "in.jsonl", path, spec=PadSpec(maxlen=3), files=files)
@@ -337,7 +337,7 @@ def test_joined_files(tmp_path):
 
 
 def test_second_run_forgets_the_first(tmp_path):
-    """The first run may have left out rows too, so the metadata do not prove that rows are missing."""
+    """The first run may have left out rows too, so the metadata does not prove that rows are missing."""
     rows = [{"input_ids": [*range(1, n + 1)], "y": [1] * m} for n, m in ((3, 2), (9, 9), (5, 4))]
     write_rows(tmp_path / "in.jsonl", rows)
     first, path = tmp_path / "first.parquet", tmp_path / "out.parquet"
