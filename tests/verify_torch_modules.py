@@ -518,3 +518,21 @@ class JoinedHeads(EmbeddingOnly):
         heads = self.table(input_ids).unflatten(2, (2, 4))
         joined = heads.flatten(1, 2) + heads.transpose(1, 2).flatten(1, 2)
         return joined.view(len(input_ids), 2, -1, 4)
+
+
+class CountedPositions(nn.Embedding):
+    """An embedding of positions that receives ids, and counts the positions itself, as in FSMT."""
+
+    def forward(self, input_ids):
+        return super().forward(torch.arange(input_ids.shape[1]).expand_as(input_ids))
+
+
+class PositionsFromIds(nn.Module):
+    """The table of positions is larger than the table of ids, and reads the ids first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places, self.table = CountedPositions(600, DIM), nn.Embedding(VOCAB, DIM)
+
+    def forward(self, input_ids):
+        return self.places(input_ids) + self.table(input_ids)

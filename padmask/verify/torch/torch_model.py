@@ -426,39 +426,41 @@ class TorchModel:
                 for one in self.inputs
             ]
             return
-        read: list[tuple[torch.nn.Embedding, torch.Tensor]] = []
-
-        def note(table: Any, given: tuple[Any, ...]) -> None:
-            if given and isinstance(given[0], torch.Tensor):
-                read.append((table, given[0].detach().clone()))
-
-        tables = [part for part in self.module.modules() if isinstance(part, torch.nn.Embedding)]
-        hooks = [table.register_forward_pre_hook(note) for table in tables]
-        try:
+        with _ReadTables() as tables:
             self.run(batch)
-        finally:
-            for hook in hooks:
-                hook.remove()
-        self.inputs = [self._with_vocabulary(one, batch, read, tables) for one in self.inputs]
+        self.inputs = [self._with_vocabulary(one, batch, tables) for one in self.inputs]
 
-    def _with_vocabulary(
-        self,
-        one: TorchInput,
-        batch: ModelBatch,
-        read: Sequence[tuple[torch.nn.Embedding, torch.Tensor]],
-        tables: Sequence[torch.nn.Embedding],
-    ) -> TorchInput:
+    def _with_vocabulary(self, one: TorchInput, batch: ModelBatch, tables: _ReadTables) -> TorchInput:
         if one.slot.kind != "tokens":
             return one
         ids = one.tensor(batch, self.device.name, self._floats)
-        own = next(
-            (table for table, given in read if given.shape == ids.shape and torch.equal(given, ids)), None
-        )
-        if own is not None:
-            return replace(one, slot=replace(one.slot, vocab=own.num_embeddings, exact=True))
+        if own := tables.sizes_for(ids):
+            return replace(one, slot=replace(one.slot, vocab=min(own), exact=True))
         known = getattr(getattr(self.module, "config", None), "vocab_size", None)
-        sizes = [known] if isinstance(known, int) else [table.num_embeddings for table in tables]
+        all_tables = (part for part in self.module.modules() if isinstance(part, torch.nn.Embedding))
+        sizes = [known] if isinstance(known, int) else [table.num_embeddings for table in all_tables]
         return replace(one, slot=replace(one.slot, vocab=min(sizes, default=None)))
+
+
+class _ReadTables(TorchFunctionMode):  # type: ignore[misc]
+    """A mode that records which ids are looked up in tables of embeddings.
+
+    Hooks of modules would not do: an embedding of positions may receive ids, and look up their positions.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._read: list[tuple[torch.Tensor, int]] = []
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function is torch.nn.functional.embedding:
+            ids, table = args[:2]
+            self._read.append((ids.detach().clone(), int(table.shape[0])))
+        return function(*args, **(kwargs or {}))
+
+    def sizes_for(self, ids: torch.Tensor) -> list[int]:
+        """Return the sizes of the tables in which exactly these ids were looked up."""
+        return [size for given, size in self._read if given.shape == ids.shape and torch.equal(given, ids)]
 
 
 class _NarrowFloats(TorchFunctionMode):  # type: ignore[misc]

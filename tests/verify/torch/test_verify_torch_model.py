@@ -32,6 +32,7 @@ from verify_torch_modules import (  # noqa: E402
     PaddingMaskEncoder,
     PaddingMaskMean,
     PadValueMask,
+    PositionsFromIds,
     RightPositions,
     RowsFirst,
     SpeechDecoder,
@@ -94,6 +95,7 @@ def verdict_of(module, **options):
         (lambda: SpeechDecoder(masked=False), "leaks"),
         (Characters, "ignores"),
         (lambda: Characters(bidirectional=True), "leaks"),
+        (PositionsFromIds, "ignores"),
     ],
 )
 def test_module_gets_its_verdict(build, verdict):
