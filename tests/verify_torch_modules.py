@@ -509,3 +509,12 @@ class Strided(EmbeddingOnly):
 
     def forward(self, input_ids):
         return self.pool(self.conv(self.table(input_ids).transpose(1, 2))).amax(dim=-1)
+
+
+class JoinedHeads(EmbeddingOnly):
+    """A sum of two tensors that join the positions and the heads in different orders."""
+
+    def forward(self, input_ids):
+        heads = self.table(input_ids).unflatten(2, (2, 4))
+        joined = heads.flatten(1, 2) + heads.transpose(1, 2).flatten(1, 2)
+        return joined.view(len(input_ids), 2, -1, 4)

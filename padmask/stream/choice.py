@@ -228,7 +228,7 @@ def _describe_ragged(
         if any(rows.have_similar_lengths(first, name) for name in names):
             # These columns are not companions, so the user must request them.
             flags = with_hint(_flags_with(names, schema, choice))
-            remedy = f". To {verb} them together and find these rows: {flags}"
+            remedy = f". To {verb} them too, and find the rows with other lengths: {flags}"
         elif not packs:
             flags = " ".join(f"--own-length {shlex.quote(name)}" for name in names)
             column = "this column to its own maxlen" if len(names) == 1 else "each column to its own maxlen"

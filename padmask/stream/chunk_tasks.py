@@ -105,8 +105,8 @@ def refuse_workers(executor: Executor | None, source: FormatTraits, output: Form
     if source.is_text and output.is_text:
         what += " with windows, batches or packing"
     raise SpecError(
-        f"Worker processes cannot share one file with {what}. Remove --workers, or choose an output folder, "
-        "such as -o padded/.",
+        f"With one output file, --workers does not support {what}. Remove --workers, or choose an output "
+        "folder, such as -o padded/.",
         options=["workers"],
     )
 

@@ -1,4 +1,4 @@
-"""Join the pieces of rows that were packed, after the pieces were sorted by their source rows."""
+"""Join the pieces of rows that packing split, after the pieces were sorted by their source rows."""
 
 from __future__ import annotations
 

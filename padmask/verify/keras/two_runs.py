@@ -18,7 +18,7 @@ from padmask.verify.proof.checks import EMPTY_PLACES
 from padmask.verify.proof.crops import Crop, CropEmptyRow, CropToFew, CropToLength, crop_blocks
 from padmask.verify.proof.deviations import Outputs, Pair, difference, measure, scale_of
 from padmask.verify.proof.leaking_rows import choose_equal_lengths, choose_fixed_row, choose_leaking_row
-from padmask.verify.proof.sample import ModelBatch
+from padmask.verify.proof.sample import ModelBatch, Sample
 from padmask.verify.proof.subject import CannotRunError
 from padmask.verify.proof.tolerance import LIMITS, PRECISE, Array
 from padmask.verify.proof.verify_subject import Verification
@@ -315,6 +315,10 @@ def _record_runs(
         options = {"from_start": padding == "post", "rerun_padded": repeat(many), **options}
         return Runs(_record(user, few), _record(user, many), repeat(few), crop, limit, **options)
 
+    def crop_to(rows: Sample, more: int) -> Crop:
+        crop = CropToFew(padding)
+        return crop_blocks(crop, rows, more) if setup.has_blocks else crop
+
     if setup.sample.is_fixed:
         fixed = choose_fixed_row(setup.sample)
         few = fixed.row.padded()
@@ -327,8 +331,7 @@ def _record_runs(
         return make(few, many, CropEmptyRow())
     if setup.interact:
         same = choose_equal_lengths(setup.probe)
-        crop_same = crop_blocks(CropToFew(padding), setup, same, MORE[-1])
-        return make(same.padded(), same.padded(MORE[-1]), crop_same)
+        return make(same.padded(), same.padded(MORE[-1]), crop_to(same, MORE[-1]))
     worst = choose_leaking_row(setup.subject.predict, setup.probe, setup.more[1:])
     if worst is not None and worst.deviation > limit:
         one, more = worst.row, worst.more
@@ -336,7 +339,7 @@ def _record_runs(
         return make(
             one.padded(),
             one.padded(more),
-            crop_blocks(CropToFew(padding), setup, one, more),
+            crop_to(one, more),
             others=_record(user, one.with_random_tokens(8).padded()),
             growth=frozenset(growth),
         )

@@ -19,6 +19,9 @@ from padmask.verify.torch.record import Call, tensors_in
 from padmask.verify.torch.torch_model import TorchModel
 from padmask.verify.torch.two_runs import ComparedRuns, choose_two_batches
 
+# Functions that change the shape of their input, but no values.
+_SHAPE_CHANGES = ("view", "reshape", "flatten", "unflatten", "transpose", "permute", "movedim", "contiguous")
+
 
 def find_leaking_module(model: TorchModel, verification: Verification) -> Traced:
     """Find the first module that changes real positions, and the function in this module.
@@ -55,16 +58,10 @@ def _find(
     Calls inside a module are compared only if the module's own outputs differ. A module may, for example,
     read the first positions of a row, and mask them later.
     """
-    outer: tuple[Call, Call] | None = None
-    for _ in range(MOST_HARMLESS):
-        first = _first_difference(runs, outer[1] if outer is not None else None)
-        if first is None:
-            break
-        if first[0].module is not model.module and not runs.is_harmful(*first):
-            continue
-        outer = first
-        if first[1].module is None:
-            break
+    outer = _search(model, runs)
+    if outer is not None and outer[1].name in _SHAPE_CHANGES and runs.compare_blocks():
+        # The input of this call depends on padding already, but has several values for each position.
+        outer = _search(model, runs) or outer
     if outer is None:
         return Traced(
             remark="padding does not change the output of any single call inside the model", layers=layers
@@ -76,6 +73,21 @@ def _find(
             layers=layers,
         )
     return _describe(model, verification, runs, outer, layers)
+
+
+def _search(model: TorchModel, runs: ComparedRuns) -> tuple[Call, Call] | None:
+    """Return the innermost call whose difference changes the outputs; None if there is no such call."""
+    outer: tuple[Call, Call] | None = None
+    for _ in range(MOST_HARMLESS):
+        first = _first_difference(runs, outer[1] if outer is not None else None)
+        if first is None:
+            break
+        if first[0].module is not model.module and not runs.is_harmful(*first):
+            continue
+        outer = first
+        if first[1].module is None:
+            break
+    return outer
 
 
 def _first_difference(runs: ComparedRuns, outer: Call | None) -> tuple[Call, Call] | None:
@@ -118,6 +130,7 @@ def _describe(
         takes_positions=takes_positions(model.module),
         time_first=getattr(owner.module, "batch_first", None) is False,
         is_slice=_is_slice(many),
+        is_joined=many.module is None and runs.is_joined(few, many),
     )
     where = ", ".join(part for part in (found.function, "" if exported else many.line) if part)
     before = _last_equal_module(runs, few)
