@@ -168,6 +168,6 @@ def _compress(pages: memoryview, levels: _Levels) -> tuple[bytes, int, int] | No
 
 
 def _checksum(page: pa.Buffer) -> int:
-    """Return the CRC-32 of a page. Thrift integers are signed."""
+    """Return the CRC-32 of a page as a signed integer, because Thrift integers are signed."""
     crc = zlib.crc32(page)
     return crc - 2**32 if crc >= 2**31 else crc

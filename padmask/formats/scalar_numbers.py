@@ -44,7 +44,7 @@ class Numbers:
     Args:
         values: array of shape (rows,).
         kinds: kinds of the values: `"bool"`, `"int"` and `"float"`.
-        low, high: smallest and largest integer, including 0.
+        low, high: smallest and largest number among 0 and the integers.
         fixed: dtype of the column, if its type is known; None for JSON.
     """
 

@@ -216,7 +216,7 @@ def _plain_values(column: pa.Array) -> list[Any]:
 def _json_type(type_: pa.DataType) -> pa.DataType:
     """Replace nanosecond times in a type with strings, because Python times do not support nanoseconds.
 
-    Durations become microseconds. A cast that would round a value raises an error.
+    Durations become microseconds. Casting a column to this type raises an error if a value would be rounded.
     """
     type_ = storage_type(type_)
     if pat.is_duration(type_):
