@@ -205,8 +205,8 @@ class FirstRows:
 def _may_be_mask(parts: Sequence[pa.Array], dialect: Dialect) -> bool:
     """Return whether a column may be a mask.
 
-    Float columns usually contain long features. A float column is therefore rejected if its first row is not
-    a mask. The other rows are then not checked.
+    Most float columns contain features, and checking all their rows takes long. A float column is therefore
+    rejected if its first row is not a mask.
     """
     if not all(is_mask(part.type) for part in parts):
         return False

@@ -81,7 +81,7 @@ def cut_windows(sequences: Positions, values: Positions) -> Iterator[tuple[int, 
 
     Args:
         sequences: number of sequences of each source row: int64, shape (rows,).
-        values: number of values of each source row over all packed columns: int64, shape (rows,).
+        values: number of values in each source row, summed over all packed columns: int64, shape (rows,).
     """
     ends, start = np.cumsum(np.stack([sequences, values]), axis=1), 0
     nothing = np.zeros(2, dtype=np.int64)

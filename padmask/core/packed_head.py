@@ -160,7 +160,7 @@ def _most(flags: Flags) -> bool:
 
 
 def value_lengths(column: pa.Array) -> list[int]:
-    """Return the length of the list in each row of a column, `NO_LIST` or `ABSENT`.
+    """Return the length of the value in each row of a column. See `HeadRows.lengths`.
 
     >>> value_lengths(pa.array([[7, 8], None]))
     [2, -2]

@@ -99,7 +99,7 @@ def _sources_of(segments: Segments) -> Positions:
 
 
 def with_sources(segments: Segments, source_lengths: Positions, first: int) -> Segments:
-    """Add `first` to the numbers of the source rows, which then refer to a longer list of source rows.
+    """Add `first` to the number of each source row. The numbers then refer to a longer list of rows.
 
     Args:
         segments: segments of some source rows.

@@ -1,4 +1,4 @@
-"""Check the options that shape rows against the columns: kept ends, windows, packing and added columns."""
+"""Check that the columns allow the options for kept ends, windows, packing and added columns."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def check_shape(
     mask: MaskSpec,
     replaced: Collection[str | None] = (),
 ) -> None:
-    """Check the input columns for kept ends and windows, and the names of the columns to add.
+    """Check that the columns allow the options for kept ends, windows, packing and added columns.
 
     Args:
         schema: columns of the input.

@@ -195,7 +195,7 @@ def report_on_torch_model(
         spec: options of the verification.
         rows: real tokens of each row, keyed by input name. If None, random rows are generated.
         device: `"auto"`, `"cpu"` or `"gpu"`. If None, the module stays on its device.
-        roles: kind of each input that the user chose, keyed by input name.
+        roles: kinds of inputs that the user specified, keyed by input name.
 
     Raises:
         SpecError: the module has no input with a time axis, or the rows do not match its inputs.

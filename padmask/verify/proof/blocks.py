@@ -50,9 +50,9 @@ class Blocks:
 def find_blocks(setup: CheckSetup) -> dict[str, Blocks]:
     """Find the outputs whose time axis has several blocks, keyed by output name.
 
-    If the size of an axis is the same multiple of the padded length in several runs, the values of a position
-    are either adjacent, as after upsampling, or in different blocks. This is decided by comparing the real
-    positions of two runs. A model whose outputs depend on padding differs in both layouts.
+    In several runs, the size of the time axis is the same multiple of the padded length. The values of a
+    position may also be adjacent, as after upsampling. Blocks are found if the real positions of two runs
+    differ less when they are read as blocks.
     """
     numbers = setup.more[:_LENGTHS]
     if len(numbers) < 2 or setup.sample.is_fixed:

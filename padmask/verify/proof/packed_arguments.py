@@ -45,7 +45,7 @@ class DataArguments:
     """What the arguments of a model contain, as far as the data and the user specify this.
 
     Args:
-        columns: contents of each column of the data, a name in `ARGUMENTS`, keyed by column name.
+        columns: contents of each column of the data, as names in `ARGUMENTS`, keyed by column name.
         inputs: name of the column for each argument, keyed by argument name.
         kinds: kind of each argument, as in `--input`, keyed by argument name.
     """
@@ -55,7 +55,7 @@ class DataArguments:
     kinds: Mapping[str, str] = field(default_factory=dict)
 
     def find(self, name: str) -> str | None:
-        """Return the contents of an argument that the user or a column of the data specifies; else None."""
+        """Return the contents of an argument from the user or the data; None if neither specifies them."""
         if name in self.kinds:
             return _OF_KINDS.get(self.kinds[name])
         return self.columns.get(self.inputs.get(name, name))

@@ -47,7 +47,7 @@ class Deviation:
     Args:
         largest: the absolute difference that is largest in relation to its scale: shape (channels,). If the
             shapes differ, or if only one value is NaN, the difference is infinite.
-        scale: scale of this difference, the largest absolute value nearby: shape (channels,).
+        scale: scale of this difference, as `measure` chooses it: shape (channels,).
         where: description of the row and the padding of this difference: shape (channels,), dtype object.
     """
 
@@ -78,7 +78,7 @@ class Deviation:
 
 
 def shares_of(differences: Array, scales: Array) -> Array:
-    """Return differences as shares of their scales. A difference from values that are all zero is infinite.
+    """Return differences as shares of their scales. If the scale is 0, a difference other than 0 is infinite.
 
     >>> shares_of(np.array([0.0, 1.0, 1.0]), np.array([0.0, 0.0, 4.0])).tolist()
     [0.0, inf, 0.25]

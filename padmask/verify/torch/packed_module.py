@@ -67,7 +67,7 @@ class PackedModule:
 
     @property
     def remark(self) -> str:
-        """The argument that padmask chose and that the user must pass too; empty if there is none."""
+        """A note on an argument that padmask set and the user must set too; empty if there is none."""
         return "the module ran with use_cache=False" if "use_cache" in self._signature.flags else ""
 
     @contextmanager

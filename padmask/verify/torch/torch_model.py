@@ -190,12 +190,12 @@ class TorchModel:
 
     @property
     def remark(self) -> str:
-        """How the module reads its inputs, if the names and the defaults do not show it."""
+        """A note on masks that are True at padding, and on inputs whose first axis is the time."""
         inverted = [one.slot.name for one in self.inputs if one.is_unclear_mask and one.is_padding]
         time_first = [one.slot.name for one in self.inputs if one.layout == "time-first"]
         parts = [
             f"True means padding in {' and '.join(inverted)}" if inverted else "",
-            f"the first axis of {' and '.join(time_first)} is the time" if time_first else "",
+            f"the first axis of {' and '.join(time_first)} is the time axis" if time_first else "",
         ]
         return "; ".join(part for part in parts if part)
 
@@ -502,7 +502,7 @@ def as_float32(module: torch.nn.Module) -> torch.nn.Module:
 
 
 def _sizes_in(module: torch.nn.Module) -> list[int]:
-    """Return the sizes of weights, one of which may be the only length that the module accepts."""
+    """Return lengths that the module may require, from the sizes of its weights."""
     shapes = [tuple(weight.shape) for weight in module.parameters()]
     sizes = {size for shape in shapes for size in shape}
     products = {
