@@ -28,7 +28,7 @@ _REPEATABLE = {"columns": "column", "own_lengths": "own_length", "own_masks": "o
 
 
 class UnfinishedError(PadmaskError):
-    """A run that has not finished, so that its exit code is unknown."""
+    """The error in the report of a run that has not finished. The exit code is unknown."""
 
 
 # The error in the report of a run until the run ends.

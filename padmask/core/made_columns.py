@@ -135,8 +135,8 @@ def made_values(
         segments: positions of the tokens in the output.
         rows: source rows of each padded column.
         real: mask of the segments: bool, shape (rows, maxlen), True at real tokens.
-        repeated: flags of the repeated tokens, whose labels become -100, because another window has the
-            label: bool, shape (rows, maxlen). If None, all labels are kept.
+        repeated: True at tokens whose label becomes -100, because another window has the label: bool, shape
+            (rows, maxlen). If None, all labels are kept.
 
     Returns:
         The lengths have the shape (rows,) and the dtype int32. All other columns have the shape
