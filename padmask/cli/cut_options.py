@@ -119,9 +119,10 @@ def with_cuts(spec: PadSpec, ctx: click.Context, given: Mapping[str, Any]) -> Pa
 
 
 def overlong_of(given: Mapping[str, Any]) -> Literal["truncate", "drop", "error"]:
-    """Return the value of --overlong for `RowPolicy`, which has no value for windows and splits.
+    """Return the value of --overlong for `RowPolicy`.
 
-    `PadSpec.windows` describes windows and splits, so for both the result is `"truncate"`.
+    `RowPolicy` has no values for window and split, because `PadSpec.windows` describes them. For both, the
+    result is `"truncate"`.
     """
     overlong: Literal["truncate", "drop", "error"] = (
         "truncate" if given["overlong"] in ("window", "split") else given["overlong"]

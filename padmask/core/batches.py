@@ -40,7 +40,7 @@ class BatchPlan:
 def batch_widths(lengths: Positions, multiple: int | None) -> Positions:
     """Return the padded length of a batch whose longest row has the given length.
 
-    A row without tokens needs one position, so that no batch has length 0.
+    The padded length is at least 1, even if no row has tokens.
 
     >>> batch_widths(np.array([0, 3, 8, 9]), 4).tolist()
     [4, 4, 8, 12]

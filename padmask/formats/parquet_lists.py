@@ -98,7 +98,7 @@ def encode_equal_lists(field: pa.Field, lists: pa.Array) -> Encoded | None:
 
 
 def _common_length(lists: pa.Array) -> int | None:
-    """Return the length of all lists, or None if this module cannot encode them."""
+    """Return the length that all lists have; None if this module cannot encode them."""
     type_ = lists.type
     if not (pat.is_list(type_) or pat.is_large_list(type_)) or not len(lists) or lists.null_count:
         return None

@@ -264,8 +264,8 @@ def _nonfinite_within(value: Any) -> bool:
 def reject_line(batch: Batch, row: int, reason: str) -> bytes:
     """Return the line for a rejected row in the `--rejects` file, with the reason and the complete row.
 
-    The key of the row is `row` if the row is valid JSON, `bytes` if the row is not valid UTF-8, and `text`
-    otherwise.
+    The line stores the row under the key `row` if the row is valid JSON, `bytes` if it is not valid UTF-8,
+    and `text` otherwise.
     """
     unit = "line" if batch.unit == "line" else "row_number"
     # File names may not be valid Unicode.
