@@ -37,7 +37,7 @@ class PackedLayout:
         derived: the name in `DERIVED` of each derived column, keyed by column name. With metadata, only
             columns that packing added.
         described: whether the metadata describes the packing.
-        spec: options that packed the rows; None if they are not known.
+        spec: options with which the rows were packed; None if they are not known.
         dropped: names of the columns that unpacking leaves out.
         repeated: names of columns with one value for the packed row. All other columns are lists with one
             value for each sequence.

@@ -168,7 +168,7 @@ def open_sink(
         run: the run that writes the output.
         output: path or URL of the output.
         format_: format of the output.
-        layout: schema and row sizes of the output.
+        layout: schema, row shapes and row groups of the output.
         sealed: function that is called with the descriptor of the complete file before the file is renamed.
         final_path: path or URL to which the caller moves the complete file. Errors show this path.
     """

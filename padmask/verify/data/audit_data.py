@@ -321,15 +321,15 @@ def _compare_groups(
 ) -> tuple[AuditJob, list[InputComparison | None], list[str]]:
     """Prepare to compare each group of columns with the input.
 
-    Returns:
-        The job that also reads the columns for the comparison; for each group, the object that collects its
-        rows (None if the group is not compared); and notes.
-
     Args:
         dataset: the packed or padded rows.
         inputs: their input.
         job: columns to check.
         asked: columns and options that the user requested.
+
+    Returns:
+        The job that also reads the columns for the comparison; for each group, the object that collects its
+        rows (None if the group is not compared); and notes.
     """
     groups, notes = [], []
     collected: list[InputComparison | None] = []

@@ -84,7 +84,7 @@ def _describe_sequence(compared: Comparison, index: int) -> str:
 
 
 def _describe_moved(compared: Comparison) -> str:
-    """Describe the first row whose position or source differs from the row of the input with its tokens."""
+    """Describe the first moved row: its position or source belongs to a row with other tokens."""
     packed, found = compared.packed, compared.matches
     index = int(np.argmax(found.moved))
     place = compared.expected.place(int(found.partners[index]))

@@ -61,7 +61,7 @@ def find_missing_rows(compared: Comparison, here: Flags, counts: Collection[Pack
     """Return the sequences of the input that are missing or incomplete.
 
     If the metadata does not say whether overlong rows and rows without tokens were dropped, this is inferred
-    from the rows that are there.
+    from the packed or padded rows.
 
     Args:
         compared: the rows, compared with their input.

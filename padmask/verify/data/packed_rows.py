@@ -281,12 +281,12 @@ class PackedRowAudit:
 def with_segments(row: Row, sequences: Ragged | None, place: int) -> Row:
     """Return a packed row with the number of the sequence at each position.
 
+    If the lengths disagree with the mask, the row gets no sequence numbers.
+
     Args:
         row: the row.
         sequences: lengths of the sequences of each row; None if the rows are not packed.
         place: index of the row in `sequences`.
-
-    If the lengths disagree with the mask, the row has no sequence numbers.
     """
     if sequences is None or row.mask is None:
         return row

@@ -103,7 +103,7 @@ def _group_of(schema: pa.Schema, column: str) -> Mapping[str, Any] | None:
 
 
 def _read_spec(group: Mapping[str, Any]) -> PadSpec | None:
-    """Return the options that padded the rows; None if this version of padmask does not support them."""
+    """Return the options of the run that padded the rows; None if this version does not support them."""
     windows = group.get("windows")
     try:
         return PadSpec(

@@ -45,7 +45,7 @@ def _match_part(
         others: a slice of all others.
         first: start of the slice of keys.
         other: start of the slice of others.
-        partners: index of the partner of each key, or -1. Both are indices before slicing.
+        partners: for each of all keys (before slicing), the index of its partner among all others, or -1.
         anchored: whether the slices were made by dividing larger slices. They are not divided again.
     """
     size = min(len(keys), len(others))

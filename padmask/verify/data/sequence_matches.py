@@ -133,8 +133,8 @@ def compare_partners(
 def match_remaining_rows(packed: LocatedSequences, expected: LocatedSequences, found: Matches) -> Matches:
     """Match the padded rows without a partner with the remaining rows of the input.
 
-    A changed row is between the same two rows as its source row. If the order differs, as in batches, rows
-    are matched if no other remaining rows have their number of tokens.
+    A changed row is expected between the same two rows as its source row. If the order differs, as in
+    batches, rows are matched if no other remaining rows have their number of tokens.
     """
     partners = found.partners.copy()
     left = np.flatnonzero(partners < 0)
@@ -193,8 +193,8 @@ def match_equal_lengths(
 def leave_out_guesses(found: Matches, hashed: Sequence[Hashed]) -> tuple[Matches, set[str]]:
     """Leave out the label columns that are not copies of the tokens.
 
-    Without metadata, it is unknown whether labels that the input lacks are copies. They are not if they
-    differ in most rows.
+    Without metadata, it is unknown whether labels that the input lacks are copies. Labels that differ in most
+    rows are not copies.
 
     Returns:
         The matches without these columns, and the names of these columns.

@@ -1,4 +1,4 @@
-"""Find the options that padded rows without metadata, from the rows and their input."""
+"""Find the options with which rows without metadata were padded, from the rows and their input."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class ShapeHints:
         self._full += [tokens_of(row).copy() for row in full.tolist()]
 
     def spec_of_windows(self) -> PadSpec | None:
-        """Return the options that split the rows into windows; None if no row was split."""
+        """Return the options with which rows were split into windows; None if no row was split."""
         if not self._windows:
             return None
         sources, numbers, starts, stops, lengths = map(np.concatenate, zip(*self._windows, strict=True))

@@ -24,7 +24,7 @@ class SourceRows:
     The object stores 32 bytes for each sequence of a file.
 
     Args:
-        spec: options that packed the rows; None if unknown.
+        spec: options with which the rows were packed; None if unknown.
         audit: object that collects the findings.
         whole: whether all rows are read. If False, sequences of a source row may be missing.
     """
@@ -100,7 +100,7 @@ def _find_wrong(
         sources: source row of each sequence, ascending: int64, shape (sequences,).
         starts: first token of each sequence in its source row, ascending in a source row.
         lengths: number of tokens of each sequence.
-        spec: options that packed the rows; None if unknown.
+        spec: options with which the rows were packed; None if unknown.
         whole: whether all sequences were read.
     """
     again = np.append(False, sources[1:] == sources[:-1])

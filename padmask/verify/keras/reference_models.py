@@ -203,7 +203,7 @@ def build_route(name: str, weights: _Weights, tail: _Tail, *, masked: bool) -> t
 
 
 class Reference:
-    """The reference models, one for each route, with shared weights. A route is a way to pass the mask.
+    """The reference models, with shared weights: one for each route by which the mask reaches the LSTM.
 
     Args:
         engine: Keras backend and device.

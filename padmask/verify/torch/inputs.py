@@ -217,7 +217,7 @@ def find_torch_inputs(
     Args:
         module: module to run.
         try_run: function that runs the module on a small batch, and raises CannotRunError.
-        roles: kind of each input that the user chose, keyed by input name.
+        roles: kinds of inputs that the user specified, keyed by input name.
         rows: rows of the data, keyed by input name.
 
     Raises:
@@ -287,7 +287,7 @@ def find_roles(
 
     Args:
         module: module whose `forward` has the inputs.
-        roles: kind of each input that the user chose, keyed by input name.
+        roles: kinds of inputs that the user specified, keyed by input name.
         also: names of other inputs that the user chose.
 
     Raises:

@@ -82,7 +82,7 @@ class TorchModel:
         module: module to run. Modules in half precision are copied.
         device: device to run on.
         batch_size: maximum number of rows per call.
-        roles: kind of each input that the user chose, keyed by input name.
+        roles: kinds of inputs that the user specified, keyed by input name.
         rows: rows of the data, keyed by input name.
 
     Raises:

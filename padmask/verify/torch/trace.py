@@ -24,7 +24,7 @@ _SHAPE_CHANGES = ("view", "reshape", "flatten", "unflatten", "transpose", "permu
 
 
 def find_leaking_module(model: TorchModel, verification: Verification) -> Traced:
-    """Find the first module that changes real positions, and the function in this module.
+    """Find the first module in which padding changes real positions, and the function that causes this.
 
     Args:
         model: verified module.
