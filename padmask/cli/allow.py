@@ -1,4 +1,4 @@
-"""The option `--allow`, which acknowledges warnings."""
+"""The option `--allow`, which hides warnings and allows violations of rules."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def print_failure(error: Exception) -> int:
 
 
 def remedy_after_kill(command: str, output: str | None) -> str:
-    """Return what to do if the memory of the machine does not suffice for a command.
+    """Return what to do if a command was killed because memory ran out.
 
     Args:
         command: name of the command.

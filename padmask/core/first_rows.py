@@ -147,7 +147,7 @@ class FirstRows:
         return bool(len(equal) and MIN_MISALIGNED_SHARE <= equal.mean() < MIN_EQUAL_SHARE)
 
     def count_unequal(self, first: str, other: str) -> tuple[int, int]:
-        """Return the number of rows in which two columns have different lengths, and the number of rows."""
+        """Return in how many rows two columns differ in length, and how many rows were compared."""
         equal = self._equal_lengths(first, other)
         return int((~equal).sum()), len(equal)
 

@@ -24,7 +24,7 @@ from padmask.spec.pad import DEFAULT_DTYPE, INTEGER_DTYPES
 
 
 def settle_made(mask: MaskSpec, names: Collection[str], first: str) -> MaskSpec:
-    """Choose the column that is copied to the labels, and leave out columns that the input already has.
+    """Choose the column to copy to the labels, and omit the columns in `if_missing` that the input has.
 
     >>> settle_made(MaskSpec(labels_from=True), ["ids"], "ids").labels_from
     'ids'
@@ -32,7 +32,7 @@ def settle_made(mask: MaskSpec, names: Collection[str], first: str) -> MaskSpec:
     ()
 
     Args:
-        mask: the requested columns.
+        mask: the columns to add.
         names: names of the columns of the input.
         first: name of the first column to pad.
     """

@@ -74,7 +74,7 @@ def _fewest_rows(lengths: Positions, maxlen: int, spec: PackSpec) -> Positions:
 
 
 def cut_windows(sequences: Positions, values: Positions) -> Iterator[tuple[int, int]]:
-    """Yield the first row and the stop (the index after the last row) of each window.
+    """Yield the first row and the stop (the index after the last row) of each packing window.
 
     >>> list(cut_windows(np.array([1, 1, 1]), np.array([1 << 25, 1 << 25, 1])))
     [(0, 2), (2, 3)]

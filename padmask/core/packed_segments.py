@@ -118,7 +118,7 @@ def select_packed_rows(segments: Segments, first: int, stop: int) -> Segments:
 
 
 def join_segments(parts: Sequence[Segments]) -> Segments:
-    """Return all output rows of several segments that have the same source rows, one part after another."""
+    """Concatenate the output rows of several `Segments` of the same source rows."""
     first = parts[0]
     if len(parts) == 1:
         return first

@@ -74,7 +74,7 @@ class Reading:
     def map_parts(
         self, phase: str, chunks: Iterable[Item], process: Callable[[Item], Counted]
     ) -> Iterator[Iterator[Counted]]:
-        """Apply a function to every chunk in the pool, and iterate over the results in order.
+        """Let the threads of the pool process all chunks, and iterate over the results in order.
 
         A separate thread reads chunks in advance.
 

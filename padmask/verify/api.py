@@ -279,12 +279,12 @@ def report_on_packed(
         model: built Keras model, PyTorch module, or a function of arrays.
         spec: options of the verification.
         sample: packed rows.
-        data: what each input of the model contains, according to the data and the user.
+        data: contents of the inputs of the model, according to the data and the user.
         engine: Keras backend and device. If None, Keras is started for Keras models.
         device: `"auto"`, `"cpu"` or `"gpu"` for a PyTorch module. If None, the module stays on its device.
 
     Raises:
-        SpecError: it is unknown what an input contains.
+        SpecError: the contents of an input are unknown.
         ModelError: the model cannot run on the rows.
     """
     described: dict[str, Any] = {}

@@ -210,9 +210,9 @@ class InputComparison:
     def _describe_difference(
         self, compared: Comparison, reading: Reading, read_again: ReadAgain, index: int, place: int
     ) -> str:
-        """Return a text about the first value of a sequence that differs from the input.
+        """Return a text about the first difference between a sequence and its input.
 
-        `index` and `place` are the indices of the sequence and of the hash that differs.
+        `index` is the index of the sequence, and `place` is the index of the hash that differs.
         """
         packed, expected = compared.packed, compared.expected
         hashed, partner = self._hashed[place], int(compared.matches.partners[index])
@@ -254,7 +254,7 @@ class InputComparison:
         *,
         located: bool,
     ) -> tuple[LocatedSequences, Flags, Positions | None]:
-        """Return the sequences that the input becomes, which of them lose tokens, and their windows."""
+        """Return the sequences expected from the input, whether each loses tokens, and their windows."""
         table, loses = SequenceTable(), [np.zeros(0, dtype=bool)]
         windows: list[Positions] = []
         for rows in planner.read(reading):

@@ -1,4 +1,4 @@
-"""Describe what a comparison of packed or padded rows with their input found: `Comparison`."""
+"""`Comparison`: the result of comparing packed or padded rows with their input."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Comparison:
         hashed: columns that are compared.
         packed: the sequences of the packed or padded rows.
         planner: planner that read the input.
-        expected: the sequences that the input becomes.
+        expected: the sequences expected from the input.
         loses: whether each sequence in `expected` loses tokens: bool, shape (sequences of the input,).
         matches: for each sequence in `packed`, the sequence of the input from which it comes.
         located: whether columns locate the sequences in the input.

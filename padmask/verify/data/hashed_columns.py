@@ -168,7 +168,7 @@ class ValueTypes:
             return values.astype(np.int64 if dtype.kind in "iu" else dtype)
 
     def asked(self, column: PadColumn) -> Column:
-        """Return the column with the dtype that reads the input."""
+        """Return the column with the dtype in which the input is read."""
         found = self._found.get(column.name)
         if found is None:
             return Column(column.name, column.dtype)

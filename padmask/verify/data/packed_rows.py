@@ -165,7 +165,7 @@ class PackedRowAudit:
         return replace(segments, firsts=all_row_values(found.firsts).astype(np.int64))
 
     def _spaces(self, lengths: Ragged) -> Positions:
-        """Return the number of positions of each sequence of all rows."""
+        """Return the number of positions of each sequence, including its alignment."""
         return round_up(all_row_values(lengths).astype(np.int64), self._layout.align)
 
     def check(self, rows: AuditRows, places: Positions, mask: Ragged, fits: Flags, equal: Flags) -> None:
@@ -207,7 +207,11 @@ class PackedRowAudit:
     def _compare_with_rows(
         self, its: _Sequences, places: Positions, mask: Ragged, fits: Flags
     ) -> tuple[Segments, Flags]:
-        """Return the positions of the sequences, and for each row, whether its length or mask differs."""
+        """Compare the lengths of the sequences with the rows and masks.
+
+        Returns:
+            The positions of the sequences, and for each row, whether its length or mask does not match them.
+        """
         segments, lengths = self._place(its), its.lengths
         ends = sums_by_row(self._spaces(lengths), lengths.lengths)
         if its.firsts is not None:

@@ -1,4 +1,4 @@
-"""Read the input of packed or padded rows, and compute the sequences that its rows become."""
+"""Read the input of packed or padded rows, and compute the sequences expected from the input."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from padmask.verify.data.sequence_table import LocatedSequences
 
 @dataclass(frozen=True)
 class PlannedRows:
-    """Rows of the input, and the sequences that the rows become.
+    """Rows of the input, and the sequences expected from these rows.
 
     Args:
         batch: the rows.
@@ -91,7 +91,7 @@ class PlannedRows:
 
 
 class InputPlanner:
-    """Reads the input of packed or padded rows, and computes the sequences that its rows become.
+    """Reads the input of packed or padded rows, and computes the sequences expected from the input.
 
     If the rows have no metadata, the sources in `packed` show where packing split the rows.
 

@@ -54,7 +54,7 @@ def match_sequences(
     tokens, those that lose tokens are matched last, because their rows may have been dropped.
 
     Args:
-        packed, expected: the packed sequences, and the sequences that the input becomes.
+        packed, expected: the packed sequences, and the sequences expected from the input.
         names: name of the column of each hash. Without metadata, a label column has several hashes.
         loses: whether each sequence of the input loses tokens: bool, shape (sequences of the input,).
         located: whether columns locate the packed sequences in the input.
@@ -97,7 +97,7 @@ def match_moved_rows(
     """Match the padded rows that have no partner by their tokens. These rows count as moved.
 
     Args:
-        packed, expected: the padded rows, and the rows that the input becomes.
+        packed, expected: the padded rows, and the rows expected from the input.
         partners: index of the partner that was found by source or order, or -1.
         chosen: the hashes to compare.
     """
@@ -177,8 +177,8 @@ def match_equal_lengths(
     (array([0, 1]), array([1, 3]))
 
     Args:
-        ours, theirs: indices of rows of the output and of the input.
-        lengths, others: numbers of tokens of all rows of the output and of the input.
+        ours, theirs: indices of output rows, and of input rows.
+        lengths, others: number of tokens of every output row, and of every input row.
     """
     pairs, start = [], 0
     for one in ours.tolist():

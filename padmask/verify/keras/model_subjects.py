@@ -1,4 +1,4 @@
-"""Convert a user's Keras model to a `Subject`, which the checks require, also in float64."""
+"""Convert a user's Keras model to a `Subject` for the checks, also in float64."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from padmask.verify.proof.tolerance import LIMITS, PRECISE
 
 
 def make_subjects(user: UserModel, name: str, sample: Sample, value: Any) -> tuple[Subject, Subject]:
-    """Return the model and its control model as `Subject`.
+    """Return the model and its control model, each as a `Subject`.
 
     The control model is the same model, but receives random tokens as padding and a mask that is all
     True.

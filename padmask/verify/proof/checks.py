@@ -79,7 +79,7 @@ def _has_wrong_size(
     """Return whether an output of a padded batch has a wrong number of time steps.
 
     If the output for a row alone has one step for each token, the output for the batch must have one step for
-    each position, or one step for each token of the longest row. So must the output for a batch of one row.
+    each position, or one step for each token of the longest row. This also applies to a batch of one row.
 
     Args:
         probe: rows of the batch.

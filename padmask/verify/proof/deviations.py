@@ -179,7 +179,7 @@ def add_deviation(found: Deviations, name: str, deviation: Deviation) -> None:
 
 
 def concatenate_outputs(pieces: Sequence[Outputs]) -> Outputs:
-    """Concatenate the outputs of the parts of a batch."""
+    """Concatenate the outputs of consecutive rows of a batch."""
     if len(pieces) == 1:
         return pieces[0]
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}

@@ -105,7 +105,7 @@ def choose_random_rows(
         spec: options of the verification.
         value: pad value.
         can_run: function that returns whether the model can run on a batch.
-        can_run_alone: function that also returns False if the rows are too short for a part of the model.
+        can_run_alone: function that also returns False if the rows are too short for a layer of the model.
     """
     samples = [
         draw_random_rows(slots, spec, value, different_lengths=different_lengths)

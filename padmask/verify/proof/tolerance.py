@@ -160,11 +160,10 @@ def compare_deviation(
 ) -> tuple[dict[str, ComparedDeviation], str]:
     """Choose the deviation and the tolerance of each output so that rounding is not reported as a leak.
 
-    A higher precision decides two questions: whether a deviation above its tolerance is only rounding, and
-    whether a leak is smaller than the tolerance. Exception: if the higher precision shows a deviation so
-    large that the model's own precision should have shown it, but it did not, the conversion changed the
-    model (for example, a cast returned a new tensor without the mask). In this case, the result in the
-    model's own precision is used.
+    A run in a higher precision shows whether a deviation above its tolerance is only rounding, and whether a
+    leak is smaller than the tolerance. If only this run has a deviation, although the model's own precision
+    is sufficient to show a deviation of this size, the conversion changed the model. For example, a cast
+    may return a new tensor without the mask. In this case, the result in the model's own precision is used.
 
     Args:
         native: deviation of each output in the model's own precision, keyed by output name.

@@ -105,7 +105,7 @@ class _Checks:
         subject: model to check.
         sample: packed rows.
         base: outputs of each row.
-        alone: outputs of some sequences alone, keyed by their places.
+        alone: outputs of some sequences alone, keyed by sequence.
         names: names of the outputs with one value for each token.
     """
 

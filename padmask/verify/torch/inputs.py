@@ -410,7 +410,7 @@ def _attention_of(module: torch.nn.Module) -> Any:
 
 
 def _feature_sizes(module: torch.nn.Module) -> list[int]:
-    """Return the numbers of features that the parts of a module accept, in order, without repetition."""
+    """Return the numbers of features that the layers of a module accept, in order, without repetition."""
     sizes: list[int] = []
     for part in module.modules():
         for attribute in ("in_features", "input_size", "in_channels", "embed_dim", "d_model"):

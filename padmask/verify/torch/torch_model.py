@@ -200,7 +200,7 @@ class TorchModel:
         return "; ".join(part for part in parts if part)
 
     def subject(self, name: str, sample: Sample) -> tuple[Subject, Subject]:
-        """Return the module and its control in the form that the checks require.
+        """Return the module and its control, each as a `Subject`.
 
         The control is the same module, but receives random tokens as padding and a mask that is all True.
 
@@ -365,7 +365,7 @@ class TorchModel:
                     return
 
     def _mixes_rows(self) -> bool:
-        """Return whether no output has rows, or the outputs of a row depend on the other rows."""
+        """Return whether the outputs of a row depend on other rows, or no output has an axis for the rows."""
         batch = _without_padding(self._small_rows())
         first = self._rows.arrays(self._call(self.inputs, batch))
         rows = len(next(iter(batch.values())).mask)
@@ -462,7 +462,7 @@ class TorchModel:
 
 
 class _NarrowFloats(TorchFunctionMode):  # type: ignore[misc]
-    """A mode that detects functions that return floats narrower than float64."""
+    """A PyTorch function mode that detects functions that return floats narrower than float64."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -522,7 +522,7 @@ def _numbers_in(error: CannotRunError) -> list[int]:
 
 
 def _small_batch(inputs: Sequence[TorchInput], rows: int, places: int) -> dict[str, Padded]:
-    """Return a batch to try a module on. The last row has one token less than the others."""
+    """Return a batch for trial runs of a module. The last row has one token less than the other rows."""
     lengths = np.full(rows, places)
     lengths[-1] = max(1, places - 1)
     mask = np.arange(places) < lengths[:, None]
