@@ -48,7 +48,7 @@ class _Levels:
     deepest: int
 
     def encode(self, values: int) -> bytes:
-        """Return the levels of a page with a number of values, as runs of equal levels."""
+        """Return the levels of a page with `values` values, as runs of equal levels."""
         ones = varint((self.length - 1) << 1) + b"\x01"
         repetitions = (varint(1 << 1) + b"\x00" + ones) * (values // self.length)
         definitions = varint(values << 1) + bytes([self.deepest])
@@ -56,7 +56,7 @@ class _Levels:
         return b"".join(parts)
 
     def counts(self, values: int) -> Struct:
-        """Return a SizeStatistics struct: how often each level occurs in a number of values."""
+        """Return a SizeStatistics struct: how often each level occurs in `values` values."""
         lists = values // self.length
         return {
             _REPETITIONS: (LIST, (I64, [lists, values - lists])),

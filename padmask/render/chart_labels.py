@@ -229,7 +229,7 @@ def row_of_best(data: FigureData) -> int | None:
 
 
 def text_of(mark: Mark) -> str:
-    """Return the text of the label of a candidate for maxlen.
+    """Return the label text of a candidate for maxlen.
 
     >>> text_of(Mark(374, "p95", True)), text_of(Mark(1_024, "", False))
     ('p95 = 374', '1,024')

@@ -124,7 +124,7 @@ def _draw_lengths(axes: Axes, data: FigureData, theme: Theme) -> Sequence[Mark]:
 
 
 def _draw_below(axes: Axes, data: FigureData, marks: Sequence[Mark], theme: Theme) -> None:
-    """Draw the curves; for packed rows, the numbers of sequences in a row."""
+    """Draw the curves; for packed rows, the numbers of sequences per row."""
     if data.sequences is not None:
         axis = name_of_axis("sequences per row", data.sequences, "empty rows")
         label_axes(axes, theme, "Sequences in each row", axis, "rows")
