@@ -94,7 +94,7 @@ def match_ordered_rows(
 def match_moved_rows(
     packed: LocatedSequences, expected: LocatedSequences, partners: Positions, chosen: Sequence[int]
 ) -> Matches:
-    """Match the padded rows that have no partner by their tokens. These rows count as moved.
+    """Find partners with the same tokens for padded rows without a partner. Such rows count as moved.
 
     Args:
         packed, expected: the padded rows, and the rows expected from the input.
