@@ -203,7 +203,7 @@ def _possible_masks(choice: ColumnChoice, rows: FirstRows) -> list[str]:
 
 
 def _describe_alike(alike: list[str], first: str, packing: PackSpec | None) -> list[str]:
-    """Return a line about columns that have the lengths of the ids but were not requested."""
+    """Return a line about columns that have the row lengths of the ids, but were not requested."""
     if not alike:
         return []
     done, kept = "unchanged", ""
@@ -218,7 +218,7 @@ def _describe_alike(alike: list[str], first: str, packing: PackSpec | None) -> l
 def _describe_ragged(
     ragged: Sequence[str], schema: pa.Schema, choice: ColumnChoice, rows: FirstRows, *, packs: bool
 ) -> list[Warned]:
-    """Return warnings about columns that are not padded, because the lengths of the ids differ."""
+    """Return warnings about columns that are not padded, because their row lengths differ from the ids."""
     first, verb, warnings = choice.columns[0].name, "pack" if packs else "pad", []
     groups: dict[tuple[int, int], list[str]] = {}
     for name in ragged:
@@ -334,7 +334,7 @@ def _pad_value_for(field: pa.Field) -> str:
 
 
 def with_hint(flags: str) -> str:
-    """Add to options what VALUE means, if they contain this placeholder."""
+    """Explain the placeholder VALUE after options that contain it."""
     return f"{flags} (VALUE is a pad value that no token has)" if re.search(r"=VALUE\b", flags) else flags
 
 

@@ -120,7 +120,7 @@ def _is_list(objects: Objects, name: str) -> bool:
 
 
 def later_zeros(batch: Batch, name: str, lengths: Positions) -> list[int]:
-    """Return the rows in which a mask marks padding and has one value per token.
+    """Return the indices of the rows in which a mask marks padding and has one value per token.
 
     Args:
         batch: the rows.
@@ -134,7 +134,7 @@ def later_zeros(batch: Batch, name: str, lengths: Positions) -> list[int]:
 
 
 def zeros_in(objects: Objects, name: str, lengths: Positions) -> list[int]:
-    """Return the rows in which a mask marks padding, for dicts from keys to JSON text. See `later_zeros`.
+    """Return the same as `later_zeros`, for rows that are dicts from keys to JSON text.
 
     >>> zeros_in([{"mask": b"[1,1]"}, {}, {"mask": b"[1,0]"}], "mask", [2, 2, 2])
     [2]

@@ -56,7 +56,7 @@ class Pickled:
 
 
 def read_record(file: BinaryIO, record: Record) -> Any:
-    """Read an object that this user's processes wrote. Any thread may call this function.
+    """Read an object from a private file. Any thread may call this function.
 
     Raises:
         OSError: the file cannot be read.

@@ -125,7 +125,7 @@ def _in_own_pages(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def concat_rows(parts: list[Rows]) -> Rows:
-    """Return the rows of a window as one object. The list is empty afterwards.
+    """Return the rows of a window as one object. Remove all items from `parts`, to free memory.
 
     Raises:
         SpecError: a column has more text than an Arrow array can store.
@@ -154,7 +154,7 @@ def concat_rows(parts: list[Rows]) -> Rows:
 
 
 def _join_ragged(parts: list[Ragged]) -> Ragged:
-    """Join rows whose values are contiguous and start at index 0. The list is empty afterwards."""
+    """Join rows whose values are contiguous and start at index 0. Remove all items from `parts`."""
     lengths = np.concatenate([part.lengths for part in parts])
     inner, dtype = parts[0].values.shape[1:], np.result_type(*(part.values for part in parts))
     values = np.empty((int(lengths.sum()), *inner), dtype=dtype)

@@ -1,7 +1,7 @@
 """Sort rows by integer keys in bounded memory: an external merge sort of record batches.
 
 Rows that do not fit in memory go to temporary files (runs). Each run is sorted, and the runs are merged. The
-files have no name, so they vanish with the process.
+files have no name, so the system removes them when the process ends.
 """
 
 from __future__ import annotations

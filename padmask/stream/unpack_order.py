@@ -55,7 +55,7 @@ def are_whole(keys: Positions, layout: PackedLayout, lost: Collection[tuple[int,
     """Return whether all sequences are complete source rows. If so, no pieces need to be joined or checked.
 
     Args:
-        keys: keys of the sequences: int64, shape (sequences, 5).
+        keys: keys of the sequences, as in `collect_rows`: int64, shape (sequences, 5).
         layout: the columns of packed rows.
         lost: source file and source row of each sequence that could not be read.
     """
@@ -76,7 +76,7 @@ def join_sequences(
 
     Args:
         batch: the sequences, with all pieces of each source row.
-        keys: keys of the sequences, sorted: int64, shape (sequences, 5).
+        keys: keys of the sequences, sorted, as in `collect_rows`: int64, shape (sequences, 5).
         layout: the columns of packed rows.
         job: columns to join.
         on_error: `"fail"` raises an error for a bad row, `"skip"` skips the row.

@@ -83,7 +83,7 @@ def as_lines(rows: pa.RecordBatch) -> bytes:
 
 
 def split_sources(rows: Iterable[KeyedRows]) -> Iterator[KeyedRows]:
-    """Split sorted rows so that all rows of a part come from one source file."""
+    """Split sorted rows, so that all rows of each result come from one source file."""
     for part in rows:
         stops = [*np.flatnonzero(np.diff(part.keys[:, 0])) + 1, len(part.keys)]
         for start, stop in zip([0, *stops], stops, strict=False):

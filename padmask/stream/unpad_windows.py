@@ -28,7 +28,7 @@ from padmask.stream.unpad_rows import OnError, UnpadRows
 
 
 def group_windows(parts: Iterable[UnpadRows]) -> Iterator[UnpadRows]:
-    """Regroup the windows, so that all windows of a source row are in one part."""
+    """Regroup the windows, so that all windows of a source row are in one `UnpadRows`."""
     held: list[UnpadRows] = []
     for part in parts:
         assert part.windows is not None

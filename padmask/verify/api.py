@@ -195,7 +195,7 @@ def report_on_torch_model(
         spec: options of the verification.
         rows: real tokens of each row, keyed by input name. If None, random rows are generated.
         device: `"auto"`, `"cpu"` or `"gpu"`. If None, the module stays on its device.
-        roles: kind of each input that the user chose, keyed by input name.
+        roles: kinds of inputs that the user specified, keyed by input name.
 
     Raises:
         SpecError: the module has no input with a time axis, or the rows do not match its inputs.
@@ -279,12 +279,12 @@ def report_on_packed(
         model: built Keras model, PyTorch module, or a function of arrays.
         spec: options of the verification.
         sample: packed rows.
-        data: what each input of the model contains, according to the data and the user.
+        data: contents of the inputs of the model, according to the data and the user.
         engine: Keras backend and device. If None, Keras is started for Keras models.
         device: `"auto"`, `"cpu"` or `"gpu"` for a PyTorch module. If None, the module stays on its device.
 
     Raises:
-        SpecError: it is unknown what an input contains.
+        SpecError: the contents of an input are unknown.
         ModelError: the model cannot run on the rows.
     """
     described: dict[str, Any] = {}

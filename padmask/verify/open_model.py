@@ -27,12 +27,12 @@ class OpenedModel:
     """A model that is ready to run.
 
     Args:
-        find_kinds: function that returns the kind of each input, keyed by input name. Its argument has the
-            kinds that the user chose.
-        report: function that verifies the model. Its arguments are the options, the rows (or None) and the
-            kinds that the user chose.
+        find_kinds: function that returns the kind of each input, keyed by input name. Its argument is a dict
+            of the kinds that the user specified.
+        report: function that verifies the model. Its arguments are the options, the rows (or None) and a dict
+            of the kinds that the user specified.
         report_packed: function that verifies the model on packed rows. Its arguments are the options, the
-            rows, and what each input contains, according to the data and the user.
+            rows, and the contents of the inputs, according to the data and the user.
         is_recurrent: whether the model has recurrent layers that may run on cuDNN.
         masked: the value that the model masks, keyed by the kind of input.
     """

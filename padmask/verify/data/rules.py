@@ -32,8 +32,8 @@ class AuditColumn:
         value: pad value; None if unknown.
         label: whether the column contains labels, which should be padded with -100.
         any_value: whether the pad value is also a valid token of the column, such as the token type 0.
-        masked: the value that the model masks in the column; None if there is no model, or if the model masks
-            no value. Then real tokens are compared with the pad value.
+        masked: the value that the model masks in the column, with which real tokens are compared. If None,
+            there is no such value, and real tokens are compared with the pad value.
     """
 
     name: str
@@ -296,7 +296,7 @@ class Audit(FindingCollector):
             self._tokens.add_used(column.name, values)
 
     def _on_new_padding(self) -> list[Finding]:
-        """Return findings about raw rows that will be padded, because they are shorter than the longest row.
+        """Return findings about the padding that raw rows will get if they are shorter than the longest row.
 
         Two findings are possible: labels are padded with a value other than -100, and the padding is at the
         start of rows, which cuDNN does not support.

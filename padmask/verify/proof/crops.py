@@ -32,8 +32,8 @@ class CropToFew:
 
     Args:
         padding: side of the padding.
-        more: number of additional positions in the longer batch. Arrays that grow by more, such as tables of
-            relative positions, cannot be compared. If None, all arrays are compared.
+        more: number of additional positions in the longer batch. Arrays that grow by a larger number, such as
+            tables of relative positions, cannot be compared. If None, all arrays are compared.
     """
 
     padding: Side
@@ -55,8 +55,8 @@ class CropToFew:
 class CropBlocks:
     """Crop axes that have several values for each position, and all other axes like `CropToFew`.
 
-    The values of a position are adjacent or in different blocks. The layout in which the arrays differ less
-    counts.
+    The values of a position are either adjacent or in different blocks. Both layouts are tried, and the
+    layout in which the arrays differ less is used.
 
     Args:
         crop: crops the other axes.
@@ -98,7 +98,7 @@ class CropBlocks:
 
 
 def _real_part(both: tuple[Array, Array] | None) -> Array | None:
-    """Return a copy of the second array of a result of `cut`, which has the shape of the shorter batch."""
+    """Return a copy of the second array in a result of `cut`; None if there is no result."""
     return None if both is None else both[1].copy()
 
 

@@ -111,8 +111,8 @@ class Signature:
         required: names of the parameters without a default.
         optional: names of the parameters with a default.
         positional: number of the parameters that must be passed by position.
-        use_cache: value of the parameter `use_cache` of Hugging Face models. None keeps the default of the
-            module, as most users do.
+        use_cache: value of the parameter `use_cache` of Hugging Face models. If None, the parameter is not
+            passed, as in most calls by users.
     """
 
     required: tuple[str, ...]
@@ -217,7 +217,7 @@ def find_torch_inputs(
     Args:
         module: module to run.
         try_run: function that runs the module on a small batch, and raises CannotRunError.
-        roles: kind of each input that the user chose, keyed by input name.
+        roles: kinds of inputs that the user specified, keyed by input name.
         rows: rows of the data, keyed by input name.
 
     Raises:
@@ -253,19 +253,17 @@ def find_torch_inputs(
 
 
 def invert_masks(inputs: Sequence[TorchInput]) -> list[TorchInput] | None:
-    """Return the inputs with the other polarity of all masks whose names do not show their polarity.
-
-    The result is None if there are no such masks.
-    """
+    """Invert the polarity of all masks whose names do not show their polarity; None without such masks."""
     if not any(one.is_unclear_mask for one in inputs):
         return None
     return [replace(one, is_padding=not one.is_padding) if one.is_unclear_mask else one for one in inputs]
 
 
 def as_time_first(inputs: Sequence[TorchInput]) -> list[list[TorchInput]]:
-    """Return the inputs with the time on the first axis: only ids and features, and also the masks.
+    """Return the possible inputs of a module that reads the time on the first axis.
 
-    The result is empty if an input has another layout already.
+    First, only ids and features have the time first. Then the masks have it first too. The result is empty if
+    an input already has another layout.
     """
     if any(one.layout != "rows-first" for one in inputs):
         return []
@@ -289,7 +287,7 @@ def find_roles(
 
     Args:
         module: module whose `forward` has the inputs.
-        roles: kind of each input that the user chose, keyed by input name.
+        roles: kinds of inputs that the user specified, keyed by input name.
         also: names of other inputs that the user chose.
 
     Raises:
@@ -412,7 +410,7 @@ def _attention_of(module: torch.nn.Module) -> Any:
 
 
 def _feature_sizes(module: torch.nn.Module) -> list[int]:
-    """Return the numbers of features that the parts of a module accept, in order, without repetition."""
+    """Return the numbers of features that the layers of a module accept, in order, without repetition."""
     sizes: list[int] = []
     for part in module.modules():
         for attribute in ("in_features", "input_size", "in_channels", "embed_dim", "d_model"):

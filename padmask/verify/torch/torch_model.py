@@ -82,7 +82,7 @@ class TorchModel:
         module: module to run. Modules in half precision are copied.
         device: device to run on.
         batch_size: maximum number of rows per call.
-        roles: kind of each input that the user chose, keyed by input name.
+        roles: kinds of inputs that the user specified, keyed by input name.
         rows: rows of the data, keyed by input name.
 
     Raises:
@@ -190,17 +190,17 @@ class TorchModel:
 
     @property
     def remark(self) -> str:
-        """How the module reads its inputs, if the names and the defaults do not show it."""
+        """A note on masks that are True at padding, and on inputs whose first axis is the time."""
         inverted = [one.slot.name for one in self.inputs if one.is_unclear_mask and one.is_padding]
         time_first = [one.slot.name for one in self.inputs if one.layout == "time-first"]
         parts = [
             f"True means padding in {' and '.join(inverted)}" if inverted else "",
-            f"the first axis of {' and '.join(time_first)} is the time" if time_first else "",
+            f"the first axis of {' and '.join(time_first)} is the time axis" if time_first else "",
         ]
         return "; ".join(part for part in parts if part)
 
     def subject(self, name: str, sample: Sample) -> tuple[Subject, Subject]:
-        """Return the module and its control in the form that the checks require.
+        """Return the module and its control, each as a `Subject`.
 
         The control is the same module, but receives random tokens as padding and a mask that is all True.
 
@@ -365,7 +365,7 @@ class TorchModel:
                     return
 
     def _mixes_rows(self) -> bool:
-        """Return whether no output has rows, or the outputs of a row depend on the other rows."""
+        """Return whether the outputs of a row depend on other rows, or no output has an axis for the rows."""
         batch = _without_padding(self._small_rows())
         first = self._rows.arrays(self._call(self.inputs, batch))
         rows = len(next(iter(batch.values())).mask)
@@ -464,7 +464,7 @@ class _ReadTables(TorchFunctionMode):  # type: ignore[misc]
 
 
 class _NarrowFloats(TorchFunctionMode):  # type: ignore[misc]
-    """A mode that detects functions that return floats narrower than float64."""
+    """A PyTorch function mode that detects functions that return floats narrower than float64."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -504,7 +504,7 @@ def as_float32(module: torch.nn.Module) -> torch.nn.Module:
 
 
 def _sizes_in(module: torch.nn.Module) -> list[int]:
-    """Return the sizes of weights, one of which may be the only length that the module accepts."""
+    """Return lengths that the module may require, from the sizes of its weights."""
     shapes = [tuple(weight.shape) for weight in module.parameters()]
     sizes = {size for shape in shapes for size in shape}
     products = {
@@ -524,7 +524,7 @@ def _numbers_in(error: CannotRunError) -> list[int]:
 
 
 def _small_batch(inputs: Sequence[TorchInput], rows: int, places: int) -> dict[str, Padded]:
-    """Return a batch to try a module on. The last row has one token less than the others."""
+    """Return a batch for trial runs of a module. The last row has one token less than the other rows."""
     lengths = np.full(rows, places)
     lengths[-1] = max(1, places - 1)
     mask = np.arange(places) < lengths[:, None]

@@ -24,7 +24,7 @@ _SHAPE_CHANGES = ("view", "reshape", "flatten", "unflatten", "transpose", "permu
 
 
 def find_leaking_module(model: TorchModel, verification: Verification) -> Traced:
-    """Find the first module that changes real positions, and the function in this module.
+    """Find the first module in which padding changes real positions, and the function that causes this.
 
     Args:
         model: verified module.
@@ -53,10 +53,10 @@ def find_leaking_module(model: TorchModel, verification: Verification) -> Traced
 def _find(
     model: TorchModel, verification: Verification, runs: ComparedRuns, layers: Sequence[LayerReport]
 ) -> Traced:
-    """Search for the innermost call whose difference changes the outputs, from the outside to the inside.
+    """Search for the innermost call whose difference changes the outputs. The outermost calls come first.
 
-    Calls inside a module are compared only if the module's own outputs differ. A module may, for example,
-    read the first positions of a row, and mask them later.
+    Calls inside a module are compared only if the module's own outputs differ. Without this rule, a module
+    that reads padding but masks it later would be reported.
     """
     outer = _search(model, runs)
     if outer is not None and outer[1].name in _SHAPE_CHANGES and runs.compare_blocks():

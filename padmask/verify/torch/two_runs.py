@@ -27,7 +27,7 @@ class TwoBatches:
     """Two batches of the same rows that differ only in their padding.
 
     Args:
-        few: batch with less padding, or with the usual padding.
+        few: batch with less padding, or with the pad value in the padding.
         many: batch with more padding, or with other values in the padding.
         crop: object that crops arrays of both runs to the real positions.
         largest: largest relative deviation between the outputs for the batches.

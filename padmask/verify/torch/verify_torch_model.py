@@ -26,7 +26,7 @@ from padmask.verify.torch.trace import find_leaking_module
 from padmask.verify.torch.wrappers import advise_on_wrapper
 
 _NO_CACHE = (
-    "The module drops its mask if it returns a cache, which is its default. Pass use_cache=False, or set "
+    "By default, the module returns a cache and then drops its mask. Pass use_cache=False, or set "
     "config.use_cache = False. The module then ignores padding."
 )
 
@@ -45,7 +45,7 @@ def open_torch_model(
         spec: options of the verification.
         rows: real tokens of each row, keyed by input name.
         device: `"auto"`, `"cpu"` or `"gpu"`. If None, the module stays on its device.
-        roles: kind of each input that the user chose, keyed by input name.
+        roles: kinds of inputs that the user specified, keyed by input name.
 
     Raises:
         SpecError: the module has no input with a time axis, or there is no GPU.
@@ -108,7 +108,7 @@ def _as_model_error(module: torch.nn.Module, spec: ModelSpec, error: CannotRunEr
 
 
 def _needs_no_cache(model: TorchModel, spec: ModelSpec, verification: Verification) -> bool:
-    """Return whether a module that leaks ignores padding if it is called with `use_cache=False`."""
+    """Return whether the module, which leaks, ignores padding if it is called with `use_cache=False`."""
     other, sample = model.without_cache(), verification.setup.sample
     if other is None:
         return False

@@ -1,4 +1,4 @@
-"""Advice for modules that cannot run on padded ids as they are, and run inside another module."""
+"""Advice on modules that cannot run on padded ids alone, but run inside an outer module."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _EXAMPLE = "The section 'PyTorch modules' of docs/verify.md has an example."
 
 
 def advise_on_wrapper(module: torch.nn.Module, error: CannotRunError) -> str:
-    """Return advice on a module to verify instead; empty if the error shows no such module.
+    """Return advice on an outer module to verify instead; empty if the error shows no need for one.
 
     Args:
         module: module that cannot run.

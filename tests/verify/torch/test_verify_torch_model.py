@@ -154,7 +154,7 @@ def test_rows_with_characters():
 @pytest.mark.parametrize(
     ("module", "remark"),
     [
-        (TimeFirst(), "the first axis of input_ids is the time"),
+        (TimeFirst(), "the first axis of input_ids is the time axis"),
         (PaddingMaskEncoder(), "True means padding in padding_mask"),
         (PaddingMaskMean(), "True means padding in mask"),
     ],
