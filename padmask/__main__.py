@@ -115,7 +115,10 @@ class _DroppedSignal:
 
 
 def _repeat_dropped_signal(dropped: "sys.UnraisableHookArgs") -> None:
-    """Send a signal again if Python dropped the exception of its handler, as in finalizers."""
+    """Send a signal again if Python ignored the exception that the signal handler raised.
+
+    Python ignores exceptions in finalizers.
+    """
     stopped = dropped.exc_value
     if not isinstance(stopped, (KeyboardInterrupt, _TerminatedError)):
         sys.__unraisablehook__(dropped)

@@ -47,7 +47,8 @@ class Collator:
         spec: how to pad; default `PadSpec()`, which pads each batch to its longest row.
         preset: `"hf"`, `"keras"`, `"torch"` or `"causal-lm"`: the options that a framework expects, as in
             `padmask.preset`. A preset replaces `spec`.
-        columns: as in `pad_table`. By default, companions such as `labels` are padded together with the ids.
+        columns: as in `pad_table`. By default, companion columns such as `labels` are padded together with
+            the ids.
         mask: mask to add; default: the mask of the preset, else `MaskSpec()`. The mask replaces an
             `attention_mask` that contains only ones.
         framework: `"numpy"`, `"torch"`, `"tensorflow"` or `"jax"`: the type of the arrays; `"np"`, `"pt"` and

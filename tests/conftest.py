@@ -45,11 +45,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=left_out)
 
 
+# Collecting tests makes a million objects, and nearly all of them stay.
+gc.disable()
+
+
 def pytest_collection_finish() -> None:
     """Exclude the modules and tests from garbage collection, which otherwise visits a million objects.
 
     Few tests create cycles, so collections may also be rare.
     """
+    gc.enable()
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 20)

@@ -35,7 +35,7 @@ MOST_COLUMNS = 100
 class _ClosedPipeError(Exception):
     """The reader of stdout closed the pipe.
 
-    This class does not inherit from OSError. For an OSError, click exits with code 1.
+    This class does not inherit from OSError, because click exits with code 1 for an OSError.
     """
 
 

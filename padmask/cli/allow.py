@@ -1,4 +1,4 @@
-"""The option `--allow`, which acknowledges warnings."""
+"""The option `--allow`, which hides warnings and allows violations of rules."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 class WarningName(click.ParamType):  # type: ignore[type-arg]  # before click 8.4 it takes no type
     """A parameter type for the name of a warning.
 
-    A pyproject.toml may name warnings that only other commands print, because all commands share its
-    settings. It must not allow errors, because the author of the data may also be the author of the file.
+    A pyproject.toml applies to all commands, so it may contain names of warnings that this command does not
+    print. It must not allow errors, because the author of the data may also be the author of the file.
 
     Args:
         rules: whether the command checks data rules. If True, the names of these rules are accepted too.

@@ -297,9 +297,9 @@ def _refuse_command_line_only(
 
 
 def _command_line_only(command: click.Command) -> dict[str, str]:
-    """Return the options that only the command line may set: each reason, keyed by option name."""
+    """Return why only the command line may set an option, for each such option, keyed by option name."""
     return {
-        option.removeprefix("--"): getattr(parameter, "because", "is not a setting")
+        option.removeprefix("--"): getattr(parameter, "because", "cannot be set in a file")
         for parameter in command.params
         if isinstance(parameter, click.Option) and not isinstance(parameter, Setting)
         for option in (*parameter.opts, *parameter.secondary_opts)

@@ -20,7 +20,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class EndLength(click.ParamType):  # type: ignore[type-arg]  # before click 8.4 it takes no type
-    """A parameter type: the number of tokens, or the name of a column with one number for each row."""
+    """A parameter type for numbers of tokens to keep: a number, or the name of a column of numbers."""
 
     name = "N|COLUMN"
 
@@ -101,7 +101,7 @@ def _cut_options(command: Command, overlong: list[str], default: str, descriptio
 
 
 def with_cuts(spec: PadSpec, ctx: click.Context, given: Mapping[str, Any]) -> PadSpec:
-    """Add the tokens to keep at the ends of cut rows, and the options of windows, to padding options.
+    """Add the options for kept tokens and windows to padding options.
 
     Raises:
         SpecError: the options contradict each other, or the tokens to keep do not fit in maxlen.
@@ -119,9 +119,10 @@ def with_cuts(spec: PadSpec, ctx: click.Context, given: Mapping[str, Any]) -> Pa
 
 
 def overlong_of(given: Mapping[str, Any]) -> Literal["truncate", "drop", "error"]:
-    """Return the value of --overlong for `RowPolicy`, which has no value for windows and splits.
+    """Return the value of --overlong for `RowPolicy`.
 
-    `PadSpec.windows` describes windows and splits, so for both the result is `"truncate"`.
+    `RowPolicy` has no values for window and split, because `PadSpec.windows` describes them. For both, the
+    result is `"truncate"`.
     """
     overlong: Literal["truncate", "drop", "error"] = (
         "truncate" if given["overlong"] in ("window", "split") else given["overlong"]

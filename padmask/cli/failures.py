@@ -28,7 +28,7 @@ _REPEATABLE = {"columns": "column", "own_lengths": "own_length", "own_masks": "o
 
 
 class UnfinishedError(PadmaskError):
-    """A run that has not finished, so that its exit code is unknown."""
+    """The error in the report of a run that has not finished. The exit code is unknown."""
 
 
 # The error in the report of a run until the run ends.
@@ -51,7 +51,7 @@ def print_failure(error: Exception) -> int:
 
 
 def remedy_after_kill(command: str, output: str | None) -> str:
-    """Return what to do if the memory of the machine does not suffice for a command.
+    """Return what to do if a command was killed because memory ran out.
 
     Args:
         command: name of the command.

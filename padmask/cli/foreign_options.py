@@ -1,4 +1,4 @@
-"""Options of other tools for padding, and what to use instead."""
+"""Options of other padding tools, and the padmask options to use instead."""
 
 from __future__ import annotations
 

@@ -54,8 +54,8 @@ class InspectArguments:
         theme: colours of the figures: `"light"` or `"dark"`.
         mask_column: mask column of padded input. If None, the column is found from the metadata, else by its
             name.
-        mask_polarity: which positions of the mask are True. If None, the metadata or the name of the mask
-            column decide.
+        mask_polarity: which positions of the mask are True. If None, the metadata decides, else the name of
+            the mask column.
         mask_kind: whether the mask is binary or additive. If None, the metadata decides, else binary.
         declared: padding side of padded input. None if the command line does not set the side.
         files: options for reading files.
@@ -153,8 +153,8 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     """Show masks, length statistics and the cost of padding, and recommend a command.
 
     Reads the same inputs as pad, raw or padded. A plan is a candidate for the lengths of the padded rows.
-    --maxlen accepts a comma-separated list. Each length is one plan, and the largest length also limits
-    the other plans. The shown masks are those of the recommended plan.
+    --maxlen accepts a comma-separated list. Each length is one plan. The largest length is also the
+    maximum length in buckets, batches and packed rows. The shown masks are those of the recommended plan.
 
     \b
     Examples:

@@ -46,8 +46,8 @@ from padmask.spec.pad import PadSpec, RowPolicy
     default="best-fit",
     show_default=True,
     help="How to fill the rows. best-fit: place the longest sequences first, each in the fullest row with "
-    "enough space. in-order: place sequences in input order, in one of 64 open rows. wrap: join all rows, "
-    "and cut the result every maxlen tokens.",
+    "enough space. in-order: place sequences in input order, each in one of 64 rows that are not yet full. "
+    "wrap: join all rows, and cut the result every maxlen tokens.",
 )
 @setting(
     "--max-segments",

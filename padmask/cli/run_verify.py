@@ -77,7 +77,12 @@ def _text(form: str, outcome: Report | Exception, data: Report | None) -> str:
 
 
 def _report_or_error(arguments: VerifyArguments) -> tuple[Report | Exception, Report | None]:
-    """Return the report, or the error that ended the run, and the report on the data before the error."""
+    """Verify the data and the models.
+
+    Returns:
+        The report, or the error that ended the run; and, after an error, the report on the data if the data
+        was checked before the error.
+    """
     data: list[Report] = []
 
     def acknowledged(report: Report) -> Report:

@@ -59,11 +59,12 @@ class VerifyArguments:
         sample: number of rows on which the models run.
         mask_column: mask column of padded input. If None, the column is found from the metadata, else by its
             name.
-        mask_polarity: which positions of the mask are True. If None, the metadata or the name of the mask
-            column decide.
+        mask_polarity: which positions of the mask are True. If None, the metadata decides, else the name of
+            the mask column.
         mask_kind: whether the mask is binary or additive. If None, the metadata decides, else binary.
         declared: padding side of padded input. None if the command line does not set the side.
-        against: input of the padded or packed rows, to compare both; empty if the rows are not compared.
+        against: files from which the padded or packed rows were made, to compare the tokens. If empty, the
+            tokens are not compared.
         files: options for reading files.
         reports: format and path of each report. `-` is standard output.
         as_json: whether to print the report as JSON.
@@ -459,9 +460,9 @@ def _number(text: str) -> int | float:
 def _model_input(text: str) -> tuple[str, str, str]:
     """Return the name, the kind and the column of a model input. The kind or the column may be empty."""
     declared, equals, column = text.partition("=")
-    name, _, kind = declared.rpartition(":")
-    if kind not in INPUT_KINDS:
-        # Names of inputs may contain colons.
+    name, colon, kind = declared.rpartition(":")
+    if not colon or kind not in INPUT_KINDS:
+        # Names of inputs may contain colons, and may be the name of a kind.
         name, kind = declared, ""
     if not name or bool(equals) != bool(column) or not (kind or column):
         raise SpecError(

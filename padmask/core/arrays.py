@@ -185,7 +185,7 @@ def _checked(read: PlainRows | Ragged, dtype: str, spec: PadSpec) -> Ragged:
 
 
 def check_array_cuts(spec: PadSpec, policy: RowPolicy, function: str) -> None:
-    """Raise an error if options for long rows need a table, or have no effect.
+    """Raise an error if options for overlong rows refer to a column, or have no effect.
 
     Args:
         spec: how to pad.

@@ -348,9 +348,9 @@ def null_flags(array: pa.Array) -> Flags:
 
 
 def list_windows(rows: pa.Array) -> tuple[Positions, Positions, pa.Array]:
-    """Return the start and the length of each row, and the array of all tokens without wrapper types.
+    """Return the start and the length of each row, and the array of all tokens, as `list_values` does.
 
-    See `list_values`.
+    The array is plain: it has no chunks, extension types or dictionary encoding.
     """
     starts, lengths, tokens = list_values(rows)
     return starts, lengths, without_wrappers(tokens)

@@ -40,7 +40,7 @@ class BatchPlan:
 def batch_widths(lengths: Positions, multiple: int | None) -> Positions:
     """Return the padded length of a batch whose longest row has the given length.
 
-    A row without tokens needs one position, so that no batch has length 0.
+    The padded length is at least 1, even if no row has tokens.
 
     >>> batch_widths(np.array([0, 3, 8, 9]), 4).tolist()
     [4, 4, 8, 12]
@@ -53,7 +53,7 @@ def batch_widths(lengths: Positions, multiple: int | None) -> Positions:
 def plan_batches(
     lengths: Positions, spec: BatchSpec, multiple: int | None = None, window: int = 0
 ) -> BatchPlan:
-    """Divide the rows of one sort window into batches.
+    """Divide the rows of a sort window (rows that are sorted together) into batches.
 
     The rows are sorted by length. Rows of the same length stay in order. Each batch has as many rows as fit
     in the budget, rounded down to a multiple of `spec.multiple`. The last batch has all remaining rows, so
@@ -68,7 +68,7 @@ def plan_batches(
             length fit in the budget (see `find_wide_rows`).
         spec: budget, multiple and seed.
         multiple: the padded length of each batch is rounded up to a multiple of this number.
-        window: number of the sort window. The order of the batches depends on the seed and on this number.
+        window: index of the sort window. The order of the batches depends on the seed and on this index.
     """
     order = np.argsort(lengths, kind="stable")
     widths = batch_widths(lengths[order], multiple)

@@ -158,9 +158,9 @@ def best_edges(rows: Mapping[int, int], count: int) -> tuple[int, ...]:
 def _add_bucket(
     best: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64], before: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Add a bucket: for each n, find the best split of the first n lengths into one more bucket.
+    """Add a bucket: for each n, choose which of the first n lengths the new bucket contains.
 
-    The best split has the fewest output positions.
+    The choice has the fewest output positions. The new bucket is the last bucket.
 
     Args:
         best: for each n, the smallest number of output positions without the additional bucket.

@@ -58,8 +58,8 @@ class ColumnChoice:
         mask: mask to add. If the mask replaces a mask of the input, both have the same name and dtype.
         replaced: name of the input mask that the new mask replaces; None if no mask is replaced.
         alike: names of list columns that are not padded but have the same lengths as the padded columns.
-        ragged: names of columns that usually have one value per token, as their names or nearly all rows
-            show, but have other lengths in this input. These columns are not padded.
+        ragged: names of columns that should have one value per token, according to their names or to nearly
+            all rows, but have a different number of values in some rows. These columns are not padded.
         unpaddable: names of companions and masks whose type padmask cannot pad, such as lists of structs.
         watched: names of columns that may be masks. If such a column contains a 0 in a later row, this row of
             the input already contains padding. Some of the columns may be missing in the input.

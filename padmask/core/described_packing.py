@@ -98,7 +98,7 @@ def packed_group(schema: pa.Schema) -> Described | None:
 
 
 def _is_valid(packing: Mapping[str, Any]) -> bool:
-    """Return whether a description of packing has valid values. Otherwise, the first rows decide."""
+    """Return whether a description of packing has valid values. If not, it is ignored."""
     align, emit = packing.get("align"), packing.get("emit") or []
     try:
         names = dict(packing.get("names") or ())
@@ -131,7 +131,7 @@ def _derived_names(group: Described) -> dict[str, str]:
 
 
 def _read_spec(schema: pa.Schema) -> PadSpec | None:
-    """Return the options that packed the rows; None if this version of padmask does not support them."""
+    """Return the options of the run that packed the rows; None if this version does not support them."""
     group = next(group for group in groups_to_keep(schema, ()) if group.get("packing") is not None)
     known = {field.name for field in fields(PackSpec)}
     packing, windows = group["packing"], group.get("windows")

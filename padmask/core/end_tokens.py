@@ -87,7 +87,7 @@ def add_end_tokens(
 
 
 def rows_without_end(segments: Segments, truncating: Side) -> Positions:
-    """Return the rows whose last token was truncated (or whose first token, if `truncating` is `"pre"`).
+    """Return the rows that truncation left without their last token (first token if `"pre"`).
 
     Returns:
         Indices of source rows: int64, shape (rows,).

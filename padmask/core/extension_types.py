@@ -1,4 +1,4 @@
-"""Convert tensors to plain lists, and dictionaries of views to plain values."""
+"""Convert tensors to lists, and decode dictionary arrays of view types, which Arrow cannot decode."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def find_packing(
 
 
 def may_be_packed(schema: pa.Schema) -> bool:
-    """Return whether a schema has metadata of packing, or a column that may separate sequences."""
+    """Return whether a schema has metadata about packing, or a column that may separate sequences."""
     if packed_group(schema) is not None:
         return True
     return (has_sources(schema) or bool(find_markers(schema, ()))) and not is_only_padded(schema)

@@ -147,7 +147,7 @@ class FirstRows:
         return bool(len(equal) and MIN_MISALIGNED_SHARE <= equal.mean() < MIN_EQUAL_SHARE)
 
     def count_unequal(self, first: str, other: str) -> tuple[int, int]:
-        """Return the number of rows in which two columns have different lengths, and the number of rows."""
+        """Return in how many rows two columns differ in length, and how many rows were compared."""
         equal = self._equal_lengths(first, other)
         return int((~equal).sum()), len(equal)
 
@@ -205,8 +205,8 @@ class FirstRows:
 def _may_be_mask(parts: Sequence[pa.Array], dialect: Dialect) -> bool:
     """Return whether a column may be a mask.
 
-    Float columns usually contain long features. A float column is therefore rejected if its first row is not
-    a mask. The other rows are then not checked.
+    Most float columns contain features, and checking all their rows takes long. A float column is therefore
+    rejected if its first row is not a mask.
     """
     if not all(is_mask(part.type) for part in parts):
         return False

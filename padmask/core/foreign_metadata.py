@@ -85,7 +85,7 @@ class _Change:
 def carry_metadata(
     before: pa.Schema, after: pa.Schema, changed: Collection[str], own: Mapping[bytes, bytes] | None = None
 ) -> pa.Schema:
-    """Return the schema `after`, with the metadata of `before` that are still correct.
+    """Return the schema `after`, with the metadata of `before` that is still correct.
 
     The column descriptions of Spark, `datasets` and pandas are updated. If the columns change, all other
     column descriptions are dropped. An old description of padding is always dropped.

@@ -19,7 +19,7 @@ from padmask.spec.unpad import UnpadSpec
 
 
 def _is_guessed(schema: pa.Schema, job: UnpadJob, spec: UnpadSpec) -> bool:
-    """Return whether neither the user nor the metadata specify the polarity of the mask."""
+    """Return whether neither the user nor the metadata specifies the polarity of the mask."""
     if job.mask in (None, job.columns[0]) or spec.dialect is not None or job.mask in described_names(schema):
         return False
     tokens = schema.field(job.columns[0]).type
@@ -36,7 +36,7 @@ def check_polarity(
     """Raise an error if the mask evidently marks padding as real tokens.
 
     In the first rows of such a mask, all tokens have the same value, and the padding has several values. A
-    polarity that the options or the metadata specify is not checked.
+    polarity that the options or the metadata specifies is not checked.
 
     >>> batch = pa.record_batch({"ids": [[7, 8, 0], [9, 0, 0]], "mask": [[0, 0, 1], [0, 1, 1]]})
     >>> check_polarity(batch.schema, UnpadJob(("ids",), "mask", None, "post", ()), UnpadSpec(), [batch])

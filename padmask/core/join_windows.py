@@ -52,7 +52,7 @@ class RowWindows:
 
     @classmethod
     def concat(cls, parts: Sequence[RowWindows]) -> RowWindows:
-        """Return the windows of consecutive parts as one object."""
+        """Concatenate the windows in `parts`."""
         arrays = [(its.rows, its.places.numbers, its.places.starts, its.places.stops) for its in parts]
         rows, *places = map(np.concatenate, zip(*arrays, strict=True))
         return cls(rows, WindowPlaces(*places))

@@ -32,11 +32,11 @@ class Ends:
 
     @classmethod
     def constant(cls, first: int, last: int, rows: int) -> Ends:
-        """Return the same numbers for all rows."""
+        """Return `Ends` with the same two numbers for all rows."""
         return cls(np.full(rows, first, dtype=np.int64), np.full(rows, last, dtype=np.int64))
 
     def select(self, rows: npt.NDArray[np.int64] | npt.NDArray[np.bool_] | slice) -> Ends:
-        """Return the numbers of the selected rows."""
+        """Return the numbers of tokens to keep in the selected rows."""
         return Ends(self.first[rows], self.last[rows])
 
 

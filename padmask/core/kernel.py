@@ -120,7 +120,7 @@ def _pad_wide(ragged: Ragged, segments: Segments, value: Any, dtype: np.dtype[An
 def take_runs(
     values: npt.NDArray[Any], firsts: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]
 ) -> npt.NDArray[Any]:
-    """Return the values of all runs, one after another. Contiguous runs share memory with `values`."""
+    """Return the values of all runs (index ranges) in order. Adjacent runs share memory with `values`."""
     adjacent = _adjacent(values, firsts, counts)
     if adjacent is not None:
         return adjacent

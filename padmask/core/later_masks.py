@@ -25,8 +25,9 @@ def watched_masks(
 ) -> tuple[str, ...]:
     """Return the names of the masks to watch: masks that may mark padding only after the first rows.
 
-    Such a mask contains no 0 in the first rows, or has no values there, or is missing. A mask with a 0 in the
-    first rows, or with a name in the metadata, describes columns other than `known`, so it is not watched.
+    Such a mask contains no 0 in the first rows, or has no values there, or is missing. A mask that contains a
+    0 in the first rows, or that the metadata describes, belongs to columns other than `known`, so it is not
+    watched.
 
     >>> rows = FirstRows.of([pa.record_batch({"ids": [[7]], "mask": [[1]], "padding_mask": [[1, 0]]})])
     >>> watched_masks(pa.schema([]), rows, MaskSpec(), ["ids"])

@@ -102,8 +102,8 @@ def find_loss_tokens(
         columns: the packed columns.
         values: packed values of each column, one row after another: shape (positions, ...).
         shifted: whether labels were moved one token to the left.
-        repeated: flags of the repeated tokens, whose labels are -100, because another window has the label:
-            bool, shape (positions,). None if there are no such tokens.
+        repeated: True at tokens whose label is -100, because another window has the label: bool, shape
+            (positions,). None if there are no such tokens.
 
     Returns:
         The positions that count; None if there are neither labels nor masks, so that all tokens count.

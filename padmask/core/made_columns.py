@@ -24,7 +24,7 @@ from padmask.spec.pad import DEFAULT_DTYPE, INTEGER_DTYPES
 
 
 def settle_made(mask: MaskSpec, names: Collection[str], first: str) -> MaskSpec:
-    """Choose the column that is copied to the labels, and leave out columns that the input already has.
+    """Choose the column to copy to the labels, and omit the columns in `if_missing` that the input has.
 
     >>> settle_made(MaskSpec(labels_from=True), ["ids"], "ids").labels_from
     'ids'
@@ -32,7 +32,7 @@ def settle_made(mask: MaskSpec, names: Collection[str], first: str) -> MaskSpec:
     ()
 
     Args:
-        mask: the requested columns.
+        mask: the columns to add.
         names: names of the columns of the input.
         first: name of the first column to pad.
     """
@@ -135,8 +135,8 @@ def made_values(
         segments: positions of the tokens in the output.
         rows: source rows of each padded column.
         real: mask of the segments: bool, shape (rows, maxlen), True at real tokens.
-        repeated: flags of the repeated tokens, whose labels become -100, because another window has the
-            label: bool, shape (rows, maxlen). If None, all labels are kept.
+        repeated: True at tokens whose label becomes -100, because another window has the label: bool, shape
+            (rows, maxlen). If None, all labels are kept.
 
     Returns:
         The lengths have the shape (rows,) and the dtype int32. All other columns have the shape

@@ -1,4 +1,4 @@
-"""Read a dict of columns, or an Arrow table, as columns of rows that NumPy can read."""
+"""Read the columns of a dict or an Arrow table as lists and NumPy arrays."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _read_column(name: str, values: Any) -> Sequence[Any]:
 
 
 def _from_arrow(values: pa.Array | pa.ChunkedArray) -> Any:
-    """Return the rows of an Arrow column: arrays for lists of numbers, which keep the width of floats."""
+    """Return the rows of an Arrow column. Lists of numbers become arrays, and floats keep their width."""
     array = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
     if not array.null_count and (pa.types.is_integer(array.type) or pa.types.is_floating(array.type)):
         return to_numpy(array)

@@ -16,7 +16,7 @@ def refuse_large_rows(maxlen: int, needed: int, subject: str, options: Iterable[
     Args:
         maxlen: length of the rows.
         needed: size of the rows in memory, in bytes.
-        subject: the rows, for the message.
+        subject: description of the rows for the message, such as "the packed rows".
         options: parameters that can cause the error, as in `PadmaskError`.
 
     Raises:

@@ -137,8 +137,8 @@ def pack(
 
     Returns:
         If `sequences` are columns or a table: a dict. The packed columns, `mask`, `segment_ids` and
-        `position_ids` are arrays of shape (rows, maxlen, ...), and so are other derived columns of `spec`
-        with a value at each position. The other columns, `seq_lengths`, `source_rows` and `source_starts`
+        `position_ids` are arrays of shape (rows, maxlen, ...), and so are the columns in `PackSpec.emit` that
+        have one value at each position. The other columns, `seq_lengths`, `source_rows` and `source_starts`
         have one value for each sequence: for each row, an array or a list. If `sequences` are rows: a
         `Packed`, whose packed rows are those that `pack_file` writes for a file with these rows. The dtype of
         the values is as in `pad`.

@@ -48,7 +48,7 @@ def pack_next(
 
     Args:
         held: sequences left over from the previous window.
-        new: sequences of the window, from `make_sequences`. Both have the same source rows.
+        new: sequences of the window, from `make_sequences`. Their source rows are numbered as in `held`.
         plan: plan with the maxlen of all rows.
         spec: how to pack.
         last: whether there are no more sequences after this window.
@@ -92,7 +92,7 @@ def plan_pack(
         lengths: row lengths in tokens: int64, shape (rows,).
         plan: plan with the maxlen of all rows.
         spec: how to truncate or split rows longer than maxlen, and how to pack.
-        width: number of values of each token over all packed columns.
+        width: number of values per token, summed over all packed columns.
         ends: numbers of tokens to keep, as in `make_segments`.
     """
     counts = count_rows(lengths, plan, spec, ends)

@@ -74,14 +74,14 @@ def _fewest_rows(lengths: Positions, maxlen: int, spec: PackSpec) -> Positions:
 
 
 def cut_windows(sequences: Positions, values: Positions) -> Iterator[tuple[int, int]]:
-    """Yield the first row and the stop (the index after the last row) of each window.
+    """Yield the first row and the stop (the index after the last row) of each packing window.
 
     >>> list(cut_windows(np.array([1, 1, 1]), np.array([1 << 25, 1 << 25, 1])))
     [(0, 2), (2, 3)]
 
     Args:
         sequences: number of sequences of each source row: int64, shape (rows,).
-        values: number of values of each source row over all packed columns: int64, shape (rows,).
+        values: number of values in each source row, summed over all packed columns: int64, shape (rows,).
     """
     ends, start = np.cumsum(np.stack([sequences, values]), axis=1), 0
     nothing = np.zeros(2, dtype=np.int64)

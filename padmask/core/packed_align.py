@@ -69,13 +69,13 @@ def _fitting(
 
 
 def _starting_at(aligns: Positions, counts: Positions, longest: Positions, width: int) -> Positions:
-    """Return the values of `--align` with which each sequence of a row fits at its position.
+    """Return the values of `--align` with which each sequence starts at a known start and fits there.
 
     Args:
         aligns: values to try, int64.
         counts: number of tokens of each sequence, int64.
-        longest: number of tokens that fit at each position of the row, and 0 for the end of the row: int64,
-            shape (width + 1,).
+        longest: number of tokens that fit at each known start in the row, and 0 at all other positions and
+            at the end of the row: int64, shape (width + 1,).
         width: number of positions in the row.
     """
     stops = np.zeros_like(aligns)

@@ -98,7 +98,10 @@ class PackedRows:
 
     @cached_property
     def repeated(self) -> Mask | None:
-        """Whether the label of each token is only in another window: bool, shape (positions,), or None."""
+        """Whether each token has its label only in another window: bool, shape (positions,).
+
+        None if all windows keep their labels.
+        """
         if not self.new_labels:
             return None
         mask = np.zeros(len(self.mask), dtype=bool)
@@ -223,7 +226,7 @@ def _rename_packed(
 def count_boundary_labels(
     packed: PackedRows, columns: Sequence[PadColumn], rows: Mapping[str, Ragged]
 ) -> int:
-    """Count the labels at starts of sequences that packing replaces with -100.
+    """Count the labels that packing replaces with -100 because they are at the start of a sequence.
 
     Labels that are already -100 in the source rows are not counted.
 
@@ -362,7 +365,7 @@ def derived_column(name: str, packed: PackedRows, tokens: LossTokens | None) -> 
 
 
 def _position_ids(packed: PackedRows) -> npt.NDArray[np.int32]:
-    """Return the position of each token in its sequence, and the numbers for padding: shape (positions,)."""
+    """Return the position ids of all tokens and of the padding: shape (positions,)."""
     positions = restarting_positions(packed.segments, packed.mask)
     padding = ~packed.mask
     if packed.packing.position_padding == "zero":

@@ -38,7 +38,7 @@ class HeadRows(Protocol):
 
 @dataclass(frozen=True)
 class TableHead:
-    """The first rows of a typed input. The columns have unique names.
+    """The first rows of an input whose columns have types. The columns have unique names.
 
     >>> head = TableHead([pa.record_batch({"ids": [[7, 8]], "split": ["a"]})])
     >>> head.lengths()
@@ -152,7 +152,7 @@ def sums_by_row(values: Positions, counts: Positions) -> Positions:
 
 
 def _most(flags: Flags) -> bool:
-    """Return whether at least half of the rows, and at least one row, have a property.
+    """Return whether at least half of the rows, and at least one row, are flagged.
 
     A few bad rows do not change how the other rows are read. Later checks report the bad rows.
     """
@@ -160,7 +160,7 @@ def _most(flags: Flags) -> bool:
 
 
 def value_lengths(column: pa.Array) -> list[int]:
-    """Return the length of the list in each row of a column, `NO_LIST` or `ABSENT`.
+    """Return the length of the value in each row of a column. See `HeadRows.lengths`.
 
     >>> value_lengths(pa.array([[7, 8], None]))
     [2, -2]

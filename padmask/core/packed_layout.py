@@ -37,7 +37,7 @@ class PackedLayout:
         derived: the name in `DERIVED` of each derived column, keyed by column name. With metadata, only
             columns that packing added.
         described: whether the metadata describes the packing.
-        spec: options that packed the rows; None if they are not known.
+        spec: options with which the rows were packed; None if they are not known.
         dropped: names of the columns that unpacking leaves out.
         repeated: names of columns with one value for the packed row. All other columns are lists with one
             value for each sequence.
@@ -48,7 +48,7 @@ class PackedLayout:
             this number.
         shifted: names of label columns whose labels pack moved one token to the left.
         splits: whether a source row may have several sequences; None if unknown.
-        notes: what unpacking does not undo, as sentences.
+        notes: sentences about changes that unpacking does not undo.
         loss_masks: names of the input columns that decided which tokens count in the loss.
         renamed: names of packed columns in the source rows, keyed by their names in the packed rows, if they
             differ.
@@ -170,7 +170,8 @@ def check_marker(name: str, layout: PackedLayout) -> None:
     """
     if layout.marker is None:
         raise SpecError(
-            f"{name}: {missing_marker(layout)}. Pack the rows again, or keep {SEQUENCE_LENGTHS!r}."
+            f"{name}: {missing_marker(layout)}. Restore the column {SEQUENCE_LENGTHS!r}, or pack the rows "
+            "again."
         )
 
 

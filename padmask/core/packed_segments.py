@@ -99,7 +99,7 @@ def _sources_of(segments: Segments) -> Positions:
 
 
 def with_sources(segments: Segments, source_lengths: Positions, first: int) -> Segments:
-    """Add `first` to the numbers of the source rows, which then refer to a longer list of source rows.
+    """Add `first` to the number of each source row. The numbers then refer to a longer list of rows.
 
     Args:
         segments: segments of some source rows.
@@ -118,7 +118,7 @@ def select_packed_rows(segments: Segments, first: int, stop: int) -> Segments:
 
 
 def join_segments(parts: Sequence[Segments]) -> Segments:
-    """Return all output rows of several segments that have the same source rows, one part after another."""
+    """Concatenate the output rows of several `Segments` of the same source rows."""
     first = parts[0]
     if len(parts) == 1:
         return first

@@ -213,7 +213,7 @@ _Found = tuple[Positions, Positions, Positions, Flags]
 
 
 def _find_numbers(lists: NumberLists, _: Positions | None) -> _Found:
-    """Return the row, the start and the stop of each run of one number, and whether each row is wrong."""
+    """Return the row, the start and the stop of each run of equal numbers, and whether each row is wrong."""
     values, sizes = lists.flat(), lists.sizes
     rows, firsts = _rows_and_firsts(sizes)
     zero_counts = np.zeros(len(sizes), dtype=bool)

@@ -185,7 +185,7 @@ def _pad_plain(
     targets: Sequence[tuple[str, np.dtype[Any], Any]],
     plain: Mapping[str, PlainRows | None],
 ) -> dict[str, npt.NDArray[Any]] | None:
-    """Pad plain rows without a table of segments. The result is as in `_pad_group`; None if impossible."""
+    """Pad plain rows without `Segments`. The result is as in `_pad_group`; None if impossible."""
     columns = [(rows, dtype, value) for name, dtype, value in targets if (rows := plain[name]) is not None]
     if len(columns) < len(targets):
         return None

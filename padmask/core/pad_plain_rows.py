@@ -1,7 +1,7 @@
-"""Pad plain rows without a table of segments.
+"""Pad `PlainRows` without `Segments`.
 
-For few rows, the tables and their checks would take longer than the padding itself. For many rows that are
-not truncated, writing the tokens in order takes less time than gathering windows.
+For few rows, creating and checking `Segments` would take longer than the padding itself. For many rows that
+are not truncated, writing the tokens in order takes less time than gathering windows.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class PlainColumns(NamedTuple):
 def pad_plain_rows(
     columns: Sequence[tuple[PlainRows, np.dtype[Any], Any]], spec: PadSpec
 ) -> PlainColumns | None:
-    """Pad columns of plain rows together, without a table of segments. Return None if this is impossible.
+    """Pad columns of plain rows together, without `Segments`. Return None if this is impossible.
 
     >>> rows = PlainRows([np.array([7, 8, 9])], [2, 1])
     >>> pad_plain_rows([(rows, np.dtype("int32"), 0)], PadSpec()).values

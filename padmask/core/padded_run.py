@@ -1,4 +1,4 @@
-"""Which rows a run of `pad` read, left out and wrote, in the metadata of padded rows."""
+"""The numbers of rows that a run of `pad` read, left out and wrote, in the metadata of padded rows."""
 
 from __future__ import annotations
 
@@ -92,9 +92,9 @@ COUNTED_ROWS = tuple(its.name for its in fields(PaddedRun) if its.type == "int")
 
 
 def join_runs(runs: Collection[PaddedRun | None]) -> PaddedRun | None:
-    """Return one run with the rows of the runs that wrote several files of a dataset.
+    """Combine the runs that wrote the files of a dataset into one `PaddedRun`.
 
-    Return None if a run is not known, or if the runs have different options.
+    Return None if a run is unknown, or if the runs have different options.
 
     >>> first = PaddedRun("truncate", "keep", 5, 5, 0, 0, 5)
     >>> join_runs([first, first]).rows_written

@@ -31,7 +31,7 @@ class Padding:
         values: pad values by column name, from the metadata.
         padding: side of the padding, from the metadata; None if there is no metadata.
         sides: side of the padding in each file, by file name, from the metadata.
-        described: whether the metadata specify the mask or the length column.
+        described: whether the metadata specifies the mask or the length column.
         seen: whether the first rows of the mask contain padding.
         additive: whether the first rows of the mask contain the values of an additive mask.
         dialect: how the mask marks real tokens and padding.
@@ -387,7 +387,7 @@ def check_names(
 
 
 def mask_field(schema: pa.Schema, name: str) -> pa.Field:
-    """Return the Arrow field with which a mask column is read: bools if the column cannot be a mask."""
+    """Return the Arrow field of a mask column. If the column cannot be a mask, use a list of bools."""
     type_ = schema.field(name).type
     return pa.field(name, type_ if is_mask(type_) else pa.list_(pa.bool_()))
 

@@ -66,7 +66,7 @@ class PlainRows(NamedTuple):
 
     @property
     def first(self) -> None:
-        """Always None: `dtype` is the dtype of the tokens. See `Ragged.first`."""
+        """None, because `dtype` is the original dtype of the tokens. See `Ragged.first`."""
         return None
 
     def split(self) -> Iterable[npt.NDArray[Any]]:
@@ -160,9 +160,9 @@ def _read_lists(rows: list[Any]) -> PlainRows | None:
 def _read_ints(rows: list[Any], lengths: list[int]) -> npt.NDArray[Any] | None:
     """Return the tokens of lists; None if a token is not an int, or needs more than 32 bits.
 
-    All records have the same size as long as only lists and ints of at most 32 bits were written. So the
-    first token of another type starts where a record starts, and comparing its type with the type of an int
-    finds the token.
+    `marshal` writes each list and each int of at most 32 bits as a record of the same size. Therefore, the
+    first token of another type also starts at the start of a record, and the type in this record differs
+    from an int.
     """
     with suppress(ValueError):
         records = np.frombuffer(marshal.dumps(rows, _VERSION), dtype=_RECORD)

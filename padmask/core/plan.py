@@ -53,7 +53,7 @@ def needs_survey(spec: PadSpec) -> bool:
 
 
 def make_plan(spec: PadSpec, lengths: LengthStats | None = None) -> Plan:
-    """Find maxlen as a number. Return the `Plan`.
+    """Determine maxlen as a number, and return the `Plan`.
 
     >>> make_plan(PadSpec(maxlen="longest", pad_to_multiple_of=8), LengthStats.of([3, 9]))
     Plan(maxlen=16, found='longest', exact=9, own={}, edges=())

@@ -112,7 +112,7 @@ def flatten_objects(sequences: Sequence[Any]) -> Ragged:
 
 
 def _stack(sequences: Sequence[Any], kind: Kind | None = None) -> npt.NDArray[Any]:
-    """Return the vectors of all rows as an array of shape (tokens, F, ...)."""
+    """Return the vectors of all rows as an array of shape (tokens, vector length, ...)."""
     tokens = list(chain.from_iterable(sequences))
     try:
         vectors = flatten(tokens, kind)

@@ -1,4 +1,4 @@
-"""Check the options that shape rows against the columns: kept ends, windows, packing and added columns."""
+"""Check that the columns allow the options for kept ends, windows, packing and added columns."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def check_shape(
     mask: MaskSpec,
     replaced: Collection[str | None] = (),
 ) -> None:
-    """Check the input columns for kept ends and windows, and the names of the columns to add.
+    """Check that the columns allow the options for kept ends, windows, packing and added columns.
 
     Args:
         schema: columns of the input.
@@ -36,8 +36,8 @@ def check_shape(
 
     Raises:
         SpecError: a column with the number of tokens to keep is missing or has the wrong type; the input or
-            the mask already has the name of a column to add; only new tokens should keep their labels, but
-            no column contains labels; or the end token cannot be added.
+            the mask already has the name of a column to add; `window_labels` is `"new"`, but no column
+            contains labels; or the end token cannot be added.
     """
     check_end_columns(schema, spec)
     if spec.packing is not None and spec.packing.eos is not None:

@@ -24,7 +24,7 @@ def source_columns(
         segments: positions of the tokens in the output.
         spec: how to pad.
         numbers: number of each source row in the input: int64, shape (source rows,).
-        batch: number of the batch that has all these output rows.
+        batch: number of the batch. All output rows are in this batch.
     """
     sources = segments.row_sources
     arrays = {SOURCE_ROW: to_arrow(numbers[sources])} if SOURCE_ROW in spec.added_columns else {}

@@ -46,8 +46,8 @@ def is_reordered(
     Args:
         schema: columns of padded rows.
         groups: descriptions of the padding in the metadata. If there are descriptions, they alone decide.
-        has_widths: function that returns whether the padded rows have several lengths, as rows of batches
-            have.
+        has_widths: function that returns whether the padded rows differ in length, as the rows of different
+            batches do.
         in_buckets: whether the rows come from folders of buckets.
     """
     if groups:

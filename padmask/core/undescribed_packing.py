@@ -107,7 +107,7 @@ def find_markers(schema: pa.Schema, columns: Sequence[str]) -> list[Marker]:
 
 
 def _usual_names(schema: pa.Schema) -> dict[str, list[str]]:
-    """Return, for each kind of column that describes sequences, the columns with a usual name."""
+    """Find columns that may describe sequences, by their names. Return the columns of each kind."""
     lists = [its.name for its in schema if is_list(its.type)]
     return {
         name: [

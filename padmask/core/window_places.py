@@ -34,7 +34,7 @@ class WindowPlaces:
 
     @classmethod
     def concat(cls, parts: Sequence[WindowPlaces]) -> WindowPlaces:
-        """Return all windows, one part after another."""
+        """Concatenate the windows in `parts`."""
         repeats = [part.repeats for part in parts if part.repeats is not None]
         return cls(
             np.concatenate([part.numbers for part in parts]),

@@ -100,7 +100,7 @@ def flag_repeated(mask: Mask, segments: Segments, firsts: Positions) -> None:
     """Set the flag of each repeated token (a copy of a token in another window) to True.
 
     Args:
-        mask: flags of all positions. They are changed in place.
+        mask: flags to change, one for each position.
         segments: windows, one in each sequence.
         firsts: for each sequence, the index in `mask` of its first token: int64, shape (sequences,).
     """

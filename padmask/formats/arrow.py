@@ -219,7 +219,7 @@ class ArrowReader:
         if not 0 <= footer - end <= len(END_MARK) + 64:
             raise UnreadableError(
                 f"{self._source.name}: the footer does not match the {footer - end:,} bytes before it. If "
-                "several Arrow files were joined, write each to a separate file."
+                "several Arrow files were concatenated, write each to a separate file."
             )
 
     def lacks_end(self) -> bool:
@@ -239,7 +239,7 @@ class ArrowReader:
 
 
 def _padding_of(schema: pa.Schema) -> list[Described] | bytes | None:
-    """Return the padding metadata in a schema. If padmask cannot parse them, return the raw bytes."""
+    """Return the padding metadata in a schema. If padmask cannot parse it, return the raw bytes."""
     try:
         return read_descriptions(schema.metadata)
     except DataError:

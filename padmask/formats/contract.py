@@ -101,7 +101,7 @@ class Chunk:
         source: name of the input.
         first: number of the first line (from 1) or row (from 0).
         data: bytes of complete lines, or a record batch.
-        consumed: bytes of the input read so far, for progress reports.
+        consumed: number of bytes of the input that were read so far, for progress reports.
         span: path of a local file and offset of the data, if the data is bytes of this file.
     """
 

@@ -88,7 +88,7 @@ class ArrayHeader:
 
 
 def read_header(stream: BinaryIO, file: str, name: str, size: int) -> ArrayHeader:
-    """Read the header of an npy stream. Afterwards, the position in the stream is the first value.
+    """Read the header of an npy stream. The next byte of the stream then belongs to the first value.
 
     Args:
         stream: stream at its start.

@@ -65,7 +65,7 @@ class _Encoded:
     Args:
         padded: padded columns, masks and lengths, keyed by name.
         others: numbers of the other columns, or the reason why an array cannot store the column.
-        place: place of the first row; empty if there are no rows.
+        place: location of the first row, for messages; empty if there are no rows.
     """
 
     padded: dict[str, npt.NDArray[Any]]
@@ -96,7 +96,7 @@ class ArrayWriter:
         """Raise an error if a padded column cannot have this name.
 
         Raises:
-            OutputError: the name leads out of the extraction folder, is not a valid file name, or is the
+            OutputError: the name is a path outside the target folder, is not a valid file name, or is the
                 file name of another array.
         """
         if (why := self.why_unsafe(name, names)) is not None:
@@ -150,7 +150,7 @@ class ArrayWriter:
         self._spool.drop(name)
 
     def arrays(self) -> dict[str, np.dtype[Any] | None]:
-        """Return the dtype of each array to write, keyed by name; None if the blocks determine the dtype."""
+        """Return the dtype of each array to write, keyed by name; None to keep the dtype of the values."""
         found: dict[str, np.dtype[Any] | None] = dict.fromkeys(self._padded)
         for name, numbers in list(self._others.items()):
             dtype = numbers.dtype()
@@ -164,8 +164,8 @@ class ArrayWriter:
         """Return the description of the padding, as JSON.
 
         Args:
-            most: maximum number of bytes, which a text with the numbers of rows must not exceed; None for any
-                number.
+            most: maximum size in bytes. A longer description is written without the numbers of rows. None for
+                no maximum.
         """
         text: bytes = (self._layout.schema.metadata or {}).get(METADATA_KEY, b"")
         late = self._late.get(METADATA_KEY, text)

@@ -40,9 +40,9 @@ def read_batches(
         file: the file.
         groups: row groups to read.
         names: names of the columns to read. If None, all columns are read.
-        counts: number of values of each column of each row group, from `read_value_counts`. If `counts` is
-            empty, row groups are read one after another, because each row group of a file in remote storage
-            is loaded into memory completely.
+        counts: number of values of each column of each row group, from `read_value_counts`. If empty,
+            row groups are read one after another. It is empty for remote files, because Arrow loads each of
+            their row groups into memory completely.
         rows, values: maximum number of rows and of values in a batch. A single row may have more values.
     """
     return regroup(_pieces(file, groups, names, counts, rows), rows, values)

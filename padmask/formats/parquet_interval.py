@@ -44,7 +44,7 @@ def interval_batches(batches: Iterable[pa.RecordBatch], names: Collection[str]) 
 
 
 def read_intervals(column: pa.Array) -> pa.Array:
-    """Convert 12 bytes, the numbers of months, days and milliseconds, to an interval.
+    """Convert values of 12 bytes (the numbers of months, days and milliseconds) to intervals.
 
     >>> values = pa.array([bytes([1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0]), None], pa.binary(12))
     >>> read_intervals(values).to_pylist()

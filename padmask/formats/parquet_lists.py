@@ -48,7 +48,7 @@ class _Levels:
     deepest: int
 
     def encode(self, values: int) -> bytes:
-        """Return the levels of a page with a number of values, as runs of equal levels."""
+        """Return the levels of a page with `values` values, as runs of equal levels."""
         ones = varint((self.length - 1) << 1) + b"\x01"
         repetitions = (varint(1 << 1) + b"\x00" + ones) * (values // self.length)
         definitions = varint(values << 1) + bytes([self.deepest])
@@ -56,7 +56,7 @@ class _Levels:
         return b"".join(parts)
 
     def counts(self, values: int) -> Struct:
-        """Return a SizeStatistics struct: how often each level occurs in a number of values."""
+        """Return a SizeStatistics struct: how often each level occurs in `values` values."""
         lists = values // self.length
         return {
             _REPETITIONS: (LIST, (I64, [lists, values - lists])),
@@ -98,7 +98,7 @@ def encode_equal_lists(field: pa.Field, lists: pa.Array) -> Encoded | None:
 
 
 def _common_length(lists: pa.Array) -> int | None:
-    """Return the length of all lists, or None if this module cannot encode them."""
+    """Return the length that all lists have; None if this module cannot encode them."""
     type_ = lists.type
     if not (pat.is_list(type_) or pat.is_large_list(type_)) or not len(lists) or lists.null_count:
         return None
@@ -168,6 +168,6 @@ def _compress(pages: memoryview, levels: _Levels) -> tuple[bytes, int, int] | No
 
 
 def _checksum(page: pa.Buffer) -> int:
-    """Return the CRC-32 of a page. Thrift integers are signed."""
+    """Return the CRC-32 of a page as a signed integer, because Thrift integers are signed."""
     crc = zlib.crc32(page)
     return crc - 2**32 if crc >= 2**31 else crc

@@ -44,7 +44,7 @@ class Numbers:
     Args:
         values: array of shape (rows,).
         kinds: kinds of the values: `"bool"`, `"int"` and `"float"`.
-        low, high: smallest and largest integer, including 0.
+        low, high: smallest and largest number among 0 and the integers.
         fixed: dtype of the column, if its type is known; None for JSON.
     """
 
@@ -112,7 +112,7 @@ def _from_json(batch: Batch, name: str) -> Numbers | str:
 
 
 def describe_left_out(column_notes: Mapping[str, str]) -> tuple[Sequence[Warned], Sequence[str]]:
-    """Return the warnings (one, about the columns missing from the output) and the remarks (none).
+    """Return a warning about the columns missing from the output, and no remarks.
 
     >>> describe_left_out({"text": "string"})[0][0][:28]
     "not written: 'text' (string)"

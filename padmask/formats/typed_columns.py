@@ -72,7 +72,7 @@ class TypedColumns:
         return pa.schema([self.schema().field(name) for name in names])
 
     def align(self, batch: Batch, wanted: Wanted) -> Batch:
-        """Convert a batch to the columns of all inputs. A column missing in the batch becomes null."""
+        """Convert a batch to the combined columns of all inputs. Missing columns become null."""
         schema = self.schema() if wanted.others is not None else wanted.sequences
         names = batch.columns.schema.names
         if batch.columns.schema.equals(schema) or (self._alone and names == schema.names):

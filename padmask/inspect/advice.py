@@ -81,7 +81,7 @@ class Advice:
 
     @property
     def cut_tokens(self) -> str:
-        """Words for the tokens of a row that exceed the maxlen of the plan."""
+        """Phrase that says what happens to tokens beyond the maxlen of the plan, such as `"cut"`."""
         places = {"window": "in further windows", "drop": "in dropped rows"}
         return "cut" if self.plan is None else places.get(self.plan.overlong, "cut")
 
@@ -247,8 +247,8 @@ class Adviser:
         longest = self.plans["longest"]
         text = (
             f"{'Drop rows longer than' if plan.overlong == 'drop' else 'Truncate rows to'} {plan.name}"
-            f"{_of(plan)}. The output is {longest.places / plan.places:.1f} times smaller than with maxlen "
-            f"longest ({longest.maxlen:,}). This {self._loses(plan)}."
+            f"{_of(plan)}. This {self._loses(plan)}. The output is {longest.places / plan.places:.1f} times "
+            f"smaller than with maxlen longest ({longest.maxlen:,})."
         )
         return self._pad(plan, text)
 
@@ -409,7 +409,7 @@ class Adviser:
         if (other := self.plans.get("packed-split")) is not None and packed.tokens_lost:
             rows = count(other.rows, "row")
             split = f" With --overlong split, no {self._units} are lost, and the output has {rows}."
-        apart, separate = "", " with separate files" if self.basis.files else ""
+        apart, separate = "", " if each file is packed separately" if self.basis.files else ""
         if self.command.output.endswith("/") and not self.basis.files:
             apart = " These are the numbers for one output file. In a folder, each file is packed separately."
         least = packed.rows_at_least or 0
@@ -417,7 +417,7 @@ class Adviser:
         bound = (
             f"fewer are not possible{separate}"
             if is_best
-            else f"any packing{separate} needs at least {least:,}"
+            else f"any packing needs at least {least:,}{separate}"
         )
         text = (
             f"To pack several rows into each output row: {_padding(packed)}{lost}. The output has "
@@ -444,7 +444,7 @@ class Adviser:
         return f"{plan.rows_cut:,} of {count(self.basis.stats.rows, 'row')}"
 
     def _loses(self, plan: Cost) -> str:
-        """Return the end of a sentence about the rows that a plan cuts, and the tokens that are lost."""
+        """Return the end of a sentence: how many rows a plan cuts, and how many tokens are lost."""
         verb = "drops" if plan.overlong == "drop" else "truncates"
         return f"{verb} {self._rows(plan)} and loses {share(plan.lost_share)} of the {self._units}"
 

@@ -37,7 +37,7 @@ class Choice:
 def make_choices(seen: Inspection) -> list[Choice]:
     """Return the choices for maxlen, ascending. Each choice cuts long rows as the recommended plan does.
 
-    The choices contain the lengths of all plans with one length. The list is empty if no length is
+    The maxlen of every plan that has one length for all rows is a choice. The list is empty if no length is
     recommended, as for packed rows.
 
     Args:

@@ -161,8 +161,8 @@ def _used(spec: PadSpec, overlong: str) -> PadSpec:
 def _argument(path: str) -> str:
     """Return an input as a command-line argument, without credentials.
 
-    A name that starts with `-` gets the prefix `./`. Standard input gets a placeholder, because its data is
-    already read.
+    A name that starts with `-` gets the prefix `./`. Standard input gets a placeholder, because its data has
+    already been read.
     """
     if path == "-":
         return STDIN

@@ -39,8 +39,8 @@ def expected_padding(counts: Mapping[int, int], window_rows: int) -> DynamicPadd
     """Return the expected number of positions and shapes if every batch is padded to its longest row.
 
     The rows are in random order. Within each window of `window_rows` rows, they are sorted by length, and
-    every 32 rows of a window are a batch. The last window and the last batch may have fewer rows. A window
-    of 32 rows is a batch in random order.
+    every 32 rows of a window are a batch. The last window and the last batch may have fewer rows. With
+    windows of 32 rows, each window is one batch, so sorting has no effect.
 
     >>> expected_padding({1: 32, 5: 32}, 1600)
     DynamicPadding(places=192.0, shapes=2.0)
@@ -51,9 +51,9 @@ def expected_padding(counts: Mapping[int, int], window_rows: int) -> DynamicPadd
 
     If a window has H rows longer than L, its first ceil(H / 32) batches contain such a row. H has a
     hypergeometric distribution, because the rows are drawn without replacement. The number of positions is
-    the number of rows in these batches, summed over all L, so its expectation is exact. For windows of 1,600
-    rows and more than 99 distinct lengths, the expectations are computed for 99 numbers of rows longer than
-    L, and interpolated for the others. The error is then less than 0.5%.
+    the number of rows in these batches, summed over all L, so its expectation is exact. The
+    expectation depends only on the number of rows longer than L. For windows of 1,600 rows, it is computed
+    for at most 99 of these numbers, and interpolated for the others. The error is then less than 0.5%.
 
     A length is a shape if the longest row of any batch has this length. The expected number of such batches
     is exact for each window. The windows are treated as independent, which changes the number of shapes by
@@ -86,8 +86,8 @@ def _log_absent(batches: Floats) -> Floats:
     """Return the log of the probability that an event never occurs.
 
     Args:
-        batches: expected number of batches in which the event occurs, such as that a row of a length is the
-            longest row of the batch.
+        batches: expected number of batches in which the event occurs. An event is, for example, that the
+            longest row of a batch has a certain length.
     """
     with np.errstate(divide="ignore"):
         logarithms: Floats = np.log1p(-np.minimum(batches, 1))
@@ -95,7 +95,7 @@ def _log_absent(batches: Floats) -> Floats:
 
 
 def _longer_batches(longer: npt.NDArray[np.int64], total: int, size: int) -> tuple[Floats, Floats]:
-    """Count the batches in one window that contain a row longer than L.
+    """Return the expected number of batches in one window that contain a row longer than L.
 
     Args:
         longer: for each L, the number of rows in the dataset longer than L: int64, shape (numbers,).

@@ -83,7 +83,7 @@ def make_curves(basis: CostBasis, marks: Sequence[int] = (), overlong: Overlong 
 
 
 def _divide(parts: Positions, whole: Positions | int, otherwise: float) -> Shares:
-    """Return the shares of a whole; `otherwise` where the whole is 0."""
+    """Divide `parts` by `whole`. The result is `otherwise` where `whole` is 0."""
     wholes = np.broadcast_to(np.asarray(whole, dtype=np.float64), parts.shape)
     shares = np.full(parts.shape, float(otherwise))
     np.divide(parts, wholes, out=shares, where=wholes > 0)

@@ -53,8 +53,8 @@ class Places:
     Args:
         row_ends: number of rows up to the end of each band: int64, shape (bands,).
         real, padding, cut: half-open range of positions in the rows of each band: int64, shape (bands, 2).
-            Cut tokens have positions beyond the output row, on the truncated side. The tokens of a dropped
-            row keep their positions.
+            Cut tokens are beyond the output row, on the truncated side. Tokens of dropped rows start at
+            position 0.
         maxlen: length of the output rows.
         rows_cut: number of rows that have cut tokens.
         longest: number of tokens in the longest row.
@@ -93,8 +93,8 @@ class FigureData:
 
     Args:
         name: name of the input, without its folder.
-        title: the most important result, such as the padding of the recommended plan, or of padded rows;
-            empty if there is none.
+        title: the most important result, such as the padding of the recommended plan; empty if there is
+            none.
         summary: numbers of rows and tokens.
         unit: name of an element of a sequence: `"token"`, or `"step"` for floats and vectors.
         lengths: lengths of the rows; of the sequences, if the rows are packed.
@@ -337,8 +337,8 @@ def make_places(
 def make_places_of_padded(stats: LengthStats, widths: Mapping[int, int], padding: Side = "post") -> Places:
     """Return the positions with tokens and with padding in padded rows, which may have several widths.
 
-    Both the rows and the widths are sorted. In buckets, each row then has its own width. In batches, rows may
-    have the width of another row, but the number of padded positions is right.
+    The sorted rows are combined with the sorted widths. In buckets, each row gets its own width. In batches,
+    a row may get the width of another row, but the total number of padding positions is correct.
 
     >>> places = make_places_of_padded(LengthStats({1: 5, 4: 2}), {2: 5, 6: 2})
     >>> places.row_ends, places.real.tolist(), places.padding.tolist()

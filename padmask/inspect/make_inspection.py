@@ -106,7 +106,7 @@ class ReadDataset:
 
 
 def make_inspection(asked: InspectOptions, data: ReadDataset) -> Inspection:
-    """Return the statistics, the plans and the advice for a dataset whose rows are read."""
+    """Return the statistics, the plans and the advice for a dataset whose rows have been read."""
     spec, stats, shared_ends = asked.spec, data.rows.stats, data.rows.shared
     has_window_columns = not {*WINDOW_COLUMNS}.isdisjoint(data.schema.names)
     cuts = replace(Cuts.of(spec, asked.overlong, shared_ends), has_window_columns=has_window_columns)
@@ -232,7 +232,7 @@ def _name_stdin(advice: Advice, inputs: Sequence[str]) -> Advice:
 def _notes(
     spec: PadSpec, show: ShowSpec, files: ReadOptions, inspected: InspectedRows, chosen: Sequence[Row]
 ) -> list[str]:
-    """Return notes about numbers that the recommended command changes, and about rows that do not exist."""
+    """Return notes: why the recommended command has other numbers, and which requested rows do not exist."""
     notes = []
     total = inspected.rows_read
     if files.limit is not None and total == files.limit:

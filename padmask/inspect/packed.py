@@ -53,7 +53,7 @@ class PackedStats:
             else f"any packing needs at least {count(self.rows_at_least, 'row')}"
         )
         return (
-            f"{count(self.sequences, 'sequence')} in {count(self.rows, 'row')}, at most {self.most:,} in a "
+            f"{count(self.sequences, 'sequence')} in {count(self.rows, 'row')}, at most {self.most:,} per "
             f"row; tokens fill {fine_share(self.filled_share)} of maxlen {self.maxlen:,}; {least}"
         )
 
@@ -75,7 +75,7 @@ class PackedCounter:
     >>> counter = PackedCounter()
     >>> counter.add(Ragged(np.array([3, 1, 2]), np.array([0, 2]), np.array([2, 1])), np.array([4, 4]))
     >>> print(counter.found(4))
-    3 sequences in 2 rows, at most 2 in a row; tokens fill 75.0% of maxlen 4; fewer rows are not possible
+    3 sequences in 2 rows, at most 2 per row; tokens fill 75.0% of maxlen 4; fewer rows are not possible
 
     Args:
         align: the number of positions of each sequence is rounded up to a multiple of this number.

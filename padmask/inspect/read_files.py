@@ -101,7 +101,7 @@ class InspectedRows:
 
     @property
     def rows_read(self) -> int:
-        """Number of rows, with bad rows."""
+        """Number of rows, including bad rows."""
         return self.stats.rows + self.bad
 
     def __add__(self, later: InspectedRows) -> InspectedRows:

@@ -45,7 +45,7 @@ class SharedEnd:
 
 
 class EndCounter:
-    """A counter of the rows that have the token of most rows, such as [SEP], at the end that truncation cuts.
+    """Counts the rows that have the shared token, such as [SEP], at the end that truncation cuts.
 
     >>> counter = EndCounter("post")
     >>> counter.add(Ragged(np.array([101, 7, 101, 102, 101, 102]), np.array([0, 2, 4]), np.array([2, 2, 2])))

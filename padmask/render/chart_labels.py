@@ -117,7 +117,7 @@ def title_of_curves(data: FigureData) -> str:
 
 
 def lines_of(curves: Curves, unit: str) -> list[tuple[str, str, Shares]]:
-    """Return the kind, the name and the shares of each curve."""
+    """Return the key, the name and the shares of each curve. The key determines the colour."""
     first = ("kept", f"kept {unit}s", curves.kept)
     if curves.repeated is not None:
         first = ("repeated", f"repeated {unit}s", curves.repeated)
@@ -154,7 +154,7 @@ def name_of_cut(data: FigureData) -> str:
 def describe_cut(data: FigureData) -> list[str]:
     """Return lines about the rows that are cut; an empty list if no rows are cut.
 
-    The picture of all rows may show these rows as a thin line, and does not show them completely.
+    In the picture of all rows, these rows may be too thin to see, and some of their tokens are missing.
     """
     places = data.places
     if not places.rows_cut:
@@ -184,17 +184,17 @@ MOST_CANDIDATES = 12
 def table_of(data: FigureData) -> list[list[str]]:
     """Return the table of the figure: a row of names, and a row for each candidate for maxlen.
 
-    For packed rows, each row of the table has the name of a number and the number.
+    For packed rows, each row of the table has one number and its name.
     """
     if data.packed is not None:
         packed = data.packed
         mean = packed.sequences / max(packed.rows, 1)
         return [
             ["packed rows", f"{packed.rows:,}"],
-            ["rows needed at least", f"{packed.rows_at_least:,}"],
+            ["minimum number of rows", f"{packed.rows_at_least:,}"],
             ["sequences", f"{packed.sequences:,}"],
             [
-                "sequences in a row",
+                "sequences per row",
                 f"{mean:,.1f} (at most {packed.most:,})",
             ],
             [f"positions that are {data.unit}s", fine_share(packed.filled_share)],
@@ -229,7 +229,7 @@ def row_of_best(data: FigureData) -> int | None:
 
 
 def text_of(mark: Mark) -> str:
-    """Return the text of the label of a candidate for maxlen.
+    """Return the label text of a candidate for maxlen.
 
     >>> text_of(Mark(374, "p95", True)), text_of(Mark(1_024, "", False))
     ('p95 = 374', '1,024')
@@ -300,7 +300,7 @@ def _place_labels(
     """Place labels in rows. A line that is below the label of another line is in a lower row than this label.
 
     Args:
-        pairs: candidates with the places of their lines, ascending.
+        pairs: candidates with the distances of their lines from the left end of the axis, ascending.
         on_the_right: numbers of the candidates whose labels are to the right of their lines.
         character: width of a character of a label.
 
@@ -342,7 +342,7 @@ def _place_labels(
 
 
 def _covers(label: Label, place: float, character: float) -> bool:
-    """Return whether a line at a place would touch the text of the label."""
+    """Return whether a line at the distance `place` would touch the text of the label."""
     if label.is_right:
         return label.at <= place < label.end + character
     return label.start - character < place <= label.at

@@ -59,8 +59,8 @@ def refuse_missing_matplotlib() -> None:
     """
     if find_spec("matplotlib") is None:
         raise MissingExtraError(
-            "A figure requires matplotlib, which is not installed. Install it with: pip install "
-            "'padmask[plot]'   (or export .html or .txt)",
+            "A figure requires matplotlib, which is not installed. Export .html or .txt, or install it with: "
+            "pip install 'padmask[plot]'",
             options=["export"],
         )
 
@@ -90,7 +90,7 @@ def figure_bytes(data: FigureData, suffix: str, theme: str = "light") -> bytes:
 def draw(data: FigureData, theme: Theme) -> Figure:
     """Return a figure: lengths, the effect of maxlen, the positions of all rows, and a table of candidates.
 
-    For packed rows, the second chart shows the numbers of sequences in a row, and the third chart the rows
+    For packed rows, the second chart shows the numbers of sequences per row, and the third chart the rows
     that are not full.
     """
     from matplotlib.figure import Figure
@@ -124,9 +124,9 @@ def _draw_lengths(axes: Axes, data: FigureData, theme: Theme) -> Sequence[Mark]:
 
 
 def _draw_below(axes: Axes, data: FigureData, marks: Sequence[Mark], theme: Theme) -> None:
-    """Draw the curves; for packed rows, the numbers of sequences in a row."""
+    """Draw the curves; for packed rows, the numbers of sequences per row."""
     if data.sequences is not None:
-        axis = name_of_axis("sequences in a row", data.sequences, "empty rows")
+        axis = name_of_axis("sequences per row", data.sequences, "empty rows")
         label_axes(axes, theme, "Sequences in each row", axis, "rows")
         draw_histogram(axes, data.sequences, theme)
         set_scale(axes, data.sequences)

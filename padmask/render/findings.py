@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def print_findings(findings: Sequence[Finding], console: Console) -> None:
-    """Print findings in the style of a linter: each line starts with the place, and lines are not wrapped.
+    """Print findings in the style of a linter: each line starts with the location, and lines are not wrapped.
 
     For findings that the user allowed, only the names of the rules are printed.
     """

@@ -66,7 +66,7 @@ def make_grid(seen: Inspection, console: Console) -> list[RenderableType]:
 
 
 def place_states(row: ShownRow, before: int) -> npt.NDArray[np.int8]:
-    """Return the state of each position of a row: real, other, padding, cut or outside.
+    """Return the state of each position of a row, such as `REAL`, `PADDING` or `REMOVED`.
 
     Args:
         row: row to show.

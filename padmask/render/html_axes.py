@@ -107,9 +107,10 @@ def length_ticks(frame: Frame, axis: LengthAxis, name: str) -> Html:
 
 
 def axis_name(frame: Frame, name: str, x: float | None = None) -> Html:
-    """Return the text element with the name of the horizontal axis, centred at `x`, or of the vertical axis.
+    """Return the text element with the name of an axis.
 
-    If `x` is None, the name belongs to the vertical axis.
+    If `x` is None, this is the vertical axis. Otherwise, this is the horizontal axis, and the text is centred
+    at `x`.
     """
     if x is None:
         where = f"translate(11 {frame.top + frame.height / 2:g}) rotate(-90)"

@@ -85,7 +85,7 @@ def sequences_chart(sequences: Histogram) -> Html:
         frame,
         f"Sequences in each row. {_describe_bars(sequences, 'row')}",
         _bars(sequences, axis, frame, "row", "sequence"),
-        length_ticks(frame, axis, name_of_axis("sequences in a row", sequences, "empty rows")),
+        length_ticks(frame, axis, name_of_axis("sequences per row", sequences, "empty rows")),
         row_ticks(frame, sequences, "rows"),
     )
 

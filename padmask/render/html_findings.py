@@ -24,7 +24,7 @@ def notes_card(notes: Sequence[str]) -> Html | None:
 
 
 def findings_table(findings: Sequence[Finding]) -> Html:
-    """Return the findings as a table with one row for each place, or a sentence if there are none."""
+    """Return the findings as a table with one row for each location, or a sentence if there are none."""
     if not findings:
         return tag("p", badge("ok", "good"), " No findings.")
     rows = []
@@ -35,9 +35,9 @@ def findings_table(findings: Sequence[Finding]) -> Html:
             where = describe_place(place)
             rows.append([badge(severity, KINDS.get(severity, "")), tag("code", rule), where, rest])
     return table(
-        ["severity", "rule", "place", "finding"],
+        ["severity", "rule", "location", "finding"],
         rows,
-        kinds={"rule": "name", "place": "wide", "finding": "text"},
+        kinds={"rule": "name", "location": "wide", "finding": "text"},
         label="Findings",
         stacks=True,
     )

@@ -154,7 +154,7 @@ def _best_index(seen: Inspection, choices: Sequence[Choice]) -> int:
 
 
 def texts_of(choice: Choice, seen: Inspection) -> dict[str, str]:
-    """Return the numbers of a choice as texts, keyed by their place on the page."""
+    """Return the numbers of a choice as texts, keyed by the name of the element that shows them."""
     cost, stats = choice.cost, seen.stats
     longer = stats.rows - choice.whole
     kept, whole = fine_share(1 - cost.lost_share), fine_share(choice.whole / stats.rows)

@@ -104,7 +104,7 @@ def _about(layer: LayerReport) -> str:
 
 
 def _named_path(subject: SubjectReport) -> Html:
-    """Return the layers that the report names on the path of a leak, if the layers were not compared."""
+    """Return the layers on the path of a leak, for a report without a deviation for each layer."""
     items = []
     for name, reason in _steps(subject):
         badges = ["culprit"] * (name == subject.culprit)

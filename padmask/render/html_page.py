@@ -1,4 +1,4 @@
-"""HTML reports as one file: style sheet, script and content. Parts that all reports have in common."""
+"""HTML reports as one file (style sheet, script and content), and elements that all reports share."""
 
 from __future__ import annotations
 

@@ -97,9 +97,7 @@ def places_chart(data: FigureData, *, cuts_start: bool, pads_start: bool, drops:
 
 
 def _padding(places: Places, scale: str, *, from_end: bool) -> Html:
-    """Return the area of all rows, which tokens then cover. Rows of different lengths end at one position if
-    their tokens do.
-    """
+    """Return the area of all rows, which is drawn before the tokens. `from_end` aligns the row ends."""
     if places.widths == 1:
         return tag("rect", width=1, height=1, class_="padding")
     turn = "translate(1 1) scale(-" if from_end else "translate(0 1) scale("

@@ -138,7 +138,7 @@ def _format_tokens(row: ShownRow, cut_tokens: str) -> Text:
 
 
 def _append_tokens(line: Text, places: Sequence[tuple[Any, Any]]) -> Text:
-    """Append the values of positions, with brackets for padding. Repeated padding is shown once."""
+    """Append values to a line, with brackets for padding. Repeated padding is shown once."""
     for (shown, real), same in groupby((_format_token(value, real), real) for value, real in places):
         number = sum(1 for _ in same)
         if real:

@@ -45,8 +45,8 @@ def summary(result: PadResult, output: str, rejects: str | None = None) -> list[
     if ledger.batches_short:
         one = ledger.batches_short == 1
         lines.append(
-            f"{count(ledger.batches_short, 'batch')} {'is' if one else 'are'} not full: "
-            f"{'it has' if one else 'each has'} the last of the rows that are sorted together (--sort-window)"
+            f"{count(ledger.batches_short, 'batch')} {'is' if one else 'are'} not full, because "
+            f"{'its sort window has' if one else 'their sort windows have'} no more rows (--sort-window)"
         )
     lines += _describe_losses(ledger)
     if ledger.rows_split:
@@ -66,9 +66,9 @@ def _pack_summary(result: PadResult, output: str, rejects: str | None) -> list[s
     """Return the summary of `pack`. The arguments are as in `summary`."""
     ledger = result.ledger
     is_best = ledger.rows_written <= ledger.rows_at_least
-    apart = " with separate files" if result.shards > 1 else ""
+    apart = " if each file is packed separately" if result.shards > 1 else ""
     least = count(ledger.rows_at_least, "row")
-    bound = f"fewer rows are not possible{apart}" if is_best else f"any packing{apart} needs at least {least}"
+    bound = f"fewer rows are not possible{apart}" if is_best else f"any packing needs at least {least}{apart}"
     tokens = ledger.tokens_kept + ledger.tokens_repeated + ledger.tokens_added
     full = tokens / max(1, ledger.rows_written * result.maxlen)
     lines = [
@@ -76,7 +76,7 @@ def _pack_summary(result: PadResult, output: str, rejects: str | None) -> list[s
         f"{_describe_output(result, output)}: maxlen {result.maxlen}, "
         f"{fine_share(ledger.padding_share)} of positions are padding",
         f"rows: {count(tokens, 'token')} fill {fine_share(full)} of maxlen; {bound}; at most "
-        f"{count(ledger.most_sequences, 'sequence')} in a row",
+        f"{count(ledger.most_sequences, 'sequence')} per row",
     ]
     if ledger.tokens_added:
         lines.append(f"{count(ledger.tokens_added, 'end token')} added")

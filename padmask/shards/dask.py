@@ -93,7 +93,7 @@ class Cluster(Executor):
                     task.future.set_exception(_as_padmask_error(error))
 
     def _killed_workers(self, task: Task, error: Any) -> bool:
-        """Return whether this task killed its workers, instead of another task that ran on them."""
+        """Return whether this task, and not another task on the same workers, killed its workers."""
         if task.alone == ALONE or task.future.done() or self._ended.is_set():
             return True
         begun: dict[int, set[str]] = {}

@@ -48,7 +48,7 @@ class DatasetJob:
         work: settings of the job for the workers.
         shards: shards to pad. A shard is an input file, or some row groups of a large Parquet file.
         unreadable: records of skipped files that cannot be opened.
-        typed: whether the output needs types, which the rows of all inputs determine.
+        typed: whether the output needs column types that must be found in the rows of all inputs.
         source: name of the inputs, for messages.
         notes: value for `PadResult.notes`.
     """

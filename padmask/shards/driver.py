@@ -195,7 +195,8 @@ class Driver:
             The records of all padded shards, sorted by shard index; and the records of the skipped shards.
 
         Raises:
-            OtherTypesError: a shard does not have the assumed types. No worker pads a shard any more.
+            OtherTypesError: a shard does not have the assumed types. No worker is running when the error is
+                raised.
         """
         work, shards = self.job.work, self.job.shards
         if found.types is not None:

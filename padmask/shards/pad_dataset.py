@@ -34,8 +34,8 @@ from padmask.stream.result import make_result
 DELETED = "deleted files of the earlier dataset (no new file has the same name): {:,}"
 
 REPLACED = (
-    "inputs whose output of an earlier run was overwritten, because other inputs have output files with the "
-    "same names: {}"
+    "output files of an earlier run were overwritten by files with the same names from other inputs. The "
+    "inputs of the earlier files: {}"
 )
 
 

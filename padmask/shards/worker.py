@@ -126,7 +126,7 @@ def _place_of(
 
 
 def open_shard(work: ShardWork, shard: Shard) -> Dataset:
-    """Open a shard. Raise an error if its file has changed since the listing."""
+    """Open a shard. Raise an error if its file has changed since the inputs were listed."""
     now, before, shared = shard.source.first_version(), shard.version, shard.source.shared_version
     if now is not None and before is not None and shared(now) != shared(before):
         raise ChangedError(

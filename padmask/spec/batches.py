@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from padmask.errors import SpecError
+from padmask.errors import SpecError, join_or
 from padmask.spec.checks import at_least, check_fields, optional
 
 # Column with the number of the source row, for output rows in a different order from the source rows.
@@ -30,7 +30,7 @@ class BatchSpec:
     100000
 
     Args:
-        tokens: maximum number of positions in a batch, tokens and padding.
+        tokens: maximum number of positions in a batch, including padding.
         multiple: the number of rows of a batch is a multiple of this number, except for the last batch of a
             sort window.
         sort_window: number of consecutive rows that are sorted by length and divided into batches.
@@ -81,7 +81,8 @@ class BatchSpec:
             options = ["batch_multiple"] * (self.multiple > 1) + ["pad_to_multiple_of"] * bool(multiple)
             raise SpecError(
                 f"A batch of {self.tokens:,} positions is too small, because it must have at least "
-                f"{' of '.join(parts)}. Choose a larger --batch-tokens, or smaller multiples.",
+                f"{' of '.join(parts)}. Choose a larger `batch_tokens`, or a smaller "
+                f"{join_or([f'`{name}`' for name in options])}.",
                 options=["batch_tokens", *options],
             )
         if other:

@@ -1,4 +1,4 @@
-"""Options for buckets: output folders that each have their own maxlen, which is called the edge."""
+"""Options for buckets. Each bucket is an output folder with its own maxlen, the edge of the bucket."""
 
 from __future__ import annotations
 

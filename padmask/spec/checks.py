@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from padmask.errors import SpecError
 
-Thing = TypeVar("Thing")
+Checked = TypeVar("Checked")
 
 # Accepts the name and the value of an argument, and returns the value as a built-in type.
 ArgumentCheck = Callable[[str, Any], Any]
@@ -125,10 +125,10 @@ def choice(choices: Collection[str]) -> ArgumentCheck:
     return check
 
 
-def instance(kind: type[Thing]) -> ArgumentCheck:
+def instance(kind: type[Checked]) -> ArgumentCheck:
     """Return a check that accepts instances of a class."""
 
-    def check(name: str, value: Any) -> Thing:
+    def check(name: str, value: Any) -> Checked:
         if not isinstance(value, kind):
             raise SpecError(f"`{name}` must be a {kind.__name__}. Received: {value!r:.80}.", options=[name])
         return value
@@ -154,11 +154,11 @@ def check_fields(spec: object, /, **checks: ArgumentCheck) -> None:
         object.__setattr__(spec, name, check(name, getattr(spec, name)))
 
 
-def or_default(name: str, value: Thing | None, kind: type[Thing]) -> Thing:
+def or_default(name: str, value: Checked | None, kind: type[Checked]) -> Checked:
     """Return an argument, or a new instance of `kind` if the argument is None.
 
     >>> or_default("sizes", None, list), or_default("sizes", [3], list)
     ([], [3])
     """
-    found: Thing = kind() if value is None else instance(kind)(name, value)
+    found: Checked = kind() if value is None else instance(kind)(name, value)
     return found

@@ -1,4 +1,4 @@
-"""Reject `PadSpec` options that conflict with each other, or that rows in memory do not support."""
+"""Reject `PadSpec` options that conflict with each other, or that require files."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def refuse_unused_cuts(spec: PadSpec, policy: RowPolicy) -> None:
     options = ["overlong"] if windows else [option]
     if policy.overlong != "truncate":
         raise SpecError(
-            f"{subject} no effect if rows longer than maxlen are not truncated or split (`overlong` is "
-            f"{policy.overlong!r}). Remove one of the two options.",
+            f"{subject} no effect with `overlong` {policy.overlong!r}, because rows longer than maxlen are "
+            "neither truncated nor split. Remove one of the two options.",
             options=[*options, "overlong"],
         )
     if spec.maxlen == "longest":
         raise SpecError(
-            f"{subject} no effect with `maxlen` 'longest', because no row is longer. Set a length, such as "
+            f"{subject} no effect with `maxlen` 'longest', because no row is too long. Set a length, such as "
             "--maxlen 512 or --maxlen p95.",
             options=[*options, "maxlen"],
         )

@@ -34,8 +34,8 @@ def spec_with(spec: PadSpec | None, options: Mapping[str, Any]) -> PadSpec:
         if name == "preset":
             raise SpecError(
                 "`preset` is not a field of PadSpec. Create the options with "
-                f"`spec, mask = padmask.preset({options[name]!r})`, and pass both. The mask requires a dict "
-                "of columns or a table.",
+                f"`spec, mask = padmask.preset({options[name]!r})`, and pass both. A mask can be added "
+                "only to a dict of columns or a table.",
                 options=["preset"],
             )
         if name not in _FIELDS:

@@ -24,8 +24,8 @@ class PackPreset:
         mask: fields of `MaskSpec`.
         no_padding: why the trainer cannot read rows with padding, as a clause. Empty if the trainer can read
             such rows.
-        needs: arguments without which the trainer or the model mixes the sequences of a row, as sentences.
-            Empty if the columns are enough.
+        needs: arguments that the user must pass to the trainer or the model, so that it does not mix the
+            sequences of a row, as sentences. Empty if no arguments are needed.
     """
 
     pad: Mapping[str, Any] = field(default_factory=dict)
@@ -49,7 +49,7 @@ class PackPreset:
         option = "pad" if packing.pad else "align"
         raise SpecError(
             f"Rows for {name!r} cannot have padding, because {self.no_padding}. Remove `{option}`, or choose "
-            "another dialect.",
+            "another --dialect.",
             options=[option, "dialect"],
         )
 

@@ -76,7 +76,7 @@ RULES = {
             compares=True,
         ),
         Rule("padding-not-pad-value", "error", "a padded position does not have the pad value"),
-        Rule("pad-value-in-tokens", "warning", "a layer would mask real tokens, because of their value"),
+        Rule("pad-value-in-tokens", "warning", "real tokens have the pad value, so a layer would mask them"),
         Rule("non-finite", "warning", "real tokens are NaN or infinite, so outputs and gradients become NaN"),
         Rule(
             "row-fully-masked",
@@ -108,7 +108,7 @@ RULES = {
         Rule(
             "token-type-segments",
             "warning",
-            "the column looks like token types, but trainers use this column to separate sequences",
+            "the column seems to contain token type ids, but trainers use this column to separate sequences",
         ),
         Rule(
             "ignored-positions",

@@ -303,7 +303,7 @@ def _checked_files(
         )
     if not files and others:
         raise AccessError(
-            f"The folder {folder!r} has no data files that padmask reads, but other files: "
+            f"The folder {folder!r} has no data files that padmask reads. It contains "
             f"{join_few(list(others))}. {how_to_convert(next(iter(others.values())))}"
         )
     if not files:

@@ -49,7 +49,7 @@ class BatchBlock:
     late: Sequence[str] = ()
 
     def pad(self, target: PadTarget) -> tuple[Any, BatchBlock]:
-        """Pad the batches. Return the encoded rows, and this object."""
+        """Pad the batches. Return the encoded rows, and this block, which has the counts."""
         job, rows = target.job, self.rows
         stops = np.cumsum(self.sizes)
         parts = []

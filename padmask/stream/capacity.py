@@ -122,7 +122,7 @@ def refuse_large_output(
         spec: how to pad.
         widths: bytes per position of the output, summed over all columns.
         limit: size limit in bytes; None if there is no limit.
-        longest: place of the longest row (file, and line or row), for messages.
+        longest: location of the longest row (file, and line or row), for messages.
 
     Raises:
         SpecError: the output would exceed the limit. The message suggests a smaller maxlen.

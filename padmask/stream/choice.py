@@ -203,7 +203,7 @@ def _possible_masks(choice: ColumnChoice, rows: FirstRows) -> list[str]:
 
 
 def _describe_alike(alike: list[str], first: str, packing: PackSpec | None) -> list[str]:
-    """Return a line about columns that have the lengths of the ids but were not requested."""
+    """Return a line about columns that have the row lengths of the ids, but were not requested."""
     if not alike:
         return []
     done, kept = "unchanged", ""
@@ -218,7 +218,7 @@ def _describe_alike(alike: list[str], first: str, packing: PackSpec | None) -> l
 def _describe_ragged(
     ragged: Sequence[str], schema: pa.Schema, choice: ColumnChoice, rows: FirstRows, *, packs: bool
 ) -> list[Warned]:
-    """Return warnings about columns that are not padded, because the lengths of the ids differ."""
+    """Return warnings about columns that are not padded, because their row lengths differ from the ids."""
     first, verb, warnings = choice.columns[0].name, "pack" if packs else "pad", []
     groups: dict[tuple[int, int], list[str]] = {}
     for name in ragged:
@@ -228,7 +228,7 @@ def _describe_ragged(
         if any(rows.have_similar_lengths(first, name) for name in names):
             # These columns are not companions, so the user must request them.
             flags = with_hint(_flags_with(names, schema, choice))
-            remedy = f". To {verb} them together and find these rows: {flags}"
+            remedy = f". To {verb} them too, and find the rows with other lengths: {flags}"
         elif not packs:
             flags = " ".join(f"--own-length {shlex.quote(name)}" for name in names)
             column = "this column to its own maxlen" if len(names) == 1 else "each column to its own maxlen"
@@ -334,7 +334,7 @@ def _pad_value_for(field: pa.Field) -> str:
 
 
 def with_hint(flags: str) -> str:
-    """Add to options what VALUE means, if they contain this placeholder."""
+    """Explain the placeholder VALUE after options that contain it."""
     return f"{flags} (VALUE is a pad value that no token has)" if re.search(r"=VALUE\b", flags) else flags
 
 

@@ -1,4 +1,4 @@
-"""Tasks of worker processes for one JSON Lines input: parse chunks, and pad rows that stay text.
+"""Tasks of worker processes for one JSON Lines input: parse chunks, and pad rows to text.
 
 A task has several chunks. Its result does not depend on the worker or on the other chunks.
 """
@@ -105,14 +105,14 @@ def refuse_workers(executor: Executor | None, source: FormatTraits, output: Form
     if source.is_text and output.is_text:
         what += " with windows, batches or packing"
     raise SpecError(
-        f"Worker processes cannot share one file with {what}. Remove --workers, or choose an output folder, "
-        "such as -o padded/.",
+        f"With one output file, --workers does not support {what}. Remove --workers, or choose an output "
+        "folder, such as -o padded/.",
         options=["workers"],
     )
 
 
 def group_chunks(chunks: Iterable[Chunk]) -> Iterator[list[Chunk]]:
-    """Yield the chunks of each task. In chunks of a file, the size replaces the data (see `_with_data`)."""
+    """Yield the chunks of each task. A chunk of a file has only the size of its data (see `_with_data`)."""
     task: list[Chunk] = []
     size = 0
     for chunk in chunks:
@@ -248,7 +248,7 @@ def pad_chunk(chunk: Chunk, pickled: bytes) -> PaddedChunk:
 
 
 def encoded_blocks(chunks: Iterable[PaddedChunk]) -> Iterator[tuple[Any, PaddedChunk]]:
-    """Yield the texts of each chunk, the first one with the counts of all rows of the chunk."""
+    """Yield the texts of each chunk. The first text of a chunk has the counts of all its rows."""
     for chunk in chunks:
         counts = chunk
         for text in chunk.texts:

@@ -22,7 +22,7 @@ from padmask.stream.ledger import Ledger
 def count_padded(
     ragged: Mapping[str, Ragged], groups: Sequence[tuple[ColumnGroup, Segments]], shared: SharedEnds
 ) -> Ledger:
-    """Return a `Ledger` with the counts of padded rows.
+    """Return a `Ledger` with the counts of padded rows, including lost labels and lost end tokens.
 
     Args:
         ragged: source rows of each padded column.
@@ -43,7 +43,7 @@ def count_padded(
 
 
 def count_written(segments: Segments, labels_lost: int) -> Ledger:
-    """Return a `Ledger` with the counts of the padded rows.
+    """Return a `Ledger` with the counts of rows and tokens in the output.
 
     Args:
         segments: positions of the tokens in the output.

@@ -38,11 +38,11 @@ def written_rows(lengths: npt.NDArray[np.int64], job: Job) -> Flags:
 
 
 def longest_together(lengths: npt.NDArray[np.int64], job: Job) -> dict[Lengths, Lengths]:
-    """Return the largest row length in each group, for each set of rows that percentiles drop together.
+    """Return the largest row length in each group of columns, for each set of rows that are dropped together.
 
-    In some groups, maxlen is a percentile. Of the rows that have the same lengths in all these groups,
-    percentiles drop either all or none. A key of the result is a tuple of these lengths. Its value is a tuple
-    of the largest length in every group of columns, over all rows with these lengths.
+    Percentiles drop either all or none of the rows that have the same lengths in all groups whose maxlen is a
+    percentile. A key of the result has these lengths, and its value has the largest length in every group,
+    over all rows with these lengths.
 
     The result is empty if no percentile drops rows, or if maxlen is a percentile in all groups.
 

@@ -66,8 +66,9 @@ def _dialect_notes(job: Job, format_: FormatTraits) -> Iterator[Warned]:
                 options = ["--mask-column", mask.column, *options]
             yield Warned(
                 "mask-not-described",
-                f"{format_.title} does not store that {mask.column!r} is {dialect_in_words(mask.dialect)}. "
-                f"To unpad, inspect or verify the output, use {shlex.join(options)}",
+                f"{format_.title} has no metadata to store that {mask.column!r} is "
+                f"{dialect_in_words(mask.dialect)}. To unpad, inspect or verify the output, use "
+                f"{shlex.join(options)}",
             )
 
 

@@ -11,7 +11,7 @@ from padmask.formats.contract import Batch
 
 
 def join_batch(batches: Sequence[Batch]) -> Batch:
-    """Concatenate consecutive batches. The faults of the batches are left out.
+    """Concatenate consecutive batches. The result has no `faults`.
 
     The batches have the same columns. If the batches come from several inputs, messages name the first and
     the last input.

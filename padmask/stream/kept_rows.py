@@ -115,12 +115,12 @@ def compact_rows(rows: Rows, job: Job, *, lines: bool) -> Rows:
 
 
 def only_lines(refused: Sequence[RejectedRow]) -> tuple[RejectedRow, ...]:
-    """Return the same rejected rows, without the other rows of their batches."""
+    """Copy rejected rows, so that the other rows of their batches can be freed."""
     return tuple(map(_only_line, refused))
 
 
 def _narrow(tokens: Ragged, column: PadColumn) -> Ragged:
-    """Return integer tokens in the dtype of the output, which all tokens fit. Other tokens stay unchanged."""
+    """Convert integer tokens to the dtype of the output. All tokens were checked to fit in this dtype."""
     dtype = np.dtype(column.numpy_dtype)
     if dtype.kind not in "iu" or tokens.values.dtype.kind not in "iu":
         return tokens

@@ -73,7 +73,12 @@ class LateFields:
         return cls(frozenset({*have_values, *masks, *(column.name for column in columns)}), reported)
 
     def columns_to_read(self, schema: pa.Schema, watched: Iterable[str]) -> list[pa.Field]:
-        """Return the columns of a typed schema in which `find` and `later_zeros` look for values."""
+        """Return the columns that `find` reads, and the masks in `watched`, which `later_zeros` reads.
+
+        Args:
+            schema: columns of an input that has column types.
+            watched: names of masks.
+        """
         return [
             field
             for field in schema
@@ -115,7 +120,7 @@ def _is_list(objects: Objects, name: str) -> bool:
 
 
 def later_zeros(batch: Batch, name: str, lengths: Positions) -> list[int]:
-    """Return the rows in which a mask marks padding and has one value per token.
+    """Return the indices of the rows in which a mask marks padding and has one value per token.
 
     Args:
         batch: the rows.
@@ -129,7 +134,7 @@ def later_zeros(batch: Batch, name: str, lengths: Positions) -> list[int]:
 
 
 def zeros_in(objects: Objects, name: str, lengths: Positions) -> list[int]:
-    """Return the rows in which a mask marks padding, for dicts from keys to JSON text. See `later_zeros`.
+    """Return the same as `later_zeros`, for rows that are dicts from keys to JSON text.
 
     >>> zeros_in([{"mask": b"[1,1]"}, {}, {"mask": b"[1,0]"}], "mask", [2, 2, 2])
     [2]

@@ -12,10 +12,9 @@ from padmask.stream.passes import PadRun
 
 
 def late_metadata(run: PadRun, schema: pa.Schema, ledger: Ledger) -> dict[bytes, bytes]:
-    """Return the metadata of the complete file of a run of `pad` or `pack`. The result may be empty.
+    """Return the numbers of rows and tokens of a finished run of `pad` or `pack`, as file metadata.
 
-    If an earlier run padded the input, that run may have left out rows too. In this case, the metadata of
-    padded rows gets no numbers.
+    If `pad` read padded rows, the result is empty, because the run that padded them may have left out rows.
 
     Args:
         run: the run that wrote the file.

@@ -1,4 +1,4 @@
-"""The schema and the row sizes of the padded output."""
+"""Choose the `Layout` of the padded output: its schema, the shapes of its rows, and its row groups."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def group_positions(plan: Plan) -> int:
 
 
 def make_layout(job: Job, plan: Plan) -> Layout:
-    """Return the schema and the row sizes of the padded output.
+    """Return the `Layout` of the padded output: its schema, the shapes of its rows, and its row groups.
 
     Args:
         job: columns and options of the run.

@@ -26,7 +26,8 @@ class Ledger:
         rows_rejected: number of bad rows that were skipped (`--on-error skip`).
         rows_split: number of used rows that became several output rows.
         rows_truncated: number of used rows that lost tokens.
-        ends_lost: number of truncated rows that lost the token that most rows share at the truncated side.
+        ends_lost: number of truncated rows that lost their end token. The end token is the token at the
+            truncated side of most rows.
         rows_empty: number of used rows without tokens. All their positions are padding.
         rows_non_finite: number of used rows that contain NaN or an infinite token.
         tokens_read: number of tokens in the rows that could be read.
@@ -38,14 +39,13 @@ class Ledger:
         own_tokens_read: number of tokens in the columns that have their own maxlen, in used and dropped rows.
         places: number of positions in the written rows, both tokens and padding.
         batches: number of batches with a token budget.
-        batches_short: number of batches that are not full, because their sort window has no more rows. Such a
-            batch has space for more rows, or a number of rows that is not a multiple of `BatchSpec.multiple`.
+        batches_short: number of batches that are not full. A sort window has at most one such batch, as
+            `BatchPlan.short` describes.
         tokens_added: number of end tokens that packing added (`--eos`).
         sequences: number of sequences in packed rows.
-        most_sequences: maximum number of sequences in a packed row. The maximum of a sum of ledgers is the
-            larger maximum.
-        rows_at_least: lower bound of the number of packed rows: no algorithm needs fewer rows. The sum over
-            several files is the bound for packing the files separately.
+        most_sequences: maximum number of sequences in a packed row. `+` keeps the larger maximum.
+        rows_at_least: lower bound of the number of packed rows: no algorithm needs fewer rows. `+` adds the
+            bounds, as for files that are packed separately.
         sequences_rejected: number of sequences of good packed rows that `unpad` skipped, because they cannot
             be joined to their source row.
         boundary_labels: number of labels other than -100 that packing replaced with -100, because they are

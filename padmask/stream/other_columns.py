@@ -29,11 +29,11 @@ def make_output_job(dataset: Dataset, asked: PadRequest, output: FormatTraits) -
 
 
 def refuse_source_row(dataset: Dataset, job: Job, output: FormatTraits) -> None:
-    """Raise an error if `unpad` would sort the rows by a column that padding did not add.
+    """Raise an error if `unpad` would sort the rows by the column `source_row` of the input.
 
     Raises:
-        SpecError: padding does not add the column `source_row` to buckets or batches, the input has such a
-            column, and the output has no metadata that say so.
+        SpecError: the input has this column, padding changes the order of the rows without adding this
+            column, and the output format has no metadata.
     """
     is_ambiguous = output.is_text and job.spec.reorders and not job.spec.source_row
     if is_ambiguous and has_integers(dataset.schema(), SOURCE_ROW):
@@ -82,7 +82,7 @@ def _left_out(schema: pa.Schema, output: FormatTraits, without: Collection[str])
 
 
 def name_lengths(job: Job, dataset: Dataset, output: FormatTraits) -> Job:
-    """Return the `Job` with a name for the length column, which all files of the format have.
+    """Name the length column in the `Job`, if all files of the output format have a length column.
 
     A name that the user chose is kept.
 

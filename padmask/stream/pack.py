@@ -67,8 +67,8 @@ def pack_file(  # noqa: PLR0913 - one keyword for each group of options
         DataError: the input cannot be read or packed.
         OutputError: the output cannot be written.
 
-    Source: "Efficient Sequence Packing without Cross-contamination" (arXiv 2107.02027). `seq_lengths` is the
-    name in TRL.
+    Source: "Efficient Sequence Packing without Cross-contamination" (arXiv 2107.02027). TRL also calls the
+    column of lengths `seq_lengths`.
     """
     spec = packed_spec(spec, packing, options)
     return pad_file(

@@ -32,8 +32,8 @@ def find_dataset_packing(
         dataset: the data.
         columns: requested columns; None for all packed columns.
         mask: name of the requested mask column. If None, the mask column is found.
-        dialect: requested polarity and kind of the mask. If None, from the metadata, else from the name of
-            the mask.
+        dialect: requested polarity and kind of the mask. If None, those in the metadata are used, else those
+            that the name of the mask suggests.
 
     Raises:
         PaddedError: the files are not packed in the same way.

@@ -23,8 +23,8 @@ def find_dataset_padding(
         dataset: the data.
         columns: requested columns; None for all padded columns.
         mask_column: name of the requested mask column. If None, the mask column is found from the metadata.
-        dialect: requested polarity and kind of the mask. If None, from the metadata, else from the name of
-            the mask.
+        dialect: requested polarity and kind of the mask. If None, those in the metadata are used, else those
+            that the name of the mask suggests.
 
     Returns:
         The mask and length columns. `Padding.names` is empty if the metadata describes padding, but neither

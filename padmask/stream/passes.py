@@ -90,14 +90,14 @@ class PadRun(Run):
 
     @contextmanager
     def pad_in_workers(self, work: TextWork) -> Iterator[Iterator[tuple[Any, PaddedChunk]]]:
-        """Pad all rows in the workers, and iterate over the texts and their counts in order."""
+        """Let the workers pad all rows, and iterate over the padded texts and their counts in order."""
         assert self.executor is not None
         pad = partial(pad_chunk, pickled=pickle.dumps(work))
         with self._map_in_workers("padding", pad, self.executor) as chunks:
             yield encoded_blocks(chunks)
 
     def measure_in_workers(self) -> Survey:
-        """Find the lengths of all rows in the workers: a `Survey` without types."""
+        """Let the workers find the lengths of all rows. Return a `Survey` without types."""
         assert self.executor is not None
         measure = partial(measure_chunk, job=self.job, as_text=self.as_text)
         with self._map_in_workers("measuring", measure, self.executor) as chunks:

@@ -15,7 +15,7 @@ ALIGNMENT = 64
 
 @dataclass(frozen=True)
 class Record:
-    """The place of an object in a file.
+    """The location of an object in a file.
 
     Args:
         start: offset of the first byte.
@@ -44,7 +44,7 @@ class Pickled:
         self._parts = [memoryview(data), *(buffer.raw() for buffer in buffers)]
 
     def at(self, start: int) -> Record:
-        """Return the record that the object gets if it is written at the offset `start`."""
+        """Return the location of the object after it is written at the offset `start`."""
         return Record(start, tuple(part.nbytes for part in self._parts))
 
     def write(self, file: BinaryIO) -> None:
@@ -56,7 +56,7 @@ class Pickled:
 
 
 def read_record(file: BinaryIO, record: Record) -> Any:
-    """Read an object that this user's processes wrote. Any thread may call this function.
+    """Read an object from a private file. Any thread may call this function.
 
     Raises:
         OSError: the file cannot be read.

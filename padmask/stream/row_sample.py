@@ -51,10 +51,10 @@ class BatchRows:
     Args:
         lengths: number of real tokens in each row: int64, shape (rows,). A bad row has length 0.
         row_at: function that returns a row.
-        tokens: real tokens by column. For padded rows, only the first column, and no tokens of rows whose
-            padding is not at one end.
+        tokens: real tokens, keyed by column name. For padded rows, this has only the first column. A padded
+            row whose padding is not at one end has no tokens.
         width: number of positions in a padded row; None for raw rows.
-        padding: side of the padding of most rows; None for raw rows, and if no row shows the side.
+        padding: side of the padding of most rows; None for raw rows, or if no row has padding at one end.
         sequences: lengths of the sequences of each packed row; None for other rows.
         places: number of positions in each padded row: int64, shape (rows,); None for raw rows.
     """
@@ -224,8 +224,8 @@ def choose_rows(kept: Iterable[Iterable[KeptRow]], count: int | None = None) -> 
     """Combine the rows that several rules selected, without duplicates, in the order of the input.
 
     Args:
-        kept: for each rule, the selected rows with their keys. If there are more than `count` rows, rows of
-            rules at the start of `kept` take precedence, and within a rule, rows with smaller keys.
+        kept: for each rule, the selected rows with their keys. If there are more than `count` rows, the rows
+            of earlier rules are chosen first. Among the rows of a rule, those with smaller keys come first.
         count: maximum number of rows to return. If None, all rows are returned.
     """
     found: dict[int, Row] = {}

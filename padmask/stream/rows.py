@@ -39,7 +39,7 @@ class Rows:
         ragged: token sequences of these rows, keyed by column name.
         ledger: counts of rows and tokens read, including refused rows.
         numbers: number of each row among the rows read: int64, shape (rows,).
-        ends: numbers of tokens to keep in each row, read from columns; None if no column has these numbers.
+        ends: numbers of tokens to keep at the ends of each row, if columns contain these numbers, else None.
         refused: rows that are not written.
         consumed: number of input bytes read so far, for progress reports.
         late: names of columns that have no values in the first rows, but one value per token in later rows.

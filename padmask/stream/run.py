@@ -74,7 +74,7 @@ class Reading:
     def map_parts(
         self, phase: str, chunks: Iterable[Item], process: Callable[[Item], Counted]
     ) -> Iterator[Iterator[Counted]]:
-        """Apply a function to every chunk in the pool, and iterate over the results in order.
+        """Let the threads of the pool process all chunks, and iterate over the results in order.
 
         A separate thread reads chunks in advance.
 
@@ -168,7 +168,7 @@ def open_sink(
         run: the run that writes the output.
         output: path or URL of the output.
         format_: format of the output.
-        layout: schema and row sizes of the output.
+        layout: schema, row shapes and row groups of the output.
         sealed: function that is called with the descriptor of the complete file before the file is renamed.
         final_path: path or URL to which the caller moves the complete file. Errors show this path.
     """

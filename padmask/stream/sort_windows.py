@@ -33,7 +33,7 @@ OWN_PAGES = 1 << 16
 
 
 class SortWindows:
-    """Collects rows, and returns complete sort windows. Row counts and refused rows are not copied to them.
+    """Collects rows, and returns complete sort windows. The windows have no row counts and no refused rows.
 
     Args:
         job: columns and options of the run, with batches or packing.
@@ -77,7 +77,7 @@ class SortWindows:
 
 
 def _sizes(part: Rows, job: Job, plan: Plan) -> Positions:
-    """Return the number of output rows and of values of each source row: int64, shape (2, rows)."""
+    """Return, for each source row, its number of output rows and of values: int64, shape (2, rows)."""
     written = count_rows(part.lengths, plan, job.spec, part.ends)
     values = sum(max(1, column.inner or 1) for column in job.columns)
     return np.stack([np.ones_like(part.lengths) if written is None else written, part.lengths * values])
@@ -113,10 +113,9 @@ def _copy(source: Ragged, rows: Positions, column: PadColumn) -> Ragged:
 
 
 def _in_own_pages(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return a copy of a large array of numbers. The system gets the memory back when the copy is freed.
+    """Copy a large array of numbers to its own memory pages. Return other arrays unchanged.
 
-    malloc keeps freed blocks of a few megabytes for later, so the parts of a window would stay in memory in
-    addition to the window.
+    The system gets these pages back when the copy is freed. With malloc, the process may keep the memory.
     """
     if values.nbytes < OWN_PAGES or values.dtype.kind not in "biuf":
         return values
@@ -126,7 +125,7 @@ def _in_own_pages(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def concat_rows(parts: list[Rows]) -> Rows:
-    """Return the rows of a window as one object. The list is empty afterwards.
+    """Return the rows of a window as one object. Remove all items from `parts`, to free memory.
 
     Raises:
         SpecError: a column has more text than an Arrow array can store.
@@ -155,7 +154,7 @@ def concat_rows(parts: list[Rows]) -> Rows:
 
 
 def _join_ragged(parts: list[Ragged]) -> Ragged:
-    """Join rows whose values are contiguous and start at index 0. The list is empty afterwards."""
+    """Join rows whose values are contiguous and start at index 0. Remove all items from `parts`."""
     lengths = np.concatenate([part.lengths for part in parts])
     inner, dtype = parts[0].values.shape[1:], np.result_type(*(part.values for part in parts))
     values = np.empty((int(lengths.sum()), *inner), dtype=dtype)

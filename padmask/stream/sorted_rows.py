@@ -1,7 +1,7 @@
 """Sort rows by integer keys in bounded memory: an external merge sort of record batches.
 
 Rows that do not fit in memory go to temporary files (runs). Each run is sorted, and the runs are merged. The
-files have no name, so they vanish with the process.
+files have no name, so the system removes them when the process ends.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class KeyedRows:
 
 
 class RowSorter:
-    """Sorts rows by their keys. Rows with the same keys stay in order, unless they are in different files.
+    """Sorts rows by their keys. The order of rows with equal keys may change.
 
     Use the sorter in a `with` block, which removes the temporary files.
 
@@ -101,7 +101,7 @@ class RowSorter:
             yield rows.select(order[start : start + step])
 
     def _store(self, level: int, batches: Iterator[KeyedRows]) -> None:
-        """Write sorted rows to a file. Merge the files of a full level to a file of the next level."""
+        """Write sorted rows to a new file of a level. If the level is full, merge its files."""
         file = tempfile.TemporaryFile(prefix="padmask-", dir=self._folder)  # noqa: SIM115
         self._files.callback(file.close)
         _write(file, batches)

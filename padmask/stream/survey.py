@@ -23,12 +23,11 @@ class Survey:
     Args:
         lengths: histogram of row lengths.
         longest: length of the longest row; -1 if there are no rows.
-        place: place of the longest row: the file, and the line or row.
+        place: location of the longest row: the file, and the line or row.
         types: types of the JSON fields; None if the types are not needed.
         rows: number of rows read, including rows that are not written.
         own: for each column that has its own maxlen, the histogram of its row lengths.
-        together: result of `longest_together`: row lengths in the groups of columns. Empty unless rows
-            longer than a percentile are dropped.
+        together: result of `longest_together`; empty if no rows are dropped because of a percentile.
         rejected: number of rejected rows, and their reasons.
     """
 

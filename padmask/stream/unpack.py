@@ -59,7 +59,7 @@ class UnpackRun(Run):
 
     @property
     def job(self) -> UnpadJob:
-        """The columns whose pieces are joined to source rows."""
+        """The columns of the unpacked rows, in the form that `join_sequences` requires."""
         return UnpadJob(self.layout.unpacked_columns, None, None, "post", ())
 
     def unpack(self, chunk: Chunk) -> UnpadRows:
@@ -88,8 +88,8 @@ def make_unpack_run(
     sorts, joins = layout.sources and spec.restore_order, spec.join_windows
     if run.files.limit is not None and sorts and joins and layout.splits is not False:
         raise SpecError(
-            "`limit` counts packed rows, so the last rows could lose some of their pieces. Keep the pieces "
-            "as rows with --no-join-windows, or pipe the output to head.",
+            "`limit` counts packed rows, so pieces of split rows could be missing. Keep the pieces as rows "
+            "with --no-join-windows, or pipe the output to head.",
             options=["limit", "join_windows"],
         )
     if sorts and joins:
@@ -126,7 +126,7 @@ def unpack_to_file(run: UnpackRun, output_path: str, format_: FormatTraits, spec
         run: the packed rows, and the columns to read.
         output_path: path of the output.
         format_: format of the output.
-        spec: whether to join the pieces of rows, and to restore the order of the rows.
+        spec: whether to join the pieces of split rows, and to restore the order of the rows.
     """
     layout = run.layout
     if run.dataset.format.is_text and format_.needs_types:
@@ -168,7 +168,7 @@ def unpack_to_file(run: UnpackRun, output_path: str, format_: FormatTraits, spec
 
 
 _NO_SOURCES = (
-    "the rows stay in the order of the packed rows, and pieces of split rows are not joined, because the "
+    "the order of the original rows is not restored, and pieces of split rows are not joined, because the "
     "input has no columns 'source_rows' and 'source_starts'"
 )
 
@@ -226,10 +226,10 @@ def _column_cutter(run: UnpackRun) -> Callable[[Chunk], EncodedRows]:
 def _unpack_in_order(
     run: UnpackRun, sink: RowSink, sorter: RowSorter, format_: FormatTraits, *, joins: bool
 ) -> tuple[Ledger, int]:
-    """Unpack all rows, sort them by their source rows, join their pieces, and write them.
+    """Unpack all rows, sort the sequences by source row, join the pieces of split rows, and write them.
 
     Returns:
-        The counts, and the number of source rows without their first tokens.
+        The counts, and the number of source rows whose first tokens are missing.
     """
     is_text = run.dataset.format.is_text
     ranks = source_ranks(run.dataset.names)

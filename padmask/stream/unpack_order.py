@@ -1,4 +1,4 @@
-"""Join the pieces of rows that were packed, after the pieces were sorted by their source rows."""
+"""Join the pieces of rows that packing split, after the pieces were sorted by their source rows."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def are_whole(keys: Positions, layout: PackedLayout, lost: Collection[tuple[int,
     """Return whether all sequences are complete source rows. If so, no pieces need to be joined or checked.
 
     Args:
-        keys: keys of the sequences: int64, shape (sequences, 5).
+        keys: keys of the sequences, as in `collect_rows`: int64, shape (sequences, 5).
         layout: the columns of packed rows.
         lost: source file and source row of each sequence that could not be read.
     """
@@ -76,7 +76,7 @@ def join_sequences(
 
     Args:
         batch: the sequences, with all pieces of each source row.
-        keys: keys of the sequences, sorted: int64, shape (sequences, 5).
+        keys: keys of the sequences, sorted, as in `collect_rows`: int64, shape (sequences, 5).
         layout: the columns of packed rows.
         job: columns to join.
         on_error: `"fail"` raises an error for a bad row, `"skip"` skips the row.

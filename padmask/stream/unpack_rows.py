@@ -141,9 +141,9 @@ _Items = Sequence[Sequence[msgspec.Raw] | None]
 
 
 def _read_fields(objects: Sequence[Mapping[str, Any]], layout: PackedLayout) -> dict[str, list[Any]]:
-    """Return the text of the values of each field with one value for each sequence.
+    """Read the fields that have one value for each sequence. Return the text of the values in each row.
 
-    A missing field is None. A field that is not a list has the value `NO_LIST`.
+    In a row, a missing field is None, and a field that is not a list is `NO_LIST`.
     """
     names = dict.fromkeys(name for row in objects for name in row)
     found: dict[str, list[Any]] = {}

@@ -48,10 +48,10 @@ def collect_rows(
 
     Args:
         results: the unpadded rows.
-        sorter: sorter of the rows. The keys are the place of the source file, the columns of
+        sorter: sorter of the rows. The keys are the rank of the source file, the columns of
             `UnpadJob.order`, and the number of the row in the input.
         sink: output of the refused rows.
-        ranks: place of each input among the source files, keyed by name.
+        ranks: rank of the source file of each input file, as `source_ranks` returns them.
 
     Returns:
         The counts of the rows, and the source file and source row of each refused row.
@@ -83,7 +83,7 @@ def as_lines(rows: pa.RecordBatch) -> bytes:
 
 
 def split_sources(rows: Iterable[KeyedRows]) -> Iterator[KeyedRows]:
-    """Split sorted rows so that all rows of a part come from one source file."""
+    """Split sorted rows, so that all rows of each result come from one source file."""
     for part in rows:
         stops = [*np.flatnonzero(np.diff(part.keys[:, 0])) + 1, len(part.keys)]
         for start, stop in zip([0, *stops], stops, strict=False):
@@ -97,7 +97,7 @@ def sorted_windows(batch: Batch, keys: Positions, job: UnpadJob, lost: set[tuple
         batch: the windows, which come from one source file.
         keys: keys of the windows, as in `collect_rows`: int64, shape (windows, keys).
         job: the unpadded columns.
-        lost: source file and source row of each refused window. A row without all its windows is not joined.
+        lost: source file and source row of each refused window. Rows with a refused window are not joined.
     """
     segments = []
     for part in (job, *job.also):
@@ -120,7 +120,7 @@ def sorted_windows(batch: Batch, keys: Positions, job: UnpadJob, lost: set[tuple
 
 
 def column_remarks(schema: pa.Schema, job: UnpadJob) -> list[str]:
-    """Return notes about rows that are sorted or joined only because of column names, without metadata.
+    """Return notes if rows without metadata are sorted or joined, because of the names of their columns.
 
     Args:
         schema: columns of the padded rows.

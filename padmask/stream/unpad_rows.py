@@ -38,8 +38,8 @@ class UnpadRows:
         consumed: number of input bytes read so far, for progress reports.
         also: positions of the real tokens, for each job in `UnpadJob.also`.
         windows: the windows of these rows; None if windows are not joined.
-        gaps: positions of the refused rows that may be a window of the previous source row: int64. A position
-            is the number of entries of `rows` before the refused row.
+        gaps: for each refused row that may be a window of the previous source row, the number of entries of
+            `rows` before the refused row: int64.
         order: values that sort the rows: int64, shape (rows, columns of `UnpadJob.order`).
         lost: source row numbers of the refused rows, as far as they are known: int64.
     """

@@ -28,7 +28,7 @@ from padmask.stream.unpad_rows import OnError, UnpadRows
 
 
 def group_windows(parts: Iterable[UnpadRows]) -> Iterator[UnpadRows]:
-    """Regroup the windows, so that all windows of a source row are in one part."""
+    """Regroup the windows, so that all windows of a source row are in one `UnpadRows`."""
     held: list[UnpadRows] = []
     for part in parts:
         assert part.windows is not None
@@ -63,7 +63,8 @@ def join_windows(part: UnpadRows, job: UnpadJob, on_error: OnError) -> UnpadRows
     # Gaps before the first window belong to another file.
     for row in part.gaps[part.gaps > 0] - 1:
         reason = (
-            f"the row after {part.windows.name(row)} cannot be joined, and may be the next window of this row"
+            f"the row after {part.windows.name(row)} was rejected, and may be the next window of this source "
+            "row"
         )
         found.append(Fault(int(row), reason))
     return join_planned(part, job, on_error, found, join_remedy)

@@ -195,16 +195,18 @@ def report_on_torch_model(
         spec: options of the verification.
         rows: real tokens of each row, keyed by input name. If None, random rows are generated.
         device: `"auto"`, `"cpu"` or `"gpu"`. If None, the module stays on its device.
-        roles: kind of each input that the user chose, keyed by input name.
+        roles: kinds of inputs that the user specified, keyed by input name.
 
     Raises:
         SpecError: the module has no input with a time axis, or the rows do not match its inputs.
         ModelError: the module cannot run.
     """
-    from padmask.verify.torch.inputs import find_roles
+    from padmask.verify.torch.inputs import Signature
+    from padmask.verify.torch.name_inputs import name_inputs
     from padmask.verify.torch.verify_torch_model import open_torch_model, verify_torch_model
 
-    timed = [name for name, kind in find_roles(model, roles).items() if kind in TIMED]
+    model = name_inputs(model, [*(roles or {}), *(name for name in rows or {} if name != IDS)])
+    timed = [name for name, kind in Signature.of(model).find_roles(roles).items() if kind in TIMED]
     rows = _rows_by_input(rows, timed)
     user = open_torch_model(model, spec, rows, device, roles)
     subject, settings = verify_torch_model(user, spec, rows)
@@ -279,12 +281,12 @@ def report_on_packed(
         model: built Keras model, PyTorch module, or a function of arrays.
         spec: options of the verification.
         sample: packed rows.
-        data: what each input of the model contains, according to the data and the user.
+        data: contents of the inputs of the model, according to the data and the user.
         engine: Keras backend and device. If None, Keras is started for Keras models.
         device: `"auto"`, `"cpu"` or `"gpu"` for a PyTorch module. If None, the module stays on its device.
 
     Raises:
-        SpecError: it is unknown what an input contains.
+        SpecError: the contents of an input are unknown.
         ModelError: the model cannot run on the rows.
     """
     described: dict[str, Any] = {}
@@ -297,9 +299,10 @@ def report_on_packed(
             subject = run_packed(spec, sample, packed)
         described = engine.describe()
     elif is_torch_model(model):
+        from padmask.verify.torch.name_inputs import name_inputs
         from padmask.verify.torch.packed_module import PackedModule
 
-        module = PackedModule(model, device, data)
+        module = PackedModule(name_inputs(model), device, data)
         with module.running():
             subject = run_packed(spec, sample, module)
         described = module.device.describe()

@@ -195,9 +195,17 @@ def _open_dataset(paths: Sequence[str], files: ReadOptions) -> closing[Dataset]:
 
 
 def _find_roles(inputs: Mapping[str, str], dataset: Dataset | None, request: AuditRequest) -> dict[str, str]:
-    """Find the model inputs that expect the mask or the lengths, from the columns that the user requested.
+    """Find the model inputs for which the user requested a mask or length column.
 
-    Raw rows have no mask or length column. The checks create the mask and the lengths when they pad the rows.
+    The data may lack this column, because the checks create the mask and the lengths when they pad the rows.
+
+    Args:
+        inputs: requested column of each model input, keyed by input name.
+        dataset: the data; None if there is no data.
+        request: options for reading the data.
+
+    Returns:
+        `"mask"` or `"lengths"` for each such input, keyed by input name.
     """
     masks, lengths = {*MASK_NAMES, "attention_mask", request.mask_column}, {LENGTHS}
     if dataset is not None and inputs:

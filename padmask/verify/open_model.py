@@ -27,12 +27,12 @@ class OpenedModel:
     """A model that is ready to run.
 
     Args:
-        find_kinds: function that returns the kind of each input, keyed by input name. Its argument has the
-            kinds that the user chose.
-        report: function that verifies the model. Its arguments are the options, the rows (or None) and the
-            kinds that the user chose.
+        find_kinds: function that returns the kind of each input, keyed by input name. Its argument is a dict
+            of the kinds that the user specified.
+        report: function that verifies the model. Its arguments are the options, the rows (or None) and a dict
+            of the kinds that the user specified.
         report_packed: function that verifies the model on packed rows. Its arguments are the options, the
-            rows, and what each input contains, according to the data and the user.
+            rows, and the contents of the inputs, according to the data and the user.
         is_recurrent: whether the model has recurrent layers that may run on cuDNN.
         masked: the value that the model masks, keyed by the kind of input.
     """
@@ -114,7 +114,8 @@ def _open_keras(model: Any, proof: ModelProof) -> OpenedModel:
 
 
 def _open_torch(model: Any, proof: ModelProof) -> OpenedModel:
-    from padmask.verify.torch.inputs import find_roles
+    from padmask.verify.torch.inputs import Signature
+    from padmask.verify.torch.name_inputs import name_inputs
 
     for option, given in (("--backend", proof.backend), ("--custom-objects", proof.custom_objects)):
         if given is not None:
@@ -123,10 +124,11 @@ def _open_torch(model: Any, proof: ModelProof) -> OpenedModel:
                 f"{option}.",
                 options=[option.removeprefix("--").replace("-", "_")],
             )
+    named = name_inputs(model, [*proof.inputs, *proof.kinds])
     return OpenedModel(
-        lambda roles: find_roles(model, roles),
-        lambda spec, rows, roles: report_on_torch_model(model, spec, rows, proof.device, roles),
-        lambda spec, sample, data: report_on_packed(model, spec, sample, data, device=proof.device),
+        lambda roles: Signature.of(named).find_roles(roles),
+        lambda spec, rows, roles: report_on_torch_model(named, spec, rows, proof.device, roles),
+        lambda spec, sample, data: report_on_packed(named, spec, sample, data, device=proof.device),
     )
 
 

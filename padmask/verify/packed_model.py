@@ -37,7 +37,7 @@ class PackedModel(Protocol):
 
     @property
     def remark(self) -> str:
-        """The argument that padmask chose and that the user must pass too; empty if there is none."""
+        """A note on an argument that padmask set and the user must set too; empty if there is none."""
 
     def predict(self, batch: PackedBatch) -> Outputs:
         """Return the outputs for a batch."""
@@ -48,7 +48,7 @@ class PackedFunction:
 
     Args:
         function: function whose parameters have names such as `ids`, `mask`, `segment_ids`.
-        data: what each parameter contains, according to the data and the user.
+        data: contents of the parameters, according to the data and the user.
 
     Raises:
         SpecError: a parameter has an unknown name.
@@ -120,10 +120,10 @@ def sample_packed_data(data: AuditedData, column: str, spec: ModelSpec) -> Packe
 def make_packed_sample(
     rows: Sequence[PackedRow], dtype: str, value: Any, seed: int, layout: PackedLayout | None = None
 ) -> PackedSample:
-    """Return packed rows to run.
+    """Choose the packed rows on which the checks run the model.
 
     Args:
-        rows: packed rows. Only some of them are used.
+        rows: packed rows of the data.
         dtype: dtype of the tokens.
         value: pad value.
         seed: random seed of the replacement tokens.
@@ -148,7 +148,7 @@ def packed_rows_of(packed: Packed) -> list[PackedRow]:
 
 
 def arguments_in(layout: PackedLayout | None, proof: ModelProof | None = None) -> DataArguments:
-    """Return what each argument of a model contains, according to the packed columns and the user.
+    """Return the contents of the arguments of a model, according to the packed columns and the user.
 
     Args:
         layout: how the rows are packed; None for packed arrays in memory.

@@ -243,10 +243,10 @@ def _replace_infinite(value: Any) -> Any:
 
 
 def describe_finding(finding: Finding) -> list[tuple[Place | None, str]]:
-    """Return the lines of text that describe a finding, each with a place.
+    """Return the lines of text that describe a finding, each with a location.
 
     A finding about bad rows has one line per example, because the reasons may differ. Any other finding has
-    one line, with the place of the first example.
+    one line, with the location of the first example.
 
     >>> from padmask.spec.rules import RULES
     >>> rule, line = RULES["row-fully-masked"], Place("a.jsonl", "line", 3)
@@ -272,7 +272,7 @@ def _plural(word: str, count: int) -> str:
 
 
 def describe_place(place: Place | None) -> str:
-    """Return a place as text in the style of compilers and linters.
+    """Return a location as text in the style of compilers and linters.
 
     >>> describe_place(Place("a.jsonl", "line", 3)), describe_place(Place("a.parquet", "row", 3))
     ('a.jsonl:3', 'a.parquet, row 3')

@@ -154,7 +154,7 @@ def annotate_data(report: Report) -> list[str]:
 
 
 def annotate(kind: str, title: str, message: str, place: Place | None = None) -> str:
-    """Return a workflow command. If the place is a line of a file, the command has the file and the line."""
+    """Return a workflow command. If `place` is a line of a file, the command names the file and the line."""
     properties = {}
     if place is not None and place.unit == "line":
         properties = {"file": place.source, "line": str(place.number)}

@@ -70,7 +70,8 @@ def read_static_columns(
             except DataError as error:
                 if name in inputs:
                     raise
-                reason = f"the column of this name has other values ({error.place}: {error.message})"
+                why = f"{error.place}: {error.message}"
+                reason = f"the column of this name has values that are not numbers ({why})"
         text = (
             f"the input {name!r} of the model receives random values, because {reason}. The columns are "
             f"{quoted(known)}. To use a column: --input {name}:static=COLUMN"

@@ -62,7 +62,8 @@ def verify_file(  # noqa: PLR0913 - one keyword per option of the command
             None, only the data is checked, and Keras is not required.
         mask_column: mask column of padded input. If None, the column is found as in `inspect_file`.
         mask_polarity: which positions of a binary mask are True or 1: `"real"` tokens or `"padding"`. If
-            None, the metadata decides, else the name of the mask: a `key_padding_mask` is True at padding.
+            None, the polarity in the metadata is used, else `"padding"` for a `key_padding_mask` and
+            `"real"` for other masks.
         mask_kind: kind of the mask, `"binary"` or `"additive"`. If None, the kind in the metadata is used,
             else `"binary"`.
         declared: padding side of padded input, `"post"` or `"pre"`. If None, the side in the metadata is

@@ -155,7 +155,7 @@ def test_summary_of_a_folder(tmp_path: Path, source: Path, capsys: pytest.Captur
     for name in ("1.jsonl", "2.jsonl"):
         (folder / name).write_text(source.read_text())
     assert run(["pack", str(folder), "-o", f"{tmp_path}/out/", "--maxlen", "16", "--workers", "1"]) == 0
-    assert has_facts(capsys.readouterr().err, "fewer rows are not possible with separate files")
+    assert has_facts(capsys.readouterr().err, "fewer rows are not possible if each file is packed separately")
 
 
 @pytest.mark.parametrize("overlong", ["drop", "error", "truncate"])

@@ -141,6 +141,7 @@ def stream_bytes(table: pa.Table) -> bytes:
 
 
 @cache
+@cache
 def noise(rows: int = 2000) -> str:
     """JSON Lines that do not compress well."""
     pick = random.Random(7).randrange

@@ -105,7 +105,7 @@ def test_few_long_rows_are_decoded_at_a_time(tmp_path: Path, monkeypatch: pytest
 
 
 def test_look_reads_few_long_rows(tmp_path: Path) -> None:
-    write(tmp_path / "a.parquet", np.full(900, 20_000), 900)
+    write(tmp_path / "a.parquet", np.full(900, 8_000), 900)
     reader = ParquetReader(Source(str(tmp_path / "a.parquet")))
     first = next(reader.look(Wanted(reader.schema())))
     assert 100 < len(first) < 900

@@ -112,7 +112,7 @@ def test_ticks_are_exact(tmp_path):
 def test_labels_of_packed_rows(packed):
     assert titles(draw(packed, THEMES["light"])) == [
         ("Lengths of sequences", "length, in tokens", "sequences"),
-        ("Sequences in each row", "sequences in a row", "rows"),
+        ("Sequences in each row", "sequences per row", "rows"),
         ("1 of 28 rows is not full", "position (from 36)", "rows, sorted by number of tokens"),
     ]
     assert dict(table_of(packed))["sequences"] == "59"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import pickle
+import re
 from pathlib import Path
 
 import pytest
@@ -15,13 +15,9 @@ from padmask.spec.warning_names import WARNINGS, Warned
 
 def names_in_code() -> set[str]:
     """Return the strings in the first arguments of all calls of `Warned`."""
-    calls = (
-        node
-        for file in Path(padmask.__file__).parent.rglob("*.py")
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Warned"
-    )
-    return {call.args[0].value for call in calls if isinstance(call.args[0], ast.Constant)}
+    files = Path(padmask.__file__).parent.rglob("*.py")
+    texts = (file.read_text(encoding="utf-8") for file in files)
+    return {name for text in texts for name in re.findall(r'\bWarned\(\s*"([\w-]+)"', text)}
 
 
 def test_every_name_is_used():

@@ -17,6 +17,9 @@ VOCAB = 45
 # Outputs for later steps, which do not have the rows first.
 CACHES = ("past_key_values", "mems", "cache_params")
 
+# Number of blocks of positions on the time axis of an output.
+BLOCKS = {"last_hidden_state_ngram": 2}
+
 
 def runnable(module: nn.Module, pad_id: int = 0, seed: int = 0) -> RunnableModel:
     """Return a module in eval mode with random weights."""
@@ -38,7 +41,11 @@ def runnable(module: nn.Module, pad_id: int = 0, seed: int = 0) -> RunnableModel
     def predict(batch: Mapping[str, Array]) -> dict[str, Array]:
         with torch.no_grad():
             outputs = module(**{name: torch.from_numpy(values) for name, values in batch.items()})
-        return {name: tensor.numpy() for name, tensor in _tensors(outputs) if tensor.ndim > 1}
+        return {
+            name: (tensor.unflatten(1, (BLOCKS[name], -1)) if name in BLOCKS else tensor).numpy()
+            for name, tensor in _tensors(outputs)
+            if tensor.ndim > 1
+        }
 
     return RunnableModel(randomize(module, seed).eval(), draw_row, predict, {})
 
@@ -56,13 +63,19 @@ def _tensors(outputs: Any) -> list[tuple[str, torch.Tensor]]:
 def randomize(module: nn.Module, seed: int) -> nn.Module:
     """Give every trainable weight a random value.
 
-    New biases are zero, and norms are one, which can hide leaks. Weights that are not trainable, such as
+    New biases are zero, and norms are one, which can hide leaks. Weights that are not trainable, and
     sinusoidal positions, belong to the architecture and stay the same.
     """
     random = torch.Generator().manual_seed(seed)
+    fixed = {
+        id(weight)
+        for part in module.modules()
+        if "Sinusoidal" in type(part).__name__
+        for weight in part.parameters()
+    }
     with torch.no_grad():
         for name, weight in module.named_parameters():
-            if not weight.requires_grad:
+            if not weight.requires_grad or id(weight) in fixed:
                 continue
             noise = torch.randn(weight.shape, generator=random)
             if weight.ndim == 1:

@@ -37,7 +37,7 @@ _LARGEST_BLOCK = (1 << 31) - 1
 
 @dataclass(frozen=True)
 class CutLines(Sequence[bytes]):
-    r"""The lines of a text, cut when they are read.
+    r"""The lines of a text. A line is copied from the text only when it is accessed.
 
     >>> list(CutLines(b"{}\n[]\n", np.array([0, 3]), np.array([2, 5])))
     [b'{}', b'[]']
@@ -145,7 +145,7 @@ def _has_nulls(lists: pa.Array) -> bool:
 
 
 def _is_exact(type_: pa.DataType) -> bool:
-    """Return whether Arrow parses values of a type as this project does, apart from odd floats.
+    """Return whether Arrow parses a type as this project does, except for floats that `_are_odd` finds.
 
     Arrow creates invalid arrays for lists of nulls.
     """

@@ -39,7 +39,7 @@ class JsonColumns:
         return Head.of(first_objects(self._readers)) if others else first.head
 
     def schema(self) -> pa.Schema:
-        """Return the columns of the first rows of all inputs. A later input can have additional columns."""
+        """Return the columns of the first rows. Later rows can have additional columns."""
         return self._head.schema if self._schema is None else self._schema
 
     def typed_schemas(self) -> Mapping[str, pa.Schema]:

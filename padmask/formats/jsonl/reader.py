@@ -222,7 +222,8 @@ class JsonlReader:
 def decode_lines(chunk: Chunk, wanted: Wanted) -> Batch:
     """Parse the lines of a chunk, and the sequences in these lines.
 
-    If all types are known and no row is odd, the result also has the other columns, and no `objects`.
+    If all types are known and Arrow can parse all rows, the result also has the other columns, and no
+    `objects`.
     """
     parsed = None if wanted.others is None else parse_columns(chunk.data, wanted)
     if parsed is not None:
@@ -255,8 +256,8 @@ def decode_lines(chunk: Chunk, wanted: Wanted) -> Batch:
 def add_other_columns(batch: Batch, wanted: Wanted) -> Batch:
     """Convert all fields of JSON rows to columns, in the order of `wanted.others`.
 
-    `decode` converts only the fields that padding needs, except where it has converted all fields. The other
-    fields are converted after bad rows have been removed, because a bad row may have a field of another type.
+    `decode` converts either all fields, or only the fields that padding needs. The other fields are converted
+    after bad rows have been removed, because a bad row may have a field of another type.
 
     Raises:
         OtherTypesError: `wanted.check` finds rows with other types.

@@ -125,7 +125,7 @@ def _integral_floats(raws: list[msgspec.Raw | None], type_: pa.DataType) -> pa.A
 
 
 def _with_numbers(type_: pa.DataType, number: pa.DataType) -> pa.DataType:
-    """Return a list type with other numbers."""
+    """Replace the number type in a list type."""
     return pa.list_(_with_numbers(type_.value_type, number)) if pat.is_list(type_) else number
 
 
@@ -135,7 +135,7 @@ def _numbers_in(lists: pa.Array) -> npt.NDArray[Any]:
 
 
 def _with_values(lists: pa.Array, numbers: npt.NDArray[Any]) -> pa.Array:
-    """Return lists of the same lengths with other numbers."""
+    """Replace the numbers in lists. The lists keep their lengths."""
     if not pat.is_list(lists.type):
         return to_arrow(numbers)
     return pa.ListArray.from_arrays(lists.offsets, _with_values(lists.values, numbers))

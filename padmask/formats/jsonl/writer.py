@@ -216,7 +216,7 @@ def _plain_values(column: pa.Array) -> list[Any]:
 def _json_type(type_: pa.DataType) -> pa.DataType:
     """Replace nanosecond times in a type with strings, because Python times do not support nanoseconds.
 
-    Durations become microseconds. A cast that would round a value raises an error.
+    Durations become microseconds. Casting a column to this type raises an error if a value would be rounded.
     """
     type_ = storage_type(type_)
     if pat.is_duration(type_):
@@ -264,8 +264,8 @@ def _nonfinite_within(value: Any) -> bool:
 def reject_line(batch: Batch, row: int, reason: str) -> bytes:
     """Return the line for a rejected row in the `--rejects` file, with the reason and the complete row.
 
-    The key of the row is `row` if the row is valid JSON, `bytes` if the row is not valid UTF-8, and `text`
-    otherwise.
+    The line stores the row under the key `row` if the row is valid JSON, `bytes` if it is not valid UTF-8,
+    and `text` otherwise.
     """
     unit = "line" if batch.unit == "line" else "row_number"
     # File names may not be valid Unicode.

@@ -111,7 +111,7 @@ class AuditedData:
         packed: how the rows are packed; None if the rows are not packed.
         segments: sequence number at each position of each sampled row, from 1, and 0 at padding: int64, shape
             (maxlen,). None if the sequences of the row are unknown.
-        against: name of the input that was compared with the rows; empty if none was compared.
+        against: name of the input that was compared with the rows; empty if there was no comparison.
     """
 
     name: str
@@ -157,7 +157,7 @@ class AuditRequest:
         progress: callback that receives progress updates.
         dialect: polarity and kind of the mask. If None, those in the file metadata are used, else those that
             the name of the mask column suggests.
-        against: input of the packed or padded rows, to compare both; empty if the rows are not compared.
+        against: input of the packed or padded rows, to compare the rows with it; empty for no comparison.
         recurrent: whether the rows are for a model with recurrent layers.
         on_data: callback that receives the report on the data before the models run.
         masked: the value that the model masks; None if there is no model, or if the model masks no value.
@@ -192,8 +192,8 @@ def audit_and_sample(
         request: options of the check.
         sample: number of rows to sample.
         seed: random seed of the sample.
-        numbers: numbers of the rows to sample, such as the rows that were sampled for another column. If
-            set, `sample` and `seed` are ignored.
+        numbers: row numbers to sample, such as those that were sampled for another column. If given,
+            `sample` and `seed` are ignored.
     """
     try:
         return _audit_and_sample(dataset, request, sample, seed, numbers)
@@ -278,7 +278,15 @@ def _audit_and_sample(
 def _read_again(
     dataset: Dataset, request: AuditRequest, job: AuditJob, place: int, wanted: SequenceValues
 ) -> None:
-    """Read the rows again until the values of a sequence of the group at the index `place` are found."""
+    """Read the rows again until `wanted` has the values of its sequence.
+
+    Args:
+        dataset: the packed or padded rows.
+        request: options of the check.
+        job: columns to check.
+        place: index of the group of columns that has the sequence.
+        wanted: object that collects the values of one sequence.
+    """
     collected = [wanted if index == place else None for index in range(len(job.groups))]
     with open_reading(dataset, request.files, request.progress) as reading:
         checked = audit_rows(reading, "comparing", job, open_audits(job), collected=collected)
@@ -311,13 +319,17 @@ def _open_input(dataset: Dataset, request: AuditRequest, job: AuditJob) -> Datas
 def _compare_groups(
     dataset: Dataset, inputs: Dataset, job: AuditJob, asked: PadRequest
 ) -> tuple[AuditJob, list[InputComparison | None], list[str]]:
-    """Return the job that also reads the columns to compare, an object for each group, and notes.
+    """Prepare to compare each group of columns with the input.
 
     Args:
         dataset: the packed or padded rows.
         inputs: their input.
         job: columns to check.
         asked: columns and options that the user requested.
+
+    Returns:
+        The job that also reads the columns for the comparison; for each group, the object that collects its
+        rows (None if the group is not compared); and notes.
     """
     groups, notes = [], []
     collected: list[InputComparison | None] = []
@@ -345,13 +357,13 @@ def _compare_groups(
 
 
 def _columns_of_input(inputs: Dataset, asked: PadRequest) -> list[PadColumn]:
-    """Return the columns of the files that were padded or packed."""
+    """Return the columns of the input that `pad` or `pack` reads by default or on request."""
     with inputs.named_in_errors():
         return choose_columns(known_schema(inputs, asked.columns, asked.spec), asked.columns, asked.spec)
 
 
 def _sample_picks(count: int, seed: int) -> list[Pick]:
-    """Return how to choose the sampled rows: some of the longest, some of the shortest, and random rows."""
+    """Return rules that select the sampled rows: some of the longest, some of the shortest, random rows."""
     few = max(1, count // 8)
     picks = [pick_longest(few), pick_shortest(few), pick_random(count, seed)] if count else []
     return [without_empty_rows(pick) for pick in picks]

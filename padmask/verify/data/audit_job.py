@@ -59,13 +59,13 @@ class AuditJob:
             length.
         packed: how the rows are packed; None if they are not packed.
         counts: numbers of rows and tokens in the metadata of packed files, keyed by file name.
-        unseparated: how the rows are packed, if no column separates their sequences; None if a column does,
-            or if the rows are not packed.
+        unseparated: how the rows are packed, if no column separates their sequences. None if a column
+            separates them, or if the rows are not packed.
         locating: names of the columns that locate padded rows in their input, as in `PaddedLayout`. These
             columns are read only to compare the rows with the input.
         masked: the value that the model masks; None if there is no model, or if the model masks no value.
-        late_masks: names of masks of ones. If such a mask marks padding after the first rows, the rows are
-            padded, because all first rows have the same length.
+        late_masks: names of masks that contain only ones in the first rows, if these rows have equal lengths.
+            The rows may be padded, because such a mask may mark padding in later rows.
         misaligned: columns of raw rows, such as labels, that have the lengths of the tokens in most rows.
     """
 
@@ -110,8 +110,8 @@ def make_audit_job(
             their names.
         declared: side of the padding of padded rows. If None, the side in the metadata is used, else the most
             common side.
-        dialect: requested polarity and kind of the mask. If None, from the metadata, else from the name of
-            the mask.
+        dialect: requested polarity and kind of the mask. If None, those in the metadata are used, else those
+            that the name of the mask suggests.
 
     Raises:
         SpecError: a column is missing or has an unsupported type.
@@ -142,7 +142,7 @@ def make_audit_job(
 
 
 def find_ones(dataset: Dataset, job: AuditJob) -> str | None:
-    """Return the name of a mask that marks all positions of the first rows as tokens; None without one.
+    """Return the name of a mask that contains only ones in the first rows; None if there is no such mask.
 
     Args:
         dataset: dataset to check.
@@ -185,7 +185,7 @@ def _make_group_job(
     declared: Side | None,
     dialect: Dialect | None,
 ) -> AuditJob:
-    """Return the job for the requested or default columns, whose padding is marked by the same mask."""
+    """Return the job for one group: the requested or default columns, which have the same mask."""
     found = find_dataset_padding(dataset, asked.columns, mask_column, dialect)
     packed = find_dataset_packing(dataset, None, mask_column, dialect)
     if packed is not None and packed.marker is not None:
@@ -272,7 +272,11 @@ def _packing_of_columns(packed: PackedLayout | None, names: Collection[str]) -> 
 
 
 def _without_marker(packed: PackedLayout | None) -> tuple[PackedLayout | None, list[Warned]]:
-    """Return `packed` and a note if no column separates the sequences of packed rows; otherwise None."""
+    """Check whether a column separates the sequences of packed rows.
+
+    Returns:
+        `packed` and a warning if no column separates the sequences; otherwise None and no warning.
+    """
     if packed is None or packed.marker is not None:
         return None, []
     text = f"{missing_marker(packed)}. The sequences were not checked"

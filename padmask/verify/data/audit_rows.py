@@ -95,10 +95,11 @@ def audit_rows(
             Empty if no rows are collected.
 
     Yields:
-        The rows of each batch. A bad row is a finding, and a row with bad tokens has length 0.
+        The rows of each batch. A bad row is added to the findings. A row with bad tokens has length 0.
 
     Raises:
-        LaterPaddingError: one of `job.late_masks` marks padding. The job must be made with this mask.
+        LaterPaddingError: one of `job.late_masks` marks padding. The caller must make the job again, with
+            this mask as the mask column.
     """
     whole = reading.files.limit is None
     checks = [
@@ -124,7 +125,7 @@ def _check_of(
     is_cut: bool,
     whole: bool,
 ) -> tuple[Callable[[AuditRows], CheckedRows], Callable[[], None]]:
-    """Return the function that checks a batch of rows of one group, and the function to call at the end."""
+    """Return the check of one group of columns: a function for each batch, and a function for the end."""
     masks = [field.name for field in job.masks]
     if job.padding is None:
 

@@ -99,7 +99,7 @@ class InputComparison:
             packed: positions of the sequences in these rows.
             values: values of all rows of the batch, keyed by column name.
             sources: source row and first token of each sequence; None if unknown.
-            windows: values of the columns of windows of each padded row; None if there are no such columns.
+            windows: values of each column in `WINDOW_COLUMNS`; None if the rows have no such columns.
         """
         at, segments = rows[packed.sequence_rows], packed.segments
         for column in {
@@ -168,7 +168,14 @@ class InputComparison:
     def _match_input(
         self, spec: PadSpec | None, reading: Reading, packed: LocatedSequences, *, located: bool
     ) -> Comparison:
-        """Read the input, and match its sequences. `spec` has the options that packed or padded the rows."""
+        """Read the input, and match its sequences with the packed or padded sequences.
+
+        Args:
+            spec: options with which the rows were packed or padded; None if unknown.
+            reading: the input of the rows.
+            packed: the packed or padded sequences.
+            located: whether columns locate these sequences in the input.
+        """
         layout = replace(self._layout, spec=spec)
         planner = self._planner(layout, packed, located=located)
         expected, loses, windows = self._read_input(planner, reading, packed, spec, located=located)
@@ -203,9 +210,9 @@ class InputComparison:
     def _describe_difference(
         self, compared: Comparison, reading: Reading, read_again: ReadAgain, index: int, place: int
     ) -> str:
-        """Return a text about the first value of a sequence that differs from the input.
+        """Return a text about the first difference between a sequence and its input.
 
-        `index` and `place` are the indices of the sequence and of the hash that differs.
+        `index` is the index of the sequence, and `place` is the index of the hash that differs.
         """
         packed, expected = compared.packed, compared.expected
         hashed, partner = self._hashed[place], int(compared.matches.partners[index])
@@ -247,7 +254,7 @@ class InputComparison:
         *,
         located: bool,
     ) -> tuple[LocatedSequences, Flags, Positions | None]:
-        """Return the sequences that the input becomes, which of them lose tokens, and their windows."""
+        """Return the sequences expected from the input, whether each loses tokens, and their windows."""
         table, loses = SequenceTable(), [np.zeros(0, dtype=bool)]
         windows: list[Positions] = []
         for rows in planner.read(reading):
@@ -287,7 +294,9 @@ class InputComparison:
 
 
 def _names_in_input(layout: PackedLayout, ids: str, names: Collection[str]) -> Mapping[str, str]:
-    """Return, for each renamed packed column, its name in the input. Without metadata, this is only the ids.
+    """Return the name in the input of each column that packing renamed, keyed by the packed name.
+
+    Without metadata, only the column of ids may be renamed.
 
     Args:
         layout: how the rows are packed.

@@ -1,4 +1,4 @@
-"""Describe what a comparison of packed or padded rows with their input found: `Comparison`."""
+"""`Comparison`: the result of comparing packed or padded rows with their input."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ class Comparison:
         hashed: columns that are compared.
         packed: the sequences of the packed or padded rows.
         planner: planner that read the input.
-        expected: the sequences that the input becomes.
-        loses: whether each of them loses tokens: bool, shape (sequences of the input,).
-        matches: the sequence of the input that each sequence comes from.
+        expected: the sequences expected from the input.
+        loses: whether each sequence in `expected` loses tokens: bool, shape (sequences of the input,).
+        matches: for each sequence in `packed`, the sequence of the input from which it comes.
         located: whether columns locate the sequences in the input.
         in_order: whether padded rows must be in the order of the input.
         windows: number and stop of each window of the padded rows: int64, shape (rows, 2). None if the rows
             have no columns with these numbers.
         input_windows: number and stop of each window of the input: int64, shape (windows, 2). None if the
             input is not split into windows.
-        votes: number of rows of the input that show how rows without metadata were truncated.
+        votes: number of rows of the input that show how rows were truncated, if there is no metadata.
     """
 
     layout: PackedLayout
@@ -57,9 +57,9 @@ class Comparison:
 
     @property
     def run(self) -> PaddedRun | None:
-        """The run that padded the rows; None if it is not certain which rows this run left out.
+        """The run that padded the rows; None if the rows that this run left out are not known.
 
-        This is not certain if the run skipped more bad rows than were found in the input.
+        They are not known if the run skipped more bad rows than were found in the input.
         """
         if not isinstance(self.layout, PaddedLayout) or self.layout.run is None:
             return None

@@ -84,7 +84,7 @@ def _describe_sequence(compared: Comparison, index: int) -> str:
 
 
 def _describe_moved(compared: Comparison) -> str:
-    """Describe the first row that is not at the same place as its row in the input."""
+    """Describe the first moved row: its position or source belongs to a row with other tokens."""
     packed, found = compared.packed, compared.matches
     index = int(np.argmax(found.moved))
     place = compared.expected.place(int(found.partners[index]))
@@ -109,8 +109,8 @@ def _report_windows(audit: Audit, compared: Comparison) -> None:
         if differ.any():
             index = int(np.argmax(differ))
             detail = (
-                f"the number differs from the window of the input; first: {ours[index, place]}, but "
-                f"{compared.expected.place(int(found.partners[index]))} gives {theirs[index, place]}"
+                f"the number does not match the input; first: {ours[index, place]}, but the window of "
+                f"{compared.expected.place(int(found.partners[index]))} has {theirs[index, place]}"
             )
             audit.add_count("differs-from-input", *compared.packed.places(differ), name, detail)
 
@@ -143,16 +143,17 @@ def report_missing(audit: Audit, compared: Comparison, missing: MissingRows, row
         detail += f"; {describe_assumption(spec, compared.votes)}"
     if compared.padded and missing.dropped:
         dropped = count(missing.dropped, "row")
-        detail += f"; {dropped} not in the padded rows at all ({_describe_dropping(compared, '--overlong')})"
+        detail += f"; {dropped} missing completely ({_describe_dropping(compared, '--overlong')})"
     audit.add_count("tokens-lost", *expected.places(missing.lost), detail=detail)
 
 
 def _describe_dropping(compared: Comparison, option: str) -> str:
-    """Return why rows are not in the padded rows, according to the metadata."""
+    """Return the possible reasons, according to the metadata, why padded rows lack rows of the input."""
     if compared.run is not None:
         return f"{option} drop"
     described = isinstance(compared.layout, PaddedLayout) and compared.layout.run is not None
-    return f"{option} drop, --on-error skip, or deleted" if described else f"{option} drop, or deleted"
+    skipped = "--on-error skip, " if described else ""
+    return f"{option} drop, {skipped}or rows were deleted"
 
 
 def describe_comparison(

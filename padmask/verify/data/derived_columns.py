@@ -167,7 +167,7 @@ class DerivedColumns:
             found: the valid rows.
             actual: the column in the valid rows.
             expected: the computed values in the valid rows.
-            differ: for each value, whether it differs, in the rows that have as many values as expected.
+            differ: whether each value differs, for the values of all rows with as many values as expected.
         """
         if not bad.any():
             return

@@ -32,7 +32,7 @@ class Hashed:
     Args:
         column: the column.
         boundary: how packing changes the labels of each sequence; `"keep"` if packing changes no values.
-        copied: how the labels were copied from a column of the input; None if the input has the column.
+        copied: from which columns of the input the labels were copied; None if the input has these labels.
         new_labels: whether a token that occurs in several windows keeps its label in only one window.
         positions: whether the column has the position of each token in its sequence.
     """
@@ -51,7 +51,7 @@ class CopiedLabels:
     Args:
         source: name of the column in the input.
         masks: names of the columns of the input that exclude tokens from the loss.
-        known: whether the metadata says this. If False, the labels may come from elsewhere.
+        known: whether the metadata describes this copy. If False, the labels may not be a copy.
     """
 
     source: str
@@ -94,7 +94,8 @@ def hashed_columns(
 ) -> list[Hashed]:
     """Return the columns to compare with the input. The first column has the tokens.
 
-    Without metadata, a column of labels occurs several times, because it is unknown how the labels changed.
+    Without metadata, a label column is returned several times, once for each way in which `pad` or `pack` may
+    have changed the labels.
 
     Args:
         layout: how the rows are packed or padded.
@@ -167,7 +168,7 @@ class ValueTypes:
             return values.astype(np.int64 if dtype.kind in "iu" else dtype)
 
     def asked(self, column: PadColumn) -> Column:
-        """Return the column with the dtype that reads the input."""
+        """Return the column with the dtype in which the input is read."""
         found = self._found.get(column.name)
         if found is None:
             return Column(column.name, column.dtype)
@@ -192,10 +193,11 @@ def hash_columns(
         hashed: columns to hash.
         types: dtypes of the values.
         values: rows of each column.
-        slices: row, first token in the row and number of tokens of each slice.
-        lengths: number of tokens of each sequence, which consists of adjacent slices.
-        packed: whether the sequences come from packed rows, whose labels packing already changed.
-        repeated: for each token, whether another window has its label; None without windows.
+        slices: row, first token in the row and number of tokens of each slice. A sequence consists of one or
+            more adjacent slices.
+        lengths: number of tokens of each sequence.
+        packed: whether the sequences come from packed rows. Packing already changed their labels.
+        repeated: whether the label of each token is kept in another window; None without windows.
     """
     hashes = np.empty((len(lengths), len(hashed)), dtype=np.uint64)
     for place, its in enumerate(hashed):

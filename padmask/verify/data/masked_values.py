@@ -1,4 +1,4 @@
-"""Describe real tokens that a layer would mask, because they have the pad value or the value of the layer."""
+"""Describe real tokens that a layer would mask, because they have the pad value or the masked value."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class MaskedValue:
     """The value that a layer of the model masks.
 
     Args:
-        value: the value. A vector is masked if all its values are this value.
+        value: the value. A vector is masked if all its components have this value.
         layer: class name of the layer, `"Masking"` or `"Embedding"`.
     """
 

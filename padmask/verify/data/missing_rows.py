@@ -21,7 +21,8 @@ class MissingRows:
     Args:
         missing: whether each sequence must be in the rows, but is missing or incomplete: bool, shape
             (sequences of the input,).
-        lost: whether each sequence loses tokens, as truncated and dropped rows do: bool, of the same shape.
+        lost: whether each sequence lost tokens because its row was truncated or dropped: bool, of the same
+            shape.
         dropped: number of sequences in `lost` of which no token is in the rows.
         empty: number of rows of the input without tokens that are not in the padded rows.
     """
@@ -33,10 +34,11 @@ class MissingRows:
 
 
 def find_rows_to_have(compared: Comparison, rows: int, limit: int | None) -> Flags:
-    """Return, for each sequence of the input, whether the rows that were read must have the sequence.
+    """Return, for each sequence of the input, whether it must be in the rows that were read.
 
-    With a limit, these are the rows before the last row that was found, if the rows are in order, and the
-    first `limit` rows if there are fewer rows.
+    With a limit, the rows after the limit were not read. If fewer than `limit` rows were read, the sequences
+    of the first `limit` rows of the input must be in them. If the rows are in order, the sequences before the
+    last sequence that was found must be in them too.
 
     Args:
         compared: the rows, compared with their input.
@@ -58,11 +60,12 @@ def find_rows_to_have(compared: Comparison, rows: int, limit: int | None) -> Fla
 def find_missing_rows(compared: Comparison, here: Flags, counts: Collection[PackedCounts]) -> MissingRows:
     """Return the sequences of the input that are missing or incomplete.
 
-    If the metadata does not say whether long rows and rows without tokens were dropped, the rows decide.
+    If the metadata does not say whether overlong rows and rows without tokens were dropped, this is inferred
+    from the packed or padded rows.
 
     Args:
         compared: the rows, compared with their input.
-        here: whether the rows that were read must have each sequence of the input.
+        here: whether each sequence of the input must be in the rows that were read.
         counts: numbers of rows in the metadata of packed files.
     """
     packed, expected, loses = compared.packed, compared.expected, compared.loses
@@ -89,10 +92,10 @@ def find_missing_rows(compared: Comparison, here: Flags, counts: Collection[Pack
 
 
 def _are_left_out(compared: Comparison, absent: Flags) -> bool:
-    """Return whether the run left out all absent rows, some of them because of columns that are not compared.
+    """Return whether the run may have left out all absent rows, some of them because of other columns.
 
-    The run drops a row if another column, with a length of its own, is too long. The run also skips a row if
-    another column is bad. The metadata has the numbers of these rows.
+    The run drops a row if another column with its own maxlen is too long, and skips a row if another column
+    is bad. The metadata has the numbers of dropped and skipped rows.
 
     Args:
         compared: the rows, compared with their input.
@@ -110,6 +113,6 @@ def _are_left_out(compared: Comparison, absent: Flags) -> bool:
 def _are_truncated(expected: LocatedSequences, packed: LocatedSequences) -> Flags:
     """Return, for each sequence of the input, whether it may come from a truncated row.
 
-    A truncated row has as many tokens as a packed row has positions.
+    The length of a truncated row is maxlen, which is the length of the longest packed sequence.
     """
     return np.asarray(expected.lengths == packed.lengths.max(initial=0))

@@ -48,7 +48,7 @@ class PackedRowAudit:
         audit: object that collects the findings.
         columns: packed columns that are checked.
         mask: name of the mask column; None if the lengths of the sequences mark the tokens.
-        whole: whether all rows are read. If False, parts of source rows may be missing.
+        whole: whether all rows are read. If False, sequences of a source row may be missing.
         collected: object that collects the sequences, to compare them with the input; None if there is none.
         counts: numbers of rows and tokens in the metadata of each file, keyed by file name.
     """
@@ -79,7 +79,7 @@ class PackedRowAudit:
         return packing is not None and packing.pad
 
     def read_mask(self, batch: Batch, places: Positions) -> tuple[Ragged, Flags]:
-        """Return, for each row, the mask that follows from the sequence lengths, and whether these are valid.
+        """Compute the mask of each row from its sequence lengths. Return the masks, and which are valid.
 
         Args:
             batch: the rows.
@@ -94,9 +94,9 @@ class PackedRowAudit:
     def find_gaps(self, batch: Batch, mask: Ragged, ids: Ragged) -> Flags:
         """Report the rows with tokens after the last sequence. Return, for each row, whether it is reported.
 
-        Without a mask and metadata, the rows do not show padding between sequences (`--align`), so the last
-        sequence may end later than expected. To find such rows, all positions after the last sequences of a
-        batch must have the same value.
+        If packing aligned the sequences, there is padding between them, and the last sequence ends later than
+        the lengths show. Only a mask or metadata show this padding. Without both, the most common value after
+        the last sequences of a batch counts as the pad value, and any other value counts as a token.
 
         Args:
             batch: the rows.
@@ -165,7 +165,7 @@ class PackedRowAudit:
         return replace(segments, firsts=all_row_values(found.firsts).astype(np.int64))
 
     def _spaces(self, lengths: Ragged) -> Positions:
-        """Return the number of positions of each sequence of all rows."""
+        """Return the number of positions of each sequence, including its alignment."""
         return round_up(all_row_values(lengths).astype(np.int64), self._layout.align)
 
     def check(self, rows: AuditRows, places: Positions, mask: Ragged, fits: Flags, equal: Flags) -> None:
@@ -207,7 +207,11 @@ class PackedRowAudit:
     def _compare_with_rows(
         self, its: _Sequences, places: Positions, mask: Ragged, fits: Flags
     ) -> tuple[Segments, Flags]:
-        """Return the positions of the sequences, and for each row, whether its length or mask differs."""
+        """Compare the lengths of the sequences with the rows and masks.
+
+        Returns:
+            The positions of the sequences, and for each row, whether its length or mask does not match them.
+        """
         segments, lengths = self._place(its), its.lengths
         ends = sums_by_row(self._spaces(lengths), lengths.lengths)
         if its.firsts is not None:
@@ -277,12 +281,12 @@ class PackedRowAudit:
 def with_segments(row: Row, sequences: Ragged | None, place: int) -> Row:
     """Return a packed row with the number of the sequence at each position.
 
+    If the lengths disagree with the mask, the row gets no sequence numbers.
+
     Args:
         row: the row.
         sequences: lengths of the sequences of each row; None if the rows are not packed.
         place: index of the row in `sequences`.
-
-    If the lengths disagree with the mask, the row has no sequence numbers.
     """
     if sequences is None or row.mask is None:
         return row

@@ -31,10 +31,10 @@ class PaddedLayout(PackedLayout):
         locating: names of the columns that locate the rows in their input: `source_row`, or all columns of
             windows. Empty if the rows have no such columns.
         positions: name of the column of positions that padding added; None if there is none.
-        keeps_order: whether the rows are in the order of the input, unless rows without metadata have
-            different widths.
-        run: which rows the runs that padded the files read, left out and wrote; None if unknown.
-        has_own_lengths: whether the run also padded other columns to lengths of their own (`--own-length`).
+        keeps_order: whether the rows are in the order of the input. Without metadata, this holds only if all
+            rows have the same width.
+        run: numbers of rows that the runs read, left out and wrote; None if unknown.
+        has_own_lengths: whether the run also padded columns to another maxlen (`--own-length`).
     """
 
     locating: tuple[str, ...] = ()
@@ -44,7 +44,10 @@ class PaddedLayout(PackedLayout):
     has_own_lengths: bool = False
 
     def with_rows(self, rows: int) -> PaddedLayout:
-        """Return the layout without `run` if there are more rows than the run wrote, as in joined files."""
+        """Return the layout. If there are more rows than the run wrote, remove `run`.
+
+        There are more rows if files were concatenated later.
+        """
         return self if self.run is None or rows <= self.run.rows_written else replace(self, run=None)
 
     @property
@@ -100,7 +103,7 @@ def _group_of(schema: pa.Schema, column: str) -> Mapping[str, Any] | None:
 
 
 def _read_spec(group: Mapping[str, Any]) -> PadSpec | None:
-    """Return the options that padded the rows; None if this version of padmask does not support them."""
+    """Return the options of the run that padded the rows; None if this version does not support them."""
     windows = group.get("windows")
     try:
         return PadSpec(
@@ -120,8 +123,8 @@ def _locating_columns(
 ) -> tuple[str, ...]:
     """Return the columns that locate the rows in their input.
 
-    Without metadata, `source_row` alone may be a column of the input. Only a second column shows that padding
-    added `source_row`.
+    Without metadata, a column `source_row` may come from the input. `source_row` counts only if other columns
+    or the folder show that padding added windows, batches or buckets.
     """
     if not has_integers(schema, SOURCE_ROW):
         return ()

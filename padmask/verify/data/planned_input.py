@@ -1,4 +1,4 @@
-"""Read the input of packed or padded rows, and compute the sequences that its rows become."""
+"""Read the input of packed or padded rows, and compute the sequences expected from the input."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from padmask.verify.data.sequence_table import LocatedSequences
 
 @dataclass(frozen=True)
 class PlannedRows:
-    """Rows of the input, and the sequences that the rows become.
+    """Rows of the input, and the sequences expected from these rows.
 
     Args:
         batch: the rows.
@@ -46,7 +46,7 @@ class PlannedRows:
         segments: the sequences, with one output row for each sequence.
         first: row number of the first row in the input.
         bad: for each row, whether it cannot be packed or padded: bool, shape (rows,).
-        by_window: whether the first token in the source row distinguishes the sequences of a row.
+        by_window: whether a source row may have several sequences, which differ in their first token.
     """
 
     batch: Batch
@@ -72,7 +72,7 @@ class PlannedRows:
 
     @property
     def repeated(self) -> Flags | None:
-        """For each token, whether its label is in another window: bool, shape (tokens,).
+        """Whether the label of each token is kept in another window: bool, shape (tokens,).
 
         None if rows are not split into windows.
         """
@@ -85,21 +85,21 @@ class PlannedRows:
 
     @property
     def slices(self) -> tuple[Positions, Positions, Positions]:
-        """Row, first token in the row and number of tokens of each slice."""
+        """Row, first token in the row and number of tokens of each slice of a row, as in `hash_columns`."""
         assert self.segments.sources is not None
         return self.segments.sources, self.segments.starts, self.segments.counts
 
 
 class InputPlanner:
-    """Reads the input of packed or padded rows, and computes the sequences that its rows become.
+    """Reads the input of packed or padded rows, and computes the sequences expected from the input.
 
-    Without metadata, the sources of the packed sequences show how packing split the rows.
+    If the rows have no metadata, the sources in `packed` show where packing split the rows.
 
     Args:
         layout: how the rows are packed or padded.
         columns: packed or padded columns that the input has. The first column has the tokens.
         types: dtypes of the values of the packed rows.
-        packed: sequences of the packed rows with their sources in this input; None if the sources are
+        packed: sequences of the packed rows, with their sources in this input. None if the sources are
             unknown.
         input_names: names of packed columns in the input, keyed by their names in the packed rows, if they
             differ.

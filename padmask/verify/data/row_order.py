@@ -28,7 +28,7 @@ def match_in_order(keys: Hashes, others: Hashes) -> Positions:
     >>> match_in_order(np.array([5, 9, 7], dtype=np.uint64), np.array([5, 7, 5], dtype=np.uint64)).tolist()
     [0, -1, 1]
 
-    As many keys as possible are matched, except if very many keys are equal.
+    As many keys as possible are matched. If very many keys are equal, some matches may be missed.
     """
     partners = np.full(len(keys), -1, dtype=np.int64)
     _match_part(keys, others, 0, 0, partners, anchored=False)
@@ -38,14 +38,15 @@ def match_in_order(keys: Hashes, others: Hashes) -> Positions:
 def _match_part(
     keys: Hashes, others: Hashes, first: int, other: int, partners: Positions, *, anchored: bool
 ) -> None:
-    """Match a part of the keys with a part of the others, and write the indices to `partners`.
+    """Match adjacent keys with adjacent entries of `others`, and write the indices to `partners`.
 
     Args:
-        keys, others: the two parts.
-        first: index of the first of these keys among all keys.
-        other: index of the first of these others among all others.
-        partners: for each of all keys, the index of its partner among all others, or -1.
-        anchored: whether the parts come from a division at unique runs. Such parts are not divided again.
+        keys: a slice of all keys.
+        others: a slice of all others.
+        first: start of the slice of keys.
+        other: start of the slice of others.
+        partners: for each of all keys (before slicing), the index of its partner among all others, or -1.
+        anchored: whether the slices were made by dividing larger slices. They are not divided again.
     """
     size = min(len(keys), len(others))
     begin = _count_equal(keys[:size], others[:size])
@@ -117,12 +118,12 @@ def match_rows(
 ) -> Positions:
     """Match padded rows with rows of the input in order: return the index of the input row, or -1.
 
-    Rows that lose tokens and rows without tokens may have been dropped. Either all of them were dropped, or
-    none, so the match that fits best decides.
+    Overlong rows may have been dropped, either all or none. The same is true of rows without tokens. Each
+    combination is tried, and the one with the most matches is returned.
 
     Args:
-        keys: hashes of the padded rows. Each list of hashes is tried, the most specific first.
-        others: hashes of the rows of the input, as `keys`.
+        keys: one or more lists of hashes of the padded rows. Each list is tried, the most specific first.
+        others: the same lists for the rows of the input.
         files: index of the file of each row of the input.
         lengths: number of tokens of each row of the input, after truncation.
         loses: whether each row of the input loses tokens.
@@ -149,7 +150,7 @@ def match_rows(
 
 
 def _file_orders(keys: Hashes, others: Hashes, files: Positions) -> Iterator[Positions]:
-    """Yield the rows of the input with the files in order, and in other possible orders of the files."""
+    """Yield the row indices of the input, with its files in order and in other possible orders."""
     yield np.arange(len(others))
     names = np.unique(files)
     if len(names) < 2:
@@ -176,6 +177,6 @@ def _join_runs(keys: Hashes) -> Hashes:
 
 
 def _places_once(keys: Hashes) -> Positions:
-    """Return the indices of the keys that occur once."""
+    """Return the indices of the keys that occur exactly once."""
     _, firsts, counts = np.unique(keys, return_index=True, return_counts=True)
     return np.asarray(firsts[counts == 1], dtype=np.int64)

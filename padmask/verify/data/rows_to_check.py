@@ -58,8 +58,8 @@ class AuditRows:
 
     Args:
         batch: the rows, with the mask and length columns.
-        ragged: rows of each column, keyed by column name. A bad row is empty. If only other columns are bad,
-            the row keeps its tokens in the first column.
+        ragged: rows of each column, keyed by column name. A bad row is empty, but if its first column is
+            good, the row keeps its tokens there.
         faults: the first `Fault` of each bad row, in order.
         bad_tokens: for each row, whether it is bad in the first column: bool, shape (rows,).
         late: names of unchecked columns that have no values in the first rows, but one value per token in

@@ -20,14 +20,16 @@ from padmask.verify.data.sequence_table import LocatedSequences
 
 @dataclass(frozen=True)
 class Matches:
-    """The sequence of the input that each packed sequence comes from.
+    """The sequence of the input (the partner) from which each packed sequence comes.
 
     Args:
-        partners: index of the sequence of the input, or -1: int64, shape (packed sequences,).
-        differ: whether the values of a column differ: bool, shape (packed sequences, hashes).
-        found: whether each sequence of the input is packed: bool, shape (sequences of the input,).
-        chosen: the hashes to compare. A column of labels without metadata has two hashes.
-        moved: whether each padded row is not at the place of its row in the input: bool, shape (rows,).
+        partners: index of the partner of each packed sequence, or -1: int64, shape (packed sequences,).
+        differ: whether each hash differs from the partner: bool, shape (packed sequences, hashes).
+        found: whether each sequence of the input is a partner: bool, shape (sequences of the input,).
+        chosen: index of the hash to compare, for each column. Without metadata, a label column has several
+            hashes.
+        moved: whether each padded row has a wrong source or a wrong position in the order of the rows: bool,
+            shape (rows,).
     """
 
     partners: Positions
@@ -48,12 +50,12 @@ def match_sequences(
 ) -> Matches:
     """Find the sequence of the input for each packed sequence: by its source, or else by its tokens.
 
-    A padded row with a wrong source is also found by its tokens, as a moved row. By their tokens, sequences
-    of the input that lose tokens are matched last, because they may be dropped.
+    A padded row with a wrong source is matched by its tokens, and counts as moved. Among sequences with equal
+    tokens, those that lose tokens are matched last, because their rows may have been dropped.
 
     Args:
-        packed, expected: the packed sequences, and the sequences that the input becomes.
-        names: name of the column of each hash. A column of labels without metadata has several hashes.
+        packed, expected: the packed sequences, and the sequences expected from the input.
+        names: name of the column of each hash. Without metadata, a label column has several hashes.
         loses: whether each sequence of the input loses tokens: bool, shape (sequences of the input,).
         located: whether columns locate the packed sequences in the input.
         padded: whether the rows are padded. If False, they are packed.
@@ -92,11 +94,11 @@ def match_ordered_rows(
 def match_moved_rows(
     packed: LocatedSequences, expected: LocatedSequences, partners: Positions, chosen: Sequence[int]
 ) -> Matches:
-    """Match the padded rows that are not at the place of their row in the input, by their tokens.
+    """Find partners with the same tokens for padded rows without a partner. Such rows count as moved.
 
     Args:
-        packed, expected: the padded rows, and the rows that the input becomes.
-        partners: index of the row of the input at the place of each padded row, or -1.
+        packed, expected: the padded rows, and the rows expected from the input.
+        partners: index of the partner that was found by source or order, or -1.
         chosen: the hashes to compare.
     """
     partners, before = partners.copy(), partners
@@ -129,10 +131,10 @@ def compare_partners(
 
 
 def match_remaining_rows(packed: LocatedSequences, expected: LocatedSequences, found: Matches) -> Matches:
-    """Match the padded rows that are left with rows of the input that are left.
+    """Match the padded rows without a partner with the remaining rows of the input.
 
-    A changed row is between the same rows as its source row. Rows in another order, as in batches, are
-    matched if only one row that is left has their number of tokens.
+    A changed row is expected between the same two rows as its source row. If the order differs, as in
+    batches, rows are matched if no other remaining rows have their number of tokens.
     """
     partners = found.partners.copy()
     left = np.flatnonzero(partners < 0)
@@ -175,8 +177,8 @@ def match_equal_lengths(
     (array([0, 1]), array([1, 3]))
 
     Args:
-        ours, theirs: indices of rows of the output and of the input.
-        lengths, others: numbers of tokens of all rows of the output and of the input.
+        ours, theirs: indices of output rows, and of input rows.
+        lengths, others: number of tokens of every output row, and of every input row.
     """
     pairs, start = [], 0
     for one in ours.tolist():
@@ -189,10 +191,13 @@ def match_equal_lengths(
 
 
 def leave_out_guesses(found: Matches, hashed: Sequence[Hashed]) -> tuple[Matches, set[str]]:
-    """Leave out labels that are not copies of the tokens. Return the matches, and the names of these labels.
+    """Leave out the label columns that are not copies of the tokens.
 
-    Without metadata, it is unknown whether labels that the input lacks are copies. If most rows differ, they
-    are not.
+    Without metadata, it is unknown whether labels that the input lacks are copies. Labels that differ in most
+    rows are not copies.
+
+    Returns:
+        The matches without these columns, and the names of these columns.
     """
     here = found.partners >= 0
     guesses = [
@@ -218,7 +223,8 @@ def add_partners(partners: Positions, keys: Hashes, others: Hashes, candidates: 
     Args:
         partners: index of the partner of each sequence, or -1.
         keys, others: hashes of the sequences, and of their possible partners.
-        candidates: for each possible partner, whether it may be matched, if it is free.
+        candidates: whether each possible partner may be matched. Partners in `partners` are never matched
+            again.
     """
     free = candidates.copy()
     free[partners[partners >= 0]] = False

@@ -27,9 +27,9 @@ class SequenceValues:
     """Collects the values of one packed sequence in one column.
 
     Args:
-        file: name and unit of the file.
+        file: name of the file, and `"row"` or `"line"`.
         number: number of the row or line in the file.
-        place: number of the sequence in the row.
+        place: number of the sequence in the row, from 0.
         hashed: the column.
         types: dtypes of the values.
         found: the values, of shape (tokens, ...); None until the sequence was read.

@@ -1,4 +1,4 @@
-"""Find the options that padded rows without metadata, from the rows and their input."""
+"""Find the options with which rows without metadata were padded, from the rows and their input."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class ShapeHints:
         self._full += [tokens_of(row).copy() for row in full.tolist()]
 
     def spec_of_windows(self) -> PadSpec | None:
-        """Return the options that split the rows into windows; None if no row was split."""
+        """Return the options with which rows were split into windows; None if no row was split."""
         if not self._windows:
             return None
         sources, numbers, starts, stops, lengths = map(np.concatenate, zip(*self._windows, strict=True))
@@ -99,7 +99,7 @@ class ShapeHints:
             return None
 
     def specs_of_cut(self, long_rows: Iterator[npt.NDArray[Any]]) -> list[PadSpec]:
-        """Return the options that may have truncated the rows, the most probable first.
+        """Return the options with which the rows may have been truncated, the most probable first.
 
         A truncated row consists of the first and the last tokens of its source row, and the number of last
         tokens is the same in all rows.
@@ -150,7 +150,7 @@ class ShapeHints:
 def find_specs(
     hints: ShapeHints, planner: InputPlanner, reading: Reading, column: PadColumn, types: ValueTypes
 ) -> list[PadSpec]:
-    """Return the options that may have padded the rows, the most probable first.
+    """Return the options with which the rows may have been padded, the most probable first.
 
     Args:
         hints: facts about the padded rows.
@@ -176,7 +176,7 @@ def find_specs(
 
 
 def describe_assumption(spec: PadSpec, votes: int) -> str:
-    """Return a text about the options that truncated rows without metadata.
+    """Return a text about the options with which rows were probably truncated.
 
     >>> describe_assumption(PadSpec(maxlen=3, truncating="pre"), 1)
     'assumed, because 1 row of the input shows this: --truncating pre'

@@ -24,9 +24,9 @@ class SourceRows:
     The object stores 32 bytes for each sequence of a file.
 
     Args:
-        spec: options that packed the rows; None if unknown.
+        spec: options with which the rows were packed; None if unknown.
         audit: object that collects the findings.
-        whole: whether all rows are read. If False, parts of source rows may be missing.
+        whole: whether all rows are read. If False, sequences of a source row may be missing.
     """
 
     def __init__(self, spec: PadSpec | None, audit: Audit, *, whole: bool) -> None:
@@ -88,7 +88,9 @@ class SourceRows:
 def _find_wrong(
     sources: Positions, starts: Positions, lengths: Positions, spec: PadSpec | None, *, whole: bool
 ) -> Flags:
-    """Return, for each sequence, whether it repeats a part of a source row, or follows a missing part.
+    """Return, for each sequence, whether its source is wrong.
+
+    A source is wrong if it occurs twice, or if tokens between it and the previous sequence are missing.
 
     >>> sources, starts, lengths = np.array([0, 0, 1, 1]), np.array([0, 3, 0, 0]), np.array([3, 1, 2, 2])
     >>> _find_wrong(sources, starts, lengths, None, whole=True).tolist()
@@ -98,7 +100,7 @@ def _find_wrong(
         sources: source row of each sequence, ascending: int64, shape (sequences,).
         starts: first token of each sequence in its source row, ascending in a source row.
         lengths: number of tokens of each sequence.
-        spec: options that packed the rows; None if unknown.
+        spec: options with which the rows were packed; None if unknown.
         whole: whether all sequences were read.
     """
     again = np.append(False, sources[1:] == sources[:-1])
@@ -118,9 +120,9 @@ def _find_wrong(
 
 
 def _ends_of(spec: PadSpec | None) -> tuple[int, int, int | None]:
-    """Return how many tokens each window repeats from the start and the end of its row, and the overlap.
+    """Return how many first and last tokens of the source row each window repeats, and the overlap.
 
-    If the overlap is unknown, it is None.
+    The overlap is None if unknown.
     """
     if spec is None or spec.packing is None:
         return 0, 0, None
@@ -132,7 +134,7 @@ def _ends_of(spec: PadSpec | None) -> tuple[int, int, int | None]:
 
 
 def _starts_at_first_token(spec: PadSpec | None) -> bool:
-    """Return whether the first part of a source row must start at the first token of the row."""
+    """Return whether the first sequence of a source row must start at the first token of the row."""
     if spec is None or spec.packing is None:
         return False
     if spec.windows is not None or spec.packing.algorithm == "wrap":

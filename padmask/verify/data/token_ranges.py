@@ -36,11 +36,13 @@ class TokenRanges:
 
     def add_used(self, name: str, values: npt.NDArray[Any]) -> None:
         """Add the tokens of some rows to the used ids of a column."""
-        ids = values[(values >= 0) & (values < LARGEST_ID)]
+        # Selecting values takes much longer than finding their range.
+        if values.size and (values.min() < 0 or values.max() >= LARGEST_ID):
+            values = values[(values >= 0) & (values < LARGEST_ID)]
         # -1 is not an unsigned integer, so it cannot be the initial value of the maximum.
-        largest = int(ids.max()) if len(ids) else -1
+        largest = int(values.max()) if values.size else -1
         self._used[name] = used = _extend_to(self._used.get(name), largest)
-        used[ids] = True
+        used[values] = True
 
     def range(self, name: str) -> tuple[int, int] | None:
         """Return the smallest and largest token of a column; None if the column has no tokens."""

@@ -23,7 +23,7 @@ from padmask.stream.job import Job
 def leave_out_unsure(
     dataset: Dataset, job: Job, padding: Padding | None, *, requested: bool
 ) -> tuple[Job, list[Warned]]:
-    """Leave out columns whose padding another mask may mark, and return a warning for each.
+    """Leave out columns that may have another mask, and return a warning for each.
 
     Args:
         dataset: dataset to check.
@@ -53,7 +53,7 @@ def leave_out_unsure(
 def ragged_notes(
     dataset: Dataset, job: Job, padding: Padding | None, checked: Collection[str]
 ) -> list[Warned]:
-    """Return a warning about columns that are not checked, because the first column has other lengths.
+    """Return a warning about columns that are not checked, because their lengths differ from the tokens.
 
     Args:
         dataset: dataset to check.
@@ -98,7 +98,7 @@ def find_misaligned(dataset: Dataset, job: Job, taken: Collection[str]) -> tuple
 
 
 def _masks_of(dataset: Dataset, names: Sequence[str]) -> dict[str, str]:
-    """Return the name of the mask of each column, for the columns that have a mask, keyed by column name.
+    """Find the columns that have a mask. Return the name of the mask, keyed by column name.
 
     In the first rows, a column and its mask have the same lengths, and the mask contains a 0.
     """

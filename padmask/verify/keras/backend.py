@@ -115,7 +115,7 @@ _LOG_LINE = re.compile(
 def hide_framework_logs() -> Iterator[None]:
     """Hide TensorFlow log messages and Keras warnings while user code imports and builds a model.
 
-    Other output to stderr appears at the end of the context.
+    Other output to stderr is delayed until the end of the context.
     """
     # Without this level, TensorFlow also logs messages when the model runs.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -130,9 +130,10 @@ def _without_logs(output: bytes) -> bytes:
 
 
 def check_backend(backend: str | None = None) -> str:
-    """Return the name of the backend that `start_backend` uses if Keras does not run yet.
+    """Return the name of the backend that `start_backend` would use, without importing Keras.
 
     Raises:
+        SpecError: `KERAS_BACKEND` is not a backend.
         MissingExtraError: Keras or the backend is not installed.
     """
     backend = backend or os.environ.get("KERAS_BACKEND") or "tensorflow"
@@ -206,13 +207,13 @@ def _find_version(package: str) -> str:
 
 @contextmanager
 def _capture_stderr(keep: Callable[[bytes], bytes], *, on_error: Callable[[bytes], bytes]) -> Iterator[None]:
-    """Capture output to stderr inside the context, and print a part of the output at the end.
+    """Capture output to stderr inside the context, and print the output that `keep` returns at the end.
 
     Native libraries write to the file descriptor directly, so replacing `sys.stderr` is not enough.
 
     Args:
-        keep: function that returns the part of the output to print.
-        on_error: the same function for a context that raises an exception.
+        keep: function that receives the captured output and returns the output to print.
+        on_error: used instead of `keep` if the context raises an exception.
     """
     if sys.stderr is None:
         yield

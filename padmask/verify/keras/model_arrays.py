@@ -40,9 +40,15 @@ def make_model_arrays(slots: Sequence[ModelInput], batch: ModelBatch) -> list[Ar
 
 
 def _reshape_mask(mask: Array, slot: ModelInput, masked: ModelInput) -> Array:
-    """Reshape a mask for its model input, to (rows, time, 1), (rows, 1, time) or (rows, time, time).
+    """Reshape a mask of shape (rows, time) to the shape of a model input.
 
-    If the time axis of the masked input is not its first axis, the mask gets the shape of this input.
+    The result has the shape (rows, time, 1), (rows, 1, time) or (rows, time, time). If the mask belongs to an
+    input in which another axis precedes the time axis, the result has the shape of that input.
+
+    Args:
+        mask: mask of each row.
+        slot: model input that expects the mask.
+        masked: model input to which the mask belongs.
     """
     rank = len(slot.shape)
     if masked.time_axis and rank == len(masked.shape):

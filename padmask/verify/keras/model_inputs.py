@@ -19,8 +19,8 @@ def find_model_inputs(model: Any, roles: Mapping[str, str] | None = None) -> lis
 
     Args:
         model: built Keras model.
-        roles: role of an input, a kind of `ModelInput`, keyed by input name. Required only for inputs whose
-            names and dtypes do not show their role.
+        roles: role of each input, as in `ModelInput.kind`, keyed by input name. Required only for inputs
+            whose names and dtypes do not show their role.
 
     Raises:
         SpecError: no input has a time axis, an input expects strings, or an input cannot have its role.
@@ -182,7 +182,8 @@ def _find_vocab_size(model: Any, tensor: Any) -> int | None:
 def _find_embedding(model: Any, tensor: Any) -> Any:
     """Return the layer that embeds an input tensor, or None.
 
-    The layer is an embedding, or a custom layer that contains an embedding and adds an axis to the tensor.
+    The layer is an embedding, or a custom layer that contains an embedding and whose output has one axis
+    more than the ids.
     """
     reached = [(graph_of(model), tensor, True)] if tensor is not None else []
     for _ in range(64):

@@ -1,4 +1,4 @@
-"""Bring a user's Keras model into the form that the checks require, also in float64."""
+"""Convert a user's Keras model to a `Subject` for the checks, also in float64."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from padmask.verify.proof.tolerance import LIMITS, PRECISE
 
 
 def make_subjects(user: UserModel, name: str, sample: Sample, value: Any) -> tuple[Subject, Subject]:
-    """Return the model and its control model in the form that the checks require.
+    """Return the model and its control model, each as a `Subject`.
 
     The control model is the same model, but receives random tokens as padding and a mask that is all
     True.
@@ -103,9 +103,9 @@ class _Float64Model:
             return self._user.predict(batch)
 
     def find_dtype(self, sample: Sample) -> str:
-        """Return the key in `LIMITS` of the lowest precision that the model uses in float64 mode.
+        """Return the lowest precision that the model uses in float64 mode, as a key in `LIMITS`.
 
-        Only the graph of a compiled model shows its casts. Other models may cast to float32.
+        The casts of a model are known only if the model is compiled. If not, the result is `"float32"`.
         """
         self.predict(sample.select([0]).padded())
         float64 = self._user.float64

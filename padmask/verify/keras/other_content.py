@@ -94,8 +94,8 @@ def find_other_content(
 def _reads_values(predict: Predict, sample: Sample) -> bool:
     """Return whether a model reads the features of the padding as values, and not as a mask.
 
-    If the mask is computed from the values, such as `x != 0`, even tiny changes to the padding change the
-    outputs much.
+    If the mask is computed from the values, as in `x != 0`, even tiny changes to the padding have a large
+    effect on the outputs.
     """
     base = predict(sample.padded())
     with_random = sample.unmasked(sample.padded(), 23)

@@ -26,10 +26,10 @@ class PackedKerasModel:
         model: built Keras model.
         engine: Keras backend and device.
         batch_size: maximum number of rows per call of the model.
-        data: what each input contains, according to the data and the user.
+        data: contents of the inputs, according to the data and the user.
 
     Raises:
-        SpecError: it is unknown what an input contains.
+        SpecError: the contents of an input are unknown.
     """
 
     remark = ""
@@ -63,12 +63,12 @@ class PackedKerasModel:
 
 
 def _kind_of(slot: ModelInput, data: DataArguments, before: Mapping[str, str]) -> str:
-    """Return what an input contains: a name in `ARGUMENTS`.
+    """Return the contents of an input, as a name in `ARGUMENTS`.
 
     Args:
         slot: the input.
-        data: what each input contains, according to the data and the user.
-        before: what the previous inputs contain, keyed by input name.
+        data: contents of the inputs, according to the data and the user.
+        before: contents of the previous inputs, keyed by input name.
     """
     if slot.kind == "mask" and len(slot.shape) > 1:
         return "block_mask"

@@ -21,7 +21,7 @@ class Event:
     """One call of a layer or operation, with its inputs, outputs and masks.
 
     Args:
-        number: number of the call in the run, in the order of the starts.
+        number: number of the call in the run. Calls are numbered when they start.
         operation: the layer or operation.
         name: path of the layer or operation, such as `encoder/lstm`.
         parent: call of the model or layer that contains this call; None for the outermost call.
@@ -85,8 +85,9 @@ def mask_of(tensor: Any) -> Array | None:
 def marks_padding(mask: Any) -> bool:
     """Return whether a mask marks padding.
 
-    A mask of steps marks padding if it is False anywhere. A mask of pairs of queries and keys marks padding
-    if it is False for all queries of a key, or for all keys of a query. A causal mask marks no padding.
+    A mask with one value per step marks padding if it is False anywhere. An attention mask, with one value
+    per query and key, marks padding if it is False for all queries of a key, or for all keys of a query. A
+    causal mask marks no padding.
 
     >>> marks_padding(np.array([[True, False]])), marks_padding(np.tril(np.ones((1, 3, 3))))
     (True, False)
@@ -109,9 +110,9 @@ class Recorder:
     """A recorder of the calls of layers and operations while a model runs.
 
     Args:
-        injected: arrays that replace the output tensors of a call, keyed by the number of the call. None
-            keeps the tensor.
-        given: arrays that replace the input tensors of a call, as in `injected`.
+        injected: arrays that replace the output tensors of a call, keyed by the number of the call. A None
+            instead of an array keeps the tensor.
+        given: arrays that replace the input tensors of a call, in the same form.
     """
 
     def __init__(
@@ -162,7 +163,7 @@ class Recorder:
                 setattr(keras_backend.math, name, function)
 
     def _noting(self, function: Any) -> Any:
-        """Return a Fourier transform that notes its call in the event of the innermost layer."""
+        """Wrap a Fourier transform so that its calls set `has_fourier` of the innermost event."""
 
         def transform(*arguments: Any, **named: Any) -> Any:
             if self._stack:
@@ -220,12 +221,12 @@ def _tensors(operation: Any, arguments: Any, named: dict[str, Any]) -> list[tupl
 
 
 def _masks(operation: Any, arguments: Any, named: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a call whose names contain `mask`. They may be passed by position."""
+    """Return the arguments whose names contain `mask`, also if they were passed by position."""
     return {name: value for name, value in _bind(operation, arguments, named).items() if "mask" in name}
 
 
 def _bind(operation: Any, arguments: Any, named: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a call, keyed by name. If the names are unknown, the keys are positions."""
+    """Return the arguments of a call, keyed by name, or by position if the names are unknown."""
     with suppress(ValueError, TypeError):
         signature = inspect.signature(operation.call)
         bound = dict(signature.bind_partial(*arguments, **named).arguments)
@@ -239,7 +240,7 @@ def _bind(operation: Any, arguments: Any, named: Mapping[str, Any]) -> dict[str,
 def _replace_inputs(
     arguments: Any, named: dict[str, Any], tensors: Sequence[tuple[str, Any]], arrays: Sequence[Array | None]
 ) -> tuple[Any, dict[str, Any]]:
-    """Return the arguments of a call with the values of arrays, one for each of `tensors`."""
+    """Return the arguments of a call after replacing each of `tensors` with the array at its index."""
     found = [tensor for _, tensor in tensors]
     replaced = dict(zip(map(id, found), _replace_tensors(found, arrays), strict=True))
     changed: tuple[Any, dict[str, Any]] = keras.tree.map_structure(
@@ -249,7 +250,7 @@ def _replace_inputs(
 
 
 def _replace_tensors(outputs: Any, arrays: Sequence[Array | None]) -> Any:
-    """Return outputs with the values of arrays. Masks stay the same."""
+    """Return the outputs after replacing each tensor with the array at its index. Masks stay the same."""
     remaining = iter(arrays)
 
     def replace(output: Any) -> Any:

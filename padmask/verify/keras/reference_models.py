@@ -59,9 +59,9 @@ class _Weights:
 
 
 class _SharedTraceLSTM(keras.layers.LSTM):  # type: ignore[misc]
-    """An LSTM that TensorFlow traces only once, although several models share the layer.
+    """An LSTM layer that several models share and that TensorFlow traces only once.
 
-    Without sharing, most of the time to build a small model would go into tracing the LSTM loop.
+    Tracing the LSTM loop takes most of the time to build a small model.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -103,11 +103,11 @@ class MaskByArgument(keras.layers.Layer):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class _Route:
-    """A route: a way in which the mask reaches the LSTM, and how to build its model.
+    """A route: a way in which the mask reaches the LSTM, and functions that build its model.
 
     Args:
-        head: function `head(masked, table_shape)` that returns the layers before the LSTM, with the
-            embedding first. `masked` is False for the model without masks.
+        head: function `head(masked, table_shape)` that returns the layers before the LSTM. The first layer
+            outputs the embedded input. `masked` is False for the control model.
         sequences: whether the model has an output for each step.
         functional: whether the model uses the Functional API instead of Sequential.
     """
@@ -203,7 +203,7 @@ def build_route(name: str, weights: _Weights, tail: _Tail, *, masked: bool) -> t
 
 
 class Reference:
-    """The reference models, one for each route, with shared weights. A route is a way to pass the mask.
+    """The reference models, with shared weights: one for each route by which the mask reaches the LSTM.
 
     Args:
         engine: Keras backend and device.

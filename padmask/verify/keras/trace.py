@@ -166,7 +166,7 @@ def _find_wrong_mask(runs: Runs, entry: Event) -> Event | None:
 
 
 def _find_maker(runs: Runs, entry: Event, mask: Array) -> Event | None:
-    """Return the innermost layer before `entry` that returns `mask`. Casts may have copied the mask."""
+    """Return the innermost layer before `entry` that returns an array equal to `mask`; None if unknown."""
     makers = [
         event
         for event in runs.padded[: runs.padded.index(entry)]
@@ -181,10 +181,11 @@ def _find_maker(runs: Runs, entry: Event, mask: Array) -> Event | None:
 
 
 def _keys_of_padding(mask: Array, real: int, from_start: bool) -> Array:
-    """Return the values of the mask of one row, at padded keys and real queries.
+    """Return the mask of the row with padding, at padded keys and real queries.
 
     Args:
-        mask: mask of a batch whose first or last row has the padding: shape (rows, ..., keys).
+        mask: mask of a batch: shape (rows, ..., keys). Only the first row (if `from_start` is True) or the
+            last row has padding.
         real: number of real keys.
         from_start: whether the real keys come first.
     """
@@ -352,7 +353,7 @@ def _find_sibling_embedding(event: Event) -> Event | None:
 
 
 def _describe_mask_suspect(runs: Runs, culprit: Event, entry: Event) -> str:
-    """Describe an earlier layer that also drops the mask without an effect on the outputs.
+    """Describe a layer before `culprit` that also drops the mask, but without an effect on the outputs.
 
     Returns:
         A phrase for the report, or an empty string if there is no such layer before `culprit`.

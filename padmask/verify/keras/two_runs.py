@@ -18,7 +18,7 @@ from padmask.verify.proof.checks import EMPTY_PLACES
 from padmask.verify.proof.crops import Crop, CropEmptyRow, CropToFew, CropToLength, crop_blocks
 from padmask.verify.proof.deviations import Outputs, Pair, difference, measure, scale_of
 from padmask.verify.proof.leaking_rows import choose_equal_lengths, choose_fixed_row, choose_leaking_row
-from padmask.verify.proof.sample import ModelBatch
+from padmask.verify.proof.sample import ModelBatch, Sample
 from padmask.verify.proof.subject import CannotRunError
 from padmask.verify.proof.tolerance import LIMITS, PRECISE, Array
 from padmask.verify.proof.verify_subject import Verification
@@ -26,7 +26,7 @@ from padmask.verify.proof.verify_subject import Verification
 # If a deviation exceeds its tolerance by this factor, it cannot be rounding.
 CLEAR_LEAK = 100.0
 
-# Place of a tensor in a run: the number of its call, and its index in the inputs and outputs of the call.
+# Key of a tensor in a run: the number of its call, and its index in the inputs and outputs of the call.
 TensorPlace = tuple[int, int]
 
 # Arrays that replace outputs or inputs of calls, keyed by the number of the call.
@@ -40,14 +40,13 @@ class Runs:
     Args:
         reference: calls of the run without padding.
         padded: calls of the run with padding.
-        rerun: function that records the run without padding again. Its arguments replace outputs and inputs
-            of calls, as in `Recorder`.
+        rerun: function that records the run without padding again. Its arguments are the replacements
+            `injected` and `given` of `Recorder`.
         crop: crops the arrays of both runs to the real positions.
-        limit: largest deviation at which two tensors still count as equal, relative to the largest value of
-            their channel.
-        rerun_padded: the same function for the run with padding; None if this run cannot be repeated.
+        limit: tolerance for the deviation of two tensors, relative to the largest value of their channel.
+        rerun_padded: as `rerun`, for the run with padding; None if this run cannot be repeated.
         places: padded lengths of the inputs if both runs use the same lengths, otherwise empty.
-        others: calls of a run without padding and with other tokens; empty if there is no such run.
+        others: calls of a third run, which has other tokens and no padding; empty without such a run.
         growth: for each input, its padded lengths in the run without padding and in the run with padding.
         from_start: whether the real positions come first.
     """
@@ -97,10 +96,10 @@ class Runs:
         return self._compare_outputs(reference, event)[1]
 
     def is_harmful(self, event: Event) -> bool:
-        """Return whether the results change if a call returns its outputs from the run with padding.
+        """Return whether the outputs of the model change if a call returns its outputs from the padded run.
 
-        Some differences have no effect, for example rotary positions that start at another number. Later
-        calls are then compared with a run that has these outputs.
+        Some differences have no effect, for example rotary positions that start at another number. In this
+        case, later comparisons use a run in which the call returned these outputs.
         """
         reference = self.counterpart.get(event)
         if reference is None or event.parent is None:
@@ -120,7 +119,7 @@ class Runs:
         return False
 
     def has_tokens(self, event: Event) -> bool:
-        """Return whether the outputs of a call depend on the tokens. Positions do not."""
+        """Return whether the outputs of a call depend on the tokens. Embeddings of positions do not."""
         reference = self.counterpart.get(event)
         if reference is None:
             return True
@@ -129,9 +128,9 @@ class Runs:
         return not keys <= self._without_tokens
 
     def keeps_steps_apart(self, event: Event) -> bool:
-        """Return whether each step of the outputs of a call depends only on the same step of the inputs.
+        """Return whether each step of a call's outputs depends only on the same step of its inputs.
 
-        Padding can change the outputs of such a call only through the number or the places of the steps.
+        Padding can change such outputs only through the number of steps, or through the index of a step.
         """
         reference = self.counterpart.get(event)
         if reference is None or self.rerun_padded is None:
@@ -199,7 +198,7 @@ class Runs:
         Args:
             ones: tensors of the run without padding.
             others: the same tensors of the run with padding.
-            places: place in the run without padding of each tensor of `ones`. May be shorter than `ones`.
+            places: key of each tensor in `ones`. If `places` is shorter, the last tensors have no key.
 
         Returns:
             The largest deviation (None if nothing was compared), and whether any deviation exceeds the limit.
@@ -236,7 +235,7 @@ def _exceeds(one: Array, other: Array, limit: float, has_channels: bool) -> bool
 
 
 def _find_growing_axes(ones: Sequence[Any], others: Sequence[Any]) -> list[int | None]:
-    """Return the first axis after the batch axis that padding makes longer, for each pair of tensors."""
+    """Return, for each pair of tensors, the first axis whose size differs; None if there is none."""
     return [
         next((axis for axis in range(1, len(one.shape)) if one.shape[axis] != other.shape[axis]), None)
         if len(one.shape) == len(other.shape)
@@ -251,7 +250,7 @@ def _take_steps(array: Array, steps: Sequence[int], axis: int) -> Array:
 
 
 def _find_tensors_without_tokens(reference: Sequence[Event], others: Sequence[Event]) -> set[TensorPlace]:
-    """Return the places of the tensors that stay the same if all tokens change, such as positions."""
+    """Return the keys of the tensors that stay the same if all tokens change, such as positions."""
     found = set()
     for event, other in _match_events(others, reference).items():
         mine = [*(tensor for _, tensor in event.inputs), *event.outputs]
@@ -315,6 +314,10 @@ def _record_runs(
         options = {"from_start": padding == "post", "rerun_padded": repeat(many), **options}
         return Runs(_record(user, few), _record(user, many), repeat(few), crop, limit, **options)
 
+    def crop_to(rows: Sample, more: int) -> Crop:
+        crop = CropToFew(padding)
+        return crop_blocks(crop, rows, more) if setup.has_blocks else crop
+
     if setup.sample.is_fixed:
         fixed = choose_fixed_row(setup.sample)
         few = fixed.row.padded()
@@ -327,8 +330,7 @@ def _record_runs(
         return make(few, many, CropEmptyRow())
     if setup.interact:
         same = choose_equal_lengths(setup.probe)
-        crop_same = crop_blocks(CropToFew(padding), setup, same, MORE[-1])
-        return make(same.padded(), same.padded(MORE[-1]), crop_same)
+        return make(same.padded(), same.padded(MORE[-1]), crop_to(same, MORE[-1]))
     worst = choose_leaking_row(setup.subject.predict, setup.probe, setup.more[1:])
     if worst is not None and worst.deviation > limit:
         one, more = worst.row, worst.more
@@ -336,7 +338,7 @@ def _record_runs(
         return make(
             one.padded(),
             one.padded(more),
-            crop_blocks(CropToFew(padding), setup, one, more),
+            crop_to(one, more),
             others=_record(user, one.with_random_tokens(8).padded()),
             growth=frozenset(growth),
         )

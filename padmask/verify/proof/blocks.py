@@ -28,7 +28,7 @@ class Blocks:
     Args:
         axis: number of the axis. Axis 0 has the rows.
         count: number of blocks.
-        inputs: names of the inputs to whose positions each block belongs.
+        inputs: names of the inputs. Each block has one value for each position of these inputs.
     """
 
     axis: int
@@ -50,9 +50,9 @@ class Blocks:
 def find_blocks(setup: CheckSetup) -> dict[str, Blocks]:
     """Find the outputs whose time axis has several blocks, keyed by output name.
 
-    If the size of an axis is the same multiple of the padded length in several runs, the values of a position
-    are either adjacent, as after upsampling, or in different blocks. This is decided by comparing the real
-    positions of two runs. A model whose outputs depend on padding differs in both layouts.
+    The size of such an axis is the same multiple of the padded length in every run. The values of a position
+    may also be adjacent, as after upsampling. Therefore, blocks are found only if the real positions of two
+    runs differ less when the axis is read as blocks.
     """
     numbers = setup.more[:_LENGTHS]
     if len(numbers) < 2 or setup.sample.is_fixed:
@@ -124,7 +124,7 @@ def _find_multiple(shapes: list[tuple[int, ...]], places: list[dict[str, int]]) 
 
 
 def _is_in_blocks(probe: Sample, blocks: Blocks, few: Array, many: Array) -> bool:
-    """Return whether the real positions of two runs agree better in blocks than side by side."""
+    """Return whether the real positions of two runs differ less in blocks than if values are adjacent."""
     lengths = np.min([probe.lengths()[name] for name in blocks.inputs], axis=0)
     adjacent = _deviation(probe, few, many, blocks.axis, lengths * blocks.count)
     split = _deviation(probe, blocks.split(few), blocks.split(many), blocks.axis + 1, lengths)

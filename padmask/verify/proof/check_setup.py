@@ -127,7 +127,7 @@ def _keep_runnable_rows(subject: Subject, sample: Sample, notes: list[str]) -> S
 
 
 def _cut_to_quarters(sample: Sample, longest: int) -> Sample:
-    """Truncate one quarter of the rows to each of 100%, 75%, 50% and 25% of `longest` tokens."""
+    """Divide the rows into four groups, and truncate them to 100%, 75%, 50% and 25% of `longest` tokens."""
     cuts = [sample.select(np.arange(i, len(sample), 4)).cut(max(1, longest * (4 - i) // 4)) for i in range(4)]
     return reduce(Sample.joined, cuts)
 
@@ -147,7 +147,8 @@ def _keep_rows_that_run_alone(subject: Subject, probe: Sample, notes: list[str])
 def fit_to_control(setup: CheckSetup, control: Subject) -> CheckSetup:
     """Return the setup without the padded lengths that the control model cannot run.
 
-    If a model computes positions from its mask, the control model needs more positions than the model.
+    The control model may fail at a length that the model accepts. For example, if positions are computed from
+    the mask, padding gets positions only in the control model.
     """
     return replace(
         setup, more=tuple(number for number in setup.more if _can_run(control, setup.probe.padded(number)))

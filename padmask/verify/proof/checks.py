@@ -79,7 +79,7 @@ def _has_wrong_size(
     """Return whether an output of a padded batch has a wrong number of time steps.
 
     If the output for a row alone has one step for each token, the output for the batch must have one step for
-    each position, or one step for each token of the longest row. The number of rows must not change this.
+    each position, or one step for each token of the longest row. This also applies to a batch of one row.
 
     Args:
         probe: rows of the batch.
@@ -251,7 +251,7 @@ def measure_noise(setup: CheckSetup, subject: Subject) -> dict[str, Array]:
 
 
 def measure_movement(setup: CheckSetup, subject: Subject) -> Deviations:
-    """Measure how far each output moves if all real tokens change, in rows without padding."""
+    """Measure how much each output changes if all real tokens change, in rows without padding."""
     # Use two rows, because a model may subtract the mean of the batch.
     rows = setup.probe.select([len(setup.probe) - 1] * 2)
     outputs = subject.predict(rows.with_random_tokens(10).padded())

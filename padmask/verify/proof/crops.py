@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
 from padmask.spec.pad import Side
-from padmask.verify.proof.check_setup import CheckSetup
-from padmask.verify.proof.deviations import crop
+from padmask.verify.proof.deviations import crop, difference
 from padmask.verify.proof.sample import Sample
 from padmask.verify.proof.tolerance import Array
 
@@ -32,8 +32,8 @@ class CropToFew:
 
     Args:
         padding: side of the padding.
-        more: number of additional positions in the longer batch. Arrays that grow by more, such as tables of
-            relative positions, cannot be compared. If None, all arrays are compared.
+        more: number of additional positions in the longer batch. Arrays that grow by a larger number, such as
+            tables of relative positions, cannot be compared. If None, all arrays are compared.
     """
 
     padding: Side
@@ -53,7 +53,10 @@ class CropToFew:
 
 @dataclass(frozen=True)
 class CropBlocks:
-    """Crop each block of an axis that has several blocks of positions, and all other axes like `CropToFew`.
+    """Crop axes that have several values for each position, and all other axes like `CropToFew`.
+
+    The values of a position are either adjacent or in different blocks. Both layouts are tried, and the
+    layout in which the arrays differ less is used.
 
     Args:
         crop: crops the other axes.
@@ -66,34 +69,48 @@ class CropBlocks:
     more: int
 
     def cut(self, few: Array, many: Array) -> tuple[Array, Array] | None:
+        layouts = [many]
         for axis, sizes in enumerate(zip(few.shape, many.shape, strict=False)):
-            count = (sizes[1] - sizes[0]) // self.more
-            if count > 1 and any(sizes == (count * one, count * (one + self.more)) for one in self.places):
-                real = np.arange(sizes[1]).reshape(count, -1)
-                kept = sizes[0] // count
-                real = real[:, :kept] if self.crop.padding == "post" else real[:, -kept:]
-                many = many.take(real.ravel(), axis)
-        return self.crop.cut(few, many)
+            if (count := self._count(*sizes)) > 1:
+                indices = [self._positions(sizes, blocks) for blocks in (count, 1)]
+                layouts = [one.take(index, axis) for one in layouts for index in indices]
+        pairs = [pair for one in layouts if (pair := self.crop.cut(few, one)) is not None]
+        return min(pairs, key=lambda pair: difference(*pair), default=None)
+
+    def has_blocks(self, few: Sequence[int], many: Sequence[int]) -> bool:
+        """Return whether arrays of these shapes have an axis with several values for each position."""
+        return any(self._count(*sizes) > 1 for sizes in zip(few, many, strict=False))
 
     def mix(self, few: Array, many: Array) -> Array | None:
         return _real_part(self.cut(few, many))
 
+    def _count(self, few: int, many: int) -> int:
+        """Return the number of values for each position of an axis; 1 if the axis has no positions."""
+        count = (many - few) // self.more
+        is_multiple = any((few, many) == (count * one, count * (one + self.more)) for one in self.places)
+        return count if is_multiple else 1
+
+    def _positions(self, sizes: tuple[int, int], count: int) -> Array:
+        """Return the real positions of each of `count` blocks of an axis."""
+        blocks = np.arange(sizes[1]).reshape(count, -1)
+        kept = sizes[0] // count
+        return (blocks[:, :kept] if self.crop.padding == "post" else blocks[:, -kept:]).ravel()
+
 
 def _real_part(both: tuple[Array, Array] | None) -> Array | None:
-    """Return a copy of the second array of a result of `cut`, which has the shape of the shorter batch."""
+    """Return a copy of the second array in a result of `cut`; None if there is no result."""
     return None if both is None else both[1].copy()
 
 
-def crop_blocks(crop: CropToFew, setup: CheckSetup, rows: Sample, more: int) -> Crop:
-    """Return `crop`, or `CropBlocks` if an output of the model has several blocks of positions.
+def crop_blocks(crop: CropToFew, rows: Sample, more: int) -> CropBlocks:
+    """Return an object that also crops axes with several values for each position.
 
     Args:
         crop: crops the other axes.
-        setup: rows and padded lengths of the checks.
         rows: rows of both batches.
         more: number of additional positions in the longer batch.
     """
-    return CropBlocks(crop, frozenset(rows.places().values()), more) if setup.has_blocks else crop
+    return CropBlocks(crop, frozenset(rows.places().values()), more)
 
 
 @dataclass(frozen=True)

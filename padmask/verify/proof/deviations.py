@@ -52,8 +52,8 @@ class Pair:
     """The values of one row of an output in two runs, at real positions.
 
     Args:
-        one: values of the first run: shape (..., channels). None if the output is too small.
-        two: values of the second run.
+        one: values of the first run: shape (..., channels). None if the output has too few positions.
+        two: values of the second run, in the same form.
         where: description of the row and the padding.
     """
 
@@ -75,7 +75,7 @@ def measure(
         has_steps: whether the output has a time axis.
         has_channels: whether the last axis has channels. If False, the last axis is a time axis, and the
             output has one channel.
-        usual: minimum scale of each channel, from other rows: shape (channels,).
+        usual: minimum scale of each channel: shape (channels,). None for no minimum.
     """
     ones = [_split_channels(pair.one, has_channels) for pair in pairs if pair.one is not None]
     channels = max((one.shape[1] for one in ones), default=1)
@@ -179,7 +179,7 @@ def add_deviation(found: Deviations, name: str, deviation: Deviation) -> None:
 
 
 def concatenate_outputs(pieces: Sequence[Outputs]) -> Outputs:
-    """Concatenate the outputs of the parts of a batch."""
+    """Concatenate the outputs of consecutive rows of a batch."""
     if len(pieces) == 1:
         return pieces[0]
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}

@@ -177,7 +177,7 @@ def call_function(
 
 
 def least_precise(dtypes: Iterable[str]) -> str:
-    """Return the least precise of some dtypes of outputs, as a key in `LIMITS`.
+    """Return the least precise dtype of several outputs, as a key in `LIMITS`.
 
     >>> least_precise(["torch.bfloat16", "float32"]), least_precise(["float64"])
     ('bfloat16', 'float32')

@@ -56,7 +56,7 @@ def _check_shape(slot: ModelInput, row: npt.NDArray[Any] | None) -> None:
 
 
 def _check_tokens(slot: ModelInput, rows: Sequence[npt.NDArray[Any]]) -> None:
-    """Check that the values are valid ids. A framework may round or wrap invalid values without an error."""
+    """Check that the values are valid ids. A framework may accept invalid values and change them silently."""
     for row in rows:
         if row.dtype.kind not in "iuf":
             raise SpecError(

@@ -27,7 +27,7 @@ class LeakingRow:
     Args:
         row: sample that contains only this row.
         more: number of padding positions.
-        deviation: largest difference from the outputs without padding, relative to the largest value.
+        deviation: largest difference from the outputs without padding, as in `relative_difference`.
     """
 
     row: Sample
@@ -36,10 +36,10 @@ class LeakingRow:
 
     @property
     def is_clear(self) -> bool:
-        """Whether every part of the row can be compared with the padded row.
+        """Whether the row has enough tokens, and the padding does not shift the windows of a model.
 
-        A model may divide rows into windows or blocks, or pad them to a multiple of a length. If the number
-        of padding positions is a multiple of 64, the real tokens have the same places in their windows.
+        Some models divide rows into windows. If the number of padding positions is a multiple of 64, each
+        token usually has the same position in its window with and without padding.
         """
         tokens = next(iter(self.row.lengths().values()))[0]
         return bool(self.more % 64 == 0 and tokens >= _ENOUGH_TOKENS)
@@ -50,8 +50,7 @@ def choose_leaking_row(
 ) -> LeakingRow | None:
     """Return the row whose outputs padding changes most; None if no row can run with padding.
 
-    A row with enough tokens and with padding that does not shift the model's windows is preferred, unless its
-    deviation is much smaller.
+    Rows for which `LeakingRow.is_clear` is True are preferred, unless their deviation is much smaller.
 
     Args:
         predict: function that runs the model.

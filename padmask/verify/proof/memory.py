@@ -1,7 +1,7 @@
-"""Find what a function remembers of the rows that it has seen, and let the function forget the rows.
+"""Find the dicts, sets and caches in which a function stores rows or outputs, and clear them.
 
 A function that stores its outputs, keyed by the tokens of a row, returns the same outputs for the row in
-every batch. The checks would not see a leak, because all later runs return the outputs of the first run.
+every batch. The checks would not find a leak, because all later runs return the outputs of the first run.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Memory:
         return bool(self.containers or self.caches)
 
     def forget(self) -> None:
-        """Give each dict and set its earlier content, and clear the caches."""
+        """Restore the earlier content of each dict and set, and clear the caches."""
         for container, content in self.containers:
             container.clear()
             container.update(content)
@@ -53,7 +53,8 @@ def find_memory(function: Callable[..., Any], run: Callable[[int], object]) -> M
 
     Args:
         function: function of the user.
-        run: function that runs `function` on new rows of the same lengths, given a number for the rows.
+        run: function that runs `function` on generated rows. Its argument is a number. Different numbers give
+            different rows of the same lengths.
     """
     run(0)
     found = {id(one): one for one in _reachable(function, _DEPTH)}.values()

@@ -1,4 +1,4 @@
-"""Find out what each argument of a model contains for packed rows, from the argument names."""
+"""Find the contents of the arguments of a model that runs on packed rows, from the argument names."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ _USUAL = {
 
 @dataclass(frozen=True)
 class DataArguments:
-    """What the arguments of a model contain, as far as the data and the user specify this.
+    """The contents of the arguments of a model that the data or the user specify.
 
     Args:
-        columns: contents of each column of the data, a name in `ARGUMENTS`, keyed by column name.
+        columns: contents of each column of the data, as names in `ARGUMENTS`, keyed by column name.
         inputs: name of the column for each argument, keyed by argument name.
         kinds: kind of each argument, as in `--input`, keyed by argument name.
     """
@@ -55,7 +55,7 @@ class DataArguments:
     kinds: Mapping[str, str] = field(default_factory=dict)
 
     def find(self, name: str) -> str | None:
-        """Return the contents of an argument that the user or a column of the data specifies; else None."""
+        """Return the contents of an argument from the user or the data; None if neither specifies them."""
         if name in self.kinds:
             return _OF_KINDS.get(self.kinds[name])
         return self.columns.get(self.inputs.get(name, name))
@@ -151,9 +151,9 @@ def add_longest(kinds: Collection[str], optional: Sequence[str], data: DataArgum
     Kernels that read `cu_seqlens` also need `max_seqlen`, although it often has a default.
 
     Args:
-        kinds: what the other arguments contain.
+        kinds: contents of the other arguments.
         optional: names of the arguments with a default.
-        data: what the data and the user say about the arguments.
+        data: contents of the arguments that the data or the user specify.
     """
     if "cu_seqlens" not in kinds:
         return {}

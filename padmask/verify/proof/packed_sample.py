@@ -128,7 +128,7 @@ class PackedSample:
         rows: packed rows.
         value: pad value.
         dtype: dtype of the tokens.
-        packing: conventions of the arguments, such as the number of the first sequence.
+        packing: options for the values of the arguments, such as the number of the first sequence.
         is_joined: whether the arguments describe each row as one sequence without padding.
         seed: random seed of the replacement tokens.
         pool: tokens from which replacement tokens are drawn. If None, the tokens of all rows.

@@ -105,7 +105,7 @@ def choose_random_rows(
         spec: options of the verification.
         value: pad value.
         can_run: function that returns whether the model can run on a batch.
-        can_run_alone: function that also returns False if the rows are too short for a part of the model.
+        can_run_alone: function that also returns False if the rows are too short for a layer of the model.
     """
     samples = [
         draw_random_rows(slots, spec, value, different_lengths=different_lengths)
@@ -139,7 +139,7 @@ def take_sample(
     Args:
         slots: inputs of the model.
         rows: real tokens of each row, keyed by input name.
-        spec: options of the verification. The seed is for inputs without a time axis that are not in `rows`.
+        spec: options of the verification. Its seed generates the values of static inputs that `rows` lacks.
         value: pad value.
     """
     timed = [slot for slot in slots if slot.kind in ("tokens", "features")]
@@ -214,7 +214,7 @@ def _choose_lengths(base: npt.NDArray[np.int64], places: int | None, shift: int)
     Args:
         base: lengths for an input of any length.
         places: padded length that the input requires; None for any length.
-        shift: number of the input. In the same row, inputs with different numbers have different lengths.
+        shift: number of the input. The lengths in a row differ between inputs with different numbers.
     """
     lengths = base if places is None else _choose_lengths_up_to(places)
     lengths = np.roll(lengths, 4 * shift)

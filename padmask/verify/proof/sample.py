@@ -39,10 +39,11 @@ class ModelInput:
         dtype: dtype that the model expects.
         vocab: number of ids that the embedding accepts; None if unknown.
         mask_of: for the kinds `"mask"`, `"lengths"`, `"positions"` and `"segments"`, the name of the input
-            whose rows determine the values or their number.
+            that they describe.
         exact: whether `vocab` is the size of the embedding that reads this input. If False, `vocab` is a
             guess.
-        time_axis: index of the time axis in `shape`. Rows have this axis first.
+        time_axis: index of the time axis in `shape`. In the rows of a `Sample`, the time axis is the first
+            axis.
     """
 
     name: str

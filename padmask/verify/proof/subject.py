@@ -1,4 +1,4 @@
-"""A model in the form that the checks require: `Subject`."""
+"""`Subject`: a model for the checks, as functions of NumPy batches."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class CannotRunError(PadmaskError):
 
 @dataclass(frozen=True)
 class Subject:
-    """A model to check, in the form of functions that run the model on NumPy batches.
+    """A model to check, as functions that run the model on NumPy batches.
 
     Args:
         name: name of the model in the report.

@@ -47,7 +47,7 @@ class Deviation:
     Args:
         largest: the absolute difference that is largest in relation to its scale: shape (channels,). If the
             shapes differ, or if only one value is NaN, the difference is infinite.
-        scale: scale of this difference, the largest absolute value nearby: shape (channels,).
+        scale: scale of this difference, as `measure` chooses it: shape (channels,).
         where: description of the row and the padding of this difference: shape (channels,), dtype object.
     """
 
@@ -78,7 +78,7 @@ class Deviation:
 
 
 def shares_of(differences: Array, scales: Array) -> Array:
-    """Return differences as shares of their scales. A difference from values that are all zero is infinite.
+    """Return differences as shares of their scales. If the scale is 0, a difference other than 0 is infinite.
 
     >>> shares_of(np.array([0.0, 1.0, 1.0]), np.array([0.0, 0.0, 4.0])).tolist()
     [0.0, inf, 0.25]
@@ -160,11 +160,10 @@ def compare_deviation(
 ) -> tuple[dict[str, ComparedDeviation], str]:
     """Choose the deviation and the tolerance of each output so that rounding is not reported as a leak.
 
-    A higher precision decides two questions: whether a deviation above its tolerance is only rounding, and
-    whether a leak is smaller than the tolerance. Exception: if the higher precision shows a deviation so
-    large that the model's own precision should have shown it, but it did not, the conversion changed the
-    model (for example, a cast returned a new tensor without the mask). In this case, the result in the
-    model's own precision is used.
+    A run in a higher precision shows whether a deviation above its tolerance is only rounding, and whether a
+    leak is smaller than the tolerance. If only this run has a deviation, although the model's own precision
+    is sufficient to show a deviation of this size, the conversion changed the model. For example, a cast
+    may return a new tensor without the mask. In this case, the result in the model's own precision is used.
 
     Args:
         native: deviation of each output in the model's own precision, keyed by output name.

@@ -1,4 +1,4 @@
-"""The result of the search for the part of a model that causes a leak."""
+"""The result of the search for the layer or module that causes a leak."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ class _Checks:
         subject: model to check.
         sample: packed rows.
         base: outputs of each row.
-        alone: outputs of some sequences alone, keyed by their places.
+        alone: outputs of some sequences alone, keyed by sequence.
         names: names of the outputs with one value for each token.
     """
 
@@ -330,8 +330,8 @@ def _decide(
     if passes:
         return (
             "ignores",
-            "the model needs no sequence boundaries, or finds them in the tokens: in rows without "
-            "boundaries, the sequences do not change each other's outputs either",
+            "the model needs no sequence boundaries, or finds them in the tokens: even without boundaries, "
+            "the sequences of a row do not change each other's outputs",
         )
     return "ignores", ""
 
@@ -351,7 +351,7 @@ def _name_fault(checks: _Checks, found: Sequence[Check]) -> tuple[str, str | Non
         return "padding changes the outputs", MASK_PADDING
     if checks.holds(checks.sequence_alone(first_only=True)):
         return (
-            "the outputs of a sequence depend on its place in the row, but not on the tokens of the other "
+            "the outputs of a sequence depend on its position in the row, but not on the tokens of the other "
             "sequences",
             RESTART_POSITIONS,
         )

@@ -24,6 +24,7 @@ class Leak:
         takes_positions: whether the outermost module has an input for positions.
         time_first: whether the module has the time on the first axis.
         is_slice: whether the outputs have several positions, like a slice of the inputs.
+        is_joined: whether an axis of the outputs joins the positions with another axis.
     """
 
     function: str
@@ -37,6 +38,7 @@ class Leak:
     takes_positions: bool = False
     time_first: bool = False
     is_slice: bool = False
+    is_joined: bool = False
 
 
 _NORMS = ("batch_norm", "instance_norm", "group_norm", "layer_norm", "native_layer_norm", "rms_norm")
@@ -52,6 +54,11 @@ def advise_on_leak(leak: Leak) -> str:
     >>> advise_on_leak(Leak("mean", "Classifier", False, "post"))[:49]
     'mean includes the padding. Give the module a mask'
     """
+    if leak.is_joined:
+        return (
+            f"{leak.function} works on an axis that joins positions and another axis, such as the heads. "
+            "Check that all inputs join these axes in the same order: transpose them before reshape or view."
+        )
     if leak.is_position:
         return _advise_on_positions(leak)
     if leak.attention is not None:

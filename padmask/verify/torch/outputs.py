@@ -29,7 +29,7 @@ class OutputRows:
     def find(
         cls, few: Mapping[str, torch.Tensor], many: Mapping[str, torch.Tensor], rows: tuple[int, int]
     ) -> OutputRows:
-        """Compare two runs with different numbers of rows of the same length to find the axes.
+        """Find the axis of the rows in each output, by comparing two runs with different numbers of rows.
 
         Args:
             few, many: outputs of both runs, keyed by output name.

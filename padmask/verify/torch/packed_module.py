@@ -35,10 +35,10 @@ class PackedModule:
     Args:
         module: module to run.
         device: `"auto"`, `"cpu"` or `"gpu"`. If None, the module stays on its device.
-        data: what each input contains, according to the data and the user.
+        data: contents of the inputs, according to the data and the user.
 
     Raises:
-        SpecError: it is unknown what an input contains.
+        SpecError: the contents of an input are unknown.
     """
 
     def __init__(self, module: torch.nn.Module, device: str | None, data: DataArguments) -> None:
@@ -47,7 +47,7 @@ class PackedModule:
         if device is not None:
             self.module = self.module.to(self.device.name)
         # Hugging Face models separate the sequences by their positions only without a cache.
-        self._signature = replace(Signature.of(self.module), use_cache=False)
+        self._signature = replace(Signature.of(module), use_cache=False)
         self.arguments = _find_arguments(self._signature, data)
         self.dtype = "float32"
         sizes = read_input_sizes(self.module).values()
@@ -67,7 +67,7 @@ class PackedModule:
 
     @property
     def remark(self) -> str:
-        """The argument that padmask chose and that the user must pass too; empty if there is none."""
+        """A note on an argument that padmask set and the user must set too; empty if there is none."""
         return "the module ran with use_cache=False" if "use_cache" in self._signature.flags else ""
 
     @contextmanager
@@ -128,7 +128,7 @@ def _take(array: Array | int, rows: int, first: int, size: int) -> Array | int:
 
 
 def _find_arguments(signature: Signature, data: DataArguments) -> Arguments:
-    """Return what each input contains. Inputs that have a default and no column in the data are left out."""
+    """Return the contents of the inputs, without inputs that have a default and no column in the data."""
     named: dict[str, str] = {}
     for name in signature.required:
         kind = data.guess(name)

@@ -32,7 +32,7 @@ def count_positional(module: torch.nn.Module) -> int:
 
 
 def find_exported_module(module: torch.nn.Module, function: str, occurrence: int) -> tuple[str, str] | None:
-    """Return the name and the class of the original module of a call in an exported program.
+    """Return the name and the class of the original module that made a call in an exported program.
 
     Args:
         module: exported program; the result is None for other modules.

@@ -23,7 +23,7 @@ class Call:
     """One call of a PyTorch module or function.
 
     Args:
-        number: number of the call in the run, in the order of the starts.
+        number: number of the call in the run. Calls are numbered when they start.
         name: dotted name of the module (`""` for the outermost), or name of the function.
         module: called module; None for a function.
         parent: module call that contains this call; None for the outermost call.
@@ -42,7 +42,7 @@ class Call:
 
     @property
     def owner(self) -> Call:
-        """The module call that runs this call: the call itself, or the parent of a function call."""
+        """This call if it calls a module; the parent if it calls a function."""
         if self.module is not None or self.parent is None:
             return self
         return self.parent

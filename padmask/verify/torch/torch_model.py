@@ -21,6 +21,7 @@ from padmask.verify.proof.deviations import Outputs, concatenate_outputs, differ
 from padmask.verify.proof.sample import ModelBatch, ModelInput, Sample, SampleRows
 from padmask.verify.proof.subject import CannotRunError, Subject
 from padmask.verify.proof.tolerance import PRECISE, Array
+from padmask.verify.torch.batch_argument import MissingInputError
 from padmask.verify.torch.device import TorchDevice, suitable_threads
 from padmask.verify.torch.inputs import (
     Signature,
@@ -36,6 +37,9 @@ from padmask.verify.torch.program import read_input_sizes, read_vocabularies
 
 # Largest length that is read from an error of a module.
 _LONGEST_NAMED = 4096
+
+# Maximum number of lengths from errors to try.
+_MOST_NAMED = 24
 
 # Numbers of steps to try until the module runs.
 _STEPS = (7, 16, 32, 64, 128, 256, 512, 1024)
@@ -82,12 +86,13 @@ class TorchModel:
         module: module to run. Modules in half precision are copied.
         device: device to run on.
         batch_size: maximum number of rows per call.
-        roles: kind of each input that the user chose, keyed by input name.
+        roles: kinds of inputs that the user specified, keyed by input name.
         rows: rows of the data, keyed by input name.
 
     Raises:
         SpecError: the module has no input with a time axis.
         CannotRunError: the module runs on none of the tried shapes.
+        MissingInputError: a `BatchModule` requires another input.
     """
 
     def __init__(
@@ -100,7 +105,7 @@ class TorchModel:
     ) -> None:
         self.module, self.device = as_float32(unwrap(module)), device
         self._batch_size = batch_size
-        self._signature = Signature.of(self.module)
+        self.signature = Signature.of(module)
         self._sorts_rows = False
         self._sizes = read_input_sizes(self.module)
         # Number of rows that an exported program requires; None for any number.
@@ -182,25 +187,27 @@ class TorchModel:
 
     def without_cache(self) -> TorchModel | None:
         """Return the same module called with `use_cache=False`; None if `forward` has no such parameter."""
-        if "use_cache" not in self._signature.optional:
+        if "use_cache" not in self.signature.optional:
             return None
         twin = copy.copy(self)
-        twin._signature = replace(self._signature, use_cache=False)
+        twin.signature = replace(self.signature, use_cache=False)
         return twin
 
     @property
     def remark(self) -> str:
-        """How the module reads its inputs, if the names and the defaults do not show it."""
+        """A note on masks that are True at padding, and on inputs whose first axis is the time."""
         inverted = [one.slot.name for one in self.inputs if one.is_unclear_mask and one.is_padding]
         time_first = [one.slot.name for one in self.inputs if one.layout == "time-first"]
+        batch = self.signature.batch
         parts = [
+            f"forward reads {', '.join(batch.names)} from one argument" if batch is not None else "",
             f"True means padding in {' and '.join(inverted)}" if inverted else "",
-            f"the first axis of {' and '.join(time_first)} is the time" if time_first else "",
+            f"the first axis of {' and '.join(time_first)} is the time axis" if time_first else "",
         ]
         return "; ".join(part for part in parts if part)
 
     def subject(self, name: str, sample: Sample) -> tuple[Subject, Subject]:
-        """Return the module and its control in the form that the checks require.
+        """Return the module and its control, each as a `Subject`.
 
         The control is the same module, but receives random tokens as padding and a mask that is all True.
 
@@ -287,7 +294,9 @@ class TorchModel:
     def _call(self, inputs: Sequence[TorchInput], batch: ModelBatch) -> Any:
         tensors = {one.slot.name: one.tensor(batch, self.device.name, self._floats) for one in inputs}
         try:
-            return self._signature.call(self.module, tensors)
+            return self.signature.call(self.module, tensors)
+        except MissingInputError:
+            raise
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a module's own code may raise anything
             raise CannotRunError(f"the model cannot run: {describe_torch_error(error)}") from None
 
@@ -298,22 +307,27 @@ class TorchModel:
         required = [shape[1] for shape in self._sizes.values() if len(shape) > 1 and shape[1] is not None]
         waiting = [*required, longest or _STEPS[0], *_STEPS, *_sizes_in(self.module)]
         tried: set[int] = set()
+        named: dict[int, None] = {}
         while waiting:
             places = waiting.pop(0)
             if places in tried:
                 continue
             tried.add(places)
+
+            def try_run(inputs: Sequence[TorchInput], places: int = places) -> None:
+                try:
+                    self._call(inputs, self._small(inputs, places))
+                except CannotRunError as error:
+                    named.update(dict.fromkeys(_numbers_in(error)))
+                    raise
+
             try:
-                self.inputs = find_torch_inputs(
-                    self.module,
-                    lambda inputs, places=places: self._call(inputs, self._small(inputs, places)),  # type: ignore[misc]
-                    roles,
-                    rows,
-                )
+                self.inputs = find_torch_inputs(self.module, self.signature, try_run, roles, rows)
+            except MissingInputError:
+                raise
             except CannotRunError as error:
-                if first_error is None:
-                    first_error = error
-                    waiting += _numbers_in(error)
+                first_error = first_error or error
+                waiting += [number for number in [*named][:_MOST_NAMED] if number not in waiting]
                 continue
             self.shortest = places
             if not self._runs(places + 1) and not self._runs(places - 1):
@@ -365,7 +379,7 @@ class TorchModel:
                     return
 
     def _mixes_rows(self) -> bool:
-        """Return whether no output has rows, or the outputs of a row depend on the other rows."""
+        """Return whether the outputs of a row depend on other rows, or no output has an axis for the rows."""
         batch = _without_padding(self._small_rows())
         first = self._rows.arrays(self._call(self.inputs, batch))
         rows = len(next(iter(batch.values())).mask)
@@ -426,43 +440,45 @@ class TorchModel:
                 for one in self.inputs
             ]
             return
-        read: list[tuple[torch.nn.Embedding, torch.Tensor]] = []
-
-        def note(table: Any, given: tuple[Any, ...]) -> None:
-            if given and isinstance(given[0], torch.Tensor):
-                read.append((table, given[0].detach().clone()))
-
-        tables = [part for part in self.module.modules() if isinstance(part, torch.nn.Embedding)]
-        hooks = [table.register_forward_pre_hook(note) for table in tables]
-        try:
+        with _ReadTables() as tables:
             self.run(batch)
-        finally:
-            for hook in hooks:
-                hook.remove()
-        self.inputs = [self._with_vocabulary(one, batch, read, tables) for one in self.inputs]
+        self.inputs = [self._with_vocabulary(one, batch, tables) for one in self.inputs]
 
-    def _with_vocabulary(
-        self,
-        one: TorchInput,
-        batch: ModelBatch,
-        read: Sequence[tuple[torch.nn.Embedding, torch.Tensor]],
-        tables: Sequence[torch.nn.Embedding],
-    ) -> TorchInput:
+    def _with_vocabulary(self, one: TorchInput, batch: ModelBatch, tables: _ReadTables) -> TorchInput:
         if one.slot.kind != "tokens":
             return one
         ids = one.tensor(batch, self.device.name, self._floats)
-        own = next(
-            (table for table, given in read if given.shape == ids.shape and torch.equal(given, ids)), None
-        )
-        if own is not None:
-            return replace(one, slot=replace(one.slot, vocab=own.num_embeddings, exact=True))
+        if own := tables.sizes_for(ids):
+            return replace(one, slot=replace(one.slot, vocab=min(own), exact=True))
         known = getattr(getattr(self.module, "config", None), "vocab_size", None)
-        sizes = [known] if isinstance(known, int) else [table.num_embeddings for table in tables]
+        all_tables = (part for part in self.module.modules() if isinstance(part, torch.nn.Embedding))
+        sizes = [known] if isinstance(known, int) else [table.num_embeddings for table in all_tables]
         return replace(one, slot=replace(one.slot, vocab=min(sizes, default=None)))
 
 
+class _ReadTables(TorchFunctionMode):  # type: ignore[misc]
+    """A mode that records which ids are looked up in tables of embeddings.
+
+    Hooks of modules would not do: an embedding of positions may receive ids, and look up their positions.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._read: list[tuple[torch.Tensor, int]] = []
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function is torch.nn.functional.embedding:
+            ids, table = args[:2]
+            self._read.append((ids.detach().clone(), int(table.shape[0])))
+        return function(*args, **(kwargs or {}))
+
+    def sizes_for(self, ids: torch.Tensor) -> list[int]:
+        """Return the sizes of the tables in which exactly these ids were looked up."""
+        return [size for given, size in self._read if given.shape == ids.shape and torch.equal(given, ids)]
+
+
 class _NarrowFloats(TorchFunctionMode):  # type: ignore[misc]
-    """A mode that detects functions that return floats narrower than float64."""
+    """A PyTorch function mode that detects functions that return floats narrower than float64."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -502,7 +518,7 @@ def as_float32(module: torch.nn.Module) -> torch.nn.Module:
 
 
 def _sizes_in(module: torch.nn.Module) -> list[int]:
-    """Return the sizes of weights, one of which may be the only length that the module accepts."""
+    """Return lengths that the module may require, from the sizes of its weights."""
     shapes = [tuple(weight.shape) for weight in module.parameters()]
     sizes = {size for shape in shapes for size in shape if size}
     products = {
@@ -522,7 +538,7 @@ def _numbers_in(error: CannotRunError) -> list[int]:
 
 
 def _small_batch(inputs: Sequence[TorchInput], rows: int, places: int) -> dict[str, Padded]:
-    """Return a batch to try a module on. The last row has one token less than the others."""
+    """Return a batch for trial runs of a module. The last row has one token less than the other rows."""
     lengths = np.full(rows, places)
     lengths[-1] = max(1, places - 1)
     mask = np.arange(places) < lengths[:, None]

@@ -13,15 +13,17 @@ from padmask.verify.proof.verify_subject import Verification
 from padmask.verify.report import LayerReport
 from padmask.verify.torch.advice import Leak, advise_on_leak
 from padmask.verify.torch.attention import describe_attention
-from padmask.verify.torch.inputs import takes_positions
 from padmask.verify.torch.program import find_exported_module
 from padmask.verify.torch.record import Call, tensors_in
 from padmask.verify.torch.torch_model import TorchModel
 from padmask.verify.torch.two_runs import ComparedRuns, choose_two_batches
 
+# Functions that change the shape of their input, but no values.
+_SHAPE_CHANGES = ("view", "reshape", "flatten", "unflatten", "transpose", "permute", "movedim", "contiguous")
+
 
 def find_leaking_module(model: TorchModel, verification: Verification) -> Traced:
-    """Find the first module that changes real positions, and the function in this module.
+    """Find the first module in which padding changes real positions, and the function that causes this.
 
     Args:
         model: verified module.
@@ -50,21 +52,15 @@ def find_leaking_module(model: TorchModel, verification: Verification) -> Traced
 def _find(
     model: TorchModel, verification: Verification, runs: ComparedRuns, layers: Sequence[LayerReport]
 ) -> Traced:
-    """Search for the innermost call whose difference changes the outputs, from the outside to the inside.
+    """Search for the innermost call whose difference changes the outputs. The outermost calls come first.
 
-    Calls inside a module are compared only if the module's own outputs differ. A module may, for example,
-    read the first positions of a row, and mask them later.
+    Calls inside a module are compared only if the module's own outputs differ. Without this rule, a module
+    that reads padding but masks it later would be reported.
     """
-    outer: tuple[Call, Call] | None = None
-    for _ in range(MOST_HARMLESS):
-        first = _first_difference(runs, outer[1] if outer is not None else None)
-        if first is None:
-            break
-        if first[0].module is not model.module and not runs.is_harmful(*first):
-            continue
-        outer = first
-        if first[1].module is None:
-            break
+    outer = _search(model, runs)
+    if outer is not None and outer[1].name in _SHAPE_CHANGES and runs.compare_blocks():
+        # The input of this call depends on padding already, but has several values for each position.
+        outer = _search(model, runs) or outer
     if outer is None:
         return Traced(
             remark="padding does not change the output of any single call inside the model", layers=layers
@@ -78,6 +74,21 @@ def _find(
     return _describe(model, verification, runs, outer, layers)
 
 
+def _search(model: TorchModel, runs: ComparedRuns) -> tuple[Call, Call] | None:
+    """Return the innermost call whose difference changes the outputs; None if there is no such call."""
+    outer: tuple[Call, Call] | None = None
+    for _ in range(MOST_HARMLESS):
+        first = _first_difference(runs, outer[1] if outer is not None else None)
+        if first is None:
+            break
+        if first[0].module is not model.module and not runs.is_harmful(*first):
+            continue
+        outer = first
+        if first[1].module is None:
+            break
+    return outer
+
+
 def _first_difference(runs: ComparedRuns, outer: Call | None) -> tuple[Call, Call] | None:
     """Return the first call inside `outer` whose outputs differ.
 
@@ -87,7 +98,10 @@ def _first_difference(runs: ComparedRuns, outer: Call | None) -> tuple[Call, Cal
         (
             pair
             for pair in runs.pairs()
-            if pair[1].parent is outer and (runs.deviation(*pair) or 0.0) > runs.limit
+            # padmask's own calls, which make the inputs, are outside the outermost module.
+            if pair[1].parent is outer
+            and (outer is not None or pair[1].module is not None)
+            and (runs.deviation(*pair) or 0.0) > runs.limit
         ),
         None,
     )
@@ -115,9 +129,10 @@ def _describe(
         has_mask=model.has_explicit_mask,
         attention=describe_attention(few, many, padding),
         strided=_is_strided(owner),
-        takes_positions=takes_positions(model.module),
+        takes_positions=model.signature.takes_positions,
         time_first=getattr(owner.module, "batch_first", None) is False,
         is_slice=_is_slice(many),
+        is_joined=many.module is None and runs.is_joined(few, many),
     )
     where = ", ".join(part for part in (found.function, "" if exported else many.line) if part)
     before = _last_equal_module(runs, few)

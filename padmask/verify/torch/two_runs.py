@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from padmask.verify.proof.check_setup import MORE
-from padmask.verify.proof.crops import Crop, CropToFew, CropToLength, crop_blocks
+from padmask.verify.proof.crops import Crop, CropBlocks, CropToFew, CropToLength, crop_blocks
 from padmask.verify.proof.deviations import difference, relative_difference
 from padmask.verify.proof.leaking_rows import choose_equal_lengths, choose_fixed_row, choose_leaking_row
 from padmask.verify.proof.sample import ModelBatch
@@ -27,11 +27,12 @@ class TwoBatches:
     """Two batches of the same rows that differ only in their padding.
 
     Args:
-        few: batch with less padding, or with the usual padding.
+        few: batch with less padding, or with the pad value in the padding.
         many: batch with more padding, or with other values in the padding.
         crop: object that crops arrays of both runs to the real positions.
         largest: largest relative deviation between the outputs for the batches.
         changed: copy of the second batch with other tokens.
+        crop_blocks: object that also crops arrays with several values for each position. None if `crop` does.
     """
 
     few: ModelBatch
@@ -39,6 +40,7 @@ class TwoBatches:
     crop: Crop
     largest: float
     changed: ModelBatch
+    crop_blocks: Crop | None = None
 
 
 def choose_two_batches(model: TorchModel, verification: Verification) -> TwoBatches:
@@ -52,20 +54,20 @@ def choose_two_batches(model: TorchModel, verification: Verification) -> TwoBatc
     if setup.sample.is_fixed:
         return _choose_contents(model, verification)
     if setup.interact:
-        same = choose_equal_lengths(setup.probe)
-        few, many = same.padded(), same.padded(setup.more[-1])
-        largest = relative_difference(predict(few), predict(many), padding)
-        changed = same.with_random_tokens(8).padded(setup.more[-1])
-        crop = crop_blocks(CropToFew(padding, setup.more[-1]), setup, same, setup.more[-1])
-        return TwoBatches(few, many, crop, largest, changed)
-    usual = [more for more in setup.more[1:] if more <= MORE[-1]]
-    worst = choose_leaking_row(predict, setup.probe, usual)
-    if worst is None:
-        raise CannotRunError("the model runs on a single row only if the row has no padding")
-    row, more = worst.row, worst.more
+        row, more = choose_equal_lengths(setup.probe), setup.more[-1]
+        largest = relative_difference(predict(row.padded()), predict(row.padded(more)), padding)
+    else:
+        usual = [more for more in setup.more[1:] if more <= MORE[-1]]
+        worst = choose_leaking_row(predict, setup.probe, usual)
+        if worst is None:
+            raise CannotRunError("the model runs on a single row only if the row has no padding")
+        row, more, largest = worst.row, worst.more, worst.deviation
     changed = row.with_random_tokens(8).padded(more)
-    crop = crop_blocks(CropToFew(padding, more), setup, row, more)
-    return TwoBatches(row.padded(), row.padded(more), crop, worst.deviation, changed)
+    crop = CropToFew(padding, more)
+    blocks = crop_blocks(crop, row, more)
+    if setup.has_blocks:
+        return TwoBatches(row.padded(), row.padded(more), blocks, largest, changed)
+    return TwoBatches(row.padded(), row.padded(more), crop, largest, changed, blocks)
 
 
 def _choose_contents(model: TorchModel, verification: Verification) -> TwoBatches:
@@ -98,8 +100,29 @@ class ComparedRuns:
         self.limit = float(np.clip(batches.largest * 1e-3, 1e-5, 1e-4))
         self.many = self._record(batches.many)
         self._injected: dict[int, list[torch.Tensor]] = {}
-        self.few = self._record(batches.few)
+        self.few = self._first = self._record(batches.few)
         self._changed = {call.number: call for call in self._record(batches.changed)}
+
+    def compare_blocks(self) -> bool:
+        """From now on, also compare arrays that have several values for each position.
+
+        Returns:
+            False if such arrays were compared already, or cannot be compared.
+        """
+        blocks = self._batches.crop_blocks
+        if blocks is None:
+            return False
+        self._batches = replace(self._batches, crop=blocks, crop_blocks=None)
+        self.few, self._injected = self._first, {}
+        return True
+
+    def is_joined(self, few: Call, many: Call) -> bool:
+        """Return whether an output of a call has several values for each position on one axis."""
+        crop = self._batches.crop
+        return isinstance(crop, CropBlocks) and any(
+            crop.has_blocks(one.shape, other.shape)
+            for one, other in zip(few.outputs, many.outputs, strict=False)
+        )
 
     def _record(self, batch: ModelBatch) -> list[Call]:
         recorder = TorchRecorder(self._model.module, getattr(self, "_injected", None))

@@ -20,13 +20,13 @@ from padmask.verify.proof.tolerance import LIMITS
 from padmask.verify.proof.verify_subject import Verification, describe_run, verify_subject
 from padmask.verify.report import SubjectReport
 from padmask.verify.torch.device import choose_device, full_precision
-from padmask.verify.torch.inputs import unwrap
+from padmask.verify.torch.inputs import Signature, unwrap
 from padmask.verify.torch.torch_model import TorchModel
 from padmask.verify.torch.trace import find_leaking_module
 from padmask.verify.torch.wrappers import advise_on_wrapper
 
 _NO_CACHE = (
-    "The module drops its mask if it returns a cache, which is its default. Pass use_cache=False, or set "
+    "By default, the module returns a cache and then drops its mask. Pass use_cache=False, or set "
     "config.use_cache = False. The module then ignores padding."
 )
 
@@ -45,7 +45,7 @@ def open_torch_model(
         spec: options of the verification.
         rows: real tokens of each row, keyed by input name.
         device: `"auto"`, `"cpu"` or `"gpu"`. If None, the module stays on its device.
-        roles: kind of each input that the user chose, keyed by input name.
+        roles: kinds of inputs that the user specified, keyed by input name.
 
     Raises:
         SpecError: the module has no input with a time axis, or there is no GPU.
@@ -57,7 +57,7 @@ def open_torch_model(
     try:
         return TorchModel(module, chosen, spec.batch_size, roles, rows)
     except CannotRunError as error:
-        raise _as_model_error(module, spec, error) from None
+        raise _as_model_error(module, spec, error, Signature.of(module)) from None
 
 
 def verify_torch_model(
@@ -99,16 +99,19 @@ def _run_checks(model: TorchModel, spec: ModelSpec, sample: Sample) -> Verificat
     try:
         return verify_subject(subject, control, sample, must_fail=False, far=True, empty=spec.empty_rows)
     except CannotRunError as error:
-        raise _as_model_error(model.module, spec, error) from None
+        raise _as_model_error(model.module, spec, error, model.signature) from None
 
 
-def _as_model_error(module: torch.nn.Module, spec: ModelSpec, error: CannotRunError) -> ModelError:
-    message = f"{spec.name}: {error} {advise_on_wrapper(unwrap(module), error)}"
+def _as_model_error(
+    module: torch.nn.Module, spec: ModelSpec, error: CannotRunError, signature: Signature
+) -> ModelError:
+    advice = advise_on_wrapper(unwrap(module), error, one_argument=signature.takes_one_argument)
+    message = f"{spec.name}: {error} {advice}"
     return ModelError(message.rstrip(), options=error.options)
 
 
 def _needs_no_cache(model: TorchModel, spec: ModelSpec, verification: Verification) -> bool:
-    """Return whether a module that leaks ignores padding if it is called with `use_cache=False`."""
+    """Return whether the module, which leaks, ignores padding if it is called with `use_cache=False`."""
     other, sample = model.without_cache(), verification.setup.sample
     if other is None:
         return False

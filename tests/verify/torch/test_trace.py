@@ -16,6 +16,7 @@ from verify_torch_modules import (  # noqa: E402
     FirstPlace,
     FixedLength,
     FourierMix,
+    JoinedHeads,
     LastPlace,
     MaskOnQueries,
     Neighbours,
@@ -95,6 +96,13 @@ def test_path_names_function_and_line():
 
 def test_leak_in_blocks_of_positions():
     assert "mean" in subject_of(TwoStreams(leak="two")).path
+
+
+def test_leak_in_joined_axes():
+    """The reshape that separates the axes later is not the culprit."""
+    found = subject_of(JoinedHeads())
+    assert "(add, " in found.path
+    assert has_facts(found.advice, "same order", "transpose")
 
 
 def test_rotary_positions_do_not_leak():

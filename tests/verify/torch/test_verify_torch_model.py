@@ -26,12 +26,18 @@ from verify_torch_modules import (  # noqa: E402
     LastPlace,
     MaskOnQueries,
     MeanForMultipleChoice,
+    MeanOfBatch,
     NamedLength,
+    OptionalMask,
     PackedRnn,
     PaddingMask,
     PaddingMaskEncoder,
     PaddingMaskMean,
     PadValueMask,
+    Pair,
+    PassesBatchOn,
+    PassesKeywordsOn,
+    PositionsFromIds,
     RightPositions,
     RowsFirst,
     SpeechDecoder,
@@ -42,6 +48,7 @@ from verify_torch_modules import (  # noqa: E402
     TimeFirstState,
     TokensAndVector,
     TwoStreams,
+    WindowOfSeries,
 )
 
 from padmask.errors import ModelError, SpecError  # noqa: E402
@@ -94,6 +101,13 @@ def verdict_of(module, **options):
         (lambda: SpeechDecoder(masked=False), "leaks"),
         (Characters, "ignores"),
         (lambda: Characters(bidirectional=True), "leaks"),
+        (PositionsFromIds, "ignores"),
+        (MeanOfBatch, "ignores"),
+        (lambda: MeanOfBatch(masked=False), "leaks"),
+        (OptionalMask, "ignores"),
+        (PassesBatchOn, "ignores"),
+        (PassesKeywordsOn, "ignores"),
+        (WindowOfSeries, "ignores"),
     ],
 )
 def test_module_gets_its_verdict(build, verdict):
@@ -103,6 +117,21 @@ def test_module_gets_its_verdict(build, verdict):
 @pytest.mark.parametrize(("padding", "verdict"), [("post", "ignores"), ("pre", "leaks")])
 def test_positions_leak_on_the_left(padding, verdict):
     assert verdict_of(RightPositions(), padding=padding) == verdict
+
+
+def test_inputs_in_one_argument():
+    [subject] = verify_model(MeanOfBatch(masked=False)).subjects
+    assert "tokens, mask from one argument" in subject.detail
+    assert (subject.culprit, "mean" in subject.advice) == ("MeanOfBatch", True)
+    ids = np.array([[5, 6, 7, 0], [8, 9, 0, 0]])
+    assert verify_model(MeanOfBatch(), {"tokens": ids}, ids != 0).ok
+
+
+def test_tuple_needs_another_module():
+    with raises_error(ModelError, "one argument", "input_ids", "verify.md"):
+        verify_model(Pair())
+    manual = run_recipes(MANUAL, "torch-wrappers")
+    assert verdict_of(manual["FromTuple"](Pair())) == "leaks"
 
 
 def test_given_rows():
@@ -152,7 +181,7 @@ def test_rows_with_characters():
 @pytest.mark.parametrize(
     ("module", "remark"),
     [
-        (TimeFirst(), "the first axis of input_ids is the time"),
+        (TimeFirst(), "the first axis of input_ids is the time axis"),
         (PaddingMaskEncoder(), "True means padding in padding_mask"),
         (PaddingMaskMean(), "True means padding in mask"),
     ],
