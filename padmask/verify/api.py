@@ -160,7 +160,7 @@ def report_on_model(
         spec: options of the verification.
         rows: real tokens of each row, keyed by input name. If None, random rows are generated.
         engine: Keras backend and device.
-        roles: role of the inputs that expect the mask or the lengths, as in `find_model_inputs`.
+        roles: roles of the inputs that expect the mask or the lengths, as in `find_model_inputs`.
     """
     from padmask.verify.keras.user_model import UserModel
     from padmask.verify.keras.verify_keras_model import verify_keras_model

@@ -26,7 +26,7 @@ from padmask.verify.torch.trace import find_leaking_module
 from padmask.verify.torch.wrappers import advise_on_wrapper
 
 _NO_CACHE = (
-    "By default, the module returns a cache and then drops its mask. Pass use_cache=False, or set "
+    "The module drops its mask when it returns a cache, which is the default. Pass use_cache=False, or set "
     "config.use_cache = False. The module then ignores padding."
 )
 
