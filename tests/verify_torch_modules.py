@@ -536,3 +536,81 @@ class PositionsFromIds(nn.Module):
 
     def forward(self, input_ids):
         return self.places(input_ids) + self.table(input_ids)
+
+
+class MeanOfBatch(EmbeddingOnly):
+    """A mean over the tokens. `forward` reads all inputs from one dict, as in Lightning.
+
+    Args:
+        masked: whether the mean leaves out the padding.
+    """
+
+    def __init__(self, *, masked: bool = True) -> None:
+        super().__init__()
+        self.masked = masked
+
+    def forward(self, batch):
+        steps, mask = self.table(batch["tokens"]), batch["mask"].unsqueeze(-1)
+        return (steps * mask).sum(1) / mask.sum(1) if self.masked else steps.mean(1)
+
+
+class OptionalMask(EmbeddingOnly):
+    """A mean that leaves out the padding only if its batch has a mask."""
+
+    def forward(self, batch):
+        mask = batch.get("attention_mask", torch.ones_like(batch["input_ids"])).unsqueeze(-1)
+        return (self.table(batch["input_ids"]) * mask).sum(1) / mask.sum(1)
+
+
+class PassesBatchOn(EmbeddingOnly):
+    """A module that passes its dict or its keyword arguments on to another module."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = FeatureMean()
+
+    def forward(self, inputs):
+        return self.inner(**inputs)
+
+
+class PassesKeywordsOn(PassesBatchOn):
+    """The same with keyword arguments."""
+
+    def forward(self, **inputs):
+        return self.inner(**inputs)
+
+
+class FeatureMean(EmbeddingOnly):
+    """A mean over the tokens. The mask has a default, as in models of Hugging Face."""
+
+    def forward(self, input_ids=None, attention_mask=None):
+        if input_ids is None:
+            raise ValueError("specify input_ids")
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        return (self.table(input_ids) * mask.unsqueeze(-1)).sum(1) / mask.sum(1, keepdim=True)
+
+
+class Pair(EmbeddingOnly):
+    """A module that reads a tuple of ids and a mask."""
+
+    def forward(self, batch):
+        ids, mask = batch
+        return self.table(ids).sum(1) * mask.sum(1, keepdim=True)
+
+
+class WindowOfSeries(nn.Module):
+    """A model of one length, which it names in an error about one of several shapes."""
+
+    LENGTH = 21
+
+    def __init__(self) -> None:
+        torch.manual_seed(0)
+        super().__init__()
+        self.steps = nn.Linear(3, 4)
+
+    def forward(self, series, mask):
+        if series.ndim < 3:
+            raise ValueError("expected features")
+        if series.shape[1] != self.LENGTH:
+            raise ValueError(f"expected {self.LENGTH} positions")
+        return (self.steps(series) * mask.unsqueeze(-1)).sum(1)

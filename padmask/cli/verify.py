@@ -460,9 +460,9 @@ def _number(text: str) -> int | float:
 def _model_input(text: str) -> tuple[str, str, str]:
     """Return the name, the kind and the column of a model input. The kind or the column may be empty."""
     declared, equals, column = text.partition("=")
-    name, _, kind = declared.rpartition(":")
-    if kind not in INPUT_KINDS:
-        # Names of inputs may contain colons.
+    name, colon, kind = declared.rpartition(":")
+    if not colon or kind not in INPUT_KINDS:
+        # Names of inputs may contain colons, and may be the name of a kind.
         name, kind = declared, ""
     if not name or bool(equals) != bool(column) or not (kind or column):
         raise SpecError(

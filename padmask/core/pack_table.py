@@ -14,6 +14,7 @@ from padmask.core.prepared_table import prepare_table
 from padmask.core.table import no_tokens, row_lengths
 from padmask.errors import SpecError
 from padmask.spec.columns import Columns
+from padmask.spec.keywords import TABLE_ARGUMENTS
 from padmask.spec.mask import MaskSpec
 from padmask.spec.pack import PackSpec
 from padmask.spec.pack_defaults import pack_mask, pack_policy, packed_spec
@@ -63,7 +64,7 @@ def pack_table(
     Source: "Efficient Sequence Packing without Cross-contamination" (arXiv 2107.02027). `seq_lengths` is the
     name in TRL.
     """
-    spec = packed_spec(spec, packing, options)
+    spec = packed_spec(spec, packing, options, TABLE_ARGUMENTS | {"policy": RowPolicy})
     policy, mask = pack_policy(policy, spec), pack_mask(mask, spec)
     if policy.on_error == "skip":
         raise SpecError(

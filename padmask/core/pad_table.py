@@ -16,7 +16,7 @@ from padmask.errors import raise_first_fault
 from padmask.spec.checks import or_default
 from padmask.spec.columns import Columns
 from padmask.spec.cuts import refuse_in_memory
-from padmask.spec.keywords import spec_with
+from padmask.spec.keywords import TABLE_ARGUMENTS, spec_with
 from padmask.spec.mask import MaskSpec
 from padmask.spec.pad import PadSpec, RowPolicy
 
@@ -58,7 +58,7 @@ def pad_table(
 
     Source: the Keras guide "Understanding masking & padding"; -100 for labels is Hugging Face's convention.
     """
-    spec, mask = spec_with(spec, options), or_default("mask", mask, MaskSpec)
+    spec, mask = spec_with(spec, options, TABLE_ARGUMENTS), or_default("mask", mask, MaskSpec)
     refuse_in_memory(spec)
     ready = prepare_table(table, columns, spec, mask, RowPolicy())
     schema, groups, dropped = ready.schema, ready.groups, ready.dropped

@@ -10,6 +10,7 @@ from padmask.shards.pad_dataset import pad_dataset
 from padmask.shards.split import SHARD_BYTES
 from padmask.spec.columns import Columns
 from padmask.spec.files import FileOptions
+from padmask.spec.keywords import FILE_ARGUMENTS
 from padmask.spec.mask import MaskSpec
 from padmask.spec.pack import PackSpec
 from padmask.spec.pack_defaults import pack_mask, pack_policy, packed_spec
@@ -65,7 +66,7 @@ def pack_dataset(  # noqa: PLR0913 - one keyword for each group of options
         OutputError: the folder is not writable, contains other data, or contains files that the run would
             delete.
     """
-    spec = packed_spec(spec, packing, options)
+    spec = packed_spec(spec, packing, options, FILE_ARGUMENTS)
     return pad_dataset(
         inputs,
         folder,

@@ -18,7 +18,7 @@ from padmask.shards.split import SHARD_BYTES
 from padmask.spec.checks import at_least, flag, optional, or_default
 from padmask.spec.columns import Columns, as_list
 from padmask.spec.files import FileOptions
-from padmask.spec.keywords import spec_with
+from padmask.spec.keywords import FILE_ARGUMENTS, spec_with
 from padmask.spec.mask import MaskSpec
 from padmask.spec.pad import PadSpec, RowPolicy
 from padmask.spec.warning_names import Warned
@@ -102,7 +102,7 @@ def pad_dataset(  # noqa: PLR0913 - one keyword for each group of options
     """
     asked = PadRequest(
         as_list(columns),
-        spec_with(spec, options),
+        spec_with(spec, options, FILE_ARGUMENTS),
         or_default("mask", mask, MaskSpec),
         or_default("policy", policy, RowPolicy),
     )

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from types import MappingProxyType
 from typing import Any
 
 from padmask.errors import SpecError, did_you_mean
 from padmask.spec.checks import or_default
-from padmask.spec.pad import PadSpec
+from padmask.spec.files import FileOptions
+from padmask.spec.mask import MaskSpec
+from padmask.spec.pad import PadSpec, RowPolicy
 
 _FIELDS = tuple(field.name for field in fields(PadSpec))
 _DEFAULT = PadSpec()
 
+# Other arguments of the functions that pad tables and files: name -> class of the options.
+TABLE_ARGUMENTS = {"mask": MaskSpec}
+FILE_ARGUMENTS = {"mask": MaskSpec, "policy": RowPolicy, "files": FileOptions}
 
-def spec_with(spec: PadSpec | None, options: Mapping[str, Any]) -> PadSpec:
+
+def spec_with(
+    spec: PadSpec | None,
+    options: Mapping[str, Any],
+    others: Mapping[str, type] = MappingProxyType({}),
+) -> PadSpec:
     """Return a `PadSpec` in which keyword arguments replace the fields of the same name.
 
     >>> spec = spec_with(PadSpec(padding="pre"), {"maxlen": 8})
@@ -24,6 +35,8 @@ def spec_with(spec: PadSpec | None, options: Mapping[str, Any]) -> PadSpec:
     Args:
         spec: options of the caller; None for the defaults.
         options: keyword arguments of the call, which override `spec`.
+        others: other arguments of the function, with their classes. The error for an unknown keyword names
+            the argument whose class has such a field.
 
     Raises:
         SpecError: a keyword is not a field of `PadSpec`, or a value is not valid.
@@ -39,6 +52,10 @@ def spec_with(spec: PadSpec | None, options: Mapping[str, Any]) -> PadSpec:
                 options=["preset"],
             )
         if name not in _FIELDS:
+            for argument, its_class in others.items():
+                if name in {field.name for field in fields(its_class)}:
+                    value = f"{argument}={its_class.__name__}({name}={options[name]!r})"
+                    raise SpecError(f"`{name}` is not a field of PadSpec. Pass `{value}`.", options=[name])
             raise SpecError(
                 f"`{name}` is not a field of PadSpec.{did_you_mean(name, list(_FIELDS))} Use one of "
                 f"{', '.join(_FIELDS)}."

@@ -20,6 +20,7 @@ def packed_spec(
     spec: PadSpec | None,
     packing: PackSpec | None = None,
     options: Mapping[str, Any] = MappingProxyType({}),
+    others: Mapping[str, type] = MappingProxyType({}),
 ) -> PadSpec:
     """Return padding options that contain options for packing.
 
@@ -32,12 +33,13 @@ def packed_spec(
         packing: how to pack. If None, `spec.packing` is used, or the default `PackSpec()`.
         options: keyword arguments of the call: fields of `PadSpec` and of `PackSpec`, which override `spec`
             and `packing`.
+        others: as in `spec_with`.
 
     Raises:
         SpecError: a keyword is not a field of `PadSpec` or `PackSpec`, or a value is not valid.
     """
     own = {name: value for name, value in options.items() if name in _PACKING_FIELDS}
-    spec = spec_with(spec, {name: value for name, value in options.items() if name not in own})
+    spec = spec_with(spec, {name: value for name, value in options.items() if name not in own}, others)
     packing = or_default("packing", spec.packing if packing is None else packing, PackSpec)
     return replace(spec, packing=replace(packing, **own) if own else packing)
 

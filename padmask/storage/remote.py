@@ -44,7 +44,7 @@ def _filesystem(scheme: str, authority: str, query: str) -> tuple[Any, str]:
         found, base = url_to_fs(f"{root}/")
     except ImportError as error:
         raise MissingExtraError(
-            f"{scheme}:// needs another package: {str(error).rstrip('.')}. Install it with pip."
+            f"{scheme}:// needs another package: {str(error).rstrip('.')}. Install this package with pip."
         ) from None
     except ValueError as error:
         raise SpecError(

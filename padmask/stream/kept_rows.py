@@ -47,7 +47,7 @@ class KeptRows:
 
     @property
     def complete(self) -> bool:
-        """Whether the file has all rows that were added."""
+        """Whether the file contains all rows that were added."""
         return self._file is not None
 
     def leaves_space_for(self, needed: int) -> bool:
@@ -94,12 +94,12 @@ class KeptRows:
 
 
 def compact_rows(rows: Rows, job: Job, *, lines: bool) -> Rows:
-    """Return rows without the columns that padding replaces, with integers in the dtype of the output.
+    """Return rows without the columns that padding replaces. Integers get the dtype of the output.
 
     Args:
         rows: rows of JSON Lines, with all columns.
         job: columns and options of the run.
-        lines: whether to keep the text of the rows and the refused rows, for the `--rejects` file.
+        lines: whether to keep the refused rows and the text of all rows, for the `--rejects` file.
     """
     batch = rows.batch
     columns = [column for group in job.groups for column in group.columns]

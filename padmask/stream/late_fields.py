@@ -59,7 +59,7 @@ class LateFields:
 
         Args:
             schema: columns of the dataset.
-            rows: the first rows of its list columns.
+            rows: the first rows of the list columns of the dataset.
             columns: columns to pad.
             choice: the new mask, and the mask of the input that the new mask replaces.
             reported: as in `LateFields`.
@@ -124,7 +124,7 @@ def later_zeros(batch: Batch, name: str, lengths: Positions) -> list[int]:
 
     Args:
         batch: the rows.
-        name: name of the mask. The mask may be missing.
+        name: name of the mask. Some or all rows may lack the mask.
         lengths: number of tokens in each row: shape (rows,).
     """
     if batch.objects is not None:
@@ -152,14 +152,14 @@ def zeros_in(objects: Objects, name: str, lengths: Positions) -> list[int]:
 
 
 def may_mark_padding(text: Any, name: str) -> bool:
-    """Return whether JSON text may be a mask that marks padding. This check does not parse the text.
+    """Return whether JSON text may be a mask with padding at some position, without parsing the text.
 
     >>> may_mark_padding(b"[true,false]", "mask"), may_mark_padding(b"[false]", "key_padding_mask")
     (True, False)
 
     Args:
         text: the text.
-        name: name of the mask.
+        name: name of the mask, which shows whether 0 or 1 marks padding.
     """
     mask = bytes(text)
     number, word = (b"0", b"false") if usual_dialect(name).polarity == "real" else (b"1", b"true")

@@ -26,8 +26,8 @@ class Ledger:
         rows_rejected: number of bad rows that were skipped (`--on-error skip`).
         rows_split: number of used rows that became several output rows.
         rows_truncated: number of used rows that lost tokens.
-        ends_lost: number of truncated rows that lost their end token. The end token is the token at the
-            truncated side of most rows.
+        ends_lost: number of truncated rows that lost their end token. The end token is the token that most
+            rows have at the truncated end.
         rows_empty: number of used rows without tokens. All their positions are padding.
         rows_non_finite: number of used rows that contain NaN or an infinite token.
         tokens_read: number of tokens in the rows that could be read.
@@ -44,10 +44,10 @@ class Ledger:
         tokens_added: number of end tokens that packing added (`--eos`).
         sequences: number of sequences in packed rows.
         most_sequences: maximum number of sequences in a packed row. `+` keeps the larger maximum.
-        rows_at_least: lower bound of the number of packed rows: no algorithm needs fewer rows. `+` adds the
-            bounds, as for files that are packed separately.
-        sequences_rejected: number of sequences of good packed rows that `unpad` skipped, because they cannot
-            be joined to their source row.
+        rows_at_least: lower bound of the number of packed rows: no algorithm can pack the sequences into
+            fewer rows. `+` adds the bounds, as for files that are packed separately.
+        sequences_rejected: number of sequences that `unpad` skipped although their packed row is good,
+            because the pieces of their source row cannot be joined.
         boundary_labels: number of labels other than -100 that packing replaced with -100, because they are
             the first label of a sequence (`--boundary-labels`). These labels do not count as lost.
         reasons: number of rejected rows and the first reason, for each kind of reason. Reasons of a kind
@@ -280,8 +280,8 @@ class UnpadResult:
         columns: names of the unpadded columns.
         mask_column: name of the mask column; None if only a length column marked the padding.
         length_column: name of the length column; None if there is no length column.
-        still_padded: columns that are still padded. Their rows have the lengths that the unpadded columns had
-            before. The value of each column is the command-line options that would unpad the column.
+        still_padded: columns that are still padded. Their lengths equal those of the unpadded columns before
+            unpadding. The value of each column is the command-line options that would unpad the column.
         notes: warnings. Each is a `str` whose attribute `name` is the name of the warning.
         remarks: notes for the summary that require no action, as sentences.
         packed: whether the rows were packed.

@@ -8,6 +8,7 @@ from typing import Any
 
 from padmask.spec.columns import Columns
 from padmask.spec.files import FileOptions
+from padmask.spec.keywords import FILE_ARGUMENTS
 from padmask.spec.mask import MaskSpec
 from padmask.spec.pack import PackSpec
 from padmask.spec.pack_defaults import pack_mask, pack_policy, packed_spec
@@ -70,7 +71,7 @@ def pack_file(  # noqa: PLR0913 - one keyword for each group of options
     Source: "Efficient Sequence Packing without Cross-contamination" (arXiv 2107.02027). TRL also calls the
     column of lengths `seq_lengths`.
     """
-    spec = packed_spec(spec, packing, options)
+    spec = packed_spec(spec, packing, options, FILE_ARGUMENTS)
     return pad_file(
         inputs,
         output,

@@ -67,7 +67,7 @@ class PackBlock:
 
 
 def _packed_batch(batch: Batch, packed: PackedRows, columns: pa.RecordBatch, job: Job) -> Batch:
-    """Return packed rows as a batch. For JSON Lines, each other field becomes an array of JSON values."""
+    """Return packed rows as a batch. In JSON Lines, fields that are not packed become arrays of values."""
     objects = None
     if batch.objects is not None:
         left_out = {*(column.name for column in job.columns), *job.added, *job.dropped}
@@ -124,7 +124,7 @@ def pack_blocks(all_rows: Iterable[Any], job: Job, plan: Plan) -> Iterator[PackB
 
 
 def _with_end_tokens(rows: Rows, job: Job) -> tuple[Rows, Positions]:
-    """Add the end token where it is missing. Return all rows, and the numbers of the changed rows."""
+    """Add missing end tokens. Return all rows, and the row numbers of the changed rows."""
     token = None if job.spec.packing is None else job.spec.packing.eos
     if token is None:
         return rows, np.zeros(0, np.int64)

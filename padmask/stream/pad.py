@@ -21,7 +21,7 @@ from padmask.spec.columns import Columns, as_list
 from padmask.spec.cuts import refuse_fixed_shapes
 from padmask.spec.files import FileOptions
 from padmask.spec.formats import FormatTraits
-from padmask.spec.keywords import spec_with
+from padmask.spec.keywords import FILE_ARGUMENTS, spec_with
 from padmask.spec.mask import MaskSpec
 from padmask.spec.pad import PadSpec, RowPolicy
 from padmask.storage.output_places import buckets_need_folder
@@ -89,7 +89,7 @@ def pad_file(  # noqa: PLR0913 - one keyword for each group of options
         DataError: the input cannot be read or padded.
         OutputError: the output cannot be written.
     """
-    spec, files = spec_with(spec, options), or_default("files", files, FileOptions)
+    spec, files = spec_with(spec, options, FILE_ARGUMENTS), or_default("files", files, FileOptions)
     mask, policy = or_default("mask", mask, MaskSpec), or_default("policy", policy, RowPolicy)
     paths, output = check_paths(inputs, output, files.rejects)
     if spec.buckets is not None:

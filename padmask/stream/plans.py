@@ -54,7 +54,7 @@ def choose_plan(
 
 
 def leave_space(run: PadRun, measured: Survey | None, plan: Plan, format_: FormatTraits) -> PadRun:
-    """Return the run. If the disk may be too small for its kept rows and the output, remove these rows."""
+    """Return the run, without its kept rows if the disk may be too small for these rows and the output."""
     if run.kept is None or measured is None:
         return run
     lengths, plans = (measured.lengths, *measured.own), (plan, *plan.own.values())

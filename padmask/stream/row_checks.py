@@ -26,7 +26,7 @@ def check_added_fields(batch: Batch, job: Job) -> None:
 
     Raises:
         PaddedError: the field is a mask with a default name.
-        SpecError: the row has another field with this name.
+        SpecError: the field is not such a mask.
     """
     mask = job.mask
     if batch.objects is None:

@@ -51,8 +51,8 @@ class BatchRows:
     Args:
         lengths: number of real tokens in each row: int64, shape (rows,). A bad row has length 0.
         row_at: function that returns a row.
-        tokens: real tokens, keyed by column name. For padded rows, this has only the first column. A padded
-            row whose padding is not at one end has no tokens.
+        tokens: real tokens, keyed by column name. For padded rows, only the first column is included, and a
+            row whose padding is not at one end counts as a row without tokens.
         width: number of positions in a padded row; None for raw rows.
         padding: side of the padding of most rows; None for raw rows, or if no row has padding at one end.
         sequences: lengths of the sequences of each packed row; None for other rows.

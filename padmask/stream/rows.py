@@ -99,7 +99,7 @@ def prepare_rows(batch: Batch, job: Job, consumed: int = 0) -> Rows:
             `error`.
         PaddedError: a row already has a mask with the name of the new mask, or a mask marks padding in the
             row, but not in the first rows.
-        SpecError: a row already has another field with the name of the new mask.
+        SpecError: a row already has a field with the name of an added column that is not a mask.
     """
     check_added_fields(batch, job)
     ragged, found = read_rows(batch.columns, job.groups)

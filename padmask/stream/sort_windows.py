@@ -77,7 +77,7 @@ class SortWindows:
 
 
 def _sizes(part: Rows, job: Job, plan: Plan) -> Positions:
-    """Return, for each source row, its number of output rows and of values: int64, shape (2, rows)."""
+    """Return the numbers of output rows and of values of each source row: int64, shape (2, rows)."""
     written = count_rows(part.lengths, plan, job.spec, part.ends)
     values = sum(max(1, column.inner or 1) for column in job.columns)
     return np.stack([np.ones_like(part.lengths) if written is None else written, part.lengths * values])

@@ -28,8 +28,9 @@ from padmask.stream.unpad_rows import EncodedRows, UnpadRows
 def source_ranks(names: Sequence[str]) -> dict[str, int]:
     """Return the rank of the source file of each input file, keyed by name of the input file.
 
-    If the paths of two files differ only in the bucket, their rows come from one source file. The source
-    files are ranked by path, because the first bucket may lack rows of some source files.
+    If the paths of two files differ only in the bucket, their rows come from one source file. Source files
+    are ranked by path and not in the order in which they first appear, because the first bucket may lack rows
+    of some source files.
 
     >>> source_ranks(["bucket=8/b.arrow", "bucket=9/a.arrow", "bucket=9/b.arrow"])
     {'bucket=8/b.arrow': 1, 'bucket=9/a.arrow': 0, 'bucket=9/b.arrow': 1}
@@ -120,7 +121,7 @@ def sorted_windows(batch: Batch, keys: Positions, job: UnpadJob, lost: set[tuple
 
 
 def column_remarks(schema: pa.Schema, job: UnpadJob) -> list[str]:
-    """Return notes if rows without metadata are sorted or joined, because of the names of their columns.
+    """Return notes on rows without metadata that are sorted or joined because of their column names.
 
     Args:
         schema: columns of the padded rows.

@@ -114,7 +114,7 @@ def join_planned(
 
 
 def find_field_differences(batch: Batch, windows: RowWindows, without: Collection[str]) -> list[Fault]:
-    """Return a `Fault` for each window in which the value of a field differs from the previous window."""
+    """Return a `Fault` for each window in which a field has another value than in the previous window."""
     if batch.objects is None:
         return find_differences(batch.columns, windows, without)
     found = []

@@ -160,7 +160,7 @@ def report_on_model(
         spec: options of the verification.
         rows: real tokens of each row, keyed by input name. If None, random rows are generated.
         engine: Keras backend and device.
-        roles: role of the inputs that expect the mask or the lengths, as in `find_model_inputs`.
+        roles: roles of the inputs that expect the mask or the lengths, as in `find_model_inputs`.
     """
     from padmask.verify.keras.user_model import UserModel
     from padmask.verify.keras.verify_keras_model import verify_keras_model
@@ -201,10 +201,12 @@ def report_on_torch_model(
         SpecError: the module has no input with a time axis, or the rows do not match its inputs.
         ModelError: the module cannot run.
     """
-    from padmask.verify.torch.inputs import find_roles
+    from padmask.verify.torch.inputs import Signature
+    from padmask.verify.torch.name_inputs import name_inputs
     from padmask.verify.torch.verify_torch_model import open_torch_model, verify_torch_model
 
-    timed = [name for name, kind in find_roles(model, roles).items() if kind in TIMED]
+    model = name_inputs(model, [*(roles or {}), *(name for name in rows or {} if name != IDS)])
+    timed = [name for name, kind in Signature.of(model).find_roles(roles).items() if kind in TIMED]
     rows = _rows_by_input(rows, timed)
     user = open_torch_model(model, spec, rows, device, roles)
     subject, settings = verify_torch_model(user, spec, rows)
@@ -297,9 +299,10 @@ def report_on_packed(
             subject = run_packed(spec, sample, packed)
         described = engine.describe()
     elif is_torch_model(model):
+        from padmask.verify.torch.name_inputs import name_inputs
         from padmask.verify.torch.packed_module import PackedModule
 
-        module = PackedModule(model, device, data)
+        module = PackedModule(name_inputs(model), device, data)
         with module.running():
             subject = run_packed(spec, sample, module)
         described = module.device.describe()

@@ -114,7 +114,8 @@ def _open_keras(model: Any, proof: ModelProof) -> OpenedModel:
 
 
 def _open_torch(model: Any, proof: ModelProof) -> OpenedModel:
-    from padmask.verify.torch.inputs import find_roles
+    from padmask.verify.torch.inputs import Signature
+    from padmask.verify.torch.name_inputs import name_inputs
 
     for option, given in (("--backend", proof.backend), ("--custom-objects", proof.custom_objects)):
         if given is not None:
@@ -123,10 +124,11 @@ def _open_torch(model: Any, proof: ModelProof) -> OpenedModel:
                 f"{option}.",
                 options=[option.removeprefix("--").replace("-", "_")],
             )
+    named = name_inputs(model, [*proof.inputs, *proof.kinds])
     return OpenedModel(
-        lambda roles: find_roles(model, roles),
-        lambda spec, rows, roles: report_on_torch_model(model, spec, rows, proof.device, roles),
-        lambda spec, sample, data: report_on_packed(model, spec, sample, data, device=proof.device),
+        lambda roles: Signature.of(named).find_roles(roles),
+        lambda spec, rows, roles: report_on_torch_model(named, spec, rows, proof.device, roles),
+        lambda spec, sample, data: report_on_packed(named, spec, sample, data, device=proof.device),
     )
 
 

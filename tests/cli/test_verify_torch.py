@@ -54,6 +54,14 @@ def test_factory_builds_a_module(here, module):
     assert here("verify", "--model", f"{module()}:ignores").returncode == 0
 
 
+def test_input_named_like_a_kind(here, module, tmp_path):
+    (tmp_path / "rows.jsonl").write_text('{"ids": [1, 2, 3]}\n{"ids": [4]}\n')
+    name = f"{module('def batch(): return modules.MeanOfBatch()')}:batch"
+    done = here("verify", "rows.jsonl", "--model", name, "--input", "tokens=ids", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["environment"]["columns"] == {"tokens": "ids"}
+
+
 def test_static_column(here, module, tmp_path):
     code = (
         "class Rated(modules.FeatureSum):\n"

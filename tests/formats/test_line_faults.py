@@ -41,6 +41,8 @@ def test_word_of_another_language(line: str, field: str, says: str) -> None:
     ("line", "says"),
     [
         ('{"x": [1, 2]', "incomplete"),
+        ('{"x": 1} {"x": 2}', "write each object on a separate line"),
+        ('{"x": 1}\r{"x": 2}', r"convert the line ends with tr '\r' '\n'"),
         ("[1]", "found a JSON array"),
         ("{'x': 1}", "not a JSON object"),
         ('{"x": nano}', "not a JSON object"),

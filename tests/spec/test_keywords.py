@@ -73,3 +73,20 @@ def test_fields_replace_packing(tmp_path, pack):
 def test_unknown_field_is_named(tmp_path, run):
     with pytest.raises(SpecError, match=r"`maxlength` is not a field of PadSpec\. Did you mean"):
         run(tmp_path, maxlength=2)
+
+
+@pytest.mark.parametrize("run", [*PADS.values(), *PACKS.values()])
+def test_field_of_the_mask_is_named(tmp_path, run):
+    with pytest.raises(SpecError, match=r"Pass `mask=MaskSpec\(polarity='padding'\)`"):
+        run(tmp_path, polarity="padding")
+
+
+@pytest.mark.parametrize("run", [pads["file"] for pads in (PADS, PACKS)])
+def test_field_of_the_files_is_named(tmp_path, run):
+    with pytest.raises(SpecError, match=r"Pass `files=FileOptions\(threads=2\)`"):
+        run(tmp_path, threads=2)
+
+
+def test_field_of_no_argument_is_unknown():
+    with pytest.raises(SpecError, match=r"`threads` is not a field of PadSpec\. Use one of"):
+        padmask.pad_table(TABLE, threads=2)

@@ -10,6 +10,9 @@ import msgspec
 # The parts of JSON that matter here: strings, brackets, commas, colons, and words without quotes.
 _PARTS = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[-+]?[A-Za-z_]+(?![\w.])')
 
+# Old Mac files end lines with a carriage return alone.
+_RETURN_BETWEEN = re.compile(rb"\}[ \t]*\r\s*\{")
+
 # Words that other programs write but JSON does not support, with the JSON word to write instead.
 _NUMBERS = {"nan": "NaN", "inf": "Infinity", "infinity": "Infinity"}
 
@@ -41,11 +44,18 @@ def line_fault(line: bytes, error: Exception) -> tuple[str, str | None]:
             else ""
         )
         return f"expected a JSON object, found a JSON {found}{hint}", None
+    if _RETURN_BETWEEN.search(line):
+        return (
+            "the line has a carriage return between two objects; convert the line ends with tr '\\r' '\\n'",
+            None,
+        )
     word = _foreign_word(line.decode())
     if word is not None:
         return word
     if "truncated" in str(error):
         return "the JSON is incomplete, or contains half a surrogate pair; the file may be truncated", None
+    if "trailing characters" in str(error):
+        return "the line has more text after its JSON object; write each object on a separate line", None
     return f"the line is not a JSON object: {str(error).removeprefix('JSON is malformed: ')}", None
 
 

@@ -303,14 +303,14 @@ def _open_input(dataset: Dataset, request: AuditRequest, job: AuditJob) -> Datas
     if job.unseparated is not None:
         raise SpecError(
             f"`against` compares packed rows with their input, but {missing_marker(job.unseparated)}. "
-            "Remove the option.",
+            "Remove `against`.",
             options=["against"],
         )
     has_rows = not dataset.format.is_text or bool(dataset.schema().names)
     if has_rows and job.padding is None:
         raise SpecError(
             "`against` compares padded or packed rows with their input, but no column marks padding in the "
-            "data. Choose the mask with --mask-column, or remove the option.",
+            "data. Choose the mask with --mask-column, or remove `against`.",
             options=["against", "mask_column"],
         )
     return open_inputs(request.against, replace(request.files, limit=None, input_format=None))
@@ -363,7 +363,7 @@ def _columns_of_input(inputs: Dataset, asked: PadRequest) -> list[PadColumn]:
 
 
 def _sample_picks(count: int, seed: int) -> list[Pick]:
-    """Return rules that select the sampled rows: some of the longest, some of the shortest, random rows."""
+    """Return rules that select some of the longest rows, some of the shortest rows, and random rows."""
     few = max(1, count // 8)
     picks = [pick_longest(few), pick_shortest(few), pick_random(count, seed)] if count else []
     return [without_empty_rows(pick) for pick in picks]

@@ -66,7 +66,8 @@ class AuditJob:
         masked: the value that the model masks; None if there is no model, or if the model masks no value.
         late_masks: names of masks that contain only ones in the first rows, if these rows have equal lengths.
             The rows may be padded, because such a mask may mark padding in later rows.
-        misaligned: columns of raw rows, such as labels, that have the lengths of the tokens in most rows.
+        misaligned: columns of raw rows, such as labels, whose lengths equal those of the tokens in most rows,
+            but not in nearly all rows.
     """
 
     pad: Job

@@ -294,7 +294,7 @@ class InputComparison:
 
 
 def _names_in_input(layout: PackedLayout, ids: str, names: Collection[str]) -> Mapping[str, str]:
-    """Return the name in the input of each column that packing renamed, keyed by the packed name.
+    """Return the input name of each column that packing renamed, keyed by the packed name.
 
     Without metadata, only the column of ids may be renamed.
 

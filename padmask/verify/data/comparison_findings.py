@@ -84,16 +84,16 @@ def _describe_sequence(compared: Comparison, index: int) -> str:
 
 
 def _describe_moved(compared: Comparison) -> str:
-    """Describe the first moved row: its position or source belongs to a row with other tokens."""
+    """Describe the first moved row, whose position or source belongs to a row with other tokens."""
     packed, found = compared.packed, compared.matches
     index = int(np.argmax(found.moved))
     place = compared.expected.place(int(found.partners[index]))
     if compared.in_order:
-        return f"the rows are not in the order of the input; first: this row has the tokens of {place}"
+        return f"the rows are not in the order of the input; the first such row has the tokens of {place}"
     window = "" if compared.windows is None else f", from token {packed.starts[index]}"
     return (
-        "the source is wrong or occurs twice; first: source row "
-        f"{packed.sources[index]}{window}, but the row has the tokens of {place}"
+        f"the source is wrong or occurs twice; the first such row has source row {packed.sources[index]}"
+        f"{window}, but the tokens of {place}"
     )
 
 
@@ -109,8 +109,8 @@ def _report_windows(audit: Audit, compared: Comparison) -> None:
         if differ.any():
             index = int(np.argmax(differ))
             detail = (
-                f"the number does not match the input; first: {ours[index, place]}, but the window of "
-                f"{compared.expected.place(int(found.partners[index]))} has {theirs[index, place]}"
+                f"the number does not match the input; the first such row has {ours[index, place]}, but the "
+                f"window of {compared.expected.place(int(found.partners[index]))} has {theirs[index, place]}"
             )
             audit.add_count("differs-from-input", *compared.packed.places(differ), name, detail)
 
@@ -148,12 +148,12 @@ def report_missing(audit: Audit, compared: Comparison, missing: MissingRows, row
 
 
 def _describe_dropping(compared: Comparison, option: str) -> str:
-    """Return the possible reasons, according to the metadata, why padded rows lack rows of the input."""
+    """Return the possible reasons why padded rows lack rows of the input. Metadata rule out some."""
     if compared.run is not None:
-        return f"{option} drop"
+        return f"dropped with {option} drop"
     described = isinstance(compared.layout, PaddedLayout) and compared.layout.run is not None
-    skipped = "--on-error skip, " if described else ""
-    return f"{option} drop, {skipped}or rows were deleted"
+    skipped = ", skipped with --on-error skip" if described else ""
+    return f"dropped with {option} drop{skipped}, or deleted later"
 
 
 def describe_comparison(

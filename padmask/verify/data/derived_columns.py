@@ -45,7 +45,7 @@ class ValidRows:
     def flags(self, bad: Flags) -> Flags:
         """Convert an array with a flag for each valid row to one with a flag for each row of the batch.
 
-        Other rows have the flag False.
+        Rows that are not valid have the flag False.
         """
         found = np.zeros(len(self.batch), dtype=bool)
         found[self.rows[bad]] = True
@@ -167,7 +167,7 @@ class DerivedColumns:
             found: the valid rows.
             actual: the column in the valid rows.
             expected: the computed values in the valid rows.
-            differ: whether each value differs, for the values of all rows with as many values as expected.
+            differ: for each value in the rows with the expected number of values, whether the value differs.
         """
         if not bad.any():
             return

@@ -36,9 +36,9 @@ class MissingRows:
 def find_rows_to_have(compared: Comparison, rows: int, limit: int | None) -> Flags:
     """Return, for each sequence of the input, whether it must be in the rows that were read.
 
-    With a limit, the rows after the limit were not read. If fewer than `limit` rows were read, the sequences
-    of the first `limit` rows of the input must be in them. If the rows are in order, the sequences before the
-    last sequence that was found must be in them too.
+    Without a limit, all sequences must be in the rows. With a limit, rows after the limit were not read. If
+    the padded rows are fewer than `limit`, they must contain the first `limit` rows of the input. If they are
+    in the order of the input, they must contain all input rows before the last row that was found.
 
     Args:
         compared: the rows, compared with their input.
@@ -94,8 +94,8 @@ def find_missing_rows(compared: Comparison, here: Flags, counts: Collection[Pack
 def _are_left_out(compared: Comparison, absent: Flags) -> bool:
     """Return whether the run may have left out all absent rows, some of them because of other columns.
 
-    The run drops a row if another column with its own maxlen is too long, and skips a row if another column
-    is bad. The metadata has the numbers of dropped and skipped rows.
+    The run drops a row if a column with its own maxlen exceeds this maxlen, and skips a row if any column is
+    bad. The metadata has the numbers of dropped and skipped rows.
 
     Args:
         compared: the rows, compared with their input.

@@ -95,8 +95,9 @@ class PackedRowAudit:
         """Report the rows with tokens after the last sequence. Return, for each row, whether it is reported.
 
         If packing aligned the sequences, there is padding between them, and the last sequence ends later than
-        the lengths show. Only a mask or metadata show this padding. Without both, the most common value after
-        the last sequences of a batch counts as the pad value, and any other value counts as a token.
+        the lengths show. Only a mask or metadata show this padding. Without a mask and metadata, the most
+        common value after the last sequences of a batch counts as the pad value, and any other value counts
+        as a token.
 
         Args:
             batch: the rows.
@@ -165,7 +166,7 @@ class PackedRowAudit:
         return replace(segments, firsts=all_row_values(found.firsts).astype(np.int64))
 
     def _spaces(self, lengths: Ragged) -> Positions:
-        """Return the number of positions of each sequence, including its alignment."""
+        """Return the number of positions of each sequence, rounded up to a multiple of `align`."""
         return round_up(all_row_values(lengths).astype(np.int64), self._layout.align)
 
     def check(self, rows: AuditRows, places: Positions, mask: Ragged, fits: Flags, equal: Flags) -> None:

@@ -57,7 +57,7 @@ class CountAudit:
         """Report the files whose numbers differ from the metadata.
 
         Args:
-            sources: number of different source rows, and number of the last source row, by file name. There
+            sources: count of distinct source rows, and row number of the last source row, by file name. There
                 is no item for a file whose sources are unknown or wrong.
         """
         for name, counts in self._counts.items():

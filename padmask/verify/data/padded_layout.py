@@ -44,9 +44,9 @@ class PaddedLayout(PackedLayout):
     has_own_lengths: bool = False
 
     def with_rows(self, rows: int) -> PaddedLayout:
-        """Return the layout. If there are more rows than the run wrote, remove `run`.
+        """Return the layout, without `run` if there are more rows than the run wrote.
 
-        There are more rows if files were concatenated later.
+        This happens if files were concatenated later.
         """
         return self if self.run is None or rows <= self.run.rows_written else replace(self, run=None)
 

@@ -299,7 +299,7 @@ def _real_tokens(values: Ragged, mask: Ragged, lengths: npt.NDArray[np.int64], s
     Args:
         values: padded rows.
         mask: mask of each row.
-        lengths: number of real tokens in each row. Rows with 0 are ignored.
+        lengths: number of real tokens in each row. Rows of length 0 are ignored.
         seen: cumulative number of real tokens, one entry longer than `mask.values`. Entry i is the number of
             real tokens before position i.
     """

@@ -46,7 +46,7 @@ def _match_part(
         first: start of the slice of keys.
         other: start of the slice of others.
         partners: for each of all keys (before slicing), the index of its partner among all others, or -1.
-        anchored: whether the slices were made by dividing larger slices. They are not divided again.
+        anchored: whether the slices were made by dividing larger slices. Such slices are not divided again.
     """
     size = min(len(keys), len(others))
     begin = _count_equal(keys[:size], others[:size])
@@ -118,8 +118,8 @@ def match_rows(
 ) -> Positions:
     """Match padded rows with rows of the input in order: return the index of the input row, or -1.
 
-    Overlong rows may have been dropped, either all or none. The same is true of rows without tokens. Each
-    combination is tried, and the one with the most matches is returned.
+    Either all overlong rows were dropped, or none. The same is true of rows without tokens. Each combination
+    is tried, and the result with the most matches is returned.
 
     Args:
         keys: one or more lists of hashes of the padded rows. Each list is tried, the most specific first.

@@ -58,8 +58,8 @@ class AuditRows:
 
     Args:
         batch: the rows, with the mask and length columns.
-        ragged: rows of each column, keyed by column name. A bad row is empty, but if its first column is
-            good, the row keeps its tokens there.
+        ragged: rows of each column, keyed by column name. A bad row is empty, except in the first column if
+            that column is good.
         faults: the first `Fault` of each bad row, in order.
         bad_tokens: for each row, whether it is bad in the first column: bool, shape (rows,).
         late: names of unchecked columns that have no values in the first rows, but one value per token in
@@ -78,7 +78,7 @@ class AuditRows:
         return _flags((fault.row for fault in self.faults), len(self.batch))
 
     def wrong_masks(self, name: str) -> Flags:
-        """Return, for each row, whether only its mask is wrong, because of a null or its length."""
+        """Return, for each row, whether it is good, but its mask contains a null or has a wrong length."""
         column = self.batch.columns.column(name)
         mask, _ = Ragged.from_mask(column)
         wrong: Flags = ~self._fits(mask) & ~null_flags(column) | null_token_rows(column)

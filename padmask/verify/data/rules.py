@@ -32,8 +32,8 @@ class AuditColumn:
         value: pad value; None if unknown.
         label: whether the column contains labels, which should be padded with -100.
         any_value: whether the pad value is also a valid token of the column, such as the token type 0.
-        masked: the value that the model masks in the column, with which real tokens are compared. If None,
-            there is no such value, and real tokens are compared with the pad value.
+        masked: the value that the model masks in the column; None if there is no such value. Real tokens are
+            compared with this value, or with the pad value if this value is None.
     """
 
     name: str

@@ -133,8 +133,9 @@ def compare_partners(
 def match_remaining_rows(packed: LocatedSequences, expected: LocatedSequences, found: Matches) -> Matches:
     """Match the padded rows without a partner with the remaining rows of the input.
 
-    A changed row is expected between the same two rows as its source row. If the order differs, as in
-    batches, rows are matched if no other remaining rows have their number of tokens.
+    Between two matched rows, the remaining padded rows are matched with the remaining input rows in order. If
+    the order of the rows differs, as in batches, a row is matched if no other remaining row has the same
+    number of tokens.
     """
     partners = found.partners.copy()
     left = np.flatnonzero(partners < 0)

@@ -86,7 +86,7 @@ class SequenceTable:
         lengths: Positions,
         hashes: Hashes,
     ) -> None:
-        """Add sequences of a batch. `rows` are the indices of their rows in the batch."""
+        """Add sequences of a batch. `rows` are the indices of the rows that contain the sequences."""
         name = (batch.source, batch.unit)
         if not self.names or self.names[-1] != name:
             self.names.append(name)

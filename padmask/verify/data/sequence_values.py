@@ -53,7 +53,10 @@ class SequenceValues:
         sources: tuple[Positions, Positions] | None,
         windows: tuple[Positions, ...] | None = None,
     ) -> None:
-        """Read the sequence from some packed rows. The arguments are as in `InputComparison.add`."""
+        """Store the values if these rows contain the sequence.
+
+        The arguments are as in `InputComparison.add`.
+        """
         at = rows[packed.sequence_rows]
         chosen = np.flatnonzero(batch.numbers[at] == self.number)[self.place : self.place + 1]
         if (batch.source, batch.unit) != self.file or not len(chosen):

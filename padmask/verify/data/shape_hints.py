@@ -143,7 +143,7 @@ class ShapeHints:
 
     @property
     def has_widths(self) -> bool:
-        """Whether rows have different widths, as rows of batches and buckets have."""
+        """Whether rows have different widths, which is usual in batches and buckets."""
         return self._narrowest not in (None, self._width)
 
 
@@ -179,7 +179,7 @@ def describe_assumption(spec: PadSpec, votes: int) -> str:
     """Return a text about the options with which rows were probably truncated.
 
     >>> describe_assumption(PadSpec(maxlen=3, truncating="pre"), 1)
-    'assumed, because 1 row of the input shows this: --truncating pre'
+    '--truncating pre is assumed, because 1 row of the input shows this'
 
     Args:
         spec: the options.
@@ -187,7 +187,7 @@ def describe_assumption(spec: PadSpec, votes: int) -> str:
     """
     option = f"--keep-last {spec.keep_last}" if spec.keep_last else f"--truncating {spec.truncating}"
     rows, verb = count(votes, "row"), "shows" if votes == 1 else "show"
-    return f"assumed, because {rows} of the input {verb} this: {option}"
+    return f"{option} is assumed, because {rows} of the input {verb} this"
 
 
 def _count_equal(rows: npt.NDArray[Any], tokens: npt.NDArray[Any]) -> Positions:

@@ -53,7 +53,7 @@ def leave_out_unsure(
 def ragged_notes(
     dataset: Dataset, job: Job, padding: Padding | None, checked: Collection[str]
 ) -> list[Warned]:
-    """Return a warning about columns that are not checked, because their lengths differ from the tokens.
+    """Return a warning about unchecked columns, whose lengths differ from those of the tokens.
 
     Args:
         dataset: dataset to check.
@@ -80,7 +80,7 @@ def ragged_notes(
 
 
 def find_misaligned(dataset: Dataset, job: Job, taken: Collection[str]) -> tuple[pa.Field, ...]:
-    """Return the columns that have the lengths of the tokens in most, but not nearly all, first rows.
+    """Return the columns with the same lengths as the tokens in most, but not nearly all, of the first rows.
 
     Args:
         dataset: dataset to check.

@@ -112,8 +112,8 @@ def _advise_on_ignored_mask(kind: str, entry: str, from_keras: bool) -> str:
         )
     if "Attention" in kind:
         return (
-            f"{kind} receives a mask, but its output still depends on padding. Real steps attend to padding "
-            "if the mask is on the wrong axis or a row has no real steps. Pass attention_mask with shape "
+            f"{kind} receives a mask, but its output still depends on padding. This happens if the mask is "
+            "on the wrong axis, or if a row of the batch has no real steps. Pass attention_mask with shape "
             "(batch, query steps, key steps)"
         )
     return f"{kind} receives the mask but does not use it. Use the mask wherever the call method mixes steps"
@@ -134,13 +134,13 @@ def _advise_on_stripping(kind: str, entry: str, from_keras: bool) -> str:
     )
     if "Attention" in entry:
         return (
-            cause + "Pass attention_mask=... to every attention layer. Alternatively, replace the attention "
-            "layer with GroupQueryAttention and the operator + with keras.layers.Add, which both keep the "
-            "mask"
+            cause
+            + "Pass attention_mask=... to every attention layer. Alternatively, use GroupQueryAttention "
+            "as the attention layer, and keras.layers.Add instead of +. Both keep the mask"
         )
     return (
-        cause + f"Pass the mask to {entry} with the argument mask. Alternatively, replace the attention "
-        "layer with GroupQueryAttention and the operator + with keras.layers.Add, which both keep the mask"
+        cause + f"Pass the mask to {entry} with the argument mask. Alternatively, use GroupQueryAttention as "
+        "the attention layer, and keras.layers.Add instead of +. Both keep the mask"
     )
 
 

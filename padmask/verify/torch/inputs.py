@@ -23,6 +23,7 @@ from padmask.verify.proof.sample import (
 )
 from padmask.verify.proof.subject import CannotRunError
 from padmask.verify.proof.tolerance import Array
+from padmask.verify.torch.batch_argument import BatchModule, MissingInputError
 from padmask.verify.torch.program import count_positional
 
 # Parameters of these names are inputs even if they have a default.
@@ -33,6 +34,9 @@ _MASKS = ("mask", "attention_mask", "decoder_attention_mask", "padding_mask", "p
 _LENGTH_WORDS = ("length", "lengths", "len", "lens", "seqlens")
 _POSITIONS = ("position_ids", "positions")
 _SEGMENTS = ("token_type_ids", "segment_ids")
+
+# Numbers of features in configurations of Hugging Face models, which no part of the module has as a size.
+_CONFIG_SIZES = ("num_input_channels", "num_time_features", "num_mel_bins", "input_feat_per_channel")
 
 # Maximum number of combinations of shapes and dtypes to try.
 _MOST_TRIALS = 200
@@ -111,6 +115,7 @@ class Signature:
         required: names of the parameters without a default.
         optional: names of the parameters with a default.
         positional: number of the parameters that must be passed by position.
+        batch: module that reads all inputs from one argument; None for other modules.
         use_cache: value of the parameter `use_cache` of Hugging Face models. If None, the parameter is not
             passed, as in most calls by users.
     """
@@ -119,6 +124,7 @@ class Signature:
     optional: tuple[str, ...]
     positional: int = 0
     use_cache: bool | None = None
+    batch: BatchModule | None = None
 
     @property
     def flags(self) -> Mapping[str, bool]:
@@ -133,6 +139,9 @@ class Signature:
         Raises:
             SpecError: `forward` has no named parameters.
         """
+        if isinstance(module, BatchModule):
+            return cls(module.names, (), batch=module)
+        module = unwrap(module)
         if isinstance(module, torch.jit.ScriptModule):
             arguments = module.forward.schema.arguments[1:]
             named = [(argument.name, argument.has_default_value()) for argument in arguments]
@@ -158,18 +167,20 @@ class Signature:
             module: module to call.
             inputs: values of the inputs, keyed by name. `flags` are added.
         """
+        if self.batch is not None:
+            return self.batch.call(module, inputs)
         first = self.required[: self.positional]
         named = {name: value for name, value in inputs.items() if name not in first}
         return module(*(inputs[name] for name in first), **named, **self.flags)
 
     def chosen(self, also: Sequence[str]) -> dict[str, str]:
-        """Return the role of each input, keyed by name, as in `find_roles`.
+        """Return the role of each input, keyed by name, without a check of the names.
 
         Args:
             also: names of optional inputs that the user chose.
         """
         roles = {name: _role_of(name) for name in self.required}
-        known = {name: _role_of(name) for name in self.optional if _is_known(name) or name in also}
+        known = {name: _role_of(name) for name in self.optional if is_known(name) or name in also}
         if _FEATURES in self.optional and "input_ids" not in (*roles, *known):
             # Speech models. Models that also accept text run on the text alone.
             known = {_FEATURES: "timed"} | known
@@ -188,8 +199,46 @@ class Signature:
             known.pop("input_mask", None)
         return roles | known
 
+    def find_roles(self, roles: Mapping[str, str] | None = None, also: Sequence[str] = ()) -> dict[str, str]:
+        """Return the role of each input, keyed by name: `"timed"` or a kind of `ModelInput`.
 
-def _is_known(name: str) -> bool:
+        Inputs with the role `"timed"` are ids or features.
+
+        Args:
+            roles: kind of each input that the user chose, keyed by input name.
+            also: names of other inputs that the user chose.
+
+        Raises:
+            SpecError: the module has no input with a time axis, or no input of a chosen name.
+        """
+        roles = roles or {}
+        known = {**self.chosen([*roles, *also]), **roles}
+        unknown = [name for name in (*roles, *also) if name not in (*self.required, *self.optional)]
+        if unknown:
+            raise SpecError(
+                f"The model has no input {unknown[0]!r}. The inputs of the model are {', '.join(known)}.",
+                options=["model_inputs"],
+            )
+        if not any(role in TIMED for role in known.values()):
+            raise SpecError(
+                "The model has no input with a time axis, so there is nothing to pad. Choose a model that "
+                "accepts sequences."
+            )
+        return known
+
+    @property
+    def takes_one_argument(self) -> bool:
+        """Whether `forward` probably reads all inputs from one argument."""
+        return self.batch is not None or self.required in (("batch",), ("inputs",), ("data",))
+
+    @property
+    def takes_positions(self) -> bool:
+        """Whether `forward` has a parameter for the positions of the tokens."""
+        return any(_role_of(name) == "positions" for name in (*self.required, *self.optional))
+
+
+def is_known(name: str) -> bool:
+    """Return whether a parameter of this name is an input even if it has a default."""
     return (
         name in (*_IDS, *_AUDIO, *_MASKS) or name.endswith("key_padding_mask") or _role_of(name) == "lengths"
     )
@@ -208,6 +257,7 @@ def _role_of(name: str) -> str:
 
 def find_torch_inputs(
     module: torch.nn.Module,
+    signature: Signature,
     try_run: Callable[[Sequence[TorchInput]], None],
     roles: Mapping[str, str] | None = None,
     rows: SampleRows | None = None,
@@ -216,17 +266,19 @@ def find_torch_inputs(
 
     Args:
         module: module to run.
+        signature: parameters of its `forward`.
         try_run: function that runs the module on a small batch, and raises CannotRunError.
         roles: kinds of inputs that the user specified, keyed by input name.
         rows: rows of the data, keyed by input name.
 
     Raises:
         SpecError: the module has no input with a time axis, or an unknown input.
+        MissingInputError: a `BatchModule` requires another input.
         CannotRunError: the module runs with none of the combinations. This is the error of the first
             combination.
     """
     rows = rows or {}
-    known = find_roles(module, roles, tuple(rows))
+    known = signature.find_roles(roles, tuple(rows))
     timed = [name for name, role in known.items() if role in TIMED]
     options = [list(_candidates(module, name, role, timed, rows.get(name))) for name, role in known.items()]
     for place, name in enumerate(known):
@@ -244,6 +296,8 @@ def find_torch_inputs(
     for trial in trials:
         try:
             try_run(trial)
+        except MissingInputError:
+            raise
         except CannotRunError as error:
             first_error = first_error or error
             continue
@@ -280,43 +334,10 @@ def has_time_first_part(module: torch.nn.Module) -> bool:
     return any(getattr(part, "batch_first", None) is False for part in module.modules())
 
 
-def find_roles(
-    module: torch.nn.Module, roles: Mapping[str, str] | None = None, also: Sequence[str] = ()
-) -> dict[str, str]:
-    """Return the role of each input, keyed by name: `"timed"` (ids or features) or a kind of `ModelInput`.
-
-    Args:
-        module: module whose `forward` has the inputs.
-        roles: kinds of inputs that the user specified, keyed by input name.
-        also: names of other inputs that the user chose.
-
-    Raises:
-        SpecError: the module has no input with a time axis, or no input of a chosen name.
-    """
-    signature, roles = Signature.of(unwrap(module)), roles or {}
-    known = {**signature.chosen([*roles, *also]), **roles}
-    unknown = [name for name in (*roles, *also) if name not in (*signature.required, *signature.optional)]
-    if unknown:
-        raise SpecError(
-            f"The model has no input {unknown[0]!r}. The inputs of the model are {', '.join(known)}.",
-            options=["model_inputs"],
-        )
-    if not any(role in TIMED for role in known.values()):
-        raise SpecError(
-            "The model has no input with a time axis, so there is nothing to pad. Choose a model that "
-            "accepts sequences."
-        )
-    return known
-
-
-def takes_positions(module: torch.nn.Module) -> bool:
-    """Return whether `forward` of a module has a parameter for the positions of the tokens."""
-    signature = Signature.of(unwrap(module))
-    return any(_role_of(name) == "positions" for name in (*signature.required, *signature.optional))
-
-
 def unwrap(module: torch.nn.Module) -> torch.nn.Module:
-    """Return the module inside a compiled or parallel module."""
+    """Return the module inside a compiled or parallel module, or inside a `BatchModule`."""
+    if isinstance(module, BatchModule):
+        return unwrap(module.inner)
     for attribute in ("_orig_mod", "module"):
         inner = getattr(module, attribute, None)
         wraps = attribute == "_orig_mod" or isinstance(
@@ -411,7 +432,8 @@ def _attention_of(module: torch.nn.Module) -> Any:
 
 def _feature_sizes(module: torch.nn.Module) -> list[int]:
     """Return the numbers of features that the layers of a module accept, in order, without repetition."""
-    sizes: list[int] = []
+    config = getattr(module, "config", None)
+    sizes = [size for name in _CONFIG_SIZES if isinstance(size := getattr(config, name, None), int)]
     for part in module.modules():
         for attribute in ("in_features", "input_size", "in_channels", "embed_dim", "d_model"):
             size = getattr(part, attribute, None)

@@ -47,7 +47,7 @@ class PackedModule:
         if device is not None:
             self.module = self.module.to(self.device.name)
         # Hugging Face models separate the sequences by their positions only without a cache.
-        self._signature = replace(Signature.of(self.module), use_cache=False)
+        self._signature = replace(Signature.of(module), use_cache=False)
         self.arguments = _find_arguments(self._signature, data)
         self.dtype = "float32"
         sizes = read_input_sizes(self.module).values()

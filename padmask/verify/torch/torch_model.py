@@ -21,7 +21,8 @@ from padmask.verify.proof.deviations import Outputs, concatenate_outputs, differ
 from padmask.verify.proof.sample import ModelBatch, ModelInput, Sample, SampleRows
 from padmask.verify.proof.subject import CannotRunError, Subject
 from padmask.verify.proof.tolerance import PRECISE, Array
-from padmask.verify.torch.device import TorchDevice
+from padmask.verify.torch.batch_argument import MissingInputError
+from padmask.verify.torch.device import TorchDevice, suitable_threads
 from padmask.verify.torch.inputs import (
     Signature,
     TorchInput,
@@ -36,6 +37,9 @@ from padmask.verify.torch.program import read_input_sizes, read_vocabularies
 
 # Largest length that is read from an error of a module.
 _LONGEST_NAMED = 4096
+
+# Maximum number of lengths from errors to try.
+_MOST_NAMED = 24
 
 # Numbers of steps to try until the module runs.
 _STEPS = (7, 16, 32, 64, 128, 256, 512, 1024)
@@ -62,7 +66,7 @@ def eval_mode(module: torch.nn.Module, device: TorchDevice) -> Iterator[None]:
         # Exported programs have no modes.
         module.eval()
     try:
-        with warnings.catch_warnings(), torch.no_grad():
+        with warnings.catch_warnings(), torch.no_grad(), suitable_threads(module, device):
             warnings.simplefilter("ignore")
             yield
     finally:
@@ -88,6 +92,7 @@ class TorchModel:
     Raises:
         SpecError: the module has no input with a time axis.
         CannotRunError: the module runs on none of the tried shapes.
+        MissingInputError: a `BatchModule` requires another input.
     """
 
     def __init__(
@@ -100,7 +105,7 @@ class TorchModel:
     ) -> None:
         self.module, self.device = as_float32(unwrap(module)), device
         self._batch_size = batch_size
-        self._signature = Signature.of(self.module)
+        self.signature = Signature.of(module)
         self._sorts_rows = False
         self._sizes = read_input_sizes(self.module)
         # Number of rows that an exported program requires; None for any number.
@@ -182,10 +187,10 @@ class TorchModel:
 
     def without_cache(self) -> TorchModel | None:
         """Return the same module called with `use_cache=False`; None if `forward` has no such parameter."""
-        if "use_cache" not in self._signature.optional:
+        if "use_cache" not in self.signature.optional:
             return None
         twin = copy.copy(self)
-        twin._signature = replace(self._signature, use_cache=False)
+        twin.signature = replace(self.signature, use_cache=False)
         return twin
 
     @property
@@ -193,7 +198,9 @@ class TorchModel:
         """A note on masks that are True at padding, and on inputs whose first axis is the time."""
         inverted = [one.slot.name for one in self.inputs if one.is_unclear_mask and one.is_padding]
         time_first = [one.slot.name for one in self.inputs if one.layout == "time-first"]
+        batch = self.signature.batch
         parts = [
+            f"forward reads {', '.join(batch.names)} from one argument" if batch is not None else "",
             f"True means padding in {' and '.join(inverted)}" if inverted else "",
             f"the first axis of {' and '.join(time_first)} is the time axis" if time_first else "",
         ]
@@ -287,7 +294,9 @@ class TorchModel:
     def _call(self, inputs: Sequence[TorchInput], batch: ModelBatch) -> Any:
         tensors = {one.slot.name: one.tensor(batch, self.device.name, self._floats) for one in inputs}
         try:
-            return self._signature.call(self.module, tensors)
+            return self.signature.call(self.module, tensors)
+        except MissingInputError:
+            raise
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a module's own code may raise anything
             raise CannotRunError(f"the model cannot run: {describe_torch_error(error)}") from None
 
@@ -298,22 +307,27 @@ class TorchModel:
         required = [shape[1] for shape in self._sizes.values() if len(shape) > 1 and shape[1] is not None]
         waiting = [*required, longest or _STEPS[0], *_STEPS, *_sizes_in(self.module)]
         tried: set[int] = set()
+        named: dict[int, None] = {}
         while waiting:
             places = waiting.pop(0)
             if places in tried:
                 continue
             tried.add(places)
+
+            def try_run(inputs: Sequence[TorchInput], places: int = places) -> None:
+                try:
+                    self._call(inputs, self._small(inputs, places))
+                except CannotRunError as error:
+                    named.update(dict.fromkeys(_numbers_in(error)))
+                    raise
+
             try:
-                self.inputs = find_torch_inputs(
-                    self.module,
-                    lambda inputs, places=places: self._call(inputs, self._small(inputs, places)),  # type: ignore[misc]
-                    roles,
-                    rows,
-                )
+                self.inputs = find_torch_inputs(self.module, self.signature, try_run, roles, rows)
+            except MissingInputError:
+                raise
             except CannotRunError as error:
-                if first_error is None:
-                    first_error = error
-                    waiting += _numbers_in(error)
+                first_error = first_error or error
+                waiting += [number for number in [*named][:_MOST_NAMED] if number not in waiting]
                 continue
             self.shortest = places
             if not self._runs(places + 1) and not self._runs(places - 1):
@@ -506,7 +520,7 @@ def as_float32(module: torch.nn.Module) -> torch.nn.Module:
 def _sizes_in(module: torch.nn.Module) -> list[int]:
     """Return lengths that the module may require, from the sizes of its weights."""
     shapes = [tuple(weight.shape) for weight in module.parameters()]
-    sizes = {size for shape in shapes for size in shape}
+    sizes = {size for shape in shapes for size in shape if size}
     products = {
         shape[-1] // size for shape in shapes if len(shape) == 2 for size in sizes if shape[-1] % size == 0
     }

@@ -13,7 +13,6 @@ from padmask.verify.proof.verify_subject import Verification
 from padmask.verify.report import LayerReport
 from padmask.verify.torch.advice import Leak, advise_on_leak
 from padmask.verify.torch.attention import describe_attention
-from padmask.verify.torch.inputs import takes_positions
 from padmask.verify.torch.program import find_exported_module
 from padmask.verify.torch.record import Call, tensors_in
 from padmask.verify.torch.torch_model import TorchModel
@@ -99,7 +98,10 @@ def _first_difference(runs: ComparedRuns, outer: Call | None) -> tuple[Call, Cal
         (
             pair
             for pair in runs.pairs()
-            if pair[1].parent is outer and (runs.deviation(*pair) or 0.0) > runs.limit
+            # padmask's own calls, which make the inputs, are outside the outermost module.
+            if pair[1].parent is outer
+            and (outer is not None or pair[1].module is not None)
+            and (runs.deviation(*pair) or 0.0) > runs.limit
         ),
         None,
     )
@@ -127,7 +129,7 @@ def _describe(
         has_mask=model.has_explicit_mask,
         attention=describe_attention(few, many, padding),
         strided=_is_strided(owner),
-        takes_positions=takes_positions(model.module),
+        takes_positions=model.signature.takes_positions,
         time_first=getattr(owner.module, "batch_first", None) is False,
         is_slice=_is_slice(many),
         is_joined=many.module is None and runs.is_joined(few, many),

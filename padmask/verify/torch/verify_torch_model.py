@@ -20,13 +20,13 @@ from padmask.verify.proof.tolerance import LIMITS
 from padmask.verify.proof.verify_subject import Verification, describe_run, verify_subject
 from padmask.verify.report import SubjectReport
 from padmask.verify.torch.device import choose_device, full_precision
-from padmask.verify.torch.inputs import unwrap
+from padmask.verify.torch.inputs import Signature, unwrap
 from padmask.verify.torch.torch_model import TorchModel
 from padmask.verify.torch.trace import find_leaking_module
 from padmask.verify.torch.wrappers import advise_on_wrapper
 
 _NO_CACHE = (
-    "By default, the module returns a cache and then drops its mask. Pass use_cache=False, or set "
+    "The module drops its mask when it returns a cache, which is the default. Pass use_cache=False, or set "
     "config.use_cache = False. The module then ignores padding."
 )
 
@@ -57,7 +57,7 @@ def open_torch_model(
     try:
         return TorchModel(module, chosen, spec.batch_size, roles, rows)
     except CannotRunError as error:
-        raise _as_model_error(module, spec, error) from None
+        raise _as_model_error(module, spec, error, Signature.of(module)) from None
 
 
 def verify_torch_model(
@@ -99,11 +99,14 @@ def _run_checks(model: TorchModel, spec: ModelSpec, sample: Sample) -> Verificat
     try:
         return verify_subject(subject, control, sample, must_fail=False, far=True, empty=spec.empty_rows)
     except CannotRunError as error:
-        raise _as_model_error(model.module, spec, error) from None
+        raise _as_model_error(model.module, spec, error, model.signature) from None
 
 
-def _as_model_error(module: torch.nn.Module, spec: ModelSpec, error: CannotRunError) -> ModelError:
-    message = f"{spec.name}: {error} {advise_on_wrapper(unwrap(module), error)}"
+def _as_model_error(
+    module: torch.nn.Module, spec: ModelSpec, error: CannotRunError, signature: Signature
+) -> ModelError:
+    advice = advise_on_wrapper(unwrap(module), error, one_argument=signature.takes_one_argument)
+    message = f"{spec.name}: {error} {advice}"
     return ModelError(message.rstrip(), options=error.options)
 
 

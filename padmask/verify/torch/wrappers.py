@@ -16,15 +16,20 @@ _END_TOKEN = (
     "The module reads the end token of each row, and random or truncated rows have none. Verify a module "
     "whose forward writes the end token to the last real position of each row."
 )
+_ONE_ARGUMENT = (
+    "forward reads all inputs from one argument. Verify a module whose forward has one parameter for each "
+    "input, such as input_ids and attention_mask, and passes them on."
+)
 _EXAMPLE = "The section 'PyTorch modules' of docs/verify.md has an example."
 
 
-def advise_on_wrapper(module: torch.nn.Module, error: CannotRunError) -> str:
+def advise_on_wrapper(module: torch.nn.Module, error: CannotRunError, *, one_argument: bool = False) -> str:
     """Return advice on an outer module to verify instead; empty if the error shows no need for one.
 
     Args:
         module: module that cannot run.
         error: error of the module.
+        one_argument: whether `forward` reads all inputs from one argument, such as a batch.
 
     >>> advise_on_wrapper(torch.nn.ReLU(), CannotRunError("wrong shape"))
     ''
@@ -34,4 +39,6 @@ def advise_on_wrapper(module: torch.nn.Module, error: CannotRunError) -> str:
         return f"{_ONE_CHOICE} {_EXAMPLE}"
     if re.search(r"\beos\b", str(error), re.IGNORECASE):
         return f"{_END_TOKEN} {_EXAMPLE}"
+    if one_argument:
+        return f"{_ONE_ARGUMENT} {_EXAMPLE}"
     return ""

@@ -26,12 +26,17 @@ from verify_torch_modules import (  # noqa: E402
     LastPlace,
     MaskOnQueries,
     MeanForMultipleChoice,
+    MeanOfBatch,
     NamedLength,
+    OptionalMask,
     PackedRnn,
     PaddingMask,
     PaddingMaskEncoder,
     PaddingMaskMean,
     PadValueMask,
+    Pair,
+    PassesBatchOn,
+    PassesKeywordsOn,
     PositionsFromIds,
     RightPositions,
     RowsFirst,
@@ -43,6 +48,7 @@ from verify_torch_modules import (  # noqa: E402
     TimeFirstState,
     TokensAndVector,
     TwoStreams,
+    WindowOfSeries,
 )
 
 from padmask.errors import ModelError, SpecError  # noqa: E402
@@ -96,6 +102,12 @@ def verdict_of(module, **options):
         (Characters, "ignores"),
         (lambda: Characters(bidirectional=True), "leaks"),
         (PositionsFromIds, "ignores"),
+        (MeanOfBatch, "ignores"),
+        (lambda: MeanOfBatch(masked=False), "leaks"),
+        (OptionalMask, "ignores"),
+        (PassesBatchOn, "ignores"),
+        (PassesKeywordsOn, "ignores"),
+        (WindowOfSeries, "ignores"),
     ],
 )
 def test_module_gets_its_verdict(build, verdict):
@@ -105,6 +117,21 @@ def test_module_gets_its_verdict(build, verdict):
 @pytest.mark.parametrize(("padding", "verdict"), [("post", "ignores"), ("pre", "leaks")])
 def test_positions_leak_on_the_left(padding, verdict):
     assert verdict_of(RightPositions(), padding=padding) == verdict
+
+
+def test_inputs_in_one_argument():
+    [subject] = verify_model(MeanOfBatch(masked=False)).subjects
+    assert "tokens, mask from one argument" in subject.detail
+    assert (subject.culprit, "mean" in subject.advice) == ("MeanOfBatch", True)
+    ids = np.array([[5, 6, 7, 0], [8, 9, 0, 0]])
+    assert verify_model(MeanOfBatch(), {"tokens": ids}, ids != 0).ok
+
+
+def test_tuple_needs_another_module():
+    with raises_error(ModelError, "one argument", "input_ids", "verify.md"):
+        verify_model(Pair())
+    manual = run_recipes(MANUAL, "torch-wrappers")
+    assert verdict_of(manual["FromTuple"](Pair())) == "leaks"
 
 
 def test_given_rows():
@@ -182,6 +209,27 @@ def test_weights_are_kept():
     before = {name: weight.clone() for name, weight in module.state_dict().items()}
     verify_model(module)
     assert all(torch.equal(before[name], weight) for name, weight in module.state_dict().items())
+
+
+@pytest.mark.parametrize(("more_weights", "threads"), [(0, 1), (1500**2, 2)])
+def test_small_modules_use_one_thread(more_weights, threads):
+    seen = set()
+
+    class Noting(Encoder):
+        def forward(self, input_ids, src_key_padding_mask):
+            seen.add(torch.get_num_threads())
+            return super().forward(input_ids, src_key_padding_mask)
+
+    module = Noting()
+    module.more = torch.nn.Parameter(torch.zeros(more_weights))
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        verify_model(module)
+        assert seen == {threads}
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_half_precision_copy():
