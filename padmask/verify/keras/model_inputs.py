@@ -23,7 +23,8 @@ def find_model_inputs(model: Any, roles: Mapping[str, str] | None = None) -> lis
             whose names and dtypes do not show their role.
 
     Raises:
-        SpecError: no input has a time axis, an input expects strings, or an input cannot have its role.
+        SpecError: no input has a time axis, an input expects strings, or an input cannot have the role in
+            `roles`.
     """
     tensors = inputs_of(model)
     strings = [name for name, _, dtype, _ in tensors if dtype == "string"]

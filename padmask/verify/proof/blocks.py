@@ -1,7 +1,7 @@
 """Reshape outputs whose time axis has several blocks, each with one value for each position.
 
-ProphetNet of Hugging Face, for example, predicts several tokens at each position, and returns one block
-for each of them. The real positions of a padded row are then not adjacent.
+ProphetNet of Hugging Face, for example, predicts several tokens at each position, and returns one block for
+each of these tokens. The real positions of a padded row are then not adjacent.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Blocks:
     """The time axis of an output, which has several blocks of positions.
 
     Args:
-        axis: number of the axis. Axis 0 has the rows.
+        axis: index of the axis. The rows are on axis 0.
         count: number of blocks.
         inputs: names of the inputs. Each block has one value for each position of these inputs.
     """
