@@ -104,7 +104,7 @@ def _release_sizes(shape: Sequence[int | None]) -> tuple[int | None, ...]:
 
 
 def parameters_of(model: Any) -> list[str]:
-    """Return the parameters of a model's call method that are inputs."""
+    """Return those parameters of a model's `call` method that are inputs of the model."""
     names = inspect.signature(model.call).parameters
     return [name for name in names if name not in ("training", "args", "kwargs")]
 
