@@ -181,7 +181,7 @@ def _from_project(ctx: click.Context, names: Iterable[str]) -> list[click.Parame
 
 
 def _changed(ctx: click.Context) -> list[click.Parameter]:
-    """Return the parameters that a pyproject.toml changes from their defaults."""
+    """Return the parameters that a pyproject.toml sets to values other than their defaults."""
     found = _from_project(ctx, ctx.params)
     if not found:
         return []

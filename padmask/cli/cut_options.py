@@ -101,7 +101,7 @@ def _cut_options(command: Command, overlong: list[str], default: str, descriptio
 
 
 def with_cuts(spec: PadSpec, ctx: click.Context, given: Mapping[str, Any]) -> PadSpec:
-    """Add the options for kept tokens and windows to padding options.
+    """Return the padding options, with the options for kept tokens and windows.
 
     Raises:
         SpecError: the options contradict each other, or the tokens to keep do not fit in maxlen.

@@ -50,7 +50,7 @@ def described_layout(file: str, schema: pa.Schema, columns: Sequence[str]) -> Pa
     sources = has_sources(schema)
     notes = []
     if group.packing.get("eos") is not None:
-        notes.append(f"the end tokens {group.packing['eos']} that pack added (--eos) stay in the rows")
+        notes.append(f"the end tokens that pack added (--eos {group.packing['eos']}) stay in the rows")
     labels = tuple(name for name in names if _is_label(group, name))
     if group.packing.get("boundary_labels") in ("mask", "shift") and labels:
         notes.append("the first label of each sequence stays -100, because pack replaced it")

@@ -124,7 +124,7 @@ class PackedLayout:
     def ends_in_padding(self) -> bool:
         """Whether the marker may count the padding at the end of a row as sequences.
 
-        If there may be padding between sequences, the result is False, because no column shows this padding.
+        The result is True only if the metadata shows that there is no padding between sequences.
         """
         return self.described and self.align == 1 and self._lacks_padding
 

@@ -162,7 +162,7 @@ def plan_wrapped(lengths: Positions, maxlen: int, used: int = 0) -> Segments:
     Args:
         lengths: row lengths in tokens: int64, shape (rows,).
         maxlen: number of positions in a packed row.
-        used: number of tokens before the first row in its packed row, less than `maxlen`.
+        used: number of tokens that are already in the first packed row, less than `maxlen`.
     """
     # Rows without tokens may have the maxlen 0.
     maxlen = max(1, maxlen)

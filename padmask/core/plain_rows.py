@@ -161,8 +161,8 @@ def _read_ints(rows: list[Any], lengths: list[int]) -> npt.NDArray[Any] | None:
     """Return the tokens of lists; None if a token is not an int, or needs more than 32 bits.
 
     `marshal` writes each list and each int of at most 32 bits as a record of the same size. Therefore, the
-    first token of another type also starts at the start of a record, and the type in this record differs
-    from an int.
+    first token of another type also starts at the start of a record, and the type code of this record is not
+    that of an int.
     """
     with suppress(ValueError):
         records = np.frombuffer(marshal.dumps(rows, _VERSION), dtype=_RECORD)

@@ -187,7 +187,9 @@ def read_packed(  # noqa: C901 - one check after another
 def _other_starts(
     aligns: Sequence[int], starts: Positions, counts: Positions, owners: Positions, widths: Positions
 ) -> Flags:
-    """Return, for each row, whether its sequences may start at other positions: bool, shape (rows,).
+    """Return, for each row, whether its sequences may start at positions other than `starts`.
+
+    The result is bool, shape (rows,).
 
     Args:
         aligns: as in `PackedLayout`.

@@ -393,13 +393,11 @@ def _marks(schema: pa.Schema, found: Padding, name: str) -> bool:
 def unsure_columns(
     schema: pa.Schema, found: Padding, columns: Sequence[str], rows: FirstRows
 ) -> dict[str, str]:
-    """Return the columns that another mask may describe, each with the name of this mask.
+    """Return columns that may belong to a mask other than `found.mask`, each with the name of this mask.
 
-    Requested columns are omitted.
-
-    Such a mask has the lengths of the padded columns, marks padding at one end of each row, and differs from
-    the mask of the padded columns. If the name of the mask contains the name of a column, the mask belongs
-    only to this column.
+    The other mask has the same lengths as the padded columns, marks padding at one end of each row, and
+    differs from `found.mask`. If the name of this mask contains the name of a column, the mask belongs only
+    to this column. Requested columns are omitted.
     """
     first = columns[0] if columns else _default_padded(schema, found)
     alike = [

@@ -82,8 +82,8 @@ def count_windows(lengths: Positions, maxlen: int, ends: Ends, overlap: int) -> 
 def repeated_mask(segments: Segments) -> Mask:
     """Return, for each position, whether its token is a copy of a token in another window.
 
-    If windows overlap, the first of them has the original. Tokens at the end of a row that all windows keep
-    are an exception: the last window has the original.
+    If windows overlap, the first of them has the original. The kept tokens at the end of a row are an
+    exception: the last window has the original.
 
     Args:
         segments: windows from `plan_windows`.

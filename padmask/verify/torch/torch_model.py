@@ -22,7 +22,7 @@ from padmask.verify.proof.sample import ModelBatch, ModelInput, Sample, SampleRo
 from padmask.verify.proof.subject import CannotRunError, Subject
 from padmask.verify.proof.tolerance import PRECISE, Array
 from padmask.verify.torch.batch_argument import MissingInputError
-from padmask.verify.torch.device import TorchDevice
+from padmask.verify.torch.device import TorchDevice, suitable_threads
 from padmask.verify.torch.inputs import (
     Signature,
     TorchInput,
@@ -66,7 +66,7 @@ def eval_mode(module: torch.nn.Module, device: TorchDevice) -> Iterator[None]:
         # Exported programs have no modes.
         module.eval()
     try:
-        with warnings.catch_warnings(), torch.no_grad():
+        with warnings.catch_warnings(), torch.no_grad(), suitable_threads(module, device):
             warnings.simplefilter("ignore")
             yield
     finally:
@@ -521,7 +521,7 @@ def as_float32(module: torch.nn.Module) -> torch.nn.Module:
 def _sizes_in(module: torch.nn.Module) -> list[int]:
     """Return lengths that the module may require, from the sizes of its weights."""
     shapes = [tuple(weight.shape) for weight in module.parameters()]
-    sizes = {size for shape in shapes for size in shape}
+    sizes = {size for shape in shapes for size in shape if size}
     products = {
         shape[-1] // size for shape in shapes if len(shape) == 2 for size in sizes if shape[-1] % size == 0
     }

@@ -211,6 +211,27 @@ def test_weights_are_kept():
     assert all(torch.equal(before[name], weight) for name, weight in module.state_dict().items())
 
 
+@pytest.mark.parametrize(("more_weights", "threads"), [(0, 1), (1500**2, 2)])
+def test_small_modules_use_one_thread(more_weights, threads):
+    seen = set()
+
+    class Noting(Encoder):
+        def forward(self, input_ids, src_key_padding_mask):
+            seen.add(torch.get_num_threads())
+            return super().forward(input_ids, src_key_padding_mask)
+
+    module = Noting()
+    module.more = torch.nn.Parameter(torch.zeros(more_weights))
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        verify_model(module)
+        assert seen == {threads}
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_half_precision_copy():
     module = EmbeddingOnly().to(torch.bfloat16)
     assert verify_model(module).environment["dtype"] == "float32"
