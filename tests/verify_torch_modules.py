@@ -614,3 +614,26 @@ class WindowOfSeries(nn.Module):
         if series.shape[1] != self.LENGTH:
             raise ValueError(f"expected {self.LENGTH} positions")
         return (self.steps(series) * mask.unsqueeze(-1)).sum(1)
+
+
+class WideMask(EmbeddingOnly):
+    """One attention with a mask of shape (rows, 1, 1, time).
+
+    Args:
+        added: whether the mask is added to the scores. Otherwise, the mask is 1 at tokens.
+        queries: whether the mask is on the axis of the queries by mistake.
+    """
+
+    def __init__(self, *, added: bool, queries: bool = False) -> None:
+        super().__init__()
+        self.added, self.queries = added, queries
+        self.key = nn.Linear(DIM, DIM)
+
+    def forward(self, input_ids, attention_mask):
+        if attention_mask.ndim != 4:
+            raise ValueError("expected a mask of shape (rows, 1, 1, time)")
+        steps = self.table(input_ids)[:, None]
+        scores = steps @ self.key(steps).transpose(2, 3)
+        mask = attention_mask.transpose(2, 3) if self.queries else attention_mask
+        scores = scores + mask if self.added else scores.masked_fill(mask == 0, -1e9)
+        return (scores.softmax(-1) @ steps)[:, 0]

@@ -30,6 +30,7 @@ from padmask.verify.torch.inputs import (
     find_torch_inputs,
     has_time_first_part,
     invert_masks,
+    other_wide_masks,
     unwrap,
 )
 from padmask.verify.torch.outputs import OutputRows, named_tensors, to_array
@@ -172,18 +173,19 @@ class TorchModel:
             batch = {name: _select(padded, index) for name, padded in batch.items()}
         return self._call(self.inputs, batch)
 
-    def inverted(self) -> TorchModel | None:
-        """Return the same module with masks that are True at padding.
+    def with_other_masks(self) -> list[TorchModel]:
+        """Return the same module with masks of the opposite polarity, and with masks of another form.
 
-        The result is None if the names of all masks show their polarity: `attention_mask`, and names that end
-        with `key_padding_mask`.
+        The names of some masks show their polarity: `attention_mask`, and names that end with
+        `key_padding_mask`.
         """
-        inputs = invert_masks(self.inputs)
-        if inputs is None:
-            return None
-        twin = copy.copy(self)
-        twin.inputs = inputs
-        return twin
+        found = []
+        for inputs in (invert_masks(self.inputs), other_wide_masks(self.inputs)):
+            if inputs is not None:
+                twin = copy.copy(self)
+                twin.inputs = inputs
+                found.append(twin)
+        return found
 
     def without_cache(self) -> TorchModel | None:
         """Return the same module called with `use_cache=False`; None if `forward` has no such parameter."""
@@ -198,10 +200,12 @@ class TorchModel:
         """A note on masks that are True at padding, and on inputs whose first axis is the time."""
         inverted = [one.slot.name for one in self.inputs if one.is_unclear_mask and one.is_padding]
         time_first = [one.slot.name for one in self.inputs if one.layout == "time-first"]
+        wide = [one.slot.name for one in self.inputs if one.mask_form != "flat"]
         batch = self.signature.batch
         parts = [
             f"forward reads {', '.join(batch.names)} from one argument" if batch is not None else "",
             f"True means padding in {' and '.join(inverted)}" if inverted else "",
+            f"{' and '.join(wide)} has the shape (rows, 1, 1, time)" if wide else "",
             f"the first axis of {' and '.join(time_first)} is the time axis" if time_first else "",
         ]
         return "; ".join(part for part in parts if part)

@@ -48,6 +48,7 @@ from verify_torch_modules import (  # noqa: E402
     TimeFirstState,
     TokensAndVector,
     TwoStreams,
+    WideMask,
     WindowOfSeries,
 )
 
@@ -108,6 +109,10 @@ def verdict_of(module, **options):
         (PassesBatchOn, "ignores"),
         (PassesKeywordsOn, "ignores"),
         (WindowOfSeries, "ignores"),
+        (lambda: WideMask(added=True), "ignores"),
+        (lambda: WideMask(added=False), "ignores"),
+        (lambda: WideMask(added=True, queries=True), "leaks"),
+        (lambda: WideMask(added=False, queries=True), "leaks"),
     ],
 )
 def test_module_gets_its_verdict(build, verdict):
