@@ -155,7 +155,7 @@ def find_ids(raws: Sequence[msgspec.Raw | None]) -> IdTexts | None:
 
 
 def _flat(text: bytes, marks: Positions, opens: Positions, closes: Positions) -> bool:
-    """Return whether every row is a flat list, given that the number of bracket pairs equals that of rows."""
+    """Return whether every row is a flat list. The text must have as many pairs of brackets as rows."""
     if not len(opens):
         return len(text) == len(_BEFORE)
     starts, stops = marks[opens], marks[closes]
