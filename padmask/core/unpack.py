@@ -316,7 +316,9 @@ def explode(batch: pa.RecordBatch, sequences: Sequences, layout: PackedLayout) -
 
 
 def _shift_back(labels: pa.Array) -> pa.Array:
-    """Undo the shift of labels: move each label back to its own token. The first label is unknown.
+    """Undo the shift of labels: move each label back to its own token.
+
+    The first label is unknown and becomes -100.
 
     >>> _shift_back(pa.array([[8, 9, -100], [-100]])).to_pylist()
     [[-100, 8, 9], [-100]]
