@@ -64,7 +64,7 @@ class _Encoded:
 
     Args:
         padded: padded columns, masks and lengths, keyed by name.
-        others: numbers of the other columns, or the reason why an array cannot store the column.
+        others: for each other column, its numbers, or the reason why an array cannot store the column.
         place: location of the first row, for messages; empty if there are no rows.
     """
 

@@ -115,7 +115,7 @@ def _common_length(lists: pa.Array) -> int | None:
 def _encode_values(values: pa.Array, length: int) -> memoryview:
     """Return a Parquet file with the values as a column without lists, without compression.
 
-    A page has the values of whole lists, and is as large as Arrow's pages of lists.
+    Each page contains the values of whole lists. Pages are as large as the pages that Arrow writes for lists.
     """
     schema = pa.schema([pa.field("values", values.type, nullable=False)])
     sink = pa.BufferOutputStream()

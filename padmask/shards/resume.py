@@ -71,7 +71,7 @@ class DatasetState(Enum):
 
 
 class Action(Enum):
-    """An action of a run on the shards of earlier runs."""
+    """What a run does with the shards of earlier runs."""
 
     START = "all shards are padded"
     CONTINUE = "the shards of the interrupted run are kept, and the other shards are padded"

@@ -68,7 +68,7 @@ def parse_buckets(text: str) -> Buckets:
 
 
 def checked_buckets(name: str, value: Any) -> Buckets:
-    """Check the value of `buckets`: the number of buckets or their edges, also as text.
+    """Check the value of `buckets`: the number of buckets, or their edges. The value may be text.
 
     >>> checked_buckets("buckets", [64, 128]), checked_buckets("buckets", "8")
     ((64, 128), 8)
@@ -105,7 +105,7 @@ def checked_buckets(name: str, value: Any) -> Buckets:
 def maxlen_with_buckets(
     buckets: Buckets | None, maxlen: int | str, multiple: int | None, *, has_own: bool = False
 ) -> int | str:
-    """Check the options that may conflict with buckets. Return the last edge, or `maxlen` without edges.
+    """Check the options that may conflict with buckets. Return the last edge; if there are none, `maxlen`.
 
     >>> maxlen_with_buckets((64, 128), "longest", None)
     128

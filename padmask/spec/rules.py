@@ -102,7 +102,7 @@ RULES = {
         Rule(
             "tokens-lost",
             "warning",
-            "the row of the input is truncated or dropped, so tokens are lost",
+            "the row of the input was truncated or dropped, so tokens are lost",
             compares=True,
         ),
         Rule(

@@ -32,7 +32,7 @@ class OpenedModel:
         report: function that verifies the model. Its arguments are the options, the rows (or None) and a dict
             of the kinds that the user specified.
         report_packed: function that verifies the model on packed rows. Its arguments are the options, the
-            rows, and the contents of the inputs, according to the data and the user.
+            rows, and what the inputs contain, according to the data and the user.
         is_recurrent: whether the model has recurrent layers that may run on cuDNN.
         masked: the value that the model masks, keyed by the kind of input.
     """

@@ -1,7 +1,7 @@
 """Reshape outputs whose time axis has several blocks, each with one value for each position.
 
-ProphetNet of Hugging Face, for example, predicts several tokens at each position, and returns one block
-for each of them. The real positions of a padded row are then not adjacent.
+ProphetNet of Hugging Face, for example, predicts several tokens at each position, and returns one block for
+each of these tokens. The real positions of a padded row are then not adjacent.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Blocks:
     """The time axis of an output, which has several blocks of positions.
 
     Args:
-        axis: number of the axis. Axis 0 has the rows.
+        axis: index of the axis. The rows are on axis 0.
         count: number of blocks.
         inputs: names of the inputs. Each block has one value for each position of these inputs.
     """
@@ -50,9 +50,9 @@ class Blocks:
 def find_blocks(setup: CheckSetup) -> dict[str, Blocks]:
     """Find the outputs whose time axis has several blocks, keyed by output name.
 
-    The size of such an axis is the same multiple of the padded length in every run. The values of a position
-    may also be adjacent, as after upsampling. Therefore, blocks are found only if the real positions of two
-    runs differ less when the axis is read as blocks.
+    The size of such an axis is the same multiple of the padded length in every run. On an axis of this size,
+    the values of a position may also be adjacent, as after upsampling. Therefore, an axis counts as blocks
+    only if the real positions of two runs differ less when the axis is read as blocks.
     """
     numbers = setup.more[:_LENGTHS]
     if len(numbers) < 2 or setup.sample.is_fixed:
@@ -124,7 +124,7 @@ def _find_multiple(shapes: list[tuple[int, ...]], places: list[dict[str, int]]) 
 
 
 def _is_in_blocks(probe: Sample, blocks: Blocks, few: Array, many: Array) -> bool:
-    """Return whether the real positions of two runs differ less in blocks than if values are adjacent."""
+    """Return whether the real positions of two runs differ less if the axis is read as blocks."""
     lengths = np.min([probe.lengths()[name] for name in blocks.inputs], axis=0)
     adjacent = _deviation(probe, few, many, blocks.axis, lengths * blocks.count)
     split = _deviation(probe, blocks.split(few), blocks.split(many), blocks.axis + 1, lengths)
@@ -132,7 +132,7 @@ def _is_in_blocks(probe: Sample, blocks: Blocks, few: Array, many: Array) -> boo
 
 
 def _deviation(probe: Sample, few: Array, many: Array, axis: int, lengths: Array) -> float:
-    """Return the largest difference of two outputs at the first or last `lengths` steps of an axis."""
+    """Return the largest difference of two outputs at the first or last `lengths[row]` steps of an axis."""
     found = 0.0
     for row in np.flatnonzero(lengths):
         shape = [*few.shape[1:]]

@@ -35,7 +35,7 @@ EMPTY_PLACES = (4, 7, 21)
 
 
 def compare_row_alone(setup: CheckSetup, subject: Subject) -> Deviations:
-    """Compare the outputs for each row in a padded batch and for the same row alone.
+    """Compare the outputs for each row in a padded batch with the outputs for the same row alone.
 
     The batch is padded to several lengths.
     """
@@ -105,7 +105,7 @@ def _has_wrong_size(
 
 
 def compare_more_padding(setup: CheckSetup, subject: Subject) -> Deviations:
-    """Compare the outputs for a padded batch and for the same batch with more padding.
+    """Compare the outputs for a padded batch before and after more padding is added to the batch.
 
     The shortest rows also run in a separate batch. In a batch with long rows, short rows already have much
     padding, so more padding may have no effect.
@@ -134,7 +134,7 @@ def _add_padding(subject: Subject, sample: Sample, numbers: Sequence[int]) -> De
 
 
 def compare_other_content(setup: CheckSetup, subject: Subject) -> Deviations:
-    """Compare the outputs for a padded batch and for the same batch with other values in the padding."""
+    """Compare the outputs for a padded batch before and after the values in the padding are changed."""
     assert subject.other is not None
     # Add one position if the model supports it, because rows of equal length would have no padding.
     more = min(1, setup.more[-1])

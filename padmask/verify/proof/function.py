@@ -124,7 +124,7 @@ class FunctionOutputs:
     """The outputs of one call of a function.
 
     Args:
-        arrays: outputs with the rows first, keyed by name.
+        arrays: outputs, with the rows on axis 0, keyed by name.
         left_out: names of the results that are not outputs.
         dtype: least precise dtype of the outputs, a key in `LIMITS`.
     """
@@ -146,7 +146,7 @@ def call_function(
 
     Raises:
         CannotRunError: the function raised an error.
-        ModelError: the results are not arrays of numbers with the rows first.
+        ModelError: the results are not arrays of numbers with the rows on axis 0.
     """
     ids = arrays[0]
     try:

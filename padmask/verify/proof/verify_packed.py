@@ -300,7 +300,8 @@ def _worst(one: Deviations, two: Deviations) -> Deviations:
 def _silent_outputs(checks: _Checks) -> list[str]:
     """Return the outputs that cannot show a leak.
 
-    If the tokens of a sequence are replaced, some channel of these outputs changes less than the tolerance.
+    If the tokens of all sequences change, these outputs stay the same, or have a channel that changes by less
+    than the tolerance.
     """
     dtype = checks.subject.dtype
     silent = []

@@ -275,7 +275,7 @@ def find_torch_inputs(
     Args:
         module: module to run.
         signature: parameters of its `forward`.
-        try_run: function that runs the module on a small batch, and raises CannotRunError.
+        try_run: function that runs the module on a small batch, and raises CannotRunError if this fails.
         roles: kinds of inputs that the user specified, keyed by input name.
         rows: rows of the data, keyed by input name.
 
@@ -316,7 +316,7 @@ def find_torch_inputs(
 
 
 def invert_masks(inputs: Sequence[TorchInput]) -> list[TorchInput] | None:
-    """Invert the polarity of all masks whose names do not show their polarity; None without such masks."""
+    """Return the inputs, with masks of unclear polarity inverted; None if there are no such masks."""
     if not any(one.is_unclear_mask for one in inputs):
         return None
     return [replace(one, is_padding=not one.is_padding) if one.is_unclear_mask else one for one in inputs]
@@ -345,10 +345,10 @@ def other_wide_masks(inputs: Sequence[TorchInput]) -> list[TorchInput] | None:
 
 
 def as_time_first(inputs: Sequence[TorchInput]) -> list[list[TorchInput]]:
-    """Return the possible inputs of a module that reads the time on the first axis.
+    """Return candidates for the inputs of a module that reads the time on the first axis.
 
-    First, only ids and features have the time first. Then the masks have it first too. The result is empty if
-    an input already has another layout.
+    In the first candidate, the time is on the first axis only in ids and features. In the second candidate,
+    this also applies to masks. The result is empty if an input already has another layout.
     """
     if any(one.layout != "rows-first" for one in inputs):
         return []

@@ -35,10 +35,10 @@ class PackedModule:
     Args:
         module: module to run.
         device: `"auto"`, `"cpu"` or `"gpu"`. If None, the module stays on its device.
-        data: contents of the inputs, according to the data and the user.
+        data: what the inputs contain, according to the data and the user.
 
     Raises:
-        SpecError: the contents of an input are unknown.
+        SpecError: it is unknown what an input contains.
     """
 
     def __init__(self, module: torch.nn.Module, device: str | None, data: DataArguments) -> None:
@@ -77,7 +77,7 @@ class PackedModule:
             yield
 
     def predict(self, batch: PackedBatch) -> Outputs:
-        """Return the outputs with the rows first.
+        """Return the outputs, with the rows on axis 0.
 
         Raises:
             CannotRunError: the module cannot run on the batch.
@@ -128,7 +128,7 @@ def _take(array: Array | int, rows: int, first: int, size: int) -> Array | int:
 
 
 def _find_arguments(signature: Signature, data: DataArguments) -> Arguments:
-    """Return the contents of the inputs, without inputs that have a default and no column in the data."""
+    """Return what each input contains. Leave out inputs that have a default and no column in the data."""
     named: dict[str, str] = {}
     for name in signature.required:
         kind = data.guess(name)

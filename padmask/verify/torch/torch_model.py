@@ -366,10 +366,10 @@ class TorchModel:
         self._rows = OutputRows.find(few, many, rows)
 
     def _find_layout(self) -> None:
-        """Put the time on the first axis of the inputs if the module separates the rows only then.
+        """Put the time on the first axis of the inputs if only this layout keeps the rows apart.
 
         Modules such as `torch.nn.LSTM` without `batch_first` run on both layouts, but read the rows of the
-        batch as time steps if the rows come first.
+        batch as time steps if the rows are on the first axis.
         """
         if not has_time_first_part(self.module) or not self._mixes_rows():
             return
@@ -401,7 +401,7 @@ class TorchModel:
         return _small_batch(self.inputs, self._rows_per_call or 3, self.shortest)
 
     def _find_polarity(self) -> None:
-        """Invert the masks if more outputs then depend on the tokens of rows without padding.
+        """Invert the masks if, as a result, more outputs depend on the tokens of rows without padding.
 
         A mask of the wrong polarity marks all positions of such rows as padding. Then the module may fail, or
         return NaN or the same numbers for all rows.
@@ -463,7 +463,8 @@ class TorchModel:
 class _ReadTables(TorchFunctionMode):  # type: ignore[misc]
     """A mode that records which ids are looked up in tables of embeddings.
 
-    Hooks of modules would not do: an embedding of positions may receive ids, and look up their positions.
+    Hooks of modules cannot record this: a module that embeds positions may receive ids, but look up their
+    positions.
     """
 
     def __init__(self) -> None:
@@ -572,7 +573,7 @@ def _without_padding(batch: ModelBatch) -> dict[str, Padded]:
 
 
 def _roll_other_rows(values: Array, kept: int) -> Array:
-    """Return the values with the steps of all rows except `kept` moved by one position."""
+    """Return a copy of the values in which the steps of each row, except row `kept`, move by one position."""
     rolled = np.roll(values, 1, axis=1)
     rolled[kept] = values[kept]
     return rolled
