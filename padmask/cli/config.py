@@ -225,8 +225,8 @@ def _is_file(path: str) -> bool:
 def read_defaults(command: click.Command, file: str) -> dict[str, Any]:
     """Return the defaults that a pyproject.toml sets for the parameters of a command.
 
-    The keys are long option names, in `[tool.padmask]` for all commands and in `[tool.padmask.COMMAND]` for
-    one command.
+    In the file, the keys are long option names. The table `[tool.padmask]` is for all commands, and the table
+    `[tool.padmask.COMMAND]` is for one command.
 
     Raises:
         SpecError: the file is not valid TOML, or a key is not an option that the file may set.

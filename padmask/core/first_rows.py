@@ -174,7 +174,7 @@ class FirstRows:
         return name in self.lengths and bool((self.lengths[name] > 0).any())
 
     def show_padding(self, mask: str, column: str) -> bool:
-        """Return whether any row of a mask marks padding and has one value for each value of `column`."""
+        """Return whether some row of a mask marks padding and is as long as the same row of `column`."""
         if mask not in self.zeros or column not in self.lengths:
             return False
         return bool((self.zeros[mask] & (self.lengths[mask] == self.lengths[column])).any())

@@ -215,7 +215,7 @@ def _rename_packed(
     Args:
         batch: all columns of the source rows.
         outputs: name of each packed column in the output, keyed by its name in the input.
-        dropped: names of columns that may have one of the new names, because they are left out.
+        dropped: names of columns that are left out, so that packed columns may have these names.
     """
     if all(name == new for name, new in outputs.items()):
         return batch

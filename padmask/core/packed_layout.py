@@ -184,7 +184,7 @@ def missing_marker(layout: PackedLayout) -> str:
 
 
 def check_kept_ends(layout: PackedLayout, names: Collection[str]) -> None:
-    """Raise an error if pieces cannot be joined, because the column with their kept ends is missing.
+    """Raise an error if pieces cannot be joined, because the column `layout.keep_last` is missing.
 
     Args:
         layout: layout of the packed rows.

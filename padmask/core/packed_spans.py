@@ -152,7 +152,7 @@ class Spans:
         return np.repeat(np.arange(len(self.sizes)), self.sizes)
 
     def first_ones(self, sizes: Positions) -> Spans:
-        """Return the first sequences of each row, at most `sizes`.
+        """Return only the first sequences of each row: at most `sizes[i]` in row i.
 
         Args:
             sizes: number of sequences to keep in each row: int64, shape (rows,).
@@ -213,7 +213,7 @@ _Found = tuple[Positions, Positions, Positions, Flags]
 
 
 def _find_numbers(lists: NumberLists, _: Positions | None) -> _Found:
-    """Return the row, the start and the stop of each run of equal numbers, and whether each row is wrong."""
+    """Return the row, start and stop of each run of equal numbers, and `Spans.wrong` for each row."""
     values, sizes = lists.flat(), lists.sizes
     rows, firsts = _rows_and_firsts(sizes)
     zero_counts = np.zeros(len(sizes), dtype=bool)

@@ -77,7 +77,7 @@ class PlainRows(NamedTuple):
         return (values[start:end] for start, end in pairwise(ends))
 
     def truncate(self, maxlen: int, side: Side) -> PlainRows:
-        """Return the rows without the tokens that exceed `maxlen` at one side.
+        """Return the rows truncated to `maxlen` tokens. `side` is the side on which tokens are removed.
 
         >>> PlainRows([np.array([7, 8, 9])], [2, 1]).truncate(1, "pre").values
         array([8, 9])
