@@ -297,7 +297,7 @@ def _refuse_command_line_only(
 
 
 def _command_line_only(command: click.Command) -> dict[str, str]:
-    """Return why only the command line may set an option, for each such option, keyed by option name."""
+    """Return the options that only the command line may set, each with the reason, keyed by option name."""
     return {
         option.removeprefix("--"): getattr(parameter, "because", "cannot be set in a file")
         for parameter in command.params

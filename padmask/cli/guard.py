@@ -130,7 +130,7 @@ def _report_death(number: int, print_error: Callable[[str], int], inputs: Sequen
 def _report_model_death(
     number: int, print_error: Callable[[str], int], inputs: Sequence[str], remedy: str
 ) -> int:
-    """Print an error message for the signal that ended a child running a model, and return the exit code."""
+    """Print an error message for the signal that ended a child with a model, and return the exit code."""
     if number in CRASHES:
         print_error(
             f"The run crashed in native code ({signal.Signals(number).name}): the model, the function or its "

@@ -38,7 +38,7 @@ class BatchPlan:
 
 
 def batch_widths(lengths: Positions, multiple: int | None) -> Positions:
-    """Return the padded length of a batch whose longest row has the given length.
+    """Return, for each length, the padded length of a batch whose longest row has this length.
 
     The padded length is at least 1, even if no row has tokens.
 

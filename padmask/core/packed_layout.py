@@ -111,7 +111,7 @@ class PackedLayout:
         """Return the layout with the requested value of `--align`. None keeps the known values.
 
         Raises:
-            SpecError: the layout does not need the value.
+            SpecError: the padding is known without the value.
         """
         if align is None or self.aligns == (align,):
             return self

@@ -14,7 +14,7 @@ from padmask.core.window_places import WindowPlaces
 
 
 def round_up(lengths: Positions, multiple: int) -> Positions:
-    """Return lengths rounded up to a multiple.
+    """Return lengths rounded up to multiples of `multiple`.
 
     >>> round_up(np.array([1, 8, 9]), 8).tolist()
     [8, 8, 16]

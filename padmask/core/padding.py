@@ -146,7 +146,7 @@ def _dialect_of(files: Mapping[str, pa.Schema], mask: str) -> Dialect:
     """Return the polarity and kind of a mask, from the metadata of the files, else from its name.
 
     Raises:
-        PaddedError: the mask has a different polarity or kind in the files.
+        PaddedError: the polarity or kind of the mask differs between the files.
     """
     found: dict[str, Dialect] = {}
     for name, schema in files.items():

@@ -35,9 +35,9 @@ def check_shape(
         replaced: names of input columns that new columns replace.
 
     Raises:
-        SpecError: a column with the number of tokens to keep is missing or has the wrong type; the input or
-            the mask already has the name of a column to add; `window_labels` is `"new"`, but no column
-            contains labels; or the end token cannot be added.
+        SpecError: a column with the number of tokens to keep is missing or has the wrong type; a column to
+            add has the same name as an input column, the mask or the length column; `window_labels` is
+            `"new"`, but no column contains labels; or the end token cannot be added.
     """
     check_end_columns(schema, spec)
     if spec.packing is not None and spec.packing.eos is not None:

@@ -287,7 +287,7 @@ def choose_unpad_job(
 
 
 def dialects_of(groups: Iterable[tuple[Sequence[str], Padding | None]]) -> dict[str, Dialect]:
-    """Return the polarity and kind of each mask of the groups from `find_padded_groups`, by mask name."""
+    """Return the polarity and kind of each mask in the result of `find_padded_groups`, keyed by mask name."""
     return {found.mask: found.dialect for _, found in groups if found is not None and found.mask is not None}
 
 

@@ -239,7 +239,7 @@ class ArrowReader:
 
 
 def _padding_of(schema: pa.Schema) -> list[Described] | bytes | None:
-    """Return the padding metadata in a schema. If padmask cannot parse it, return the raw bytes."""
+    """Return the padding metadata in a schema. Metadata that cannot be parsed stays bytes."""
     try:
         return read_descriptions(schema.metadata)
     except DataError:

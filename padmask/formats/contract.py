@@ -208,7 +208,7 @@ class Layout:
             positions in the sequence column.
         name: name of the output, for messages.
         late: keys of the schema metadata whose values are known only at the end, with the number of bytes by
-            which the value may grow. See `WriterOptions.metadata`.
+            which each value may grow. See `WriterOptions.metadata`.
     """
 
     schema: pa.Schema

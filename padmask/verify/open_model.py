@@ -11,6 +11,7 @@ from padmask.errors import MissingExtraError, SpecError
 from padmask.spec.verify import ModelSpec
 from padmask.verify.api import is_torch_model, report_on_model, report_on_packed, report_on_torch_model
 from padmask.verify.data.masked_values import MaskedValue
+from padmask.verify.other_model_files import refuse_other_files
 from padmask.verify.proof.packed_arguments import DataArguments
 from padmask.verify.proof.packed_sample import PackedSample
 from padmask.verify.proof.sample import SampleRows
@@ -52,11 +53,13 @@ def open_model(proof: ModelProof) -> OpenedModel:
         MissingExtraError: the framework of the model is not installed.
         DataError: the file is corrupt.
         AccessError: the file does not exist.
+        UnsupportedError: the file has a format that cannot be opened.
     """
     path = proof.model or ""
     if path.endswith(PROGRAM_SUFFIX):
         return _open_torch(_load_program(path), proof)
     if not is_import_name(path):
+        refuse_other_files(path)
         return _open_keras(None, proof)
     if proof.backend is not None:
         from padmask.verify.keras.backend import start_backend
