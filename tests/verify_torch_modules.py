@@ -651,3 +651,15 @@ class WideMask(EmbeddingOnly):
         mask = attention_mask.transpose(2, 3) if self.queries else attention_mask
         scores = scores + mask if self.added else scores.masked_fill(mask == 0, -1e9)
         return (scores.softmax(-1) @ steps)[:, 0]
+
+
+class FixedStreams(TwoStreams):
+    """`TwoStreams` for rows of 12 positions."""
+
+    def __init__(self, *, leak: str = "", in_blocks: bool = True) -> None:
+        super().__init__(leak=leak, in_blocks=in_blocks)
+        self.places = nn.Parameter(torch.randn(12, 1))
+
+    def forward(self, input_ids, attention_mask):
+        outputs = super().forward(input_ids, attention_mask)
+        return {"one": outputs["one"] + self.places, "two": outputs["two"]}

@@ -1,8 +1,8 @@
 """Encode lists of equal length, such as padded rows, as a Parquet column.
 
 For a list column, Arrow encodes two levels for each position, which takes more time than encoding the
-values. If all lists have the same length, the levels repeat. Here, Arrow encodes the values as a column
-without lists, and the levels are added to each page.
+values. If all lists have the same length, the levels repeat. In this module, Arrow encodes the values as a
+column without lists, and the levels are added to each page.
 """
 
 from __future__ import annotations

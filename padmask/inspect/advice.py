@@ -366,7 +366,7 @@ class Adviser:
         return (f"{empty:,} of {count(stats.rows, 'row')} {verb} empty; --empty-rows drop leaves them out.",)
 
     def _alternatives(self, plan: Cost) -> tuple[Alternative, ...]:
-        """Return plans with much less padding than `plan` that lose no more tokens."""
+        """Return plans that have much less padding than `plan`, and lose no more tokens."""
         if plan.padding_share < MUCH_PADDING:
             return ()
         buckets = self._with_less_padding(plan, f"buckets-{BUCKETS[-1]}")
@@ -378,7 +378,7 @@ class Adviser:
         )
 
     def _with_less_padding(self, plan: Cost, *names: str) -> list[Cost]:
-        """Return the plans in `names` with much less padding than `plan` that lose no more tokens."""
+        """Return the plans in `names` that have much less padding than `plan`, and lose no more tokens."""
         return [
             cost
             for cost in (self.plans[name] for name in names if name in self.plans)

@@ -51,9 +51,10 @@ def expected_padding(counts: Mapping[int, int], window_rows: int) -> DynamicPadd
 
     If a window has H rows longer than L, its first ceil(H / 32) batches contain such a row. H has a
     hypergeometric distribution, because the rows are drawn without replacement. The number of positions is
-    the number of rows in these batches, summed over all L, so its expectation is exact. The expectation
-    depends only on the number of rows longer than L. For windows of 1,600 rows, the expectation is computed
-    for at most 99 values of this number, and interpolated for the others. The error is then less than 0.5%.
+    the number of rows in these batches, summed over all L. Therefore, the expected number of positions is
+    exact. For each L, the expected number of rows in these batches depends only on the number of rows longer
+    than L. For windows of 1,600 rows, it is computed for at most 99 values of this number, and interpolated
+    for the others. The error is then less than 0.5%.
 
     A length is a shape if the longest row of any batch has this length. The expected number of such batches
     is exact for each window. The windows are treated as independent, which changes the number of shapes by

@@ -154,7 +154,7 @@ def name_of_cut(data: FigureData) -> str:
 def describe_cut(data: FigureData) -> list[str]:
     """Return lines about the rows that are cut; an empty list if no rows are cut.
 
-    The picture of all rows does not show all their tokens, and may show these rows too thin to see.
+    The picture of all rows does not show all tokens of cut rows, and may show cut rows too thin to see.
     """
     places = data.places
     if not places.rows_cut:

@@ -54,7 +54,7 @@ def parse_buckets(text: str) -> Buckets:
     # int() would also accept '1_000'.
     if not all(part.isascii() and part.isdigit() and len(part) < 19 for part in parts):
         hint = (
-            " To let padmask choose the best edges, set only their number."
+            " To let padmask choose the best edges, set only the number of buckets."
             if re.search(r"p\d|longest", text)
             else ""
         )
@@ -133,8 +133,8 @@ def maxlen_with_buckets(
         return maxlen
     if maxlen not in ("longest", buckets[-1]):
         raise SpecError(
-            f"The last edge of `buckets` is the maxlen ({buckets[-1]}), so `maxlen` {maxlen!r} contradicts "
-            "it. Remove one of the two options, or set `buckets` to the number of buckets.",
+            f"The last edge of `buckets` sets the maxlen to {buckets[-1]}, which contradicts `maxlen` "
+            f"{maxlen!r}. Remove one of the two options, or set `buckets` to the number of buckets.",
             options=["maxlen", "buckets"],
         )
     bad = [edge for edge in buckets if edge % (multiple or 1)]

@@ -110,7 +110,7 @@ class PackSpec:
         max_segments: maximum number of sequences in a row; None if there is no maximum.
         align: the number of positions of each sequence is rounded up to a multiple of this number, as context
             parallelism requires.
-        pad: whether to pad all rows to `maxlen`. Otherwise, rows are as long as their sequences.
+        pad: whether to pad all rows to `maxlen`. Otherwise, a row is as long as its sequences together.
         eos: token to append to sequences that do not end with this token; None appends no token.
         source: whether to add the columns `source_rows` and `source_starts`.
         emit: derived columns to add, from `DERIVED`.

@@ -67,8 +67,8 @@ class Beside:
         notes: warnings, as sentences.
         suspicions: warnings about columns that may be masks of padding, as sentences.
         hint: likely reason for errors about vectors or text, as sentences; empty if unknown.
-        ragged: names of columns that usually have one value per token, but have other lengths in the first
-            rows. Empty if the columns are chosen for padding.
+        ragged: names of columns that should have one value per token, but do not in some of the first rows.
+            Empty if the columns are chosen for padding.
         unpaddable: names of masks and companions (columns with one value per token, such as `labels`) whose
             type padmask cannot pad. Empty if the columns are chosen for padding.
         shared: the tokens with which most rows start and end.
@@ -203,7 +203,7 @@ def _possible_masks(choice: ColumnChoice, rows: FirstRows) -> list[str]:
 
 
 def _describe_alike(alike: list[str], first: str, packing: PackSpec | None) -> list[str]:
-    """Return a line about columns that have the row lengths of the ids, but were not requested."""
+    """Return a line about columns whose rows are as long as the ids, but that were not requested."""
     if not alike:
         return []
     done, kept = "unchanged", ""

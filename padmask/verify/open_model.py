@@ -12,6 +12,7 @@ from padmask.errors import MissingExtraError, SpecError, UnsupportedError
 from padmask.spec.verify import ModelSpec
 from padmask.verify.api import is_torch_model, report_on_model, report_on_packed, report_on_torch_model
 from padmask.verify.data.masked_values import MaskedValue
+from padmask.verify.other_model_files import refuse_other_files
 from padmask.verify.proof.packed_arguments import DataArguments
 from padmask.verify.proof.packed_sample import PackedSample
 from padmask.verify.proof.sample import SampleRows
@@ -57,6 +58,7 @@ def open_model(proof: ModelProof) -> OpenedModel:
         MissingExtraError: the framework of the model is not installed.
         DataError: the file is corrupt.
         AccessError: the file does not exist.
+        UnsupportedError: the file has a format that cannot be opened.
     """
     path = proof.model or ""
     if path.endswith(PROGRAM_SUFFIX):
@@ -68,6 +70,7 @@ def open_model(proof: ModelProof) -> OpenedModel:
             "frameworks, write a function of ids and a mask, and use --predict MODULE:FUNCTION.",
         )
     if not is_import_name(path):
+        refuse_other_files(path)
         return _open_keras(None, proof)
     if proof.backend is not None:
         from padmask.verify.keras.backend import start_backend

@@ -288,7 +288,7 @@ def test_rule_uses_the_mask_value(here, tmp_path, masked, code):
     data = write_rows(tmp_path / "in.jsonl", rows)
     report, _ = answer_of(here("verify", data, "--model", "model.keras", "--json", "--strict"), code)
     texts = [its["detail"] for its in report["data"]]
-    assert [has_facts(text, "have 0", "mask_value", "position 1") for text in texts] == [True] * code
+    assert [has_facts(text, "the value 0", "mask_value", "position 1") for text in texts] == [True] * code
 
 
 @with_models
