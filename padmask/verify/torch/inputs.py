@@ -323,9 +323,9 @@ def invert_masks(inputs: Sequence[TorchInput]) -> list[TorchInput] | None:
 
 
 def with_wide_masks(inputs: Sequence[TorchInput]) -> list[list[TorchInput]]:
-    """Return the inputs with masks of shape (rows, 1, 1, time): masks to add to scores, and other masks.
+    """Return copies of the inputs with masks of shape (rows, 1, 1, time), one copy for each form to try.
 
-    The result is empty if there are no masks, or the masks have another form already.
+    The result is empty if no mask has the form `"flat"`.
     """
     if not any(one.slot.kind == "mask" and one.mask_form == "flat" for one in inputs):
         return []
@@ -338,7 +338,7 @@ def with_wide_masks(inputs: Sequence[TorchInput]) -> list[list[TorchInput]]:
 
 
 def other_wide_masks(inputs: Sequence[TorchInput]) -> list[TorchInput] | None:
-    """Return the inputs with the other form of all wide masks; None if there are no such masks."""
+    """Return the inputs after swapping `"additive"` and `"broadcast"` masks; None if there are none."""
     others: dict[MaskForm, MaskForm] = {"additive": "broadcast", "broadcast": "additive", "flat": "flat"}
     changed = [replace(one, mask_form=others[one.mask_form]) for one in inputs]
     return changed if changed != list(inputs) else None
@@ -455,7 +455,7 @@ def _timed_candidates(
 
 
 def _attention_of(module: torch.nn.Module) -> Any:
-    """Return the attention of a PyTorch Transformer module, which has the attribute `batch_first`."""
+    """Return the self-attention layer of a PyTorch Transformer module; None if there is none."""
     if isinstance(module, torch.nn.TransformerEncoder | torch.nn.TransformerDecoder):
         module = module.layers[0]
     return getattr(module, "self_attn", None)
