@@ -25,6 +25,20 @@ class EmbeddingOnly(nn.Module):
         return self.table(input_ids)
 
 
+class NestedRows(EmbeddingOnly):
+    """A nested tensor has no padding, unless the module pads it."""
+
+    def __init__(self, padded: bool = False) -> None:
+        super().__init__()
+        self.padded = padded
+
+    def forward(self, input_ids, attention_mask):
+        steps = self.table(input_ids)
+        rows = [row[: int(mask.sum())] for row, mask in zip(steps, attention_mask, strict=True)]
+        nested = torch.nested.nested_tensor(rows, layout=torch.jagged)
+        return nested if not self.padded else torch.nested.to_padded_tensor(nested, 0.0).mean(dim=1)
+
+
 class PackedRnn(EmbeddingOnly):
     """A bidirectional GRU on a `PackedSequence`, or on padded rows."""
 

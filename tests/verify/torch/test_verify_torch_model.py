@@ -30,6 +30,7 @@ from verify_torch_modules import (  # noqa: E402
     MeanForMultipleChoice,
     MeanOfBatch,
     NamedLength,
+    NestedRows,
     OptionalMask,
     PackedRnn,
     PaddingMask,
@@ -72,6 +73,8 @@ def verdict_of(module, **options):
     ("build", "verdict"),
     [
         (PackedRnn, "ignores"),
+        (NestedRows, "ignores"),
+        (lambda: NestedRows(padded=True), "leaks"),
         (lambda: PackedRnn(enforce_sorted=True), "ignores"),
         (lambda: PackedRnn(packed=False), "leaks"),
         (Encoder, "ignores"),
