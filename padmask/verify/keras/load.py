@@ -82,6 +82,9 @@ def _find_missing_modules(path: str) -> list[str]:
     if not zipfile.is_zipfile(path):
         return []
     with zipfile.ZipFile(path) as archive:
+        if "config.json" not in archive.namelist():
+            # Other programs write zip files too, for example torch.save.
+            return []
         config = archive.read("config.json").decode(errors="replace")
     modules = dict.fromkeys(re.findall(r'"module": "(\w+)', config))
     return [module for module in modules if importlib.util.find_spec(module) is None]

@@ -80,6 +80,8 @@ def _flatten(result: Mapping[Any, Any]) -> Iterator[tuple[str, torch.Tensor]]:
             continue
         if isinstance(value, PackedSequence):
             value = pad_packed_sequence(value, batch_first=True)[0]
+        if isinstance(value, torch.Tensor) and value.is_nested:
+            value = torch.nested.to_padded_tensor(value, 0.0)
         if isinstance(value, torch.Tensor):
             yield name, value
         elif isinstance(value, list | tuple):

@@ -37,6 +37,11 @@ def find_leaking_module(model: TorchModel, verification: Verification) -> Traced
         return Traced(
             remark="only rows without tokens depend on padding: drop such rows, or ignore their outputs"
         )
+    if isinstance(model.module, torch.jit.ScriptModule):
+        return Traced(
+            remark="the calls inside a TorchScript program are unknown. To find the cause of a leak, verify "
+            "the module from which the program was made"
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -29,6 +29,7 @@ from verify_torch_modules import (  # noqa: E402
     SoftmaxPooling,
     TableInCode,
     TimeFirstState,
+    Translator,
     TwoStreams,
 )
 
@@ -56,6 +57,11 @@ def subject_of(module, **options):
         (lambda: Nested(ConvolutionMean()), "inner.conv", ["convolution"]),
         (Neighbours, "Neighbours", ["pad", "zero"]),
         (Reversed, "Reversed", ["shifts", "zero"]),
+        (
+            lambda: Translator(memory=False),
+            "transformer.decoder.layers.0.multihead_attn",
+            ["key_padding_mask"],
+        ),
     ],
 )
 def test_culprit_and_advice(build, culprit, facts):
@@ -124,6 +130,13 @@ def test_explain_lists_modules():
     assert layers["table"].max_abs_diff == 0
     assert layers["conv"].max_abs_diff > 0.01
     assert layers["conv"].kind == "Conv1d"
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning", "ignore:.*torch.jit:DeprecationWarning")
+def test_torchscript_has_no_culprit():
+    subject = subject_of(torch.jit.script(Neighbours()), vocab_size=10)
+    assert (subject.verdict, subject.culprit) == ("leaks", None)
+    assert "TorchScript" in subject.detail
 
 
 def test_no_culprit_without_leak():
