@@ -25,6 +25,20 @@ class EmbeddingOnly(nn.Module):
         return self.table(input_ids)
 
 
+class NestedRows(EmbeddingOnly):
+    """A nested tensor has no padding, unless the module pads it."""
+
+    def __init__(self, padded: bool = False) -> None:
+        super().__init__()
+        self.padded = padded
+
+    def forward(self, input_ids, attention_mask):
+        steps = self.table(input_ids)
+        rows = [row[: int(mask.sum())] for row, mask in zip(steps, attention_mask, strict=True)]
+        nested = torch.nested.nested_tensor(rows, layout=torch.jagged)
+        return nested if not self.padded else torch.nested.to_padded_tensor(nested, 0.0).mean(dim=1)
+
+
 class PackedRnn(EmbeddingOnly):
     """A bidirectional GRU on a `PackedSequence`, or on padded rows."""
 
@@ -614,3 +628,38 @@ class WindowOfSeries(nn.Module):
         if series.shape[1] != self.LENGTH:
             raise ValueError(f"expected {self.LENGTH} positions")
         return (self.steps(series) * mask.unsqueeze(-1)).sum(1)
+
+
+class WideMask(EmbeddingOnly):
+    """One attention with a mask of shape (rows, 1, 1, time).
+
+    Args:
+        added: whether the mask is added to the scores. Otherwise, the mask is 1 at tokens.
+        queries: whether the mask is on the axis of the queries by mistake.
+    """
+
+    def __init__(self, *, added: bool, queries: bool = False) -> None:
+        super().__init__()
+        self.added, self.queries = added, queries
+        self.key = nn.Linear(DIM, DIM)
+
+    def forward(self, input_ids, attention_mask):
+        if attention_mask.ndim != 4:
+            raise ValueError("expected a mask of shape (rows, 1, 1, time)")
+        steps = self.table(input_ids)[:, None]
+        scores = steps @ self.key(steps).transpose(2, 3)
+        mask = attention_mask.transpose(2, 3) if self.queries else attention_mask
+        scores = scores + mask if self.added else scores.masked_fill(mask == 0, -1e9)
+        return (scores.softmax(-1) @ steps)[:, 0]
+
+
+class FixedStreams(TwoStreams):
+    """`TwoStreams` for rows of 12 positions."""
+
+    def __init__(self, *, leak: str = "", in_blocks: bool = True) -> None:
+        super().__init__(leak=leak, in_blocks=in_blocks)
+        self.places = nn.Parameter(torch.randn(12, 1))
+
+    def forward(self, input_ids, attention_mask):
+        outputs = super().forward(input_ids, attention_mask)
+        return {"one": outputs["one"] + self.places, "two": outputs["two"]}

@@ -21,7 +21,7 @@ class WarningName(click.ParamType):  # type: ignore[type-arg]  # before click 8.
     """A parameter type for the name of a warning.
 
     A pyproject.toml applies to all commands, so it may contain names of warnings that this command does not
-    print. It must not allow errors, because the author of the data may also be the author of the file.
+    print. The file must not allow errors, because the author of the data may also be the author of the file.
 
     Args:
         rules: whether the command checks data rules. If True, the names of these rules are accepted too.

@@ -52,7 +52,7 @@ def batch_options(command: Command) -> Command:
                 default=None,
                 metavar="W",
                 help="Sort W consecutive rows at a time, or fewer rows if they have more than 2^26 values. A "
-                "larger number leaves less padding and needs more memory.  [default: 100,000]",
+                "larger W leaves less padding and needs more memory.  [default: 100,000]",
             ),
             setting(
                 "--shuffle-batches",
@@ -78,7 +78,7 @@ def source_row_of(ctx: click.Context, given: Mapping[str, Any]) -> bool:
     if not given["source_row"] and not shaped and is_typed(ctx, "source_row"):
         raise SpecError(
             "--no-source has an effect only on batches and buckets, because other rows have no column "
-            "source_row. Remove the option, or add --batch-tokens or --buckets.",
+            "source_row. Remove --no-source, or add --batch-tokens or --buckets.",
             options=["source_row"],
         )
     return bool(given["source_row"]) or (given["overlong"] == "window" and not is_typed(ctx, "source_row"))

@@ -9,7 +9,7 @@ import click
 
 
 def styled(text: str, colour: str | None = None) -> str:
-    """Return bold text, or the same text if the user disabled colours with NO_COLOR or TERM=dumb."""
+    """Return the text in bold and in `colour`; unchanged if NO_COLOR or TERM=dumb disables colours."""
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return text
     return click.style(text, fg=colour, bold=True)

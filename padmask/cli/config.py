@@ -181,7 +181,7 @@ def _from_project(ctx: click.Context, names: Iterable[str]) -> list[click.Parame
 
 
 def _changed(ctx: click.Context) -> list[click.Parameter]:
-    """Return the parameters that a pyproject.toml changes from their defaults."""
+    """Return the parameters that a pyproject.toml sets to values other than their defaults."""
     found = _from_project(ctx, ctx.params)
     if not found:
         return []
@@ -225,8 +225,8 @@ def _is_file(path: str) -> bool:
 def read_defaults(command: click.Command, file: str) -> dict[str, Any]:
     """Return the defaults that a pyproject.toml sets for the parameters of a command.
 
-    The keys are long option names, in `[tool.padmask]` for all commands and in `[tool.padmask.COMMAND]` for
-    one command.
+    In the file, the keys are long option names. The table `[tool.padmask]` is for all commands, and the table
+    `[tool.padmask.COMMAND]` is for one command.
 
     Raises:
         SpecError: the file is not valid TOML, or a key is not an option that the file may set.
@@ -297,7 +297,7 @@ def _refuse_command_line_only(
 
 
 def _command_line_only(command: click.Command) -> dict[str, str]:
-    """Return why only the command line may set an option, for each such option, keyed by option name."""
+    """Return the options that only the command line may set, each with the reason, keyed by option name."""
     return {
         option.removeprefix("--"): getattr(parameter, "because", "cannot be set in a file")
         for parameter in command.params

@@ -20,7 +20,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class EndLength(click.ParamType):  # type: ignore[type-arg]  # before click 8.4 it takes no type
-    """A parameter type for numbers of tokens to keep: a number, or the name of a column of numbers."""
+    """A parameter type for how many tokens to keep: a number, or a column with a number for each row."""
 
     name = "N|COLUMN"
 
@@ -101,7 +101,7 @@ def _cut_options(command: Command, overlong: list[str], default: str, descriptio
 
 
 def with_cuts(spec: PadSpec, ctx: click.Context, given: Mapping[str, Any]) -> PadSpec:
-    """Add the options for kept tokens and windows to padding options.
+    """Return the padding options, with the options for kept tokens and windows.
 
     Raises:
         SpecError: the options contradict each other, or the tokens to keep do not fit in maxlen.
@@ -133,7 +133,7 @@ def overlong_of(given: Mapping[str, Any]) -> Literal["truncate", "drop", "error"
 def _end(ctx: click.Context, given: Mapping[str, Any], name: str) -> int | str:
     """Return the number of tokens to keep at an end of a row.
 
-    If the command line sets --overlong drop or error, a number in pyproject.toml is ignored.
+    If the command line sets --overlong drop or error, the option `name` in pyproject.toml is ignored.
     """
     cuts = given["overlong"] in ("truncate", "window", "split")
     if not cuts and is_typed(ctx, "overlong") and not is_typed(ctx, name):

@@ -35,8 +35,8 @@ PADDING_OPTIONS = {
         "window, --overlong drop or --overlong error."
     ),
     "--return-attention-mask": (
-        "pad always adds a mask. To choose its name and dtype, use --mask-column attention_mask --mask-dtype "
-        "int64."
+        "pad adds a mask by default. To choose its name and dtype, use --mask-column attention_mask "
+        "--mask-dtype int64."
     ),
     "--return-tensors": "pad writes files. For NumPy arrays, use an output that ends in .npz.",
 }
@@ -55,8 +55,8 @@ PACKING_OPTIONS = {
         "--overlong truncate, --overlong drop, --overlong split or --overlong window."
     ),
     "--return-attention-mask": (
-        "pack always adds a mask to rows with padding. To choose its name, use --mask-column. A mask of ones "
-        "does not separate the sequences of a row. To add a column that separates them, use --emit or "
+        "By default, pack adds a mask to rows with padding. To choose its name, use --mask-column. A mask of "
+        "ones does not separate the sequences of a row. To add a column that separates them, use --emit or "
         "--dialect."
     ),
     "--return-tensors": "pack writes files. For NumPy arrays, use the Python function padmask.pack.",

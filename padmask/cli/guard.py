@@ -89,7 +89,7 @@ def run_guarded(
     os.set_blocking(reading, False)
     if not _has_byte(reading):
         return print_error(
-            "The process exited before the run was complete. Check whether your model or function calls "
+            "The process exited before the run was complete. Check your model or function for a call of "
             "exit()."
         )
     return code
@@ -130,7 +130,7 @@ def _report_death(number: int, print_error: Callable[[str], int], inputs: Sequen
 def _report_model_death(
     number: int, print_error: Callable[[str], int], inputs: Sequence[str], remedy: str
 ) -> int:
-    """Print an error message for the signal that ended a child running a model, and return the exit code."""
+    """Print an error message for the signal that ended a child with a model, and return the exit code."""
     if number in CRASHES:
         print_error(
             f"The run crashed in native code ({signal.Signals(number).name}): the model, the function or its "

@@ -43,7 +43,7 @@ def _wrap(line: str, width: int) -> list[str]:
 
 
 def wrap_choices(term: str, width: int) -> str:
-    r"""Break the choices of an option that are longer than the terminal.
+    r"""Break the list of choices of an option if the list is wider than the terminal.
 
     >>> print(wrap_choices("--emit [segment_ids|position_ids|cu_seqlens]", 36))
     --emit [segment_ids|position_ids|

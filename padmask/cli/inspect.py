@@ -202,7 +202,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
 
 
 def _without_unused_windows(ctx: click.Context, given: dict[str, Any]) -> dict[str, Any]:
-    """Return the parameters. If pyproject.toml sets windows, but maxlen is not set, leave out the windows."""
+    """Return the parameters. Windows that pyproject.toml sets are left out if maxlen is not set."""
     typed = any(is_typed(ctx, name) for name in ("overlong", "overlap"))
     if given["overlong"] != "window" or given["maxlen"] != "longest" or typed:
         return given

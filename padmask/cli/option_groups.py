@@ -104,7 +104,7 @@ EXCEPTIONS = {
 
 
 def group_options(command: str, options: Sequence[click.Parameter]) -> dict[str, list[click.Parameter]]:
-    """Return the options of a command by the heading of their group, in the order of the groups.
+    """Return the options of a command, keyed by the heading of their group, in the order of the groups.
 
     >>> option = click.Option(["--limit"])
     >>> group_options("pad", [option]) == {"Input": [option]}

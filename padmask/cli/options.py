@@ -308,7 +308,7 @@ def mask_options(command: Command) -> Command:
 def help_without_input(ctx: click.Context, given: Mapping[str, Any]) -> None:
     """Show the help if there is no input and stdin is a terminal.
 
-    Otherwise, the command would wait for input.
+    Without the help, the command would wait for input.
     """
     if not given["inputs"] and sys.stdin is not None and sys.stdin.isatty():
         raise click.exceptions.NoArgsIsHelpError(ctx)

@@ -137,7 +137,7 @@ def _check_streams(to: Output) -> None:
 
 
 def _report_path(to: Output) -> str:
-    """Return the path of the report."""
+    """Return the path in --report, or raise an error if --report has no file name."""
     path = (to.report or "").removeprefix("json:")
     if not path:
         raise SpecError("--report 'json:' has no file name. Add a file name, such as json:report.json.")

@@ -95,7 +95,7 @@ from padmask.spec.pad import PadSpec, RowPolicy
     default=None,
     metavar="COLUMN",
     shell_complete=complete_columns,
-    help="Add a column labels, a copy of the packed column COLUMN with -100 at padding, and "
+    help="Add a column named labels: a copy of the packed column COLUMN, with -100 at padding, and "
     "where a completion_mask, assistant_masks or loss_mask of the input is 0.",
 )
 @setting(

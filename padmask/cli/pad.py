@@ -188,7 +188,7 @@ def _maxlen(ctx: click.Context, given: Mapping[str, Any]) -> str:
     """Return the value of --maxlen. Edges in --buckets override `maxlen` in pyproject.toml.
 
     Raises:
-        SpecError: the command line or pyproject.toml sets both the edges and maxlen.
+        SpecError: the command line sets both the edges and maxlen, or pyproject.toml sets both.
     """
     maxlen: str = given["maxlen"]
     if given["buckets"] is None or isinstance(parse_buckets(given["buckets"]), int):

@@ -80,8 +80,8 @@ def _report_or_error(arguments: VerifyArguments) -> tuple[Report | Exception, Re
     """Verify the data and the models.
 
     Returns:
-        The report, or the error that ended the run; and, after an error, the report on the data if the data
-        was checked before the error.
+        The report, or the error that ended the run; and the report on the data if an error ended the run
+        after the check of the data, else None.
     """
     data: list[Report] = []
 
@@ -105,7 +105,7 @@ def _check_data_only(
 
     Returns:
         The outcome of the run, and the report on the data. If the data has errors, the report is the
-        outcome, and a note says that the models did not run. Otherwise the outcome is `missing`.
+        outcome, and a note says that the models did not run. Otherwise the outcome is the error `missing`.
     """
     data, _ = _report_or_error(replace(arguments, proof=None))
     if isinstance(data, Exception):

@@ -475,7 +475,7 @@ def _model_input(text: str) -> tuple[str, str, str]:
 
 
 def _form(text: str) -> tuple[str, str]:
-    """Return the format and the path of a report. A path without a format is JSON."""
+    """Return the format and the path of a report. Without a format, the report is JSON."""
     if text == "github":
         return "github", "-"
     form, colon, path = text.partition(":")

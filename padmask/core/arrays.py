@@ -121,7 +121,8 @@ def pad(
         return padder.pad(read_columns(sequences))
     if columns is not None or mask is not None:
         raise SpecError(
-            "`columns` and `mask` require a dict of columns. Pass {'input_ids': rows}, or remove both.",
+            "`columns` and `mask` require a dict of columns. Pass {'input_ids': rows}, or remove `columns` "
+            "and `mask`.",
             options=["columns", "mask"],
         )
     refuse_in_memory(spec)
@@ -178,7 +179,7 @@ def _read_tokens(sequences: Any, spec: PadSpec) -> tuple[PlainRows | Ragged, str
 
 
 def _checked(read: PlainRows | Ragged, dtype: str, spec: PadSpec) -> Ragged:
-    """Return the rows. Raise an error if a token does not fit the dtype."""
+    """Check that all tokens fit the dtype, and return the rows as `Ragged`."""
     ragged = read.ragged() if isinstance(read, PlainRows) else read
     raise_first_fault(find_misfits(ragged, dtype, rounds=asked_dtype(None, spec) is not None))
     return ragged

@@ -127,7 +127,7 @@ def _pick(tokens: pa.Array, places: Positions) -> pa.Array:
 
 
 def to_arrow(values: npt.NDArray[Any]) -> pa.Array:
-    """Return a NumPy array of numbers as an Arrow array that shares its memory.
+    """Return an Arrow array that shares the memory of a NumPy array of numbers.
 
     `pa.array` and `pa.Array.to_numpy` import pandas if pandas is installed. The import doubles the run time
     for small files. This function and `to_numpy` do not import pandas.

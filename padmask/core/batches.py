@@ -38,7 +38,7 @@ class BatchPlan:
 
 
 def batch_widths(lengths: Positions, multiple: int | None) -> Positions:
-    """Return the padded length of a batch whose longest row has the given length.
+    """Return, for each length, the padded length of a batch whose longest row has this length.
 
     The padded length is at least 1, even if no row has tokens.
 
@@ -64,8 +64,8 @@ def plan_batches(
     ([1, 3, 2, 0], [3, 1], [2, 5])
 
     Args:
-        lengths: number of tokens in each output row: int64, shape (rows,). `spec.multiple` rows of each
-            length fit in the budget (see `find_wide_rows`).
+        lengths: number of tokens in each output row: int64, shape (rows,). At each length,
+            `spec.multiple` rows must fit in the budget (see `find_wide_rows`).
         spec: budget, multiple and seed.
         multiple: the padded length of each batch is rounded up to a multiple of this number.
         window: index of the sort window. The order of the batches depends on the seed and on this index.

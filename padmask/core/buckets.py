@@ -158,9 +158,9 @@ def best_edges(rows: Mapping[int, int], count: int) -> tuple[int, ...]:
 def _add_bucket(
     best: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64], before: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Add a bucket: for each n, choose which of the first n lengths the new bucket contains.
+    """Add a last bucket: for each n, choose which of the first n lengths the bucket contains.
 
-    The choice has the fewest output positions. The new bucket is the last bucket.
+    Each choice gives the smallest number of output positions.
 
     Args:
         best: for each n, the smallest number of output positions without the additional bucket.

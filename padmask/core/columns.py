@@ -231,7 +231,7 @@ def kind_of_dtype(dtype: str) -> Kind:
 
 
 def find_vector_sizes(columns: Sequence[PadColumn], batches: Iterable[pa.RecordBatch]) -> list[PadColumn]:
-    """Set the vector length of each column to the length of the first non-empty vector.
+    """Return the columns with their vector lengths, each found from the first non-empty vector.
 
     Args:
         columns: columns to pad. Columns without vectors are returned unchanged.

@@ -195,9 +195,9 @@ def _is_chosen(rows: FirstRows, first: str, name: str, *, packs: bool) -> bool:
     """Return whether a companion is padded or packed together with the first column.
 
     If the lengths differ in few rows, these rows are bad rows. If they differ in many rows, `pad` leaves out
-    the companion, because it can be padded to a separate maxlen. In packed rows, such a companion would
-    become lists of lists, which no trainer reads. So `pack` chooses all companions, and each row in which the
-    lengths differ is a bad row.
+    the companion, because it can be padded to a separate maxlen. If `pack` left out the companion, the
+    column would become lists of lists, which no trainer reads. Therefore, `pack` chooses all companions, and
+    each row in which the lengths differ is a bad row.
     """
     return rows.have_similar_lengths(first, name) or (packs and rows.have_values(name))
 
@@ -222,7 +222,7 @@ def is_companion(field: pa.Field) -> bool:
 
 
 def _is_unpaddable(field: pa.Field) -> bool:
-    """Return whether a column has the name of a companion or a mask, but contains lists of another type."""
+    """Return whether a column has the name of a companion or a mask, but lists that cannot be padded."""
     usual = field.name in COMPANIONS or field.name in MASK_NAMES
     return usual and is_list(field.type) and not is_sequence(field.type)
 

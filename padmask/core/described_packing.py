@@ -21,7 +21,7 @@ from padmask.spec.windows import WindowSpec
 
 
 def described_layout(file: str, schema: pa.Schema, columns: Sequence[str]) -> PackedLayout | None:
-    """Return the `PackedLayout` that the metadata of a file describes; None if it describes no packing."""
+    """Return the `PackedLayout` that the metadata of a file describes, else None."""
     group = packed_group(schema)
     if group is None:
         return None
@@ -35,8 +35,8 @@ def described_layout(file: str, schema: pa.Schema, columns: Sequence[str]) -> Pa
             )
         if not is_list(schema.field(name).type):
             raise SpecError(
-                f"Column {name!r} of type {schema.field(name).type} is not a list of tokens, so it cannot be "
-                "packed.",
+                f"Column {name!r} of type {schema.field(name).type} is not a list of tokens, so the "
+                "column does not contain packed rows.",
                 options=["columns"],
             )
     packed = [name for name in group.values if name not in group.made and has_list(schema, name)]
@@ -50,7 +50,7 @@ def described_layout(file: str, schema: pa.Schema, columns: Sequence[str]) -> Pa
     sources = has_sources(schema)
     notes = []
     if group.packing.get("eos") is not None:
-        notes.append(f"the end tokens {group.packing['eos']} that pack added (--eos) stay in the rows")
+        notes.append(f"the end tokens that pack added (--eos {group.packing['eos']}) stay in the rows")
     labels = tuple(name for name in names if _is_label(group, name))
     if group.packing.get("boundary_labels") in ("mask", "shift") and labels:
         notes.append("the first label of each sequence stays -100, because pack replaced it")
@@ -98,7 +98,7 @@ def packed_group(schema: pa.Schema) -> Described | None:
 
 
 def _is_valid(packing: Mapping[str, Any]) -> bool:
-    """Return whether a description of packing has valid values. If not, it is ignored."""
+    """Return whether a description of packing has valid values. Other descriptions are ignored."""
     align, emit = packing.get("align"), packing.get("emit") or []
     try:
         names = dict(packing.get("names") or ())

@@ -38,7 +38,7 @@ def check_end_token(columns: Sequence[PadColumn], token: int) -> None:
     if ids.dtype not in INTEGER_DTYPES or ids.inner is not None:
         tokens = "vectors" if ids.inner is not None else f"tokens of dtype {ids.dtype}"
         raise SpecError(
-            f"An end token is an integer, but column {ids.name!r} contains {tokens}. Remove the end token.",
+            f"An end token is an integer, but column {ids.name!r} contains {tokens}. Remove `eos`.",
             options=["eos"],
         )
     for column in columns:
@@ -87,7 +87,7 @@ def add_end_tokens(
 
 
 def rows_without_end(segments: Segments, truncating: Side) -> Positions:
-    """Return the rows that truncation left without their last token (first token if `"pre"`).
+    """Return the rows whose last token was truncated (with `truncating="pre"`, whose first token).
 
     Returns:
         Indices of source rows: int64, shape (rows,).

@@ -65,7 +65,9 @@ def fill_block(tokens: npt.NDArray[Any], mask: Mask, value: npt.NDArray[Any], ou
 def choose_tokens(
     tokens: npt.NDArray[Any], mask: Mask, value: npt.NDArray[Any], out: npt.NDArray[Any]
 ) -> None:
-    """Write the tokens where the mask is True, and the pad value elsewhere. Both must fit `out.dtype`.
+    """Write the tokens where the mask is True, and the pad value elsewhere.
+
+    The tokens and the pad value must fit the dtype of `out`.
 
     Args:
         tokens: one token per position: the shape of `out`.

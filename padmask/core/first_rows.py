@@ -59,8 +59,8 @@ class FirstRows:
         ones: names of the columns that may be masks and contain only real tokens.
         empty: names of the columns whose rows are all null.
         real: start and number of the real tokens in each row, for each column that may be a mask, keyed by
-            column name: int64, shape (rows, 2). A column is included only if each row has padding at one end
-            only.
+            column name: int64, shape (rows, 2). A column is included only if no row has padding at both ends
+            or between real tokens.
         ends: tokens that most rows of a list column start and end with, keyed by column name.
         additive: names of the columns that have the values of an additive mask: 0 at real tokens, and large
             negative numbers at padding. At least one value is negative.
@@ -174,13 +174,13 @@ class FirstRows:
         return name in self.lengths and bool((self.lengths[name] > 0).any())
 
     def show_padding(self, mask: str, column: str) -> bool:
-        """Return whether any row of a mask marks padding and has one value for each value of `column`."""
+        """Return whether some row of a mask marks padding and is as long as the same row of `column`."""
         if mask not in self.zeros or column not in self.lengths:
             return False
         return bool((self.zeros[mask] & (self.lengths[mask] == self.lengths[column])).any())
 
     def mark_other_padding(self, other: str, mask: str | None) -> bool:
-        """Return whether a column may be a mask that marks other positions as padding than `mask`.
+        """Return whether a column may be a mask whose padding differs from the padding in `mask`.
 
         Args:
             other: name of the column.

@@ -243,7 +243,7 @@ _REWRITERS: Mapping[bytes, _Rewriter] = {SPARK: _spark, HUGGING_FACE: _hugging_f
 
 
 def field_metadata(field: pa.Field | None, type_: pa.DataType, *, changed: bool) -> dict[bytes, bytes] | None:
-    """Return the metadata of a field that is correct for its new type and values.
+    """Return the part of the metadata of a field that is correct for the new type and values.
 
     Args:
         field: field of the input; None for a new column.

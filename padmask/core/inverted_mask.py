@@ -35,8 +35,9 @@ def check_polarity(
 ) -> None:
     """Raise an error if the mask evidently marks padding as real tokens.
 
-    In the first rows of such a mask, all tokens have the same value, and the padding has several values. A
-    polarity that the options or the metadata specifies is not checked.
+    This is evident if, in the first rows, all positions that the mask marks as tokens have the same value,
+    and the positions that it marks as padding have several values. A polarity that the options or the
+    metadata specifies is not checked.
 
     >>> batch = pa.record_batch({"ids": [[7, 8, 0], [9, 0, 0]], "mask": [[0, 0, 1], [0, 1, 1]]})
     >>> check_polarity(batch.schema, UnpadJob(("ids",), "mask", None, "post", ()), UnpadSpec(), [batch])
@@ -52,7 +53,7 @@ def check_polarity(
         place: name of the input, for the error.
 
     Raises:
-        PaddedError: the mask marks the tokens as padding.
+        PaddedError: the mask marks padding as real tokens.
     """
     if job.mask is None or not _is_guessed(schema, job, spec):
         return

@@ -1,7 +1,7 @@
 """Join the windows of each row: the inverse of `plan_windows`.
 
-The columns in `WINDOW_COLUMNS` locate each window in its source row. The first window of a row shows how
-many tokens are kept at its ends, so no other information is needed.
+The columns in `WINDOW_COLUMNS` locate each window in its source row. The first window of a source row shows
+how many tokens are kept at each end of the row, so no other information is needed.
 """
 
 from __future__ import annotations
@@ -235,9 +235,9 @@ def join_remedy(fault: Fault) -> str:
     if fault.column is not None:
         name = shlex.quote(fault.column)
         return (
-            "If this column was padded, name all padded columns with -c. If the column has the row lengths, "
-            f"use --length-column {name}. Otherwise remove the column, or keep the windows as rows with "
-            "--no-join-windows."
+            "If this column was padded, name all padded columns with -c. If the column contains the row "
+            f"lengths, use --length-column {name}. Otherwise remove the column, or keep the windows as rows "
+            "with --no-join-windows."
         )
     return (
         "Sort the rows by source_row and window, fix the windows, skip such rows with --on-error skip, or "

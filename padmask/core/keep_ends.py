@@ -1,4 +1,4 @@
-"""Truncate rows between kept tokens at the start and the end."""
+"""Truncate long rows, but keep given numbers of tokens at the start and at the end."""
 
 from __future__ import annotations
 

@@ -151,10 +151,10 @@ def _pad_blocks(
 ) -> Padded:
     """Pad rows that consist of one slice each.
 
-    A row is a window of `maxlen` values over the flat values. The window starts at the first token (post)
-    or ends at the last token (pre). The windows of a block of rows are gathered in one operation. The pad
-    value then replaces the values where the mask is False. If no row of the block is truncated, a faster way
-    is used: the tokens are adjacent, so they fill the True positions of the mask in order.
+    An output row is read as a window of `maxlen` consecutive flat values. The window starts at the first
+    token (post) or ends at the last token (pre). The windows of a block of rows are gathered in one
+    operation. The pad value then replaces the values where the mask is False. If no row is truncated, a
+    faster way is used: the tokens are adjacent, so they fill the True positions of the mask in order.
     """
     maxlen, padding = segments.maxlen or 0, segments.padding
     rows, inner = len(segments.counts), ragged.values.shape[1:]

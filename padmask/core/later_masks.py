@@ -1,4 +1,4 @@
-"""Check later rows for padding if a mask marks none in the first rows."""
+"""Check later rows for padding if a mask marks no padding in the first rows."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def watched_masks(
 ) -> tuple[str, ...]:
     """Return the names of the masks to watch: masks that may mark padding only after the first rows.
 
-    Such a mask contains no 0 in the first rows, or has no values there, or is missing. A mask that contains a
-    0 in the first rows, or that the metadata describes, belongs to columns other than `known`, so it is not
-    watched.
+    In the first rows, such a mask contains no 0, has no values or is missing. Masks that contain a 0 in the
+    first rows, or that the metadata describes, are not watched, because `find_padding` has checked already
+    whether such a mask belongs to a column to pad.
 
     >>> rows = FirstRows.of([pa.record_batch({"ids": [[7]], "mask": [[1]], "padding_mask": [[1, 0]]})])
     >>> watched_masks(pa.schema([]), rows, MaskSpec(), ["ids"])
@@ -81,8 +81,8 @@ def check_ones(column: pa.Array, lengths: Positions, name: str) -> tuple[int | N
         name: name of the mask.
 
     Returns:
-        The first row that contains a 0, or None; and a `Fault` for each row that has a value other than 0 and
-        1, or does not have one value per token.
+        The index of the first row that contains a 0, or None; and a `Fault` for each row that has a value
+        other than 0 and 1, or does not have one value per token.
     """
     mask, odd = Ragged.from_mask(column)
     null = null_flags(without_wrappers(column))

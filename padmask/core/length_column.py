@@ -18,7 +18,7 @@ def read_lengths(
     bits: int = 31,
     noun: str = "a length",
 ) -> tuple[Positions, list[Fault]]:
-    """Return lengths as integers, with 0 and a `Fault` for each invalid length.
+    """Return lengths as integers, and a `Fault` for each invalid length, which becomes 0.
 
     >>> lengths, faults = read_lengths([3, None, -1], "n")
     >>> lengths.tolist(), [fault.reason for fault in faults]

@@ -23,7 +23,8 @@ class LengthStats:
     (4, 7, 3, 1)
 
     Args:
-        counts: number of rows with each length in tokens. Memory use depends on the number of lengths.
+        counts: number of rows with each length in tokens. Memory use depends only on the number of
+            different lengths.
     """
 
     counts: Mapping[int, int] = field(default_factory=dict)

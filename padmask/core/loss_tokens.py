@@ -35,7 +35,9 @@ def loss_masks(columns: Iterable[PadColumn]) -> list[str]:
 
 
 def deciding_masks(columns: Sequence[PadColumn]) -> list[str]:
-    """Return the masks that decide which tokens count in the loss: none if the input has labels.
+    """Return the names of the masks that decide which tokens count in the loss.
+
+    The list is empty if there are labels, because labels take precedence over masks.
 
     Args:
         columns: columns that are padded or packed together.

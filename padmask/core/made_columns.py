@@ -24,7 +24,9 @@ from padmask.spec.pad import DEFAULT_DTYPE, INTEGER_DTYPES
 
 
 def settle_made(mask: MaskSpec, names: Collection[str], first: str) -> MaskSpec:
-    """Choose the column to copy to the labels, and omit the columns in `if_missing` that the input has.
+    """Return `mask` with the name of the column to copy to the labels.
+
+    The columns in `mask.if_missing` that the input already has are left out.
 
     >>> settle_made(MaskSpec(labels_from=True), ["ids"], "ids").labels_from
     'ids'

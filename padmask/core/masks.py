@@ -91,7 +91,7 @@ def make_positions(segments: Segments, mask: Mask, dtype: npt.DTypeLike) -> npt.
 def fill_runs(
     values: npt.NDArray[Any], firsts: npt.NDArray[np.int64], counts: npt.NDArray[np.int64], value: Any
 ) -> None:
-    """Set runs of positions of a contiguous array to a value.
+    """Set the positions of several runs (index ranges) in a contiguous array to one value.
 
     >>> flags = np.zeros((2, 3), dtype=bool)
     >>> fill_runs(flags, np.array([1, 4]), np.array([1, 2]), True)

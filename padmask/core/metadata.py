@@ -158,7 +158,9 @@ def read_descriptions(
 
 
 def valid_descriptions(schema: pa.Schema) -> list[Described]:
-    """Return the descriptions of padding in the metadata of a schema; none if the metadata is not valid.
+    """Return the descriptions of padding in the metadata of a schema.
+
+    The list is empty if the metadata is not valid.
 
     >>> valid_descriptions(pa.schema([("ids", pa.int32())]))
     []

@@ -39,7 +39,7 @@ def count_late_rows(rows: Positions, starts: Positions) -> int:
 
 
 def missing_rows(files: Iterable[PackedCounts | None], rows: int) -> list[Warned]:
-    """Return a warning if the input has fewer packed rows than the metadata says.
+    """Return a list with a warning if the input has fewer packed rows than the metadata says, else [].
 
     Args:
         files: row counts in the metadata of each file; None for a file without row counts.

@@ -158,7 +158,8 @@ def pack(
         return pack_dict(sequences, columns, spec, mask, policy)
     if columns is not None or mask is not None:
         raise SpecError(
-            "`columns` and `mask` require a dict of columns. Pass {'input_ids': rows}, or remove both.",
+            "`columns` and `mask` require a dict of columns. Pass {'input_ids': rows}, or remove `columns` "
+            "and `mask`.",
             options=["columns", "mask"],
         )
     check_array_cuts(spec, policy, "pack")
@@ -211,7 +212,7 @@ def _spec_with(spec: PadSpec | None, options: Mapping[str, Any], overlong: str |
         if field.name in options and field.name not in _PACKING:
             raise SpecError(
                 f"`{field.name}` chooses columns of tables and files, but `pack` returns arrays. Use "
-                "`pack_table`, or remove the option.",
+                f"`pack_table`, or remove `{field.name}`.",
                 options=[field.name],
             )
     spec = packed_spec(spec, options={**options, "pad": True})

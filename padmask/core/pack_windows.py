@@ -1,7 +1,7 @@
 """Pack sequences window by window, so that a stream of any length needs the memory of one window.
 
-The windows depend only on the lengths of the sequences. Therefore, the packed rows do not depend on how the
-sequences were read.
+The windows depend only on the lengths of the sequences. Therefore, the packed rows do not depend on the
+size of the batches in which the sequences were read.
 """
 
 from __future__ import annotations

@@ -215,7 +215,7 @@ def _rename_packed(
     Args:
         batch: all columns of the source rows.
         outputs: name of each packed column in the output, keyed by its name in the input.
-        dropped: names of columns that may have one of the new names, because they are left out.
+        dropped: names of columns that are left out, so that packed columns may have these names.
     """
     if all(name == new for name, new in outputs.items()):
         return batch
@@ -378,11 +378,11 @@ def _position_ids(packed: PackedRows) -> npt.NDArray[np.int32]:
 
 
 def _spaces_and_rest(packed: PackedRows) -> tuple[Positions, Positions]:
-    """Return the numbers of positions of each sequence, and of the padding at the end of each row.
+    """Return the number of positions of each sequence and of the padding at the end of each row, in order.
 
     Returns:
-        The numbers of positions: int64, shape (sequences + rows that end in padding,); and the count of these
-        numbers in each row: int64, shape (rows,).
+        These numbers: int64, shape (sequences + rows that end in padding,); and how many of them each row
+        has: int64, shape (rows,).
     """
     spaces = round_up(packed.segments.lengths, packed.packing.align)
     used = np.bincount(packed.sequence_rows, weights=spaces, minlength=len(packed.sizes)).astype(np.int64)

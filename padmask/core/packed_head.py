@@ -1,4 +1,4 @@
-"""Read the lengths of sequences and of columns in the first rows of input that may be packed."""
+"""Read sequence lengths and row lengths from the first rows of input that may be packed."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class TableHead:
 
 @dataclass(frozen=True)
 class PackedHead:
-    """The lengths of sequences and of columns in the first rows.
+    """The lengths of the sequences, and the row lengths of all columns, in the first rows.
 
     >>> rows = pa.record_batch({"ids": [[5, 6, 7, 0]], "name": [["a", "b"]], "seq_lengths": [[2, 1]]})
     >>> head = PackedHead.of(TableHead([rows]), Marker("seq_lengths"))

@@ -111,7 +111,7 @@ class PackedLayout:
         """Return the layout with the requested value of `--align`. None keeps the known values.
 
         Raises:
-            SpecError: the layout does not need the value.
+            SpecError: the padding is known without the value.
         """
         if align is None or self.aligns == (align,):
             return self
@@ -124,7 +124,7 @@ class PackedLayout:
     def ends_in_padding(self) -> bool:
         """Whether the marker may count the padding at the end of a row as sequences.
 
-        If there may be padding between sequences, the result is False, because no column shows this padding.
+        The result is True only if the metadata shows that there is no padding between sequences.
         """
         return self.described and self.align == 1 and self._lacks_padding
 
@@ -184,7 +184,7 @@ def missing_marker(layout: PackedLayout) -> str:
 
 
 def check_kept_ends(layout: PackedLayout, names: Collection[str]) -> None:
-    """Raise an error if pieces cannot be joined, because the column with their kept ends is missing.
+    """Raise an error if pieces cannot be joined, because the column `layout.keep_last` is missing.
 
     Args:
         layout: layout of the packed rows.

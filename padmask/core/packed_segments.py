@@ -14,7 +14,7 @@ from padmask.core.window_places import WindowPlaces
 
 
 def round_up(lengths: Positions, multiple: int) -> Positions:
-    """Return lengths rounded up to a multiple.
+    """Return lengths rounded up to multiples of `multiple`.
 
     >>> round_up(np.array([1, 8, 9]), 8).tolist()
     [8, 8, 16]
@@ -162,7 +162,7 @@ def plan_wrapped(lengths: Positions, maxlen: int, used: int = 0) -> Segments:
     Args:
         lengths: row lengths in tokens: int64, shape (rows,).
         maxlen: number of positions in a packed row.
-        used: number of tokens before the first row in its packed row, less than `maxlen`.
+        used: number of tokens that are already in the first packed row, less than `maxlen`.
     """
     # Rows without tokens may have the maxlen 0.
     maxlen = max(1, maxlen)

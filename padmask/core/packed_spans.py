@@ -53,11 +53,11 @@ class Marker:
 
     Args:
         column: name of the column.
-        kind: `"lengths"` has the number of tokens of each sequence. `"numbers"` has the number of the
-            sequence at each position; padding has a negative number, or 0 if the first number of the row is
-            not 0. `"starts"` has the first position of each sequence. `"ends"` has 0 and the end of each
-            sequence. `"spaces"` has the number of positions of each sequence, including the padding after the
-            sequence. `"positions"` has positions that restart at 0.
+        kind: what the column contains. `"lengths"`: the number of tokens of each sequence. `"numbers"`: the
+            number of the sequence at each position; padding has a negative number, or 0 if the first number
+            of the row is not 0. `"starts"`: the first position of each sequence. `"ends"`: 0 and the end of
+            each sequence. `"spaces"`: the number of positions of each sequence, including the padding after
+            the sequence. `"positions"`: the position of each token, restarting at 0 in each sequence.
     """
 
     column: str
@@ -96,7 +96,7 @@ class NumberLists:
     Args:
         values: all numbers, int64.
         starts: index of the first number of each row in `values`: int64, shape (rows,).
-        sizes: number of numbers in each row: int64, shape (rows,).
+        sizes: how many numbers each row has: int64, shape (rows,).
         nulls: whether each row is null: bool, shape (rows,).
         invalid: whether each row contains a null or a negative number: bool, shape (rows,).
     """
@@ -152,7 +152,7 @@ class Spans:
         return np.repeat(np.arange(len(self.sizes)), self.sizes)
 
     def first_ones(self, sizes: Positions) -> Spans:
-        """Return the first sequences of each row, at most `sizes`.
+        """Return only the first sequences of each row: at most `sizes[i]` in row i.
 
         Args:
             sizes: number of sequences to keep in each row: int64, shape (rows,).
@@ -213,7 +213,7 @@ _Found = tuple[Positions, Positions, Positions, Flags]
 
 
 def _find_numbers(lists: NumberLists, _: Positions | None) -> _Found:
-    """Return the row, the start and the stop of each run of equal numbers, and whether each row is wrong."""
+    """Return the row, start and stop of each run of equal numbers, and `Spans.wrong` for each row."""
     values, sizes = lists.flat(), lists.sizes
     rows, firsts = _rows_and_firsts(sizes)
     zero_counts = np.zeros(len(sizes), dtype=bool)

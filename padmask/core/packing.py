@@ -30,13 +30,14 @@ _Group = tuple[int, int, _Contents]
 
 @dataclass
 class _OpenRows:
-    """Groups of rows that are not full, by the number of their free positions.
+    """Packed rows during packing, in groups. All rows of a group have the same contents.
 
     Args:
         most: maximum number of sequences in a row.
-        groups: the groups with each number of free positions. The newest group is the last.
-        free: sorted numbers of free positions that occur in `groups`.
-        closed: groups that are full, or have the maximum number of sequences.
+        groups: groups of rows that are not full, keyed by the number of free positions in a row. The newest
+            group is the last in its list.
+        free: keys of `groups`, sorted.
+        closed: groups of rows that are full, or have the maximum number of sequences.
     """
 
     most: int

@@ -146,7 +146,7 @@ def _dialect_of(files: Mapping[str, pa.Schema], mask: str) -> Dialect:
     """Return the polarity and kind of a mask, from the metadata of the files, else from its name.
 
     Raises:
-        PaddedError: the mask has a different polarity or kind in the files.
+        PaddedError: the polarity or kind of the mask differs between the files.
     """
     found: dict[str, Dialect] = {}
     for name, schema in files.items():
@@ -387,7 +387,7 @@ def check_names(
 
 
 def mask_field(schema: pa.Schema, name: str) -> pa.Field:
-    """Return the Arrow field of a mask column. If the column cannot be a mask, use a list of bools."""
+    """Return the field of a mask column. A type that no mask can have is replaced by a list of bools."""
     type_ = schema.field(name).type
     return pa.field(name, type_ if is_mask(type_) else pa.list_(pa.bool_()))
 

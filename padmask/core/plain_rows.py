@@ -77,7 +77,7 @@ class PlainRows(NamedTuple):
         return (values[start:end] for start, end in pairwise(ends))
 
     def truncate(self, maxlen: int, side: Side) -> PlainRows:
-        """Return the rows without the tokens that exceed `maxlen` at one side.
+        """Return the rows truncated to `maxlen` tokens. `side` is the side on which tokens are removed.
 
         >>> PlainRows([np.array([7, 8, 9])], [2, 1]).truncate(1, "pre").values
         array([8, 9])
@@ -161,8 +161,8 @@ def _read_ints(rows: list[Any], lengths: list[int]) -> npt.NDArray[Any] | None:
     """Return the tokens of lists; None if a token is not an int, or needs more than 32 bits.
 
     `marshal` writes each list and each int of at most 32 bits as a record of the same size. Therefore, the
-    first token of another type also starts at the start of a record, and the type in this record differs
-    from an int.
+    first token of another type also starts at the start of a record, and the type code of this record is not
+    that of an int.
     """
     with suppress(ValueError):
         records = np.frombuffer(marshal.dumps(rows, _VERSION), dtype=_RECORD)

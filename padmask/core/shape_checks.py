@@ -35,9 +35,9 @@ def check_shape(
         replaced: names of input columns that new columns replace.
 
     Raises:
-        SpecError: a column with the number of tokens to keep is missing or has the wrong type; the input or
-            the mask already has the name of a column to add; `window_labels` is `"new"`, but no column
-            contains labels; or the end token cannot be added.
+        SpecError: a column with the number of tokens to keep is missing or has the wrong type; a column to
+            add has the same name as an input column, the mask or the length column; `window_labels` is
+            `"new"`, but no column contains labels; or the end token cannot be added.
     """
     check_end_columns(schema, spec)
     if spec.packing is not None and spec.packing.eos is not None:
@@ -52,7 +52,7 @@ def check_shape(
         padded = column_flags([column.name for column in columns])
         raise SpecError(
             "`window_labels` 'new' has no effect, because no padded column contains labels. To pad a column "
-            f"of labels, use {padded} -c NAME={IGNORED_LABEL}. Otherwise remove the option.",
+            f"of labels, use {padded} -c NAME={IGNORED_LABEL}. Otherwise remove `window_labels`.",
             options=["window_labels"],
         )
     noun = spec.shape
@@ -65,7 +65,7 @@ def check_shape(
             flags = column_flags([*names, name])
             raise SpecError(
                 f"Packing computes a new column {name!r}, so the input column with this name is not packed. "
-                f"To use the column, choose {flags}. Otherwise rename the column.",
+                f"To pack the input column, use {flags}. Otherwise rename the input column.",
                 options=["columns"],
             )
         if name in schema.names and not is_replaced:
@@ -111,8 +111,8 @@ def _check_renames(
         if is_companion or is_label(column) != is_label(replace(column, name=new)):
             raise SpecError(
                 f"Packing cannot write the column {name!r} as {new!r}, because this name is reserved for "
-                "columns with other contents. Choose another name. For labels, use the pad value "
-                f"{IGNORED_LABEL}.",
+                f"columns with other contents. Choose another name. If {name!r} contains labels, set its pad "
+                f"value to {IGNORED_LABEL}.",
                 options=["renames", "dialect"],
             )
         if new in added:
@@ -123,7 +123,7 @@ def _check_renames(
                 "input."
             )
         elif new in kept:
-            remedy = "Rename this column, or leave out all columns that are not packed with --fields drop."
+            remedy = "Rename this column, or use --fields drop to leave out all columns that are not packed."
         else:
             continue
         raise SpecError(

@@ -17,8 +17,8 @@ def source_columns(
 ) -> dict[str, pa.Array]:
     """Return the columns that locate each output row in the source and in a batch, keyed by column name.
 
-    Windows have four such columns, and rows of buckets and batches have one such column. Other rows have no
-    such columns.
+    Windows get the columns in `WINDOW_COLUMNS`. Rows of buckets and batches get `source_row`, unless `spec`
+    leaves out this column. Rows of batches also get `batch`. Other rows get no columns.
 
     Args:
         segments: positions of the tokens in the output.

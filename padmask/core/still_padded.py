@@ -23,8 +23,8 @@ class StillPadded:
     """The columns that `unpad` does not change.
 
     Args:
-        alike: columns whose rows are as long as those of the unpadded columns were before. The key is the
-            column name, and the value is the command-line options that would unpad the column.
+        alike: columns whose rows are as long as the rows of the unpadded columns were before unpadding. The
+            key is the column name, and the value is the command-line options that would unpad the column.
         notes: warnings about other columns.
     """
 
@@ -118,7 +118,7 @@ def _flags(name: str, mask: str | None, job: UnpadJob) -> str:
 
 
 def _find_alike(schema: pa.Schema, job: UnpadJob, taken: Collection[str], rows: FirstRows) -> dict[str, str]:
-    """Return the columns whose rows are as long as the padded rows, each with the options that unpad it."""
+    """Return the columns whose rows are as long as the padded rows, with the options that unpad them."""
     padded = [name for name in job.columns if name != job.mask and is_sequence(schema.field(name).type)]
     if not padded:
         return {}

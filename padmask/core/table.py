@@ -182,7 +182,7 @@ def _empty_types(
     fixed_size: bool,
     without: Collection[str],
 ) -> pa.Schema:
-    """Return the schema of the padded table, without metadata, by padding a table without rows."""
+    """Pad a table without rows, and return its schema without metadata."""
     none = np.zeros(0, dtype=np.int64)
     rows = no_tokens([column for group, _ in groups for column in group.columns])
     shaped = [(group, make_segments(none, plan, group.spec)) for group, plan in groups]

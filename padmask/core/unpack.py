@@ -170,7 +170,7 @@ def read_packed(  # noqa: C901 - one check after another
             unsure, f"{marker.column!r} does not say where the padding is", marker.column, "align", "`align`"
         )
     if layout.mask is not None:
-        blame(gaps, "the mask has padding in a sequence", layout.mask, "mask_column")
+        blame(gaps, "the mask marks padding within a sequence", layout.mask, "mask_column")
     good = ~_flags(rows, faults)
     kept = good[owners]
     numbers = np.arange(len(owners)) - np.repeat(np.cumsum(number) - number, number)
@@ -187,7 +187,9 @@ def read_packed(  # noqa: C901 - one check after another
 def _other_starts(
     aligns: Sequence[int], starts: Positions, counts: Positions, owners: Positions, widths: Positions
 ) -> Flags:
-    """Return, for each row, whether its sequences may start at other positions: bool, shape (rows,).
+    """Return, for each row, whether its sequences may start at positions other than `starts`.
+
+    The result is bool, shape (rows,).
 
     Args:
         aligns: as in `PackedLayout`.
@@ -314,7 +316,9 @@ def explode(batch: pa.RecordBatch, sequences: Sequences, layout: PackedLayout) -
 
 
 def _shift_back(labels: pa.Array) -> pa.Array:
-    """Undo the shift of labels: move each label back to its own token. The first label is unknown.
+    """Undo the shift of labels: move each label back to its own token.
+
+    The first label is unknown and becomes -100.
 
     >>> _shift_back(pa.array([[8, 9, -100], [-100]])).to_pylist()
     [[-100, 8, 9], [-100]]

@@ -287,7 +287,7 @@ def choose_unpad_job(
 
 
 def dialects_of(groups: Iterable[tuple[Sequence[str], Padding | None]]) -> dict[str, Dialect]:
-    """Return the polarity and kind of each mask of the groups from `find_padded_groups`, by mask name."""
+    """Return the polarity and kind of each mask in the result of `find_padded_groups`, keyed by mask name."""
     return {found.mask: found.dialect for _, found in groups if found is not None and found.mask is not None}
 
 
@@ -393,13 +393,11 @@ def _marks(schema: pa.Schema, found: Padding, name: str) -> bool:
 def unsure_columns(
     schema: pa.Schema, found: Padding, columns: Sequence[str], rows: FirstRows
 ) -> dict[str, str]:
-    """Return the columns that another mask may describe, each with the name of this mask.
+    """Return columns that may belong to a mask other than `found.mask`, each with the name of this mask.
 
-    Requested columns are omitted.
-
-    Such a mask has the lengths of the padded columns, marks padding at one end of each row, and differs from
-    the mask of the padded columns. If the name of the mask contains the name of a column, the mask belongs
-    only to this column.
+    The other mask has the same lengths as the padded columns, marks padding at one end of each row, and
+    differs from `found.mask`. If the name of this mask contains the name of a column, the mask belongs only
+    to this column. Requested columns are omitted.
     """
     first = columns[0] if columns else _default_padded(schema, found)
     alike = [

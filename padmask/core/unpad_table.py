@@ -70,7 +70,7 @@ def unpad_table(table: pa.Table, columns: Columns = None, spec: UnpadSpec | None
         DataError: the metadata is not valid.
 
     Warns:
-        UserWarning: other columns are or may be still padded, or packed rows or the first pieces of rows are
+        UserWarning: other columns may still be padded; or packed rows, or the first pieces of rows, are
             missing.
     """
     if not isinstance(table, pa.Table):

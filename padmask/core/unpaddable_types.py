@@ -14,7 +14,7 @@ from padmask.errors import SpecError
 
 
 def _copy_field(path: str) -> str:
-    r"""Say how to copy a field of a struct to a column, as sentences without the last full stop.
+    r"""Return sentences, without the last full stop, that say how to copy a struct field to a column.
 
     >>> _copy_field("data.my ids").partition("with ")[2]
     'jq -c \'."my ids" = .data."my ids"\', or in DuckDB with SELECT *, data."my ids" AS "my ids"'
@@ -45,7 +45,7 @@ def tokenize_first(name: str) -> str:
 
 
 def what_to_choose(schema: pa.Schema, name: str) -> str:
-    """Say what to do if a requested column has no lists, as a sentence without the full stop.
+    """Return sentences, without the last full stop, that say what to do if a column has no lists.
 
     >>> what_to_choose(pa.schema([("text", pa.string()), ("ids", pa.list_(pa.int32()))]), "text")
     'Choose a list column with -c'
@@ -92,7 +92,7 @@ def refuse_struct_field(schema: pa.Schema, name: str) -> None:
 
 
 def describe_other_types(schema: pa.Schema) -> str:
-    """Describe columns that cannot be padded because of their types; an empty string if there are none.
+    """Return sentences about columns whose types cannot be padded; an empty string if there are none.
 
     >>> describe_other_types(pa.schema([("deep", pa.list_(pa.list_(pa.list_(pa.int32()))))]))[:60]
     " 'deep' has the type list<item: list<item: list<item: int32>"

@@ -17,7 +17,7 @@ class WindowPlaces:
         numbers: number of the window in its source row, from 0: int64, shape (windows,).
         starts: index of the first token in the source row: int64, shape (windows,).
         stops: index after the last token: int64, shape (windows,).
-        repeats: number of tokens at the start and at the end of the window that repeat tokens of another
+        repeats: numbers of tokens at the start and at the end of the window that repeat tokens of another
             window, including kept ends: int64, shape (windows, 2). None for windows that were read from a
             file.
     """

@@ -24,8 +24,9 @@ def plan_windows(
     """Return `Segments` that split each row longer than `maxlen` into windows, and pad the windows.
 
     Each window contains the kept ends of its row. The other tokens of a window start `maxlen - first - last -
-    overlap` tokens after those of the previous window. Only one window may have fewer than `maxlen` tokens:
-    the last window with `truncating="post"`, or the first window with `truncating="pre"`.
+    overlap` tokens after those of the previous window, where `first` and `last` are the numbers in `ends`.
+    Only one window may have fewer than `maxlen` tokens: the last window with `truncating="post"`, or the
+    first window with `truncating="pre"`.
 
     >>> ends = Ends.constant(0, 0, 1)
     >>> segments = plan_windows(np.array([10]), 4, ends, 2, padding="post", truncating="post")
@@ -82,8 +83,8 @@ def count_windows(lengths: Positions, maxlen: int, ends: Ends, overlap: int) -> 
 def repeated_mask(segments: Segments) -> Mask:
     """Return, for each position, whether its token is a copy of a token in another window.
 
-    If windows overlap, the first of them has the original. Tokens at the end of a row that all windows keep
-    are an exception: the last window has the original.
+    If windows overlap, the first of these windows has the original. The kept tokens at the end of a row are
+    an exception: the last window has the original.
 
     Args:
         segments: windows from `plan_windows`.

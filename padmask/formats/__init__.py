@@ -50,7 +50,7 @@ def output_format(path: str, asked: str | None) -> FormatTraits:
     if named and asked and named.name != asked:
         raise SpecError(
             f"The output {display_path(path)!r} has the suffix of {named.name}, but --output-format is "
-            f"{asked}. Change the suffix or the option.",
+            f"{asked}. Change the suffix or --output-format.",
             options=["output_format"],
         )
     found = named or (FORMATS[asked] if asked else None)

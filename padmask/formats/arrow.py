@@ -108,7 +108,7 @@ def check_batch(batch: pa.RecordBatch) -> None:
 
 
 def checked_schema(schema: pa.Schema) -> pa.Schema:
-    """Return the schema. Raise an error if its names cannot be decoded or its types are not supported."""
+    """Check that the names of a schema can be decoded and its types are supported, and return the schema."""
     _ = schema.names
     for field in schema:
         try:
@@ -239,7 +239,7 @@ class ArrowReader:
 
 
 def _padding_of(schema: pa.Schema) -> list[Described] | bytes | None:
-    """Return the padding metadata in a schema. If padmask cannot parse it, return the raw bytes."""
+    """Return the padding metadata in a schema. Metadata that cannot be parsed stays bytes."""
     try:
         return read_descriptions(schema.metadata)
     except DataError:

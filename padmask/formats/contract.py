@@ -124,7 +124,7 @@ class Wanted:
             integers written as floats, such as 1.0, and floats that are rounded to the dtype.
         optional: names of sequence columns that may be null or missing.
         check: for JSON Lines, a function that raises an error if the types of rows differ from `others`. Its
-            arguments are the rows and the values of their other fields.
+            arguments are the rows, and the values of the fields that `decode` left as text, keyed by name.
     """
 
     sequences: pa.Schema
@@ -208,7 +208,7 @@ class Layout:
             positions in the sequence column.
         name: name of the output, for messages.
         late: keys of the schema metadata whose values are known only at the end, with the number of bytes by
-            which the value may grow. See `WriterOptions.metadata`.
+            which each value may grow. See `WriterOptions.metadata`.
     """
 
     schema: pa.Schema
@@ -229,8 +229,8 @@ class WriterOptions:
         threads: number of columns that may be encoded at the same time.
         folder: folder for temporary files.
         column_notes: dict to which the writer adds notes on columns, for `describe_columns`.
-        metadata: schema metadata that is known only at the end. The caller adds it before `finish`.
-            Formats that cannot store metadata at the end leave it out.
+        metadata: schema metadata that is known only at the end. The caller adds this metadata before
+            `finish`. Formats that cannot store metadata at the end leave it out.
     """
 
     as_stream: bool

@@ -64,7 +64,7 @@ class _Encoded:
 
     Args:
         padded: padded columns, masks and lengths, keyed by name.
-        others: numbers of the other columns, or the reason why an array cannot store the column.
+        others: for each other column, its numbers, or the reason why an array cannot store the column.
         place: location of the first row, for messages; empty if there are no rows.
     """
 
@@ -150,7 +150,7 @@ class ArrayWriter:
         self._spool.drop(name)
 
     def arrays(self) -> dict[str, np.dtype[Any] | None]:
-        """Return the dtype of each array to write, keyed by name; None to keep the dtype of the values."""
+        """Return the dtype of each array to write, keyed by name. None stands for the dtype of the values."""
         found: dict[str, np.dtype[Any] | None] = dict.fromkeys(self._padded)
         for name, numbers in list(self._others.items()):
             dtype = numbers.dtype()

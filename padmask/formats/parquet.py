@@ -178,7 +178,7 @@ def _check_groups(source: Source, metadata: pq.FileMetaData) -> None:
 
 
 class ParquetWriter:
-    """Writer for Parquet files with a fixed number of rows per row group, zstd and data page version 1.
+    """Writer for Parquet files with zstd, data pages of version 1, and a fixed number of rows per row group.
 
     Threads encode each column of a row group as a separate file, and the writer joins these files.
     """

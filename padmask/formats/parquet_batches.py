@@ -40,9 +40,9 @@ def read_batches(
         file: the file.
         groups: row groups to read.
         names: names of the columns to read. If None, all columns are read.
-        counts: number of values of each column of each row group, from `read_value_counts`. If empty,
-            row groups are read one after another. It is empty for remote files, because Arrow loads each of
-            their row groups into memory completely.
+        counts: number of values of each column of each row group, from `read_value_counts`. If `counts` is
+            empty, row groups are read one after another. This is necessary for remote files, because Arrow
+            loads complete row groups of remote files into memory.
         rows, values: maximum number of rows and of values in a batch. A single row may have more values.
     """
     return regroup(_pieces(file, groups, names, counts, rows), rows, values)
@@ -68,7 +68,7 @@ def _pieces(
 
 
 def _piece_rows(rows: int, counts: Mapping[str, int], names: Sequence[str] | None) -> int:
-    """Return the number of rows to decode at a time: a power of 2, from the numbers of values in the footer.
+    """Return the number of rows to decode at a time: a power of 2, computed from the counts in the footer.
 
     >>> _piece_rows(1000, {"id": 1000, "ids.list.element": 500_000}, None)
     256

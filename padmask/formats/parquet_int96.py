@@ -45,7 +45,7 @@ def with_time_zone(
     """If Spark wrote the file, set the time zone of INT96 timestamps to UTC. Return the schema.
 
     Args:
-        schema: columns with INT96 values as microseconds.
+        schema: columns of the file, in which INT96 timestamps have the unit microseconds.
         columns: columns with INT96 values, from `int96_columns`.
         metadata: metadata of the file.
     """

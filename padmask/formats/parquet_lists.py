@@ -1,8 +1,8 @@
 """Encode lists of equal length, such as padded rows, as a Parquet column.
 
 For a list column, Arrow encodes two levels for each position, which takes more time than encoding the
-values. If all lists have the same length, the levels repeat. Here, Arrow encodes the values as a column
-without lists, and the levels are added to each page.
+values. If all lists have the same length, the levels repeat. In this module, Arrow encodes the values as a
+column without lists, and the levels are added to each page.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def _common_length(lists: pa.Array) -> int | None:
 def _encode_values(values: pa.Array, length: int) -> memoryview:
     """Return a Parquet file with the values as a column without lists, without compression.
 
-    A page has the values of whole lists, and is as large as Arrow's pages of lists.
+    Each page contains the values of whole lists. Pages are as large as the pages that Arrow writes for lists.
     """
     schema = pa.schema([pa.field("values", values.type, nullable=False)])
     sink = pa.BufferOutputStream()

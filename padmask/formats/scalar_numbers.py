@@ -44,7 +44,7 @@ class Numbers:
     Args:
         values: array of shape (rows,).
         kinds: kinds of the values: `"bool"`, `"int"` and `"float"`.
-        low, high: smallest and largest number among 0 and the integers.
+        low, high: smallest and largest of the integers and 0.
         fixed: dtype of the column, if its type is known; None for JSON.
     """
 
@@ -112,7 +112,7 @@ def _from_json(batch: Batch, name: str) -> Numbers | str:
 
 
 def describe_left_out(column_notes: Mapping[str, str]) -> tuple[Sequence[Warned], Sequence[str]]:
-    """Return a warning about the columns missing from the output, and no remarks.
+    """Return one warning about the columns missing from the output, and an empty list of remarks.
 
     >>> describe_left_out({"text": "string"})[0][0][:28]
     "not written: 'text' (string)"

@@ -74,7 +74,7 @@ class Feature:
     padded: bool = False
 
     def parser(self, inner: int | None = None, *, has_nulls: bool = False) -> str:
-        """Return the Python expression of the feature that parses the column.
+        """Return Python code for the feature with which TensorFlow parses the column.
 
         >>> Feature("ids", "int64_list", 1, (128,)).parser()
         'tf.io.FixedLenFeature([128], tf.int64)'

@@ -44,7 +44,7 @@ class _Column:
 
 @dataclass(frozen=True)
 class _Encoded:
-    """Serialized rows, and the facts about columns that change how the rows are parsed."""
+    """Serialized rows, and facts about the columns on which the parsing function depends."""
 
     records: list[bytes]
     with_nulls: set[str]

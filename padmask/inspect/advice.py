@@ -115,7 +115,11 @@ ADVICE_WITHOUT_MARKER = (
 
 
 def advise_on_packed_rows(command: PadCommand) -> Advice:
-    """Return the advice for packed rows. `command` has the inputs of the recommended command."""
+    """Return the advice for packed rows: restore the original rows first.
+
+    Args:
+        command: inputs of the recommended command.
+    """
     text = (
         "The rows are packed. To pad or pack the sequences in another way, restore the original rows first."
     )
@@ -131,8 +135,8 @@ def advise_to_join(command: PadCommand, asked: Sequence[int | str], spec: PadSpe
         spec: padding options that the user requested.
     """
     text = (
-        "The rows are windows of longer rows, and all numbers describe the windows. To pad the rows in "
-        "another way, join their windows, and inspect the joined rows."
+        "The rows are windows of longer rows, and all numbers describe the windows. To pad the original rows "
+        "in another way, join the windows, and inspect the joined rows."
     )
     return Advice(text, command=command.join_text(asked, spec))
 
@@ -195,7 +199,7 @@ class Adviser:
             return self._pad(longest, text)
         if not p99.rows_cut:
             return self._pad(
-                longest, f"{text} More than 1% of the rows have this length, so p99 saves nothing."
+                longest, f"{text} More than 1% of the rows have this length, so p99 is the same length."
             )
         lost = share(p99.lost_share)
         reason = f"Truncating rows to p99{_of(p99)} would lose {lost} of the {self._units}"
@@ -215,8 +219,8 @@ class Adviser:
         name = next(iter(few), asked[-1])
         plan, longest = self.plans[str(name)], self.plans["longest"]
         if plan.overlong == "error" and plan.rows_cut:
-            failing = f"{_name(plan)} is too short for {self._rows(plan)}, so --overlong error fails."
-            return self._pad(longest, f"{failing} Pad to the longest row{_of(longest)}.")
+            failing = f"{_name(plan)} is too short for {self._rows(plan)}, so a run with --overlong error"
+            return self._pad(longest, f"{failing} would fail. Pad to the longest row{_of(longest)}.")
         if plan.overlong == "window" and plan.maxlen < longest.maxlen:
             return self._split(plan, f"{_name(plan)} splits longer rows into windows.", name)
         can_window = self.basis.cuts.can_window(plan.maxlen)
@@ -335,7 +339,7 @@ class Adviser:
         if longer.rows <= FEW_LONGER * stats.rows:
             lost = share(longer.tokens / stats.tokens)
             dropping = replace(spec, windows=None, keep_first=0, keep_last=0)
-            text_of_drop = f"To leave out the longer rows and lose {lost} of the {self._units}, drop them."
+            text_of_drop = f"If the longer rows are dropped, {lost} of the {self._units} are lost."
             others = [Alternative(text_of_drop, self.command.text(dropping, "drop"))]
         others += self._alternatives(windows)
         return Advice(text, windows, self.command.text(spec), spec, (*details, *self._empty_rows()), others)
@@ -362,7 +366,7 @@ class Adviser:
         return (f"{empty:,} of {count(stats.rows, 'row')} {verb} empty; --empty-rows drop leaves them out.",)
 
     def _alternatives(self, plan: Cost) -> tuple[Alternative, ...]:
-        """Return plans with much less padding than `plan` that lose no more tokens."""
+        """Return plans that have much less padding than `plan`, and lose no more tokens."""
         if plan.padding_share < MUCH_PADDING:
             return ()
         buckets = self._with_less_padding(plan, f"buckets-{BUCKETS[-1]}")
@@ -374,7 +378,7 @@ class Adviser:
         )
 
     def _with_less_padding(self, plan: Cost, *names: str) -> list[Cost]:
-        """Return the plans in `names` with much less padding than `plan` that lose no more tokens."""
+        """Return the plans in `names` that have much less padding than `plan`, and lose no more tokens."""
         return [
             cost
             for cost in (self.plans[name] for name in names if name in self.plans)
@@ -384,7 +388,7 @@ class Adviser:
     def _use_buckets(self, buckets: Cost) -> Alternative:
         """Return the command and the padding of a plan with buckets."""
         lost = "" if buckets.tokens_lost else f", and no {self._units} are lost"
-        text = f"To pad each row to one of {len(buckets.edges)} lengths: {_padding(buckets)}{lost}."
+        text = f"If each row is padded to one of {len(buckets.edges)} lengths, {_padding(buckets)}{lost}."
         if buckets.maxlen >= self.plans["longest"].maxlen:
             spec = replace(self.spec, maxlen="longest", windows=None, keep_first=0, keep_last=0)
         elif buckets.overlong == "window":
@@ -420,7 +424,7 @@ class Adviser:
             else f"any packing needs at least {least:,}{separate}"
         )
         text = (
-            f"To pack several rows into each output row: {_padding(packed)}{lost}. The output has "
+            f"If several rows are packed into each output row, {_padding(packed)}{lost}. The output has "
             f"{count(packed.rows, 'row')}, and {bound}.{apart}{split}"
         )
         return Alternative(text, command)
@@ -434,7 +438,7 @@ class Adviser:
             return ()
         tokens = int(batches.name.rpartition("-")[2])
         text = (
-            f"To write batches of at most {tokens:,} positions, each padded to its longest row: "
+            f"In batches of at most {tokens:,} positions, each padded to its longest row, "
             f"{_padding(batches)}, and no {self._units} are lost."
         )
         spec = replace(self.spec, maxlen="longest", windows=None, keep_first=0, keep_last=0)

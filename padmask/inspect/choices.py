@@ -73,7 +73,7 @@ def _fits(adviser: Adviser, best: Cost, maxlen: int) -> bool:
 
 
 def lengths_up_to(top: int) -> Iterable[int]:
-    """Return all lengths up to 128, then multiples of 2, 4, 8 and so on, and `top`.
+    """Return all lengths up to 128, then lengths in steps of 2, 4, 8 and so on, and finally `top`.
 
     >>> lengths = list(lengths_up_to(1_000))
     >>> lengths[125:130], lengths[-3:], len(lengths)

@@ -140,7 +140,7 @@ class PadCommand:
             yield from ("--maxlen", ",".join(map(str, maxlens)))
 
     def _cut_options(self, spec: PadSpec, overlong: str) -> Iterator[str]:
-        """Yield command-line arguments for the handling of long rows that differ from the defaults."""
+        """Yield the command-line arguments for long rows, if the options differ from the defaults."""
         if spec.windows is not None:
             yield from ("--overlong", "window", "--overlap", str(spec.windows.overlap))
             if spec.windows.labels != "all":

@@ -137,7 +137,7 @@ class CostBasis:
         return self.round_up(self.stats.longest) if limit is None else limit
 
     def round_up(self, length: int) -> int:
-        """Round a proposed length up to a multiple of `self.multiple`; of 8 if `self.multiple` is None.
+        """Round a proposed length up to a multiple of `self.multiple`, or of 8 if `self.multiple` is None.
 
         The result is at least the multiple itself.
 

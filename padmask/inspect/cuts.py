@@ -70,7 +70,7 @@ class Cuts:
         return cls("window", first, last, spec.windows.overlap, shared)
 
     def fit(self, maxlen: int, overlong: Overlong) -> bool:
-        """Return whether the requested tokens to keep and the overlap fit in rows of `maxlen` positions."""
+        """Return whether the tokens to keep and the requested overlap fit in rows of `maxlen` positions."""
         overlap = (self.overlap or 0) if overlong == "window" else None
         return bool(needed_positions(self.first, self.last, overlap) <= maxlen)
 
@@ -87,7 +87,7 @@ class Cuts:
         WindowSize(first=0, last=0, overlap=0)
 
         Raises:
-            SpecError: the requested tokens to keep and the overlap do not fit.
+            SpecError: the tokens to keep and the requested overlap do not fit.
         """
         refuse_large_ends(maxlen, self.first, self.last, self.overlap or 0)
         first = self.first or int(self.shared.first is not None)

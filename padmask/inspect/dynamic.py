@@ -38,9 +38,9 @@ class DynamicPadding:
 def expected_padding(counts: Mapping[int, int], window_rows: int) -> DynamicPadding:
     """Return the expected number of positions and shapes if every batch is padded to its longest row.
 
-    The rows are in random order. Within each window of `window_rows` rows, they are sorted by length, and
-    every 32 rows of a window are a batch. The last window and the last batch may have fewer rows. With
-    windows of 32 rows, each window is one batch, so sorting has no effect.
+    The rows are in random order. In each window of `window_rows` rows, the rows are sorted by length, longest
+    first, and every 32 rows of a window are a batch. The last window and the last batch may have fewer rows.
+    With windows of 32 rows, each window is one batch, so sorting has no effect.
 
     >>> expected_padding({1: 32, 5: 32}, 1600)
     DynamicPadding(places=192.0, shapes=2.0)
@@ -51,9 +51,10 @@ def expected_padding(counts: Mapping[int, int], window_rows: int) -> DynamicPadd
 
     If a window has H rows longer than L, its first ceil(H / 32) batches contain such a row. H has a
     hypergeometric distribution, because the rows are drawn without replacement. The number of positions is
-    the number of rows in these batches, summed over all L, so its expectation is exact. The
-    expectation depends only on the number of rows longer than L. For windows of 1,600 rows, it is computed
-    for at most 99 of these numbers, and interpolated for the others. The error is then less than 0.5%.
+    the number of rows in these batches, summed over all L. Therefore, the expected number of positions is
+    exact. For each L, the expected number of rows in these batches depends only on the number of rows longer
+    than L. For windows of 1,600 rows, it is computed for at most 99 values of this number, and interpolated
+    for the others. The error is then less than 0.5%.
 
     A length is a shape if the longest row of any batch has this length. The expected number of such batches
     is exact for each window. The windows are treated as independent, which changes the number of shapes by

@@ -23,7 +23,7 @@ class Curves:
     """The effect of maxlen on the output.
 
     Args:
-        maxlens: int64, shape (points,), ascending.
+        maxlens: values of maxlen, ascending: int64, shape (points,).
         kept: share of the tokens that are kept: float64, shape (points,).
         whole: share of the rows that are not longer than maxlen: float64, shape (points,).
         padding: share of the positions that are padding: float64, shape (points,).

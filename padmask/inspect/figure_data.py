@@ -77,8 +77,8 @@ class Mark:
 
     Args:
         maxlen: the length.
-        name: names of the plans with this length, such as `"p95"`; empty if
-            the length is their only name.
+        name: names of the plans with this length, such as `"p95"`; empty if the length is their only
+            name.
         is_best: whether `inspect` recommends the plan.
     """
 
@@ -264,7 +264,7 @@ def _arrays(stats: LengthStats) -> tuple[Positions, Positions]:
 
 
 def make_histogram(stats: LengthStats, top: int = 0) -> Histogram:
-    """Return the number of rows in bins of equal width, or of growing width if the axis is logarithmic.
+    """Return the number of rows in each bin. Bins have equal widths, or growing widths on a logarithmic axis.
 
     >>> make_histogram(LengthStats({3: 2, 4: 1}))
     Histogram(edges=array([3, 4, 5]), rows=array([2, 1]), is_log=False, empty=0)

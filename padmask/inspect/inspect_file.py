@@ -193,7 +193,7 @@ def _spec_to_read(specs: Sequence[PadSpec]) -> PadSpec:
     """Return the padding options that are checked against the input.
 
     `pad --maxlen longest` cuts no row, so it refuses options that keep tokens at the ends of cut rows. If the
-    user requests no maxlen, `inspect` also proposes percentiles, so it accepts these options.
+    user requests no maxlen, `inspect` also proposes percentiles, so `inspect` accepts these options.
     """
     spec = next((one for one in specs if one.maxlen != "longest"), specs[0])
     if spec.maxlen == "longest" and spec.windows is None:

@@ -232,7 +232,7 @@ def _name_stdin(advice: Advice, inputs: Sequence[str]) -> Advice:
 def _notes(
     spec: PadSpec, show: ShowSpec, files: ReadOptions, inspected: InspectedRows, chosen: Sequence[Row]
 ) -> list[str]:
-    """Return notes: why the recommended command has other numbers, and which requested rows do not exist."""
+    """Return notes: why the recommended command has other numbers, and which rows to show do not exist."""
     notes = []
     total = inspected.rows_read
     if files.limit is not None and total == files.limit:

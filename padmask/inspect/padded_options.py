@@ -20,7 +20,7 @@ from padmask.spec.presets import PRESETS, Preset
 
 @dataclass(frozen=True)
 class PaddedOptions:
-    """The options of `pad` that give rows the columns, dtypes and mask of padded files.
+    """The options with which `pad` writes the same columns, dtypes and mask as in padded files.
 
     Args:
         preset: preset that sets all these options; None if there is no such preset.

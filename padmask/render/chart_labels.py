@@ -154,7 +154,7 @@ def name_of_cut(data: FigureData) -> str:
 def describe_cut(data: FigureData) -> list[str]:
     """Return lines about the rows that are cut; an empty list if no rows are cut.
 
-    In the picture of all rows, these rows may be too thin to see, and some of their tokens are missing.
+    The picture of all rows does not show all tokens of cut rows, and may show cut rows too thin to see.
     """
     places = data.places
     if not places.rows_cut:
@@ -297,7 +297,7 @@ def rows_of_labels(labels: Sequence[Label]) -> int:
 def _place_labels(
     pairs: Sequence[tuple[Mark, float]], on_the_right: range, character: float
 ) -> list[Label] | None:
-    """Place labels in rows. A line that is below the label of another line is in a lower row than this label.
+    """Place labels in rows. If the line of a label would touch another label, the label is in a lower row.
 
     Args:
         pairs: candidates with the distances of their lines from the left end of the axis, ascending.

@@ -134,7 +134,7 @@ def _clipped_rows(
         across, down: start and size of the area.
         from_end: whether the tokens are aligned at the end of the rows.
         scale: sizes of a token and of a row.
-        kind: class of the tokens.
+        kind: CSS class of the tokens.
     """
     (x, width), (y, height) = across, down
     turn = "translate(1 1) scale(-" if from_end else "translate(0 1) scale("

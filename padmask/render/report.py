@@ -25,8 +25,8 @@ TABLE_NOTE = (
 )
 
 LAYERS_NOTE = (
-    "The deviations of layers are those of one row with one amount of padding, so they may differ from the "
-    "largest deviation of the checks."
+    "The deviations of layers are measured on one row with one amount of padding, so they may differ from "
+    "the largest deviation of the checks."
 )
 
 VERDICT_COLOURS = {"ignores": "green", "data-ok": "green", "leaks": "red", "bad-data": "red"}

@@ -127,7 +127,7 @@ def _describe_losses(ledger: Ledger) -> list[str]:
 
 
 def _describe_rest(result: PadResult, rejects: str | None) -> list[str]:
-    """Return the lines about omitted rows and skipped files, and facts that require no action (remarks)."""
+    """Return the lines about omitted rows and skipped files, and the remarks, which require no action."""
     return [
         *_describe_omitted_rows(result.ledger, rejects),
         *(f"skipped: {fault}" for fault in result.faults),

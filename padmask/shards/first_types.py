@@ -20,7 +20,7 @@ class AssumedWork:
     Args:
         work: the settings. Workers raise an `OtherTypesError` if a shard has other types.
         first: indices of the shards with the first rows. If one of these shards is skipped, the types must
-            be found again, because its rows do not count.
+            be found again, because the rows of this shard do not count.
     """
 
     work: ShardWork

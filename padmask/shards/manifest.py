@@ -162,7 +162,7 @@ class ShardRecord:
         counts = [record.index, record.size, *record.ledger.counts.values()]
         counts += [n for bucket in buckets for n in (bucket.maxlen, bucket.rows, bucket.tokens, bucket.size)]
         if not (all(map(_is_text, texts)) and all(map(_is_count, counts)) and record.ledger.balanced):
-            raise ValueError("the JSON object is not a shard record")
+            raise ValueError("the texts or counts of the shard record are not valid")
         return record
 
 
@@ -183,7 +183,7 @@ def plan_of(known: Mapping[str, Any]) -> Plan:
     own = {name: plan_of(plan) for name, plan in known.get("own", {}).items()}
     plan = Plan(**{**known, "own": own, "edges": tuple(known.get("edges", ()))})
     if not (_is_text(plan.found) and all(map(_is_count, (plan.maxlen, plan.exact, *plan.edges)))):
-        raise ValueError("the JSON object is not a plan of row lengths")
+        raise ValueError("a plan needs maxlen, exact and edges as non-negative integers, and found as text")
     return plan
 
 

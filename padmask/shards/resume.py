@@ -71,7 +71,7 @@ class DatasetState(Enum):
 
 
 class Action(Enum):
-    """An action of a run on the shards of earlier runs."""
+    """What a run does with the shards of earlier runs."""
 
     START = "all shards are padded"
     CONTINUE = "the shards of the interrupted run are kept, and the other shards are padded"
@@ -384,7 +384,7 @@ def _earlier_job(state: FolderState) -> Fingerprint | None:
 
 
 def _replaced_inputs(manifest: Manifest | None, shards: Iterable[Shard]) -> tuple[str, ...]:
-    """Return the inputs whose shards would be overwritten by shards of another input with the same names."""
+    """Return the inputs whose shards would be replaced by shards of other inputs with the same file names."""
     new = {shard.name: shard.address for shard in shards}
     records = manifest.records if manifest is not None else ()
     changed = (record for record in records if new.get(record.name, record.source) != record.source)

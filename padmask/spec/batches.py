@@ -80,7 +80,7 @@ class BatchSpec:
             parts += [f"{multiple} positions"] * bool(multiple)
             options = ["batch_multiple"] * (self.multiple > 1) + ["pad_to_multiple_of"] * bool(multiple)
             raise SpecError(
-                f"A batch of {self.tokens:,} positions is too small, because it must have at least "
+                f"A batch of {self.tokens:,} positions is too small, because a batch must have at least "
                 f"{' of '.join(parts)}. Choose a larger `batch_tokens`, or a smaller "
                 f"{join_or([f'`{name}`' for name in options])}.",
                 options=["batch_tokens", *options],

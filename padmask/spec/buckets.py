@@ -54,7 +54,7 @@ def parse_buckets(text: str) -> Buckets:
     # int() would also accept '1_000'.
     if not all(part.isascii() and part.isdigit() and len(part) < 19 for part in parts):
         hint = (
-            " To let padmask choose the best edges, set only their number."
+            " To let padmask choose the best edges, set only the number of buckets."
             if re.search(r"p\d|longest", text)
             else ""
         )
@@ -68,7 +68,7 @@ def parse_buckets(text: str) -> Buckets:
 
 
 def checked_buckets(name: str, value: Any) -> Buckets:
-    """Check the value of `buckets`: the number of buckets or their edges, also as text.
+    """Check the value of `buckets`: the number of buckets, or their edges. The value may be text.
 
     >>> checked_buckets("buckets", [64, 128]), checked_buckets("buckets", "8")
     ((64, 128), 8)
@@ -105,7 +105,7 @@ def checked_buckets(name: str, value: Any) -> Buckets:
 def maxlen_with_buckets(
     buckets: Buckets | None, maxlen: int | str, multiple: int | None, *, has_own: bool = False
 ) -> int | str:
-    """Check the options that may conflict with buckets. Return the last edge, or `maxlen` without edges.
+    """Check the options that may conflict with buckets. Return the last edge; if there are none, `maxlen`.
 
     >>> maxlen_with_buckets((64, 128), "longest", None)
     128
@@ -133,8 +133,8 @@ def maxlen_with_buckets(
         return maxlen
     if maxlen not in ("longest", buckets[-1]):
         raise SpecError(
-            f"The last edge of `buckets` is the maxlen ({buckets[-1]}), so `maxlen` {maxlen!r} contradicts "
-            "it. Remove one of the two options, or set `buckets` to the number of buckets.",
+            f"The last edge of `buckets` sets the maxlen to {buckets[-1]}, which contradicts `maxlen` "
+            f"{maxlen!r}. Remove one of the two options, or set `buckets` to the number of buckets.",
             options=["maxlen", "buckets"],
         )
     bad = [edge for edge in buckets if edge % (multiple or 1)]

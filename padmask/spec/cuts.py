@@ -11,8 +11,8 @@ def refuse_unused_cuts(spec: PadSpec, policy: RowPolicy) -> None:
     """Raise an error if options for truncating or splitting rows have no effect.
 
     Raises:
-        SpecError: the options keep ends or make windows, but no row is truncated or split, because `overlong`
-            is `"drop"` or `"error"`, or `maxlen` is `"longest"`.
+        SpecError: `spec` has windows, or keeps tokens at the ends of truncated rows, but no row is truncated
+            or split, because `overlong` is `"drop"` or `"error"`, or `maxlen` is `"longest"`.
     """
     windows = spec.windows is not None
     option = "keep_first" if spec.keep_first else "keep_last" if spec.keep_last else ""

@@ -87,7 +87,8 @@ class MaskSpec:
             Additive masks are float32 by default.
         length_column: name of a new column that contains the number of kept tokens in each row. If None, no
             such column is added.
-        overwrite: whether to replace input columns with these names, instead of raising an error.
+        overwrite: whether to replace an input column with the name of the mask or of the length column,
+            instead of raising an error.
         named: whether a mask that replaces an `attention_mask` of ones keeps the name `column`. If False, the
             new mask gets the name of the old mask. None means False if `column` is `"mask"`, and True for
             every other name.
@@ -101,8 +102,9 @@ class MaskSpec:
             padding.
         position_ids: name of a new column that contains the positions 0, 1, ... of the real tokens, and 0 at
             padding. True means `"position_ids"`. If None, no such column is added.
-        labels_from: name of the padded column that is copied to a new column `labels`, with -100 at padding,
-            and where a padded column `completion_mask`, `assistant_masks` or `loss_mask` is 0. True means the
+        labels_from: name of the padded column that is copied to a new column `labels`, with -100 at padding
+            and at tokens for which a padded column `completion_mask`, `assistant_masks` or `loss_mask` is 0.
+            True means the
             first padded column. If None, no labels are added.
         if_missing: `"position_ids"`, `"labels_from"` or both. If the input already has the new column of one
             of these options, the option has no effect. Without `if_missing`, such a column is an error.

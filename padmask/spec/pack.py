@@ -55,11 +55,11 @@ ID_NAMES = ("input_ids", "tokens")
 
 # Options of `PadSpec` that packed rows do not support, each with the remedy.
 _REASONS = {
-    "padding": "Their padding is always after the sequences. Remove the option.",
+    "padding": "Their padding is always after the sequences. Remove `padding`.",
     "own_lengths": "Columns that are packed together must have the same row lengths. Pack other columns "
     "separately.",
-    "buckets": "Packed rows all have the same length. Remove one of the two options.",
-    "batches": "Packed rows all have the same length. Remove one of the two options.",
+    "buckets": "Packed rows all have the same length. Remove `buckets`.",
+    "batches": "Packed rows all have the same length. Remove `batches`.",
 }
 
 
@@ -84,7 +84,7 @@ def names_for(patterns: Iterable[str], columns: Sequence[str]) -> tuple[str, ...
 
 
 def is_recomputed(name: str, packing: PackSpec | None) -> bool:
-    """Return whether packing reads a loss mask, and writes a new loss mask under the same name.
+    """Return whether packing reads a column as a loss mask, and writes a new loss mask under the same name.
 
     >>> is_recomputed("loss_mask", PackSpec(emit=["loss_mask"])), is_recomputed("loss_mask", PackSpec())
     (True, False)
@@ -110,12 +110,12 @@ class PackSpec:
         max_segments: maximum number of sequences in a row; None if there is no maximum.
         align: the number of positions of each sequence is rounded up to a multiple of this number, as context
             parallelism requires.
-        pad: whether to pad all rows to `maxlen`. Otherwise, rows are as long as their sequences.
+        pad: whether to pad all rows to `maxlen`. Otherwise, a row is as long as its sequences together.
         eos: token to append to sequences that do not end with this token; None appends no token.
         source: whether to add the columns `source_rows` and `source_starts`.
         emit: derived columns to add, from `DERIVED`.
-        names: names of derived columns whose names differ from `DERIVED`: a mapping, or a sequence of
-            pairs. If a name contains `{column}`, each packed column has its own derived column.
+        names: new names of derived columns, keyed by the names in `DERIVED`: a mapping, or a sequence of
+            pairs. If a new name contains `{column}`, each packed column has its own derived column.
         renames: names of packed columns in the output, keyed by their names in the input: a mapping, or a
             sequence of pairs. `{ids}` stands for the column of ids: `input_ids`, else `tokens`, else the
             first packed column. `unpad` restores the names.
@@ -128,7 +128,8 @@ class PackSpec:
             padding. `"zero"`: all are 0. `"continue"`: the values continue those of the previous sequence.
         boundary_labels: `"mask"` replaces the first label of each sequence with -100, so that no token
             predicts the next sequence. `"keep"` leaves the label unchanged. `"shift"` moves each label one
-            token to the left, for trainers that do not shift labels. The last label of a sequence is -100.
+            token to the left, for trainers that do not shift labels. The last label of each sequence then
+            becomes -100.
         fields: `"list"` converts the fields that are not packed to lists with one value per sequence.
             `"drop"` leaves these fields out.
 

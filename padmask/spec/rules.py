@@ -86,7 +86,7 @@ RULES = {
         Rule(
             "cudnn-fallback",
             "warning",
-            "cuDNN requires rows with at least one token, and padding at the end",
+            "cuDNN requires at least one token in each row, and all padding at the end",
             recurrent=True,
         ),
         Rule("unlisted-file", "error", "the _padmask.json of the folder does not list the file", "file"),
@@ -102,7 +102,7 @@ RULES = {
         Rule(
             "tokens-lost",
             "warning",
-            "the row of the input is truncated or dropped, so tokens are lost",
+            "the row of the input was truncated or dropped, so tokens are lost",
             compares=True,
         ),
         Rule(

@@ -17,9 +17,9 @@ WARNINGS = {
     "row-fully-masked": "rows without real tokens cause NaN in pooling and attention layers",
     "non-finite": "rows with NaN or infinite tokens make outputs and gradients NaN",
     "columns-left-out": "columns with the same lengths as the tokens were not padded or packed",
-    "lengths-differ": "columns that usually have one value per token have different lengths from the tokens",
+    "lengths-differ": "a column that should have one value per token has rows of other lengths",
     "type-not-padded": "a column has a type that padmask cannot pad or pack",
-    "mask-uncertain": "a column was not checked because its mask is unknown, or a mask looks inverted",
+    "mask-uncertain": "a mask looks inverted, or a column was not checked because its mask is unknown",
     "late-column": "a column has no values in the first rows, so the column was not padded or checked",
     "batch-dimension": (
         "each row contains a single vector; an outer axis of length 1 is usually a leftover batch dimension"
@@ -30,7 +30,7 @@ WARNINGS = {
     "no-end-mark": LACKS_END,
     "unlisted-file": "the _padmask.json of the folder does not list the file",
     "files-not-read": "some input files were not read",
-    "repeated-file": "a file that the inputs contain more than once was read only once",
+    "repeated-file": "the inputs contain a file more than once, but the file was read only once",
     "splits-joined": "the output contains several splits of a dataset",
     "class-names-lost": "the names of class labels are not in the output",
     "column-not-written": "the output format cannot store the column",

@@ -1,7 +1,7 @@
 """Write a folder of arrays atomically, and return the size and the version of a folder.
 
 The files have no names, or temporary names, until all files are complete. Then they are moved to a new
-folder next to the output path, which is renamed to this path. A failed run leaves no folder.
+folder next to the output path, and the new folder is renamed to this path. A failed run leaves no folder.
 """
 
 from __future__ import annotations

@@ -103,7 +103,7 @@ def choose_data_files(
 
 
 def _describes(name: str, present: set[str], is_chosen: bool) -> bool:
-    """Return whether to skip a file that only describes the data, such as README.md.
+    """Return whether a file only describes the data, as README.md does, and is therefore skipped.
 
     Args:
         name: name of the file.
@@ -173,7 +173,7 @@ def _splits(names: Iterable[str], data: Sequence[str], read: ReadSmall) -> dict[
 
 
 def split_of(name: str) -> str | None:
-    """Return the dataset split in a file name, else the split in its folder names.
+    """Return the dataset split that a file name contains, else the split that its folder names contain.
 
     >>> [split_of(name) for name in ("data/train-00000-of-00002.parquet", "dev/a.jsonl", "a.jsonl")]
     ['train', 'validation', None]

@@ -165,8 +165,8 @@ class OutputFolder:
         """Raise an error if a file cannot be written at one of the relative paths `names`.
 
         Raises:
-            OutputError: a path is too long or is a folder, one of its parents is a file or a link, or its
-                folder has no write permission.
+            OutputError: a path is too long or is a folder, a parent of a path is a file or a link, or the
+                folder of a path has no write permission.
         """
         folders = {folder for name in names for folder in _folders_of(name)}
         for name in sorted(folders & set(names)):

@@ -284,10 +284,10 @@ def _refuse_incomplete(folder: str, listed: Mapping[str, int], sizes: Mapping[st
 def _checked_files(
     files: list[InputFile], folder: str, names: Iterable[str], others: Mapping[str, str] | None = None
 ) -> list[InputFile]:
-    """Return the data files of a folder.
+    """Return `files` unchanged. Raise an error if a folder has no data files.
 
     Args:
-        files: the data files.
+        files: data files of the folder.
         folder: name of the folder, for messages.
         names: names of all files and subfolders in the folder, including hidden ones.
         others: path of each file of an unknown format, by name.

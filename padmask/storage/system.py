@@ -43,7 +43,7 @@ def free_disk(path: str) -> int | None:
 
 
 def free_space(file: str | int) -> int:
-    """Return the free space in bytes on the disk that contains a file. An open file is a descriptor."""
+    """Return the free space in bytes on the disk that contains a file, given as a path or a descriptor."""
     disk = os.statvfs(file)
     return disk.f_bavail * disk.f_frsize
 

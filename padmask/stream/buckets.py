@@ -132,7 +132,7 @@ def pad_rows_to_buckets(
 
 
 def split_by_bucket(rows: Rows, run: PadRun, plan: Plan) -> Iterator[tuple[int, Rows]]:
-    """Divide rows into blocks that belong to one bucket. Yield each block with the edge of its bucket.
+    """Divide rows into blocks that each belong to one bucket. Yield each block with the edge of its bucket.
 
     The yielded blocks contain only rows to write. Row counts and refused rows are not copied to them.
 

@@ -77,7 +77,7 @@ def bytes_per_position(columns: Sequence[PadColumn], mask: MaskSpec, format_: Fo
 
 
 def _text_sizes(mask: MaskSpec, dtype: str) -> tuple[int, int]:
-    """Return the bytes of a real position and of a padding position of a mask in JSON, with a comma."""
+    """Return the sizes in bytes of a real and of a padding position of a mask in JSON, with a comma."""
     if mask.kind == "additive":
         return len("0.0,"), len(f"{float(np.finfo(dtype).min)},")
     in_text = {"bool": (len("true,"), len("false,")), **dict.fromkeys(FLOAT_DTYPES, (4, 4))}

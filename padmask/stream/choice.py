@@ -67,8 +67,8 @@ class Beside:
         notes: warnings, as sentences.
         suspicions: warnings about columns that may be masks of padding, as sentences.
         hint: likely reason for errors about vectors or text, as sentences; empty if unknown.
-        ragged: names of columns that usually have one value per token, but have other lengths in the first
-            rows. Empty if the columns are chosen for padding.
+        ragged: names of columns that should have one value per token, but do not in some of the first rows.
+            Empty if the columns are chosen for padding.
         unpaddable: names of masks and companions (columns with one value per token, such as `labels`) whose
             type padmask cannot pad. Empty if the columns are chosen for padding.
         shared: the tokens with which most rows start and end.
@@ -203,7 +203,7 @@ def _possible_masks(choice: ColumnChoice, rows: FirstRows) -> list[str]:
 
 
 def _describe_alike(alike: list[str], first: str, packing: PackSpec | None) -> list[str]:
-    """Return a line about columns that have the row lengths of the ids, but were not requested."""
+    """Return a line about columns whose rows are as long as the ids, but that were not requested."""
     if not alike:
         return []
     done, kept = "unchanged", ""
@@ -218,7 +218,7 @@ def _describe_alike(alike: list[str], first: str, packing: PackSpec | None) -> l
 def _describe_ragged(
     ragged: Sequence[str], schema: pa.Schema, choice: ColumnChoice, rows: FirstRows, *, packs: bool
 ) -> list[Warned]:
-    """Return warnings about columns that are not padded, because their row lengths differ from the ids."""
+    """Return warnings about columns that are not padded because their rows differ in length from the ids."""
     first, verb, warnings = choice.columns[0].name, "pack" if packs else "pad", []
     groups: dict[tuple[int, int], list[str]] = {}
     for name in ragged:
@@ -318,7 +318,7 @@ def _has_labels(choice: ColumnChoice) -> bool:
 def _pad_value_for(field: pa.Field) -> str:
     """Return the end of a `-c` option that sets the pad value of a column.
 
-    In integers, such as classes, 0 usually has a meaning. So a pad value other than the default is suggested.
+    In a column of integers, 0 is usually a valid value, such as a class. So another pad value is suggested.
 
     >>> [_pad_value_for(pa.field(name, pa.list_(pa.int64()))) for name in ("ner_tags", "loss_mask", "x")]
     ['=-100', '', '=VALUE']
@@ -334,7 +334,7 @@ def _pad_value_for(field: pa.Field) -> str:
 
 
 def with_hint(flags: str) -> str:
-    """Explain the placeholder VALUE after options that contain it."""
+    """Return options, followed by an explanation of the placeholder VALUE if the options contain it."""
     return f"{flags} (VALUE is a pad value that no token has)" if re.search(r"=VALUE\b", flags) else flags
 
 

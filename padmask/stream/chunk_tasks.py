@@ -1,4 +1,4 @@
-"""Tasks of worker processes for one JSON Lines input: parse chunks, and pad rows to text.
+"""Tasks of worker processes for one JSON Lines input: parse chunks, and return padded rows as text.
 
 A task has several chunks. Its result does not depend on the worker or on the other chunks.
 """
@@ -227,7 +227,7 @@ def _read_work(pickled: bytes) -> tuple[TextWork, PadTarget]:
 
 
 def pad_chunk(chunk: Chunk, pickled: bytes) -> PaddedChunk:
-    """Pad the rows of a chunk to text.
+    """Pad the rows of a chunk, and return the padded rows as text.
 
     Args:
         chunk: lines of JSON Lines.
@@ -248,7 +248,7 @@ def pad_chunk(chunk: Chunk, pickled: bytes) -> PaddedChunk:
 
 
 def encoded_blocks(chunks: Iterable[PaddedChunk]) -> Iterator[tuple[Any, PaddedChunk]]:
-    """Yield the texts of each chunk. The first text of a chunk has the counts of all its rows."""
+    """Yield the texts of each chunk. The counts of all rows of a chunk come with its first text."""
     for chunk in chunks:
         counts = chunk
         for text in chunk.texts:

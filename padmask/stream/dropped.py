@@ -23,7 +23,7 @@ Lengths = tuple[int, ...]
 
 
 def written_rows(lengths: npt.NDArray[np.int64], job: Job) -> Flags:
-    """Return, for each row, whether it fits every maxlen that is a number: bool, shape (rows,).
+    """Return whether each row fits every maxlen that is a number: bool, shape (rows,).
 
     Args:
         lengths: lengths of the rows in each group of columns: shape (groups, rows).
@@ -40,9 +40,9 @@ def written_rows(lengths: npt.NDArray[np.int64], job: Job) -> Flags:
 def longest_together(lengths: npt.NDArray[np.int64], job: Job) -> dict[Lengths, Lengths]:
     """Return the largest row length in each group of columns, for each set of rows that are dropped together.
 
-    Percentiles drop either all or none of the rows that have the same lengths in all groups whose maxlen is a
-    percentile. A key of the result has these lengths, and its value has the largest length in every group,
-    over all rows with these lengths.
+    Rows with the same lengths in all groups whose maxlen is a percentile are either all dropped, or all kept.
+    A key of the result contains these lengths. Its value contains the largest length in every group, over all
+    rows with these lengths.
 
     The result is empty if no percentile drops rows, or if maxlen is a percentile in all groups.
 

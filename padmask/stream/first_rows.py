@@ -25,8 +25,8 @@ def read_first_rows(
     Args:
         dataset: the data.
         names: names of the columns. Columns that are not lists are ignored.
-        dialects: polarity and kind of masks, keyed by column name. For other masks, those that the name
-            suggests are used.
+        dialects: polarity and kind of masks, keyed by column name. For other masks, the polarity and
+            kind that the name suggests are used.
     """
     rows = FirstRows.of(first_batches(dataset, names), dialects)
     # The type of a JSON field comes from its values, so a list column always has values, even if they are not
@@ -44,7 +44,7 @@ def first_batches(dataset: Dataset, names: Iterable[str]) -> Iterator[pa.RecordB
 
 
 def _readable(field: pa.Field) -> pa.Field:
-    """Return the Arrow field that reads a column. Lists without tokens are read as integer lists."""
+    """Return the Arrow field with which a column is read. Lists without tokens are read as integer lists."""
     empty = is_list(field.type) and has_null_tokens(field.type)
     return pa.field(field.name, pa.list_(pa.int64())) if empty else field
 
@@ -61,8 +61,8 @@ def first_rows_of(
         dataset: the data.
         columns: names of the columns that the mask may describe. If empty, all list columns.
         known: the first rows of these columns and of all masks; None if the rows have not been read.
-        dialect: requested polarity and kind of the mask. If None, those that the name of the mask suggests
-            are used.
+        dialect: requested polarity and kind of the mask. If None, the polarity and kind that the name
+            of the mask suggests are used.
     """
     names = tuple(columns)
 

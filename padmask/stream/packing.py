@@ -31,7 +31,7 @@ def find_dataset_packing(
     Args:
         dataset: the data.
         columns: requested columns; None for all packed columns.
-        mask: name of the requested mask column. If None, the mask column is found.
+        mask: name of the requested mask column. If None, the function finds the mask column.
         dialect: requested polarity and kind of the mask. If None, those in the metadata are used, else those
             that the name of the mask suggests.
 

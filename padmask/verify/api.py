@@ -281,12 +281,12 @@ def report_on_packed(
         model: built Keras model, PyTorch module, or a function of arrays.
         spec: options of the verification.
         sample: packed rows.
-        data: contents of the inputs of the model, according to the data and the user.
+        data: what the inputs of the model contain, according to the data and the user.
         engine: Keras backend and device. If None, Keras is started for Keras models.
         device: `"auto"`, `"cpu"` or `"gpu"` for a PyTorch module. If None, the module stays on its device.
 
     Raises:
-        SpecError: the contents of an input are unknown.
+        SpecError: it is unknown what an input contains.
         ModelError: the model cannot run on the rows.
     """
     described: dict[str, Any] = {}

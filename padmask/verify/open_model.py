@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
-from padmask.errors import MissingExtraError, SpecError
+from padmask.errors import MissingExtraError, SpecError, UnsupportedError
 from padmask.spec.verify import ModelSpec
 from padmask.verify.api import is_torch_model, report_on_model, report_on_packed, report_on_torch_model
 from padmask.verify.data.masked_values import MaskedValue
+from padmask.verify.other_model_files import refuse_other_files
 from padmask.verify.proof.packed_arguments import DataArguments
 from padmask.verify.proof.packed_sample import PackedSample
 from padmask.verify.proof.sample import SampleRows
@@ -20,6 +22,9 @@ from padmask.verify.user_code import import_callable, is_import_name
 
 # Suffix of programs that `torch.export.save` writes.
 PROGRAM_SUFFIX = ".pt2"
+
+# Suffixes of files of models that padmask cannot open, such as weights and TorchScript programs.
+_OTHER_FILES = (".pt", ".pth", ".ckpt", ".bin", ".safetensors", ".onnx", ".tflite", ".pkl")
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,7 @@ class OpenedModel:
         report: function that verifies the model. Its arguments are the options, the rows (or None) and a dict
             of the kinds that the user specified.
         report_packed: function that verifies the model on packed rows. Its arguments are the options, the
-            rows, and the contents of the inputs, according to the data and the user.
+            rows, and what the inputs contain, according to the data and the user.
         is_recurrent: whether the model has recurrent layers that may run on cuDNN.
         masked: the value that the model masks, keyed by the kind of input.
     """
@@ -49,14 +54,23 @@ def open_model(proof: ModelProof) -> OpenedModel:
 
     Raises:
         SpecError: the module or the factory fails, or an option does not apply to the model.
+        UnsupportedError: padmask cannot open files of this type.
         MissingExtraError: the framework of the model is not installed.
         DataError: the file is corrupt.
         AccessError: the file does not exist.
+        UnsupportedError: the file has a format that cannot be opened.
     """
     path = proof.model or ""
     if path.endswith(PROGRAM_SUFFIX):
         return _open_torch(_load_program(path), proof)
+    if path.endswith(_OTHER_FILES) and Path(path).is_file():
+        raise UnsupportedError(
+            f"{path}: padmask cannot open files of this type. In a Python module, write a function without "
+            "arguments that loads the model and returns it, and use --model MODULE:FUNCTION. For other "
+            "frameworks, write a function of ids and a mask, and use --predict MODULE:FUNCTION.",
+        )
     if not is_import_name(path):
+        refuse_other_files(path)
         return _open_keras(None, proof)
     if proof.backend is not None:
         from padmask.verify.keras.backend import start_backend

@@ -48,7 +48,7 @@ class PackedFunction:
 
     Args:
         function: function whose parameters have names such as `ids`, `mask`, `segment_ids`.
-        data: contents of the parameters, according to the data and the user.
+        data: what the parameters contain, according to the data and the user.
 
     Raises:
         SpecError: a parameter has an unknown name.
@@ -148,7 +148,7 @@ def packed_rows_of(packed: Packed) -> list[PackedRow]:
 
 
 def arguments_in(layout: PackedLayout | None, proof: ModelProof | None = None) -> DataArguments:
-    """Return the contents of the arguments of a model, according to the packed columns and the user.
+    """Return what the arguments of a model contain, according to the packed columns and the user.
 
     Args:
         layout: how the rows are packed; None for packed arrays in memory.

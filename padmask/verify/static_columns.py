@@ -45,7 +45,7 @@ def read_static_columns(
         static: names of the static inputs.
         inputs: columns that the user requested, keyed by input name.
         dataset: the data.
-        numbers: numbers of the rows, from 0, in ascending order.
+        numbers: row numbers of the rows to read, from 0, in ascending order.
         limit: maximum number of rows to read; None for all rows.
 
     Raises:
@@ -103,7 +103,7 @@ def _numbers(value: Any, column: str, place: Place) -> npt.NDArray[Any]:
     """Return a value of a column as an array of numbers.
 
     Raises:
-        DataError: the value is not a number, or has values that are not numbers.
+        DataError: the value is neither a number nor a list of numbers.
     """
     try:
         array = np.asarray(value)

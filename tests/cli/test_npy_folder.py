@@ -180,7 +180,7 @@ def test_limit_counts_all_files(here: Run, rows: Path) -> None:
         (["-o", "out/", "--output-format", "npy"], "-o padded.npy/"),
         (["-o", "s3://bucket/out.npy/"], "Write a local folder"),
         (["-o", "out.npy/", "--resume"], "requires an output folder"),
-        (["-o", "out.npy/", "--output-format", "parquet"], "Change the suffix or the option"),
+        (["-o", "out.npy/", "--output-format", "parquet"], "Change the suffix or --output-format"),
     ],
     ids=" ".join,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import zipfile
 from itertools import count
 from textwrap import dedent
 from xml.etree import ElementTree
@@ -287,7 +288,7 @@ def test_rule_uses_the_mask_value(here, tmp_path, masked, code):
     data = write_rows(tmp_path / "in.jsonl", rows)
     report, _ = answer_of(here("verify", data, "--model", "model.keras", "--json", "--strict"), code)
     texts = [its["detail"] for its in report["data"]]
-    assert [has_facts(text, "have 0", "mask_value", "position 1") for text in texts] == [True] * code
+    assert [has_facts(text, "the value 0", "mask_value", "position 1") for text in texts] == [True] * code
 
 
 @with_models
@@ -617,6 +618,12 @@ def test_verify_in_a_new_process(padmask, saved, raw):
 
 
 # --- files that are not such models ---------------------------------------------------------------------
+
+
+def test_weights_are_no_model(here, tmp_path):
+    with zipfile.ZipFile(tmp_path / "weights.pt", "w") as archive:
+        archive.writestr("archive/data.pkl", b"")
+    refused(here("verify", "--model", "weights.pt"), "weights.pt", "MODULE:FUNCTION", code=2)
 
 
 @with_models

@@ -403,7 +403,7 @@ def test_delete_replaces_dataset(run):
     (run.folder / "README.md").write_text("mine")
     fewer(run)
     result = run(delete=True)
-    assert any("no new file has the same name): 2" in note for note in result.notes)
+    assert any("no new file has the same name: 2" in note for note in result.notes)
     (run.folder / "README.md").unlink()
     assert bytes_in(run.folder) == run.undisturbed()
 

@@ -370,6 +370,7 @@ REFUSED = {
     "no-rows": (lambda ids, mask: 1.0, ["shape ()", "float64"]),
     "other-rows": (lambda ids, mask: np.ones(7), ["rows", "shape (7,)"]),
     "strings": (lambda ids, mask: np.array(["a"] * len(ids)), ["<U1"]),
+    "arrays-of-rows": (lambda ids, mask: [np.ones(3) for _ in ids], ["one for each row", "one array"]),
     "nothing": (lambda ids, mask: None, ["object"]),
     "no-function": (3, ["'int' object"]),
 }
@@ -420,6 +421,28 @@ def test_function_may_change_arguments():
         return masked_mean(np.minimum(ids, VOCAB - 1), mask)
 
     assert verify_model(shifting, vocab_size=VOCAB).verdict == "ignores"
+
+
+def test_function_may_return_lists():
+    assert verify_model(lambda ids, mask: masked_mean(ids, mask).tolist(), vocab_size=VOCAB).ok
+
+
+def test_mask_by_keyword():
+    def named(ids, *, attention_mask):
+        return masked_mean(ids, attention_mask)
+
+    assert verify_model(named, vocab_size=VOCAB).ok
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_wrong_order_of_rows(sign):
+    """Like a server that sorts the rows of a batch by length, and returns the answers in this order."""
+
+    def by_length(ids, mask):
+        order = np.argsort(sign * mask.sum(axis=1), kind="stable")
+        return masked_mean(ids[order], mask[order])
+
+    assert subject_of(by_length, vocab_size=VOCAB).verdict == "leaks"
 
 
 def test_large_ids_reach_the_function():

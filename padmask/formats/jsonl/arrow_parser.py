@@ -147,7 +147,7 @@ def _has_nulls(lists: pa.Array) -> bool:
 def _is_exact(type_: pa.DataType) -> bool:
     """Return whether Arrow parses a type as this project does, except for floats that `_are_odd` finds.
 
-    Arrow creates invalid arrays for lists of nulls.
+    For a type with lists of nulls, the result is False, because Arrow creates invalid arrays for these.
     """
     if pat.is_list(type_):
         return _is_exact(type_.value_type) and not pat.is_null(type_.value_type)
@@ -160,7 +160,8 @@ def _is_exact(type_: pa.DataType) -> bool:
 def _lines_of_objects(text: bytes) -> CutLines | None:
     r"""Return the lines of a text if each line starts with `{` and ends with `}` or `}\r`; otherwise None.
 
-    In JSON, no value may follow `}` without a comma. Such a line break is therefore never within an object.
+    In JSON, no value may follow `}` without a comma. A line break between `}` and `{` is therefore never
+    within an object.
     """
     if not text:
         return None

@@ -155,7 +155,7 @@ def find_ids(raws: Sequence[msgspec.Raw | None]) -> IdTexts | None:
 
 
 def _flat(text: bytes, marks: Positions, opens: Positions, closes: Positions) -> bool:
-    """Return whether every row is a flat list. There must be one pair of brackets per row."""
+    """Return whether every row is a flat list. The text must have as many pairs of brackets as rows."""
     if not len(opens):
         return len(text) == len(_BEFORE)
     starts, stops = marks[opens], marks[closes]
@@ -164,7 +164,9 @@ def _flat(text: bytes, marks: Positions, opens: Positions, closes: Positions) ->
 
 
 def read_ids(raws: Sequence[msgspec.Raw | None], dtype: str) -> IdTexts | None:
-    """Find ids whose text can be copied. Return None if a value is not a list of ids of type `dtype`.
+    """Find the ids in JSON lists if the text of all ids can be written unchanged; else return None.
+
+    The result is also None if a value is not a flat list of integers, or if an id may not fit `dtype`.
 
     >>> ids = read_ids([msgspec.Raw(b"[7, 8]"), msgspec.Raw(b"[]")], "int32")
     >>> ids.lengths.tolist()

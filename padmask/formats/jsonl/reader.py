@@ -160,7 +160,7 @@ class JsonlReader:
                 yield Chunk(self._source.name, first, b"".join(parts), _tell(raw))
 
     def _plain_path(self) -> str | None:
-        """Return the absolute path of the input if it is a local file, which other processes can open."""
+        """Return the absolute path of a local file, which other processes can open; None for other inputs."""
         local = self._source.url is None and self._source.path != "-" and not self._source.is_pipe
         return os.path.abspath(self._source.path) if local else None
 

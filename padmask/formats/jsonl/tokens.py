@@ -259,7 +259,7 @@ def _check_number(token: Any, type_: pa.DataType, where: str, requested: bool) -
 
 
 def _check_float(token: int | float, type_: pa.DataType, where: str, requested: bool) -> None:
-    """Raise a ValueError if the type turns a float into infinity or 0, or changes a large number."""
+    """Raise a ValueError if the type would turn `token` into infinity or 0, or change a large number."""
     target = numpy_dtype(type_)
     try:
         with np.errstate(over="ignore"):

@@ -307,7 +307,7 @@ class _Places(Sequence[str]):
 
 
 class OtherTypesError(Exception):
-    """A field has a different type from the first rows."""
+    """A field has a different type than in the first rows."""
 
 
 class AssumedTypes:

@@ -57,9 +57,9 @@ class Comparison:
 
     @property
     def run(self) -> PaddedRun | None:
-        """The run that padded the rows; None if the rows that this run left out are not known.
+        """The run that padded the rows; None if it is unknown which rows this run left out.
 
-        They are not known if the run skipped more bad rows than were found in the input.
+        This is unknown if the run skipped more bad rows than were found in the input.
         """
         if not isinstance(self.layout, PaddedLayout) or self.layout.run is None:
             return None

@@ -65,7 +65,7 @@ class CopiedLabels:
 
 
 def copies_of(layout: PackedLayout, ids: str, names: Collection[str]) -> list[CopiedLabels]:
-    """Return how labels that the input lacks may have been copied from the input.
+    """Return from which columns `pad` or `pack` may have made labels, if the input has no such labels.
 
     Args:
         layout: how the rows are packed or padded. Without metadata, labels may be copies of the ids.

@@ -123,8 +123,8 @@ def _locating_columns(
 ) -> tuple[str, ...]:
     """Return the columns that locate the rows in their input.
 
-    Without metadata, a column `source_row` may come from the input. `source_row` counts only if other columns
-    or the folder show that padding added windows, batches or buckets.
+    Without metadata, a column `source_row` may come from the input. Therefore, `source_row` counts only if
+    other columns or the folder show that padding added windows, batches or buckets.
     """
     if not has_integers(schema, SOURCE_ROW):
         return ()

@@ -100,6 +100,8 @@ def _advise_on_lost_mask(kind: str, entry: str, from_keras: bool) -> str:
 
 
 def _advise_on_ignored_mask(kind: str, entry: str, from_keras: bool) -> str:
+    if kind == "Lambda":
+        return MIXERS["Lambda"]
     if kind in ("LSTM", "GRU", "SimpleRNN", "RNN"):
         return (
             f"{kind} receives the mask, but its output still depends on padding. If go_backwards and "
@@ -173,6 +175,11 @@ def _advise_on_missing_mask(kind: str, entry: str, from_keras: bool) -> str:
         return (
             f"{kind} does not create a mask. Create {kind} with mask_zero=True and pad with 0, or pass a "
             f"mask to {entry} with mask=..."
+        )
+    if entry.startswith("ConvLSTM"):
+        return (
+            f"No mask reaches {entry}. Pass a mask of shape (batch, steps) with mask=..., or define "
+            "compute_mask in a layer before it. Masking supports only one axis of features"
         )
     return f"No mask reaches {entry}. Pass a mask with mask=... or attention_mask=..., or use Masking"
 

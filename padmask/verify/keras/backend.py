@@ -207,7 +207,7 @@ def _find_version(package: str) -> str:
 
 @contextmanager
 def _capture_stderr(keep: Callable[[bytes], bytes], *, on_error: Callable[[bytes], bytes]) -> Iterator[None]:
-    """Capture output to stderr inside the context, and print the output that `keep` returns at the end.
+    """Capture output to stderr inside the context. At the end, print the output that `keep` returns.
 
     Native libraries write to the file descriptor directly, so replacing `sys.stderr` is not enough.
 

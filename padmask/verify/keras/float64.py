@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Float64Mode:
-    """A context manager that converts the layers and variables of a model to float64 and restores them.
+    """A context manager that converts a model to float64 and restores the model at the end.
 
     The context manager changes the model in place, because a copy might behave differently.
     """

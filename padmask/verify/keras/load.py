@@ -51,7 +51,7 @@ def load_model(path: str, custom_objects: str | None = None, *, unsafe: bool = F
                 f"{path} contains Python code, such as a Lambda layer, and loading the file would run the "
                 "code. If you trust the file, use --allow-unsafe-model."
             ) from None
-        missing = _find_missing_modules(path) if not custom_objects else []
+        missing = [name for name in _find_missing_modules(path) if not custom_objects or name in text]
         if missing:
             raise UnsupportedError(
                 f"{path}: the model has classes from {missing[0]}, which is not installed. If {missing[0]} "
@@ -82,6 +82,9 @@ def _find_missing_modules(path: str) -> list[str]:
     if not zipfile.is_zipfile(path):
         return []
     with zipfile.ZipFile(path) as archive:
+        if "config.json" not in archive.namelist():
+            # Other programs write zip files too, for example torch.save.
+            return []
         config = archive.read("config.json").decode(errors="replace")
     modules = dict.fromkeys(re.findall(r'"module": "(\w+)', config))
     return [module for module in modules if importlib.util.find_spec(module) is None]

@@ -23,7 +23,8 @@ def find_model_inputs(model: Any, roles: Mapping[str, str] | None = None) -> lis
             whose names and dtypes do not show their role.
 
     Raises:
-        SpecError: no input has a time axis, an input expects strings, or an input cannot have its role.
+        SpecError: no input has a time axis, an input expects strings, or an input cannot have the role in
+            `roles`.
     """
     tensors = inputs_of(model)
     strings = [name for name, _, dtype, _ in tensors if dtype == "string"]
@@ -103,7 +104,7 @@ def _release_sizes(shape: Sequence[int | None]) -> tuple[int | None, ...]:
 
 
 def parameters_of(model: Any) -> list[str]:
-    """Return the parameters of a model's call method that are inputs."""
+    """Return those parameters of a model's `call` method that are inputs of the model."""
     names = inspect.signature(model.call).parameters
     return [name for name in names if name not in ("training", "args", "kwargs")]
 

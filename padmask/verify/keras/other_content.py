@@ -17,7 +17,7 @@ from padmask.verify.proof.sample import ModelBatch, ModelInput, Sample
 from padmask.verify.proof.subject import CannotRunError, Predict
 from padmask.verify.proof.tolerance import LIMITS, Array
 
-# Function that returns `predict` with other content in the padding.
+# Function that converts `predict` to a function that runs the model with other values in the padding.
 ChangeContent = Callable[[Predict], Callable[..., Outputs]]
 
 # Number of rows that are run to see which embeddings the tokens reach.
@@ -29,8 +29,8 @@ class OtherContent:
     """A way to change the content of the padding.
 
     Args:
-        change: function that returns a `predict` with other content in the padding; None if the content
-            cannot change.
+        change: function that converts `predict` to a function that runs the model with other values in the
+            padding; None if the values cannot change.
         explicit: whether the model receives every mask as an input.
         reason: reason why `change` is None.
     """
@@ -152,7 +152,7 @@ def _find_tables(calls: Sequence[_Call], others: Sequence[_Call], sample: Sample
 
     Args:
         calls: calls of embeddings.
-        others: the same calls for other tokens.
+        others: the same calls in a run with other tokens.
         sample: rows of `calls`.
 
     Returns:

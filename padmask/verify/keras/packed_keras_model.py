@@ -26,10 +26,10 @@ class PackedKerasModel:
         model: built Keras model.
         engine: Keras backend and device.
         batch_size: maximum number of rows per call of the model.
-        data: contents of the inputs, according to the data and the user.
+        data: what the inputs contain, according to the data and the user.
 
     Raises:
-        SpecError: the contents of an input are unknown.
+        SpecError: it is unknown what an input contains.
     """
 
     remark = ""
@@ -53,7 +53,7 @@ class PackedKerasModel:
         return [layer.name for layer in self.user.model.layers if isinstance(layer, kinds)]
 
     def predict(self, batch: PackedBatch) -> Outputs:
-        """Return the outputs with the rows first.
+        """Return the outputs, with the rows on axis 0.
 
         Raises:
             CannotRunError: the model cannot run on the batch.
@@ -63,12 +63,12 @@ class PackedKerasModel:
 
 
 def _kind_of(slot: ModelInput, data: DataArguments, before: Mapping[str, str]) -> str:
-    """Return the contents of an input, as a name in `ARGUMENTS`.
+    """Return what an input contains, such as ids or a mask, as one of the names in `ARGUMENTS`.
 
     Args:
         slot: the input.
-        data: contents of the inputs, according to the data and the user.
-        before: contents of the previous inputs, keyed by input name.
+        data: what the inputs contain, according to the data and the user.
+        before: what the previous inputs contain, keyed by input name.
     """
     if slot.kind == "mask" and len(slot.shape) > 1:
         return "block_mask"

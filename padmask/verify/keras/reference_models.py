@@ -229,7 +229,7 @@ class Reference:
         self._is_float = features is not None
 
     def subjects(self, route: str) -> tuple[Subject, Subject]:
-        """Return the model of a route and its control model, the same model without masks."""
+        """Return the model of a route and its control model, which is the same model without masks."""
         return self._subject(route, masked=True), self._subject(route, masked=False)
 
     def steps_model(self, *, use_cudnn: bool | str) -> Any:

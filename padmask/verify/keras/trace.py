@@ -181,7 +181,7 @@ def _find_maker(runs: Runs, entry: Event, mask: Array) -> Event | None:
 
 
 def _keys_of_padding(mask: Array, real: int, from_start: bool) -> Array:
-    """Return the mask of the row with padding, at padded keys and real queries.
+    """Return the mask of the row that has padding, cut to its padded keys and real queries.
 
     Args:
         mask: mask of a batch: shape (rows, ..., keys). Only the first row (if `from_start` is True) or the

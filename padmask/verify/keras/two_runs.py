@@ -219,7 +219,7 @@ class Runs:
         return (largest if compared else None), exceeds
 
     def _grows_with_padding(self, one: Any, other: Any) -> bool:
-        """Return whether each axis of a tensor grows like the padded length of an input, or does not grow."""
+        """Return whether each axis of a tensor keeps its size or grows like the padded length of an input."""
         return all(
             before == after or (before, after) in self.growth
             for before, after in zip(one.shape, other.shape, strict=False)
@@ -384,7 +384,7 @@ def _record(
 
 
 def can_run(user: UserModel, batch: ModelBatch) -> bool:
-    """Return whether a model can run on a batch, and the rows are long enough for every layer."""
+    """Return whether a model can run on a batch and the rows are long enough for every layer."""
     try:
         events = _record(user, batch)
     except CannotRunError:

@@ -38,7 +38,7 @@ class UserModel:
         model: built Keras model.
         engine: Keras backend and device.
         batch_size: maximum number of rows per call of the model.
-        roles: role of the inputs that expect the mask or the lengths, as in `find_model_inputs`.
+        roles: roles of the inputs that expect the mask or the lengths, as in `find_model_inputs`.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """Reshape outputs whose time axis has several blocks, each with one value for each position.
 
-ProphetNet of Hugging Face, for example, predicts several tokens at each position, and returns one block
-for each of them. The real positions of a padded row are then not adjacent.
+ProphetNet of Hugging Face, for example, predicts several tokens at each position, and returns one block for
+each of these tokens. The real positions of a padded row are then not adjacent.
 """
 
 from __future__ import annotations
@@ -26,36 +26,43 @@ class Blocks:
     """The time axis of an output, which has several blocks of positions.
 
     Args:
-        axis: number of the axis. Axis 0 has the rows.
+        axis: index of the axis. The rows are on axis 0.
         count: number of blocks.
         inputs: names of the inputs. Each block has one value for each position of these inputs.
+        adjacent: whether the values of a position are side by side instead of in different blocks.
     """
 
     axis: int
     count: int
     inputs: tuple[str, ...]
+    adjacent: bool = False
 
     def split(self, output: Array) -> Array:
         """Split the time axis into an axis for the blocks and an axis for the positions.
 
         >>> Blocks(1, 2, ("ids",)).split(np.arange(6).reshape(1, 6)).tolist()
         [[[0, 1, 2], [3, 4, 5]]]
+        >>> Blocks(1, 2, ("ids",), adjacent=True).split(np.arange(6).reshape(1, 6)).tolist()
+        [[[0, 1], [2, 3], [4, 5]]]
         """
         if output.ndim <= self.axis or output.shape[self.axis] % self.count:
             return output
         before, after = output.shape[: self.axis], output.shape[self.axis + 1 :]
-        return output.reshape(*before, self.count, output.shape[self.axis] // self.count, *after)
+        sizes = (self.count, output.shape[self.axis] // self.count)
+        return output.reshape(*before, *(reversed(sizes) if self.adjacent else sizes), *after)
 
 
 def find_blocks(setup: CheckSetup) -> dict[str, Blocks]:
     """Find the outputs whose time axis has several blocks, keyed by output name.
 
-    The size of such an axis is the same multiple of the padded length in every run. The values of a position
-    may also be adjacent, as after upsampling. Therefore, blocks are found only if the real positions of two
-    runs differ less when the axis is read as blocks.
+    The size of such an axis is the same multiple of the padded length in every run. On an axis of this size,
+    the values of a position may also be adjacent, as after upsampling. Therefore, an axis counts as blocks
+    only if the real positions of two runs differ less when the axis is read as blocks.
     """
+    if setup.sample.is_fixed:
+        return _find_fixed_blocks(setup)
     numbers = setup.more[:_LENGTHS]
-    if len(numbers) < 2 or setup.sample.is_fixed:
+    if len(numbers) < 2:
         return {}
     places = [setup.probe.places(more) for more in numbers]
     runs = [setup.subject.predict(setup.probe.padded(more)) for more in numbers]
@@ -64,6 +71,27 @@ def find_blocks(setup: CheckSetup) -> dict[str, Blocks]:
         blocks = _find_multiple([run[name].shape for run in runs], places)
         if blocks is not None and _is_in_blocks(setup.probe, blocks, runs[0][name], runs[-1][name]):
             found[name] = blocks
+    return found
+
+
+def _find_fixed_blocks(setup: CheckSetup) -> dict[str, Blocks]:
+    """Find these outputs of a model of one length, by comparing two runs with different padding.
+
+    Only outputs of shape (rows, time, features) are tested, because a multiple of the length may also be a
+    number of features.
+    """
+    if setup.subject.other is None:
+        return {}
+    probe, places = setup.probe, setup.probe.places()
+    one, two = setup.subject.predict(probe.padded()), setup.subject.other(probe.padded())
+    found = {}
+    for name, output in one.items():
+        blocks = _find_multiple([output.shape[:2]], [places]) if output.ndim > 2 else None
+        if blocks is None or not difference(output, two[name]):
+            continue
+        layouts = [blocks, replace(blocks, adjacent=True)]
+        deviations = [_split_deviation(probe, layout, output, two[name]) for layout in layouts]
+        found[name] = layouts[int(np.argmin(deviations))]
     return found
 
 
@@ -102,7 +130,9 @@ def describe_blocks(blocks: Mapping[str, Blocks]) -> list[str]:
     ['the time axis of states has 2 blocks, and each block was compared']
     """
     return [
-        f"the time axis of {name} has {one.count} blocks, and each block was compared"
+        f"the time axis of {name} has {one.count} values for each position"
+        if one.adjacent
+        else f"the time axis of {name} has {one.count} blocks, and each block was compared"
         for name, one in blocks.items()
     ]
 
@@ -118,21 +148,27 @@ def _find_multiple(shapes: list[tuple[int, ...]], places: list[dict[str, int]]) 
             for name, count in counts.items()
             if count > 1 and all(size == count * one[name] for size, one in zip(sizes, places, strict=True))
         )
-        if axis and inputs and len(set(sizes)) > 1:
+        if axis and inputs and len(set(sizes)) == len(sizes):
             return Blocks(axis, counts[inputs[0]], inputs)
     return None
 
 
 def _is_in_blocks(probe: Sample, blocks: Blocks, few: Array, many: Array) -> bool:
-    """Return whether the real positions of two runs differ less in blocks than if values are adjacent."""
+    """Return whether the real positions of two runs differ less if the axis is read as blocks."""
     lengths = np.min([probe.lengths()[name] for name in blocks.inputs], axis=0)
     adjacent = _deviation(probe, few, many, blocks.axis, lengths * blocks.count)
-    split = _deviation(probe, blocks.split(few), blocks.split(many), blocks.axis + 1, lengths)
-    return split < adjacent
+    return _split_deviation(probe, blocks, few, many) < adjacent
+
+
+def _split_deviation(probe: Sample, blocks: Blocks, few: Array, many: Array) -> float:
+    """Return the largest difference of two outputs at real positions, in a layout."""
+    lengths = np.min([probe.lengths()[name] for name in blocks.inputs], axis=0)
+    axis = blocks.axis + (0 if blocks.adjacent else 1)
+    return _deviation(probe, blocks.split(few), blocks.split(many), axis, lengths)
 
 
 def _deviation(probe: Sample, few: Array, many: Array, axis: int, lengths: Array) -> float:
-    """Return the largest difference of two outputs at the first or last `lengths` steps of an axis."""
+    """Return the largest difference of two outputs at the first or last `lengths[row]` steps of an axis."""
     found = 0.0
     for row in np.flatnonzero(lengths):
         shape = [*few.shape[1:]]

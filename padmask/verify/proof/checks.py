@@ -35,11 +35,12 @@ EMPTY_PLACES = (4, 7, 21)
 
 
 def compare_row_alone(setup: CheckSetup, subject: Subject) -> Deviations:
-    """Compare the outputs for each row in a padded batch and for the same row alone.
+    """Compare the outputs for each row in a padded batch with the outputs for the same row alone.
 
-    The batch is padded to several lengths.
+    The batch is padded to several lengths. Its rows are not in order of length: a model that sorts the rows
+    of a batch, and returns them in the wrong order, would not change such a batch.
     """
-    probe = setup.probe
+    probe = setup.probe.select(_mix(len(setup.probe)))
     alone = [subject.predict(probe.alone(row)) for row in range(len(probe))]
     lengths = shared_lengths(probe)
     batches = {more: subject.predict(probe.padded(more)) for more in setup.more}
@@ -64,6 +65,15 @@ def compare_row_alone(setup: CheckSetup, subject: Subject) -> Deviations:
             deviation = measure(pairs, has_steps=any(axes), has_channels=not axes or not axes[-1])
             add_deviation(found, name, deviation)
     return found
+
+
+def _mix(count: int) -> list[int]:
+    """Return the numbers from 0 to `count` - 1, large and small numbers in turn.
+
+    >>> _mix(5)
+    [4, 0, 3, 1, 2]
+    """
+    return [count - 1 - place // 2 if place % 2 == 0 else place // 2 for place in range(count)]
 
 
 def _find_varying_axes(shapes: Sequence[tuple[int, ...]]) -> list[bool]:
@@ -105,7 +115,7 @@ def _has_wrong_size(
 
 
 def compare_more_padding(setup: CheckSetup, subject: Subject) -> Deviations:
-    """Compare the outputs for a padded batch and for the same batch with more padding.
+    """Compare the outputs for a padded batch before and after more padding is added to the batch.
 
     The shortest rows also run in a separate batch. In a batch with long rows, short rows already have much
     padding, so more padding may have no effect.
@@ -134,7 +144,7 @@ def _add_padding(subject: Subject, sample: Sample, numbers: Sequence[int]) -> De
 
 
 def compare_other_content(setup: CheckSetup, subject: Subject) -> Deviations:
-    """Compare the outputs for a padded batch and for the same batch with other values in the padding."""
+    """Compare the outputs for a padded batch before and after the values in the padding are changed."""
     assert subject.other is not None
     # Add one position if the model supports it, because rows of equal length would have no padding.
     more = min(1, setup.more[-1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
@@ -49,9 +50,7 @@ def verify_function(
         memory.forget()
         size = spec.batch_size
         results = [
-            call_function(
-                function, [padded.values[first : first + size], padded.mask[first : first + size]], {}
-            )
+            call_with_mask(function, padded.values[first : first + size], padded.mask[first : first + size])
             for first in range(0, len(padded.mask), size)
         ]
         names[:] = names or list(results[0].arrays)
@@ -113,7 +112,7 @@ def can_call(function: Callable[[Array, Array], Any], batch: ModelBatch) -> bool
     """Return whether a function of ids and a mask can run on a batch of one input."""
     [padded] = batch.values()
     try:
-        call_function(function, [padded.values, padded.mask], {})
+        call_with_mask(function, padded.values, padded.mask)
     except CannotRunError:
         return False
     return True
@@ -124,7 +123,7 @@ class FunctionOutputs:
     """The outputs of one call of a function.
 
     Args:
-        arrays: outputs with the rows first, keyed by name.
+        arrays: outputs, with the rows on axis 0, keyed by name.
         left_out: names of the results that are not outputs.
         dtype: least precise dtype of the outputs, a key in `LIMITS`.
     """
@@ -132,6 +131,22 @@ class FunctionOutputs:
     arrays: dict[str, Array]
     left_out: frozenset[str]
     dtype: str
+
+
+def call_with_mask(function: Callable[..., Any], ids: Array, mask: Array) -> FunctionOutputs:
+    """Call a function of ids and a mask. The mask may be a keyword-only parameter.
+
+    Raises:
+        CannotRunError: the function raised an error.
+        ModelError: the results are not arrays of numbers with the rows on axis 0.
+    """
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):  # Some functions of compiled modules have no signature.
+        parameters = []
+    if len(parameters) == 2 and parameters[1].kind == inspect.Parameter.KEYWORD_ONLY:
+        return call_function(function, [ids], {parameters[1].name: mask})
+    return call_function(function, [ids, mask], {})
 
 
 def call_function(
@@ -146,7 +161,7 @@ def call_function(
 
     Raises:
         CannotRunError: the function raised an error.
-        ModelError: the results are not arrays of numbers with the rows first.
+        ModelError: the results are not arrays of numbers with the rows on axis 0.
     """
     ids = arrays[0]
     try:
@@ -168,7 +183,14 @@ def call_function(
     if not found:
         raise ModelError("The function returned no outputs. Return an array, or a dict of arrays.")
     for name, output in found.items():
-        if output.ndim == 0 or len(output) != len(ids) or output.dtype.kind not in "biufc":
+        has_rows = output.ndim > 0 and len(output) == len(ids)
+        if not has_rows and isinstance(result, list) and len(result) == len(ids):
+            raise ModelError(
+                f"For {len(ids)} rows, the function returned a list of {len(ids)} items, one for each row. "
+                "Return one array of numbers with the rows on the first axis. If the rows have different "
+                "lengths, pad them."
+            )
+        if not has_rows or output.dtype.kind not in "biufc":
             raise ModelError(
                 f"For {len(ids)} rows, the function returned {name} with shape {output.shape} and dtype "
                 f"{output.dtype}. The function must return numbers, with the rows on the first axis."

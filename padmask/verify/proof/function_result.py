@@ -24,6 +24,8 @@ def outputs_of_result(result: Any) -> tuple[dict[str, Any], set[str]]:
     {'logits': 1, 'states_0': 2, 'states_1': 3}
     >>> outputs_of_result((1, 2))[0]
     {'output_0': 1, 'output_1': 2}
+    >>> outputs_of_result([[0.5, 0.5], [0.1, 0.9]])[0]
+    {'output': [[0.5, 0.5], [0.1, 0.9]]}
     """
     if isinstance(result, Mapping):
         outputs: dict[str, Any] = {}
@@ -37,6 +39,8 @@ def outputs_of_result(result: Any) -> tuple[dict[str, Any], set[str]]:
             else:
                 outputs[name] = value
         return outputs, left_out
-    if isinstance(result, (list, tuple)):
+    # A list of numbers or of lists, such as `array.tolist()`, is one output.
+    is_array = isinstance(result, list) and all(isinstance(item, (int, float, list)) for item in result)
+    if isinstance(result, (list, tuple)) and not is_array:
         return {f"output_{number}": output for number, output in enumerate(result)}, set()
     return {"output": result}, set()

@@ -1,4 +1,4 @@
-"""Find the contents of the arguments of a model that runs on packed rows, from the argument names."""
+"""Find what each argument of a model for packed rows contains, from the name of the argument."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ _USUAL = {
 
 @dataclass(frozen=True)
 class DataArguments:
-    """The contents of the arguments of a model that the data or the user specify.
+    """What the data and the user specify about the arguments of a model.
 
     Args:
-        columns: contents of each column of the data, as names in `ARGUMENTS`, keyed by column name.
+        columns: what each column of the data contains, as a name in `ARGUMENTS`, keyed by column name.
         inputs: name of the column for each argument, keyed by argument name.
         kinds: kind of each argument, as in `--input`, keyed by argument name.
     """
@@ -55,13 +55,13 @@ class DataArguments:
     kinds: Mapping[str, str] = field(default_factory=dict)
 
     def find(self, name: str) -> str | None:
-        """Return the contents of an argument from the user or the data; None if neither specifies them."""
+        """Return what an argument contains, according to the user or the data; None if neither says this."""
         if name in self.kinds:
             return _OF_KINDS.get(self.kinds[name])
         return self.columns.get(self.inputs.get(name, name))
 
     def guess(self, name: str) -> str | None:
-        """Return the contents of an argument from the user, the data or its name; None if unknown.
+        """Return what an argument contains, according to the user, the data or its name; None if unknown.
 
         >>> arguments = DataArguments(columns={"attention_mask": "attention_mask"})
         >>> [arguments.guess(name) for name in ("inputs_segmentation", "attention_mask", "mask", "age")]
@@ -78,8 +78,8 @@ class Arguments:
     """The arguments of a call.
 
     Args:
-        positional: contents of each positional argument, a name in `ARGUMENTS`.
-        named: contents of each keyword argument, keyed by name.
+        positional: what each positional argument contains, as a name in `ARGUMENTS`.
+        named: what each keyword argument contains, keyed by argument name.
     """
 
     positional: Sequence[str]
@@ -151,9 +151,9 @@ def add_longest(kinds: Collection[str], optional: Sequence[str], data: DataArgum
     Kernels that read `cu_seqlens` also need `max_seqlen`, although it often has a default.
 
     Args:
-        kinds: contents of the other arguments.
+        kinds: what the other arguments contain.
         optional: names of the arguments with a default.
-        data: contents of the arguments that the data or the user specify.
+        data: what the data and the user specify about the arguments.
     """
     if "cu_seqlens" not in kinds:
         return {}

@@ -43,7 +43,7 @@ class PackedRow:
 
     Args:
         sequences: tokens of each sequence: shape (tokens, ...).
-        firsts: position of each sequence in the row.
+        firsts: position of the first token of each sequence in the row.
         width: number of positions in the row.
     """
 
@@ -71,7 +71,7 @@ class PackedRow:
 
     @property
     def has_padding(self) -> bool:
-        """Whether a position has no token."""
+        """Whether any position has no token."""
         return sum(map(len, self.sequences)) < self.width
 
 

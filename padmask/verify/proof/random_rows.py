@@ -105,7 +105,8 @@ def choose_random_rows(
         spec: options of the verification.
         value: pad value.
         can_run: function that returns whether the model can run on a batch.
-        can_run_alone: function that also returns False if the rows are too short for a layer of the model.
+        can_run_alone: as `can_run`, but the function also returns False if the rows are too short for a
+            layer.
     """
     samples = [
         draw_random_rows(slots, spec, value, different_lengths=different_lengths)
@@ -214,7 +215,8 @@ def _choose_lengths(base: npt.NDArray[np.int64], places: int | None, shift: int)
     Args:
         base: lengths for an input of any length.
         places: padded length that the input requires; None for any length.
-        shift: number of the input. The lengths in a row differ between inputs with different numbers.
+        shift: index of the input among the inputs of the model, or 0. Inputs with different indices get
+            different lengths in the same row.
     """
     lengths = base if places is None else _choose_lengths_up_to(places)
     lengths = np.roll(lengths, 4 * shift)

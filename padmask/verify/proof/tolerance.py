@@ -161,8 +161,8 @@ def compare_deviation(
     """Choose the deviation and the tolerance of each output so that rounding is not reported as a leak.
 
     A run in a higher precision shows whether a deviation above its tolerance is only rounding, and whether a
-    leak is smaller than the tolerance. If only this run has a deviation, although the model's own precision
-    is sufficient to show a deviation of this size, the conversion changed the model. For example, a cast
+    leak is smaller than the tolerance. Sometimes only this run has a deviation, although the model's own
+    precision could show a deviation of this size. Then the conversion changed the model: for example, a cast
     may return a new tensor without the mask. In this case, the result in the model's own precision is used.
 
     Args:

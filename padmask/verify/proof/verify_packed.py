@@ -36,8 +36,8 @@ RESET_STATE = (
     "attention_mask."
 )
 SEPARATE = (
-    "Attention, pooling or normalization mixes the sequences of a row. Give attention a block mask "
-    "(padmask.block_mask), and apply pooling and normalization to each sequence."
+    "Attention, a convolution, pooling or normalization mixes the sequences of a row. Give attention a block "
+    "mask (padmask.block_mask), and apply convolutions, pooling and normalization to each sequence."
 )
 MASK_PADDING = "The model uses padding. Give it a mask, or segment_ids that mark padding."
 
@@ -90,8 +90,10 @@ class _Place:
     first: int
     length: int
 
-    def crop(self, outputs: Array) -> Array:
-        return outputs[self.first : self.first + self.length]
+    def crop(self, outputs: Array, axes: Sequence[int]) -> Array:
+        """Return the outputs of the sequence. `axes` are the axes of positions."""
+        own = slice(self.first, self.first + self.length)
+        return outputs[tuple(own if axis in axes else slice(None) for axis in range(outputs.ndim))]
 
     def __str__(self) -> str:
         return f"sequence {self.number + 1} of a packed row, {self.length} token{'s' * (self.length != 1)}"
@@ -106,24 +108,25 @@ class _Checks:
         sample: packed rows.
         base: outputs of each row.
         alone: outputs of some sequences alone, keyed by sequence.
-        names: names of the outputs with one value for each token.
+        axes: axes of positions of each output that the checks compare, keyed by output name.
     """
 
     subject: PackedSubject
     sample: PackedSample
     base: Sequence[Outputs]
     alone: Mapping[_Place, Outputs]
-    names: Sequence[str]
+    axes: Mapping[str, tuple[int, ...]]
 
     def _measure(self, pairs: Iterable[tuple[_Place, Outputs, Outputs]]) -> Deviations:
         """Compare the outputs of sequences in packed rows with other outputs of the same sequences."""
         known = list(pairs)
         return {
             name: measure(
-                [Pair(place.crop(one[name]), two[name], str(place)) for place, one, two in known],
+                [Pair(place.crop(one[name], axes), two[name], str(place)) for place, one, two in known],
                 has_steps=True,
+                has_channels=known[0][1][name].ndim - 1 not in axes,
             )
-            for name in self.names
+            for name, axes in self.axes.items()
             if known
         }
 
@@ -132,7 +135,7 @@ class _Checks:
             (
                 place,
                 self.base[place.row],
-                {name: place.crop(found[place.row][name]) for name in self.names},
+                {name: place.crop(found[place.row][name], axes) for name, axes in self.axes.items()},
             )
             for place in places
         )
@@ -189,7 +192,7 @@ def verify_packed(subject: PackedSubject, sample: PackedSample) -> SubjectReport
     """
     checks, left_out = _prepare(subject, sample)
     remark = f"the checks do not compare the outputs {', '.join(left_out)}" if left_out else ""
-    if not checks.names:
+    if not checks.axes:
         detail = "no output has a value for each token, so the outputs of a sequence are not known"
         return SubjectReport(subject.name, "inconclusive", (), detail=_join(detail, remark))
     found = [
@@ -228,15 +231,40 @@ def _prepare(subject: PackedSubject, sample: PackedSample) -> tuple[_Checks, lis
             [outputs] = subject.run(sample.with_rows([PackedRow.alone(sequence, row.width)]))
             widths[place] = row.width
         alone[place] = outputs
-    sizes = [(outputs, row.width) for outputs, row in zip(base, sample.rows, strict=True)]
-    sizes += [(outputs, widths[place]) for place, outputs in alone.items()]
-    names = [
-        name for name in base[0] if all(np.shape(outputs[name])[:1] == (width,) for outputs, width in sizes)
-    ]
+    runs = [*base, *alone.values()]
+    sizes = [row.width for row in sample.rows] + list(widths.values())
+    found = {name: _find_axes([np.shape(outputs[name]) for outputs in runs], sizes) for name in base[0]}
+    axes = {name: known for name, known in found.items() if known is not None}
     cropped = {
-        place: {name: outputs[name][: place.length] for name in names} for place, outputs in alone.items()
+        place: {name: replace(place, first=0).crop(outputs[name], known) for name, known in axes.items()}
+        for place, outputs in alone.items()
     }
-    return _Checks(subject, sample, base, cropped, names), [name for name in base[0] if name not in names]
+    return _Checks(subject, sample, base, cropped, axes), [name for name in base[0] if name not in axes]
+
+
+def _find_axes(shapes: Sequence[tuple[int, ...]], widths: Sequence[int]) -> tuple[int, ...] | None:
+    """Return the axes of an output that have one entry for each position.
+
+    The first axis must be one of them. Weights of attention have a second one.
+
+    Args:
+        shapes: shape of the output in each run, without the axis of the rows.
+        widths: number of positions in each run.
+
+    Returns:
+        The axes, or None if the output has no value for each token, or if another axis also has several
+        sizes.
+
+    >>> _find_axes([(5, 8), (3, 8)], [5, 3]), _find_axes([(5, 5), (3, 3)], [5, 3])
+    ((0,), (0, 1))
+    >>> _find_axes([(8,), (8,)], [5, 3]) is None
+    True
+    """
+    if len({len(shape) for shape in shapes}) != 1 or any(not shape for shape in shapes):
+        return None
+    sizes = list(zip(*shapes, strict=True))
+    axes = [0] + [axis for axis in range(1, len(sizes)) if len(set(sizes[axis])) > 1]
+    return tuple(axes) if all(sizes[axis] == tuple(widths) for axis in axes) else None
 
 
 def _run_control(checks: _Checks) -> Control:
@@ -300,7 +328,8 @@ def _worst(one: Deviations, two: Deviations) -> Deviations:
 def _silent_outputs(checks: _Checks) -> list[str]:
     """Return the outputs that cannot show a leak.
 
-    If the tokens of a sequence are replaced, some channel of these outputs changes less than the tolerance.
+    If the tokens of all sequences change, these outputs stay the same, or have a channel that changes by less
+    than the tolerance.
     """
     dtype = checks.subject.dtype
     silent = []

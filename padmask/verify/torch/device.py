@@ -41,7 +41,7 @@ class TorchDevice:
 
 
 def choose_device(asked: str | None, module: torch.nn.Module) -> TorchDevice:
-    """Choose the device.
+    """Choose the device on which a module runs.
 
     Args:
         asked: `"auto"`, `"cpu"` or `"gpu"`. `"auto"` uses a GPU if PyTorch finds one. None keeps the module

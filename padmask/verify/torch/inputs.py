@@ -47,6 +47,7 @@ _MOST_VARIED = 30
 # Number of ids at each position to try for modules that read several ids at a position.
 _IDS_AT_A_POSITION = 4
 
+MaskForm = Literal["flat", "broadcast", "additive"]
 Layout = Literal["rows-first", "time-first", "time-last"]
 
 
@@ -60,12 +61,15 @@ class TorchInput:
             `"time-last"` (rows, ..., time).
         on_cpu: whether the tensor stays on the CPU, as `pack_padded_sequence` requires.
         is_padding: whether the input is a mask that is True at padding.
+        mask_form: form of a mask: `"flat"` (rows, time), `"broadcast"` (rows, 1, 1, time), or `"additive"`,
+            which has the latter shape, 0 at tokens and the smallest float at padding.
     """
 
     slot: ModelInput
     layout: Layout = "rows-first"
     on_cpu: bool = False
     is_padding: bool = False
+    mask_form: MaskForm = "flat"
 
     @property
     def is_unclear_mask(self) -> bool:
@@ -87,6 +91,10 @@ class TorchInput:
             tensor = tensor.transpose(0, 1)
         elif self.layout == "time-last":
             tensor = tensor.movedim(1, -1)
+        if self.mask_form != "flat":
+            tensor = tensor[:, None, None, :]
+        if self.mask_form == "additive":
+            tensor = torch.where(tensor.bool(), 0.0, torch.finfo(torch.float32).min)
         if tensor.is_floating_point():
             tensor = tensor.to(floats)
         return tensor if self.on_cpu else tensor.to(device)
@@ -267,7 +275,7 @@ def find_torch_inputs(
     Args:
         module: module to run.
         signature: parameters of its `forward`.
-        try_run: function that runs the module on a small batch, and raises CannotRunError.
+        try_run: function that runs the module on a small batch, and raises CannotRunError if this fails.
         roles: kinds of inputs that the user specified, keyed by input name.
         rows: rows of the data, keyed by input name.
 
@@ -289,6 +297,7 @@ def find_torch_inputs(
     # A mask of the wrong polarity may mark all positions of a row as padding, so that the module fails.
     varied = trials[:_MOST_VARIED]
     varied += [inverted for trial in varied if (inverted := invert_masks(trial)) is not None]
+    varied += [wide for trial in varied for wide in with_wide_masks(trial)]
     if has_time_first_part(module):
         varied += [time_first for trial in varied for time_first in as_time_first(trial)]
     trials += varied[len(trials[:_MOST_VARIED]) :]
@@ -307,17 +316,39 @@ def find_torch_inputs(
 
 
 def invert_masks(inputs: Sequence[TorchInput]) -> list[TorchInput] | None:
-    """Invert the polarity of all masks whose names do not show their polarity; None without such masks."""
+    """Return the inputs, with masks of unclear polarity inverted; None if there are no such masks."""
     if not any(one.is_unclear_mask for one in inputs):
         return None
     return [replace(one, is_padding=not one.is_padding) if one.is_unclear_mask else one for one in inputs]
 
 
-def as_time_first(inputs: Sequence[TorchInput]) -> list[list[TorchInput]]:
-    """Return the possible inputs of a module that reads the time on the first axis.
+def with_wide_masks(inputs: Sequence[TorchInput]) -> list[list[TorchInput]]:
+    """Return the inputs with masks of shape (rows, 1, 1, time): masks to add to scores, and other masks.
 
-    First, only ids and features have the time first. Then the masks have it first too. The result is empty if
-    an input already has another layout.
+    The result is empty if there are no masks, or the masks have another form already.
+    """
+    if not any(one.slot.kind == "mask" and one.mask_form == "flat" for one in inputs):
+        return []
+    forms: tuple[MaskForm, ...] = ("additive", "broadcast")
+    if any(one.is_padding for one in inputs):
+        forms = ("broadcast",)
+    return [
+        [replace(one, mask_form=form) if one.slot.kind == "mask" else one for one in inputs] for form in forms
+    ]
+
+
+def other_wide_masks(inputs: Sequence[TorchInput]) -> list[TorchInput] | None:
+    """Return the inputs with the other form of all wide masks; None if there are no such masks."""
+    others: dict[MaskForm, MaskForm] = {"additive": "broadcast", "broadcast": "additive", "flat": "flat"}
+    changed = [replace(one, mask_form=others[one.mask_form]) for one in inputs]
+    return changed if changed != list(inputs) else None
+
+
+def as_time_first(inputs: Sequence[TorchInput]) -> list[list[TorchInput]]:
+    """Return candidates for the inputs of a module that reads the time on the first axis.
+
+    In the first candidate, the time is on the first axis only in ids and features. In the second candidate,
+    this also applies to masks. The result is empty if an input already has another layout.
     """
     if any(one.layout != "rows-first" for one in inputs):
         return []

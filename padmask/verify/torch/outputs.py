@@ -1,4 +1,4 @@
-"""Convert the result of a module to NumPy arrays with the rows first, keyed by name."""
+"""Convert the result of a module to NumPy arrays with the rows on axis 0, keyed by name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from padmask.verify.proof.tolerance import Array
 
 @dataclass(frozen=True)
 class OutputRows:
-    """The axis of each output that has the rows of the batch.
+    """For each output of a module, the axis on which the rows of the batch are.
 
     Args:
         axes: axis of the rows, keyed by output name.
@@ -45,7 +45,7 @@ class OutputRows:
         return cls(axes, frozenset(few) - frozenset(axes))
 
     def arrays(self, result: Any) -> dict[str, Array]:
-        """Return the outputs of a run as NumPy arrays with the rows first."""
+        """Return the outputs of a run as NumPy arrays, with the rows on axis 0."""
         return {
             name: to_array(output.movedim(self.axes[name], 0))
             for name, output in named_tensors(result).items()
@@ -80,6 +80,8 @@ def _flatten(result: Mapping[Any, Any]) -> Iterator[tuple[str, torch.Tensor]]:
             continue
         if isinstance(value, PackedSequence):
             value = pad_packed_sequence(value, batch_first=True)[0]
+        if isinstance(value, torch.Tensor) and value.is_nested:
+            value = torch.nested.to_padded_tensor(value, 0.0)
         if isinstance(value, torch.Tensor):
             yield name, value
         elif isinstance(value, list | tuple):

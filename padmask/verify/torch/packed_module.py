@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,10 +36,10 @@ class PackedModule:
     Args:
         module: module to run.
         device: `"auto"`, `"cpu"` or `"gpu"`. If None, the module stays on its device.
-        data: contents of the inputs, according to the data and the user.
+        data: what the inputs contain, according to the data and the user.
 
     Raises:
-        SpecError: the contents of an input are unknown.
+        SpecError: it is unknown what an input contains.
     """
 
     def __init__(self, module: torch.nn.Module, device: str | None, data: DataArguments) -> None:
@@ -53,15 +54,12 @@ class PackedModule:
         sizes = read_input_sizes(self.module).values()
         # Number of rows that an exported program requires; None for any number.
         self._rows_per_call = next((shape[0] for shape in sizes if shape), None)
+        self._called: set[str] = set()
 
     @property
     def recurrent(self) -> list[str]:
-        """Names of the layers that carry a state from one position to the next."""
-        found = [
-            name
-            for name, part in self.module.named_modules()
-            if isinstance(part, torch.nn.RNNBase) or (name and _RECURRENT.search(type(part).__name__))
-        ]
+        """Names of the called layers that carry a state from one position to the next."""
+        found = [name for name in self._recurrent_parts() if name in self._called]
         # A name such as `layers.0.mixer` is part of `layers.0`.
         return [name for name in found if not any(name.startswith(f"{other}.") for other in found)]
 
@@ -73,11 +71,34 @@ class PackedModule:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Prepare the module for runs inside the context: eval mode and full precision."""
-        with eval_mode(self.module, self.device), full_precision():
-            yield
+        hooks = [
+            part.register_forward_pre_hook(self._note_call(name))
+            for name, part in self._recurrent_parts().items()
+        ]
+        try:
+            with eval_mode(self.module, self.device), full_precision():
+                yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def _recurrent_parts(self) -> dict[str, torch.nn.Module]:
+        """Return the layers that carry a state, keyed by name. TorchScript layers accept no hooks."""
+        return {
+            name: part
+            for name, part in self.module.named_modules()
+            if (isinstance(part, torch.nn.RNNBase) or (name and _RECURRENT.search(type(part).__name__)))
+            and not isinstance(part, torch.jit.ScriptModule)
+        }
+
+    def _note_call(self, name: str) -> Callable[[torch.nn.Module, Any], None]:
+        def note(_module: torch.nn.Module, _arguments: Any) -> None:
+            self._called.add(name)
+
+        return note
 
     def predict(self, batch: PackedBatch) -> Outputs:
-        """Return the outputs with the rows first.
+        """Return the outputs, with the rows on axis 0.
 
         Raises:
             CannotRunError: the module cannot run on the batch.
@@ -128,7 +149,7 @@ def _take(array: Array | int, rows: int, first: int, size: int) -> Array | int:
 
 
 def _find_arguments(signature: Signature, data: DataArguments) -> Arguments:
-    """Return the contents of the inputs, without inputs that have a default and no column in the data."""
+    """Return what each input contains. Leave out inputs that have a default and no column in the data."""
     named: dict[str, str] = {}
     for name in signature.required:
         kind = data.guess(name)

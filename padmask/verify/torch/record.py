@@ -81,6 +81,8 @@ class TorchRecorder(TorchFunctionMode):  # type: ignore[misc]
         """Record all calls inside the context, in the order in which they finish."""
         hooks: list[Any] = []
         for name, part in self._module.named_modules():
+            if isinstance(part, torch.jit.ScriptModule):
+                continue  # TorchScript programs do not accept hooks.
             hooks.append(part.register_forward_pre_hook(self._start_hook(name), with_kwargs=True))
             hooks.append(part.register_forward_hook(self._finish_hook, with_kwargs=True))
         try:

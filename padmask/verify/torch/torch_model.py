@@ -30,6 +30,7 @@ from padmask.verify.torch.inputs import (
     find_torch_inputs,
     has_time_first_part,
     invert_masks,
+    other_wide_masks,
     unwrap,
 )
 from padmask.verify.torch.outputs import OutputRows, named_tensors, to_array
@@ -172,18 +173,19 @@ class TorchModel:
             batch = {name: _select(padded, index) for name, padded in batch.items()}
         return self._call(self.inputs, batch)
 
-    def inverted(self) -> TorchModel | None:
-        """Return the same module with masks that are True at padding.
+    def with_other_masks(self) -> list[TorchModel]:
+        """Return the same module with masks of the opposite polarity, and with masks of another form.
 
-        The result is None if the names of all masks show their polarity: `attention_mask`, and names that end
-        with `key_padding_mask`.
+        The names of some masks show their polarity: `attention_mask`, and names that end with
+        `key_padding_mask`.
         """
-        inputs = invert_masks(self.inputs)
-        if inputs is None:
-            return None
-        twin = copy.copy(self)
-        twin.inputs = inputs
-        return twin
+        found = []
+        for inputs in (invert_masks(self.inputs), other_wide_masks(self.inputs)):
+            if inputs is not None:
+                twin = copy.copy(self)
+                twin.inputs = inputs
+                found.append(twin)
+        return found
 
     def without_cache(self) -> TorchModel | None:
         """Return the same module called with `use_cache=False`; None if `forward` has no such parameter."""
@@ -198,10 +200,12 @@ class TorchModel:
         """A note on masks that are True at padding, and on inputs whose first axis is the time."""
         inverted = [one.slot.name for one in self.inputs if one.is_unclear_mask and one.is_padding]
         time_first = [one.slot.name for one in self.inputs if one.layout == "time-first"]
+        wide = [one.slot.name for one in self.inputs if one.mask_form != "flat"]
         batch = self.signature.batch
         parts = [
             f"forward reads {', '.join(batch.names)} from one argument" if batch is not None else "",
             f"True means padding in {' and '.join(inverted)}" if inverted else "",
+            f"{' and '.join(wide)} has the shape (rows, 1, 1, time)" if wide else "",
             f"the first axis of {' and '.join(time_first)} is the time axis" if time_first else "",
         ]
         return "; ".join(part for part in parts if part)
@@ -362,10 +366,10 @@ class TorchModel:
         self._rows = OutputRows.find(few, many, rows)
 
     def _find_layout(self) -> None:
-        """Put the time on the first axis of the inputs if the module separates the rows only then.
+        """Put the time on the first axis of the inputs if only this layout keeps the rows apart.
 
         Modules such as `torch.nn.LSTM` without `batch_first` run on both layouts, but read the rows of the
-        batch as time steps if the rows come first.
+        batch as time steps if the rows are on the first axis.
         """
         if not has_time_first_part(self.module) or not self._mixes_rows():
             return
@@ -397,7 +401,7 @@ class TorchModel:
         return _small_batch(self.inputs, self._rows_per_call or 3, self.shortest)
 
     def _find_polarity(self) -> None:
-        """Invert the masks if more outputs then depend on the tokens of rows without padding.
+        """Invert the masks if, as a result, more outputs depend on the tokens of rows without padding.
 
         A mask of the wrong polarity marks all positions of such rows as padding. Then the module may fail, or
         return NaN or the same numbers for all rows.
@@ -459,7 +463,8 @@ class TorchModel:
 class _ReadTables(TorchFunctionMode):  # type: ignore[misc]
     """A mode that records which ids are looked up in tables of embeddings.
 
-    Hooks of modules would not do: an embedding of positions may receive ids, and look up their positions.
+    Hooks of modules cannot record this: a module that embeds positions may receive ids, but look up their
+    positions.
     """
 
     def __init__(self) -> None:
@@ -568,7 +573,7 @@ def _without_padding(batch: ModelBatch) -> dict[str, Padded]:
 
 
 def _roll_other_rows(values: Array, kept: int) -> Array:
-    """Return the values with the steps of all rows except `kept` moved by one position."""
+    """Return a copy of the values in which the steps of each row, except row `kept`, move by one position."""
     rolled = np.roll(values, 1, axis=1)
     rolled[kept] = values[kept]
     return rolled

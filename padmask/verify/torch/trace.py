@@ -37,6 +37,11 @@ def find_leaking_module(model: TorchModel, verification: Verification) -> Traced
         return Traced(
             remark="only rows without tokens depend on padding: drop such rows, or ignore their outputs"
         )
+    if isinstance(model.module, torch.jit.ScriptModule):
+        return Traced(
+            remark="the calls inside a TorchScript program are unknown. To find the cause of a leak, verify "
+            "the module from which the program was made"
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -52,7 +57,7 @@ def find_leaking_module(model: TorchModel, verification: Verification) -> Traced
 def _find(
     model: TorchModel, verification: Verification, runs: ComparedRuns, layers: Sequence[LayerReport]
 ) -> Traced:
-    """Search for the innermost call whose difference changes the outputs. The outermost calls come first.
+    """Find the innermost call whose difference between the runs changes the outputs of the model.
 
     Calls inside a module are compared only if the module's own outputs differ. Without this rule, a module
     that reads padding but masks it later would be reported.
@@ -75,7 +80,7 @@ def _find(
 
 
 def _search(model: TorchModel, runs: ComparedRuns) -> tuple[Call, Call] | None:
-    """Return the innermost call whose difference changes the outputs; None if there is no such call."""
+    """Return the innermost call whose difference changes the model's outputs; None if there is none."""
     outer: tuple[Call, Call] | None = None
     for _ in range(MOST_HARMLESS):
         first = _first_difference(runs, outer[1] if outer is not None else None)

@@ -32,7 +32,8 @@ class TwoBatches:
         crop: object that crops arrays of both runs to the real positions.
         largest: largest relative deviation between the outputs for the batches.
         changed: copy of the second batch with other tokens.
-        crop_blocks: object that also crops arrays with several values for each position. None if `crop` does.
+        crop_blocks: object that also crops arrays with several values for each position. None if `crop`
+            already does this.
     """
 
     few: ModelBatch
@@ -198,9 +199,9 @@ class ComparedRuns:
 
 
 def _match(few: list[Call], many: list[Call]) -> list[tuple[Call, Call]]:
-    """Match the calls of two runs by their paths and lines. Equal calls are matched in order.
+    """Match the calls of two runs by path and line. Calls with the same path and line match in order.
 
-    A module may run other calls if the mask marks padding, so the paths alone do not match.
+    A path alone is not enough, because a module may run other calls if the mask marks padding.
     """
     waiting: dict[tuple[str, ...], list[Call]] = {}
     for call in many:

@@ -81,12 +81,13 @@ def verify_torch_model(
     with model.restore_afterwards(), full_precision():
         sample = _choose_sample(model, spec, value, rows)
         verification = _run_checks(model, spec, sample)
-        inverted = model.inverted()
-        if verification.report.verdict == "leaks" and inverted is not None:
+        others = model.with_other_masks() if verification.report.verdict == "leaks" else []
+        for twin in others:
             with suppress(ModelError):
-                other = _run_checks(inverted, spec, sample)
+                other = _run_checks(twin, spec, sample)
                 if other.report.verdict == "ignores":
-                    model, verification = inverted, other
+                    model, verification = twin, other
+                    break
         report = _trace(model, spec, verification)
         if report.verdict == "leaks" and _needs_no_cache(model, spec, verification):
             report = replace(report, advice=_NO_CACHE)

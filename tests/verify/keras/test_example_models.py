@@ -114,6 +114,7 @@ def test_verdict_and_culprit(example, judge):
         ("positions-from-left-pre", "Pad on the right"),
         ("conv-same", "neighbouring steps"),
         ("causal-conv-pre", "neighbouring steps"),
+        ("lambda-last-step", "takes a mask argument"),
     ],
     by=4,
 )

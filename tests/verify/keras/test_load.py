@@ -57,6 +57,16 @@ def test_missing_module_is_named(with_module, module, facts):
         load_model(with_module(module))
 
 
+def test_other_module_is_missing(with_module, tmp_path):
+    """The file of `--custom-objects` does not define the classes of this package."""
+    start_backend()
+    from padmask.verify.keras.load import load_model
+
+    (tmp_path / "layers.py").write_text("")
+    with raises_error(UnsupportedError, "pip install keras-hub"):
+        load_model(with_module("keras_hub"), str(tmp_path / "layers.py"))
+
+
 @pytest.mark.parametrize("layer, recurrent", [(L.GRU(2), True), (L.GlobalAveragePooling1D(), False)])
 def test_recurrent_layers_are_found(layer, recurrent):
     assert is_recurrent(keras.Sequential([L.Embedding(VOCAB, 2), layer])) is recurrent

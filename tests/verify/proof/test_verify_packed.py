@@ -138,6 +138,27 @@ def test_output_per_row():
     assert subject.verdict == "inconclusive"
 
 
+def first_channel(function):
+    return lambda ids, mask, segment_ids, position_ids: function(ids, mask, segment_ids, position_ids)[..., 0]
+
+
+def test_one_number_for_each_token():
+    assert subject_of(first_channel(blocks)).verdict == "ignores"
+    assert subject_of(first_channel(all_tokens)).verdict == "leaks"
+
+
+def weights(allowed):
+    exp = np.exp(allowed * 1.0) * allowed
+    return exp / exp.sum(axis=-1, keepdims=True)
+
+
+def test_weights_of_attention():
+    own = subject_of(lambda ids, segment_ids: weights(same(segment_ids)) * ids[:, None, :])
+    assert own.verdict == "ignores"
+    shared = subject_of(lambda ids, segment_ids: weights(same(0 * segment_ids)) * ids[:, None, :])
+    assert shared.verdict == "leaks"
+
+
 def test_other_outputs_are_left_out():
     def both(ids, mask, segment_ids, position_ids):
         return {"each": blocks(ids, mask, segment_ids, position_ids), "row": ids.sum(axis=1)}

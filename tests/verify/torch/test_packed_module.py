@@ -130,6 +130,20 @@ def test_recurrent_layer_is_named():
     assert "layers rnn " in subject.advice
 
 
+class UnusedRecurrent(Recurrent):
+    """Causal attention over the whole row, with a recurrent layer that never runs."""
+
+    def forward(self, input_ids, attention_mask=None):
+        x = self.table(input_ids)[:, None]
+        return torch.nn.functional.scaled_dot_product_attention(x, x, x, is_causal=True)[:, 0]
+
+
+def test_unused_layer_is_not_named():
+    subject = subject_of(UnusedRecurrent())
+    assert subject.verdict == "leaks"
+    assert "rnn" not in subject.advice
+
+
 def test_positions_count_on():
     subject = subject_of(CountingPositions())
     assert subject.verdict == "leaks"

@@ -126,6 +126,13 @@ def test_explain_lists_modules():
     assert layers["conv"].kind == "Conv1d"
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning", "ignore:.*torch.jit:DeprecationWarning")
+def test_torchscript_has_no_culprit():
+    subject = subject_of(torch.jit.script(Neighbours()), vocab_size=10)
+    assert (subject.verdict, subject.culprit) == ("leaks", None)
+    assert "TorchScript" in subject.detail
+
+
 def test_no_culprit_without_leak():
     found = subject_of(EmbeddingOnly())
     assert (found.verdict, found.culprit, found.advice) == ("ignores", None, None)

@@ -22,12 +22,14 @@ from verify_torch_modules import (  # noqa: E402
     EndOfRow,
     FeatureSum,
     FixedLength,
+    FixedStreams,
     GatedSteps,
     LastPlace,
     MaskOnQueries,
     MeanForMultipleChoice,
     MeanOfBatch,
     NamedLength,
+    NestedRows,
     OptionalMask,
     PackedRnn,
     PaddingMask,
@@ -48,6 +50,7 @@ from verify_torch_modules import (  # noqa: E402
     TimeFirstState,
     TokensAndVector,
     TwoStreams,
+    WideMask,
     WindowOfSeries,
 )
 
@@ -68,6 +71,8 @@ def verdict_of(module, **options):
     ("build", "verdict"),
     [
         (PackedRnn, "ignores"),
+        (NestedRows, "ignores"),
+        (lambda: NestedRows(padded=True), "leaks"),
         (lambda: PackedRnn(enforce_sorted=True), "ignores"),
         (lambda: PackedRnn(packed=False), "leaks"),
         (Encoder, "ignores"),
@@ -108,6 +113,14 @@ def verdict_of(module, **options):
         (PassesBatchOn, "ignores"),
         (PassesKeywordsOn, "ignores"),
         (WindowOfSeries, "ignores"),
+        (FixedStreams, "ignores"),
+        (lambda: FixedStreams(in_blocks=False), "ignores"),
+        (lambda: FixedStreams(leak="two"), "leaks"),
+        (lambda: FixedStreams(leak="two", in_blocks=False), "leaks"),
+        (lambda: WideMask(added=True), "ignores"),
+        (lambda: WideMask(added=False), "ignores"),
+        (lambda: WideMask(added=True, queries=True), "leaks"),
+        (lambda: WideMask(added=False, queries=True), "leaks"),
     ],
 )
 def test_module_gets_its_verdict(build, verdict):
