@@ -17,12 +17,12 @@ Replaces = Callable[[pa.DataType], bool]
 
 
 def of_views(values: pa.DataType) -> bool:
-    """Return whether values are views or nested. Parquet cannot store dictionaries of such values."""
+    """Return whether a type is a view or nested type. Parquet cannot store dictionaries of such values."""
     return bool(pat.is_string_view(values) or pat.is_binary_view(values)) or of_lists(values)
 
 
 def of_lists(values: pa.DataType) -> bool:
-    """Return whether values are nested. Arrow cannot join dictionaries of such values."""
+    """Return whether a type is nested. Arrow cannot join dictionaries of such values."""
     return bool(pat.is_nested(values))
 
 

@@ -102,7 +102,7 @@ def _merge(schema: pa.Schema, asked: Columns, found: Sequence[Column], spec: Pad
 
 
 def _is_default(column: Column) -> bool:
-    """Return whether `pad` chooses the same dtype and pad value for the column."""
+    """Return whether a column has the dtype and the pad value that `pad` uses by default."""
     return column.dtype in (None, DEFAULT_DTYPE) and column.value in (None, COMPANIONS.get(column.name, 0))
 
 

@@ -73,7 +73,7 @@ def _dialect_notes(job: Job, format_: FormatTraits) -> Iterator[Warned]:
 
 
 def _written(job: Job) -> pa.Schema:
-    """Return the schema of the output. Only its padmask metadata depend on maxlen."""
+    """Return the schema of the output, with an arbitrary maxlen in padmask's metadata."""
     any_plan = Plan(1, "given", 1)
     groups = [(group, any_plan) for group in job.groups]
     return padded_schema(job.wanted.schema, groups, job.fixed_size, job.dropped)
