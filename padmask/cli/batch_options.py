@@ -43,8 +43,8 @@ def batch_options(command: Command) -> Command:
                 type=click.IntRange(min=1),
                 default=None,
                 metavar="M",
-                help="Make the number of rows of each batch a multiple of M. The last batch of the rows that "
-                "are sorted together (--sort-window) may have fewer rows.  [default: 1]",
+                help="Make the number of rows of each batch a multiple of M, except in the last batch of "
+                "each sort window (--sort-window).  [default: 1]",
             ),
             setting(
                 "--sort-window",

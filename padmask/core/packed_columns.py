@@ -39,7 +39,7 @@ from padmask.spec.pad import PadSpec
 
 @dataclass(frozen=True)
 class PackedRows:
-    """The positions of packed rows, one row after another.
+    """The position of each sequence in packed rows, and the length of each packed row.
 
     Args:
         segments: positions of the sequences in the packed rows.
@@ -56,7 +56,7 @@ class PackedRows:
 
     @classmethod
     def of(cls, segments: Segments, spec: PadSpec) -> PackedRows:
-        """Return the positions of new packed rows.
+        """Return the `PackedRows` for new packed rows.
 
         Args:
             segments: positions of the sequences in the packed rows.

@@ -106,7 +106,9 @@ def _run_checks(model: TorchModel, spec: ModelSpec, sample: Sample) -> Verificat
 def _as_model_error(
     module: torch.nn.Module, spec: ModelSpec, error: CannotRunError, signature: Signature
 ) -> ModelError:
-    advice = advise_on_wrapper(unwrap(module), error, one_argument=signature.takes_one_argument)
+    advice = advise_on_wrapper(
+        unwrap(module), error, signature.required, one_argument=signature.takes_one_argument
+    )
     message = f"{spec.name}: {error} {advice}"
     return ModelError(message.rstrip(), options=error.options)
 

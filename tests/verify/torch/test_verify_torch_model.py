@@ -153,6 +153,19 @@ def test_tuple_needs_another_module():
     assert verdict_of(manual["FromTuple"](Pair())) == "leaks"
 
 
+def test_state_needs_another_module():
+    class Stateful(EmbeddingOnly):
+        def __init__(self):
+            super().__init__()
+            self.lstm = torch.nn.LSTM(8, 4, batch_first=True)
+
+        def forward(self, ids, hidden):
+            return self.lstm(self.table(ids), hidden)[0]
+
+    with raises_error(ModelError, "hidden", "state"):
+        verify_model(Stateful())
+
+
 def test_given_rows():
     ids = np.array([[5, 6, 7, 0], [8, 9, 0, 0]])
     [subject] = verify_model(Encoder(masked=False), ids, ids != 0).subjects
