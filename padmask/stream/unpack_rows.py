@@ -143,7 +143,7 @@ _Items = Sequence[Sequence[msgspec.Raw] | None]
 def _read_fields(objects: Sequence[Mapping[str, Any]], layout: PackedLayout) -> dict[str, list[Any]]:
     """Return the fields that have one value for each sequence, keyed by name.
 
-    The result has one item for each row: the JSON text of each value, None if the row lacks the field, or
+    A field has one item for each row: the JSON texts of its values, None if the row lacks the field, or
     `NO_LIST` if the field is not a list.
     """
     names = dict.fromkeys(name for row in objects for name in row)

@@ -54,7 +54,6 @@ def open_model(proof: ModelProof) -> OpenedModel:
 
     Raises:
         SpecError: the module or the factory fails, or an option does not apply to the model.
-        UnsupportedError: padmask cannot open files of this type.
         MissingExtraError: the framework of the model is not installed.
         DataError: the file is corrupt.
         AccessError: the file does not exist.

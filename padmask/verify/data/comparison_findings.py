@@ -75,7 +75,7 @@ def report_differences(audit: Audit, compared: Comparison, describe: DescribeDif
 
 
 def _describe_sequence(compared: Comparison, index: int) -> str:
-    """Return a text that locates a sequence in its packed row and in its source row."""
+    """Return a text with the positions of a sequence in its packed row and in its source row."""
     packed = compared.packed
     text = f"first: sequence {packed.number_in_row(index)} of the row"
     if compared.layout.sources:
