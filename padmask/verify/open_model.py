@@ -90,7 +90,7 @@ def open_model(proof: ModelProof) -> OpenedModel:
 
 
 def _build(text: str) -> Any:
-    """Call the factory. If the name refers to a model instead of a factory, return the model."""
+    """Import `MODULE:NAME`, and return the model with this name, or the result of calling the factory."""
     from padmask.verify.keras.backend import hide_framework_logs
 
     with hide_framework_logs():

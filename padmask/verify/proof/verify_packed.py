@@ -118,7 +118,7 @@ class _Checks:
     axes: Mapping[str, tuple[int, ...]]
 
     def _measure(self, pairs: Iterable[tuple[_Place, Outputs, Outputs]]) -> Deviations:
-        """Compare the outputs of sequences in packed rows with other outputs of the same sequences."""
+        """Return the deviation of each output in pairs of runs of the same sequences."""
         known = list(pairs)
         return {
             name: measure(
@@ -366,7 +366,7 @@ def _decide(
 
 
 def _name_fault(checks: _Checks, found: Sequence[Check]) -> tuple[str, str | None]:
-    """Return the cause of the change in the outputs, and advice."""
+    """Return a text about how the outputs change, and advice on how to fix the model."""
     failed = {check.name for check in found if check.verdict == "fails"}
     if "other-sequences" in failed:
         forward = not checks.holds(checks.change(_is_first))
