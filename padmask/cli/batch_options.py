@@ -107,7 +107,7 @@ def batches_of(ctx: click.Context, given: Mapping[str, Any]) -> BatchSpec | None
 
 
 def _renamed(error: SpecError) -> SpecError:
-    """Return an error about a field of `BatchSpec` with the name of the option that sets the field."""
+    """Replace the names of fields of `BatchSpec` in an error with the names of command-line parameters."""
     message, options = error.message, []
     for name in error.options:
         options.append(_FIELDS.get(name, name))

@@ -228,9 +228,10 @@ def _is_unpaddable(field: pa.Field) -> bool:
 
 
 def _companion(field: pa.Field, spec: PadSpec) -> Column:
-    """Return the `Column` of a companion, with the dtype that `spec` sets for all columns.
+    """Return the `Column` of a companion.
 
-    If this dtype is of another kind or cannot represent the pad value, use the default dtype instead.
+    The dtype is `spec.dtype` if it is of the same kind as the tokens and can represent the pad value, and the
+    default dtype for this kind otherwise.
     """
     kind, value = kind_of(field.type), COMPANIONS[field.name]
     asked = asked_dtype(None, spec)

@@ -378,11 +378,11 @@ def _position_ids(packed: PackedRows) -> npt.NDArray[np.int32]:
 
 
 def _spaces_and_rest(packed: PackedRows) -> tuple[Positions, Positions]:
-    """Return the number of positions of each sequence and of the padding at the end of each row, in order.
+    """Divide rows into sequences and the padding at the end of a row, and return the sizes of these parts.
 
     Returns:
-        These numbers: int64, shape (sequences + rows that end in padding,); and how many of them each row
-        has: int64, shape (rows,).
+        The number of positions of each part, in order: int64, shape (parts,); and the number of parts of
+        each row: int64, shape (rows,).
     """
     spaces = round_up(packed.segments.lengths, packed.packing.align)
     used = np.bincount(packed.sequence_rows, weights=spaces, minlength=len(packed.sizes)).astype(np.int64)

@@ -168,7 +168,7 @@ def _aligns_in(schema: pa.Schema, rows: HeadRows, marker: Marker, first: str) ->
 def _mask_in(schema: pa.Schema, rows: HeadRows) -> str | None:
     """Return the name of the mask column; None if there is no mask.
 
-    An attention mask may contain sequence numbers instead of ones.
+    An attention mask that contains sequence numbers instead of ones is not a mask of padding.
     """
     for name in MASK_NAMES:
         if name in schema.names and is_mask(schema.field(name).type):
