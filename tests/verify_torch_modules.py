@@ -663,3 +663,49 @@ class FixedStreams(TwoStreams):
     def forward(self, input_ids, attention_mask):
         outputs = super().forward(input_ids, attention_mask)
         return {"one": outputs["one"] + self.places, "two": outputs["two"]}
+
+
+class Translator(nn.Module):
+    """`nn.Transformer` with all its masks, as in the tutorial on translation of PyTorch.
+
+    Args:
+        memory: whether the decoder receives the mask of the source.
+    """
+
+    def __init__(self, *, memory: bool = True) -> None:
+        torch.manual_seed(0)
+        super().__init__()
+        self.memory, self.table = memory, nn.Embedding(VOCAB, DIM)
+        self.transformer = nn.Transformer(DIM, 2, 1, 1, 8, batch_first=True)
+
+    def forward(self, src, trg, src_mask, tgt_mask, src_padding_mask, tgt_padding_mask):
+        return self.transformer(
+            self.table(src),
+            self.table(trg),
+            src_mask,
+            tgt_mask,
+            src_key_padding_mask=src_padding_mask,
+            tgt_key_padding_mask=tgt_padding_mask,
+            memory_key_padding_mask=src_padding_mask if self.memory else None,
+        )
+
+
+class MaskForEachQuery(EmbeddingOnly):
+    """Attention with masks of shape (rows, 1, time) and (rows, time, time), as in the Annotated Transformer.
+
+    Args:
+        masked: whether the second attention uses the mask of the source.
+    """
+
+    def __init__(self, *, masked: bool = True) -> None:
+        super().__init__()
+        self.masked = masked
+
+    def forward(self, src, tgt, src_mask, tgt_mask):
+        source, target = self.table(src), self.table(tgt)
+        target = self.attend(target, target, tgt_mask)
+        return self.attend(target, source, src_mask if self.masked else torch.ones_like(src_mask))
+
+    def attend(self, queries, keys, mask):
+        scores = queries @ keys.transpose(1, 2)
+        return scores.masked_fill(mask == 0, -1e9).softmax(-1) @ keys

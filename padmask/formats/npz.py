@@ -150,7 +150,7 @@ class ArrayWriter:
         self._spool.drop(name)
 
     def arrays(self) -> dict[str, np.dtype[Any] | None]:
-        """Return the dtype of each array to write, keyed by name. None stands for the dtype of the values."""
+        """Return the dtype of each array to write, keyed by name; None if the values keep their dtype."""
         found: dict[str, np.dtype[Any] | None] = dict.fromkeys(self._padded)
         for name, numbers in list(self._others.items()):
             dtype = numbers.dtype()

@@ -42,7 +42,7 @@ def int96_columns(schema: Any) -> dict[str, int]:
 def with_time_zone(
     schema: pa.Schema, columns: Mapping[str, int], metadata: Mapping[bytes, bytes] | None
 ) -> pa.Schema:
-    """If Spark wrote the file, set the time zone of INT96 timestamps to UTC. Return the schema.
+    """Return the schema. If Spark wrote the file, INT96 timestamps get the time zone UTC.
 
     Args:
         schema: columns of the file, in which INT96 timestamps have the unit microseconds.

@@ -17,12 +17,12 @@ Replaces = Callable[[pa.DataType], bool]
 
 
 def of_views(values: pa.DataType) -> bool:
-    """Return whether values are views or nested. Parquet cannot store dictionaries of such values."""
+    """Return whether a type is a view or nested type. Parquet cannot store dictionaries of such values."""
     return bool(pat.is_string_view(values) or pat.is_binary_view(values)) or of_lists(values)
 
 
 def of_lists(values: pa.DataType) -> bool:
-    """Return whether values are nested. Arrow cannot join dictionaries of such values."""
+    """Return whether a type is nested. Arrow cannot join dictionaries of such values."""
     return bool(pat.is_nested(values))
 
 
@@ -115,5 +115,5 @@ def _decoded(array: pa.DictionaryArray, type_: pa.DataType) -> pa.Array:
 
 
 def _encoded(array: pa.DictionaryArray) -> pa.DictionaryArray:
-    """Return a dictionary array whose nulls are null indices, not nulls in the dictionary."""
+    """Encode a dictionary array again, so that nulls are null indices, not values of the dictionary."""
     return dictionary_values(array).dictionary_encode().cast(array.type)

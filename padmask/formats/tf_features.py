@@ -46,7 +46,7 @@ def value_list(type_: pa.DataType) -> ValueList | None:
 
 
 def why_no_feature(type_: pa.DataType) -> str | None:
-    """Return why an example cannot store a column of this type; None if an example can.
+    """Return the name of a type that `tf.train.Example` cannot store; None for any other type.
 
     >>> why_no_feature(pa.list_(pa.int32())), why_no_feature(pa.list_(pa.list_(pa.int32())))
     (None, 'list<item: list<item: int32>>')

@@ -44,7 +44,13 @@ class _Column:
 
 @dataclass(frozen=True)
 class _Encoded:
-    """Serialized rows, and facts about the columns on which the parsing function depends."""
+    """Serialized rows, and column properties that the code for parsing the rows must include.
+
+    Args:
+        records: serialized `tf.train.Example` of each row.
+        with_nulls: names of the columns that have null rows.
+        inner: length of the vectors in a column of vectors, keyed by column name.
+    """
 
     records: list[bytes]
     with_nulls: set[str]

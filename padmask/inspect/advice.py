@@ -39,7 +39,7 @@ FEW_LONGER = 0.01
 
 @dataclass(frozen=True)
 class Alternative:
-    """A plan that is not recommended, but may fit better.
+    """A plan that is not recommended, but may be better for some models.
 
     Args:
         text: what the plan is for, and its cost, as sentences.
@@ -296,7 +296,7 @@ class Adviser:
         return self._keeping_end(spec, plan)
 
     def _keeping_end(self, spec: PadSpec, plan: Cost) -> PadSpec:
-        """Return options that keep the token that most truncated rows of a plan would lose."""
+        """Return `spec`, changed to keep the shared token that truncated rows of a plan would lose."""
         shared = self._lost_end(plan)
         if shared is None:
             return spec
@@ -308,7 +308,7 @@ class Adviser:
         return self.command.text(spec, "truncate" if overlong == "window" else overlong)
 
     def _lost_end(self, plan: Cost) -> SharedEnd | None:
-        """Return the shared token that truncated rows would lose, if the command of the plan can keep it."""
+        """Return the shared token that truncated rows would lose; None if the command cannot keep it."""
         cuts = self.basis.cuts
         fits = needed_positions(cuts.first, cuts.last, None) < plan.maxlen
         is_cut = plan.overlong == "truncate" and plan.ends_lost > 0
@@ -357,7 +357,7 @@ class Adviser:
         )
 
     def _empty_rows(self) -> tuple[str, ...]:
-        """Return a line about empty rows, if there are many."""
+        """Return a tuple with a line about empty rows; an empty tuple if there are few."""
         stats = self.basis.stats
         empty = stats.counts.get(0, 0)
         if empty <= MANY_EMPTY * stats.rows:
@@ -366,7 +366,7 @@ class Adviser:
         return (f"{empty:,} of {count(stats.rows, 'row')} {verb} empty; --empty-rows drop leaves them out.",)
 
     def _alternatives(self, plan: Cost) -> tuple[Alternative, ...]:
-        """Return plans that have much less padding than `plan`, and lose no more tokens."""
+        """Return alternatives that have much less padding than `plan`, and do not lose more tokens."""
         if plan.padding_share < MUCH_PADDING:
             return ()
         buckets = self._with_less_padding(plan, f"buckets-{BUCKETS[-1]}")
@@ -378,7 +378,7 @@ class Adviser:
         )
 
     def _with_less_padding(self, plan: Cost, *names: str) -> list[Cost]:
-        """Return the plans in `names` that have much less padding than `plan`, and lose no more tokens."""
+        """Return the plans in `names` with much less padding than `plan` and not more lost tokens."""
         return [
             cost
             for cost in (self.plans[name] for name in names if name in self.plans)
@@ -386,7 +386,7 @@ class Adviser:
         ]
 
     def _use_buckets(self, buckets: Cost) -> Alternative:
-        """Return the command and the padding of a plan with buckets."""
+        """Return a text about a plan with buckets, and the command of the plan."""
         lost = "" if buckets.tokens_lost else f", and no {self._units} are lost"
         text = f"If each row is padded to one of {len(buckets.edges)} lengths, {_padding(buckets)}{lost}."
         if buckets.maxlen >= self.plans["longest"].maxlen:
@@ -398,7 +398,7 @@ class Adviser:
         return Alternative(text, self._text(replace(spec, buckets=len(buckets.edges))))
 
     def _use_pack(self, packed: Cost) -> Alternative:
-        """Return the command that packs the rows, and the cost of the packed rows."""
+        """Return a text about packed rows, and the command that packs the rows."""
         spec = replace(self.spec, maxlen=packed.maxlen, windows=None, keep_first=0, keep_last=0)
         if packed.maxlen < self.plans["longest"].maxlen and packed.overlong == "window":
             spec = self._window_spec(packed)
@@ -430,7 +430,7 @@ class Adviser:
         return Alternative(text, command)
 
     def _use_batches(self, plan: Cost) -> tuple[Alternative, ...]:
-        """Return the command for batches with a token budget, if they need much less padding than `plan`."""
+        """Return batches with a token budget if they have much less padding than `plan`."""
         if self.basis.cuts.overlong != "truncate":
             return ()
         batches = batches_cost(self.basis)

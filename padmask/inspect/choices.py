@@ -62,9 +62,9 @@ def make_choices(seen: Inspection) -> list[Choice]:
 
 
 def _fits(adviser: Adviser, best: Cost, maxlen: int) -> bool:
-    """Return whether the tokens to keep and the overlap of windows fit in `maxlen`.
+    """Return whether `maxlen` is large enough for the tokens to keep and the overlap of windows.
 
-    The recommended length, and lengths that cut no row, always fit.
+    The result is True for the recommended length, and for lengths that cut no row.
     """
     if maxlen == best.maxlen or maxlen >= adviser.basis.stats.longest:
         return True

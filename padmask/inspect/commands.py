@@ -153,7 +153,7 @@ class PadCommand:
 
 
 def _used(spec: PadSpec, overlong: str) -> PadSpec:
-    """Return `spec`. If no row is truncated or split, reset the side of truncation to its default."""
+    """Return `spec`, with the default side of truncation if no row is truncated or split."""
     cuts = spec.windows is not None or overlong not in ("drop", "error")
     return spec if cuts else replace(spec, truncating="post")
 

@@ -213,7 +213,7 @@ def _length_of(basis: CostBasis, maxlen: int | str) -> int:
 
 
 def _fits(basis: CostBasis, maxlen: int | str) -> bool:
-    """Return whether the tokens to keep fit in a proposed maxlen. A maxlen that cuts no row always fits."""
+    """Return whether a maxlen cuts no row, or is large enough for the tokens to keep."""
     found = _length_of(basis, maxlen)
     return found >= basis.stats.longest or basis.cuts.fit(found, basis.cuts.overlong)
 

@@ -70,7 +70,7 @@ class Cuts:
         return cls("window", first, last, spec.windows.overlap, shared)
 
     def fit(self, maxlen: int, overlong: Overlong) -> bool:
-        """Return whether the tokens to keep and the requested overlap fit in rows of `maxlen` positions."""
+        """Return whether `maxlen` is large enough for the tokens to keep and the requested overlap."""
         overlap = (self.overlap or 0) if overlong == "window" else None
         return bool(needed_positions(self.first, self.last, overlap) <= maxlen)
 

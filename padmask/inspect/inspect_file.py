@@ -176,7 +176,7 @@ def _read_rows(
 
 
 def _shape(dataset: Dataset, job: AuditJob, rows: InspectedRows) -> Shape:
-    """Determine the kind of rows, such as packed rows, from the metadata, the columns and the folders."""
+    """Return the kind of the rows, such as `"packed"`, from the metadata, the columns and the folders."""
     if rows.packed is not None or job.unseparated is not None:
         return "packed"
     if job.batched:
@@ -190,10 +190,11 @@ def _shape(dataset: Dataset, job: AuditJob, rows: InspectedRows) -> Shape:
 
 
 def _spec_to_read(specs: Sequence[PadSpec]) -> PadSpec:
-    """Return the padding options that are checked against the input.
+    """Return the padding options to check against the input.
 
-    `pad --maxlen longest` cuts no row, so it refuses options that keep tokens at the ends of cut rows. If the
-    user requests no maxlen, `inspect` also proposes percentiles, so `inspect` accepts these options.
+    If all rows are padded to the longest row, the result does not keep tokens at the ends of cut rows. `pad`
+    refuses such options with `--maxlen longest`. `inspect` accepts them, because it also proposes other
+    lengths.
     """
     spec = next((one for one in specs if one.maxlen != "longest"), specs[0])
     if spec.maxlen == "longest" and spec.windows is None:

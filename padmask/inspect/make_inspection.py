@@ -87,7 +87,7 @@ class ReadDataset:
         name: name of the dataset.
         schema: columns, with metadata.
         job: inspected columns, and how their padding is marked.
-        rows: counts and findings.
+        rows: length statistics and findings.
         shape: kind of the rows.
         notes: facts about the files.
     """
@@ -210,7 +210,7 @@ def _side(spec: PadSpec, inspected: InspectedRows) -> Side:
 
 
 def _name_bad_rows(advice: Advice, rows: InspectedRows) -> Advice:
-    """Add a line that says how the commands handle bad rows."""
+    """Return the advice. If there are bad rows, add a line that says how to handle them."""
     if not rows.bad:
         return advice
     number = "a bad row" if rows.bad == 1 else f"{rows.bad:,} bad rows"
@@ -222,7 +222,7 @@ def _name_bad_rows(advice: Advice, rows: InspectedRows) -> Advice:
 
 
 def _name_stdin(advice: Advice, inputs: Sequence[str]) -> Advice:
-    """Add a line that says how to replace the file name that stands for standard input in the command."""
+    """Return the advice. If an input is standard input, add a line about its placeholder in the commands."""
     if "-" not in inputs or not advice.command:
         return advice
     line = f"In the commands, replace {STDIN} with a file, or with - to pipe the data again."
@@ -232,7 +232,11 @@ def _name_stdin(advice: Advice, inputs: Sequence[str]) -> Advice:
 def _notes(
     spec: PadSpec, show: ShowSpec, files: ReadOptions, inspected: InspectedRows, chosen: Sequence[Row]
 ) -> list[str]:
-    """Return notes: why the recommended command has other numbers, and which rows to show do not exist."""
+    """Return notes for the user.
+
+    Each note says that `--limit` leaves out rows, that the rows to show do not exist, or that the costs
+    ignore a column with the numbers of tokens to keep.
+    """
     notes = []
     total = inspected.rows_read
     if files.limit is not None and total == files.limit:

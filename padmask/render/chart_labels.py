@@ -154,7 +154,8 @@ def name_of_cut(data: FigureData) -> str:
 def describe_cut(data: FigureData) -> list[str]:
     """Return lines about the rows that are cut; an empty list if no rows are cut.
 
-    The picture of all rows does not show all tokens of cut rows, and may show cut rows too thin to see.
+    The picture of all rows does not show all tokens of cut rows. If there are few cut rows, they may not be
+    visible.
     """
     places = data.places
     if not places.rows_cut:
@@ -167,8 +168,8 @@ def describe_cut(data: FigureData) -> list[str]:
 def zoomed_start(data: FigureData) -> int:
     """Return the first position that the picture of packed rows shows.
 
-    The rows of the picture are not full. If all of them are almost full, the picture shows only their ends,
-    so that the padding is visible.
+    The picture shows only rows that have padding. If all of these rows are almost full, the picture shows
+    only their ends, so that the padding is visible.
     """
     places = data.places
     shortest = int(places.real[:, 1].min(initial=places.maxlen))
@@ -184,7 +185,7 @@ MOST_CANDIDATES = 12
 def table_of(data: FigureData) -> list[list[str]]:
     """Return the table of the figure: a row of names, and a row for each candidate for maxlen.
 
-    For packed rows, each row of the table has one number and its name.
+    For packed rows, each row of the table has a name and a number.
     """
     if data.packed is not None:
         packed = data.packed
@@ -263,9 +264,9 @@ class Label:
 def arrange_labels(marks: Sequence[Mark], at: Sequence[float], character: float, width: float) -> list[Label]:
     """Arrange labels beside their lines, so that they cover neither other labels nor lines.
 
-    Labels are to the left of their lines. If this needs many rows, some adjacent labels are to the right. If
-    there are too many candidates, some have no label, and charts do not show their lines. The recommended
-    candidate always has a label.
+    Most labels are to the left of their lines. Some adjacent labels are to the right if this saves rows of
+    labels. If there are too many candidates, only some of them, including the recommended candidate, have a
+    label. Charts do not show the lines of the others.
 
     Args:
         marks: candidates, ascending.
@@ -297,7 +298,7 @@ def rows_of_labels(labels: Sequence[Label]) -> int:
 def _place_labels(
     pairs: Sequence[tuple[Mark, float]], on_the_right: range, character: float
 ) -> list[Label] | None:
-    """Place labels in rows. If the line of a label would touch another label, the label is in a lower row.
+    """Place labels in rows. If the line of label A would touch the text of label B, A is in a lower row.
 
     Args:
         pairs: candidates with the distances of their lines from the left end of the axis, ascending.

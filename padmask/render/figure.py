@@ -124,7 +124,7 @@ def _draw_lengths(axes: Axes, data: FigureData, theme: Theme) -> Sequence[Mark]:
 
 
 def _draw_below(axes: Axes, data: FigureData, marks: Sequence[Mark], theme: Theme) -> None:
-    """Draw the curves; for packed rows, the numbers of sequences per row."""
+    """Draw the second chart: the curves, or the histogram of sequences per row if rows are packed."""
     if data.sequences is not None:
         axis = name_of_axis("sequences per row", data.sequences, "empty rows")
         label_axes(axes, theme, "Sequences in each row", axis, "rows")
@@ -140,7 +140,7 @@ def _draw_below(axes: Axes, data: FigureData, marks: Sequence[Mark], theme: Them
 
 
 def _draw_table(figure: Figure, data: FigureData, theme: Theme) -> float:
-    """Write the numbers of the candidates at the bottom right. Return the upper end of the table."""
+    """Draw the table of candidates at the bottom right. Return the y coordinate of its upper end."""
     from matplotlib.lines import Line2D
 
     cells, is_packed = table_of(data), data.packed is not None

@@ -100,7 +100,7 @@ def _separate_powers(axis: LengthAxis, inches: float) -> list[int]:
 
 
 def _count_on(axis: Any, ticks: int, text_of: Callable[[float], str] = short_number) -> None:
-    """Show whole numbers on an axis."""
+    """Put at most `ticks` ticks, at whole numbers, on an axis."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     axis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
@@ -246,7 +246,7 @@ def draw_places(axes: Axes, data: FigureData, theme: Theme) -> None:
 
 
 def _outline(starts: Positions, ends: Positions, spans: Positions) -> Any:
-    """Return the corners of an area of rows, without points in the middle of vertical lines.
+    """Return the corners of the area that adjacent bands of rows cover, in the order of the outline.
 
     Args:
         starts, ends: half-open range of rows of each band.

@@ -128,7 +128,7 @@ def curves_chart(data: FigureData, curves: Curves) -> Html:
 
 
 def _describe_mark(mark: Mark, curves: Curves, unit: str) -> str:
-    """Return the shares at a candidate for maxlen."""
+    """Return a text with the maxlen of a candidate, and the share of each curve at this maxlen."""
     at = int(np.searchsorted(curves.maxlens, mark.maxlen))
     if at == len(curves.maxlens):
         return f"maxlen {mark.maxlen:,}"

@@ -28,7 +28,7 @@ MASKS = {
 
 
 def layer_path(subject: SubjectReport) -> Html | None:
-    """Return the layers of a model from the input to the output; None if the report has no layers."""
+    """Return the layers of a model from the input to the output; None if there are no layers to show."""
     if not subject.layers:
         return _named_path(subject) if subject.path else None
     limit = max((check.tolerance or 0.0 for check in subject.checks), default=0.0)
@@ -104,7 +104,7 @@ def _about(layer: LayerReport) -> str:
 
 
 def _named_path(subject: SubjectReport) -> Html:
-    """Return the layers on the path of a leak, for a report without a deviation for each layer."""
+    """Return the layers on the path of a leak. The report has no deviations of layers."""
     items = []
     for name, reason in _steps(subject):
         badges = ["culprit"] * (name == subject.culprit)

@@ -97,7 +97,10 @@ def places_chart(data: FigureData, *, cuts_start: bool, pads_start: bool, drops:
 
 
 def _padding(places: Places, scale: str, *, from_end: bool) -> Html:
-    """Return the area of all rows, which is drawn before the tokens. `from_end` aligns the row ends."""
+    """Return the area behind the tokens of all rows, in the colour of padding.
+
+    If `from_end` is True, the rows are aligned at their ends.
+    """
     if places.widths == 1:
         return tag("rect", width=1, height=1, class_="padding")
     turn = "translate(1 1) scale(-" if from_end else "translate(0 1) scale("
@@ -149,12 +152,12 @@ def _clipped_rows(
 
 
 def rows_of(data: FigureData) -> str:
-    """Return which rows the picture shows."""
+    """Return a phrase that names the rows in the picture."""
     return "All rows" if data.packed is None else "Rows that are not full"
 
 
 def _describe_places(data: FigureData) -> str:
-    """Return the numbers of tokens, padding and cut tokens in the picture."""
+    """Return a text with the numbers of tokens, padding positions and cut tokens in the picture."""
     places = data.places
     rows = np.diff(places.row_ends, prepend=0)
     kinds = ((f"{data.unit}s", places.real), ("padding", places.padding), (name_of_cut(data), places.cut))

@@ -101,7 +101,7 @@ def _print_missing_proof(report: Report, console: Console) -> None:
 
 
 def text_of_run(environment: Mapping[str, Any]) -> str:
-    """Return the data, the number of rows, the framework and the device, as text."""
+    """Return a text that names the data, the number of rows, the framework and the device."""
     parts = []
     if "data" in environment:
         used = f", {environment['rows_checked']:,} of them tested" if "rows_checked" in environment else ""
@@ -150,7 +150,7 @@ def _subject_cells(subject: SubjectReport, narrow: bool) -> list[str]:
 
 
 def numbers_of(subject: SubjectReport) -> list[str]:
-    """Return the passed checks, the largest deviation, its tolerance and the result of the control model."""
+    """Return texts: the number of passed checks, the largest deviation, its tolerance and the control."""
     ran = [check for check in subject.checks if check.verdict != "skipped"]
     worst = max(ran, key=lambda check: (check.verdict == "fails", check.max_abs_diff or 0.0), default=None)
     passed = sum(check.verdict == "holds" for check in ran)

@@ -73,7 +73,7 @@ class Cluster(Executor):
         sent.add_done_callback(partial(self._handle_outcome, task))
 
     def _handle_outcome(self, task: Task, done: Any) -> None:
-        """Set the result of the caller's future. If another task killed the worker, run this task again."""
+        """Handle the outcome of a task. If the task ran alone, send the next task that must run alone."""
         ran_alone = task.alone > 0
         try:
             self._set_outcome(task, done)
@@ -82,7 +82,10 @@ class Cluster(Executor):
                 self._send_next_suspect(task)
 
     def _set_outcome(self, task: Task, done: Any) -> None:
-        """Set the result or the exception of the caller's future. Convert Dask errors to padmask errors."""
+        """If another task killed the worker, run this task again. Otherwise, set the caller's future.
+
+        The future gets the result or the exception. Dask errors are converted to padmask errors.
+        """
         with suppress(InvalidStateError):
             try:
                 task.future.set_result(done.result())

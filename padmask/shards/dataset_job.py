@@ -145,7 +145,7 @@ def _make_job(
 
 @contextmanager
 def suggesting_skip(helps: bool) -> Iterator[None]:
-    """Suggest `--on-error skip` in errors about unreadable files inside the context.
+    """Add the remedy `--on-error skip` to errors about unreadable files in the `with` block.
 
     Args:
         helps: whether `--on-error skip` would help. If False, errors stay unchanged.

@@ -125,7 +125,7 @@ class Fingerprint:
 
 
 def _has_text_options(job: Fingerprint) -> bool:
-    """Return whether an older version of padmask stored the options, as text."""
+    """Return whether the options are texts, because an older version of padmask wrote the fingerprint."""
     return isinstance(job.options.get("limit"), str)
 
 

@@ -51,7 +51,7 @@ class WorkerPool:
     def each(
         self, function: Callable[[Item], Result], items: Iterable[Item]
     ) -> Generator[tuple[Item, Result | Exception]]:
-        """Call a function for each item. Yield each item with its result or exception when the call ends."""
+        """Call a function with each item. When a call ends, yield the item with its result or exception."""
         if self.executor is None:
             for item in items:
                 yield item, _outcome(partial(function, item))

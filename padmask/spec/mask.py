@@ -212,7 +212,7 @@ class MaskSpec:
         return "mask_column" if name == self.column else "length_column"
 
     def name_remedy(self, name: str) -> str:
-        """Return how to give an added column another name, without a final period.
+        """Return an instruction to choose another name for an added column, without a final period.
 
         >>> MaskSpec(length_column="n").name_remedy("n")
         'Choose another name with --length-column'
@@ -222,7 +222,7 @@ class MaskSpec:
         return f"Choose another name with --{option.replace('_', '-')}"
 
     def replace_remedy(self, name: str, *, packs: bool) -> str:
-        """Return what to do if the input already has a column with the name of a mask or length column.
+        """Return the remedy for an input that already has a column with the name of a mask or length column.
 
         >>> MaskSpec().replace_remedy("mask", packs=True)
         'Choose another name with --mask-column, or use --no-mask to write no mask.'

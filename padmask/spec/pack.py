@@ -26,7 +26,7 @@ ALGORITHMS = ("best-fit", "in-order", "wrap")
 # Column that packing always adds: the lengths of the sequences in each packed row.
 SEQUENCE_LENGTHS = "seq_lengths"
 
-# Columns that locate the sequences in the input: the source row, and the first token in this row.
+# Columns with the source of each sequence: the row in the input, and the first token in this row.
 SOURCE_COLUMNS = ("source_rows", "source_starts")
 
 # Columns that are computed from the lengths of the sequences, on request.
@@ -68,13 +68,13 @@ BOUNDARY_LABELS: tuple[BoundaryLabels, ...] = get_args(BoundaryLabels)
 
 
 def names_for(patterns: Iterable[str], columns: Sequence[str]) -> tuple[str, ...]:
-    """Return names. A name with the placeholder `COLUMN` becomes one name for each packed column.
+    """Replace each name that contains `{column}` with one name for each packed column.
 
     >>> names_for(["seq_lengths", "{column}_positions"], ["inputs", "targets"])
     ('seq_lengths', 'inputs_positions', 'targets_positions')
 
     Args:
-        patterns: names that may contain `COLUMN`.
+        patterns: names that may contain `{column}`.
         columns: names of the packed columns.
     """
     found = []

@@ -80,10 +80,12 @@ def refuse_large_ends(maxlen: int, keep_first: int | str, keep_last: int | str, 
 
 
 def needed_positions(first: Any, last: Any, overlap: int | None) -> Any:
-    """Return the minimum length of an output row that has the given kept ends.
+    """Return the smallest maxlen for the given numbers of tokens to keep.
 
-    `first` and `last` are the numbers of tokens at the ends, as integers or as arrays. A window must have at
-    least one token that the previous window does not have.
+    Args:
+        first, last: numbers of tokens to keep at the ends, as integers or as arrays.
+        overlap: overlap of windows; None if rows are truncated. A window must also have at least one token
+            that the previous window does not have.
     """
     return first + last + (0 if overlap is None else overlap + 1)
 

@@ -79,7 +79,7 @@ class NewFolder:
             self._written += file.tell()
 
     def move_to(self, folder: str) -> None:
-        """Give the files their names in an existing folder."""
+        """Move the files to an existing folder, where they get their final names."""
         for name, (descriptor, temporary) in self._files.items():
             path = os.path.join(folder, name)
             os.fchmod(descriptor, 0o666 & ~umask(folder))
@@ -91,7 +91,7 @@ class NewFolder:
         sync_folder(folder)
 
     def remove(self) -> None:
-        """Remove all files that already have a name."""
+        """Remove the files that have a temporary or final name. The system removes unnamed files."""
         for _, path in self._files.values():
             if path is not None:
                 with suppress(OSError):

@@ -112,7 +112,11 @@ def refuse_workers(executor: Executor | None, source: FormatTraits, output: Form
 
 
 def group_chunks(chunks: Iterable[Chunk]) -> Iterator[list[Chunk]]:
-    """Yield the chunks of each task. A chunk of a file has only the size of its data (see `_with_data`)."""
+    """Yield a list of chunks for each task.
+
+    A chunk of a file carries the size of its data instead of the data. The worker reads the data from the
+    file, with `_with_data`.
+    """
     task: list[Chunk] = []
     size = 0
     for chunk in chunks:
@@ -126,7 +130,7 @@ def group_chunks(chunks: Iterable[Chunk]) -> Iterator[list[Chunk]]:
 
 
 def _with_data(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
-    """Read the data of chunks from their files. `Dataset.unchanged` finds changes of a file."""
+    """Yield the chunks of a task with their data. `Dataset.unchanged` checks that no file has changed."""
     for chunk in chunks:
         if chunk.span is None:
             yield chunk
@@ -142,7 +146,7 @@ def _with_data(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
 def map_tasks(
     executor: Executor, function: Callable[[Chunk], Result], tasks: Iterable[list[Chunk]], folder: str | None
 ) -> Generator[Result]:
-    """Call a function for each chunk in the workers, and yield the results in order.
+    """Call a function with each chunk in the workers, and yield the results in order.
 
     Args:
         executor: the workers.
@@ -178,7 +182,10 @@ def map_tasks(
 def _run_task(
     function: Callable[[Chunk], Result], task: tuple[Iterable[Chunk], str]
 ) -> Outcome[Result] | Record:
-    """Call a function for each chunk. Write the outcome to a file, or return it if this is impossible."""
+    """Call a function with each chunk of a task, and write the outcome to the file of the task.
+
+    Return the location of the outcome in the file. If the file cannot be written, return the outcome itself.
+    """
     chunks, path = task
     outcome = _outcome(function, chunks)
     try:
@@ -248,7 +255,10 @@ def pad_chunk(chunk: Chunk, pickled: bytes) -> PaddedChunk:
 
 
 def encoded_blocks(chunks: Iterable[PaddedChunk]) -> Iterator[tuple[Any, PaddedChunk]]:
-    """Yield the texts of each chunk. The counts of all rows of a chunk come with its first text."""
+    """Yield the texts of each chunk, each with an object for the counts.
+
+    The object with the first text has the counts of all rows of the chunk. The other objects count no rows.
+    """
     for chunk in chunks:
         counts = chunk
         for text in chunk.texts:

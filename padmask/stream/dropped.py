@@ -40,9 +40,9 @@ def written_rows(lengths: npt.NDArray[np.int64], job: Job) -> Flags:
 def longest_together(lengths: npt.NDArray[np.int64], job: Job) -> dict[Lengths, Lengths]:
     """Return the largest row length in each group of columns, for each set of rows that are dropped together.
 
-    Rows with the same lengths in all groups whose maxlen is a percentile are either all dropped, or all kept.
-    A key of the result contains these lengths. Its value contains the largest length in every group, over all
-    rows with these lengths.
+    A set contains the rows with equal lengths in all groups whose maxlen is a percentile. Either all rows of
+    a set are dropped, or none. The keys of the result are these lengths, and the values are the largest row
+    lengths in all groups.
 
     The result is empty if no percentile drops rows, or if maxlen is a percentile in all groups.
 

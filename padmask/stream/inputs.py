@@ -58,7 +58,7 @@ def data_notes(dataset: Dataset, job: Job, format_: FormatTraits, limit: int | N
 
 
 def _dialect_notes(job: Job, format_: FormatTraits) -> Iterator[Warned]:
-    """Yield a warning for each mask whose polarity or kind neither the format nor the mask name shows."""
+    """Yield a warning for each mask that the user can read only with options for its polarity or kind."""
     for group in job.groups if format_.is_text else ():
         mask = group.mask
         if mask.column is not None and (options := dialect_options(mask.column, mask.dialect)):
@@ -73,7 +73,7 @@ def _dialect_notes(job: Job, format_: FormatTraits) -> Iterator[Warned]:
 
 
 def _written(job: Job) -> pa.Schema:
-    """Return the schema of the output. Only its padmask metadata depend on maxlen."""
+    """Return the schema of the output, with an arbitrary maxlen in padmask's metadata."""
     any_plan = Plan(1, "given", 1)
     groups = [(group, any_plan) for group in job.groups]
     return padded_schema(job.wanted.schema, groups, job.fixed_size, job.dropped)

@@ -11,6 +11,7 @@ import numpy as np
 
 from padmask.verify.keras.other_content import find_other_content
 from padmask.verify.keras.user_model import UserModel
+from padmask.verify.proof.cached_predict import cache_predictions
 from padmask.verify.proof.deviations import Outputs
 from padmask.verify.proof.sample import ModelBatch, Sample
 from padmask.verify.proof.subject import Subject
@@ -45,12 +46,19 @@ def make_subjects(user: UserModel, name: str, sample: Sample, value: Any) -> tup
                 return content.change(user.predict)(batch, *seed)
 
         other = predict_other_content if content.change is not None else None
-        return Subject(name, float64_model.predict, dtype, other=other, explicit_mask=content.explicit)
+        return Subject(
+            name,
+            cache_predictions(float64_model.predict),
+            dtype,
+            other=other,
+            explicit_mask=content.explicit,
+        )
 
     subject = Subject(
         name,
-        user.predict,
+        cache_predictions(user.predict),
         user.dtype,
+        predict_uncached=user.predict,
         other=None if content.change is None else content.change(user.predict),
         explicit_mask=content.explicit,
         jittered=lambda batch: _predict_jittered(user, batch),
@@ -59,7 +67,7 @@ def make_subjects(user: UserModel, name: str, sample: Sample, value: Any) -> tup
     )
     control = Subject(
         name,
-        lambda batch: user.predict(sample.unmasked(batch, 21)),
+        cache_predictions(lambda batch: user.predict(sample.unmasked(batch, 21))),
         user.dtype,
         other=lambda batch: user.predict(sample.unmasked(batch, 22)),
     )

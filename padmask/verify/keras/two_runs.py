@@ -227,7 +227,7 @@ class Runs:
 
 
 def _exceeds(one: Array, other: Array, limit: float, has_channels: bool) -> bool:
-    """Return whether a deviation exceeds the limit, relative to the largest value of its channel."""
+    """Return whether two arrays differ by more than `limit` times the largest value of a channel."""
     if one.shape != other.shape:
         return True
     found = measure([Pair(one, other, "")], has_steps=True, has_channels=has_channels)
@@ -331,7 +331,9 @@ def _record_runs(
     if setup.interact:
         same = choose_equal_lengths(setup.probe)
         return make(same.padded(), same.padded(MORE[-1]), crop_to(same, MORE[-1]))
-    worst = choose_leaking_row(setup.subject.predict, setup.probe, setup.more[1:])
+    # The cached outputs are in the model's own precision, and the model may be in float64 here.
+    predict = setup.subject.predict_uncached or setup.subject.predict
+    worst = choose_leaking_row(predict, setup.probe, setup.more[1:])
     if worst is not None and worst.deviation > limit:
         one, more = worst.row, worst.more
         growth = zip(one.places().values(), one.places(more).values(), strict=True)

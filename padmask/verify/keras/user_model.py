@@ -13,6 +13,7 @@ import numpy as np
 
 from padmask.errors import SpecError
 from padmask.verify.keras.backend import Engine
+from padmask.verify.keras.compiled_steps import CompiledSteps
 from padmask.verify.keras.float64 import Float64Mode
 from padmask.verify.keras.load import shorten
 from padmask.verify.keras.model_arrays import make_model_arrays
@@ -24,10 +25,10 @@ from padmask.verify.keras.model_inputs import (
 )
 from padmask.verify.keras.model_outputs import outputs_as_arrays
 from padmask.verify.keras.other_content import OtherContent
-from padmask.verify.proof.deviations import Outputs, concatenate_outputs
+from padmask.verify.proof.deviations import Outputs, concatenate_outputs, difference, scale_of
 from padmask.verify.proof.sample import ModelBatch, ModelInput
 from padmask.verify.proof.subject import CannotRunError
-from padmask.verify.proof.tolerance import Array
+from padmask.verify.proof.tolerance import LIMITS, Array
 
 
 class UserModel:
@@ -53,6 +54,9 @@ class UserModel:
         # The compiled function; None until the model was compiled.
         self.compiled: Callable[..., Any] | None = None
         self._use_graph = engine.backend == "tensorflow"
+        # The layers inside TimeDistributed. None if they run as they are.
+        self._steps = CompiledSteps(model) if self._use_graph else None
+        self._has_checked_steps = False
         # Names of outputs without a value for each row. The checks ignore these outputs.
         self.left_out: set[str] = set()
         self.float64 = Float64Mode(model) if engine.backend == "tensorflow" else None
@@ -189,7 +193,35 @@ class UserModel:
                 outputs = self._run_eagerly(arrays)
                 self._use_graph = False
                 return outputs
-        return self._run_eagerly(arrays)
+        return self._run_with_compiled_steps(arrays) if self._steps else self._run_eagerly(arrays)
+
+    def _run_with_compiled_steps(self, arrays: list[Array]) -> Outputs:
+        """Run the model eagerly, but the layers inside TimeDistributed as compiled functions.
+
+        The first call also runs the model without compiled functions. If the outputs differ, or if a layer
+        cannot be compiled, this call and all later calls return the outputs without compiled functions.
+        """
+        assert self._steps is not None
+        try:
+            with self._steps.active():
+                outputs = self._run_eagerly(arrays)
+        except CannotRunError:
+            return self._run_without_compiled_steps(arrays)
+        if not self._has_checked_steps:
+            self._has_checked_steps = True
+            steps = self._steps
+            expected = self._run_without_compiled_steps(arrays)
+            if not _are_close(outputs, expected, LIMITS[self.dtype] / 10):
+                return expected
+            self._steps = steps
+        return outputs
+
+    def _run_without_compiled_steps(self, arrays: list[Array]) -> Outputs:
+        """Run the model eagerly. If the model can run, no later call uses compiled functions."""
+        self._reset_states()
+        outputs = self._run_eagerly(arrays)
+        self._steps = None
+        return outputs
 
     def _run_eagerly(self, arrays: list[Array]) -> Outputs:
         try:
@@ -249,6 +281,13 @@ class UserModel:
         config = self.model.get_build_config() or {}
         is_list = isinstance(config.get("input_shape"), (list, tuple))
         return self.model(tensors if is_list else named, training=False)
+
+
+def _are_close(outputs: Outputs, expected: Outputs, limit: float) -> bool:
+    """Return whether two runs have equal outputs, except for rounding errors."""
+    return outputs.keys() == expected.keys() and all(
+        difference(array, outputs[name]) <= limit * scale_of(array) for name, array in expected.items()
+    )
 
 
 def _find_sizes(slot: ModelInput, array: Array) -> list[int | None]:

@@ -71,9 +71,22 @@ def find_masked_input(mask: str, timed: Sequence[str]) -> str:
 
     >>> find_masked_input("decoder_mask", ["encoder_ids", "decoder_ids"])
     'decoder_ids'
+    >>> find_masked_input("tgt_padding_mask", ["source", "target"])
+    'target'
     """
-    words = set(re.split(r"[^a-z0-9]+", mask.lower())) - {"mask"}
-    return max(timed, key=lambda name: len(words & set(re.split(r"[^a-z0-9]+", name.lower()))))
+    words = _words_of(mask) - {"mask"}
+    return max(timed, key=lambda name: len(words & _words_of(name)))
+
+
+# Usual names of the two sides of a model, each with the word that counts for the others.
+_SIDES = {
+    **dict.fromkeys(("source", "enc", "encoder", "memory"), "src"),
+    **dict.fromkeys(("trg", "target", "targets", "dec", "decoder"), "tgt"),
+}
+
+
+def _words_of(name: str) -> set[str]:
+    return {_SIDES.get(word, word) for word in re.split(r"[^a-z0-9]+", name.lower())}
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from padmask.verify.proof.sample import (
 from padmask.verify.proof.subject import CannotRunError
 from padmask.verify.proof.tolerance import Array
 from padmask.verify.torch.batch_argument import BatchModule, MissingInputError
+from padmask.verify.torch.mask_forms import OTHERS, MaskForm, give_form
 from padmask.verify.torch.program import count_positional
 
 # Parameters of these names are inputs even if they have a default.
@@ -47,7 +48,6 @@ _MOST_VARIED = 30
 # Number of ids at each position to try for modules that read several ids at a position.
 _IDS_AT_A_POSITION = 4
 
-MaskForm = Literal["flat", "broadcast", "additive"]
 Layout = Literal["rows-first", "time-first", "time-last"]
 
 
@@ -61,8 +61,7 @@ class TorchInput:
             `"time-last"` (rows, ..., time).
         on_cpu: whether the tensor stays on the CPU, as `pack_padded_sequence` requires.
         is_padding: whether the input is a mask that is True at padding.
-        mask_form: form of a mask: `"flat"` (rows, time), `"broadcast"` (rows, 1, 1, time), or `"additive"`,
-            which has the latter shape, 0 at tokens and the smallest float at padding.
+        mask_form: form of a mask.
     """
 
     slot: ModelInput
@@ -73,10 +72,9 @@ class TorchInput:
 
     @property
     def is_unclear_mask(self) -> bool:
-        """Whether the input is a mask, and its name does not show its polarity."""
-        return self.slot.kind == "mask" and not self.slot.name.endswith(
-            ("attention_mask", "key_padding_mask")
-        )
+        """Whether the input is a mask for padding, and its name does not show its polarity."""
+        names = ("attention_mask", "key_padding_mask")
+        return self.slot.kind == "mask" and self.mask_form != "square" and not self.slot.name.endswith(names)
 
     def tensor(self, batch: ModelBatch, device: str, floats: torch.dtype) -> torch.Tensor:
         """Return the tensor of the input for a batch.
@@ -91,10 +89,7 @@ class TorchInput:
             tensor = tensor.transpose(0, 1)
         elif self.layout == "time-last":
             tensor = tensor.movedim(1, -1)
-        if self.mask_form != "flat":
-            tensor = tensor[:, None, None, :]
-        if self.mask_form == "additive":
-            tensor = torch.where(tensor.bool(), 0.0, torch.finfo(torch.float32).min)
+        tensor = give_form(tensor, self.mask_form, self.slot.name)
         if tensor.is_floating_point():
             tensor = tensor.to(floats)
         return tensor if self.on_cpu else tensor.to(device)
@@ -297,7 +292,7 @@ def find_torch_inputs(
     # A mask of the wrong polarity may mark all positions of a row as padding, so that the module fails.
     varied = trials[:_MOST_VARIED]
     varied += [inverted for trial in varied if (inverted := invert_masks(trial)) is not None]
-    varied += [wide for trial in varied for wide in with_wide_masks(trial)]
+    varied += [other for trial in varied for other in with_mask_forms(trial)]
     if has_time_first_part(module):
         varied += [time_first for trial in varied for time_first in as_time_first(trial)]
     trials += varied[len(trials[:_MOST_VARIED]) :]
@@ -322,25 +317,27 @@ def invert_masks(inputs: Sequence[TorchInput]) -> list[TorchInput] | None:
     return [replace(one, is_padding=not one.is_padding) if one.is_unclear_mask else one for one in inputs]
 
 
-def with_wide_masks(inputs: Sequence[TorchInput]) -> list[list[TorchInput]]:
-    """Return the inputs with masks of shape (rows, 1, 1, time): masks to add to scores, and other masks.
-
-    The result is empty if there are no masks, or the masks have another form already.
-    """
-    if not any(one.slot.kind == "mask" and one.mask_form == "flat" for one in inputs):
+def with_mask_forms(inputs: Sequence[TorchInput]) -> list[list[TorchInput]]:
+    """Return copies of the inputs, one for each other form of the masks; empty if there are no masks."""
+    masks = [one for one in inputs if one.slot.kind == "mask"]
+    if not masks:
         return []
-    forms: tuple[MaskForm, ...] = ("additive", "broadcast")
-    if any(one.is_padding for one in inputs):
-        forms = ("broadcast",)
-    return [
+    beside = [one.slot.name for one in masks if "padding" not in one.slot.name]
+    forms: list[MaskForm] = ["broadcast", "queries"]
+    if not any(one.is_padding for one in masks):
+        forms.insert(0, "additive")
+    found = [
         [replace(one, mask_form=form) if one.slot.kind == "mask" else one for one in inputs] for form in forms
     ]
+    if 0 < len(beside) < len(masks):
+        square = [replace(one, mask_form="square") if one.slot.name in beside else one for one in inputs]
+        found.insert(0, square)
+    return found
 
 
-def other_wide_masks(inputs: Sequence[TorchInput]) -> list[TorchInput] | None:
-    """Return the inputs with the other form of all wide masks; None if there are no such masks."""
-    others: dict[MaskForm, MaskForm] = {"additive": "broadcast", "broadcast": "additive", "flat": "flat"}
-    changed = [replace(one, mask_form=others[one.mask_form]) for one in inputs]
+def with_other_masks(inputs: Sequence[TorchInput]) -> list[TorchInput] | None:
+    """Return the inputs with masks changed to the form in `OTHERS`; None if `OTHERS` has no such form."""
+    changed = [replace(one, mask_form=OTHERS.get(one.mask_form, one.mask_form)) for one in inputs]
     return changed if changed != list(inputs) else None
 
 
@@ -354,7 +351,10 @@ def as_time_first(inputs: Sequence[TorchInput]) -> list[list[TorchInput]]:
         return []
     found = []
     for kinds in (TIMED, (*TIMED, "mask")):
-        changed = [replace(one, layout="time-first") if one.slot.kind in kinds else one for one in inputs]
+        changed = [
+            replace(one, layout="time-first") if one.slot.kind in kinds and one.mask_form == "flat" else one
+            for one in inputs
+        ]
         if changed not in found:
             found.append(changed)
     return found
@@ -400,7 +400,7 @@ def _candidates(
         if name.endswith("attention_mask"):
             dtypes = ["int64", "bool", "float32"]
         for dtype in dtypes:
-            yield TorchInput(replace(slot, dtype=dtype), is_padding=name.endswith("key_padding_mask"))
+            yield TorchInput(replace(slot, dtype=dtype), is_padding=_marks_padding(module, name))
     elif role == "static":
         slots = _static_slots(module, name)
         if rows is not None:
@@ -409,6 +409,14 @@ def _candidates(
             yield TorchInput(slot)
     else:
         yield TorchInput(slot)
+
+
+def _marks_padding(module: torch.nn.Module, name: str) -> bool:
+    """Return whether a mask is probably True at padding, as the attention of PyTorch expects."""
+    if name.endswith("key_padding_mask"):
+        return True
+    is_torch = any(isinstance(part, torch.nn.MultiheadAttention) for part in module.modules())
+    return is_torch and "padding" in name.split("_")
 
 
 def _static_slots(module: torch.nn.Module, name: str) -> list[ModelInput]:
@@ -455,7 +463,7 @@ def _timed_candidates(
 
 
 def _attention_of(module: torch.nn.Module) -> Any:
-    """Return the attention of a PyTorch Transformer module, which has the attribute `batch_first`."""
+    """Return the self-attention layer of a PyTorch Transformer module; None if there is none."""
     if isinstance(module, torch.nn.TransformerEncoder | torch.nn.TransformerDecoder):
         module = module.layers[0]
     return getattr(module, "self_attn", None)

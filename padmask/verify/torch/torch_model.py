@@ -30,9 +30,10 @@ from padmask.verify.torch.inputs import (
     find_torch_inputs,
     has_time_first_part,
     invert_masks,
-    other_wide_masks,
     unwrap,
+    with_other_masks,
 )
+from padmask.verify.torch.mask_forms import SHAPES
 from padmask.verify.torch.outputs import OutputRows, named_tensors, to_array
 from padmask.verify.torch.program import read_input_sizes, read_vocabularies
 
@@ -180,7 +181,7 @@ class TorchModel:
         `key_padding_mask`.
         """
         found = []
-        for inputs in (invert_masks(self.inputs), other_wide_masks(self.inputs)):
+        for inputs in (invert_masks(self.inputs), with_other_masks(self.inputs)):
             if inputs is not None:
                 twin = copy.copy(self)
                 twin.inputs = inputs
@@ -200,12 +201,12 @@ class TorchModel:
         """A note on masks that are True at padding, and on inputs whose first axis is the time."""
         inverted = [one.slot.name for one in self.inputs if one.is_unclear_mask and one.is_padding]
         time_first = [one.slot.name for one in self.inputs if one.layout == "time-first"]
-        wide = [one.slot.name for one in self.inputs if one.mask_form != "flat"]
+        shapes = [(one.slot.name, SHAPES[one.mask_form]) for one in self.inputs if one.mask_form != "flat"]
         batch = self.signature.batch
         parts = [
             f"forward reads {', '.join(batch.names)} from one argument" if batch is not None else "",
             f"True means padding in {' and '.join(inverted)}" if inverted else "",
-            f"{' and '.join(wide)} has the shape (rows, 1, 1, time)" if wide else "",
+            *(f"{name} has the shape {shape}" for name, shape in shapes),
             f"the first axis of {' and '.join(time_first)} is the time axis" if time_first else "",
         ]
         return "; ".join(part for part in parts if part)
@@ -433,7 +434,7 @@ class TorchModel:
         return self._rows.left_out
 
     def _find_vocabularies(self) -> None:
-        """Find the number of ids of each input: the size of the embedding that reads the input."""
+        """Set the number of ids of each input to the size of the embedding that reads the input."""
         batch = self._small(self.inputs, self.shortest)
         vocabularies = read_vocabularies(self.module)
         if vocabularies:

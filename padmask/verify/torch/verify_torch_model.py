@@ -106,7 +106,9 @@ def _run_checks(model: TorchModel, spec: ModelSpec, sample: Sample) -> Verificat
 def _as_model_error(
     module: torch.nn.Module, spec: ModelSpec, error: CannotRunError, signature: Signature
 ) -> ModelError:
-    advice = advise_on_wrapper(unwrap(module), error, one_argument=signature.takes_one_argument)
+    advice = advise_on_wrapper(
+        unwrap(module), error, signature.required, one_argument=signature.takes_one_argument
+    )
     message = f"{spec.name}: {error} {advice}"
     return ModelError(message.rstrip(), options=error.options)
 
@@ -126,7 +128,7 @@ def _needs_no_cache(model: TorchModel, spec: ModelSpec, verification: Verificati
 
 
 def _trace(model: TorchModel, spec: ModelSpec, verification: Verification) -> SubjectReport:
-    """Trace the module if it leaks, or if the user requested a report on each module."""
+    """Return the report, with a trace if the module leaks or the user requested a report on each module."""
     report = verification.report
     if report.verdict != "leaks" and not spec.explain:
         return report

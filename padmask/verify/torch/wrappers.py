@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import torch
 
 from padmask.verify.proof.subject import CannotRunError
 
 _ONE_CHOICE = (
-    "The module reads ids of shape (rows, choices, time). Verify a module whose forward passes "
-    "input_ids[:, None] and attention_mask[:, None] to it."
+    "The module reads ids of shape (rows, choices, time). Wrap the module in one whose forward "
+    "calls it with input_ids[:, None] and attention_mask[:, None], and verify the wrapper."
 )
 _END_TOKEN = (
     "The module reads the end token of each row, and random or truncated rows have none. Verify a module "
@@ -20,15 +21,23 @@ _ONE_ARGUMENT = (
     "forward reads all inputs from one argument. Verify a module whose forward has one parameter for each "
     "input, such as input_ids and attention_mask, and passes them on."
 )
+_STATE = (
+    "{name} looks like the state of a recurrent layer, which is no input for padded rows. Verify a module "
+    "whose forward creates the first state, and passes it on."
+)
+_STATES = ("hidden", "hidden_state", "state", "hx", "h0", "hc")
 _EXAMPLE = "The section 'PyTorch modules' of docs/verify.md has an example."
 
 
-def advise_on_wrapper(module: torch.nn.Module, error: CannotRunError, *, one_argument: bool = False) -> str:
+def advise_on_wrapper(
+    module: torch.nn.Module, error: CannotRunError, names: Sequence[str] = (), *, one_argument: bool = False
+) -> str:
     """Return advice on an outer module to verify instead; empty if the error shows no need for one.
 
     Args:
         module: module that cannot run.
         error: error of the module.
+        names: names of the parameters of `forward` without a default.
         one_argument: whether `forward` reads all inputs from one argument, such as a batch.
 
     >>> advise_on_wrapper(torch.nn.ReLU(), CannotRunError("wrong shape"))
@@ -39,6 +48,9 @@ def advise_on_wrapper(module: torch.nn.Module, error: CannotRunError, *, one_arg
         return f"{_ONE_CHOICE} {_EXAMPLE}"
     if re.search(r"\beos\b", str(error), re.IGNORECASE):
         return f"{_END_TOKEN} {_EXAMPLE}"
+    state = next((name for name in names if name in _STATES), None)
+    if state is not None:
+        return _STATE.format(name=state)
     if one_argument:
         return f"{_ONE_ARGUMENT} {_EXAMPLE}"
     return ""

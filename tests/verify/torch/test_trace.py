@@ -29,6 +29,7 @@ from verify_torch_modules import (  # noqa: E402
     SoftmaxPooling,
     TableInCode,
     TimeFirstState,
+    Translator,
     TwoStreams,
 )
 
@@ -56,6 +57,11 @@ def subject_of(module, **options):
         (lambda: Nested(ConvolutionMean()), "inner.conv", ["convolution"]),
         (Neighbours, "Neighbours", ["pad", "zero"]),
         (Reversed, "Reversed", ["shifts", "zero"]),
+        (
+            lambda: Translator(memory=False),
+            "transformer.decoder.layers.0.multihead_attn",
+            ["key_padding_mask"],
+        ),
     ],
 )
 def test_culprit_and_advice(build, culprit, facts):

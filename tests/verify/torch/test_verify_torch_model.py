@@ -25,6 +25,7 @@ from verify_torch_modules import (  # noqa: E402
     FixedStreams,
     GatedSteps,
     LastPlace,
+    MaskForEachQuery,
     MaskOnQueries,
     MeanForMultipleChoice,
     MeanOfBatch,
@@ -49,6 +50,7 @@ from verify_torch_modules import (  # noqa: E402
     TimeFirstPacked,
     TimeFirstState,
     TokensAndVector,
+    Translator,
     TwoStreams,
     WideMask,
     WindowOfSeries,
@@ -118,6 +120,10 @@ def verdict_of(module, **options):
         (lambda: FixedStreams(leak="two"), "leaks"),
         (lambda: FixedStreams(leak="two", in_blocks=False), "leaks"),
         (lambda: WideMask(added=True), "ignores"),
+        (Translator, "ignores"),
+        (lambda: Translator(memory=False), "leaks"),
+        (MaskForEachQuery, "ignores"),
+        (lambda: MaskForEachQuery(masked=False), "leaks"),
         (lambda: WideMask(added=False), "ignores"),
         (lambda: WideMask(added=True, queries=True), "leaks"),
         (lambda: WideMask(added=False, queries=True), "leaks"),
@@ -145,6 +151,19 @@ def test_tuple_needs_another_module():
         verify_model(Pair())
     manual = run_recipes(MANUAL, "torch-wrappers")
     assert verdict_of(manual["FromTuple"](Pair())) == "leaks"
+
+
+def test_state_needs_another_module():
+    class Stateful(EmbeddingOnly):
+        def __init__(self):
+            super().__init__()
+            self.lstm = torch.nn.LSTM(8, 4, batch_first=True)
+
+        def forward(self, ids, hidden):
+            return self.lstm(self.table(ids), hidden)[0]
+
+    with raises_error(ModelError, "hidden", "state"):
+        verify_model(Stateful())
 
 
 def test_given_rows():
