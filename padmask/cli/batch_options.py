@@ -43,8 +43,8 @@ def batch_options(command: Command) -> Command:
                 type=click.IntRange(min=1),
                 default=None,
                 metavar="M",
-                help="Make the number of rows of each batch a multiple of M. The last batch of the rows that "
-                "are sorted together (--sort-window) may have fewer rows.  [default: 1]",
+                help="Make the number of rows of each batch a multiple of M, except in the last batch of "
+                "each sort window (--sort-window).  [default: 1]",
             ),
             setting(
                 "--sort-window",
@@ -107,7 +107,7 @@ def batches_of(ctx: click.Context, given: Mapping[str, Any]) -> BatchSpec | None
 
 
 def _renamed(error: SpecError) -> SpecError:
-    """Return an error about a field of `BatchSpec` with the name of the option that sets the field."""
+    """Replace the names of fields of `BatchSpec` in an error with the names of command-line parameters."""
     message, options = error.message, []
     for name in error.options:
         options.append(_FIELDS.get(name, name))

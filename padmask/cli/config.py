@@ -297,7 +297,7 @@ def _refuse_command_line_only(
 
 
 def _command_line_only(command: click.Command) -> dict[str, str]:
-    """Return the options that only the command line may set, each with the reason, keyed by option name."""
+    """Return the options that only the command line may set. The value for each option is the reason."""
     return {
         option.removeprefix("--"): getattr(parameter, "because", "cannot be set in a file")
         for parameter in command.params
@@ -353,7 +353,7 @@ def _table(file: str, text: bytes) -> dict[str, Any]:
 
 
 def _options(command: click.Command) -> dict[str, click.Option]:
-    """Return the parameters of a command by long option name, without dashes."""
+    """Return the parameters of a command, keyed by long option name without the leading dashes."""
     return {
         option.removeprefix("--"): parameter
         for parameter in command.params
@@ -364,7 +364,7 @@ def _options(command: click.Command) -> dict[str, click.Option]:
 
 
 def _switched_off(command: click.Command) -> dict[str, str]:
-    """Return the options that disable a flag, such as `no-mask`, each with the parameter of the flag."""
+    """Return the parameter name of each flag, keyed by the option that disables the flag (`no-mask`)."""
     return {
         option.removeprefix("--"): parameter.name or ""
         for parameter in command.params

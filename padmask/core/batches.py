@@ -83,7 +83,11 @@ def plan_batches(
 
 
 def _cut(widths: list[int], spec: BatchSpec) -> list[int]:
-    """Divide rows with ascending widths into batches. Return the bounds of the batches."""
+    """Divide rows with ascending widths into batches.
+
+    Returns:
+        The index of the first row of each batch, then the number of rows.
+    """
     bounds, start, total = [0], 0, len(widths)
     while start < total:
         # The number of positions of a batch grows with each row.

@@ -158,12 +158,12 @@ def best_edges(rows: Mapping[int, int], count: int) -> tuple[int, ...]:
 def _add_bucket(
     best: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64], before: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Add a last bucket: for each n, choose which of the first n lengths the bucket contains.
+    """Divide row lengths into buckets, with one more bucket than in `best` and the fewest output positions.
 
-    Each choice gives the smallest number of output positions.
+    For each n, the first n lengths are divided separately.
 
     Args:
-        best: for each n, the smallest number of output positions without the additional bucket.
+        best: for each n, the smallest number of output positions with one bucket less.
         lengths: row lengths in ascending order.
         before: for each n, the number of rows with one of the first n lengths.
 

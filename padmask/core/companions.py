@@ -83,7 +83,7 @@ class ColumnChoice:
 
     @property
     def counted_columns(self) -> tuple[str, ...]:
-        """The name in `counted` as a tuple; empty if no positions are replaced."""
+        """A tuple with the name in `counted`; an empty tuple if `counted` is None."""
         return () if self.counted is None else (self.counted,)
 
     @property
@@ -228,9 +228,10 @@ def _is_unpaddable(field: pa.Field) -> bool:
 
 
 def _companion(field: pa.Field, spec: PadSpec) -> Column:
-    """Return the `Column` of a companion, with the dtype that `spec` sets for all columns.
+    """Return the `Column` of a companion.
 
-    If this dtype is of another kind or cannot represent the pad value, use the default dtype instead.
+    The dtype is `spec.dtype` if it is of the same kind as the tokens and can represent the pad value, and the
+    default dtype for this kind otherwise.
     """
     kind, value = kind_of(field.type), COMPANIONS[field.name]
     asked = asked_dtype(None, spec)
@@ -262,7 +263,10 @@ def _take_place(mask: MaskSpec, replaced: str, type_: pa.DataType) -> MaskSpec:
 
 
 def mask_dtype(type_: pa.DataType) -> str:
-    """Return the dtype of a mask that replaces a mask of this type. Wider dtypes replace unsupported ones."""
+    """Return the dtype of a mask that replaces a mask of this type.
+
+    If a mask cannot have the dtype of the replaced mask, such as uint16, return a wider dtype.
+    """
     rows = storage_type(type_)
     if not is_mask(rows):
         return "bool"

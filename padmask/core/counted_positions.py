@@ -1,4 +1,4 @@
-"""Find columns of the positions 0, 1, 2, ..., which packing can replace with the positions in packed rows."""
+"""Find columns whose rows are 0, 1, 2, ... Packing can replace such a column with new positions."""
 
 from __future__ import annotations
 

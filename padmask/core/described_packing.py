@@ -98,7 +98,7 @@ def packed_group(schema: pa.Schema) -> Described | None:
 
 
 def _is_valid(packing: Mapping[str, Any]) -> bool:
-    """Return whether a description of packing has valid values. Other descriptions are ignored."""
+    """Return whether the values of a description of packing have valid types."""
     align, emit = packing.get("align"), packing.get("emit") or []
     try:
         names = dict(packing.get("names") or ())

@@ -217,7 +217,7 @@ def _may_be_mask(parts: Sequence[pa.Array], dialect: Dialect) -> bool:
 
 
 def _additive_rows(parts: Sequence[pa.Array]) -> _MaskRows | None:
-    """Return the rows of an additive mask; None if the column has other values or no padding."""
+    """Read a column as an additive mask. Return None if it has other values or no padding."""
     if not all(is_mask(part.type) and not pat.is_boolean(token_type(part.type)) for part in parts):
         return None
     row = next((part.slice(0, 1) for part in parts if len(part)), None)

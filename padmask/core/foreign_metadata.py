@@ -127,7 +127,7 @@ _Rewriter = Callable[[Any, _Change], Any]
 
 
 def _rewritten(rewrite: _Rewriter, value: bytes, change: _Change) -> bytes | None:
-    """Update a JSON description for the changed columns. Return None if the description cannot be parsed."""
+    """Return a JSON description of the columns after the change; None if it cannot be parsed or updated."""
     try:
         new = rewrite(json.loads(value), change)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -136,7 +136,12 @@ def _rewritten(rewrite: _Rewriter, value: bytes, change: _Change) -> bytes | Non
 
 
 def _spark(row: Any, change: _Change) -> Any:
-    """Return Spark's struct type for the changed columns; None if Spark has no name for a type."""
+    """Return Spark's description of the columns after the change; None if Spark has no name for a type.
+
+    Args:
+        row: Spark's description of the columns before the change.
+        change: the columns before and after the change.
+    """
     old = {field["name"]: field for field in row["fields"]}
     fields = []
     for field in change.after:
@@ -178,7 +183,7 @@ def _spark_nullable(type_: Any) -> Any:
 
 
 def _hugging_face(stored: Any, change: _Change) -> Any:
-    """Return the `datasets` features for the changed columns."""
+    """Return the description that `datasets` would write for the columns after the change."""
     old = stored["info"]["features"]
     features = {}
     for field in change.after:
@@ -191,9 +196,9 @@ def _hugging_face(stored: Any, change: _Change) -> Any:
 
 
 def _has_no_shape(feature: Any) -> bool:
-    """Return whether a feature describes lists of any length.
+    """Return whether a feature describes lists without a fixed length, or values that are not lists.
 
-    Such a feature is also valid for padded lists.
+    The feature of a list column is then also valid for padded lists.
     """
     while isinstance(feature, dict) and feature.get("_type") in ("List", "LargeList", "Sequence"):
         if feature.get("length", -1) not in (-1, None):
@@ -215,7 +220,7 @@ def _feature(type_: pa.DataType) -> Any:
 
 
 def _pandas(stored: Any, change: _Change) -> Any:
-    """Return the `pandas` schema metadata, updated for the changed columns."""
+    """Return the description that `pandas` would write for the columns after the change."""
     old = {column.get("field_name", column["name"]): column for column in stored["columns"]}
     names = set(change.after.names)
     columns = [

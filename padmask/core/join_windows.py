@@ -1,7 +1,7 @@
 """Join the windows of each row: the inverse of `plan_windows`.
 
-The columns in `WINDOW_COLUMNS` locate each window in its source row. The first window of a source row shows
-how many tokens are kept at each end of the row, so no other information is needed.
+The columns in `WINDOW_COLUMNS` say which part of its source row each window covers. The first window of a
+source row shows how many tokens are kept at each end of the row, so no other information is needed.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class RowWindows:
 
 
 def has_windows(schema: pa.Schema) -> bool:
-    """Return whether a schema has all columns that locate windows, as integers.
+    """Return whether a schema has all columns in `WINDOW_COLUMNS`, with integer types.
 
     If the metadata describes padding without windows, the result is False.
     """
@@ -70,7 +70,9 @@ def has_windows(schema: pa.Schema) -> bool:
 
 
 def reason_not_to_join(schema: pa.Schema, described: bool) -> str:
-    """Return why windows cannot be joined; an empty string if they can be joined or there are no windows.
+    """Return the reason why windows cannot be joined, as a clause for a message.
+
+    The result is an empty string if the windows can be joined, or if there are no windows.
 
     >>> names = ("source_row", "window", "source_start")
     >>> reason_not_to_join(pa.schema([(name, pa.int32()) for name in names]), described=True)
@@ -86,7 +88,7 @@ def reason_not_to_join(schema: pa.Schema, described: bool) -> str:
 
 
 def _unusable(schema: pa.Schema, name: str) -> str:
-    """Return why a column cannot locate windows; an empty string if the column can."""
+    """Return what is wrong with a column of `WINDOW_COLUMNS`; an empty string if nothing is wrong."""
     if (times := schema.names.count(name)) != 1:
         return f"the input has {'several columns' if times else 'no column'} {name!r}"
     type_ = schema.field(name).type
@@ -94,7 +96,7 @@ def _unusable(schema: pa.Schema, name: str) -> str:
 
 
 def read_windows(values: Callable[[str], Sequence[Any]]) -> tuple[RowWindows, list[Fault]]:
-    """Read the columns that locate windows.
+    """Read the columns in `WINDOW_COLUMNS`.
 
     Args:
         values: function that returns the values of a column.

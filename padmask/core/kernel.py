@@ -92,7 +92,7 @@ def pad_batch(
 
 
 def _slices(ragged: Ragged, segments: Segments) -> tuple[Positions, Positions]:
-    """Return the first token and the number of tokens of each slice."""
+    """Return the index in `ragged.values` of the first token of each slice, and the number of its tokens."""
     starts = ragged.starts if segments.sources is None else ragged.starts[segments.sources]
     return starts + segments.starts, segments.counts
 

@@ -118,10 +118,7 @@ class Described:
     labels_from: str | None = None
 
     def present(self, names: Iterable[str]) -> tuple[str | None, str | None]:
-        """Return the names of the mask and length columns.
-
-        Return None for a column that is not in `names`.
-        """
+        """Return the names of the mask column and the length column, each None if it is not in `names`."""
         there = set(names)
         return (
             self.mask if self.mask in there else None,

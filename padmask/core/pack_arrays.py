@@ -183,7 +183,6 @@ def pack(
 
 
 def _split(values: npt.NDArray[Any], sizes: Positions) -> list[npt.NDArray[Any]]:
-    """Return the values of each row."""
     return np.split(values, np.cumsum(sizes)[:-1]) if len(sizes) else []
 
 

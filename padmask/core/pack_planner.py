@@ -67,7 +67,7 @@ def pack_next(
 def _choose_packed_rows(
     sequences: Segments, plan: Plan, packing: PackSpec, *, last: bool
 ) -> tuple[Positions, Flags]:
-    """Return the packed row of each sequence, as `pack_window` does."""
+    """Return the packed row of each sequence, and whether the sequence is packed, as in `pack_window`."""
     if packing.algorithm == "wrap":
         ends = np.cumsum(sequences.lengths)
         rows = (ends - 1) // plan.maxlen

@@ -1,4 +1,4 @@
-"""Find the padding between packed sequences, from columns that locate the starts of the sequences."""
+"""Find the padding between packed sequences, from a column that shows where each sequence starts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from padmask.core.plan import Positions
 def find_aligns(
     lengths: NumberLists, widths: Positions, located: Sequence[tuple[Marker, NumberLists]]
 ) -> tuple[int, ...]:
-    """Return the values of `--align` that agree with the sequence starts in another column.
+    """Return the values of `--align` with which the rows may have been packed.
+
+    With such a value, each sequence starts where a sequence starts according to another column.
 
     >>> import pyarrow as pa
     >>> lengths, starts = NumberLists.of(pa.array([[3, 5, 1]])), NumberLists.of(pa.array([[0, 4, 12]]))
@@ -25,12 +27,12 @@ def find_aligns(
     Args:
         lengths: number of tokens of each sequence.
         widths: number of positions in each row: int64, shape (rows,).
-        located: columns of the same rows that locate the starts of sequences. The result comes from the first
-            column for which a value of `--align` fits all rows.
+        located: columns of the same rows that show where each sequence starts. The result comes from the
+            first column with which a value is possible for all rows.
 
     Returns:
         The values in ascending order. `(1,)` if no row has several sequences and padding. The tuple is empty
-        if no value fits all rows.
+        if no value is possible for all rows.
     """
     unsure = np.flatnonzero((lengths.sizes > 1) & (_totals(lengths) < widths))
     if not len(unsure):
@@ -48,7 +50,14 @@ def _totals(lengths: NumberLists) -> Positions:
 def _fitting(
     lengths: NumberLists, widths: Positions, unsure: Positions, marker: Marker, lists: NumberLists
 ) -> tuple[int, ...]:
-    """Return the values of `--align` that fit the starts in one column."""
+    """Return the result of `find_aligns` for one column.
+
+    Args:
+        lengths, widths: as in `find_aligns`.
+        unsure: indices of the rows with several sequences and padding, int64.
+        marker: what the column contains.
+        lists: the values of the column.
+    """
     spans = find_spans(marker, lists, widths)
     begins = np.cumsum(spans.sizes) - spans.sizes
     aligns = np.arange(1, int(widths.max()) + 1)
@@ -69,13 +78,16 @@ def _fitting(
 
 
 def _starting_at(aligns: Positions, counts: Positions, longest: Positions, width: int) -> Positions:
-    """Return the values of `--align` with which each sequence starts at a known start and fits there.
+    """Return the values of `--align` that are possible for one row.
+
+    With such a value, each sequence starts where a sequence of the other column starts, and has at most as
+    many tokens as that sequence.
 
     Args:
         aligns: values to try, int64.
         counts: number of tokens of each sequence, int64.
-        longest: number of tokens that fit at each known start in the row, and 0 at all other positions and
-            at the end of the row: int64, shape (width + 1,).
+        longest: at each position where a sequence starts according to the column, the number of its tokens
+            according to the column; 0 elsewhere: int64, shape (width + 1,).
         width: number of positions in the row.
     """
     stops = np.zeros_like(aligns)
@@ -87,7 +99,9 @@ def _starting_at(aligns: Positions, counts: Positions, longest: Positions, width
 
 
 def _has_one_padding(values: Positions, counts: Positions, align: int) -> bool:
-    """Return whether the positions at padding follow one rule: they are all 0, restart at 0, or continue.
+    """Return whether the position ids of all runs of padding in a row follow the same rule.
+
+    There are three rules: all ids are 0, the ids restart at 0, or they continue those of the last sequence.
 
     >>> _has_one_padding(np.array([0, 1, 2, 0, 0, 1, 2, 3]), np.array([3, 1]), 1)
     True

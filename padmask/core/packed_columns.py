@@ -39,7 +39,7 @@ from padmask.spec.pad import PadSpec
 
 @dataclass(frozen=True)
 class PackedRows:
-    """The positions of packed rows, one row after another.
+    """The position of each sequence in packed rows, and the length of each packed row.
 
     Args:
         segments: positions of the sequences in the packed rows.
@@ -56,7 +56,7 @@ class PackedRows:
 
     @classmethod
     def of(cls, segments: Segments, spec: PadSpec) -> PackedRows:
-        """Return the positions of new packed rows.
+        """Return the `PackedRows` for new packed rows.
 
         Args:
             segments: positions of the sequences in the packed rows.
@@ -378,11 +378,11 @@ def _position_ids(packed: PackedRows) -> npt.NDArray[np.int32]:
 
 
 def _spaces_and_rest(packed: PackedRows) -> tuple[Positions, Positions]:
-    """Return the number of positions of each sequence and of the padding at the end of each row, in order.
+    """Divide rows into sequences and the padding at the end of a row, and return the sizes of these parts.
 
     Returns:
-        These numbers: int64, shape (sequences + rows that end in padding,); and how many of them each row
-        has: int64, shape (rows,).
+        The number of positions of each part, in order: int64, shape (parts,); and the number of parts of
+        each row: int64, shape (rows,).
     """
     spaces = round_up(packed.segments.lengths, packed.packing.align)
     used = np.bincount(packed.sequence_rows, weights=spaces, minlength=len(packed.sizes)).astype(np.int64)

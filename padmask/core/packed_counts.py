@@ -87,7 +87,7 @@ class PackedCounts:
 
     @property
     def agree(self) -> bool:
-        """Whether the numbers agree with each other."""
+        """Whether no number is negative, and the numbers of rows and of tokens add up to those read."""
         return (
             self.rows_read == self.rows_used + self.rows_dropped + self.rows_rejected
             and self.tokens_read == self.tokens_kept + self.tokens_lost

@@ -26,7 +26,7 @@ class HeadRows(Protocol):
     """The first rows of input that may be packed."""
 
     def values(self, name: str, limit: int = FIRST_ROWS) -> pa.Array:
-        """Return the first values of a column of lists of integers or bools. Other values are null."""
+        """Return the first values of a column. Values other than lists of integers or bools become null."""
 
     def lengths(self) -> Mapping[str, Sequence[int]]:
         """Return the length of the value in each row, keyed by column name.
@@ -97,7 +97,7 @@ class PackedHead:
 
     @classmethod
     def of(cls, rows: HeadRows, marker: Marker, mask: Ragged | None = None) -> PackedHead:
-        """Return the lengths in the first rows. Rows with a bad marker are left out.
+        """Return the lengths in the first rows, without rows that `marker` does not divide into sequences.
 
         Args:
             rows: the first rows.

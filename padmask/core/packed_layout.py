@@ -31,7 +31,8 @@ class PackedLayout:
     Args:
         columns: names of the packed columns, with one value for each position.
         mask: name of the mask column; None if there is no mask.
-        sources: whether the columns in `SOURCE_COLUMNS` locate the sequences in the source rows.
+        sources: whether the rows have the columns in `SOURCE_COLUMNS`: the source row of each sequence, and
+            its first token in this row.
         marker: column that separates the sequences; None if the metadata or the source columns show that rows
             are packed, but no such column is left.
         derived: the name in `DERIVED` of each derived column, keyed by column name. With metadata, only
@@ -82,13 +83,13 @@ class PackedLayout:
 
     @property
     def markers(self) -> tuple[str, ...]:
-        """Names of the columns that locate the sequences, without the mask."""
+        """Names of the column that separates the sequences and of the source columns, if there are any."""
         first = () if self.marker is None else (self.marker.column,)
         return (*first, *(SOURCE_COLUMNS if self.sources else ()))
 
     @property
     def describing(self) -> tuple[str, ...]:
-        """Names of the columns that describe the sequences and their sources."""
+        """Names of the columns in `markers` and of the derived columns."""
         return tuple(dict.fromkeys([*self.markers, *self.derived]))
 
     @property
@@ -122,7 +123,7 @@ class PackedLayout:
 
     @property
     def ends_in_padding(self) -> bool:
-        """Whether the marker may count the padding at the end of a row as sequences.
+        """Whether `marker` may describe the padding at the end of a row as further sequences.
 
         The result is True only if the metadata shows that there is no padding between sequences.
         """
@@ -152,7 +153,7 @@ def has_integer_lists(schema: pa.Schema, name: str) -> bool:
 
 
 def has_sources(schema: pa.Schema) -> bool:
-    """Return whether a schema has the columns that locate packed sequences in their source rows."""
+    """Return whether a schema has the columns in `SOURCE_COLUMNS`, as lists of integers."""
     return all(has_integer_lists(schema, name) for name in SOURCE_COLUMNS)
 
 

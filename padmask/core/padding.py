@@ -191,10 +191,11 @@ def read_groups(files: Mapping[str, pa.Schema]) -> dict[str, list[Described]]:
 def _choose_group(
     file: str, groups: Sequence[Described], columns: Collection[str], by_name: bool
 ) -> Described | None:
-    """Return the padding description of the columns. If `columns` is empty, use the default column.
+    """Choose one of the descriptions of padding in the metadata of a file.
 
-    If the metadata describes only other columns, return the first description. However, if columns are
-    requested and `by_name` is False, return None.
+    - If a requested column has a description, return this description.
+    - If the requested columns have none, return the first description if `by_name` is True, otherwise None.
+    - If no column is requested, return the description of `input_ids` or `tokens`, otherwise the first one.
 
     Raises:
         SpecError: the columns have different masks.

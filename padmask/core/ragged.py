@@ -178,7 +178,7 @@ def find_misfits(ragged: Ragged, dtype: str, rounds: bool = True) -> list[Fault]
 
 
 def _misfits(values: npt.NDArray[Any], target: np.dtype[Any], rounds: bool) -> Flags | None:
-    """Return, for each number, whether a cast would do more than round it; None if no cast would."""
+    """Flag the numbers that do not fit a dtype, as in `find_misfits`. Return None if all numbers fit."""
     if (values.dtype.kind == "f") == (target.kind == "f") and np.can_cast(values.dtype, target):
         return None
     if target.kind in "iu":

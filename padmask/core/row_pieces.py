@@ -1,4 +1,4 @@
-"""Locate the sequences of packed rows in their source rows, so that the pieces of a row can be joined."""
+"""Find the part of its source row that each packed sequence contains, to join the pieces of a row."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def plan_pieces(
     splits: bool | None = None,
     lost: Collection[int] = (),
 ) -> tuple[RowPieces, list[Fault]]:
-    """Locate sequences in their source rows, and return a `Fault` for each sequence that cannot be located.
+    """Return sequences as pieces of their source rows, and a `Fault` for each piece that cannot be joined.
 
     >>> rows, starts, counts = np.array([4, 4, 6]), np.array([0, 3, 0]), np.array([3, 2, 1])
     >>> pieces, _ = plan_pieces(rows, starts, counts, np.zeros(3, np.int64))

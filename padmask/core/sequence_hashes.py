@@ -64,7 +64,7 @@ def _codes(values: npt.NDArray[Any]) -> Hashes:
 
 
 def join_hashes(*parts: Hashes | Positions) -> Hashes:
-    """Combine the numbers at the same index of several arrays into one hash, for each index.
+    """Return an array of hashes. Hash i is computed from the numbers at index i of all arrays.
 
     >>> bool((join_hashes(np.array([1]), np.array([2])) == join_hashes(np.array([2]), np.array([1])))[0])
     False

@@ -15,7 +15,7 @@ from padmask.spec.pad import PadSpec
 def source_columns(
     segments: Segments, spec: PadSpec, numbers: Positions, batch: int = 0
 ) -> dict[str, pa.Array]:
-    """Return the columns that locate each output row in the source and in a batch, keyed by column name.
+    """Return the columns with the source row and the batch of each output row, keyed by column name.
 
     Windows get the columns in `WINDOW_COLUMNS`. Rows of buckets and batches get `source_row`, unless `spec`
     leaves out this column. Rows of batches also get `batch`. Other rows get no columns.

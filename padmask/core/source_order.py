@@ -70,7 +70,7 @@ def order_columns(schema: pa.Schema, groups: Sequence[Described]) -> tuple[str, 
 
 
 def reason_not_to_sort(groups: Sequence[Described]) -> str:
-    """Return why reordered rows have no column that restores their order.
+    """Return the reason why the order of rows cannot be restored, as a clause for a message.
 
     >>> reason_not_to_sort([])
     "the input has no column 'source_row'"

@@ -107,7 +107,11 @@ def find_markers(schema: pa.Schema, columns: Sequence[str]) -> list[Marker]:
 
 
 def _usual_names(schema: pa.Schema) -> dict[str, list[str]]:
-    """Find columns that may describe sequences, by their names. Return the columns of each kind."""
+    """Return the columns that may describe sequences, according to their names.
+
+    The key is `SEQUENCE_LENGTHS` or a name in `DERIVED`. Each value contains the names of the columns that
+    may have the same meaning.
+    """
     lists = [its.name for its in schema if is_list(its.type)]
     return {
         name: [
@@ -142,7 +146,7 @@ def _marker_in(
 
 
 def _aligns_in(schema: pa.Schema, rows: HeadRows, marker: Marker, first: str) -> tuple[int, ...]:
-    """Return the values of `--align` that fit the first rows. See `PackedLayout.aligns`.
+    """Return the values of `--align` with which the first rows may have been packed (`PackedLayout.aligns`).
 
     Args:
         schema: columns of the file.
@@ -164,7 +168,7 @@ def _aligns_in(schema: pa.Schema, rows: HeadRows, marker: Marker, first: str) ->
 def _mask_in(schema: pa.Schema, rows: HeadRows) -> str | None:
     """Return the name of the mask column; None if there is no mask.
 
-    An attention mask may contain sequence numbers instead of ones.
+    An attention mask that contains sequence numbers instead of ones is not a mask of padding.
     """
     for name in MASK_NAMES:
         if name in schema.names and is_mask(schema.field(name).type):
@@ -175,7 +179,7 @@ def _mask_in(schema: pa.Schema, rows: HeadRows) -> str | None:
 
 
 def _separators(head: PackedHead, packed: Collection[str], derived: Mapping[str, str]) -> list[str]:
-    """Return the columns that only separate sequences."""
+    """Return the names of the columns that separate sequences and contain no other information."""
     found = [name for name in derived if derived[name] in _SEPARATORS and name in packed]
     if "cu_seqlens" in head.lengths and _are_counts(head, "cu_seqlens", 1):
         found.append("cu_seqlens")

@@ -80,7 +80,7 @@ def read_packed(  # noqa: C901 - one check after another
     ([0, 2], [2, 1], [])
 
     Args:
-        batch: the mask and the columns that locate the sequences.
+        batch: the mask and the columns in `layout.markers`.
         layout: the columns of packed rows.
         places: number of positions in each row of each packed column, keyed by column name: int64, shape
             (rows,).
@@ -187,13 +187,14 @@ def read_packed(  # noqa: C901 - one check after another
 def _other_starts(
     aligns: Sequence[int], starts: Positions, counts: Positions, owners: Positions, widths: Positions
 ) -> Flags:
-    """Return, for each row, whether its sequences may start at positions other than `starts`.
+    """Return whether the sequences of each row may start at positions other than `starts`.
 
     The result is bool, shape (rows,).
 
     Args:
         aligns: as in `PackedLayout`.
-        starts: positions of the sequences with the smallest value of `aligns`: int64, shape (sequences,).
+        starts: position of each sequence if the smallest value of `aligns` was used: int64, shape
+            (sequences,).
         counts: number of tokens of each sequence: int64, shape (sequences,).
         owners: row of each sequence: int64, shape (sequences,).
         widths: number of positions in each row: int64, shape (rows,).

@@ -123,7 +123,7 @@ def unpad_table(table: pa.Table, columns: Columns = None, spec: UnpadSpec | None
 
 
 def _in_source_order(batches: Sequence[pa.RecordBatch], order: Sequence[str]) -> pa.RecordBatch:
-    """Return all rows as one batch, sorted by the columns that locate the source rows."""
+    """Return all rows as one batch, sorted by the columns in `order`."""
     batch, keys = join_batches(batches), []
     for name in order:
         numbers, faults = read_lengths(

@@ -112,7 +112,7 @@ def flag_repeated(mask: Mask, segments: Segments, firsts: Positions) -> None:
 
 
 def window_columns(segments: Segments, numbers: Positions) -> dict[str, pa.Array]:
-    """Return the columns that locate each window in its source row, keyed by column name.
+    """Return the columns in `WINDOW_COLUMNS`, keyed by column name.
 
     Args:
         segments: windows from `plan_windows`.

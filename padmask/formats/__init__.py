@@ -126,7 +126,7 @@ def row_group_sizes(format_: FormatTraits, source: Source) -> list[int]:
 
 
 def why_not_kept(format_: FormatTraits, type_: pa.DataType) -> str | None:
-    """Return why a file cannot store an unpadded column of this type; None if the file can."""
+    """Return the reason why a file cannot store an unpadded column of this type; None if it can."""
     why: str | None = _load(format_.keeps)(type_)
     return why
 

@@ -411,7 +411,11 @@ class RowGroups:
         return rows if rows <= len(sizes) else 0
 
     def _sizes(self, batch: pa.RecordBatch) -> npt.NDArray[np.int64]:
-        """Return the size of each row in bytes: its text, and `POSITION_BYTES` for each counted position."""
+        """Return the size of each row in bytes: its text, and `POSITION_BYTES` for each position.
+
+        The positions are those of the sequence column in `Layout.groups`. If there is a column of
+        batch numbers, the last row of each batch gets the size of the batch, and all other rows get 0.
+        """
         sizes = np.zeros(batch.num_rows, dtype=np.int64)
         for i in (*self._texts, *self._views):
             column = batch.column(i)

@@ -88,7 +88,7 @@ class ArrayHeader:
 
 
 def read_header(stream: BinaryIO, file: str, name: str, size: int) -> ArrayHeader:
-    """Read the header of an npy stream. The next byte of the stream then belongs to the first value.
+    """Read the header of an npy stream. The stream is then at the first byte of the values.
 
     Args:
         stream: stream at its start.

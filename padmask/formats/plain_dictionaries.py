@@ -115,5 +115,5 @@ def _decoded(array: pa.DictionaryArray, type_: pa.DataType) -> pa.Array:
 
 
 def _encoded(array: pa.DictionaryArray) -> pa.DictionaryArray:
-    """Return a dictionary array whose nulls are null indices, not nulls in the dictionary."""
+    """Encode a dictionary array again, so that nulls are null indices, not values of the dictionary."""
     return dictionary_values(array).dictionary_encode().cast(array.type)

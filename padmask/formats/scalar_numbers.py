@@ -37,9 +37,9 @@ def why_no_number(type_: pa.DataType) -> str | None:
 
 @dataclass(frozen=True)
 class Numbers:
-    """One number or bool for each row of a block, and the facts that determine the dtype of the column.
+    """One number or bool for each row of a block, with the kinds and the range of the values.
 
-    `+` combines the facts of several blocks, without the values.
+    `+` combines the kinds and ranges of two blocks. The result has no values.
 
     Args:
         values: array of shape (rows,).

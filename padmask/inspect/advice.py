@@ -39,7 +39,7 @@ FEW_LONGER = 0.01
 
 @dataclass(frozen=True)
 class Alternative:
-    """A plan that is not recommended, but may fit better.
+    """A plan that is not recommended, but may be better for some models.
 
     Args:
         text: what the plan is for, and its cost, as sentences.
@@ -366,7 +366,7 @@ class Adviser:
         return (f"{empty:,} of {count(stats.rows, 'row')} {verb} empty; --empty-rows drop leaves them out.",)
 
     def _alternatives(self, plan: Cost) -> tuple[Alternative, ...]:
-        """Return plans that have much less padding than `plan`, and lose no more tokens."""
+        """Return alternatives that have much less padding than `plan`, and do not lose more tokens."""
         if plan.padding_share < MUCH_PADDING:
             return ()
         buckets = self._with_less_padding(plan, f"buckets-{BUCKETS[-1]}")
@@ -378,7 +378,7 @@ class Adviser:
         )
 
     def _with_less_padding(self, plan: Cost, *names: str) -> list[Cost]:
-        """Return the plans in `names` that have much less padding than `plan`, and lose no more tokens."""
+        """Return the plans in `names` with much less padding than `plan` and not more lost tokens."""
         return [
             cost
             for cost in (self.plans[name] for name in names if name in self.plans)
@@ -430,7 +430,7 @@ class Adviser:
         return Alternative(text, command)
 
     def _use_batches(self, plan: Cost) -> tuple[Alternative, ...]:
-        """Return the command for batches with a token budget, if they need much less padding than `plan`."""
+        """Return batches with a token budget if they have much less padding than `plan`."""
         if self.basis.cuts.overlong != "truncate":
             return ()
         batches = batches_cost(self.basis)

@@ -77,8 +77,8 @@ class Mark:
 
     Args:
         maxlen: the length.
-        name: names of the plans with this length, such as `"p95"`; empty if the length is their only
-            name.
+        name: names of the plans with this length, such as `"p95"`; empty if the plans are named
+            after the length only.
         is_best: whether `inspect` recommends the plan.
     """
 

@@ -68,7 +68,7 @@ def estimate_packing(
 
 
 def _sequences(stats: LengthStats, maxlen: int, spec: PadSpec, *, drops: bool) -> LengthStats:
-    """Return the number of sequences of each length. The arguments are as in `estimate_packing`."""
+    """Return the number of sequences of each length, after long rows are truncated, split or dropped."""
     kept = {length: rows for length, rows in stats.counts.items() if not drops or length <= maxlen}
     pieces = make_segments(np.array(list(kept), dtype=np.int64), Plan(maxlen, "given", maxlen), spec)
     counts = np.array(list(kept.values()), dtype=np.int64)[pieces.row_sources]

@@ -68,7 +68,7 @@ def find_padded_options(
 
 
 def _mask_of(schema: pa.Schema, padding: Padding, group: dict[str, Any]) -> MaskSpec:
-    """Return a description of the mask, and of the other columns that `pad` added to the files."""
+    """Return the options with which `pad` added the mask, the lengths, the positions and the labels."""
     dtype = group.get("mask_dtype")
     if dtype is None and padding.mask is not None:
         dtype = mask_dtype(schema.field(padding.mask).type)
@@ -88,7 +88,7 @@ def _mask_of(schema: pa.Schema, padding: Padding, group: dict[str, Any]) -> Mask
 
 
 def _merge(schema: pa.Schema, asked: Columns, found: Sequence[Column], spec: PadSpec) -> list[Column]:
-    """Return the columns with the dtypes and pad values of the metadata, unless the user set others."""
+    """Return the columns to pad. A dtype or pad value that the user did not set is from the metadata."""
     known = {column.name: column for column in found}
     names = [column.name for column in found]
     requested = {column.name: column for column in name_columns(schema, asked)} if asked else {}

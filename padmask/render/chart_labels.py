@@ -185,7 +185,7 @@ MOST_CANDIDATES = 12
 def table_of(data: FigureData) -> list[list[str]]:
     """Return the table of the figure: a row of names, and a row for each candidate for maxlen.
 
-    For packed rows, each row of the table has one number and its name.
+    For packed rows, each row of the table has a name and a number.
     """
     if data.packed is not None:
         packed = data.packed

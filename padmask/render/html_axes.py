@@ -109,8 +109,7 @@ def length_ticks(frame: Frame, axis: LengthAxis, name: str) -> Html:
 def axis_name(frame: Frame, name: str, x: float | None = None) -> Html:
     """Return the text element with the name of an axis.
 
-    If `x` is None, this is the vertical axis. Otherwise, this is the horizontal axis, and the text is centred
-    at `x`.
+    If `x` is None, the axis is vertical. Otherwise, the axis is horizontal, and the text is centred at `x`.
     """
     if x is None:
         where = f"translate(11 {frame.top + frame.height / 2:g}) rotate(-90)"
@@ -134,7 +133,7 @@ def mark_line(frame: Frame, axis: LengthAxis, mark: Mark, top: float) -> Html:
 
 
 def chosen_line(frame: Frame, axis: LengthAxis, marks: Sequence[Mark]) -> Html | None:
-    """Return the line at the maxlen that the slider selects. At first, this is the recommended candidate."""
+    """Return the line at the maxlen of the slider, which is at first the recommended candidate."""
     best = next((mark for mark in marks if mark.is_best), None)
     if best is None:
         return None

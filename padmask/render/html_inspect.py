@@ -192,7 +192,7 @@ def _script_data(seen: Inspection, data: FigureData, choices: Sequence[Choice]) 
 
 
 def _turns(seen: Inspection) -> dict[str, bool]:
-    """Return whether shorter rows are padded at the start, and whether longer rows are cut at the start."""
+    """Return whether `shorter` rows are padded at the start, and `longer` rows are cut at the start."""
     spec = seen.advice.spec
     is_plain = spec is None or seen.packed is not None
     padding = seen.padding if spec is None else spec.padding

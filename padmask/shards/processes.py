@@ -34,8 +34,8 @@ WORKERS_DIED = (
 )
 
 _NOT_STARTED = (
-    "Worker processes exit when they start. If a script calls padmask, put the call below "
-    "if __name__ == '__main__'. Otherwise, free some memory, or use fewer workers."
+    "Worker processes exit when they start. If a script calls padmask, put the call inside an "
+    "`if __name__ == '__main__':` block. Otherwise, free some memory, or use fewer workers."
 )
 
 # The program of a worker. Python starts with a safe path, so that it imports nothing from the current folder.

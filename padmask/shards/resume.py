@@ -305,7 +305,7 @@ def staged_state(state: FolderState, request: ResumeRequest) -> StagedState:
 
 
 def run_state(run: StagedRun, request: ResumeRequest) -> StagedState:
-    """Return the state of an interrupted run of the current job, determined from its plan."""
+    """Return the state of an interrupted run of the current job, from the `DatasetPlan` of the run."""
     if run.found is None or run.identity is None or (run.found.left_out and not request.policy.skip):
         return StagedState.UNUSABLE
     # Assumed types are checked while each shard is padded, so they stay valid for the unchanged shards.

@@ -224,7 +224,7 @@ class PadSpec:
 
     @property
     def shape(self) -> str:
-        """The kind of output rows, such as `"buckets"`; `""` for a kind that is not in `SHAPE_OPTIONS`."""
+        """The kind of output rows, a key of `SHAPE_OPTIONS`; `""` if rows are only padded or truncated."""
         if self.packing is not None:
             return "packed rows"
         shapes = [name for name in SHAPE_OPTIONS if getattr(self, name, None) is not None]

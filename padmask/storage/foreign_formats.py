@@ -29,7 +29,7 @@ class ForeignFormat:
         verb: verb for the command in messages, such as `Convert` or `Decompress`.
         magic: possible first bytes of a file in this format.
         remedy: what to do if there is no command.
-        lead: sentences before the command; if empty, the verb.
+        lead: sentences before the command. If empty, the verb stands before the command.
     """
 
     title: str
@@ -189,7 +189,7 @@ def _recognize_text(start: bytes) -> ForeignFormat | None:
 
 
 def _starts_array(line: bytes, ends: bool, following: bytes) -> bool:
-    """Return whether a line starts a JSON array of rows, and is not a bad row among good rows."""
+    """Return whether a file that starts with this line is a JSON array of rows, not JSON Lines."""
     try:
         rows = json.loads(line)
     except (ValueError, RecursionError):

@@ -160,7 +160,7 @@ def _second_name(first: str, second: str) -> str:
 
 
 def _mark_unlisted(files: Sequence[InputFile], inputs: Sequence[str]) -> list[InputFile]:
-    """Mark the local files that the manifest in a parent folder does not list."""
+    """Return the files. Set `unlisted` of local files that the manifest in a parent folder does not list."""
     local = [path for path in inputs if not is_url(path) and path != "-"]
     folders = [path for path in local if os.path.isdir(path)]
     patterns = [path for path in local if is_pattern(path) and not os.path.lexists(path)]
@@ -339,7 +339,7 @@ def _matches_of(pattern: str) -> Iterator[tuple[str, bool]]:
 
 
 def _is_wanted(path: str, pattern: str) -> bool:
-    """Return whether a file is data because the file has no suffix, or the pattern has a suffix (`*.txt`).
+    """Return whether a pattern selects a file as data: the file has no suffix, or the pattern has a suffix.
 
     >>> [_is_wanted(path, "data/*") for path in ("data/a.jsonl", "data/part-0", "data/README.md")]
     [False, True, False]

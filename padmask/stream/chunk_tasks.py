@@ -255,7 +255,10 @@ def pad_chunk(chunk: Chunk, pickled: bytes) -> PaddedChunk:
 
 
 def encoded_blocks(chunks: Iterable[PaddedChunk]) -> Iterator[tuple[Any, PaddedChunk]]:
-    """Yield the texts of each chunk. The counts of all rows of a chunk come with its first text."""
+    """Yield the texts of each chunk, each with an object for the counts.
+
+    The object with the first text has the counts of all rows of the chunk. The other objects count no rows.
+    """
     for chunk in chunks:
         counts = chunk
         for text in chunk.texts:

@@ -58,7 +58,7 @@ def data_notes(dataset: Dataset, job: Job, format_: FormatTraits, limit: int | N
 
 
 def _dialect_notes(job: Job, format_: FormatTraits) -> Iterator[Warned]:
-    """Yield a warning for each mask whose polarity or kind neither the format nor the mask name shows."""
+    """Yield a warning for each mask that the user can read only with options for its polarity or kind."""
     for group in job.groups if format_.is_text else ():
         mask = group.mask
         if mask.column is not None and (options := dialect_options(mask.column, mask.dialect)):

@@ -89,7 +89,7 @@ class TextRows:
             yield TextRows(self.objects[block], ids, ledger, self.chunk, late=late)
 
     def pad(self, target: PadTarget) -> tuple[bytes, TextRows]:
-        """Pad the rows. Return the JSON lines, and a copy of this object that also counts the padding."""
+        """Pad the rows. Return the JSON lines, and a copy of this object with the padding in its ledger."""
         job = target.job
         segments = make_segments(self.lengths, target.plan, job.spec)
         for column in job.columns:

@@ -73,7 +73,7 @@ class LateFields:
         return cls(frozenset({*have_values, *masks, *(column.name for column in columns)}), reported)
 
     def columns_to_read(self, schema: pa.Schema, watched: Iterable[str]) -> list[pa.Field]:
-        """Return the columns that `find` reads, and the masks in `watched`, which `later_zeros` reads.
+        """Return the columns that `find` reads, and the `watched` masks that `later_zeros` reads.
 
         Args:
             schema: columns of an input that has column types.

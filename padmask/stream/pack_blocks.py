@@ -48,7 +48,7 @@ class PackBlock:
     late: Sequence[str] = ()
 
     def pad(self, target: PadTarget) -> tuple[Any, PackBlock]:
-        """Create the packed columns. Return the encoded rows, and a copy of this object with all counts."""
+        """Return the encoded packed rows, and a copy of this object with these rows in its ledger."""
         job, rows = target.job, self.rows
         assert job.spec.packing is not None
         packed = PackedRows.of(self.segments, job.spec)
@@ -82,7 +82,7 @@ def _packed_batch(batch: Batch, packed: PackedRows, columns: pa.RecordBatch, job
 
 
 def _join_objects(objects: Sequence[dict[str, Any]], left_out: set[str]) -> dict[str, Any]:
-    """Return a JSON object with an array of the values of each field. A missing field counts as null."""
+    """Combine JSON objects: each field becomes an array with the value of each object, or null if missing."""
     names = dict.fromkeys(name for fields in objects for name in fields if name not in left_out)
     missing = msgspec.Raw(b"null")
     return {
@@ -133,7 +133,7 @@ def _with_end_tokens(rows: Rows, job: Job) -> tuple[Rows, Positions]:
 
 
 def _count(rows: Rows, sequences: Segments, added: Flags, job: Job) -> Ledger:
-    """Return the counts of the tokens of source rows.
+    """Return a ledger that counts the tokens and labels of source rows: kept, lost and added.
 
     Args:
         rows: the source rows.
@@ -203,7 +203,7 @@ class _Packer:
 
 
 def _blocks_of(rows: Rows, segments: Segments, plan: Plan, ledger: Ledger) -> Iterator[PackBlock]:
-    """Yield blocks of packed rows. The first block has the counts in `ledger`, the others have no counts."""
+    """Yield blocks of packed rows. The first block gets `ledger`, all other blocks get an empty ledger."""
     assert segments.rows is not None
     step, total = max(1, BATCH_POSITIONS // plan.maxlen), int(segments.rows.max(initial=-1)) + 1
     for first in range(0, total, step):

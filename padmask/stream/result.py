@@ -55,7 +55,7 @@ def _kept_by_unpad(job: Job, format_: FormatTraits) -> tuple[str, ...]:
 
 
 def _mask_remarks(job: Job) -> tuple[str, ...]:
-    """Return a line with the name and dtype of the mask, if the mask does not have the default name."""
+    """Return the name and dtype of the mask as one line; empty if the name is the default or None."""
     name = job.mask.column
     return () if name in (None, "mask") else (f"mask: {name!r} ({job.mask.written_dtype})",)
 
@@ -67,7 +67,7 @@ def _renames(job: Job) -> tuple[str, ...]:
 
 
 def _of_all_buckets(remarks: Sequence[str], edges: Sequence[int]) -> Sequence[str]:
-    """Replace the length of the rows in remarks about one bucket, so that they apply to all buckets.
+    """Replace the row length of a bucket with MAXLEN in remarks, so that the remarks apply to all buckets.
 
     >>> _of_all_buckets(["'ids': FixedLenFeature([64], int64)"], (64, 128))
     ["'ids': FixedLenFeature([MAXLEN], int64)", 'MAXLEN is the edge of the bucket, such as 64']

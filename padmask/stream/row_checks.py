@@ -22,7 +22,7 @@ from padmask.stream.late_fields import later_zeros
 def check_added_fields(batch: Batch, job: Job) -> None:
     """Raise an error if a JSON row already has a field with the name of an added column.
 
-    The first rows of the input have no such field, because an earlier check of the schema covers them.
+    This check is for later rows. An earlier check of the schema covers the first rows of the input.
 
     Raises:
         PaddedError: the field is a mask with a default name.
@@ -99,7 +99,7 @@ def _check_positions(batch: Batch, job: Job, lengths: npt.NDArray[np.int64]) -> 
 
 
 def larger_maxlen(job: Job) -> str:
-    """Return the remedy for a maxlen that is too small."""
+    """Return the sentence of an error message that says how to increase maxlen."""
     edges = isinstance(job.spec.buckets, tuple)
     return "Choose a larger last edge in --buckets" if edges else "Choose a larger --maxlen"
 

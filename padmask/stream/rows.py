@@ -86,7 +86,7 @@ class Rows:
         return _refuse_wide(rows, job, plan)
 
     def pad(self, target: PadTarget) -> tuple[Any, Rows]:
-        """Pad the rows. Return the encoded rows, and a copy of this object that also counts the padding."""
+        """Pad the rows. Return the encoded rows, and a copy of this object with the padding in its ledger."""
         padded = pad_prepared_rows(self, target.job, target.plan)
         return target.writer.encode(padded.batch), padded
 
@@ -227,7 +227,7 @@ def apply_overlong(rows: Rows, plan: Plan, job: Job) -> Rows:
 
 
 def split_rows(rows: Rows, size: int, weights: Positions | None = None) -> Iterator[Rows]:
-    """Split rows into blocks. The first block has the counts (ledger) and the refused rows of all blocks.
+    """Split rows into blocks. The first block gets the ledger and the refused rows, the others get neither.
 
     Args:
         rows: rows to split.

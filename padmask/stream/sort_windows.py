@@ -33,7 +33,7 @@ OWN_PAGES = 1 << 16
 
 
 class SortWindows:
-    """Collects rows, and returns complete sort windows. The windows have no row counts and no refused rows.
+    """Collects rows, and returns complete sort windows, with empty ledgers and without refused rows.
 
     Args:
         job: columns and options of the run, with batches or packing.
@@ -84,7 +84,7 @@ def _sizes(part: Rows, job: Job, plan: Plan) -> Positions:
 
 
 def copy_rows(part: Rows, rows: Positions, job: Job) -> Rows:
-    """Return copies of some rows, without the columns that padding replaces and without counts.
+    """Copy some rows without the columns that padding replaces. The ledger of the copy is empty.
 
     Integers have the dtype of the output, and no values of other rows stay in memory.
 
@@ -104,7 +104,7 @@ def copy_rows(part: Rows, rows: Positions, job: Job) -> Rows:
 
 
 def _copy(source: Ragged, rows: Positions, column: PadColumn) -> Ragged:
-    """Return rows whose values are contiguous and start at index 0."""
+    """Copy some rows. The values of the copy are contiguous and start at index 0."""
     lengths = source.lengths[rows]
     tokens, dtype = take_runs(source.values, source.starts[rows], lengths), np.dtype(column.numpy_dtype)
     if dtype.itemsize < tokens.itemsize and dtype.kind in "iu":

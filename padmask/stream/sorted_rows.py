@@ -101,7 +101,7 @@ class RowSorter:
             yield rows.select(order[start : start + step])
 
     def _store(self, level: int, batches: Iterator[KeyedRows]) -> None:
-        """Write sorted rows to a new file of a level. If the level is full, merge its files."""
+        """Write sorted rows to a new file of a level. Merge the files of a full level to the next level."""
         file = tempfile.TemporaryFile(prefix="padmask-", dir=self._folder)  # noqa: SIM115
         self._files.callback(file.close)
         _write(file, batches)

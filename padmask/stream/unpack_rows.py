@@ -141,9 +141,10 @@ _Items = Sequence[Sequence[msgspec.Raw] | None]
 
 
 def _read_fields(objects: Sequence[Mapping[str, Any]], layout: PackedLayout) -> dict[str, list[Any]]:
-    """Read the fields that have one value for each sequence. Return the text of the values in each row.
+    """Return the fields that have one value for each sequence, keyed by name.
 
-    In a row, a missing field is None, and a field that is not a list is `NO_LIST`.
+    A field has one item for each row: the JSON texts of its values, None if the row lacks the field, or
+    `NO_LIST` if the field is not a list.
     """
     names = dict.fromkeys(name for row in objects for name in row)
     found: dict[str, list[Any]] = {}

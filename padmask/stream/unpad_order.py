@@ -79,7 +79,7 @@ def _as_batch(encoded: Any) -> pa.RecordBatch:
 
 
 def as_lines(rows: pa.RecordBatch) -> bytes:
-    """Convert sorted lines of JSON Lines back to the form that `collect_rows` received."""
+    """Convert a batch with one line in each row to JSON Lines."""
     return b"".join(line + b"\n" for line in rows.column(0).to_pylist())
 
 
@@ -121,7 +121,7 @@ def sorted_windows(batch: Batch, keys: Positions, job: UnpadJob, lost: set[tuple
 
 
 def column_remarks(schema: pa.Schema, job: UnpadJob) -> list[str]:
-    """Return notes on rows without metadata that are sorted or joined because of their column names.
+    """Return a note if rows without metadata are sorted, and another note if their windows are joined.
 
     Args:
         schema: columns of the padded rows.

@@ -54,7 +54,6 @@ def open_model(proof: ModelProof) -> OpenedModel:
 
     Raises:
         SpecError: the module or the factory fails, or an option does not apply to the model.
-        UnsupportedError: padmask cannot open files of this type.
         MissingExtraError: the framework of the model is not installed.
         DataError: the file is corrupt.
         AccessError: the file does not exist.
@@ -90,7 +89,7 @@ def open_model(proof: ModelProof) -> OpenedModel:
 
 
 def _build(text: str) -> Any:
-    """Call the factory. If the name refers to a model instead of a factory, return the model."""
+    """Import `MODULE:NAME`, and return the model with this name, or the result of calling the factory."""
     from padmask.verify.keras.backend import hide_framework_logs
 
     with hide_framework_logs():

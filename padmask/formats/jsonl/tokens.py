@@ -88,7 +88,7 @@ def _make_lists(numbers: npt.NDArray[Any], lengths: npt.NDArray[np.int64]) -> pa
 
 
 def _plain_floats(raws: list[msgspec.Raw | None], type_: pa.DataType, requested: bool) -> pa.Array | None:
-    """Parse lists of floats or vectors. Return None if the slow path must check a number."""
+    """Parse lists of floats or vectors. Return None if `_odd_sequences` must check a number."""
     found = parse_lists(raws, _with_numbers(type_, pa.float64()))
     if found is None:
         return None

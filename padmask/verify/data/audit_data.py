@@ -278,7 +278,7 @@ def _audit_and_sample(
 def _read_again(
     dataset: Dataset, request: AuditRequest, job: AuditJob, place: int, wanted: SequenceValues
 ) -> None:
-    """Read the rows again until `wanted` has the values of its sequence.
+    """Read the rows again until `wanted` has collected the values of its sequence.
 
     Args:
         dataset: the packed or padded rows.
@@ -297,7 +297,7 @@ def _read_again(
 
 
 def _open_input(dataset: Dataset, request: AuditRequest, job: AuditJob) -> Dataset | None:
-    """Open the input of the rows; None if the rows are not compared with their input."""
+    """Return the input to compare with the rows; None if the user requested no comparison."""
     if not request.against:
         return None
     if job.unseparated is not None:

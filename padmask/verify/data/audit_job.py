@@ -61,7 +61,7 @@ class AuditJob:
         counts: numbers of rows and tokens in the metadata of packed files, keyed by file name.
         unseparated: how the rows are packed, if no column separates their sequences. None if a column
             separates them, or if the rows are not packed.
-        locating: names of the columns that locate padded rows in their input, as in `PaddedLayout`. These
+        locating: names of the columns that contain the source of each padded row, as in `PaddedLayout`. These
             columns are read only to compare the rows with the input.
         masked: the value that the model masks; None if there is no model, or if the model masks no value.
         late_masks: names of masks that contain only ones in the first rows, if these rows have equal lengths.

@@ -125,7 +125,10 @@ def _check_of(
     is_cut: bool,
     whole: bool,
 ) -> tuple[Callable[[AuditRows], CheckedRows], Callable[[], None]]:
-    """Return the check of one group of columns: a function for each batch, and a function for the end."""
+    """Return two functions that check a group of columns.
+
+    Call the first function with each batch, and the second function after the last batch.
+    """
     masks = [field.name for field in job.masks]
     if job.padding is None:
 

@@ -23,11 +23,11 @@ from padmask.verify.data.sequence_values import SequenceValues
 
 @dataclass(frozen=True)
 class PaddedRowCollector:
-    """Collects padded rows as rows with one sequence.
+    """Adds padded rows to another object, as packed rows with one sequence each.
 
     Args:
         collected: object that gets the sequences.
-        locating: names of the columns that locate the rows in the input, as in `PaddedLayout`.
+        locating: names of the columns that contain the source of each row, as in `PaddedLayout`.
     """
 
     collected: InputComparison | SequenceValues
@@ -59,7 +59,7 @@ class PaddedRowCollector:
         self.collected.add(rows.batch, chosen, packed, rows.ragged, sources, windows)
 
     def _read_locations(self, batch: Batch, chosen: Positions) -> tuple[list[Positions], Positions]:
-        """Return the values of the columns that locate the chosen rows, and whether they are numbers."""
+        """Return the values of the `locating` columns, and for each chosen row, whether all are numbers."""
         located, fits = [], np.ones(len(chosen), dtype=bool)
         for name in self.locating:
             numbers, faults = read_lengths(column_values(batch, name), name, bits=63)

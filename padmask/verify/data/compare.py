@@ -174,7 +174,7 @@ class InputComparison:
             spec: options with which the rows were packed or padded; None if unknown.
             reading: the input of the rows.
             packed: the packed or padded sequences.
-            located: whether columns locate these sequences in the input.
+            located: whether columns contain the source row of each sequence.
         """
         layout = replace(self._layout, spec=spec)
         planner = self._planner(layout, packed, located=located)

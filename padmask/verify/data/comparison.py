@@ -28,7 +28,7 @@ class Comparison:
         expected: the sequences expected from the input.
         loses: whether each sequence in `expected` loses tokens: bool, shape (sequences of the input,).
         matches: for each sequence in `packed`, the sequence of the input from which it comes.
-        located: whether columns locate the sequences in the input.
+        located: whether columns contain the source row of each sequence.
         in_order: whether padded rows must be in the order of the input.
         windows: number and stop of each window of the padded rows: int64, shape (rows, 2). None if the rows
             have no columns with these numbers.
@@ -67,6 +67,6 @@ class Comparison:
 
     @property
     def differences(self) -> int:
-        """Number of packed or padded sequences that differ, or that have no partner."""
+        """Number of packed or padded sequences that differ from the input, or that the input lacks."""
         differ = self.matches.differ[:, list(self.matches.chosen)].any(axis=1) | self.matches.moved
         return int((differ | (self.matches.partners < 0)).sum())

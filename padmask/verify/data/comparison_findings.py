@@ -75,7 +75,7 @@ def report_differences(audit: Audit, compared: Comparison, describe: DescribeDif
 
 
 def _describe_sequence(compared: Comparison, index: int) -> str:
-    """Return a text that locates a sequence in its packed row and in its source row."""
+    """Return a text with the positions of a sequence in its packed row and in its source row."""
     packed = compared.packed
     text = f"first: sequence {packed.number_in_row(index)} of the row"
     if compared.layout.sources:
@@ -84,7 +84,7 @@ def _describe_sequence(compared: Comparison, index: int) -> str:
 
 
 def _describe_moved(compared: Comparison) -> str:
-    """Describe the first moved row, whose position or source belongs to a row with other tokens."""
+    """Describe the first moved row: a row that has the position or source of a row with other tokens."""
     packed, found = compared.packed, compared.matches
     index = int(np.argmax(found.moved))
     place = compared.expected.place(int(found.partners[index]))
@@ -148,7 +148,7 @@ def report_missing(audit: Audit, compared: Comparison, missing: MissingRows, row
 
 
 def _describe_dropping(compared: Comparison, option: str) -> str:
-    """Return the possible reasons why padded rows lack rows of the input. Metadata rule out some."""
+    """Return a text with the possible reasons why rows of the input are not in the padded rows."""
     if compared.run is not None:
         return f"dropped with {option} drop"
     described = isinstance(compared.layout, PaddedLayout) and compared.layout.run is not None

@@ -65,7 +65,7 @@ class CopiedLabels:
 
 
 def copies_of(layout: PackedLayout, ids: str, names: Collection[str]) -> list[CopiedLabels]:
-    """Return from which columns `pad` or `pack` may have made labels, if the input has no such labels.
+    """Return each way in which `pad` or `pack` may have copied labels from a column of the input.
 
     Args:
         layout: how the rows are packed or padded. Without metadata, labels may be copies of the ids.
@@ -146,7 +146,7 @@ class ValueTypes:
         self._found: dict[str, np.dtype[Any]] = {}
 
     def add(self, column: PadColumn, values: npt.NDArray[Any]) -> None:
-        """Add values of the packed rows."""
+        """Widen the dtype of a column, so that it can represent these values of the packed rows."""
         kind = values.dtype.kind
         if kind not in "iuf":
             return

@@ -36,9 +36,11 @@ class MissingRows:
 def find_rows_to_have(compared: Comparison, rows: int, limit: int | None) -> Flags:
     """Return, for each sequence of the input, whether it must be in the rows that were read.
 
-    Without a limit, all sequences must be in the rows. With a limit, rows after the limit were not read. If
-    the padded rows are fewer than `limit`, they must contain the first `limit` rows of the input. If they are
-    in the order of the input, they must contain all input rows before the last row that was found.
+    Without a limit, the result is True for all sequences. With a limit, the result is True only if the rows
+    are padded rows of one input file, and only for these rows of the input:
+
+    - the first `limit` rows, if fewer than `limit` padded rows were read
+    - the rows before the last row that was found, if the padded rows are in the order of the input
 
     Args:
         compared: the rows, compared with their input.
@@ -92,10 +94,10 @@ def find_missing_rows(compared: Comparison, here: Flags, counts: Collection[Pack
 
 
 def _are_left_out(compared: Comparison, absent: Flags) -> bool:
-    """Return whether the run may have left out all absent rows, some of them because of other columns.
+    """Return whether there are at most as many absent rows as the run dropped and skipped.
 
-    The run drops a row if a column with its own maxlen exceeds this maxlen, and skips a row if any column is
-    bad. The metadata has the numbers of dropped and skipped rows.
+    The run may drop or skip a row because of a column that is not compared: it drops a row if a column with
+    its own maxlen exceeds this maxlen, and skips a row if any column is bad.
 
     Args:
         compared: the rows, compared with their input.

@@ -79,7 +79,7 @@ class PackedRowAudit:
         return packing is not None and packing.pad
 
     def read_mask(self, batch: Batch, places: Positions) -> tuple[Ragged, Flags]:
-        """Compute the mask of each row from its sequence lengths. Return the masks, and which are valid.
+        """Return the mask of each row, computed from its sequence lengths, and whether the mask is valid.
 
         Args:
             batch: the rows.
@@ -166,7 +166,7 @@ class PackedRowAudit:
         return replace(segments, firsts=all_row_values(found.firsts).astype(np.int64))
 
     def _spaces(self, lengths: Ragged) -> Positions:
-        """Return the number of positions of each sequence, rounded up to a multiple of `align`."""
+        """Return the length of each sequence, rounded up to a multiple of `align`."""
         return round_up(all_row_values(lengths).astype(np.int64), self._layout.align)
 
     def check(self, rows: AuditRows, places: Positions, mask: Ragged, fits: Flags, equal: Flags) -> None:

@@ -28,7 +28,7 @@ class PaddedLayout(PackedLayout):
     """How rows were padded.
 
     Args:
-        locating: names of the columns that locate the rows in their input: `source_row`, or all columns of
+        locating: names of the columns that contain the source of each row: `source_row`, or all columns of
             windows. Empty if the rows have no such columns.
         positions: name of the column of positions that padding added; None if there is none.
         keeps_order: whether the rows are in the order of the input. Without metadata, this holds only if all
@@ -52,7 +52,7 @@ class PaddedLayout(PackedLayout):
 
     @property
     def has_windows(self) -> bool:
-        """Whether columns locate windows in their source rows."""
+        """Whether the rows are windows, and columns contain the source of each window."""
         return len(self.locating) > 1
 
 
@@ -121,7 +121,7 @@ def _read_spec(group: Mapping[str, Any]) -> PadSpec | None:
 def _locating_columns(
     files: Mapping[str, pa.Schema], schema: pa.Schema, group: Mapping[str, Any] | None
 ) -> tuple[str, ...]:
-    """Return the columns that locate the rows in their input.
+    """Return the names of the columns that contain the source of each row.
 
     Without metadata, a column `source_row` may come from the input. Therefore, `source_row` counts only if
     other columns or the folder show that padding added windows, batches or buckets.

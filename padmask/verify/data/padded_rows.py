@@ -125,7 +125,7 @@ class PaddedRowAudit:
         return CheckedRows(found, fits, rows)
 
     def _width_of(self, source: str, places: npt.NDArray[np.int64], bad: npt.NDArray[np.bool_]) -> int | None:
-        """Return the number of positions in the first good row of the bucket; None if all rows are bad."""
+        """Return the length of the first good row in the file's bucket; None if all rows so far are bad."""
         bucket = bucket_folder_of(source)
         if bucket not in self._widths and not bad.all():
             self._widths[bucket] = int(places[int(np.argmin(bad))])

@@ -178,7 +178,8 @@ class InputPlanner:
                 made = "padded" if isinstance(self._layout, PaddedLayout) else "packed"
                 raise SpecError(
                     f"{reading.dataset.name} has no column {name!r}. According to the metadata of the {made} "
-                    "rows, this column contains the number of tokens to keep in each row.",
+                    "rows, this column contains the number of tokens to keep in each row. Compare with the "
+                    "original input, which has this column.",
                     options=["against"],
                 )
         # JSON rows have all fields as text.

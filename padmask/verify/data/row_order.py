@@ -116,10 +116,10 @@ def _longest_match(keys: Hashes, others: Hashes) -> tuple[Positions, Positions]:
 def match_rows(
     keys: Sequence[Hashes], others: Sequence[Hashes], files: Positions, lengths: Positions, loses: Flags
 ) -> Positions:
-    """Match padded rows with rows of the input in order: return the index of the input row, or -1.
+    """Return, for each padded row, the index of its row in the input, or -1 if the input has no such row.
 
-    Either all overlong rows were dropped, or none. The same is true of rows without tokens. Each combination
-    is tried, and the result with the most matches is returned.
+    The padded rows are in the order of the input. Either all overlong rows were dropped, or none. The same is
+    true of rows without tokens. Each combination is tried, and the result with the most matches is returned.
 
     Args:
         keys: one or more lists of hashes of the padded rows. Each list is tried, the most specific first.
@@ -171,7 +171,7 @@ def _file_orders(keys: Hashes, others: Hashes, files: Positions) -> Iterator[Pos
 
 
 def _join_runs(keys: Hashes) -> Hashes:
-    """Return one hash for each run of `_RUN` adjacent keys."""
+    """Return a hash of keys 0 to `_RUN` - 1, a hash of keys 1 to `_RUN`, and so on."""
     size = max(0, len(keys) - _RUN + 1)
     return join_hashes(*(keys[start : start + size] for start in range(_RUN)))
 

@@ -337,7 +337,7 @@ def _equal(values: npt.NDArray[Any], value: Any) -> Flags:
 
 
 def _per_token(flagged: Flags, reduce: Callable[..., Any]) -> Flags:
-    """Reduce one bool for each value to one bool for each token, with `np.all` or `np.any`."""
+    """Combine the bools of the values of each token with `reduce`, which is `np.all` or `np.any`."""
     # NumPy needs 40 times longer to reduce an axis of size 1 than to compare the values.
     if flagged.ndim == 1:
         return flagged

@@ -57,7 +57,7 @@ def match_sequences(
         packed, expected: the packed sequences, and the sequences expected from the input.
         names: name of the column of each hash. Without metadata, a label column has several hashes.
         loses: whether each sequence of the input loses tokens: bool, shape (sequences of the input,).
-        located: whether columns locate the packed sequences in the input.
+        located: whether columns contain the source row of each packed sequence.
         padded: whether the rows are padded. If False, they are packed.
     """
     if located:

@@ -84,7 +84,7 @@ class ShortRows:
         return all_rows._short_count, [place for _, place in all_rows._short]
 
     def _raise_to(self, longest: int) -> None:
-        """Update the length of the longest row. If the length grows, all rows so far are shorter."""
+        """Set the length of the longest row if `longest` is larger, and count all rows so far as shorter."""
         if longest > self.longest:
             self.longest = longest
             self._short_count = self._rows

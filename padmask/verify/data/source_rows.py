@@ -120,7 +120,7 @@ def _find_wrong(
 
 
 def _ends_of(spec: PadSpec | None) -> tuple[int, int, int | None]:
-    """Return how many first and last tokens of the source row each window repeats, and the overlap.
+    """Return the numbers of first and last tokens that each window repeats, and the overlap of windows.
 
     The overlap is None if unknown.
     """

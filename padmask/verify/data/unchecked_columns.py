@@ -23,7 +23,7 @@ from padmask.stream.job import Job
 def leave_out_unsure(
     dataset: Dataset, job: Job, padding: Padding | None, *, requested: bool
 ) -> tuple[Job, list[Warned]]:
-    """Leave out columns that may have another mask, and return a warning for each.
+    """Return the job without the columns whose mask is uncertain, and a warning for each of them.
 
     Args:
         dataset: dataset to check.

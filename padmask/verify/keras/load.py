@@ -78,7 +78,7 @@ def load_model(path: str, custom_objects: str | None = None, *, unsafe: bool = F
 
 
 def _find_missing_modules(path: str) -> list[str]:
-    """Return the top-level modules of the classes in a model file that cannot be imported."""
+    """Return the top-level modules that classes in a model file require, but that cannot be imported."""
     if not zipfile.is_zipfile(path):
         return []
     with zipfile.ZipFile(path) as archive:

@@ -120,7 +120,11 @@ def _reads_values(predict: Predict, sample: Sample) -> bool:
 
 @contextmanager
 def _record_embeddings() -> Iterator[tuple[list[_Call], list[Any]]]:
-    """Record the calls of embeddings, and the layers that make a mask, while a model runs eagerly."""
+    """Record the layers that a model calls eagerly inside the context.
+
+    Yields:
+        The calls of embeddings, and the layers that create a mask.
+    """
     original = keras.Layer.__call__
     calls: list[_Call] = []
     made: list[Any] = []

@@ -151,7 +151,7 @@ def _find_culprit_call(runs: Runs, entry: Event, *, explicit_masks: bool) -> tup
 
 
 def _find_wrong_mask(runs: Runs, entry: Event) -> Event | None:
-    """If the mask of a call marks only a part of the padding, return the layer that makes the mask."""
+    """Return the call that makes the mask of `entry` if the mask marks only a part of the padding."""
     reference = runs.counterpart.get(entry)
     if reference is None or not runs.growth:
         return None
@@ -291,7 +291,7 @@ def _index_in_parent(parent: Event, event: Event) -> int:
 
 
 def _find_culprit_inside(runs: Runs, producer: Event) -> tuple[Event, str] | None:
-    """Return the innermost call that drops the mask inside a model or custom layer; None if no call does."""
+    """Return the innermost call in `producer` that drops the mask, and the reason; None if no call does."""
     for child in producer.children:
         had_mask = any(marks_padding(mask) for mask in child.masks_in)
         if had_mask and child.masks_out and not any(marks_padding(mask) for mask in child.masks_out):
@@ -300,7 +300,7 @@ def _find_culprit_inside(runs: Runs, producer: Event) -> tuple[Event, str] | Non
 
 
 def _find_stripping_call(runs: Runs, tensor: Any) -> tuple[Event, str] | None:
-    """Return the innermost call that deletes the mask of its input tensor; None if no call does."""
+    """Return the innermost call that deletes the mask of `tensor`, and the reason; None if no call does."""
     found = None
     for event in runs.padded:
         for (_, given), before, after in zip(event.inputs, event.masks_in, event.masks_after, strict=True):

@@ -227,7 +227,7 @@ class Runs:
 
 
 def _exceeds(one: Array, other: Array, limit: float, has_channels: bool) -> bool:
-    """Return whether a deviation exceeds the limit, relative to the largest value of its channel."""
+    """Return whether two arrays differ by more than `limit` times the largest value of a channel."""
     if one.shape != other.shape:
         return True
     found = measure([Pair(one, other, "")], has_steps=True, has_channels=has_channels)

@@ -199,7 +199,7 @@ class UserModel:
         """Run the model eagerly, but the layers inside TimeDistributed as compiled functions.
 
         The first call also runs the model without compiled functions. If the outputs differ, or if a layer
-        cannot be compiled, no call uses compiled functions.
+        cannot be compiled, this call and all later calls return the outputs without compiled functions.
         """
         assert self._steps is not None
         try:

@@ -75,7 +75,7 @@ def find_blocks(setup: CheckSetup) -> dict[str, Blocks]:
 
 
 def _find_fixed_blocks(setup: CheckSetup) -> dict[str, Blocks]:
-    """Find these outputs of a model of one length, by comparing two runs with different padding.
+    """Find the outputs whose time axis has several blocks, for a model that requires a fixed length.
 
     Only outputs of shape (rows, time, features) are tested, because a multiple of the length may also be a
     number of features.
@@ -161,7 +161,7 @@ def _is_in_blocks(probe: Sample, blocks: Blocks, few: Array, many: Array) -> boo
 
 
 def _split_deviation(probe: Sample, blocks: Blocks, few: Array, many: Array) -> float:
-    """Return the largest difference of two outputs at real positions, in a layout."""
+    """Split the time axis of two outputs into blocks. Return their largest difference at real positions."""
     lengths = np.min([probe.lengths()[name] for name in blocks.inputs], axis=0)
     axis = blocks.axis + (0 if blocks.adjacent else 1)
     return _deviation(probe, blocks.split(few), blocks.split(many), axis, lengths)

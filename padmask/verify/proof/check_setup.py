@@ -127,7 +127,7 @@ def _keep_runnable_rows(subject: Subject, sample: Sample, notes: list[str]) -> S
 
 
 def _cut_to_quarters(sample: Sample, longest: int) -> Sample:
-    """Divide the rows into four groups, and truncate them to 100%, 75%, 50% and 25% of `longest` tokens."""
+    """Truncate a quarter of the rows each to 100%, 75%, 50% and 25% of `longest` tokens."""
     cuts = [sample.select(np.arange(i, len(sample), 4)).cut(max(1, longest * (4 - i) // 4)) for i in range(4)]
     return reduce(Sample.joined, cuts)
 

@@ -37,8 +37,8 @@ EMPTY_PLACES = (4, 7, 21)
 def compare_row_alone(setup: CheckSetup, subject: Subject) -> Deviations:
     """Compare the outputs for each row in a padded batch with the outputs for the same row alone.
 
-    The batch is padded to several lengths. Its rows are not in order of length: a model that sorts the rows
-    of a batch, and returns them in the wrong order, would not change such a batch.
+    The batch is padded to several lengths. Its rows are not sorted by length, so that the check detects a
+    model that sorts the rows by length and does not restore their order.
     """
     probe = setup.probe.select(_mix(len(setup.probe)))
     alone = [subject.predict(probe.alone(row)) for row in range(len(probe))]
@@ -68,7 +68,7 @@ def compare_row_alone(setup: CheckSetup, subject: Subject) -> Deviations:
 
 
 def _mix(count: int) -> list[int]:
-    """Return the numbers from 0 to `count` - 1, large and small numbers in turn.
+    """Return the numbers from 0 to `count` - 1 in the order largest, smallest, second largest, and so on.
 
     >>> _mix(5)
     [4, 0, 3, 1, 2]

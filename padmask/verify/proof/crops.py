@@ -91,7 +91,7 @@ class CropBlocks:
         return count if is_multiple else 1
 
     def _positions(self, sizes: tuple[int, int], count: int) -> Array:
-        """Return the real positions of each of `count` blocks of an axis."""
+        """Return the indices of the real positions on an axis that consists of `count` blocks."""
         blocks = np.arange(sizes[1]).reshape(count, -1)
         kept = sizes[0] // count
         return (blocks[:, :kept] if self.crop.padding == "post" else blocks[:, -kept:]).ravel()

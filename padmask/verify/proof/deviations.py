@@ -135,7 +135,7 @@ def _choose_scales(scales: npt.NDArray[np.float64], *, by_row: bool) -> npt.NDAr
 
 
 def _raise_smallest(scales: npt.NDArray[np.float64], share: float) -> npt.NDArray[np.float64]:
-    """Raise each scale that is below a quantile of the nonzero scales. `share` is the quantile, from 0 to 1.
+    """Raise each scale to at least the quantile `share`, from 0 to 1, of the nonzero scales.
 
     >>> _raise_smallest(np.array([1e-9, 2.0, 3.0, 4.0, 5.0]), 1 / 4).tolist()
     [2.0, 2.0, 3.0, 4.0, 5.0]

@@ -39,8 +39,8 @@ def draw_random_rows(
 
     Args:
         slots: inputs of the model.
-        spec: options of the verification. If `vocab_size` is None, ids are drawn from the number of ids that
-            each embedding of the model accepts.
+        spec: options of the verification. If `vocab_size` is None, random ids are smaller than the number of
+            ids that the embedding accepts.
         value: pad value. No random token has this value.
         different_lengths: whether the inputs of a row have different lengths. With equal lengths, one input
             can hide a leak in another input.

@@ -221,7 +221,7 @@ def _is_below(deviation: Deviation, shares: Array) -> bool:
 
 
 def _compare(deviation: Deviation, noise: Array | None, dtype: str) -> ComparedDeviation:
-    """Return the channel with the largest ratio of its deviation to its tolerance."""
+    """Return the deviation and tolerance of the channel in which their ratio is largest."""
     allowed = allowed_shares(noise, dtype)
     if allowed.ndim and allowed.shape != deviation.largest.shape:
         allowed = np.array(LIMITS[dtype])

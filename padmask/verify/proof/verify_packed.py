@@ -118,7 +118,7 @@ class _Checks:
     axes: Mapping[str, tuple[int, ...]]
 
     def _measure(self, pairs: Iterable[tuple[_Place, Outputs, Outputs]]) -> Deviations:
-        """Compare the outputs of sequences in packed rows with other outputs of the same sequences."""
+        """Return the deviation of each output in pairs of runs of the same sequences."""
         known = list(pairs)
         return {
             name: measure(
@@ -245,15 +245,15 @@ def _prepare(subject: PackedSubject, sample: PackedSample) -> tuple[_Checks, lis
 def _find_axes(shapes: Sequence[tuple[int, ...]], widths: Sequence[int]) -> tuple[int, ...] | None:
     """Return the axes of an output that have one entry for each position.
 
-    The first axis must be one of them. Weights of attention have a second one.
+    Most outputs have one such axis, the first axis. Attention weights have two, for queries and keys.
 
     Args:
         shapes: shape of the output in each run, without the axis of the rows.
         widths: number of positions in each run.
 
     Returns:
-        The axes, or None if the output has no value for each token, or if another axis also has several
-        sizes.
+        The axes; None if the first axis is not such an axis, or if another axis has different sizes in the
+        runs.
 
     >>> _find_axes([(5, 8), (3, 8)], [5, 3]), _find_axes([(5, 5), (3, 3)], [5, 3])
     ((0,), (0, 1))
@@ -366,7 +366,7 @@ def _decide(
 
 
 def _name_fault(checks: _Checks, found: Sequence[Check]) -> tuple[str, str | None]:
-    """Return the cause of the change in the outputs, and advice."""
+    """Return a text about how the outputs change, and advice on how to fix the model."""
     failed = {check.name for check in found if check.verdict == "fails"}
     if "other-sequences" in failed:
         forward = not checks.holds(checks.change(_is_first))

@@ -47,7 +47,13 @@ def describe_attention(few: Call, many: Call, padding: Side) -> Fault | None:
 
 
 def _check_bias(bias: torch.Tensor, real: Any, padding: Side) -> Fault:
-    """Return the error in a mask, or in scores to which a mask was added: shape (..., queries, keys)."""
+    """Return the error in the mask of an attention call.
+
+    Args:
+        bias: the mask, or scores to which the mask was added: shape (..., queries, keys).
+        real: numbers of real queries and keys.
+        padding: side of the padding.
+    """
     queries, keys = int(real[0]), int(real[1])
     if padding == "post":
         padded_keys, real_keys = bias[..., :queries, keys:], bias[..., queries:, :keys]

@@ -64,7 +64,7 @@ class BatchModule(torch.nn.Module):  # type: ignore[misc]
 
 
 class _Batch(dict[str, Any]):
-    """A dict that records the names for which a module asks without requiring them."""
+    """A dict that records the keys that a module reads only if they exist, as with `get` or `in`."""
 
     def __init__(self, inputs: Mapping[str, Any], optional: list[str]) -> None:
         super().__init__(inputs)
@@ -101,7 +101,7 @@ class _Batch(dict[str, Any]):
 
 
 def find_batch_module(module: torch.nn.Module, names: Sequence[str] = ()) -> BatchModule | None:
-    """Return the module with its first known inputs if it reads all inputs from one argument, else None.
+    """Return the module as a `BatchModule`; None if it does not read all inputs from one argument.
 
     Args:
         module: module to verify.
@@ -126,7 +126,10 @@ def find_batch_module(module: torch.nn.Module, names: Sequence[str] = ()) -> Bat
 
 
 def _first_names(batch: BatchModule) -> list[str]:
-    """Return the names for which a module asks before it fails on an empty batch."""
+    """Run a module on an empty batch, and return the names of the inputs that it looks up.
+
+    If one of these inputs is required, only its name is returned.
+    """
     try:
         with torch.no_grad():
             batch.call(batch.inner, {})

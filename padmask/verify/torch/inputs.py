@@ -318,7 +318,7 @@ def invert_masks(inputs: Sequence[TorchInput]) -> list[TorchInput] | None:
 
 
 def with_mask_forms(inputs: Sequence[TorchInput]) -> list[list[TorchInput]]:
-    """Return the inputs with masks of other forms. The result is empty if there are no masks."""
+    """Return copies of the inputs, one for each other form of the masks; empty if there are no masks."""
     masks = [one for one in inputs if one.slot.kind == "mask"]
     if not masks:
         return []
@@ -337,7 +337,7 @@ def with_mask_forms(inputs: Sequence[TorchInput]) -> list[list[TorchInput]]:
 
 
 def with_other_masks(inputs: Sequence[TorchInput]) -> list[TorchInput] | None:
-    """Return the inputs with the other form of masks that have another form; None if there are none."""
+    """Return the inputs with masks changed to the form in `OTHERS`; None if `OTHERS` has no such form."""
     changed = [replace(one, mask_form=OTHERS.get(one.mask_form, one.mask_form)) for one in inputs]
     return changed if changed != list(inputs) else None
 
@@ -464,7 +464,7 @@ def _timed_candidates(
 
 
 def _attention_of(module: torch.nn.Module) -> Any:
-    """Return the attention of a PyTorch Transformer module, which has the attribute `batch_first`."""
+    """Return the self-attention layer of a PyTorch Transformer module; None if there is none."""
     if isinstance(module, torch.nn.TransformerEncoder | torch.nn.TransformerDecoder):
         module = module.layers[0]
     return getattr(module, "self_attn", None)

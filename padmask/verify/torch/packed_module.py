@@ -83,7 +83,7 @@ class PackedModule:
                 hook.remove()
 
     def _recurrent_parts(self) -> dict[str, torch.nn.Module]:
-        """Return the layers that carry a state, keyed by name. TorchScript layers accept no hooks."""
+        """Return the layers that carry a state, without TorchScript layers, which accept no hooks."""
         return {
             name: part
             for name, part in self.module.named_modules()

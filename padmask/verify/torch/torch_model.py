@@ -434,7 +434,7 @@ class TorchModel:
         return self._rows.left_out
 
     def _find_vocabularies(self) -> None:
-        """Find the number of ids of each input: the size of the embedding that reads the input."""
+        """Set the number of ids of each input to the size of the embedding that reads the input."""
         batch = self._small(self.inputs, self.shortest)
         vocabularies = read_vocabularies(self.module)
         if vocabularies:

@@ -128,7 +128,7 @@ def _needs_no_cache(model: TorchModel, spec: ModelSpec, verification: Verificati
 
 
 def _trace(model: TorchModel, spec: ModelSpec, verification: Verification) -> SubjectReport:
-    """Trace the module if it leaks, or if the user requested a report on each module."""
+    """Return the report, with a trace if the module leaks or the user requested a report on each module."""
     report = verification.report
     if report.verdict != "leaks" and not spec.explain:
         return report

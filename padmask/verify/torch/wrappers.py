@@ -10,8 +10,8 @@ import torch
 from padmask.verify.proof.subject import CannotRunError
 
 _ONE_CHOICE = (
-    "The module reads ids of shape (rows, choices, time). Verify a module whose forward passes "
-    "input_ids[:, None] and attention_mask[:, None] to it."
+    "The module reads ids of shape (rows, choices, time). Wrap the module in one whose forward "
+    "calls it with input_ids[:, None] and attention_mask[:, None], and verify the wrapper."
 )
 _END_TOKEN = (
     "The module reads the end token of each row, and random or truncated rows have none. Verify a module "
