@@ -709,3 +709,21 @@ class MaskForEachQuery(EmbeddingOnly):
     def attend(self, queries, keys, mask):
         scores = queries @ keys.transpose(1, 2)
         return scores.masked_fill(mask == 0, -1e9).softmax(-1) @ keys
+
+
+class ColumnMask(EmbeddingOnly):
+    """A mean over the tokens, with a mask of shape (rows, time, 1).
+
+    Args:
+        masked: whether the mean leaves out the padding.
+    """
+
+    def __init__(self, *, masked: bool = True) -> None:
+        super().__init__()
+        self.masked = masked
+
+    def forward(self, input_ids, mask):
+        steps = self.table(input_ids)
+        if mask.shape != (*input_ids.shape, 1):
+            raise ValueError("expected a mask of shape (rows, time, 1)")
+        return (steps * mask).sum(1) / mask.sum(1) if self.masked else steps.mean(1)

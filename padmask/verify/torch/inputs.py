@@ -323,7 +323,8 @@ def with_mask_forms(inputs: Sequence[TorchInput]) -> list[list[TorchInput]]:
     if not masks:
         return []
     beside = [one.slot.name for one in masks if "padding" not in one.slot.name]
-    forms: list[MaskForm] = ["broadcast", "queries"]
+    # Attention also runs with masks of the form "column", but on the wrong axis.
+    forms: list[MaskForm] = ["broadcast", "queries", "column"]
     if not any(one.is_padding for one in masks):
         forms.insert(0, "additive")
     found = [

@@ -8,15 +8,17 @@ from typing import Literal
 import torch
 
 # - flat: (rows, time).
+# - column: (rows, time, 1), for products with features.
 # - broadcast: (rows, 1, 1, time), for scores of attention with heads.
 # - additive: the same shape, with 0 at tokens and the smallest float at padding.
 # - queries: (rows, 1, time), and (rows, time, time) without later positions for targets, as in the Annotated
 #   Transformer.
 # - square: (time, time), which is True at positions that no query may read, as in nn.Transformer. Only for
 #   masks beside masks of padding.
-MaskForm = Literal["flat", "broadcast", "additive", "queries", "square"]
+MaskForm = Literal["flat", "column", "broadcast", "additive", "queries", "square"]
 
 SHAPES: dict[MaskForm, str] = {
+    "column": "(rows, time, 1)",
     "broadcast": "(rows, 1, 1, time)",
     "additive": "(rows, 1, 1, time)",
     "queries": "(rows, queries, time)",
@@ -39,6 +41,8 @@ def give_form(mask: torch.Tensor, form: MaskForm, name: str) -> torch.Tensor:
     """
     if form == "flat":
         return mask
+    if form == "column":
+        return mask[:, :, None]
     if form in ("broadcast", "additive"):
         wide = mask[:, None, None, :]
         return wide if form == "broadcast" else torch.where(wide.bool(), 0.0, torch.finfo(torch.float32).min)
