@@ -39,7 +39,8 @@ class WarningName(click.ParamType):  # type: ignore[type-arg]  # before click 8.
         shared = ctx is not None and param is not None and is_setting(ctx, param.name or "")
         if shared and self._errors and name in RULES and RULES[name].severity == "error":
             self.fail(
-                f"The rule {name!r} has the severity error, so only the command line may allow the rule.",
+                f"The severity of the rule {name!r} is error. Remove the name here, and use --allow {name} "
+                "on the command line.",
                 param,
                 ctx,
             )

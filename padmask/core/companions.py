@@ -222,7 +222,7 @@ def is_companion(field: pa.Field) -> bool:
 
 
 def _is_unpaddable(field: pa.Field) -> bool:
-    """Return whether a column has the name of a companion or a mask, but lists that cannot be padded."""
+    """Return whether a column with the name of a companion or a mask contains lists that cannot be padded."""
     usual = field.name in COMPANIONS or field.name in MASK_NAMES
     return usual and is_list(field.type) and not is_sequence(field.type)
 

@@ -66,7 +66,7 @@ class PlainRows(NamedTuple):
 
     @property
     def first(self) -> None:
-        """None, because `dtype` is the original dtype of the tokens. See `Ragged.first`."""
+        """None. `Ragged.first` is needed only if the type of the tokens is unknown."""
         return None
 
     def split(self) -> Iterable[npt.NDArray[Any]]:

@@ -207,8 +207,8 @@ def inspect_files_separately(
 ) -> InspectedRows:
     """Read each file of a raw dataset separately, and combine the results.
 
-    The results contain rows to show only if these rows are a random sample. To show a range of rows, the
-    caller reads this range separately.
+    If the report shows random rows, the results contain them. If it shows a range of rows, the caller reads
+    this range separately.
     """
     pool = WorkerPool.of(executor, workers, len(sources), progress)
     size, rows, read = sum(source.size or 0 for source in sources), 0, 0

@@ -265,8 +265,8 @@ def arrange_labels(marks: Sequence[Mark], at: Sequence[float], character: float,
     """Arrange labels beside their lines, so that they cover neither other labels nor lines.
 
     Most labels are to the left of their lines. Some adjacent labels are to the right if this saves rows of
-    labels. If there are too many candidates, only some of them, including the recommended candidate, have a
-    label. Charts do not show the lines of the others.
+    labels. If there are too many candidates, only some of them have a label, and one of them is the
+    recommended candidate. Charts do not show the lines of candidates without a label.
 
     Args:
         marks: candidates, ascending.

@@ -271,11 +271,11 @@ def _open_file(path: str) -> os.stat_result | None:
 
 
 def refuse_among_data(folder: str, outputs: Mapping[str, str | None]) -> None:
-    """Raise an error if an output file is in the output folder and has the same name as a data file.
+    """Raise an error if another output, such as a report, would get the name of a data file in the folder.
 
     Args:
         folder: path or address of the output folder.
-        outputs: path of each other output, keyed by label. A path of None is ignored.
+        outputs: path of each output except the data, keyed by label. A path of None is ignored.
 
     Raises:
         OutputError: an output has the same name as a data file, or a reserved name.

@@ -122,7 +122,7 @@ class TextRows:
                 _pad_column(self, column, segments, self.ids[str(job.mask.labels_from)])
 
     def _count_lost_ends(self, job: Job, segments: Segments) -> Ledger:
-        """Return a `Ledger` that counts the rows that lost their shared token at the truncated side."""
+        """Return a `Ledger` with the number of rows whose truncation removed their shared end token."""
         shared, truncating = job.beside.shared.cut_at(job.spec.truncating), job.spec.truncating
         rows = rows_without_end(segments, truncating) if shared is not None else np.zeros(0, dtype=np.int64)
         if not len(rows):

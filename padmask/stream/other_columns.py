@@ -38,8 +38,8 @@ def refuse_source_row(dataset: Dataset, job: Job, output: FormatTraits) -> None:
     is_ambiguous = output.is_text and job.spec.reorders and not job.spec.source_row
     if is_ambiguous and has_integers(dataset.schema(), SOURCE_ROW):
         raise SpecError(
-            f"{output.title} has no metadata, so unpad would sort the rows by the column {SOURCE_ROW!r} of "
-            "the input",
+            f"the input has a column {SOURCE_ROW!r}. {output.title} has no metadata, so unpad would use this "
+            "column to sort the rows",
             place=Place(dataset.name),
             remedy="Rename the column, or write Parquet.",
             options=["source_row"],

@@ -29,7 +29,7 @@ class PackedModel(Protocol):
 
     @property
     def dtype(self) -> str:
-        """The least precise dtype of the computation, after the first run: a key in `LIMITS`."""
+        """The least precise dtype of the computation, a key in `LIMITS`. It is known after the first run."""
 
     @property
     def recurrent(self) -> Sequence[str]:

@@ -27,8 +27,8 @@ class IdTexts:
     """The ids of a column as JSON text without spaces, with the offsets of the ids.
 
     Args:
-        text: eight zeros, then the lists of all rows, such as `[7,8][9]`. `numbers` reads eight bytes for
-            each id, so it may read some of the zeros.
+        text: eight zeros, then the lists of all rows, such as `[7,8][9]`. `numbers` reads the
+            eight bytes up to the end of each id. For the first ids, these bytes contain some of the zeros.
         marks: offsets of the brackets and commas in `text`, int64. The ids are between these offsets.
         opens: index in `marks` of the opening bracket of each row: int64, shape (rows,).
         lengths: number of ids in each row: int64, shape (rows,).

@@ -28,7 +28,7 @@ _SPECS = 16
 
 @dataclass
 class ShapeHints:
-    """Facts about padded rows without metadata that show how overlong rows were truncated or split."""
+    """Hints at how overlong rows were truncated or split, for padded rows without metadata."""
 
     _width: int = 0
     _narrowest: int | None = None

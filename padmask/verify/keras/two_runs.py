@@ -96,7 +96,7 @@ class Runs:
         return self._compare_outputs(reference, event)[1]
 
     def is_harmful(self, event: Event) -> bool:
-        """Return whether the outputs of the model change if a call returns its outputs from the padded run.
+        """Return whether the outputs of the model change if the outputs of one call come from the padded run.
 
         Some differences have no effect, for example rotary positions that start at another number. In this
         case, later comparisons use a run in which the call returned these outputs.

@@ -131,7 +131,7 @@ class Signature:
 
     @property
     def flags(self) -> Mapping[str, bool]:
-        """The flags of Hugging Face models that each call sets."""
+        """The flags, such as `use_cache`, that are passed in each call of a Hugging Face model."""
         wanted = {"return_dict": True, "use_cache": self.use_cache}
         return {name: value for name, value in wanted.items() if name in self.optional and value is not None}
 

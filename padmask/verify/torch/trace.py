@@ -150,7 +150,7 @@ def _is_strided(call: Call) -> bool:
 
 
 def _is_slice(call: Call) -> bool:
-    """Return whether the output has the axes of the first argument, and no axis shrinks to size 1."""
+    """Return whether the output has as many axes as the first argument, and no axis shrinks to size 1."""
     given = call.argument(0, "input")
     if not isinstance(given, torch.Tensor) or not call.outputs:
         return False

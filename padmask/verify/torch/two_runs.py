@@ -159,7 +159,7 @@ class ComparedRuns:
         return difference(first, second) / (float(usual.max(initial=0.0)) or 1.0)
 
     def is_harmful(self, few: Call, many: Call) -> bool:
-        """Return whether the final outputs change if a call returns its outputs from the other run.
+        """Return whether the final outputs of the run `few` change with the outputs of this call in `many`.
 
         Some differences have no effect, for example rotary positions that start at another number. In this
         case, the run `few` is recorded again with the outputs of this call replaced, so that comparisons of
