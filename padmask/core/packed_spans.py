@@ -55,9 +55,9 @@ class Marker:
         column: name of the column.
         kind: what the column contains. `"lengths"`: the number of tokens of each sequence. `"numbers"`: the
             number of the sequence at each position; padding has a negative number, or 0 if the numbers of
-            the row do not start at 0. `"starts"`: the first position of each sequence. `"ends"`: 0 and the end of
-            each sequence. `"spaces"`: the number of positions of each sequence, including the padding after
-            the sequence. `"positions"`: the position of each token, restarting at 0 in each sequence.
+            the row do not start at 0. `"starts"`: the first position of each sequence. `"ends"`: 0 and the
+            end of each sequence. `"spaces"`: the number of positions of each sequence, including the padding
+            after the sequence. `"positions"`: the position of each token, restarting at 0 in each sequence.
     """
 
     column: str
