@@ -48,6 +48,15 @@ class CheckSetup:
     deterministic: bool = True
     has_blocks: bool = False
 
+    @property
+    def mixed(self) -> Sample:
+        """The rows of the probe in an order in which long and short rows alternate.
+
+        With such batches, the check detects a model that sorts the rows by length and does not restore their
+        order.
+        """
+        return _mix(self.probe)
+
 
 def prepare(subject: Subject, sample: Sample, *, far: bool = False, alone: int = ROWS_ALONE) -> CheckSetup:
     """Find rows and padded lengths that a model accepts, and test whether rows influence each other.
@@ -76,7 +85,9 @@ def prepare(subject: Subject, sample: Sample, *, far: bool = False, alone: int =
     wanted: tuple[int, ...] = (0,) if sample.is_fixed else MORE
     if far and not sample.is_fixed:
         wanted = (*wanted, max(FAR, longest * 4) - longest)
-    more = tuple(number for number in wanted if _can_run(subject, probe.padded(number)))
+    # These are the batches of the check 'row-alone', so that cached outputs are used there.
+    mixed = _mix(probe)
+    more = tuple(number for number in wanted if _can_run(subject, mixed.padded(number)))
     if not more:
         raise CannotRunError(f"{subject.name} runs on single rows, but fails on a padded batch.")
     left_out = [number for number in wanted if number not in more]
@@ -93,6 +104,12 @@ def prepare(subject: Subject, sample: Sample, *, far: bool = False, alone: int =
         return setup
     notes.append("the rows of a batch influence each other, so batches were compared instead of single rows")
     return replace(setup, interact=True, notes=tuple(notes))
+
+
+def _mix(probe: Sample) -> Sample:
+    """Return the rows, which are in order of length, in an order in which long and short rows alternate."""
+    count = len(probe)
+    return probe.select([count - 1 - place // 2 if place % 2 == 0 else place // 2 for place in range(count)])
 
 
 def _is_deterministic(subject: Subject, sample: Sample) -> bool:
@@ -173,7 +190,7 @@ def fit_to_control(setup: CheckSetup, control: Subject) -> CheckSetup:
     the mask, padding gets positions only in the control model.
     """
     return replace(
-        setup, more=tuple(number for number in setup.more if _can_run(control, setup.probe.padded(number)))
+        setup, more=tuple(number for number in setup.more if _can_run(control, setup.mixed.padded(number)))
     )
 
 

@@ -37,10 +37,9 @@ EMPTY_PLACES = (4, 7, 21)
 def compare_row_alone(setup: CheckSetup, subject: Subject) -> Deviations:
     """Compare the outputs for each row in a padded batch with the outputs for the same row alone.
 
-    The batch is padded to several lengths. Its rows are not sorted by length, so that the check detects a
-    model that sorts the rows by length and does not restore their order.
+    The batch is padded to several lengths.
     """
-    probe = setup.probe.select(_mix(len(setup.probe)))
+    probe = setup.mixed
     alone = [subject.predict(probe.alone(row)) for row in range(len(probe))]
     lengths = shared_lengths(probe)
     batches = {more: subject.predict(probe.padded(more)) for more in setup.more}
@@ -65,15 +64,6 @@ def compare_row_alone(setup: CheckSetup, subject: Subject) -> Deviations:
             deviation = measure(pairs, has_steps=any(axes), has_channels=not axes or not axes[-1])
             add_deviation(found, name, deviation)
     return found
-
-
-def _mix(count: int) -> list[int]:
-    """Return the numbers from 0 to `count` - 1 in the order largest, smallest, second largest, and so on.
-
-    >>> _mix(5)
-    [4, 0, 3, 1, 2]
-    """
-    return [count - 1 - place // 2 if place % 2 == 0 else place // 2 for place in range(count)]
 
 
 def _find_varying_axes(shapes: Sequence[tuple[int, ...]]) -> list[bool]:

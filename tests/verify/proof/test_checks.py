@@ -570,6 +570,22 @@ def test_repetition_bypasses_cache():
     ).verdict == ("inconclusive")
 
 
+def test_long_batches_run_once():
+    """The longest batches take most of the time: once all rows, and once the first row alone."""
+    shapes = []
+    sample = sample_of()
+
+    def model(ids, mask):
+        shapes.append(ids.shape)
+        return masked_mean(ids, mask)
+
+    subject = subject_of(model)
+    cached = replace(subject, predict=cache_predictions(subject.predict))
+    control = unmasked(subject_of(masked_mean), sample)
+    verify_subject(cached, control, sample, must_fail=False, far=True)
+    assert [shape for shape in shapes if shape[1] == 512] == [(len(LENGTHS), 512), (1, 512)]
+
+
 @pytest.mark.slow
 def test_half_precision():
     sound = proven(lambda ids, mask: masked_attention(ids, mask, "float16"), dtype="float16")
