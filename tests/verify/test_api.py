@@ -445,6 +445,39 @@ def test_wrong_order_of_rows(sign):
     assert subject_of(by_length, vocab_size=VOCAB).verdict == "leaks"
 
 
+@pytest.mark.parametrize(
+    ("used", "verdict"),
+    [
+        (lambda ids, mask: mask, "ignores"),
+        (lambda ids, mask: np.where(mask, 1.0, 0.01), "leaks"),
+        # Real tokens may be those that are not the pad value.
+        (lambda ids, mask: ids != 0, "inconclusive"),
+        (lambda ids, mask: np.ones_like(mask), "inconclusive"),
+    ],
+    ids=["mask", "weak-mask", "mask-of-ids", "no-mask"],
+)
+def test_function_of_one_length(used, verdict):
+    """Only the longest row can run alone, and no batch has more padding."""
+
+    def fixed(ids, mask):
+        if ids.shape[1] != 4:
+            raise ValueError("expected 4 tokens")
+        return masked_mean(ids, used(ids, mask))
+
+    [subject] = verify_model(fixed, IDS, MASK).subjects
+    assert subject.verdict == verdict
+    assert "one fixed length" in subject.detail
+
+
+def test_function_may_nest_its_outputs():
+    def nested(ids, mask):
+        mean = masked_mean(ids, mask)
+        return {"heads": {"one": mean, "two": mean}, "layers": [mean, 2 * mean], "cache": None}
+
+    [subject] = verify_model(nested, vocab_size=VOCAB).subjects
+    assert [output.name for output in subject.outputs] == ["heads_one", "heads_two", "layers_0", "layers_1"]
+
+
 def test_large_ids_reach_the_function():
     seen = set()
 

@@ -65,7 +65,13 @@ def prepare(subject: Subject, sample: Sample, *, far: bool = False, alone: int =
     sample = _keep_runnable_rows(subject, sample, notes)
     probe = sample.select(pick_rows(shared_lengths(sample), alone))
     if not sample.is_fixed:
-        probe = _keep_rows_that_run_alone(subject, probe, notes)
+        known = len(notes)
+        kept = _keep_rows_that_run_alone(subject, probe, notes)
+        if _needs_longest(subject, probe, kept):
+            del notes[known:]
+            sample, probe = sample.fixed(), probe.fixed()
+        else:
+            probe = kept
     longest = max(probe.places().values())
     wanted: tuple[int, ...] = (0,) if sample.is_fixed else MORE
     if far and not sample.is_fixed:
@@ -142,6 +148,22 @@ def _keep_rows_that_run_alone(subject: Subject, probe: Sample, notes: list[str])
         length = int(shared_lengths(probe)[first_bad])
         notes.append(f"the model cannot run on a single {describe_row(length)}")
     return probe.select(runnable)
+
+
+def _needs_longest(subject: Subject, probe: Sample, kept: Sample) -> bool:
+    """Return whether the model runs only on rows of the longest length, so that shorter rows need padding.
+
+    Args:
+        subject: model.
+        probe: rows of several lengths.
+        kept: the rows of `probe` on which the model can run without padding.
+    """
+    longest = max(kept.places().values())
+    return (
+        bool((shared_lengths(probe) < longest).any())
+        and bool((shared_lengths(kept) == longest).all())
+        and not any(_can_run(subject, kept.padded(number)) for number in MORE[1:])
+    )
 
 
 def fit_to_control(setup: CheckSetup, control: Subject) -> CheckSetup:

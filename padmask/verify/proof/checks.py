@@ -161,14 +161,16 @@ def compare_other_content(setup: CheckSetup, subject: Subject) -> Deviations:
     # A model may also look for the pad value, for example to count positions. Then two other contents have
     # the same outputs.
     between = compare(outputs, subject.other(batch, 24))
-    if not _moved(between, subject) or setup.sample.is_fixed:
+    if not _moved(between, subject) or (setup.sample.is_fixed and not subject.is_function):
         return between
-    # If an output does not change with the mask, the model finds the padding by the pad value, and treats
-    # other values as real tokens. Such an output is left out: the model accepts other lengths, so the other
+    # If an output does not change with the mask, the model may find the padding by the pad value, and treat
+    # other values as real tokens. Such an output is left out. If the model accepts other lengths, the other
     # checks find its leaks.
     unmasked = subject.predict({name: _without_mask(padded) for name, padded in batch.items()})
     uses_mask = compare(base, unmasked)
-    return {name: deviation for name, deviation in between.items() if uses_mask[name].largest.any()}
+    kept = {name: deviation for name, deviation in between.items() if uses_mask[name].largest.any()}
+    # At one fixed length, no other check would find the leak of an output that is left out.
+    return between if kept and setup.sample.is_fixed else kept
 
 
 def _moved(found: Deviations, subject: Subject) -> bool:

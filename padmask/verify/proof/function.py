@@ -78,6 +78,7 @@ def verify_function(
         dtype,
         other=other,
         explicit_mask=True,
+        is_function=True,
     )
     control = Subject(
         spec.name,

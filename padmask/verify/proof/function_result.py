@@ -15,8 +15,8 @@ LOSS = "loss"
 def outputs_of_result(result: Any) -> tuple[dict[str, Any], set[str]]:
     """Return the outputs in the result of a function, keyed by name, and the names that are left out.
 
-    Dicts may contain tuples, such as the hidden states of each layer. Caches, losses and None are left out of
-    dicts.
+    Dicts may contain tuples or dicts, such as the hidden states of each layer. Caches, losses and None are
+    left out of dicts.
 
     >>> outputs_of_result(5)
     ({'output': 5}, set())
@@ -34,13 +34,19 @@ def outputs_of_result(result: Any) -> tuple[dict[str, Any], set[str]]:
             name = str(key)
             if name in (*CACHES, LOSS) or value is None:
                 left_out.add(name)
-            elif isinstance(value, tuple):
-                outputs |= {f"{name}_{number}": part for number, part in enumerate(value)}
+            elif isinstance(value, tuple | Mapping) or (isinstance(value, list) and not _is_array(value)):
+                parts = value if isinstance(value, Mapping) else dict(enumerate(value))
+                inner, missing = outputs_of_result({f"{name}_{part}": item for part, item in parts.items()})
+                outputs |= inner
+                left_out |= missing
             else:
                 outputs[name] = value
         return outputs, left_out
-    # A list of numbers or of lists, such as `array.tolist()`, is one output.
-    is_array = isinstance(result, list) and all(isinstance(item, (int, float, list)) for item in result)
-    if isinstance(result, (list, tuple)) and not is_array:
+    if isinstance(result, tuple) or (isinstance(result, list) and not _is_array(result)):
         return {f"output_{number}": output for number, output in enumerate(result)}, set()
     return {"output": result}, set()
+
+
+def _is_array(values: list[Any]) -> bool:
+    """Return whether a list contains numbers or lists, such as `array.tolist()`, and is one output."""
+    return all(isinstance(value, int | float | list) for value in values)

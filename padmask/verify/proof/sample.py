@@ -180,6 +180,12 @@ class Sample:
         index = np.asarray(rows, dtype=np.int64)
         return self._replace_rows(lambda r: Ragged(r.values, r.starts[index], r.lengths[index]), self.inputs)
 
+    def fixed(self) -> Sample:
+        """Return a sample whose rows are always padded to the current length of the longest row."""
+        places = self.places()
+        inputs = {name: replace(given, places=places.get(name)) for name, given in self.inputs.items()}
+        return replace(self, inputs=inputs)
+
     def cut(self, maxlen: int) -> Sample:
         """Return a sample with all rows truncated to at most `maxlen` tokens."""
 

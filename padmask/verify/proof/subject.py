@@ -37,6 +37,7 @@ class Subject:
         precise: function that returns the same model in float64, or None if the model cannot run in float64.
         reason: reason why `other` is None.
         explicit_mask: whether the model receives its masks as inputs. `other` does not change the masks.
+        is_function: whether the model is a function of arrays, which has no layers.
     """
 
     name: str
@@ -49,3 +50,4 @@ class Subject:
     precise: Callable[[], Subject | None] | None = None
     reason: str = "the model computes its mask from the pad value, so the padding cannot contain other values"
     explicit_mask: bool = False
+    is_function: bool = False

@@ -32,8 +32,8 @@ RESET_LAYERS = (
 )
 RESET_STATE = (
     "A recurrent layer must reset its state at the start of each sequence, with cu_seqlens or segment_ids. "
-    "Causal attention needs a block mask (padmask.block_mask). Hugging Face models need position_ids and no "
-    "attention_mask."
+    "Causal attention needs a block mask (padmask.block_mask). A causal convolution must not read the "
+    "previous sequence. Hugging Face models need position_ids and no attention_mask."
 )
 SEPARATE = (
     "Attention, a convolution, pooling or normalization mixes the sequences of a row. Give attention a block "

@@ -280,6 +280,12 @@ def _decide_verdict(
         return "leaks", ""
     comparisons = [check for check in checks if check.name in {comparison.name for comparison in COMPARISONS}]
     if all(check.verdict == "skipped" for check in comparisons):
+        if setup.sample.is_fixed and setup.subject.is_function:
+            return (
+                "inconclusive",
+                "the outputs do not change with the mask. The model may find the padding by the pad value, "
+                "which the checks cannot show at one fixed length. Use the mask, or accept other lengths",
+            )
         return "inconclusive", "every check was skipped: " + checks[0].detail
     if constant:
         return (
