@@ -61,9 +61,7 @@ def as_list(columns: Columns) -> Columns:
 def _check_columns(names: Iterable[Any], kinds: type | tuple[type, ...]) -> None:
     for name in names:
         if not isinstance(name, kinds):
-            raise SpecError(
-                f"`columns` must be a list of column names or `Column` objects. Received: {name!r:.80}."
-            )
+            raise SpecError(f"`columns` must contain names or `Column` objects. Received: {name!r:.80}.")
 
 
 def parse_column(text: str, known: Collection[str]) -> Column:

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 import numpy.typing as npt
+import pyarrow as pa
 
 from padmask.core.arrow_lists import is_sequence
 from padmask.core.columns import MASK_NAMES
@@ -69,6 +70,7 @@ def verify_user_model(paths: Sequence[str], request: AuditRequest, proof: ModelP
             return model.report(spec, None, roles)
         if static:
             dataset.spool(request.files.limit)
+        _refuse_numbers(timed, proof, dataset)
         known = {*proof.inputs, *dataset.schema().names}
         with_columns = [*timed, *(name for name in segments if name in known)]
         masked = {name: model.masked.get(kinds[name]) for name in with_columns}
@@ -88,6 +90,26 @@ def verify_user_model(paths: Sequence[str], request: AuditRequest, proof: ModelP
         environment={**report.environment, "columns": columns},
         notes=[*report.notes, *chosen.notes],
     )
+
+
+def _refuse_numbers(timed: Sequence[str], proof: ModelProof, dataset: Dataset) -> None:
+    """Refuse columns with one number for each row, as the age of a user, for inputs with a time axis.
+
+    Raises:
+        SpecError: an input with a time axis would read such a column.
+    """
+    schema = dataset.schema()
+    for name in timed:
+        column = proof.inputs.get(name, name)
+        if column not in schema.names or name in proof.kinds:
+            continue
+        kind = schema.field(column).type
+        if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
+            raise SpecError(
+                f"{dataset.name}: the column {column!r} of the input {name!r} has one number for each row, "
+                f"not lists of tokens. If the input has no time axis, use --input {name}:static.",
+                options=["inputs"],
+            )
 
 
 def _check_data(paths: Sequence[str], request: AuditRequest) -> None:

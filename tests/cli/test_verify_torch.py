@@ -74,6 +74,8 @@ def test_static_column(here, module, tmp_path):
     model = ("--model", f"{module(code)}:rated", "--input", "age:static", "-c", "input_ids")
     report = json.loads(here("verify", "in.jsonl", *model, "--json").stdout)
     assert report["environment"]["columns"] == {"input_ids": "input_ids", "age": "age"}
+    refused = here("verify", "in.jsonl", *model[:2])
+    assert has_facts(refused.stderr, "'age'", "one number for each row", "--input age:static")
 
 
 def test_printed_report(here, module):
