@@ -201,8 +201,8 @@ def report_on_torch_model(
         SpecError: the module has no input with a time axis, or the rows do not match its inputs.
         ModelError: the module cannot run.
     """
-    from padmask.verify.torch.inputs import Signature
     from padmask.verify.torch.name_inputs import name_inputs
+    from padmask.verify.torch.signature import Signature
     from padmask.verify.torch.verify_torch_model import open_torch_model, verify_torch_model
 
     model = name_inputs(model, [*(roles or {}), *(name for name in rows or {} if name != IDS)])

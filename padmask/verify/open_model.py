@@ -127,8 +127,8 @@ def _open_keras(model: Any, proof: ModelProof) -> OpenedModel:
 
 
 def _open_torch(model: Any, proof: ModelProof) -> OpenedModel:
-    from padmask.verify.torch.inputs import Signature
     from padmask.verify.torch.name_inputs import name_inputs
+    from padmask.verify.torch.signature import Signature
 
     for option, given in (("--backend", proof.backend), ("--custom-objects", proof.custom_objects)):
         if given is not None:

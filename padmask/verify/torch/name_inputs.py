@@ -11,8 +11,9 @@ from padmask.errors import SpecError
 from padmask.verify.proof.subject import CannotRunError
 from padmask.verify.torch.batch_argument import BatchModule, MissingInputError, find_batch_module
 from padmask.verify.torch.device import TorchDevice, choose_device
-from padmask.verify.torch.inputs import is_known, unwrap
-from padmask.verify.torch.torch_model import TorchModel, eval_mode
+from padmask.verify.torch.module_state import eval_mode
+from padmask.verify.torch.signature import is_known, unwrap
+from padmask.verify.torch.torch_model import TorchModel
 
 _REFUSED = re.compile(r"unexpected keyword argument '(\w+)'")
 

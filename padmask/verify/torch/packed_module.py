@@ -18,10 +18,10 @@ from padmask.verify.proof.packed_sample import PackedBatch
 from padmask.verify.proof.subject import CannotRunError
 from padmask.verify.proof.tolerance import Array
 from padmask.verify.torch.device import choose_device, full_precision
-from padmask.verify.torch.inputs import Signature, unwrap
+from padmask.verify.torch.module_state import as_float32, eval_mode
 from padmask.verify.torch.outputs import named_tensors, to_array
 from padmask.verify.torch.program import read_input_sizes
-from padmask.verify.torch.torch_model import as_float32, eval_mode
+from padmask.verify.torch.signature import Signature, unwrap
 
 # Class names of layers that carry a state from one position to the next.
 _RECURRENT = re.compile(r"RNN|LSTM|GRU|Mamba|SSM|RWKV|DeltaNet|Recurrent|Retention")

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import copy
-import logging
-import re
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -13,32 +10,30 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.overrides import TorchFunctionMode
 
 from padmask.core.kernel import Padded
 from padmask.verify.proof.cached_predict import cache_predictions
 from padmask.verify.proof.deviations import Outputs, concatenate_outputs, difference, scale_of
 from padmask.verify.proof.sample import ModelBatch, ModelInput, Sample, SampleRows
 from padmask.verify.proof.subject import CannotRunError, Subject
-from padmask.verify.proof.tolerance import PRECISE, Array
+from padmask.verify.proof.tolerance import PRECISE
 from padmask.verify.torch.batch_argument import MissingInputError
-from padmask.verify.torch.device import TorchDevice, suitable_threads
-from padmask.verify.torch.inputs import (
-    Signature,
-    TorchInput,
-    as_time_first,
-    find_torch_inputs,
-    has_time_first_part,
-    invert_masks,
-    unwrap,
-    with_other_masks,
-)
+from padmask.verify.torch.device import TorchDevice
+from padmask.verify.torch.find_inputs import find_torch_inputs, has_time_first_part
+from padmask.verify.torch.function_modes import NarrowFloats, ReadTables
+from padmask.verify.torch.inputs import TorchInput, as_time_first, invert_masks, with_other_masks
 from padmask.verify.torch.mask_forms import SHAPES
+from padmask.verify.torch.module_state import as_float32, eval_mode
 from padmask.verify.torch.outputs import OutputRows, named_tensors, to_array
 from padmask.verify.torch.program import read_input_sizes, read_vocabularies
-
-# Largest length that is read from an error of a module.
-_LONGEST_NAMED = 4096
+from padmask.verify.torch.signature import Signature, unwrap
+from padmask.verify.torch.trial_batches import (
+    lengths_from_weights,
+    lengths_in_error,
+    make_trial_batch,
+    roll_other_rows,
+    without_padding,
+)
 
 # Maximum number of lengths from errors to try.
 _MOST_NAMED = 24
@@ -55,28 +50,6 @@ _NO_NEED = "not needed: the model accepts any length, so the check 'row-alone' f
 
 # Maximum number of characters of a PyTorch error in a message.
 _LONGEST_ERROR = 300
-
-
-@contextmanager
-def eval_mode(module: torch.nn.Module, device: TorchDevice) -> Iterator[None]:
-    """Switch a module to eval mode inside the context, without warnings and logs of libraries."""
-    modes = {part: part.training for part in module.modules()}
-    disabled = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    guards = [] if device.name == "cpu" else guard_tables(module)
-    with suppress(NotImplementedError):
-        # Exported programs have no modes.
-        module.eval()
-    try:
-        with warnings.catch_warnings(), torch.no_grad(), suitable_threads(module, device):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(disabled)
-        for guard in guards:
-            guard.remove()
-        for part, mode in modes.items():
-            part.training = mode
 
 
 class TorchModel:
@@ -250,7 +223,7 @@ class TorchModel:
         If the copy cannot run, or computes some values in float32, such as rotary positions, the result is
         None, because the copy is not more precise than the module.
         """
-        narrow = _NarrowFloats()
+        narrow = NarrowFloats()
         try:
             twin = copy.copy(self)
             twin.module = copy.deepcopy(self.module).double()
@@ -310,7 +283,7 @@ class TorchModel:
         longest = max((len(row) for given in timed for row in given), default=0)
         first_error = None
         required = [shape[1] for shape in self._sizes.values() if len(shape) > 1 and shape[1] is not None]
-        waiting = [*required, longest or _STEPS[0], *_STEPS, *_sizes_in(self.module)]
+        waiting = [*required, longest or _STEPS[0], *_STEPS, *lengths_from_weights(self.module)]
         tried: set[int] = set()
         named: dict[int, None] = {}
         while waiting:
@@ -323,7 +296,7 @@ class TorchModel:
                 try:
                     self._call(inputs, self._small(inputs, places))
                 except CannotRunError as error:
-                    named.update(dict.fromkeys(_numbers_in(error)))
+                    named.update(dict.fromkeys(lengths_in_error(error)))
                     raise
 
             try:
@@ -348,7 +321,7 @@ class TorchModel:
         return False
 
     def _small(self, inputs: Sequence[TorchInput], places: int) -> dict[str, Padded]:
-        return _small_batch(inputs, self._rows_per_call or 2, places)
+        return make_trial_batch(inputs, self._rows_per_call or 2, places)
 
     def _fix_places(self, places: int) -> None:
         self.inputs = [
@@ -361,7 +334,7 @@ class TorchModel:
     def _find_outputs(self) -> None:
         rows = (2, 3) if self._rows_per_call is None else (self._rows_per_call, self._rows_per_call)
         few, many = (
-            named_tensors(self._call(self.inputs, _small_batch(self.inputs, count, self.shortest)))
+            named_tensors(self._call(self.inputs, make_trial_batch(self.inputs, count, self.shortest)))
             for count in rows
         )
         self._rows = OutputRows.find(few, many, rows)
@@ -385,12 +358,12 @@ class TorchModel:
 
     def _mixes_rows(self) -> bool:
         """Return whether the outputs of a row depend on other rows, or no output has an axis for the rows."""
-        batch = _without_padding(self._small_rows())
+        batch = without_padding(self._small_rows())
         first = self._rows.arrays(self._call(self.inputs, batch))
         rows = len(next(iter(batch.values())).mask)
         for kept in (0, rows - 1):
             other = {
-                name: replace(one, values=_roll_other_rows(one.values, kept)) for name, one in batch.items()
+                name: replace(one, values=roll_other_rows(one.values, kept)) for name, one in batch.items()
             }
             second = self._rows.arrays(self._call(self.inputs, other))
             for name, array in first.items():
@@ -399,7 +372,7 @@ class TorchModel:
         return not first
 
     def _small_rows(self) -> dict[str, Padded]:
-        return _small_batch(self.inputs, self._rows_per_call or 3, self.shortest)
+        return make_trial_batch(self.inputs, self._rows_per_call or 3, self.shortest)
 
     def _find_polarity(self) -> None:
         """Invert the masks if, as a result, more outputs depend on the tokens of rows without padding.
@@ -415,8 +388,8 @@ class TorchModel:
 
     def _count_active_outputs(self, inputs: Sequence[TorchInput]) -> int:
         """Count the outputs without NaN that depend on the tokens of rows without padding."""
-        batch = _without_padding(self._small_rows())
-        other = {name: replace(one, values=_roll_other_rows(one.values, 0)) for name, one in batch.items()}
+        batch = without_padding(self._small_rows())
+        other = {name: replace(one, values=roll_other_rows(one.values, 0)) for name, one in batch.items()}
         try:
             first, second = (named_tensors(self._call(inputs, given)) for given in (batch, other))
         except CannotRunError:
@@ -445,11 +418,11 @@ class TorchModel:
                 for one in self.inputs
             ]
             return
-        with _ReadTables() as tables:
+        with ReadTables() as tables:
             self.run(batch)
         self.inputs = [self._with_vocabulary(one, batch, tables) for one in self.inputs]
 
-    def _with_vocabulary(self, one: TorchInput, batch: ModelBatch, tables: _ReadTables) -> TorchInput:
+    def _with_vocabulary(self, one: TorchInput, batch: ModelBatch, tables: ReadTables) -> TorchInput:
         if one.slot.kind != "tokens":
             return one
         ids = one.tensor(batch, self.device.name, self._floats)
@@ -459,125 +432,6 @@ class TorchModel:
         all_tables = (part for part in self.module.modules() if isinstance(part, torch.nn.Embedding))
         sizes = [known] if isinstance(known, int) else [table.num_embeddings for table in all_tables]
         return replace(one, slot=replace(one.slot, vocab=min(sizes, default=None)))
-
-
-class _ReadTables(TorchFunctionMode):  # type: ignore[misc]
-    """A mode that records which ids are looked up in tables of embeddings.
-
-    Hooks of modules cannot record this: a module that embeds positions may receive ids, but look up their
-    positions.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._read: list[tuple[torch.Tensor, int]] = []
-
-    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if function is torch.nn.functional.embedding:
-            ids, table = args[:2]
-            self._read.append((ids.detach().clone(), int(table.shape[0])))
-        return function(*args, **(kwargs or {}))
-
-    def sizes_for(self, ids: torch.Tensor) -> list[int]:
-        """Return the sizes of the tables in which exactly these ids were looked up."""
-        return [size for given, size in self._read if given.shape == ids.shape and torch.equal(given, ids)]
-
-
-class _NarrowFloats(TorchFunctionMode):  # type: ignore[misc]
-    """A PyTorch function mode that detects functions that return floats narrower than float64."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found = False
-
-    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = function(*args, **(kwargs or {}))
-        if isinstance(result, torch.Tensor) and result.is_floating_point():
-            self.found |= result.dtype != torch.float64
-        return result
-
-
-def guard_tables(module: torch.nn.Module) -> list[Any]:
-    """Make embeddings raise an IndexError for ids that they do not accept, and return the hooks.
-
-    On a GPU, such an id stops the process with an error that no later call can recover from.
-    """
-
-    def check(table: Any, given: tuple[Any, ...]) -> None:
-        if given and isinstance(given[0], torch.Tensor) and given[0].numel():
-            largest = int(given[0].max())
-            if largest >= table.num_embeddings:
-                raise IndexError(
-                    f"index {largest} is out of range for an embedding of {table.num_embeddings}"
-                )
-
-    tables = [part for part in module.modules() if isinstance(part, torch.nn.Embedding)]
-    return [table.register_forward_pre_hook(check) for table in tables]
-
-
-def as_float32(module: torch.nn.Module) -> torch.nn.Module:
-    """Return the module, or a copy in float32 if the module has weights in half precision."""
-    halves = (torch.float16, torch.bfloat16)
-    if any(weight.dtype in halves for weight in module.parameters()):
-        return copy.deepcopy(module).float()
-    return module
-
-
-def _sizes_in(module: torch.nn.Module) -> list[int]:
-    """Return lengths that the module may require, from the sizes of its weights."""
-    shapes = [tuple(weight.shape) for weight in module.parameters()]
-    sizes = {size for shape in shapes for size in shape if size}
-    products = {
-        shape[-1] // size for shape in shapes if len(shape) == 2 for size in sizes if shape[-1] % size == 0
-    }
-    return sorted(size for size in sizes | products if 1 < size <= 1024)[:40]
-
-
-def _numbers_in(error: CannotRunError) -> list[int]:
-    """Return the numbers in an error. Modules that require one length often name the length.
-
-    >>> _numbers_in(CannotRunError("expected 3000 frames, found 7"))
-    [3000, 7]
-    """
-    numbers = [int(text) for text in re.findall(r"\d+", str(error))]
-    return [number for number in numbers if 1 < number <= _LONGEST_NAMED]
-
-
-def _small_batch(inputs: Sequence[TorchInput], rows: int, places: int) -> dict[str, Padded]:
-    """Return a batch for trial runs of a module. The last row has one token less than the other rows."""
-    lengths = np.full(rows, places)
-    lengths[-1] = max(1, places - 1)
-    mask = np.arange(places) < lengths[:, None]
-    random = np.random.default_rng(rows)
-    batch = {}
-    for number, one in enumerate(inputs):
-        slot = one.slot
-        if slot.kind == "tokens":
-            shape = (rows, places, *(size or 1 for size in slot.shape[1:]))
-            values = (np.arange(np.prod(shape)).reshape(shape) // (number + 1)) % 2 + 1
-            batch[slot.name] = Padded(values, mask, lengths)
-        elif slot.kind == "features":
-            shape = (rows, places, *(size or 1 for size in slot.shape[1:]))
-            batch[slot.name] = Padded(random.standard_normal(shape), mask, lengths)
-        elif slot.kind == "static":
-            shape = (rows, 1, *(size or 1 for size in slot.shape))
-            batch[slot.name] = Padded(np.ones(shape), np.ones((rows, 1), bool), np.ones(rows, np.int64))
-    return batch
-
-
-def _without_padding(batch: ModelBatch) -> dict[str, Padded]:
-    """Return the batch with the mask and the lengths of rows without padding."""
-    return {
-        name: replace(one, mask=np.ones_like(one.mask), lengths=np.full_like(one.lengths, one.mask.shape[1]))
-        for name, one in batch.items()
-    }
-
-
-def _roll_other_rows(values: Array, kept: int) -> Array:
-    """Return a copy of the values in which the steps of each row, except row `kept`, move by one position."""
-    rolled = np.roll(values, 1, axis=1)
-    rolled[kept] = values[kept]
-    return rolled
 
 
 def _select(padded: Padded, rows: Any) -> Padded:

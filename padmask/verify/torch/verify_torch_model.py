@@ -20,7 +20,7 @@ from padmask.verify.proof.tolerance import LIMITS
 from padmask.verify.proof.verify_subject import Verification, describe_run, verify_subject
 from padmask.verify.report import SubjectReport
 from padmask.verify.torch.device import choose_device, full_precision
-from padmask.verify.torch.inputs import Signature, unwrap
+from padmask.verify.torch.signature import Signature, unwrap
 from padmask.verify.torch.torch_model import TorchModel
 from padmask.verify.torch.trace import find_leaking_module
 from padmask.verify.torch.wrappers import advise_on_wrapper

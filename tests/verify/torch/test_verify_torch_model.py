@@ -60,7 +60,7 @@ from verify_torch_modules import (  # noqa: E402
 from padmask.errors import ModelError, SpecError  # noqa: E402
 from padmask.verify import assert_ignores_padding, verify_model  # noqa: E402
 from padmask.verify.api import is_torch_model  # noqa: E402
-from padmask.verify.torch.torch_model import guard_tables  # noqa: E402
+from padmask.verify.torch.module_state import guard_tables  # noqa: E402
 
 MANUAL = Path(__file__).parents[3] / "docs" / "verify.md"
 
