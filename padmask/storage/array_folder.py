@@ -6,6 +6,7 @@ folder next to the output path, and the new folder is renamed to this path. A fa
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,7 @@ from padmask.storage.output import (
     sync_folder,
     temporary_name,
 )
+from padmask.storage.synced_file import SyncedFile
 from padmask.storage.system import umask
 from padmask.storage.urls import display_path
 
@@ -69,13 +71,13 @@ class NewFolder:
         target = os.path.join(os.path.dirname(self._path), name)
         descriptor, temporary = create_temporary(target, self._path)
         self._files[name] = descriptor, temporary
-        with os.fdopen(os.dup(descriptor), "wb") as file:
+        with SyncedFile(os.dup(descriptor)) as raw, io.BufferedWriter(raw) as file:
             stream = LimitedStream(
                 cast(BinaryIO, file), self._limit, display_path(self._path), self._options, self._written
             )
             yield cast(BinaryIO, stream)
             file.flush()
-            os.fsync(file.fileno())
+            raw.sync()
             self._written += file.tell()
 
     def move_to(self, folder: str) -> None:

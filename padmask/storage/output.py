@@ -7,6 +7,7 @@ failed run leaves no partial file. The output may replace an input.
 from __future__ import annotations
 
 import errno
+import io
 import os
 import stat
 import sys
@@ -20,6 +21,7 @@ from padmask.storage.names import compression_of
 from padmask.storage.output_places import descriptor_of, is_written_in_place, mode_of
 from padmask.storage.remote import locate, upload
 from padmask.storage.stdout import stdout_bytes
+from padmask.storage.synced_file import SyncedFile
 from padmask.storage.system import umask
 from padmask.storage.urls import Url, is_url, local_path, parse_url
 
@@ -138,10 +140,10 @@ def _replaced(path: str, mode: int, sealed: Callable[[int], None] | None) -> Ite
     target = os.path.realpath(path)
     descriptor, temporary = create_temporary(target, path)
     try:
-        with os.fdopen(descriptor, "wb") as stream:
+        with SyncedFile(descriptor) as file, io.BufferedWriter(file) as stream:
             yield stream
             stream.flush()
-            os.fsync(descriptor)
+            file.sync()
             if sealed is not None:
                 sealed(descriptor)
             os.fchmod(descriptor, stat.S_IMODE(mode) if mode else 0o666 & ~umask(os.path.dirname(target)))
