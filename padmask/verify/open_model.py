@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
-from padmask.errors import MissingExtraError, SpecError, UnsupportedError
+from padmask.errors import MissingExtraError, SpecError
 from padmask.spec.verify import ModelSpec
 from padmask.verify.api import is_torch_model, report_on_model, report_on_packed, report_on_torch_model
 from padmask.verify.data.masked_values import MaskedValue
@@ -22,9 +21,6 @@ from padmask.verify.user_code import import_callable, is_import_name
 
 # Suffix of programs that `torch.export.save` writes.
 PROGRAM_SUFFIX = ".pt2"
-
-# Suffixes of files of models that padmask cannot open, such as weights and TorchScript programs.
-_OTHER_FILES = (".pt", ".pth", ".ckpt", ".bin", ".safetensors", ".onnx", ".tflite", ".pkl")
 
 
 @dataclass(frozen=True)
@@ -62,12 +58,6 @@ def open_model(proof: ModelProof) -> OpenedModel:
     path = proof.model or ""
     if path.endswith(PROGRAM_SUFFIX):
         return _open_torch(_load_program(path), proof)
-    if path.endswith(_OTHER_FILES) and Path(path).is_file():
-        raise UnsupportedError(
-            f"{path}: padmask cannot open files of this type. In a Python module, write a function without "
-            "arguments that loads the model and returns it, and use --model MODULE:FUNCTION. For other "
-            "frameworks, write a function of ids and a mask, and use --predict MODULE:FUNCTION.",
-        )
     if not is_import_name(path):
         refuse_other_files(path)
         return _open_keras(None, proof)

@@ -19,6 +19,8 @@ _KINDS = {
     ".pt": ("may contain only weights", f"{_FACTORY}, or save a program with torch.export.save('....pt2')"),
     ".pth": ("may contain only weights", f"{_FACTORY}, or save a program with torch.export.save('....pt2')"),
     ".ckpt": ("may contain only weights", _FACTORY),
+    ".bin": ("may contain only weights", _FACTORY),
+    ".pkl": ("is a pickle of Python objects", _FACTORY),
     ".onnx": ("is an ONNX model", _PREDICT),
     ".tflite": ("is a LiteRT model", _PREDICT),
     ".pb": ("is part of a TensorFlow SavedModel", f"{_PREDICT}, or save the model as a .keras file"),

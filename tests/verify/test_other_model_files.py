@@ -15,6 +15,8 @@ from padmask.verify.other_model_files import refuse_other_files
         ("model.weights.h5", ["only weights", "--model MODULE:FUNCTION", ".keras"]),
         ("model.safetensors", ["only weights", "--model MODULE:FUNCTION"]),
         ("model.pt", ["--model MODULE:FUNCTION", "torch.export.save"]),
+        ("pytorch_model.bin", ["only weights", "--model MODULE:FUNCTION"]),
+        ("model.pkl", ["pickle", "--model MODULE:FUNCTION"]),
         ("model.onnx", ["ONNX", "--predict MODULE:FUNCTION"]),
         ("saved/saved_model.pb", ["SavedModel", ".keras"]),
     ],
