@@ -25,7 +25,7 @@ from padmask.verify.keras.model_inputs import (
 )
 from padmask.verify.keras.model_outputs import outputs_as_arrays
 from padmask.verify.keras.other_content import OtherContent
-from padmask.verify.proof.deviations import Outputs, concatenate_outputs, difference, scale_of
+from padmask.verify.proof.deviations import Outputs, are_close, concatenate_outputs
 from padmask.verify.proof.sample import ModelBatch, ModelInput
 from padmask.verify.proof.subject import CannotRunError
 from padmask.verify.proof.tolerance import LIMITS, Array
@@ -211,7 +211,7 @@ class UserModel:
             self._has_checked_steps = True
             steps = self._steps
             expected = self._run_without_compiled_steps(arrays)
-            if not _are_close(outputs, expected, LIMITS[self.dtype] / 10):
+            if not are_close(expected, outputs, LIMITS[self.dtype] / 10):
                 return expected
             self._steps = steps
         return outputs
@@ -281,13 +281,6 @@ class UserModel:
         config = self.model.get_build_config() or {}
         is_list = isinstance(config.get("input_shape"), (list, tuple))
         return self.model(tensors if is_list else named, training=False)
-
-
-def _are_close(outputs: Outputs, expected: Outputs, limit: float) -> bool:
-    """Return whether two runs have equal outputs, except for rounding errors."""
-    return outputs.keys() == expected.keys() and all(
-        difference(array, outputs[name]) <= limit * scale_of(array) for name, array in expected.items()
-    )
 
 
 def _find_sizes(slot: ModelInput, array: Array) -> list[int | None]:

@@ -8,7 +8,7 @@ from functools import reduce
 
 import numpy as np
 
-from padmask.verify.proof.deviations import describe_row, difference, scale_of
+from padmask.verify.proof.deviations import are_close, describe_row, difference, scale_of
 from padmask.verify.proof.sample import ModelBatch, Sample, pick_rows, shared_lengths
 from padmask.verify.proof.subject import CannotRunError, Subject
 from padmask.verify.proof.tolerance import LIMITS
@@ -118,11 +118,7 @@ def _is_deterministic(subject: Subject, sample: Sample) -> bool:
     first = subject.predict(batch)
     # A model that remembers rows may answer differently after other rows of the same lengths.
     predict(sample.with_random_tokens(8).padded())
-    second = predict(batch)
-    return all(
-        difference(output, second[name]) <= LIMITS[subject.dtype] * scale_of(output)
-        for name, output in first.items()
-    )
+    return are_close(first, predict(batch), LIMITS[subject.dtype])
 
 
 def _keep_runnable_rows(subject: Subject, sample: Sample, notes: list[str]) -> Sample:

@@ -247,6 +247,21 @@ def _floats(array: Array) -> npt.NDArray[np.float64]:
     return array.astype(np.float64)
 
 
+def are_close(one: Outputs, two: Outputs, limit: float) -> bool:
+    """Return whether two runs have the same outputs, and no value differs by more than `limit` of its scale.
+
+    >>> are_close({"a": np.array([1.0, 2.0])}, {"a": np.array([1.0, 2.1])}, 0.1)
+    True
+
+    Args:
+        one, two: outputs of the runs, keyed by name.
+        limit: largest difference, as a share of the scale of the output in `one`.
+    """
+    return one.keys() == two.keys() and all(
+        difference(output, two[name]) <= limit * scale_of(output) for name, output in one.items()
+    )
+
+
 def relative_difference(alone: Outputs, outputs: Outputs, padding: Side) -> float:
     """Return the largest difference between the outputs of a padded row and of the same row without padding.
 
