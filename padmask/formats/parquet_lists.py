@@ -94,7 +94,7 @@ def encode_equal_lists(field: pa.Field, lists: pa.Array) -> Encoded | None:
         _LEVEL_COUNTS: (STRUCT, levels.counts(length * len(lists))),
     }
     chunk = chunk | {CHUNK_METADATA: (STRUCT, metadata)}
-    return Encoded(memoryview(body), [chunk], size, len(lists))
+    return Encoded(body, [chunk], size, len(lists))
 
 
 def _common_length(lists: pa.Array) -> int | None:
@@ -132,7 +132,7 @@ def _encode_values(values: pa.Array, length: int) -> memoryview:
     return memoryview(sink.getvalue())
 
 
-def _compress(pages: memoryview, levels: _Levels) -> tuple[bytes, int, int] | None:
+def _compress(pages: memoryview, levels: _Levels) -> tuple[memoryview, int, int] | None:
     """Compress pages, and add levels to data pages.
 
     Returns:
@@ -164,7 +164,7 @@ def _compress(pages: memoryview, levels: _Levels) -> tuple[bytes, int, int] | No
         out += start
         out += memoryview(compressed)
         size += len(start) + len(page)
-    return bytes(out), size, first_page or 0
+    return memoryview(out), size, first_page or 0
 
 
 def _checksum(page: pa.Buffer) -> int:

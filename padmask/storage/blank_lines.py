@@ -29,6 +29,16 @@ def is_blank(data: bytes) -> bool:
     return sum(int(np.count_nonzero(letters == blank)) for blank in BLANK) == len(letters)
 
 
+def count_newlines(data: bytes, size: int = -1) -> int:
+    """Return the number of newlines in the first `size` bytes, or in all bytes if `size` is -1.
+
+    >>> count_newlines(b"{}\\n{}\\n"), count_newlines(b"{}\\n{}\\n", 4)
+    (2, 1)
+    """
+    # Counting in NumPy is several times as fast as bytes.count.
+    return int(np.count_nonzero(np.frombuffer(data, np.uint8, size) == _NEWLINE)) if data else 0
+
+
 def blank_lines(data: bytes) -> tuple[int, int]:
     """Return the number of complete blank lines at the start of the data, and their size in bytes.
 
@@ -39,7 +49,7 @@ def blank_lines(data: bytes) -> tuple[int, int]:
         return 0, 0
     before = len(data) if is_blank(data) else len(data) - len(data.lstrip(BLANK))
     end = data.rfind(b"\n", 0, before) + 1
-    return int(np.count_nonzero(np.frombuffer(data, np.uint8, end) == _NEWLINE)) if end else 0, end
+    return count_newlines(data, end), end
 
 
 def filled_lines(data: bytes) -> tuple[Places, Places, Places]:

@@ -22,6 +22,7 @@ import pyarrow.types as pat
 from padmask.core.arrow_lists import to_arrow, to_numpy
 from padmask.core.plan import Positions
 from padmask.formats.contract import Wanted
+from padmask.formats.jsonl.cut_ids import cut_ids
 from padmask.formats.jsonl.exact_numbers import may_vanish
 
 _NEWLINE, _RETURN, _OPEN, _CLOSE = b"\n\r{}"
@@ -86,7 +87,7 @@ def parse_columns(text: bytes, wanted: Wanted) -> tuple[pa.RecordBatch, CutLines
     lines = _lines_of_objects(text)
     if lines is None:
         return None
-    columns = _parse(text, schema)
+    columns = _parse_rows(text, len(lines), schema)
     # Each line has at least one complete object, so equal numbers mean one object on each line.
     if columns is None or len(columns) != len(lines) or not _is_utf8(text):
         return None
@@ -120,6 +121,14 @@ def parse_lists(raws: Sequence[msgspec.Raw | None], type_: pa.DataType) -> tuple
     if columns is None or _has_nulls(columns.column(0)):
         return None
     return columns.column(0), text
+
+
+def _parse_rows(text: bytes, rows: int, schema: pa.Schema) -> pa.RecordBatch | None:
+    """Parse rows as `_parse` does. If possible, NumPy parses the lists of ids."""
+    cut = cut_ids(text, rows, schema)
+    rest = None if cut is None else _parse(cut.text, schema)
+    filled = None if cut is None or rest is None else cut.fill(rest)
+    return _parse(text, schema) if filled is None else filled
 
 
 def _parse(text: bytes, schema: pa.Schema) -> pa.RecordBatch | None:

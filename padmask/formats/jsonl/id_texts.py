@@ -8,12 +8,16 @@ from dataclasses import dataclass, replace
 import msgspec
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
+from padmask.core.arrow_lists import to_arrow
 from padmask.core.plan import Positions, Segments
 
 _BLANKS = b" \t\r\n"
 
-_MINUS, _COMMA, _OPEN, _CLOSE = b"-,[]"
+_MINUS, _COMMA, _OPEN, _CLOSE, _ZERO = b"-,[]0"
+
+Letters = npt.NDArray[np.uint8]
 
 # Number of digits that are parsed together: one for each byte of a 64-bit word.
 _WORD = 8
@@ -54,32 +58,39 @@ class IdTexts:
         """
         ends, letters = self.marks[1:], np.diff(self.marks)
         letters -= 1
+        # Between two rows, and within empty lists, there is no id.
         filled = letters > 0
-        if not filled.all():
-            ends, letters = ends[filled], letters[filled]
-        if not len(ends):
-            return np.zeros(0, dtype=np.int64)
         negative = None
         if self.has_signs:
             negative = np.frombuffer(self.text, dtype=np.uint8)[ends - letters] == _MINUS
             letters -= negative
-        if letters.max() > _WORD:
+        if letters.max(initial=0) > _WORD:
             return None
-        words = np.ndarray((len(self.text) - _WORD + 1,), "<u8", self.text, strides=(1,)).take(ends - _WORD)
+        words = np.ndarray((len(self.text) - _WORD + 1,), "<u8", self.text, strides=(1,))[ends - _WORD]
         # The first letter is the lowest byte of a word. Letters before the id become zeros.
         before = ((_WORD - letters) << 3).view(np.uint64)
         words &= np.uint64(0x0F0F0F0F0F0F0F0F)
         words >>= before
         words <<= before
+        higher = np.empty_like(words)
         for digits, mask in ((1, 0x00FF00FF00FF00FF), (2, 0x0000FFFF0000FFFF), (4, 0x00000000FFFFFFFF)):
-            higher = words * np.uint64(10**digits)
+            np.multiply(words, np.uint64(10**digits), out=higher)
             words >>= np.uint64(8 * digits)
             words += higher
             words &= np.uint64(mask)
         numbers = words.view(np.int64)
         if negative is not None:
             np.negative(numbers, out=numbers, where=negative)
-        return numbers
+        return numbers[filled]
+
+    def lists(self) -> pa.Array | None:
+        """Parse the ids to an Arrow list column. Return None if an id has more than eight digits."""
+        numbers = self.numbers()
+        if numbers is None:
+            return None
+        offsets = np.zeros(len(self.lengths) + 1, dtype=np.int32)
+        np.cumsum(self.lengths, out=offsets[1:])
+        return pa.ListArray.from_arrays(to_arrow(offsets), to_arrow(numbers))
 
     def select(self, rows: slice) -> IdTexts:
         """Return the selected rows. They share `text` with this object."""
@@ -133,34 +144,82 @@ def find_ids(raws: Sequence[msgspec.Raw | None]) -> IdTexts | None:
         text = b"".join(raws)  # type: ignore[arg-type]
     except TypeError:
         return None
-    if any(blank in text for blank in (b" ", b"\n", b"\t", b"\r")):
+    if any(blank in text for blank in _BLANKS):
         text = text.translate(None, _BLANKS)
+    return _find(text, len(raws))
+
+
+def find_checked_ids(text: bytes, rows: int) -> IdTexts | None:
+    """Find the ids in lists that may not be valid JSON. Return None if a list is not a flat list of integers.
+
+    The result is also None if a blank does not follow a comma.
+
+    >>> find_checked_ids(b"[7, 8][]", 2).numbers().tolist()
+    [7, 8]
+    >>> [find_checked_ids(text, 1) for text in (b"[7 8]", b"[7,,8]", b"[07]", b"[7-8]")]
+    [None, None, None, None]
+
+    Args:
+        text: the lists, one after another.
+        rows: number of lists.
+    """
+    if any(blank in text for blank in _BLANKS):
+        letters = np.frombuffer(text, dtype=np.uint8)
+        is_blank, is_comma = letters == _BLANKS[0], letters == _COMMA
+        if is_blank[0] or (is_blank[1:] > is_comma[:-1]).any():
+            return None
+        text = letters[~is_blank].tobytes()
+    return _find(text, rows)
+
+
+def _find(text: bytes, rows: int) -> IdTexts | None:
+    """Find the ids in `rows` lists, which follow each other without commas. The text must have no blanks.
+
+    Return None if the text is anything else than flat lists of JSON integers.
+    """
     text = _BEFORE + text
     letters = np.frombuffer(text, dtype=np.uint8)
     # Bytes are unsigned, so every byte that is not a digit becomes larger than 9.
     marks = np.flatnonzero(letters - ord("0") > 9)
+    if not rows:
+        return IdTexts(text, marks, marks, marks, has_signs=False) if len(text) == _WORD else None
     kinds = letters[marks]
+    if not len(marks) or marks[0] != _WORD or marks[-1] != len(text) - 1:
+        return None
+    if kinds[0] != _OPEN or kinds[-1] != _CLOSE or not _are_flat_lists(letters, marks, kinds):
+        return None
     is_minus = kinds == _MINUS
     if is_minus.any():
         marks, kinds = marks[~is_minus], kinds[~is_minus]
     opens, closes = np.flatnonzero(kinds == _OPEN), np.flatnonzero(kinds == _CLOSE)
-    known = len(opens) + len(closes) + np.count_nonzero(kinds == _COMMA)
-    if known < len(marks) or not (
-        len(opens) == len(closes) == len(raws) and _flat(text, marks, opens, closes)
-    ):
+    if len(opens) != rows:
         return None
     empty = marks[closes] == marks[opens] + 1
     lengths = np.where(empty, 0, closes - opens)
     return IdTexts(text, marks, opens, lengths, has_signs=bool(is_minus.any()))
 
 
-def _flat(text: bytes, marks: Positions, opens: Positions, closes: Positions) -> bool:
-    """Return whether every row is a flat list. The text must have as many pairs of brackets as rows."""
-    if not len(opens):
-        return len(text) == len(_BEFORE)
-    starts, stops = marks[opens], marks[closes]
-    ends = starts[0] == len(_BEFORE) and stops[-1] == len(text) - 1
-    return bool(ends and np.array_equal(starts[1:], stops[:-1] + 1))
+def _are_flat_lists(letters: Letters, marks: Positions, kinds: Letters) -> bool:
+    """Return whether a text consists of flat lists of JSON integers.
+
+    The letters at two adjacent marks decide whether digits must be between them, or nothing.
+
+    Args:
+        letters: the text.
+        marks: offsets of all letters that are not digits.
+        kinds: these letters.
+    """
+    before, after, widths = kinds[:-1], kinds[1:], np.diff(marks)
+    starts_list = before == _OPEN
+    starts_item = starts_list | (before == _COMMA)
+    digits = (starts_item | (before == _MINUS)) & ((after == _COMMA) | (after == _CLOSE))
+    # An empty list, the bracket after a list, and a sign.
+    nothing = (starts_list & (after == _CLOSE)) | ((before == _CLOSE) & (after == _OPEN))
+    nothing |= starts_item & (after == _MINUS)
+    if not np.where(widths > 1, digits, nothing).all():
+        return False
+    several = widths > 2
+    return not (several & (letters[marks[:-1] + 1] == _ZERO)).any()
 
 
 def read_ids(raws: Sequence[msgspec.Raw | None], dtype: str) -> IdTexts | None:

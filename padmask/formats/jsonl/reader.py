@@ -31,17 +31,20 @@ from padmask.formats.jsonl.line_faults import line_fault
 from padmask.formats.jsonl.tokens import read_sequences
 from padmask.formats.other_format import other_format_error
 from padmask.spec.formats import DEFAULT_FORMAT
-from padmask.storage.blank_lines import BLANK, blank_lines, filled_lines, is_blank
+from padmask.storage.blank_lines import BLANK, blank_lines, count_newlines, filled_lines, is_blank
 from padmask.storage.decompress import DAMAGED, open_decompressed
 from padmask.storage.names import compression_of
 from padmask.storage.source import Source
 from padmask.storage.system import free_memory
 
-# Size of a chunk in bytes. Larger chunks do not fit the CPU cache, and smaller chunks add overhead.
-CHUNK_BYTES = 1 << 19
+# Size of a chunk in bytes. Larger chunks need more memory, and smaller chunks add overhead.
+CHUNK_BYTES = 1 << 20
+
+# Maximum size of the first chunk, which has the first rows. Runs parse it several times to find the columns.
+FIRST_CHUNK_BYTES = 1 << 19
 
 # Number of chunks of a long line between two checks of its size.
-LONG_LINE_PARTS = 256
+LONG_LINE_PARTS = 128
 
 # Memory that parsing a line needs, as a multiple of the size of the line.
 LINE_COPIES = 16
@@ -132,8 +135,9 @@ class JsonlReader:
             # Read only the available bytes of a pipe. Waiting for a full block would delay the output.
             waits = codec is not None or not self._source.once
             read: Callable[[int], bytes] = getattr(stream, "read" if waits else "read1")
-            while block := self._read(read, first, codec):
-                done += len(block)
+            most = min(CHUNK_BYTES, FIRST_CHUNK_BYTES)
+            while block := self._read(read, most, first, codec):
+                done, most = done + len(block), CHUNK_BYTES
                 if not started:
                     block, started = block.removeprefix(b"\xef\xbb\xbf"), True
                 if not known and not is_blank(block):
@@ -155,7 +159,7 @@ class JsonlReader:
                     start = done - len(parts[0]) - len(data)
                     span = None if path is None else (path, start)
                     yield Chunk(self._source.name, first, data, _tell(raw), span)
-                    first += data.count(b"\n")
+                    first += count_newlines(data)
             if any(parts):
                 yield Chunk(self._source.name, first, b"".join(parts), _tell(raw))
 
@@ -186,9 +190,9 @@ class JsonlReader:
                 f"{size(free)} of free memory. Check that the file has one JSON object per line."
             )
 
-    def _read(self, read: Callable[[int], bytes], line: int, codec: str | None) -> bytes:
+    def _read(self, read: Callable[[int], bytes], most: int, line: int, codec: str | None) -> bytes:
         try:
-            return read(CHUNK_BYTES)
+            return read(most)
         except (OSError, *DAMAGED) as error:
             # Decompression errors have no errno.
             system = isinstance(error, OSError) and (error.errno or codec is None)

@@ -72,19 +72,13 @@ def _plain_sequences(
         found = parse_lists(raws, _with_numbers(type_, pa.int64()))
     else:
         ids = find_ids(raws)
-        numbers = None if ids is None else ids.numbers()
-        if ids is not None and numbers is not None:
-            return _make_lists(numbers, ids.lengths)
+        lists = None if ids is None else ids.lists()
+        if lists is not None:
+            return lists
         found = None if ids is None else parse_lists(raws, pa.list_(pa.int64()))
     if found is not None:
         return found[0]
     return _integral_floats(raws, type_) if requested else None
-
-
-def _make_lists(numbers: npt.NDArray[Any], lengths: npt.NDArray[np.int64]) -> pa.Array:
-    offsets = np.zeros(len(lengths) + 1, dtype=np.int32)
-    np.cumsum(lengths, out=offsets[1:])
-    return pa.ListArray.from_arrays(to_arrow(offsets), to_arrow(numbers))
 
 
 def _plain_floats(raws: list[msgspec.Raw | None], type_: pa.DataType, requested: bool) -> pa.Array | None:
