@@ -2,12 +2,15 @@
 
 For a list column, Arrow encodes two levels for each position, which takes more time than encoding the
 values. If all lists have the same length, the levels repeat. In this module, Arrow encodes the values as a
-column without lists, and the levels are added to each page.
+column without lists, and the levels are added to each page. Bools are not encoded, because Arrow and Parquet
+store them as the same bits.
 """
 
 from __future__ import annotations
 
+import math
 import zlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,15 +27,23 @@ SHORTEST = 16
 # Arrow checks the size of a page after about this number of values.
 _STEP = 1 << 10
 
-# Numbers of the PageHeader fields, and of the first DataPageHeader field.
-_PAGE_SIZE, _PAGE_COMPRESSED, _PAGE_CHECKSUM, _DATA_PAGE = 2, 3, 4, 5
-_PAGE_VALUES = 1
+# Maximum number of bools in a page, about the size of the pages that Arrow writes.
+_PAGE_BOOLS = 8 << 20
 
-# Numbers of the ColumnMetaData and SizeStatistics fields.
-_PATH, _CODEC, _SIZE, _COMPRESSED, _FIRST_PAGE, _LEVEL_COUNTS = 3, 4, 6, 7, 9, 16
+# Numbers of the PageHeader and DataPageHeader fields.
+_PAGE_SIZE, _PAGE_COMPRESSED, _PAGE_CHECKSUM, _DATA_PAGE = 2, 3, 4, 5
+_PAGE_VALUES, _PAGE_STATISTICS = 1, 5
+
+# Numbers of the ColumnMetaData, PageEncodingStats and SizeStatistics fields.
+_PATH, _CODEC, _VALUES, _SIZE, _COMPRESSED, _FIRST_PAGE = 3, 4, 5, 6, 7, 9
+_PAGE_ENCODINGS, _LEVEL_COUNTS = 13, 16
+_PAGES = 3
 _REPETITIONS, _DEFINITIONS = 2, 3
 
 _ZSTD = 6
+
+# The PageHeader struct and the content of a page.
+Page = tuple[Struct, memoryview]
 
 
 @dataclass(frozen=True)
@@ -79,12 +90,15 @@ def encode_equal_lists(field: pa.Field, lists: pa.Array) -> Encoded | None:
     if length is None:
         return None
     levels = _Levels(length, 1 + field.nullable + field.type.value_field.nullable)
-    flat = split_file(_encode_values(lists.flatten(), length))
-    pages = _compress(flat.body, levels)
+    values = lists.flatten()
+    if pat.is_boolean(values.type) and values.offset % 8 == 0:
+        chunk, flat = _encode_bools(values, length)
+    else:
+        chunk, flat = _encode_values(values, length)
+    pages = _compress(flat, levels)
     if pages is None:
         return None
     body, size, first_page = pages
-    (chunk,) = flat.chunks
     metadata = chunk[CHUNK_METADATA][1] | {
         _PATH: (LIST, (BINARY, [field.name.encode(), b"list", b"element"])),
         _CODEC: (I32, _ZSTD),
@@ -112,10 +126,13 @@ def _common_length(lists: pa.Array) -> int | None:
     return length
 
 
-def _encode_values(values: pa.Array, length: int) -> memoryview:
-    """Return a Parquet file with the values as a column without lists, without compression.
+def _encode_values(values: pa.Array, length: int) -> tuple[Struct, Iterable[Page]]:
+    """Encode values as a column without lists, without compression.
 
     Each page contains the values of whole lists. Pages are as large as the pages that Arrow writes for lists.
+
+    Returns:
+        The ColumnChunk struct and the pages.
     """
     schema = pa.schema([pa.field("values", values.type, nullable=False)])
     sink = pa.BufferOutputStream()
@@ -129,10 +146,53 @@ def _encode_values(values: pa.Array, length: int) -> memoryview:
         store_schema=False,
     ) as writer:
         writer.write_table(pa.Table.from_arrays([values], schema=schema), row_group_size=len(values))
-    return memoryview(sink.getvalue())
+    file = split_file(memoryview(sink.getvalue()))
+    return file.chunks[0], _split_pages(file.body)
 
 
-def _compress(pages: memoryview, levels: _Levels) -> tuple[memoryview, int, int] | None:
+def _split_pages(pages: memoryview) -> Iterator[Page]:
+    """Read the headers of pages that follow each other."""
+    at = 0
+    while at < len(pages):
+        header, size = read_struct(pages[at:])
+        at += size
+        page = pages[at : at + header[_PAGE_SIZE][1]]
+        at += len(page)
+        yield header, page
+
+
+def _encode_bools(bools: pa.BooleanArray, length: int) -> tuple[Struct, Iterable[Page]]:
+    """Do the same as `_encode_values` for bools. Arrow encodes only one value of each kind."""
+    kinds = [value for value, found in ((False, bools.false_count), (True, bools.true_count)) if found]
+    chunk, [(header, _)] = _encode_values(pa.array(kinds), len(kinds))
+    # Each page starts with a new list and a new byte.
+    step = math.lcm(length, 8)
+    step *= max(1, _PAGE_BOOLS // step)
+    pages = []
+    for start in range(0, len(bools), step):
+        page = bools[start : start + step]
+        data = {key: value for key, value in header[_DATA_PAGE][1].items() if key != _PAGE_STATISTICS}
+        data[_PAGE_VALUES] = (I32, len(page))
+        pages.append((header | {_DATA_PAGE: (STRUCT, data)}, _bits(page)))
+    (encoding,) = chunk[CHUNK_METADATA][1][_PAGE_ENCODINGS][1][1]
+    metadata = chunk[CHUNK_METADATA][1] | {
+        _VALUES: (I64, len(bools)),
+        _PAGE_ENCODINGS: (LIST, (STRUCT, [encoding | {_PAGES: (I32, len(pages))}])),
+    }
+    return chunk | {CHUNK_METADATA: (STRUCT, metadata)}, pages
+
+
+def _bits(bools: pa.BooleanArray) -> memoryview:
+    """Return the bits of bools that start with a new byte. The bits after the last bool are 0."""
+    start, size = bools.offset // 8, len(bools)
+    bits = memoryview(bools.buffers()[1])[start : start + (size + 7) // 8].cast("B")
+    if size % 8 == 0:
+        return bits
+    last = bits[-1] & ((1 << size % 8) - 1)
+    return memoryview(bytes(bits[:-1]) + bytes([last]))
+
+
+def _compress(pages: Iterable[Page], levels: _Levels) -> tuple[memoryview, int, int] | None:
     """Compress pages, and add levels to data pages.
 
     Returns:
@@ -140,12 +200,9 @@ def _compress(pages: memoryview, levels: _Levels) -> tuple[memoryview, int, int]
         ends within a list.
     """
     codec = pa.Codec("zstd")
-    out, size, first_page, at = bytearray(), 0, None, 0
-    while at < len(pages):
-        header, header_size = read_struct(pages[at:])
-        at += header_size
-        page: bytes | memoryview = pages[at : at + header[_PAGE_SIZE][1]]
-        at += len(page)
+    out, size, first_page = bytearray(), 0, None
+    for header, content in pages:
+        page: bytes | memoryview = content
         if _DATA_PAGE in header:
             values = header[_DATA_PAGE][1][_PAGE_VALUES][1]
             if values % levels.length:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from padmask.formats import parquet_lists
 from padmask.formats.contract import Batch, Layout, WriterOptions
 from padmask.formats.parquet import ParquetWriter
 from padmask.formats.parquet_lists import SHORTEST, encode_equal_lists
@@ -86,6 +87,34 @@ def test_round_trip(rows, length, token, nullable):
 
     assert encode_equal_lists(schema.field("x"), table["x"].chunk(0)) is not None
     assert pq.read_table(io.BytesIO(written(table))).equals(table)
+
+
+@pytest.mark.parametrize("length", [16, 20, 33])
+@pytest.mark.parametrize("start", [0, 8])
+def test_bools_have_several_pages(length, start, monkeypatch):
+    monkeypatch.setattr(parquet_lists, "_PAGE_BOOLS", 8 * length)
+    bits = np.random.default_rng(5).random((start + 50) * length) < 0.5
+    rows = lists(bits, length, pa.list_(pa.bool_())).slice(start)
+    encoded = encode_equal_lists(pa.field("x", rows.type), rows)
+    (pages,) = encoded.chunks[0][3][1][13][1][1]
+    assert pages[3] == (5, 7)
+    table = pa.table({"x": rows})
+    assert pq.read_table(io.BytesIO(written(table))).equals(table)
+
+
+def test_bools_that_start_within_a_byte():
+    rows = lists(np.arange(100) % 3 == 0, 20, pa.list_(pa.bool_())).slice(1)
+    table = pa.table({"x": rows})
+    assert pq.read_table(io.BytesIO(written(table))).equals(table)
+
+
+@pytest.mark.parametrize("value", [False, True])
+def test_equal_bools(value):
+    table = pa.table({"x": lists(np.full(60, value), 20, pa.list_(pa.bool_()))})
+    file = io.BytesIO(written(table))
+    assert pq.read_table(file).equals(table)
+    statistics = pq.read_metadata(file).row_group(0).column(0).statistics
+    assert (statistics.min, statistics.max) == (value, value)
 
 
 OTHER_LISTS = {
