@@ -49,8 +49,8 @@ class PadArguments:
         resume: whether to resume an incomplete run in the output folder.
         delete: whether to delete files of an earlier dataset in the output folder.
         shard_bytes: size above which a Parquet file is split, in bytes. If None, the default size is used.
-        file_workers: number of processes that parse the rows of one output file. pyproject.toml does not set
-            this number.
+        file_workers: number of processes that parse the rows of one output file. If None, the number depends
+            on the input. pyproject.toml does not set this number.
         folder_options: names of the options that the command line sets and that require an output folder.
     """
 
@@ -63,7 +63,7 @@ class PadArguments:
     resume: bool
     delete: bool
     shard_bytes: int | None
-    file_workers: int
+    file_workers: int | None
     folder_options: Sequence[str]
 
 
@@ -126,7 +126,10 @@ def writing_options(command: Command) -> Command:
                 help="Number of rows that are read and processed together.",
             ),
             threads_option,
-            workers_option("work on the files of a dataset, or parse the rows of one JSON Lines file"),
+            workers_option(
+                "work on the files of a dataset, or parse the rows of one JSON Lines file",
+                single="1, or up to 4 if large JSON Lines become JSON Lines",
+            ),
             cluster_option,
             command_line_only(
                 "--resume/--no-resume",
@@ -170,7 +173,7 @@ def arguments_of(
         resume=given["resume"],
         delete=given["delete"],
         shard_bytes=given["shard_bytes"],
-        file_workers=given["workers"] if is_typed(ctx, "workers") else 1,
+        file_workers=given["workers"] if is_typed(ctx, "workers") else None,
         # pyproject.toml may set folder options, so a file output only conflicts with options on the command
         # line.
         folder_options=[name for name in FOR_FOLDERS if given[name] and is_typed(ctx, name)],

@@ -144,7 +144,7 @@ class InspectArguments:
     show_default=True,
     help="Colours of the figure.",
 )
-@workers_option("work on the files of a dataset")
+@workers_option("work on the files of a dataset", single="1")
 @cluster_option
 @allow_option(rules=True)
 @quiet_options

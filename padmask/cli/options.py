@@ -254,14 +254,19 @@ max_bytes_option = command_line_only(
 )
 
 
-def workers_option(work: str) -> Callable[[Command], Command]:
-    """Return the option --workers. `work` says what the processes do, for the help text."""
+def workers_option(work: str, single: str) -> Callable[[Command], Command]:
+    """Return the option --workers.
+
+    Args:
+        work: what the processes do, for the help text.
+        single: number of processes for a single file.
+    """
     return setting(
         "--workers",
         type=click.IntRange(min=1),
         default=None,
         metavar="N",
-        help=f"Number of processes that {work}.  [default: number of cores; 1 for a single file]",
+        help=f"Number of processes that {work}.  [default: number of cores; for a single file: {single}]",
     )
 
 

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from concurrent.futures import Executor
 
+from padmask.cli.arguments import Output
 from padmask.cli.commands import load_runner
 from padmask.cli.dataset_options import PadArguments
 from padmask.cli.outputs import Shown, write_with_report
 from padmask.cli.progress import open_progress
 from padmask.errors import SpecError
+from padmask.formats import output_format
 from padmask.render.summary import pad_warnings, summary
+from padmask.spec.formats import DEFAULT_FORMAT
+from padmask.spec.pad import PadSpec
 from padmask.spec.warning_names import Warned
 from padmask.storage.conflicts import refuse_among_data
+from padmask.storage.names import compression_of, format_of
 from padmask.storage.output_places import buckets_need_folder, names_a_folder
+from padmask.storage.system import cores
 from padmask.storage.urls import display_path, local_path
+from padmask.stream.chunk_tasks import can_use_workers
 from padmask.stream.ledger import PadResult
 from padmask.stream.pad import pad_file
+
+# Size of the input from which several processes are much faster than one, in bytes.
+LARGE_INPUT = 512 << 20
+
+# Maximum number of processes that are started by default. One process writes the rows of all of them.
+MOST_WORKERS = 4
 
 
 def run_pad(arguments: PadArguments) -> None:
@@ -38,10 +52,32 @@ def _pad(arguments: PadArguments, warn: Callable[[Warned], None]) -> PadResult:
         result = load_runner("pad_folder")(arguments, warn)
         return result
     _refuse_folder_options(arguments)
-    if arguments.file_workers == 1:
+    workers = arguments.file_workers or default_workers(arguments.to, arguments.spec)
+    if workers == 1:
         return pad_one_file(arguments)
-    result = load_runner("pad_on_workers")(arguments)
+    result = load_runner("pad_on_workers")(arguments, workers)
     return result
+
+
+def default_workers(to: Output, spec: PadSpec) -> int:
+    """Return the number of processes that pad one output file.
+
+    From JSON Lines to JSON Lines, one process uses one core, so large files need several processes. In all
+    other cases, the number is 1: threads use the other cores, or the size of the input is unknown.
+    """
+    output = output_format(to.output, to.files.output_format)
+    if not output.is_text or to.files.limit is not None:
+        return 1
+    if not can_use_workers(DEFAULT_FORMAT, output, spec) or not all(map(_is_plain_text, to.inputs)):
+        return 1
+    size = sum(map(os.path.getsize, to.inputs))
+    return min(cores(), MOST_WORKERS) if size >= LARGE_INPUT else 1
+
+
+def _is_plain_text(path: str) -> bool:
+    """Return whether a path is a local file with a suffix of JSON Lines, without compression."""
+    found = format_of(path)
+    return found is not None and found.is_text and compression_of(path) is None and os.path.isfile(path)
 
 
 def pad_one_file(arguments: PadArguments, executor: Executor | None = None) -> PadResult:

@@ -9,7 +9,7 @@ from padmask.cli.run_pad import pad_one_file
 from padmask.stream.ledger import PadResult
 
 
-def run_pad_on_workers(arguments: PadArguments) -> PadResult:
-    """Pad all inputs into one file. Worker processes parse the rows."""
-    with open_executor(Workers(workers=arguments.file_workers, cluster=None)) as executor:
+def run_pad_on_workers(arguments: PadArguments, workers: int) -> PadResult:
+    """Pad all inputs into one file. `workers` processes parse the rows."""
+    with open_executor(Workers(workers=workers, cluster=None)) as executor:
         return pad_one_file(arguments, executor)

@@ -23,6 +23,7 @@ from padmask.formats.contract import Chunk, Layout, WriterOptions
 from padmask.formats.jsonl.reader import add_other_columns, decode_lines
 from padmask.formats.jsonl.types import OtherTypesError
 from padmask.spec.formats import FormatTraits
+from padmask.spec.pad import PadSpec
 from padmask.storage.source import open_temporary, unreadable
 from padmask.storage.system import cores
 from padmask.stream.job import Job
@@ -91,15 +92,19 @@ class TextWork:
     lines: bool
 
 
+def can_use_workers(source: FormatTraits, output: FormatTraits, spec: PadSpec) -> bool:
+    """Return whether worker processes can pad or parse the rows of one output file."""
+    needs_order = spec.reorders or spec.packing is not None or bool(spec.added_columns)
+    return source.is_text and (output.needs_types or (output.is_text and not needs_order))
+
+
 def refuse_workers(executor: Executor | None, source: FormatTraits, output: FormatTraits, job: Job) -> None:
     """Raise an error if worker processes cannot pad the rows of one output file.
 
     Raises:
         SpecError: the input is not JSON Lines, or only one process can encode the output.
     """
-    spec = job.spec
-    needs_order = spec.reorders or spec.packing is not None or bool(spec.added_columns)
-    if executor is None or (source.is_text and (output.needs_types or (output.is_text and not needs_order))):
+    if executor is None or can_use_workers(source, output, job.spec):
         return
     what = f"{source.title} input" if not source.is_text else f"{output.title} output"
     if source.is_text and output.is_text:

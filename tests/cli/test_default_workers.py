@@ -1,0 +1,75 @@
+"""The number of processes that pad one output file, without `--workers`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from padmask import FileOptions, PackSpec, PadSpec, WindowSpec
+from padmask.cli import run_pad
+from padmask.cli.arguments import Output
+
+SPEC = PadSpec(maxlen=2)
+ROW = b'{"input_ids": [7, 8, 9]}\n'
+
+
+@pytest.fixture
+def to(tmp_path, monkeypatch) -> Output:
+    """A job from one JSON Lines file to another, with eight cores. The input is just large enough."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(run_pad, "cores", lambda: 8)
+    monkeypatch.setattr(run_pad, "LARGE_INPUT", 10 * len(ROW))
+    (tmp_path / "a.jsonl").write_bytes(10 * ROW)
+    return Output(
+        inputs=["a.jsonl"],
+        output="b.jsonl",
+        files=FileOptions(),
+        report=None,
+        allow=(),
+        quiet=True,
+        progress=False,
+    )
+
+
+def test_large_files_have_several_processes(to, tmp_path, monkeypatch):
+    assert run_pad.default_workers(to, SPEC) == run_pad.MOST_WORKERS
+    monkeypatch.setattr(run_pad, "cores", lambda: 2)
+    assert run_pad.default_workers(to, SPEC) == 2
+    (tmp_path / "a.jsonl").write_bytes(9 * ROW)
+    assert run_pad.default_workers(to, SPEC) == 1
+
+
+def test_several_files_count_together(to, tmp_path):
+    for name in ("a.jsonl", "c.jsonl"):
+        (tmp_path / name).write_bytes(5 * ROW)
+    assert run_pad.default_workers(to, SPEC) == 1
+    assert run_pad.default_workers(replace(to, inputs=["a.jsonl", "c.jsonl"]), SPEC) > 1
+
+
+@pytest.mark.parametrize("output", ["b.parquet", "b.arrow", "b.npz"])
+def test_threads_encode_other_formats(to, output):
+    assert run_pad.default_workers(replace(to, output=output), SPEC) == 1
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.jsonl.gz", "-", "folder", "a", "*.jsonl"])
+def test_other_inputs_have_one_process(to, name, tmp_path):
+    (tmp_path / "folder").mkdir()
+    for path in ("a.parquet", "a.jsonl.gz", "a"):
+        (tmp_path / path).write_bytes(10 * ROW)
+    assert run_pad.default_workers(replace(to, inputs=[name]), SPEC) == 1
+
+
+def test_standard_input_has_one_process(to):
+    assert run_pad.default_workers(replace(to, inputs=[]), SPEC) == 1
+
+
+@pytest.mark.parametrize(
+    "spec", [PadSpec(maxlen=2, windows=WindowSpec()), PadSpec(maxlen=2, packing=PackSpec(eos=7))]
+)
+def test_options_that_need_one_process(to, spec):
+    assert run_pad.default_workers(to, spec) == 1
+
+
+def test_limit_needs_one_process(to):
+    assert run_pad.default_workers(replace(to, files=FileOptions(limit=3)), SPEC) == 1
