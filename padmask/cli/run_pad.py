@@ -18,7 +18,7 @@ from padmask.spec.formats import DEFAULT_FORMAT
 from padmask.spec.pad import PadSpec
 from padmask.spec.warning_names import Warned
 from padmask.storage.conflicts import refuse_among_data
-from padmask.storage.names import compression_of, format_of
+from padmask.storage.names import compression_of, format_of, is_folder_format
 from padmask.storage.output_places import buckets_need_folder, names_a_folder
 from padmask.storage.system import cores
 from padmask.storage.urls import display_path, local_path
@@ -65,10 +65,10 @@ def default_workers(to: Output, spec: PadSpec) -> int:
     From JSON Lines to JSON Lines, one process uses one core, so large files need several processes. In all
     other cases, the number is 1: threads use the other cores, or the size of the input is unknown.
     """
-    output = output_format(to.output, to.files.output_format)
-    if not output.is_text or to.files.limit is not None:
+    if to.files.limit is not None or is_folder_format(to.output) or not all(map(_is_plain_text, to.inputs)):
         return 1
-    if not can_use_workers(DEFAULT_FORMAT, output, spec) or not all(map(_is_plain_text, to.inputs)):
+    output = output_format(to.output, to.files.output_format)
+    if not output.is_text or not can_use_workers(DEFAULT_FORMAT, output, spec):
         return 1
     size = sum(map(os.path.getsize, to.inputs))
     return min(cores(), MOST_WORKERS) if size >= LARGE_INPUT else 1

@@ -47,7 +47,7 @@ def test_several_files_count_together(to, tmp_path):
     assert run_pad.default_workers(replace(to, inputs=["a.jsonl", "c.jsonl"]), SPEC) > 1
 
 
-@pytest.mark.parametrize("output", ["b.parquet", "b.arrow", "b.npz"])
+@pytest.mark.parametrize("output", ["b.parquet", "b.arrow", "b.npz", "b.npy/"])
 def test_threads_encode_other_formats(to, output):
     assert run_pad.default_workers(replace(to, output=output), SPEC) == 1
 
