@@ -61,7 +61,7 @@ class InspectArguments:
         files: options for reading files.
         where: processes or cluster that read the files.
         allow: names of the warnings and rules that are not printed.
-        quiet: whether to print only findings that are errors, or the JSON.
+        quiet: whether to print only findings that are errors. The JSON of `--json` is always printed.
         progress: whether to show progress.
     """
 

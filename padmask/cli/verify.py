@@ -234,7 +234,7 @@ def _report_failed_start(
     default=False,
     help="Check only the data, without TensorFlow.",
 )
-@setting("--strict/--no-strict", default=False, help="Treat warnings of rules as errors.")
+@setting("--strict/--no-strict", default=False, help="Treat warnings from rules as errors.")
 @allow_option(rules=True, errors=True)
 @command_line_only(
     "--route",

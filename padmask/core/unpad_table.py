@@ -70,8 +70,8 @@ def unpad_table(table: pa.Table, columns: Columns = None, spec: UnpadSpec | None
         DataError: the metadata is not valid.
 
     Warns:
-        UserWarning: other columns may still be padded; or packed rows, or the first pieces of rows, are
-            missing.
+        UserWarning: other columns may still be padded, or the table lacks packed rows or the first pieces of
+            rows.
     """
     if not isinstance(table, pa.Table):
         raise SpecError(f"`table` must be a pyarrow.Table. Received: {type(table).__name__}.")

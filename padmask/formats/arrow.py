@@ -64,7 +64,7 @@ def arrow_errors(source: Source, format_: FormatTraits) -> Iterator[None]:
                 raise other from None
         remedy = "Check that the file is complete"
         if kind_of_error is UnsupportedError:
-            remedy = "Write the file without this feature, for example with other types or compression"
+            remedy = "Write the file with different column types, or with a different compression"
         raise kind_of_error(
             f"{source.name}: not a readable {format_.title} file: {short_arrow_error(error)}. {remedy}.",
             options=["input_format"],

@@ -64,7 +64,7 @@ def plain_type(type_: pa.DataType, replaces: Replaces) -> pa.DataType:
 
 
 def _value_type(type_: pa.DataType) -> pa.DataType:
-    """Return the type for the values of a dictionary. The values may contain dictionaries."""
+    """Return the plain type of the values of a dictionary, which may contain dictionaries themselves."""
     if pat.is_string_view(type_):
         return pa.string()
     return pa.binary() if pat.is_binary_view(type_) else plain_type(type_, of_views)

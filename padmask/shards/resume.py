@@ -384,7 +384,7 @@ def _earlier_job(state: FolderState) -> Fingerprint | None:
 
 
 def _replaced_inputs(manifest: Manifest | None, shards: Iterable[Shard]) -> tuple[str, ...]:
-    """Return the inputs whose shards would be replaced by shards of other inputs with the same file names."""
+    """Return the inputs whose shards would be replaced, because shards of other inputs have their names."""
     new = {shard.name: shard.address for shard in shards}
     records = manifest.records if manifest is not None else ()
     changed = (record for record in records if new.get(record.name, record.source) != record.source)

@@ -143,8 +143,8 @@ class MaskSpec:
         dialect = Dialect(polarity=self.polarity, kind=self.kind)
         if dialect.kind == "additive" and self.dtype not in (None, *ADDITIVE_DTYPES):
             raise SpecError(
-                f"An additive mask cannot have the dtype {self.dtype}, because its padding is the lowest "
-                f"number of a float dtype. Use {' or '.join(ADDITIVE_DTYPES)}, or a binary mask.",
+                f"An additive mask cannot have the dtype {self.dtype}, because it marks padding with the "
+                f"lowest number of a float dtype. Use {' or '.join(ADDITIVE_DTYPES)}, or a binary mask.",
                 options=["mask_dtype", "mask_kind"],
             )
         if "" in (self.column, self.length_column):

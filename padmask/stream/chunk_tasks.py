@@ -260,9 +260,9 @@ def pad_chunk(chunk: Chunk, pickled: bytes) -> PaddedChunk:
 
 
 def encoded_blocks(chunks: Iterable[PaddedChunk]) -> Iterator[tuple[Any, PaddedChunk]]:
-    """Yield the texts of each chunk, each with an object for the counts.
+    """Yield all texts of all chunks, each with a `PaddedChunk` for the counts.
 
-    The object with the first text has the counts of all rows of the chunk. The other objects count no rows.
+    The first text of a chunk comes with the counts of all its rows, and its other texts with counts of 0.
     """
     for chunk in chunks:
         counts = chunk

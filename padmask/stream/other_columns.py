@@ -47,9 +47,10 @@ def refuse_source_row(dataset: Dataset, job: Job, output: FormatTraits) -> None:
 
 
 def keep_columns(job: Job, dataset: Dataset, output: FormatTraits) -> Job:
-    """Return the `Job` whose unpadded columns are limited to those that the output format can store.
+    """Return the job without the columns that are not padded and that the output format cannot store.
 
-    In JSON Lines, the types of fields are unknown before all rows are read, so the writer chooses the fields.
+    For JSON Lines input, the job is unchanged. The types of its fields are unknown before all rows are read,
+    so the writer chooses the fields.
     """
     if output.keeps is None or dataset.format.is_text:
         return job

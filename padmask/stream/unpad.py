@@ -348,7 +348,7 @@ def _without(schema: pa.Schema, names: Collection[str]) -> pa.Schema:
 
 
 def _cutter(run: _Run) -> Callable[[Chunk], EncodedRows]:
-    """Return a function that unpads a chunk and returns its columns before they are encoded."""
+    """Return a function that unpads a chunk and returns its columns, not yet encoded for the output."""
 
     def cut(chunk: Chunk) -> EncodedRows:
         batch, cuts = _cut(run, chunk)

@@ -101,7 +101,7 @@ def hashed_columns(
         layout: how the rows are packed or padded.
         columns: columns that are checked. The first column has the tokens.
         names: names of the columns of the input.
-        copies: how labels that the input lacks may have been copied.
+        copies: ways in which labels may have been made from another column, if the input has no labels.
         positions: name of the column of positions that padding added; None if there is none.
     """
     found = [Hashed(columns[0])]

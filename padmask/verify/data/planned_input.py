@@ -186,9 +186,9 @@ class InputPlanner:
         return [] if reading.dataset.format.is_text else [schema.field(name) for name in names]
 
     def _usable_rows(self, rows: AuditRows) -> tuple[dict[str, Ragged], Ends | None, Flags]:
-        """Return the rows, the numbers of tokens to keep at their ends, and whether each row is not used.
+        """Return the rows, the numbers of tokens to keep at their ends, and flags of unused rows.
 
-        A row that is not used is empty.
+        An unused row is returned as an empty row.
         """
         batch, spec = rows.batch, self._layout.spec
         faults, ends = list(rows.faults), None

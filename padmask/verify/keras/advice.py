@@ -179,7 +179,8 @@ def _advise_on_missing_mask(kind: str, entry: str, from_keras: bool) -> str:
     if entry.startswith("ConvLSTM"):
         return (
             f"No mask reaches {entry}. Pass a mask of shape (batch, steps) with mask=..., or define "
-            "compute_mask in a layer before it. Masking supports only one axis of features"
+            "compute_mask in a layer before it. The Masking layer is no remedy, because it supports only one "
+            "axis of features"
         )
     return f"No mask reaches {entry}. Pass a mask with mask=... or attention_mask=..., or use Masking"
 

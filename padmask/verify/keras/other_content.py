@@ -85,8 +85,8 @@ def find_other_content(
     if not tables:
         return OtherContent(
             None,
-            reason="the padding cannot contain other values, because the model computes its mask from the "
-            "pad value, or because the pad value has no embedding",
+            reason="the checks cannot change the padding, because the model computes its mask from the pad "
+            "value, or because the pad value has no embedding",
         )
     return OtherContent(lambda predict: _with_other_rows(tables, predict))
 

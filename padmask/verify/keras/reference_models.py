@@ -282,8 +282,7 @@ class Reference:
             gradient=None
             if self._engine.backend == "jax"
             else lambda batch: self._gradient(model, first, feed(batch), batch),
-            reason="the model computes its mask from the pad value, so the padding cannot contain other "
-            "values",
+            reason="the model computes its mask from the pad value, so the checks cannot change the padding",
         )
 
     def _feed(self, route: str, batch: ModelBatch) -> Array:

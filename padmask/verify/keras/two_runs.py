@@ -369,7 +369,7 @@ def _record_with_other_content(user: UserModel, batch: ModelBatch) -> list[Event
         return {}
 
     if user.content.change is None:
-        raise CannotRunError("the padding of this model cannot contain other values")
+        raise CannotRunError("the checks cannot change the padding of this model")
     user.content.change(run)(batch)
     return events
 

@@ -85,7 +85,7 @@ def _first_worst(found: Iterable[LeakingRow]) -> LeakingRow | None:
 
 @dataclass(frozen=True)
 class FixedRow:
-    """A row of a model that requires a fixed length.
+    """A row for a model whose inputs must have a fixed length.
 
     Args:
         row: sample that contains only this row.

@@ -139,7 +139,7 @@ def find_arguments(function: Callable[..., Any], data: DataArguments) -> Argumen
 
 
 def _with_default(parameters: Sequence[inspect.Parameter]) -> list[str]:
-    """Return the names of the parameters with a default that can be passed by name."""
+    """Return the names of the parameters that have a default and can be passed by name."""
     return [
         one.name for one in parameters if one.default is not one.empty and one.kind is not one.POSITIONAL_ONLY
     ]

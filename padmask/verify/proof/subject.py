@@ -48,6 +48,6 @@ class Subject:
     gradient: Callable[[ModelBatch], Array] | None = None
     jittered: Predict | None = None
     precise: Callable[[], Subject | None] | None = None
-    reason: str = "the model computes its mask from the pad value, so the padding cannot contain other values"
+    reason: str = "the model computes its mask from the pad value, so the checks cannot change the padding"
     explicit_mask: bool = False
     is_function: bool = False

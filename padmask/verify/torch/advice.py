@@ -220,8 +220,8 @@ def _advise_on_ends(leak: Leak) -> str:
 
 def _advise_on_order(leak: Leak) -> str:
     return (
-        f"{leak.function} moves padding between real positions. Reverse or shift only the real positions of "
-        "each row."
+        f"{leak.function} moves padding to the places of real positions. Reverse or shift only the real "
+        "positions of each row."
     )
 
 

@@ -45,7 +45,7 @@ _STEPS = (7, 16, 32, 64, 128, 256, 512, 1024)
 _MOST_WEIGHTS = 50_000_000
 
 # Reasons why the padding keeps its content.
-_NO_OTHER = "the module computes its mask from the pad value, so the padding cannot contain other values"
+_NO_OTHER = "the module computes its mask from the pad value, so the checks cannot change the padding"
 _NO_NEED = "not needed: the model accepts any length, so the check 'row-alone' finds the same leaks"
 
 # Maximum number of characters of a PyTorch error in a message.
