@@ -82,6 +82,9 @@ def soak(folder: Path, source: str, output: str) -> Soaked:
         "-o",
         str(out),
         "--quiet",
+        # Otherwise, only the larger input has several processes.
+        "--workers",
+        "1",
     ]
     cost = run([*command, "--maxlen", str(MAXLEN), "--report", str(report), "--max-bytes", "1TB"])
     counts = json.loads(report.read_bytes())

@@ -34,7 +34,7 @@ def pad(source: Path, destination: Path, *options: str, maxlen: str = str(MAXLEN
 
 def without_fsync(command: Sequence[str]) -> list[str]:
     """Return a command of padmask that does not wait until the output is on disk."""
-    code = "import os; os.fsync = lambda _: None; from padmask.__main__ import main; main()"
+    code = "import os; os.fsync = os.fdatasync = lambda _: None; from padmask.__main__ import main; main()"
     return [sys.executable, "-c", code, *command[len(PADMASK) :]]
 
 
