@@ -39,8 +39,8 @@ class WarningName(click.ParamType):  # type: ignore[type-arg]  # before click 8.
         shared = ctx is not None and param is not None and is_setting(ctx, param.name or "")
         if shared and self._errors and name in RULES and RULES[name].severity == "error":
             self.fail(
-                f"The severity of the rule {name!r} is error. Remove the name here, and use --allow {name} "
-                "on the command line.",
+                f"Only the command line can allow the rule {name!r}, because the severity of this rule is "
+                f"error. Remove {name!r} from the file, and use --allow {name}.",
                 param,
                 ctx,
             )
@@ -76,7 +76,7 @@ def allow_option(*, rules: bool = False, errors: bool = False) -> Callable[[Comm
     """Return the option `--allow` of a command. The arguments are as in `WarningName`."""
     help_ = "Name of a warning to hide; repeatable."
     if errors:
-        help_ = "Name of a warning to hide, or of a rule whose violations are not errors; repeatable."
+        help_ = "Name of a warning to hide, or of a rule that may be violated; repeatable."
     return setting(
         "--allow", multiple=True, type=WarningName(rules=rules, errors=errors), metavar="NAME", help=help_
     )

@@ -51,7 +51,7 @@ def batch_options(command: Command) -> Command:
                 type=click.IntRange(min=1),
                 default=None,
                 metavar="W",
-                help="Sort W consecutive rows at a time, or fewer rows if they have more than 2^26 values. A "
+                help="Sort W consecutive rows at a time, or fewer if W rows have more than 2^26 values. A "
                 "larger W leaves less padding and needs more memory.  [default: 100,000]",
             ),
             setting(
@@ -77,8 +77,8 @@ def source_row_of(ctx: click.Context, given: Mapping[str, Any]) -> bool:
     shaped = given["batch_tokens"] or given.get("buckets") or given["overlong"] == "window"
     if not given["source_row"] and not shaped and is_typed(ctx, "source_row"):
         raise SpecError(
-            "--no-source has an effect only on batches and buckets, because other rows have no column "
-            "source_row. Remove --no-source, or add --batch-tokens or --buckets.",
+            "padmask adds the column source_row only to batches, buckets and windows, so --no-source has no "
+            "effect here. Remove --no-source, or add --batch-tokens or --buckets.",
             options=["source_row"],
         )
     return bool(given["source_row"]) or (given["overlong"] == "window" and not is_typed(ctx, "source_row"))

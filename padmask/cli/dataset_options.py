@@ -113,8 +113,8 @@ def writing_options(command: Command) -> Command:
                 type=click.Choice(["fail", "skip"]),
                 default="fail",
                 show_default=True,
-                help="What to do with bad rows: null rows, JSON rows without the key, and rows with values "
-                "that do not fit the dtype.",
+                help="What to do with bad rows: null rows, JSON rows that lack a column (-c), and rows "
+                "with values that do not fit the dtype.",
             ),
             rejects_option,
             report_option,
@@ -128,7 +128,7 @@ def writing_options(command: Command) -> Command:
             threads_option,
             workers_option(
                 "work on the files of a dataset, or parse the rows of one JSON Lines file",
-                single="1, or up to 4 if large JSON Lines become JSON Lines",
+                single="1, or up to 4 for a large JSON Lines file with JSON Lines output",
             ),
             cluster_option,
             command_line_only(
@@ -141,7 +141,8 @@ def writing_options(command: Command) -> Command:
                 "--delete/--no-delete",
                 because="deletes files",
                 default=False,
-                help="Delete files left by an earlier dataset, if no file of the new dataset replaces them.",
+                help="In the output folder, delete the files of an earlier dataset that the new dataset does "
+                "not replace.",
             ),
             setting(
                 "--shard-bytes",

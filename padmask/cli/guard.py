@@ -89,7 +89,7 @@ def run_guarded(
     os.set_blocking(reading, False)
     if not _has_byte(reading):
         return print_error(
-            "The process exited before the run was complete. Check your model or function for a call of "
+            "The process exited before the run was complete. Check your model or function for a call to "
             "exit()."
         )
     return code

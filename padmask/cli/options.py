@@ -276,7 +276,8 @@ cluster_option = command_line_only(
     default=None,
     metavar="ADDRESS",
     help="Address of a Dask scheduler to use instead of local processes, such as tcp://host:8786. If "
-    "ADDRESS is local, padmask starts a scheduler on this machine, with --workers workers.",
+    "ADDRESS is local, padmask starts a scheduler on this machine, and --workers sets the number "
+    "of workers.",
 )
 
 

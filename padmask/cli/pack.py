@@ -69,7 +69,7 @@ from padmask.spec.pad import PadSpec, RowPolicy
     type=click.IntRange(min=0),
     default=None,
     metavar="ID",
-    help="Append the token ID to each row that does not already end with this token.",
+    help="Append the end token ID to each row that does not already end with this token.",
 )
 @pack_cut_options
 @window_labels_option
@@ -77,7 +77,8 @@ from padmask.spec.pad import PadSpec, RowPolicy
     "--pad/--no-pad",
     "pad_rows",
     default=True,
-    help="Pad all rows to maxlen. Rows without padding have no mask.  [default: on; off for trl and bridge]",
+    help="Pad all rows to maxlen. --no-pad also leaves out the mask, unless --align adds padding.  [default: "
+    "on; off for trl and bridge]",
 )
 @setting(
     "--mask-column",
@@ -196,8 +197,8 @@ def _mask_of(ctx: click.Context, given: Mapping[str, Any], preset: PackPreset, s
         for name, option in (("no_mask", "--mask"), ("mask_column", "--mask-column")):
             if is_typed(ctx, name):
                 raise SpecError(
-                    f"Rows without padding have no mask, so {option} has no effect. Remove {option}, or pad "
-                    "the rows with --pad.",
+                    f"Without padding, pack adds no mask, so {option} has no effect. Remove {option}, or "
+                    "pad the rows with --pad.",
                     options=["mask_column", "pad"],
                 )
     if _is_set(ctx, "mask_column") or _is_set(ctx, "no_mask"):

@@ -309,7 +309,8 @@ def _report_failed_start(
     type=PathOrAddress(),
     multiple=True,
     metavar="INPUT",
-    help="Compare padded or packed rows with INPUT, from which they were made, token by token; repeatable.",
+    help="Compare padded or packed rows, token by token, with INPUT, the file that was padded or packed; "
+    "repeatable.",
 )
 @command_line_only(
     "--report",

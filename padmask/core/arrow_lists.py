@@ -567,8 +567,8 @@ def select_rows(
             columns.append(pa.nulls(len(rows), field.type) if absent else take_rows(column, rows))
         except (pa.ArrowInvalid, pa.ArrowCapacityError):
             raise SpecError(
-                f"Column {field.name!r} would need more than 2 GiB in {len(rows):,} rows, because all "
-                "windows of a row repeat its value in this column. Choose a smaller --batch-rows or a larger "
+                f"Column {field.name!r} would need more than 2 GiB in {len(rows):,} rows, because each "
+                "window of a row repeats the value of the row. Choose a smaller --batch-rows or a larger "
                 "--maxlen, or remove the column from the input.",
                 options=["batch_rows", "maxlen", "overlap"],
             ) from None

@@ -194,8 +194,8 @@ def _spec_with(spec: PadSpec | None, options: Mapping[str, Any], overlong: str |
     """
     if overlong == "window":
         raise SpecError(
-            "`overlong` cannot be 'window'. Use windows=WindowSpec(overlap=N), which splits long rows into "
-            "overlapping windows, or `overlong` 'split'.",
+            "`overlong` cannot be 'window'. To split long rows into overlapping windows, use "
+            "windows=WindowSpec(overlap=N). To split long rows without overlap, use overlong='split'.",
             options=["overlong"],
         )
     if overlong is not None:

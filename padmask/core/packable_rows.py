@@ -115,11 +115,11 @@ def packable_rows(
     overlong = kept.lengths > plan.maxlen
     if policy.overlong == "error":
         remedy = (
-            "choose a larger `maxlen`, set `overlong` to 'truncate' or 'drop', or split the row: set "
-            "`windows`, or call `pack` with `overlong` 'split'"
+            "choose a larger `maxlen`, or set `overlong` to 'truncate' or 'drop'; to split the row, set "
+            "`windows`, or call `pack` with overlong='split'"
         )
         more = f"more than maxlen {plan.maxlen}; {remedy}"
-        reason = more if spec.packing.eos is None else f"with the end token, {more}"
+        reason = more if spec.packing.eos is None else f"including the end token, {more}"
         _refuse(kept, overlong, reason, "maxlen", "overlong")
     return kept.select(np.flatnonzero(~overlong))
 

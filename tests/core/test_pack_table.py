@@ -139,7 +139,9 @@ def test_long_row():
 
 
 def test_end_token_makes_a_row_too_long():
-    with raises_error(DataError, "4 tokens", "with the end token", place="row 1", option="maxlen"):
+    with raises_error(
+        DataError, "4 tokens", "including the end token, more than", place="row 1", option="maxlen"
+    ):
         pack([[1], [1, 2, 3]], maxlen=3, eos=9)
 
 
