@@ -72,8 +72,9 @@ def _as_array(name: str, numbers: list[Any], kinds: frozenset[str]) -> npt.NDArr
         row = next(i for i, its in enumerate(numbers) if type(its) is int and not is_in_dtype(its, limit))
         raise row_error(
             row,
-            f"Row {row}, column {name!r}: {numbers[row]} cannot be in one array with the other rows, because "
-            f"the column has {dtype}. Pass the numbers as strings, or remove the column.",
+            f"Row {row}, column {name!r}: {numbers[row]} cannot be stored in one array with the values of "
+            f"the other rows, because the column has {dtype}. Pass the numbers as strings, or "
+            "remove the column.",
             name,
         )
     array = np.array(numbers, dtype=dtype)

@@ -84,7 +84,11 @@ def plan_pieces(
     for flags, reason, names_rows in (
         (is_lost & is_first, "another piece of the row could not be read", False),
         (lacks_first, "earlier pieces of the row are missing", False),
-        (same, "at the same position, so the rows may come from several packed files", True),
+        (
+            same,
+            "and both start at the same token of the row, so the input may combine several packed files",
+            True,
+        ),
         (single, "but pack did not split rows", True),
     ):
         for row in np.flatnonzero(flags).tolist():
@@ -97,14 +101,14 @@ def _name_rows(packed: Positions | None, unit: str, piece: int) -> str:
     """Return the start of a message about a piece and the previous piece.
 
     >>> _name_rows(np.array([2, 3]), "line", 1)
-    'lines 2 and 3 have this source row, '
+    'lines 2 and 3 each have a sequence from this source row, '
     """
     if packed is None:
-        return "two sequences have this source row, "
+        return "two sequences come from this source row, "
     before, here = sorted(packed[piece - 1 : piece + 1].tolist())
     if before == here:
-        return f"{unit} {here} has this source row twice, "
-    return f"{unit}s {before} and {here} have this source row, "
+        return f"{unit} {here} has two sequences from this source row, "
+    return f"{unit}s {before} and {here} each have a sequence from this source row, "
 
 
 def find_other_tokens(column: pa.Array, pieces: RowWindows) -> list[Fault]:
@@ -135,7 +139,7 @@ def find_other_tokens(column: pa.Array, pieces: RowWindows) -> list[Fault]:
         here = tokens.slice(int(firsts[row]) + head, size)
         before = tokens.slice(int(firsts[row - 1]) + head + move, size)
         if not are_same(here, before):
-            reason = f"{pieces.name(row)} does not repeat the tokens of the previous piece"
+            reason = f"{pieces.name(row)} overlaps the previous piece, but the repeated tokens differ"
             faults.append(Fault(row, reason))
     return faults
 

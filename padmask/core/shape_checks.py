@@ -115,18 +115,22 @@ def _check_renames(
                 f"value to {IGNORED_LABEL}.",
                 options=["renames", "dialect"],
             )
+        other = "there is another"
         if new in added:
-            remedy = "Choose another name for the column that packing adds."
+            other, remedy = "also adds a", "Choose another name for the added column."
         elif [*outputs.values()].count(new) > 1:
             remedy = (
                 f"Pack only one of the two columns with {column_flags([name])}, or rename a column of the "
                 "input."
             )
         elif new in kept:
-            remedy = "Rename this column, or use --fields drop to leave out all columns that are not packed."
+            remedy = (
+                f"Rename the other column {new!r}, or use --fields drop to leave out all columns that are "
+                "not packed."
+            )
         else:
             continue
         raise SpecError(
-            f"Packing writes the column {name!r} as {new!r}, but there is another column {new!r}. {remedy}",
+            f"Packing writes the column {name!r} as {new!r}, but {other} column {new!r}. {remedy}",
             options=["dialect"],
         )

@@ -20,7 +20,7 @@ from padmask.spec.pack import DERIVED, ID_NAMES, SEQUENCE_LENGTHS, SOURCE_COLUMN
 
 _MAY_BE_MASKED = (
     "labels stay as pack wrote them: the first label of each sequence may be -100 (--boundary-labels mask), "
-    "or each label may be one token to the left (--boundary-labels shift, --dialect torchtune)"
+    "or all labels may be shifted one token to the left (--boundary-labels shift, --dialect torchtune)"
 )
 
 # Number of rows whose values show whether rows are already packed. Reading more JSON Lines rows takes long.

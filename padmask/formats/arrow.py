@@ -218,8 +218,8 @@ class ArrowReader:
         # to a multiple of 64 bytes.
         if not 0 <= footer - end <= len(END_MARK) + 64:
             raise UnreadableError(
-                f"{self._source.name}: the footer does not match the {footer - end:,} bytes before it. If "
-                "several Arrow files were concatenated, write each to a separate file."
+                f"{self._source.name}: the footer lists data up to byte {end:,}, but the footer starts at "
+                f"byte {footer:,}. If several Arrow files were concatenated, write each to a separate file."
             )
 
     def lacks_end(self) -> bool:

@@ -131,7 +131,7 @@ def read_header(stream: BinaryIO, file: str, name: str, size: int) -> ArrayHeade
 
 def _unsupported(file: str, name: str, found: str) -> UnsupportedError:
     return UnsupportedError(
-        f"{file}: array {name!r} contains {found}. padmask reads arrays of numbers, bools and text, with one "
+        f"{file}: array {name!r} has {found}. padmask reads arrays of numbers, bools and text, with one "
         "entry for each row. Convert the array, or leave it out.",
         options=["input_format"],
     )

@@ -215,8 +215,8 @@ def _name_bad_rows(advice: Advice, rows: InspectedRows) -> Advice:
         return advice
     number = "a bad row" if rows.bad == 1 else f"{rows.bad:,} bad rows"
     line = (
-        f"The commands stop because of {number}. Fix the data, or add --on-error skip. --rejects FILE then "
-        "writes bad rows to a file."
+        f"The commands fail because of {number}. Fix the data, or skip bad rows with --on-error skip. To "
+        "write the skipped rows to a file, add --rejects FILE too."
     )
     return replace(advice, details=(line, *advice.details))
 
@@ -241,7 +241,9 @@ def _notes(
     total = inspected.rows_read
     if files.limit is not None and total == files.limit:
         first = f"only the first {count(total, 'row')} were read (--limit)"
-        notes.append(f"{first}. The recommended command reads all rows, so its numbers differ")
+        notes.append(
+            f"{first}. The recommended command reads all rows, so its output may differ from these numbers"
+        )
     if show.random_rows is None and total <= show.first < show.stop:
         rows = count(total, "row")
         notes.append(f"rows {show.first}:{show.stop} do not exist, because the input has {rows}")

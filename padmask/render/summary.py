@@ -180,7 +180,7 @@ def unpad_summary(result: UnpadResult, output: str, rejects: str | None = None) 
             repeated = ledger.tokens_repeated
             lines.append(
                 f"{count(kept, 'sequence')} joined into {count(ledger.rows_written, 'row')}"
-                + (f"; {count(repeated, 'token')} repeated in the packed rows" if repeated else "")
+                + (f"; the packed rows contained {count(repeated, 'repeated token')}" if repeated else "")
             )
         if ledger.sequences_rejected:
             lines.append(

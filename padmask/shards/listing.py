@@ -88,8 +88,9 @@ class FolderListing:
         lost = sorted(self.owned & self.files.keys() - set(names))
         if lost:
             raise OutputError(
-                f"The folder {str(self.folder)!r} contains files of an earlier run that this run does not "
-                f"replace: {join_few(lost)}. Choose another folder, or delete these files with --delete."
+                f"The folder {str(self.folder)!r} contains files that an earlier run wrote and this run "
+                f"would not replace: {join_few(lost)}. Choose another folder, or delete these "
+                "files with --delete."
             )
 
 

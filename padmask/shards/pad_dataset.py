@@ -31,7 +31,7 @@ from padmask.stream.ledger import PadResult
 from padmask.stream.progress import ProgressCallback
 from padmask.stream.result import make_result
 
-DELETED = "files of the earlier dataset were deleted, because no new file has the same name: {:,}"
+DELETED = "files of an earlier run were deleted, because no new file has the same name: {:,}"
 
 REPLACED = (
     "output files of an earlier run were overwritten by files with the same names from other inputs. The "

@@ -241,7 +241,7 @@ def test_joined_packed_files(tmp_path):
 def test_unknown_kept_ends(tmp_path):
     source = write(tmp_path / "in.jsonl", rows_of(20))
     pack(source, tmp_path / "packed.jsonl", windows=WindowSpec(overlap=1), keep_last=2)
-    with pytest.raises(RowError, match="does not repeat the tokens"):
+    with pytest.raises(RowError, match="overlaps the previous piece, but the repeated tokens differ"):
         unpad_file(tmp_path / "packed.jsonl", tmp_path / "out.jsonl")
 
 

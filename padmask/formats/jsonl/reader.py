@@ -186,8 +186,9 @@ class JsonlReader:
         length = parts * CHUNK_BYTES
         if free is not None and length * LINE_COPIES > free:
             raise UnreadableError(
-                f"{self._source.name}, line {line}: the line is longer than {size(length)}, too long for the "
-                f"{size(free)} of free memory. Check that the file has one JSON object per line."
+                f"{self._source.name}, line {line}: the line is longer than {size(length)}, and parsing it "
+                f"needs more than the {size(free)} of free memory. Check that the file has one JSON "
+                "object per line."
             )
 
     def _read(self, read: Callable[[int], bytes], most: int, line: int, codec: str | None) -> bytes:
