@@ -127,5 +127,5 @@ def unknown_column(name: str, known: Collection[str], option: str = "columns") -
     parts = re.split(r"[,;\s]+", name.strip())
     meant = did_you_mean(name, list(known))
     if option == "columns" and len(parts) > 1 and all(part in known for part in parts):
-        meant = f" To choose several columns, repeat the option: {column_flags(parts)}."
+        meant, there = "", f"To choose several columns, repeat the option: {column_flags(parts)}."
     return SpecError(f"Column {name!r:.80} does not exist.{meant} {there}", options=[option])

@@ -48,7 +48,7 @@ def refuse_fixed_shapes(spec: PadSpec, format_: FormatTraits, fixed_size: bool) 
     shaped = spec.batches is not None or spec.packing is not None
     if not shaped or (format_.is_ragged and not fixed_size):
         return
-    subject = "batches, because their rows have different lengths"
+    subject = "batches, because the rows of different batches have different lengths"
     if spec.packing is not None:
         subject = "packed rows, because columns such as seq_lengths contain lists of different lengths"
     option = ["batch_tokens"] if spec.batches is not None else []

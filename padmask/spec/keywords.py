@@ -47,8 +47,8 @@ def spec_with(
         if name == "preset":
             raise SpecError(
                 "`preset` is not a field of PadSpec. Create the options with "
-                f"`spec, mask = padmask.preset({options[name]!r})`, and pass both. A mask can be added "
-                "only to a dict of columns or a table.",
+                f"`spec, mask = padmask.preset({options[name]!r})`, and pass `spec=spec, mask=mask`. "
+                "For rows without column names, pass only `spec=spec`.",
                 options=["preset"],
             )
         if name not in _FIELDS:

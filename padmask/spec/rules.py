@@ -113,9 +113,9 @@ RULES = {
         Rule(
             "ignored-positions",
             "warning",
-            "Hugging Face models use position_ids to separate sequences only without an attention_mask, but "
-            "this mask contains ones or sequence numbers; tokens attend to other sequences unless the "
-            "trainer makes a block mask of it",
+            "with this attention_mask (ones or sequence numbers), Hugging Face models do not use "
+            "position_ids to separate sequences, so tokens attend to other sequences unless the trainer "
+            "converts the mask to a block mask",
         ),
         Rule(
             "misaligned-column",

@@ -13,7 +13,7 @@ WARNINGS = {
     "no-rows-read": "the input has no rows",
     "no-rows-written": "no input row was written",
     "no-tokens-left": "maxlen is 0, so the output has no tokens",
-    "ends-lost": "at least one truncated row lost the first or last token that most rows share",
+    "ends-lost": "truncation removed a first or last token that most rows share, such as [SEP]",
     "row-fully-masked": "rows without real tokens cause NaN in pooling and attention layers",
     "non-finite": "rows with NaN or infinite tokens make outputs and gradients NaN",
     "columns-left-out": "columns with the same lengths as the tokens were not padded or packed",

@@ -51,7 +51,7 @@ def checked_end(name: str, value: Any) -> int | str:
     if number is None or number < 0 or number >> 31:
         raise SpecError(
             f"`{name}` must be an integer of at least 0 and less than 2**31, or the name of a column "
-            f"that contains this number for each row. Received: {value!r:.80}.",
+            f"with such an integer in each row. Received: {value!r:.80}.",
             options=[name],
         )
     return number

@@ -253,7 +253,8 @@ def _csv(header: str, second: str) -> ForeignFormat:
     steps = _group_steps(dict(zip(names, values, strict=False))) if len(names) == len(values) else None
     if steps is not None:
         lead = (
-            "If each line is one step of a series, make one row of each series, as docs/series.md describes"
+            "If each line is one step of a series, combine the lines of each series into one row, as "
+            "docs/series.md describes"
         )
         return ForeignFormat(title, steps, lead=lead)
     column = next((name for name in ("input_ids", "tokens") if name in names), "COLUMN")

@@ -451,5 +451,5 @@ def refuse_same_output_names(files: Iterable[InputFile]) -> None:
         if other != file.path:
             raise SpecError(
                 f"{display_path(other)!r} and {display_path(file.path)!r} would both become {file.name!r} in "
-                "the output folder. Pad them separately, or use the folder that contains both as the input."
+                "the output folder. Pad the files separately, or specify the folder that contains both files."
             )

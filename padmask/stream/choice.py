@@ -184,9 +184,9 @@ def _suspicion(name: str, first: str, rows: FirstRows) -> str:
             f"remove the padding: {unpad} --mask-kind additive"
         )
     return (
-        f"the input may already be padded, because {name!r} looks like a mask of {first!r}. If 1 marks real "
-        f"tokens, remove the padding with {unpad}; if 1 marks padding, add --mask-polarity padding to this "
-        "command"
+        f"the input may already be padded, because {name!r} looks like a mask of {first!r}. To remove the "
+        f"padding if 1 marks real tokens: {unpad}. To remove the padding if 1 marks padding: {unpad} "
+        "--mask-polarity padding"
     )
 
 
@@ -210,7 +210,9 @@ def _describe_alike(alike: list[str], first: str, packing: PackSpec | None) -> l
     if packing is not None:
         done, kept = (
             "not packed",
-            "; one list for each sequence" if packing.fields == "list" else "; left out",
+            "; packed rows have one list for each sequence"
+            if packing.fields == "list"
+            else "; not in the output",
         )
     return [f"{done}: {quoted(alike)} (same lengths as {first!r}{kept})"]
 
@@ -228,7 +230,8 @@ def _describe_ragged(
         if any(rows.have_similar_lengths(first, name) for name in names):
             # These columns are not companions, so the user must request them.
             flags = with_hint(_flags_with(names, schema, choice))
-            remedy = f". To {verb} them too, and find the rows with other lengths: {flags}"
+            them = "it" if len(names) == 1 else "them"
+            remedy = f". To {verb} {them} too, and treat rows whose lengths differ as bad rows: {flags}"
         elif not packs:
             flags = " ".join(f"--own-length {shlex.quote(name)}" for name in names)
             column = "this column to its own maxlen" if len(names) == 1 else "each column to its own maxlen"

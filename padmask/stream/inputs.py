@@ -66,7 +66,7 @@ def _dialect_notes(job: Job, format_: FormatTraits) -> Iterator[Warned]:
                 options = ["--mask-column", mask.column, *options]
             yield Warned(
                 "mask-not-described",
-                f"{format_.title} has no metadata to store that {mask.column!r} is "
+                f"{format_.title} has no metadata, so the output does not record that {mask.column!r} is "
                 f"{dialect_in_words(mask.dialect)}. To unpad, inspect or verify the output, use "
                 f"{shlex.join(options)}",
             )
@@ -101,7 +101,7 @@ def class_name_notes(
         *_lost_names([name for name in lost if lost[name]], "the names differ between the files"),
         *_lost_names(
             changed,
-            "class labels must be int64. To keep the names: "
+            "only int64 columns can have class label names. To keep the names: "
             + column_flags(f"{name}:int64" for name in changed[:1]),
         ),
     )

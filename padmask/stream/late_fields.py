@@ -181,10 +181,12 @@ def late_notes(names: Sequence[str], verb: Literal["pad", "check"] = "pad") -> t
     """
     if not names:
         return ()
+    them = "it" if len(names) == 1 else "them"
     return (
         Warned(
             "late-column",
             f"not {_PARTICIPLES[verb]}: {join_few(list(map(repr, names)))} (not in the first "
-            f"{FIRST_ROWS:,} rows). To {verb} them, move a row that has all fields to the start of the input",
+            f"{FIRST_ROWS:,} rows). To {verb} {them}, move a row that has all fields to the start of the "
+            "input",
         ),
     )

@@ -131,13 +131,13 @@ def prepare_rows(batch: Batch, job: Job, consumed: int = 0) -> Rows:
     rows = _refuse(rows, bad, lambda row: str(reasons[row]))
     empty = rows.lengths == 0
     if job.policy.empty_rows == "error" and empty.any():
-        accept = "accept empty rows, choose --empty-rows keep or drop"
+        remedy = "To keep empty rows, choose --empty-rows keep. To leave them out, choose --empty-rows drop."
         if job.spec.packing is not None:
-            accept = "leave out empty rows, choose --empty-rows drop"
+            remedy = "To leave out empty rows, choose --empty-rows drop."
         raise DataError(
             "the row has no tokens",
             place=rows.batch.place(int(np.argmax(empty))),
-            remedy=f"To {accept}.",
+            remedy=remedy,
             options=["empty_rows"],
         )
     own = [group.columns[0].name for group in job.own]

@@ -119,7 +119,7 @@ def test_truncating_is_used(tmp_path: Path, source: Path, overlong: str) -> None
     assert [2, 3] in [json.loads(line)["input_ids"] for line in target.read_text().splitlines()]
 
 
-@pytest.mark.parametrize("fields, note", [("list", "list for each"), ("drop", "left out")])
+@pytest.mark.parametrize("fields, note", [("list", "list for each"), ("drop", "not in the output")])
 def test_other_columns_are_named(
     source: Path, capsys: pytest.CaptureFixture[str], fields: str, note: str
 ) -> None:

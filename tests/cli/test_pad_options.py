@@ -625,7 +625,7 @@ def test_similar_columns_have_a_pad_value(pad: Pad, name: str, values: list[Any]
 
 def test_nearly_similar_columns_are_named(pad: Pad) -> None:
     rows = [*[{"input_ids": [7, 8], "tags": [1, 2]}] * 9, {"input_ids": [7, 8], "tags": [1]}]
-    options = pad(write("in.jsonl", rows)).err.partition("rows with other lengths: ")[2].split()
+    options = pad(write("in.jsonl", rows)).err.partition("differ as bad rows: ")[2].split()
     assert options == ["-c", "input_ids", "-c", "tags=-100"]
     assert_refused(pad("in.jsonl", *options), "line 10", "'tags' has 1 token", "'input_ids' has 2")
 

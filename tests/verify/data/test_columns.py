@@ -86,10 +86,10 @@ def test_late_labels_are_reported_as_in_pad(write, tmp_path):
     path = write(*rows, {"input_ids": [7, 8], "labels": [1]})
     late = "'labels' (not in the first 1,000 rows)"
     assert verify_file(path).notes == (
-        f"not checked: {late}. To check them, move a row that has all fields to the start of the input",
+        f"not checked: {late}. To check it, move a row that has all fields to the start of the input",
     )
     assert pad_file(path, tmp_path / "out.jsonl").notes == (
-        f"not padded: {late}. To pad them, move a row that has all fields to the start of the input",
+        f"not padded: {late}. To pad it, move a row that has all fields to the start of the input",
     )
     assert verify_file(path, columns=["input_ids"]).notes == ()
 
