@@ -7,10 +7,10 @@ from pathlib import Path
 from padmask.errors import UnsupportedError
 
 _FACTORY = (
-    "Write a function without arguments that builds the model and loads the file, and use --model "
+    "Write a function that takes no arguments, builds the model and loads the file. Then use --model "
     "MODULE:FUNCTION"
 )
-_PREDICT = "Write a function of ids and a mask that runs the model, and use --predict MODULE:FUNCTION"
+_PREDICT = "Write a function that runs the model on ids and a mask. Then use --predict MODULE:FUNCTION"
 
 # Ends of file names -> what the file contains, and how to verify its model.
 _KINDS = {

@@ -111,7 +111,7 @@ def _numbers(value: Any, column: str, place: Place) -> npt.NDArray[Any]:
         array = np.asarray(None)
     if array.dtype.kind not in "biuf":
         raise DataError(
-            f"{value!r:.60} is not a number, or a list of numbers",
+            f"{value!r:.60} is neither a number nor a list of numbers",
             place=place,
             column=column,
             remedy="A model input without a time axis requires a column of numbers. Choose another column "

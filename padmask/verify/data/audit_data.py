@@ -302,7 +302,7 @@ def _open_input(dataset: Dataset, request: AuditRequest, job: AuditJob) -> Datas
         return None
     if job.unseparated is not None:
         raise SpecError(
-            f"`against` compares packed rows with their input, but {missing_marker(job.unseparated)}. "
+            f"`against` cannot compare the rows with their input: {missing_marker(job.unseparated)}. "
             "Remove `against`.",
             options=["against"],
         )

@@ -109,8 +109,9 @@ def _report_windows(audit: Audit, compared: Comparison) -> None:
         if differ.any():
             index = int(np.argmax(differ))
             detail = (
-                f"the number does not match the input; the first such row has {ours[index, place]}, but the "
-                f"window of {compared.expected.place(int(found.partners[index]))} has {theirs[index, place]}"
+                f"the column does not match the input; the first such row has {ours[index, place]}, but the "
+                f"window with the same tokens in {compared.expected.place(int(found.partners[index]))} has "
+                f"{theirs[index, place]}"
             )
             audit.add_count("differs-from-input", *compared.packed.places(differ), name, detail)
 

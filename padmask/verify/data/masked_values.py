@@ -28,7 +28,7 @@ def describe_masked(value: Any, position: int, masked: MaskedValue | None) -> st
     """Return a text about real tokens that are masked.
 
     >>> describe_masked(-1e9, 4, MaskedValue(-1e9, "Masking"))
-    "real tokens have the value -1e+09, the mask_value of the model's Masking layer (first: position 4)"
+    "real tokens have the value -1e+09 (first: position 4), the mask_value of the model's Masking layer"
 
     Args:
         value: the value of the tokens.
@@ -40,9 +40,9 @@ def describe_masked(value: Any, position: int, masked: MaskedValue | None) -> st
         layer = "mask_zero=True or a Masking layer" if value == 0 else "a Masking layer"
         return f"real tokens have the pad value {shown} {first}, so {layer} would mask them"
     if masked.layer == "Masking":
-        return f"real tokens have the value {shown}, the mask_value of the model's Masking layer {first}"
+        return f"real tokens have the value {shown} {first}, the mask_value of the model's Masking layer"
     return (
-        f"real tokens have the value {shown}, which the model's Embedding masks with mask_zero=True {first}"
+        f"real tokens have the value {shown} {first}, which the model's Embedding masks with mask_zero=True"
     )
 
 

@@ -118,7 +118,8 @@ class PackedRowAudit:
         gaps[rows[which.reshape(-1) != np.bincount(which.reshape(-1), minlength=len(found)).argmax()]] = True
         detail = (
             "the row has values other than padding after its last sequence. If pack --align made the row, "
-            "there is padding between the sequences, and only a mask or file metadata shows this padding"
+            "the row may be correct: without a mask or file metadata, verify does not find the padding "
+            "between sequences"
         )
         self._audit.add_rows("seq-lengths-sum", gaps, batch.place, marker.column, detail)
         return gaps

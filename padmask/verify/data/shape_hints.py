@@ -179,15 +179,15 @@ def describe_assumption(spec: PadSpec, votes: int) -> str:
     """Return a text about the options with which rows were probably truncated.
 
     >>> describe_assumption(PadSpec(maxlen=3, truncating="pre"), 1)
-    '--truncating pre is assumed, because 1 row of the input shows this'
+    '--truncating pre is assumed, because 1 row of the input was truncated this way'
 
     Args:
         spec: the options.
         votes: number of rows of the input that show the options.
     """
     option = f"--keep-last {spec.keep_last}" if spec.keep_last else f"--truncating {spec.truncating}"
-    rows, verb = count(votes, "row"), "shows" if votes == 1 else "show"
-    return f"{option} is assumed, because {rows} of the input {verb} this"
+    rows, verb = count(votes, "row"), "was" if votes == 1 else "were"
+    return f"{option} is assumed, because {rows} of the input {verb} truncated this way"
 
 
 def _count_equal(rows: npt.NDArray[Any], tokens: npt.NDArray[Any]) -> Positions:

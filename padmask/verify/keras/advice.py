@@ -188,7 +188,7 @@ def _advise_on_missing_mask(kind: str, entry: str, from_keras: bool) -> str:
 def _advise_on_wrong_mask(kind: str, entry: str, from_keras: bool) -> str:
     return (
         f"The mask that {kind} makes for {entry} is False at some padded positions and True at others. Check "
-        "the order of the axes: a reshape that swaps axes mixes the rows, so use a transpose"
+        "the order of the axes. To swap axes, use a transpose, because a reshape mixes the rows"
     )
 
 

@@ -127,12 +127,13 @@ def describe_blocks(blocks: Mapping[str, Blocks]) -> list[str]:
     """Return a sentence for the report about each output that has blocks.
 
     >>> describe_blocks({"states": Blocks(1, 2, ("ids",))})
-    ['the time axis of states has 2 blocks, and each block was compared']
+    ['the time axis of states has 2 blocks (each as long as the padded rows), and each block was compared']
     """
     return [
         f"the time axis of {name} has {one.count} values for each position"
         if one.adjacent
-        else f"the time axis of {name} has {one.count} blocks, and each block was compared"
+        else f"the time axis of {name} has {one.count} blocks (each as long as the padded rows), and each "
+        "block was compared"
         for name, one in blocks.items()
     ]
 

@@ -92,7 +92,7 @@ def prepare(subject: Subject, sample: Sample, *, far: bool = False, alone: int =
         raise CannotRunError(f"{subject.name} runs on single rows, but fails on a padded batch.")
     left_out = [number for number in wanted if number not in more]
     if left_out:
-        notes.append(f"the model cannot run with {left_out[0]} more padding positions")
+        notes.append(f"the model cannot run if {left_out[0]} padding positions are added to each row")
     if sample.is_fixed and subject.other is not None:
         notes.append(
             "the model accepts only rows of one fixed length, so the checks changed only the values at "

@@ -283,8 +283,9 @@ def _decide_verdict(
         if setup.sample.is_fixed and setup.subject.is_function:
             return (
                 "inconclusive",
-                "the outputs do not change with the mask. The model may find the padding by the pad value, "
-                "which the checks cannot show at one fixed length. Use the mask, or accept other lengths",
+                "the outputs do not change with the mask. If the function finds the padding by the pad "
+                "value, the checks cannot show this at one fixed length. Use the mask in the function, or "
+                "make the function accept rows of other lengths",
             )
         return "inconclusive", "every check was skipped: " + checks[0].detail
     if constant:

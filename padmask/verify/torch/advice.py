@@ -57,7 +57,8 @@ def advise_on_leak(leak: Leak) -> str:
     if leak.is_joined:
         return (
             f"{leak.function} works on an axis that joins positions and another axis, such as the heads. "
-            "Check that all inputs join these axes in the same order: transpose them before reshape or view."
+            "Check that all inputs join these axes in the same order: transpose the axes before reshape or "
+            "view."
         )
     if leak.is_position:
         return _advise_on_positions(leak)
@@ -155,8 +156,8 @@ def _advise_on_pooling_layer(leak: Leak) -> str:
 def _advise_on_batch_norm(leak: Leak) -> str:
     if "batch" in leak.function or "Batch" in leak.kind:
         return (
-            "The batch normalisation uses the statistics of the batch, which include padding, as in training "
-            "mode. Call eval(), and set track_running_stats=True. For training, normalise only the real "
+            "As in training mode, the batch normalisation uses the statistics of the batch, which include "
+            "padding. Call eval(), and set track_running_stats=True. For training, normalise only the real "
             "positions."
         )
     return (
@@ -205,16 +206,15 @@ def _advise_on_products(leak: Leak) -> str:
 def _advise_on_flattening(leak: Leak) -> str:
     return (
         "After flattening, every position has its own weights, including padding. Set padded positions to "
-        "zero before flattening, or use a pooling with the mask."
+        "zero before flattening, or replace flattening with pooling that uses the mask."
     )
 
 
 def _advise_on_ends(leak: Leak) -> str:
     return (
-        "pad adds values at the end of the padded row, not at the end of the tokens, so real positions next "
-        "to padding change. Set padded positions to zero before pad (x = x * mask.unsqueeze(-1)), or use "
-        "rows "
-        "of the same length."
+        "The pad function adds values at the end of the padded row, not at the end of the tokens, so real "
+        "positions next to padding change. Set padded positions to zero before this call "
+        "(x = x * mask.unsqueeze(-1)), or use rows of the same length."
     )
 
 

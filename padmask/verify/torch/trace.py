@@ -35,7 +35,8 @@ def find_leaking_module(model: TorchModel, verification: Verification) -> Traced
     failed = {check.name for check in verification.report.checks if check.verdict == "fails"}
     if failed == {"empty-rows"}:
         return Traced(
-            remark="only rows without tokens depend on padding: drop such rows, or ignore their outputs"
+            remark="padding changes only the outputs of rows without tokens: drop such rows, or ignore their "
+            "outputs"
         )
     if isinstance(model.module, torch.jit.ScriptModule):
         return Traced(

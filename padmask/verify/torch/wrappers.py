@@ -10,8 +10,8 @@ import torch
 from padmask.verify.proof.subject import CannotRunError
 
 _ONE_CHOICE = (
-    "The module reads ids of shape (rows, choices, time). Wrap the module in one whose forward "
-    "calls it with input_ids[:, None] and attention_mask[:, None], and verify the wrapper."
+    "The module reads ids of shape (rows, choices, time). Verify an outer module whose forward "
+    "calls this module with input_ids[:, None] and attention_mask[:, None]."
 )
 _END_TOKEN = (
     "The module reads the end token of each row, and random or truncated rows have none. Verify a module "
@@ -22,8 +22,8 @@ _ONE_ARGUMENT = (
     "input, such as input_ids and attention_mask, and passes them on."
 )
 _STATE = (
-    "{name} looks like the state of a recurrent layer, which is no input for padded rows. Verify a module "
-    "whose forward creates the first state, and passes it on."
+    "{name} looks like the state of a recurrent layer. Padded rows contain no states. Verify an outer module "
+    "whose forward creates the first state, and passes the state to this module."
 )
 _STATES = ("hidden", "hidden_state", "state", "hx", "h0", "hc")
 _EXAMPLE = "The section 'PyTorch modules' of docs/verify.md has an example."
