@@ -50,7 +50,7 @@ class PadArguments:
         delete: whether to delete files of an earlier dataset in the output folder.
         shard_bytes: size above which a Parquet file is split, in bytes. If None, the default size is used.
         file_workers: number of processes that parse the rows of one output file. If None, the number depends
-            on the input. pyproject.toml does not set this number.
+            on the input. pyproject.toml does not set this number, but `where.workers` limits it.
         folder_options: names of the options that the command line sets and that require an output folder.
     """
 

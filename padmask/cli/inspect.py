@@ -105,7 +105,7 @@ class InspectArguments:
 )
 @setting("--rows", default=None, metavar="A:B", help="Show rows A to B-1, counted from 0.")
 @setting("--sample", type=click.IntRange(min=1), default=None, metavar="N", help="The same as --count.")
-@setting("--seed", type=int, default=0, show_default=True, help="Random seed for the shown rows.")
+@setting("--seed", type=int, default=0, show_default=True, help="Random seed for choosing the rows to show.")
 @setting(
     "--style",
     type=click.Choice(["grid", "tokens", "bool", "int"]),

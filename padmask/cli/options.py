@@ -186,8 +186,7 @@ def _input_options(command: Command, verb: str, maxlen: str) -> Command:
                 "--value",
                 default=None,
                 metavar="V",
-                help="Pad value for columns whose --column option has no value.  [default: 0; '' for "
-                "strings]",
+                help="Pad value for columns without a pad value in --column.  [default: 0; '' for strings]",
             ),
             setting(
                 "--dtype",

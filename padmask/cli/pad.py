@@ -124,7 +124,7 @@ from padmask.spec.presets import PRESETS, preset_fields, preset_mask
     default=None,
     metavar="N|E1,E2,...",
     help="Pad each row to one of several lengths, called edges: the smallest edge that the row fits in. "
-    "Write one folder per edge. N: find the N edges with the least padding. --maxlen then limits the last "
+    "Write one folder per edge. N: find the N edges with the least padding. With N, --maxlen limits the last "
     "edge. E1,E2,...: use these edges. The last edge is the maxlen. Requires an output folder.",
 )
 @setting(
@@ -200,7 +200,7 @@ def _maxlen(ctx: click.Context, given: Mapping[str, Any]) -> str:
         return "longest"
     raise SpecError(
         f"The last edge of --buckets {given['buckets']} is the maxlen, so --maxlen {maxlen} cannot be used. "
-        "Remove --maxlen, or set --buckets to the number of buckets.",
+        "Remove --maxlen, or replace the edges with the number of buckets, such as --buckets 4.",
         options=["maxlen", "buckets"],
     )
 

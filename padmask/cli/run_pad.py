@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import Executor
 
-from padmask.cli.arguments import Output
+from padmask.cli.arguments import Output, Workers
 from padmask.cli.commands import load_runner
 from padmask.cli.dataset_options import PadArguments
 from padmask.cli.outputs import Shown, write_with_report
@@ -52,26 +52,28 @@ def _pad(arguments: PadArguments, warn: Callable[[Warned], None]) -> PadResult:
         result = load_runner("pad_folder")(arguments, warn)
         return result
     _refuse_folder_options(arguments)
-    workers = arguments.file_workers or default_workers(arguments.to, arguments.spec)
+    workers = arguments.file_workers or default_workers(arguments.to, arguments.spec, arguments.where)
     if workers == 1:
         return pad_one_file(arguments)
     result = load_runner("pad_on_workers")(arguments, workers)
     return result
 
 
-def default_workers(to: Output, spec: PadSpec) -> int:
+def default_workers(to: Output, spec: PadSpec, where: Workers) -> int:
     """Return the number of processes that pad one output file.
 
     From JSON Lines to JSON Lines, one process uses one core, so large files need several processes. In all
     other cases, the number is 1: threads use the other cores, or the size of the input is unknown.
     """
-    if to.files.limit is not None or is_folder_format(to.output) or not all(map(_is_plain_text, to.inputs)):
+    if to.files.limit is not None or to.files.input_format not in (None, DEFAULT_FORMAT.name):
+        return 1
+    if is_folder_format(to.output) or not all(map(_is_plain_text, to.inputs)):
         return 1
     output = output_format(to.output, to.files.output_format)
     if not output.is_text or not can_use_workers(DEFAULT_FORMAT, output, spec):
         return 1
     size = sum(map(os.path.getsize, to.inputs))
-    return min(cores(), MOST_WORKERS) if size >= LARGE_INPUT else 1
+    return min(where.workers or cores(), MOST_WORKERS) if size >= LARGE_INPUT else 1
 
 
 def _is_plain_text(path: str) -> bool:

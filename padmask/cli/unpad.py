@@ -69,7 +69,7 @@ class UnpadArguments:
     default=None,
     metavar="NAME",
     shell_complete=complete_columns,
-    help="Column with the number of tokens in each row. If there is also a mask, both must agree.  "
+    help="Column with the number of tokens in each row. If there is also a mask, the two must agree.  "
     "[default: from metadata]",
 )
 @setting(

@@ -104,8 +104,8 @@ def _make_job(
     refuse_missing_package(format_)
     if format_.is_folder:
         raise SpecError(
-            f"{format_.title} output is one folder for all inputs, not a folder of shards. Write one output, "
-            f"such as -o padded{format_.shown_suffix}, or choose another --output-format.",
+            f"{format_.title} output combines all inputs, so it cannot have a shard for each input. Choose "
+            f"one output, such as -o padded{format_.shown_suffix}, or another --output-format.",
             options=["output_format"],
         )
     refuse_fixed_shapes(asked.spec, format_, files.fixed_size_list)

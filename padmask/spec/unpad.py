@@ -22,7 +22,7 @@ class UnpadSpec:
         mask_column: name of the mask column. Each row is a list of bools or numbers. If None, the
             column is found from the metadata, else by a usual name such as `mask` or `attention_mask`.
         length_column: name of the column that contains the number of tokens in each row. If None, the column
-            is found from the metadata. If there is also a mask, both must agree.
+            is found from the metadata. If there is also a mask, the two must agree.
         padding: side of the padding, used only if there is no mask. If None, the side in the metadata is
             used.
         keep_mask: whether to keep the mask and length columns. The padding is also removed from the mask,

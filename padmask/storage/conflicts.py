@@ -288,9 +288,9 @@ def refuse_among_data(folder: str, outputs: Mapping[str, str | None]) -> None:
         name = os.path.relpath(path, base)
         if inside and is_data(name):
             raise OutputError(
-                f"{label.capitalize()} {display_path(output)!r} is in the output folder and has the name of "
-                "a data file, so the next run would read the file as data. Choose another folder, or a name "
-                "that begins with _."
+                f"{label.capitalize()} {display_path(output)!r} is in the output folder, and its name looks "
+                "like that of a data file, so the next run would read the file as data. Choose another "
+                "folder, or a name that begins with _."
             )
         if inside and name.startswith(RESERVED):
             raise OutputError(

@@ -8,7 +8,7 @@ import pytest
 
 from padmask import FileOptions, PackSpec, PadSpec, WindowSpec
 from padmask.cli import run_pad
-from padmask.cli.arguments import Output
+from padmask.cli.arguments import Output, Workers
 
 SPEC = PadSpec(maxlen=2)
 ROW = b'{"input_ids": [7, 8, 9]}\n'
@@ -32,24 +32,29 @@ def to(tmp_path, monkeypatch) -> Output:
     )
 
 
+def workers(to: Output, spec: PadSpec = SPEC, most: int | None = None) -> int:
+    """Return the number of processes. `most` is the number in pyproject.toml."""
+    return run_pad.default_workers(to, spec, Workers(workers=most, cluster=None))
+
+
 def test_large_files_have_several_processes(to, tmp_path, monkeypatch):
-    assert run_pad.default_workers(to, SPEC) == run_pad.MOST_WORKERS
+    assert workers(to) == run_pad.MOST_WORKERS
     monkeypatch.setattr(run_pad, "cores", lambda: 2)
-    assert run_pad.default_workers(to, SPEC) == 2
+    assert workers(to) == 2
     (tmp_path / "a.jsonl").write_bytes(9 * ROW)
-    assert run_pad.default_workers(to, SPEC) == 1
+    assert workers(to) == 1
 
 
 def test_several_files_count_together(to, tmp_path):
     for name in ("a.jsonl", "c.jsonl"):
         (tmp_path / name).write_bytes(5 * ROW)
-    assert run_pad.default_workers(to, SPEC) == 1
-    assert run_pad.default_workers(replace(to, inputs=["a.jsonl", "c.jsonl"]), SPEC) > 1
+    assert workers(to) == 1
+    assert workers(replace(to, inputs=["a.jsonl", "c.jsonl"])) > 1
 
 
 @pytest.mark.parametrize("output", ["b.parquet", "b.arrow", "b.npz", "b.npy/"])
 def test_threads_encode_other_formats(to, output):
-    assert run_pad.default_workers(replace(to, output=output), SPEC) == 1
+    assert workers(replace(to, output=output)) == 1
 
 
 @pytest.mark.parametrize("name", ["a.parquet", "a.jsonl.gz", "-", "folder", "a", "*.jsonl"])
@@ -57,19 +62,28 @@ def test_other_inputs_have_one_process(to, name, tmp_path):
     (tmp_path / "folder").mkdir()
     for path in ("a.parquet", "a.jsonl.gz", "a"):
         (tmp_path / path).write_bytes(10 * ROW)
-    assert run_pad.default_workers(replace(to, inputs=[name]), SPEC) == 1
+    assert workers(replace(to, inputs=[name])) == 1
 
 
 def test_standard_input_has_one_process(to):
-    assert run_pad.default_workers(replace(to, inputs=[]), SPEC) == 1
+    assert workers(replace(to, inputs=[])) == 1
 
 
 @pytest.mark.parametrize(
     "spec", [PadSpec(maxlen=2, windows=WindowSpec()), PadSpec(maxlen=2, packing=PackSpec(eos=7))]
 )
 def test_options_that_need_one_process(to, spec):
-    assert run_pad.default_workers(to, spec) == 1
+    assert workers(to, spec) == 1
+
+
+def test_other_input_formats_have_one_process(to):
+    assert workers(replace(to, files=FileOptions(input_format="parquet"))) == 1
+    assert workers(replace(to, files=FileOptions(input_format="jsonl"))) == run_pad.MOST_WORKERS
+
+
+def test_settings_limit_the_number(to):
+    assert [workers(to, most=most) for most in (1, 2, 8)] == [1, 2, run_pad.MOST_WORKERS]
 
 
 def test_limit_needs_one_process(to):
-    assert run_pad.default_workers(replace(to, files=FileOptions(limit=3)), SPEC) == 1
+    assert workers(replace(to, files=FileOptions(limit=3))) == 1

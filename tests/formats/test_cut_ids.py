@@ -118,6 +118,22 @@ def test_key_that_ends_with_another_key() -> None:
     assert parsed[0].to_pylist() == [{'my "ids': [1], "ids": []}]
 
 
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        (",", b'{"ids":[4,5],"tags":["x ",": [6]"], ",":[]}'),
+        (":", b'{"ids":[4,5],"x ":":[5]",":" :[]}'),
+        (",1,", b'{"ids":[4,5],"tags":["x ",1,":[6]"],",1," :[]}'),
+    ],
+)
+def test_keys_that_look_like_the_text_between_strings(name: str, row: bytes) -> None:
+    tags = pa.list_(pa.string())
+    schema = pa.schema([("ids", LISTS), (name, LISTS), ("tags", tags), ("x ", pa.string())])
+    cut = cut_ids(row, 1, schema)
+    assert cut is not None
+    assert list(cut.lists) == ["ids"]
+
+
 def test_fields_that_objects_also_have_are_not_cut() -> None:
     schema = pa.schema([("ids", LISTS), ("meta", pa.struct([("ids", LISTS)]))])
     text = b'{"meta":{"ids":[8]},"i\\u0064s":[]}\n'

@@ -125,7 +125,7 @@ def parse_lists(raws: Sequence[msgspec.Raw | None], type_: pa.DataType) -> tuple
 
 def _parse_rows(text: bytes, rows: int, schema: pa.Schema) -> pa.RecordBatch | None:
     """Parse rows as `_parse` does. If possible, NumPy parses the lists of ids."""
-    cut = cut_ids(text, rows, schema)
+    cut = cut_ids(text, rows, schema) if len(text) < _LARGEST_BLOCK else None
     rest = None if cut is None else _parse(cut.text, schema)
     filled = None if cut is None or rest is None else cut.fill(rest)
     return _parse(text, schema) if filled is None else filled

@@ -70,10 +70,15 @@ def cut_ids(text: bytes, rows: int, schema: pa.Schema) -> CutRows | None:
 
 
 def _id_fields(schema: pa.Schema) -> Iterator[str]:
-    """Yield the names of the lists of int64, without names that fields of objects also have."""
+    """Yield the names of the lists of int64 whose keys can be found in the text.
+
+    A field of an object may not have the same name. Names with a comma or a colon are left out, because the
+    text between two strings can look like such a key, for example in `["x", "y"]`.
+    """
     inner = set(_inner_names(schema.types))
     for field in schema:
-        if pat.is_list(field.type) and pat.is_int64(field.type.value_type) and field.name not in inner:
+        is_ids = pat.is_list(field.type) and pat.is_int64(field.type.value_type)
+        if is_ids and field.name not in inner and not {*field.name} & {",", ":"}:
             yield field.name
 
 
@@ -89,7 +94,8 @@ def _inner_names(types: list[pa.DataType]) -> Iterator[str]:
 def _start_of_lists(text: bytes, name: str) -> bytes | None:
     r"""Return the key of a field as the first row writes it, from the letter before the key to `[`.
 
-    This text is never within a string, because a quotation mark within a string follows a backslash.
+    This text is never within a string, because a quotation mark within a string follows a backslash, and
+    there is a comma or a colon between two strings.
 
     >>> _start_of_lists(b'{"ids": [7]}\n{"ids": [8]}\n', "ids")
     b'{"ids": ['

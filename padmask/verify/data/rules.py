@@ -250,7 +250,7 @@ class Audit(FindingCollector):
             width = int(widths[int(np.argmax(bad))])
             means = RULES["rows-unequal"].means
             detail = (
-                f"the first row{of_group} has {width:,} positions, and this row has more or fewer: {means}"
+                f"the first row{of_group} has {width:,} positions, but this row has another number: {means}"
             )
             self.add_rows("rows-unequal", bad, place, self._columns[0].name, detail)
 
