@@ -39,6 +39,8 @@ machines are shared, so ratios are more reliable than seconds.
     python tests/bench/bench.py --write
     python tests/bench/bench.py --rows 10000 1000000 --write
     python tests/bench/bench.py --real --rows 100000 --write
+    python tests/bench/bench.py --rows 300000 --only jsonl parquet formats found compressed disk
+    python tests/bench/bench.py --only reports workers memory small
     python tests/bench/bench.py --scale --huge --write
     python tests/bench/packing.py --only peers plans memory --write
 
