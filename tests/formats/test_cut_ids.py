@@ -99,6 +99,7 @@ ODD = {
     "tab": b'{"ids":[7,\t8],"n":1}',
     "blank before a comma": b'{"ids":[7 ,8],"n":1}',
     "nine digits": b'{"ids":[123456789],"n":1}',
+    "key as a value": b'{"text":"ids","ids":[7,8],"n":1}',
     "null": b'{"ids":null,"n":1}',
     "object": b'{"ids":{},"n":1}',
 }

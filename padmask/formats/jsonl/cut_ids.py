@@ -16,6 +16,9 @@ import pyarrow.types as pat
 
 from padmask.formats.jsonl.id_texts import find_checked_ids
 
+# The text between a key and the first value of a list.
+_BRACKET = re.compile(rb"[ \t]*:[ \t]*\[")
+
 
 @dataclass(frozen=True)
 class CutRows:
@@ -92,17 +95,22 @@ def _inner_names(types: list[pa.DataType]) -> Iterator[str]:
 
 
 def _start_of_lists(text: bytes, name: str) -> bytes | None:
-    r"""Return the key of a field as the first row writes it, from the letter before the key to `[`.
+    r"""Return the first key of a field, from the letter before the key to `[`, as it is in the text.
 
-    This text is never within a string, because a quotation mark within a string follows a backslash, and
-    there is a comma or a colon between two strings.
+    The result is None if there is no key, or if the name first occurs as a value. The result never occurs
+    within a string, because a quotation mark within a string follows a backslash, and there is a comma or a
+    colon between two strings.
 
     >>> _start_of_lists(b'{"ids": [7]}\n{"ids": [8]}\n', "ids")
     b'{"ids": ['
     """
     key = json.dumps(name, ensure_ascii=False).encode()
-    first = re.search(rb"[{, \t]" + re.escape(key) + rb"[ \t]*:[ \t]*\[", text)
-    return None if first is None else first[0]
+    # Searching for bytes takes a tenth of the time of searching for a regular expression.
+    place = text.find(key)
+    bracket = _BRACKET.match(text, place + len(key))
+    if place < 1 or bracket is None or text[place - 1] not in b"{, \t":
+        return None
+    return text[place - 1 : bracket.end()]
 
 
 def _cut(text: bytes, start: bytes, rows: int) -> tuple[bytes, bytes] | None:
