@@ -28,6 +28,9 @@ ALONE = 2
 # Topic under which the Dask scheduler records which worker has started which task.
 BEGUN = "padmask-begun"
 
+# Number of seconds that a task on a cluster waits until the scheduler has recorded its start.
+ANSWER_SECONDS = 10
+
 WORKERS_DIED = (
     "each worker that read the file died, because the file is too large or corrupt. Check that another tool "
     "can read the file, or use fewer --workers or a smaller --batch-rows."
@@ -230,8 +233,10 @@ def begun_on_one_core(run: str, number: int, call: Call) -> Any:
 
     use_one_core()
     worker = get_worker()
+    log, event = worker.scheduler.log_event, {"topic": BEGUN, "msg": (run, number, worker.id)}
+    # Without a timeout, a lost answer of the scheduler would block the task.
     with suppress(Exception):
-        sync(worker.loop, worker.scheduler.log_event, topic=BEGUN, msg=(run, number, worker.id))
+        sync(worker.loop, log, **event, callback_timeout=ANSWER_SECONDS)
     function, args, more = call
     return function(*args, **more)
 
