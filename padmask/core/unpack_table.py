@@ -34,8 +34,7 @@ def find_table_packing(
     Args:
         table: the rows.
         columns: names of the requested columns.
-        spec: how the input marks its padding. If `spec` has a length column, the result is
-            None.
+        spec: how the input marks its padding. If `spec` has a length column, the result is None.
     """
     spec = spec or UnpadSpec()
     if spec.length_column is not None:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from padmask.core.arrow_lists import to_arrow
+from padmask.core.arrow_lists import list_rows, to_arrow
 from padmask.core.plan import Positions, Segments
 
 _BLANKS = b" \t\r\n"
@@ -86,11 +86,7 @@ class IdTexts:
     def lists(self) -> pa.Array | None:
         """Parse the ids to an Arrow list column. Return None if an id has more than eight digits."""
         numbers = self.numbers()
-        if numbers is None:
-            return None
-        offsets = np.zeros(len(self.lengths) + 1, dtype=np.int32)
-        np.cumsum(self.lengths, out=offsets[1:])
-        return pa.ListArray.from_arrays(to_arrow(offsets), to_arrow(numbers))
+        return None if numbers is None else list_rows(to_arrow(numbers), self.lengths)
 
     def select(self, rows: slice) -> IdTexts:
         """Return the selected rows. They share `text` with this object."""
