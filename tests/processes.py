@@ -48,20 +48,22 @@ def children(pid: int) -> set[int]:
 
 def workers_of(pid: int) -> set[int]:
     """Return the worker processes of a process."""
-    return {child for child in children(pid) if is_alive(child) and b"serve_tasks" in command_of(child)}
+    return {child for child in children(pid) if is_alive(child) and name_of(child) == "padmask-worker"}
 
 
-def command_of(pid: int) -> bytes:
+def name_of(pid: int) -> str:
+    """Return the name of a process as `ps` shows it."""
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
+        return Path(f"/proc/{pid}/comm").read_text().rstrip()
     except (FileNotFoundError, ProcessLookupError):
-        return b""
+        return ""
 
 
 # Python imports this module at start-up from PYTHONPATH. It changes only workers.
 _FAULT = """
 import sys
-if any(name in " ".join(sys.orig_argv) for name in ("serve_tasks", "spawn_main", "dask_worker")):
+import padmask.shards.worker_process as process
+def begin():
     import os, signal, time
     import padmask.shards.worker as shardwork
     pad, measure = shardwork.pad_shard, shardwork.measure_shard
@@ -73,6 +75,13 @@ if any(name in " ".join(sys.orig_argv) for name in ("serve_tasks", "spawn_main",
         return measure(work, shard, typed)
     shardwork.pad_shard, shardwork.measure_shard = pad_shard, measure_shard
     {first}
+serve = process.serve_tasks
+def serve_tasks(pipe, parent):
+    begin()
+    serve(pipe, parent)
+process.serve_tasks = serve_tasks
+if any(name in " ".join(sys.orig_argv) for name in ("spawn_main", "dask_worker")):
+    begin()
 """
 
 

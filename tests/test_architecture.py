@@ -174,7 +174,7 @@ def test_imports_are_at_the_top() -> None:
 # environment, sys.path and signals.
 MAY_CHANGE_PROCESS = {
     "__main__.py",
-    "shards/processes.py",  # only in worker processes
+    "shards/worker_process.py",  # only in worker processes
     "storage/system.py",  # defers signals and restores them
     "verify/user_code.py",  # imports a user's module
 }

@@ -79,8 +79,8 @@ def _check_outputs(arguments: InspectArguments) -> None:
 
 def _inspect(arguments: InspectArguments) -> Inspection:
     with (
-        open_progress(quiet=arguments.quiet, progress=arguments.progress) as progress,
         open_executor(arguments.where) as executor,
+        open_progress(quiet=arguments.quiet, progress=arguments.progress) as progress,
     ):
         seen = inspect_file(
             arguments.inputs or ["-"],

@@ -27,7 +27,7 @@ from padmask.stream.ledger import PadResult
 from padmask.stream.pad import pad_file
 
 # Size of the input from which several processes are much faster than one, in bytes.
-LARGE_INPUT = 512 << 20
+LARGE_INPUT = 64 << 20
 
 # Maximum number of processes that are started by default. One process writes the rows of all of them.
 MOST_WORKERS = 4

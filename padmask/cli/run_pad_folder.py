@@ -17,8 +17,8 @@ def run_pad_folder(arguments: PadArguments, warn: Callable[[Warned], None]) -> P
     """Pad each input file, and write one or more files to the output folder. `warn` prints a warning."""
     to = arguments.to
     with (
-        open_progress(quiet=to.quiet, progress=to.progress, output=to.output) as progress,
         open_executor(arguments.where) as executor,
+        open_progress(quiet=to.quiet, progress=to.progress, output=to.output) as progress,
     ):
         return pad_dataset(
             to.inputs or ["-"],

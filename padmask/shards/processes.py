@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import os
-import pickle
-import subprocess
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import Pipe, spawn
-from multiprocessing.connection import Connection
 from threading import Lock, local
 from typing import Any
 
 from padmask.errors import PadmaskError, WorkerDiedError
+from padmask.shards.worker_process import DiedError, Worker, can_fork, fork_worker, start_worker, use_one_core
 from padmask.spec.checks import at_least
-from padmask.storage.system import die_with
 
 # Number of worker deaths after which a task fails.
 TRIES = 3
+
+# Number of workers that are forked before it is known how many tasks there are. Each takes about 1 ms.
+MOST_FORKED = 8
 
 # Number of times that a cluster reruns a task whose worker died, before the task fails. Such tasks run one at
 # a time.
@@ -41,35 +40,7 @@ _NOT_STARTED = (
     "`if __name__ == '__main__':` block. Otherwise, free some memory, or use fewer workers."
 )
 
-# The program of a worker. Python starts with a safe path, so that it imports nothing from the current folder.
-# It then uses the import path and the main module of the parent process. If the main module of the parent has
-# no `if __name__ == "__main__"`, multiprocessing raises an error.
-_START = """
-import signal, sys
-signal.signal(signal.SIGINT, signal.SIG_IGN)
-from multiprocessing import current_process, spawn
-from multiprocessing.connection import Connection
-pipe, parent = Connection(int(sys.argv[1])), int(sys.argv[2])
-current_process()._inheriting = True
-spawn.prepare(pipe.recv())
-del current_process()._inheriting
-from padmask.shards.processes import serve_tasks
-serve_tasks(pipe, parent)
-"""
-
 Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
-
-
-class _DiedError(Exception):
-    """A worker process has ended.
-
-    Args:
-        begun: whether the worker was ready for tasks before it ended.
-    """
-
-    def __init__(self, begun: bool) -> None:
-        super().__init__(begun)
-        self.begun = begun
 
 
 class Processes(Executor):
@@ -81,14 +52,20 @@ class Processes(Executor):
 
     Args:
         workers: number of processes.
+        fork: whether to start up to `MOST_FORKED` workers now, by forking this process. This is done only on
+            Linux, and only if this process has no other Python threads. All other workers are new Python
+            processes, which start when a task needs them.
     """
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, *, fork: bool = False) -> None:
         self.workers = at_least(1)("workers", workers)
         self._threads = ThreadPoolExecutor(self.workers, "padmask-worker")
         self._own = local()
         self._lock = Lock()
-        self._all: list[_Worker] = []
+        self._all: list[Worker] = []
+        for _ in range(min(self.workers, MOST_FORKED) if fork and can_fork() else 0):
+            self._all.append(fork_worker(self._all))
+        self._unused = deque(self._all)
         self._stopped = False
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **more: Any) -> Future[Any]:
@@ -101,21 +78,24 @@ class Processes(Executor):
             worker = self._worker()
             try:
                 return worker.run(function, args, more)
-            except _DiedError as died:
+            except DiedError as died:
                 begun = begun or died.begun
                 worker.kill()
                 self._own.worker = None
         raise WorkerDiedError(WORKERS_DIED) if begun else PadmaskError(_NOT_STARTED)
 
-    def _worker(self) -> _Worker:
+    def _worker(self) -> Worker:
         """Return the worker of this thread."""
         if getattr(self._own, "worker", None) is None:
             with self._lock:
                 if self._stopped:
                     raise PadmaskError("The run has ended.")
-                self._own.worker = _Worker()
-                self._all.append(self._own.worker)
-        worker: _Worker = self._own.worker
+                if self._unused:
+                    self._own.worker = self._unused.popleft()
+                else:
+                    self._own.worker = start_worker()
+                    self._all.append(self._own.worker)
+        worker: Worker = self._own.worker
         return worker
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = True) -> None:
@@ -126,98 +106,6 @@ class Processes(Executor):
             for worker in self._all:
                 worker.kill()
         self._threads.shutdown(wait=wait)
-
-
-class _Worker:
-    """A worker process, and the pipe for its tasks and results."""
-
-    def __init__(self) -> None:
-        preparation = _preparation_data()
-        self._pipe, theirs = Pipe()
-        # fork is not used, because a lock held by another thread would never be released in the child.
-        # multiprocessing is not used, because its child processes import from the current folder first.
-        with theirs:
-            self._process = subprocess.Popen(
-                _command(theirs.fileno()), stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()]
-            )
-        self._begun = False
-        # If the process has already died, the first task detects this.
-        with suppress(OSError):
-            self._pipe.send(preparation)
-
-    def run(self, function: Callable[..., Any], args: Any, more: Any) -> Any:
-        task = pickle.dumps((function, args, more))
-        try:
-            self._begun = self._begun or bool(self._pipe.recv_bytes())
-            self._pipe.send_bytes(task)
-            answer = self._pipe.recv_bytes()
-        except (EOFError, OSError):
-            raise _DiedError(self._begun) from None
-        # This is outside the try block, because the task itself may raise an OSError.
-        done, result = pickle.loads(answer)
-        if not done:
-            raise result
-        return result
-
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.wait()
-
-
-def _command(descriptor: int) -> list[str]:
-    """Return the command that starts a worker. The worker has the Python options of this process."""
-    options: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
-    return [
-        os.fsdecode(spawn.get_executable()),
-        *options,
-        "-P",
-        "-c",
-        _START,
-        str(descriptor),
-        str(os.getpid()),
-    ]
-
-
-def _preparation_data() -> dict[str, Any]:
-    """Return the data that a worker needs to import the modules of this process."""
-    data = spawn.get_preparation_data("padmask-worker")
-    # multiprocessing refuses to pickle the original key for other processes.
-    return data | {"authkey": bytes(data["authkey"])}
-
-
-def serve_tasks(pipe: Connection, parent: int) -> None:
-    """Run tasks from the pipe until the pipe is closed."""
-    die_with(parent)
-    use_one_core()
-    with suppress(EOFError, OSError):
-        pipe.send_bytes(b"begun")
-        while True:
-            pipe.send_bytes(_answer(pipe.recv_bytes()))
-
-
-def _answer(task: bytes) -> bytes:
-    """Run a task. Return a pickled pair: True and the result, or False and the exception."""
-    try:
-        function, args, more = pickle.loads(task)
-        return pickle.dumps((True, function(*args, **more)))
-    except Exception as error:  # noqa: BLE001 - raised again in the parent
-        return pickle.dumps((False, _portable(error)))
-
-
-def _portable(error: Exception) -> Exception:
-    """Return an error that can be pickled: `error` itself, or a RuntimeError with its message."""
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:  # noqa: BLE001 - pickling calls code of any class
-        return RuntimeError(f"{type(error).__name__}: {error}")
-    return error
-
-
-def use_one_core() -> None:
-    """Limit Arrow to one thread, because other workers use the other cores."""
-    import pyarrow as pa
-
-    pa.set_cpu_count(1)
 
 
 def begun_on_one_core(run: str, number: int, call: Call) -> Any:

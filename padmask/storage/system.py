@@ -7,9 +7,14 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
-_DIE_WITH_PARENT = 1  # prctl's PR_SET_PDEATHSIG
+# Options of prctl.
+_DIE_WITH_PARENT, _SET_NAME = 1, 15
+
+# Parameters of mallopt, and the largest threshold that glibc accepts on 64-bit systems.
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
+_LARGEST_MMAP_THRESHOLD = 32 << 20
 
 
 def free_memory() -> int | None:
@@ -71,6 +76,33 @@ def die_with(parent: int) -> None:
     ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(128 + signal.SIGKILL)
+
+
+def name_process(name: str) -> None:
+    """Set the name of this process that `ps` and `top` show, on Linux. The first 15 characters are used."""
+    if sys.platform != "linux":
+        return
+    import ctypes
+
+    ctypes.CDLL(None).prctl(_SET_NAME, name.encode())
+
+
+def keep_freed_memory(most: int) -> None:
+    """Let the C library keep up to `most` bytes of freed memory, instead of returning them to the system.
+
+    A process that allocates similar blocks again and again then does not wait for new pages. On systems
+    without the C library of GNU, do nothing.
+    """
+    if sys.platform != "linux":
+        return
+    import ctypes
+
+    with suppress(AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        # Setting one limit turns off the automatic choice of the other.
+        mallopt(_TRIM_THRESHOLD, most)
+        mallopt(_TOP_PAD, most // 4)
+        mallopt(_MMAP_THRESHOLD, min(most, _LARGEST_MMAP_THRESHOLD))
 
 
 def cores() -> int:

@@ -94,8 +94,7 @@ def run(command: Sequence[str]) -> Usage:
         process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=said)
         while True:
             for pid in _family(process.pid):
-                command_line = _read(pid, "cmdline")
-                works = b"serve_tasks" in command_line or b"spawn_main" in command_line
+                works = b"padmask-worker" in _read(pid, "comm") or b"spawn_main" in _read(pid, "cmdline")
                 seen = workers if works else drivers
                 seen[pid] = max(seen.get(pid, 0), _peak(pid))
             ended, status, usage = os.wait4(process.pid, os.WNOHANG)

@@ -160,14 +160,66 @@ def test_script_needs_main_guard(tmp_path):
     assert has_facts(refused.stderr, "if __name__ == '__main__'")
 
 
+FORKED = """
+import os, signal, sys
+from padmask.shards.processes import Processes
+
+def children():
+    return open(f"/proc/self/task/{os.getpid()}/children").read().split()
+
+DIES_ONCE = "open('died', 'x').close(); __import__('os').kill(__import__('os').getpid(), 9)"
+
+if __name__ == "__main__":
+    sys.stdout.write("buffered\\n")
+    with Processes(2, fork=True) as workers:
+        started = children()
+        print(len(started), [workers.submit(pow, number, 2).result() for number in range(4)])
+        print("stdin:", workers.submit(eval, "__import__('sys').stdin.read()").result())
+        for child in started:
+            os.kill(int(child), signal.SIGINT)
+        try:
+            workers.submit(exec, "raise KeyError(7)").result()
+        except KeyError as error:
+            print(repr(error), started == children())
+        try:
+            workers.submit(exec, DIES_ONCE).result()
+        except FileExistsError:
+            print("tried again", workers.submit(abs, -1).result())
+    print("ended:", children())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks workers")
+def test_forked_workers(tmp_path):
+    (tmp_path / "script.py").write_text(FORKED)
+    done = subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        input="text",
+        timeout=SECONDS,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "buffered",
+        "2 [0, 1, 4, 9]",
+        "stdin: ",
+        "KeyError(7) True",
+        "tried again 1",
+        "ended: []",
+    ]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere they end when their task does")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_workers_end_with_parent(tmp_path, number):
+@pytest.mark.parametrize("fork", [False, True])
+def test_workers_end_with_parent(tmp_path, number, fork):
     begun = tmp_path / "begun"
     text = f"""
 from padmask.shards.processes import Processes
 if __name__ == "__main__":
-    workers = Processes(2)
+    workers = Processes(2, fork={fork})
     for _ in range(4):
         workers.submit(exec, {WAITS.format(str(begun))!r}, {{}})
 """
