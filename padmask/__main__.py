@@ -10,7 +10,7 @@ import sys
 
 
 def _remove_current_folder() -> None:
-    """Remove from `sys.path` the current folder, which `python -m` adds. Its files may be untrusted."""
+    """Remove the current folder, which `python -m` adds, from `sys.path`. Its files may be untrusted."""
     try:
         here = os.getcwd()
     except OSError:

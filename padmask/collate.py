@@ -46,14 +46,14 @@ class Collator:
     Args:
         spec: how to pad; default `PadSpec()`, which pads each batch to its longest row.
         preset: `"hf"`, `"keras"`, `"torch"` or `"causal-lm"`: the options that a framework expects, as in
-            `padmask.preset`. A preset replaces `spec`.
+            `padmask.preset`. A preset cannot be combined with `spec`.
         columns: as in `pad_table`. By default, companion columns such as `labels` are padded together with
             the ids.
         mask: mask to add; default: the mask of the preset, else `MaskSpec()`. The mask replaces an
             `attention_mask` that contains only ones.
         framework: `"numpy"`, `"torch"`, `"tensorflow"` or `"jax"`: the type of the arrays; `"np"`, `"pt"` and
-            `"tf"` are short names. Default: `"torch"` with the preset `"torch"`, else `"numpy"`. For torch,
-            ids are int64 unless a dtype is set.
+            `"tf"` are short names. Default: `"torch"` with the preset `"torch"`, else `"numpy"`. With
+            `"torch"`, integers become int64, unless another dtype or a preset is set.
         options: fields of `PadSpec`, such as `maxlen`, which replace the fields of `spec`.
 
     Raises:
@@ -125,7 +125,7 @@ class Collator:
 
 
 def _columns_of(rows: list[Any], columns: Columns) -> dict[str, list[Any]]:
-    """Return the values of each column."""
+    """Return the values of each column, keyed by column name. Rows of tokens are one column."""
     if not rows:
         raise DataError("The batch has no rows. Set `drop_last` or check the sampler of the data loader.")
     first = rows[0]

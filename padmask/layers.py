@@ -1,9 +1,10 @@
 """Keras layers that create, pass on, split and use masks.
 
 These layers are improved versions of the four custom layers in TensorFlow's guide "Understanding masking &
-padding". They run on every Keras 3 backend and on batches of any length, and models with them can be saved
-and loaded. The values at padded steps never affect the output, even if they are NaN. As in Keras, **True in a
-mask means a real step**. Models with these layers depend only on Keras and `padmask.errors`.
+padding". They run on every Keras 3 backend and on sequences of any length, and models with them can be saved
+and loaded. The values at padded steps never affect the output at real steps, even if they are NaN. As in
+Keras, **True in a mask means a real step**. Models with these layers depend only on Keras and
+`padmask.errors`.
 
 Keras does not import custom layers, so import this module before you load a saved model with these layers.
 The module requires Keras.

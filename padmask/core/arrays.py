@@ -154,7 +154,7 @@ def _numpy_dtype(dtype: str) -> np.dtype[Any]:
 
 
 def read_array_rows(sequences: Any, spec: PadSpec) -> tuple[Ragged, PadColumn]:
-    """Return the tokens of rows, with their dtype and pad value.
+    """Return rows as `Ragged`, and a `PadColumn` with the dtype and the pad value of their tokens.
 
     Args:
         sequences: rows of tokens, as in `pad`.
@@ -171,7 +171,7 @@ def read_array_rows(sequences: Any, spec: PadSpec) -> tuple[Ragged, PadColumn]:
 
 
 def _read_tokens(sequences: Any, spec: PadSpec) -> tuple[PlainRows | Ragged, str, int | float | str]:
-    """Return the tokens of rows, the dtype and the pad value. The tokens may not fit the dtype yet."""
+    """Return rows, their dtype and their pad value, without a check whether the tokens fit the dtype."""
     asked = asked_dtype(None, spec)
     read = _read_rows(sequences, None if asked is None else kind_of_dtype(asked))
     dtype = asked or _default_dtype(read, spec)
@@ -313,7 +313,8 @@ def pad_sequences(
         DataError: a row is not a sequence, vectors differ in length, or a value does not fit the dtype.
 
     Source: `keras.utils.pad_sequences` of Keras 3.15. Unlike Keras, this function accepts `maxlen=0` and
-    `[]`, and raises an error instead of silently wrapping, cutting or rounding a value.
+    `[]`. A number that would overflow, a fraction that would be lost in an integer dtype, and a string that
+    would be cut off raise an error.
     """
     one_of("padding", padding, ("pre", "post"))
     one_of("truncating", truncating, ("pre", "post"))

@@ -1,6 +1,7 @@
 """Convert between Arrow list arrays and NumPy arrays.
 
-Only this module handles the offsets, slices, views and nulls of Arrow arrays. It does not handle padding.
+This module handles the offsets, slices, views and nulls of Arrow arrays for most other modules. It does not
+handle padding.
 """
 
 from __future__ import annotations
@@ -226,7 +227,7 @@ def with_floats(type_: pa.DataType, float_: pa.DataType) -> pa.DataType:
 
 
 def token_type(type_: pa.DataType) -> pa.DataType:
-    """Return the type of the tokens: the innermost item type of a list type.
+    """Return the innermost item type of a list type: the type of the tokens, or of the numbers in vectors.
 
     >>> token_type(pa.list_(pa.list_(pa.float32(), 4)))
     DataType(float)
@@ -364,8 +365,9 @@ def list_values(rows: pa.Array) -> tuple[Positions, Positions, pa.Array]:
     >>> starts.tolist(), lengths.tolist(), values.dictionary.to_pylist()
     ([0, 1], [1, 2], ['a', 'b'])
 
-    A start is an index in the array. If `rows` is a slice of a larger array, the array contains
-    only the values of the slice, except for list views.
+    The start of a row is an index in the array of values. If `rows` is a slice of a larger array, the array
+    of values contains only the values of this slice. For list views, it contains all values of the larger
+    array.
     """
     type_ = rows.type
     if pat.is_fixed_size_list(type_):

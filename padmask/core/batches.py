@@ -22,8 +22,8 @@ class BatchPlan:
         order: indices of the rows, one batch after another: int64, shape (rows,).
         sizes: number of rows of each batch: int64, shape (batches,).
         widths: padded length of the rows of each batch: int64, shape (batches,).
-        short: whether the batch with the longest rows is not full. Such a batch has space for more rows, or a
-            number of rows that is not a multiple of `BatchSpec.multiple`.
+        short: whether the batch with the longest rows is not full: `BatchSpec.multiple` more rows would fit
+            in the batch, or its number of rows is not a multiple of `BatchSpec.multiple`.
     """
 
     order: Positions
@@ -56,16 +56,16 @@ def plan_batches(
     """Divide the rows of a sort window (rows that are sorted together) into batches.
 
     The rows are sorted by length. Rows of the same length stay in order. Each batch has as many rows as fit
-    in the budget, rounded down to a multiple of `spec.multiple`. The last batch has all remaining rows, so
-    their number may not be a multiple.
+    in the budget, rounded down to a multiple of `spec.multiple`. The batch with the longest rows has all
+    remaining rows, so their number may not be a multiple.
 
     >>> plan = plan_batches(np.array([5, 1, 2, 1]), BatchSpec(tokens=6))
     >>> plan.order.tolist(), plan.sizes.tolist(), plan.widths.tolist()
     ([1, 3, 2, 0], [3, 1], [2, 5])
 
     Args:
-        lengths: number of tokens in each output row: int64, shape (rows,). At each length,
-            `spec.multiple` rows must fit in the budget (see `find_wide_rows`).
+        lengths: number of tokens in each output row: int64, shape (rows,). For each length, the budget must
+            have space for `spec.multiple` rows of this length (see `find_wide_rows`).
         spec: budget, multiple and seed.
         multiple: the padded length of each batch is rounded up to a multiple of this number.
         window: index of the sort window. The order of the batches depends on the seed and on this index.
@@ -86,7 +86,7 @@ def _cut(widths: list[int], spec: BatchSpec) -> list[int]:
     """Divide rows with ascending widths into batches.
 
     Returns:
-        The index of the first row of each batch, then the number of rows.
+        The index of the first row of each batch, followed by the total number of rows.
     """
     bounds, start, total = [0], 0, len(widths)
     while start < total:

@@ -26,7 +26,7 @@ def with_edges(plan: Plan, spec: PadSpec, lengths: LengthStats | None, *, drops:
     (1, 10)
 
     Args:
-        plan: plan of the last bucket. Its maxlen limits the edges.
+        plan: plan without edges. No edge is larger than `plan.maxlen`.
         spec: how to pad.
         lengths: lengths of all rows. Required if `spec.buckets` is a number.
         drops: whether rows longer than `plan.maxlen` are dropped. Dropped rows have no effect on the edges.
@@ -45,8 +45,8 @@ def rows_of_buckets(plan: Plan, spec: PadSpec, lengths: LengthStats, *, drops: b
     """Return, for each possible edge, the number of output rows whose length is rounded up to this edge.
 
     The possible edges are the row lengths, rounded up to `spec.pad_to_multiple_of`. They are at least 1 and
-    at most `plan.maxlen`. Each window of a longer row counts as a row of `plan.maxlen`, because all windows
-    are in the last bucket. The arguments are those of `with_edges`.
+    at most `plan.maxlen`. If a row is split into windows, each window counts as a row of length
+    `plan.maxlen`, because all windows are in the last bucket. The arguments are those of `with_edges`.
     """
     multiple, found = spec.pad_to_multiple_of or 1, dict[int, int]()
     known = np.array(list(lengths.counts), dtype=np.int64)

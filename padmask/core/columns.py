@@ -58,7 +58,7 @@ class PadColumn:
 
     Args:
         name: name of the column.
-        kind: kind of token: int, float or string.
+        kind: kind of token: int, float, string or bool.
         dtype: dtype of the padded values, one of `DTYPES`.
         value: pad value.
         inner: length of each vector; 0 if unknown, None if the tokens are not vectors.
@@ -120,7 +120,7 @@ def asked_names(schema: pa.Schema, asked: Columns) -> list[str]:
 
 
 def judged_columns(schema: pa.Schema, columns: Columns) -> list[str]:
-    """Return the columns that a mask may describe: the requested columns, else the default column.
+    """Return the names of the columns that a mask may describe: the requested or the default columns.
 
     The list is empty if there is no default column.
     """
@@ -183,7 +183,7 @@ def _resolve(column: Column, schema: pa.Schema, spec: PadSpec) -> PadColumn:
             f"Column {column.name!r} cannot be padded: {error}. {what_to_choose(schema, column.name)}.",
             options=["columns"],
         ) from None
-    # The dtype of all columns does not apply to bools.
+    # `spec.dtype` does not apply to columns of bools.
     asked = column.dtype if kind == "bool" else asked_dtype(column, spec)
     if asked is not None and has_null_tokens(type_):
         kind = kind_of_dtype(asked)

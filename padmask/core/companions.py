@@ -55,14 +55,14 @@ class ColumnChoice:
 
     Args:
         columns: columns to pad.
-        mask: mask to add. If the mask replaces a mask of the input, both have the same name and dtype.
+        mask: mask to add. By default, it has the name and the dtype of the input mask that it replaces.
         replaced: name of the input mask that the new mask replaces; None if no mask is replaced.
         alike: names of list columns that are not padded but have the same lengths as the padded columns.
-        ragged: names of columns that should have one value per token, according to their names or to nearly
-            all rows, but have a different number of values in some rows. These columns are not padded.
+        ragged: names of columns that are not padded, because some rows do not have one value per token. The
+            name of such a column, or nearly all its rows, suggest one value per token.
         unpaddable: names of companions and masks whose type padmask cannot pad, such as lists of structs.
-        watched: names of columns that may be masks. If such a column contains a 0 in a later row, this row of
-            the input already contains padding. Some of the columns may be missing in the input.
+        watched: names of columns that may be masks. If such a column marks padding in a later row, this row
+            of the input already contains padding. Some of the columns may be missing in the input.
         counted: name of an input column whose rows are the positions 0, 1, 2, ... The new positions of packed
             rows replace this column. None if there is no such column.
     """
@@ -152,7 +152,7 @@ def choose_together(
     positions = spec.packing is not None and "position_ids" in spec.packing.emit
     may_be_counted = positions and POSITION_IDS in once - own - {column.name for column in columns}
     counted = POSITION_IDS if may_be_counted and rows.are_counted(POSITION_IDS, first) else None
-    # Loops over the fields use a complete set of names, because a file may have thousands of columns.
+    # The set is computed before the loop over the fields, because a file may have thousands of columns.
     if not asked:
         possible = once - own - {first, counted}
         columns += [
@@ -194,10 +194,10 @@ def choose_together(
 def _is_chosen(rows: FirstRows, first: str, name: str, *, packs: bool) -> bool:
     """Return whether a companion is padded or packed together with the first column.
 
-    If the lengths differ in few rows, these rows are bad rows. If they differ in many rows, `pad` leaves out
-    the companion, because it can be padded to a separate maxlen. If `pack` left out the companion, the
-    column would become lists of lists, which no trainer reads. Therefore, `pack` chooses all companions, and
-    each row in which the lengths differ is a bad row.
+    If the lengths differ in few rows, these rows are bad rows. If the lengths differ in many rows, `pad` does
+    not choose the companion, because the companion can be padded to its own maxlen. A companion that `pack`
+    did not choose would become lists of lists, which no trainer reads. Therefore, `pack` chooses all
+    companions, and each row in which the lengths differ is a bad row.
     """
     return rows.have_similar_lengths(first, name) or (packs and rows.have_values(name))
 

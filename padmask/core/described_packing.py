@@ -21,7 +21,7 @@ from padmask.spec.windows import WindowSpec
 
 
 def described_layout(file: str, schema: pa.Schema, columns: Sequence[str]) -> PackedLayout | None:
-    """Return the `PackedLayout` that the metadata of a file describes, else None."""
+    """Return the `PackedLayout` that the metadata of a file describes; None if there is no such metadata."""
     group = packed_group(schema)
     if group is None:
         return None

@@ -12,7 +12,7 @@ from padmask.spec.mask import Dialect, MaskKind
 # PyTorch masks, which are True at padding.
 PADDING_MASK_NAMES = ("key_padding_mask", "src_key_padding_mask")
 
-# An additive mask with at most this number at a position removes the position from attention.
+# The largest value that marks padding in an additive mask.
 ADDITIVE_PADDING = -10_000
 
 ADDITIVE = Dialect(kind="additive")

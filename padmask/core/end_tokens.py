@@ -87,7 +87,7 @@ def add_end_tokens(
 
 
 def rows_without_end(segments: Segments, truncating: Side) -> Positions:
-    """Return the rows whose last token was truncated (with `truncating="pre"`, whose first token).
+    """Return the source rows whose last token was truncated (first token if `truncating` is `"pre"`).
 
     Returns:
         Indices of source rows: int64, shape (rows,).

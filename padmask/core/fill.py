@@ -67,11 +67,11 @@ def choose_tokens(
 ) -> None:
     """Write the tokens where the mask is True, and the pad value elsewhere.
 
-    The tokens and the pad value must fit the dtype of `out`.
+    The pad value, and the tokens where the mask is True, must fit the dtype of `out`.
 
     Args:
         tokens: one token per position: the shape of `out`.
-        mask: bool array that can be broadcast to this shape.
+        mask: bool array that can be broadcast to the shape of `out`.
         value: pad value, a scalar or a vector.
         out: array to write to: shape (rows, maxlen, ...).
     """
@@ -82,7 +82,7 @@ def choose_tokens(
             np.copyto(out, tokens, where=mask, casting="unsafe")
         return
     # (token - value) * mask + value takes half the time of copyto. The result is exact, because integers
-    # wrap around. A window may include tokens of a neighboring bad row, which need not fit an integer.
+    # wrap around. Where the mask is False, a token may be from a bad row, and need not fit an integer.
     with np.errstate(invalid="ignore"):
         if value.any():
             np.subtract(tokens, value, out=out, dtype=out.dtype, casting="unsafe")

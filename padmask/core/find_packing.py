@@ -30,7 +30,8 @@ def find_packing(
 
     All commands use this result. If there is metadata, it decides. Without metadata, the name and the type
     of a column in `CERTAIN_NAMES` decide. Other columns, such as `position_ids` and `segment_ids`, may have
-    another meaning, so their values in the first 100 rows decide.
+    another meaning, so their values in the first 100 rows decide. If no such column separates sequences,
+    rows with the columns in `SOURCE_COLUMNS` count as packed too.
 
     >>> from padmask.core.packed_head import TableHead
     >>> rows = pa.record_batch({"input_ids": [[5, 6, 7]], "position_ids": [[0, 1, 0]]})

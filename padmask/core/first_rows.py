@@ -39,7 +39,8 @@ FIRST_ROWS = 1000
 # is probably an error. Labels of another sequence, such as a translation, have equal lengths in fewer rows.
 MIN_EQUAL_SHARE = 0.9
 
-# From this share of equal lengths, other lengths are probably errors, and not those of another sequence.
+# If at least this share of the lengths are equal, the other lengths are probably errors. If fewer lengths are
+# equal, the two columns probably contain different sequences.
 MIN_MISALIGNED_SHARE = 0.5
 
 
@@ -55,12 +56,13 @@ class FirstRows:
         lengths: row lengths of each list column, keyed by column name: int64, shape (rows,). A length is -1
             if the row is null or contains a null token.
         zeros: whether each row contains padding, for each column that may be a mask, keyed by column
-            name: bool, shape (rows,). Padding is 0, or 1 if the mask is 1 at padding.
+            name: bool, shape (rows,). The polarity and the kind of the mask determine which values mark
+            padding.
         ones: names of the columns that may be masks and contain only real tokens.
         empty: names of the columns whose rows are all null.
         real: start and number of the real tokens in each row, for each column that may be a mask, keyed by
-            column name: int64, shape (rows, 2). A column is included only if no row has padding at both ends
-            or between real tokens.
+            column name: int64, shape (rows, 2). A column is included only if all its values are valid in a
+            mask, and no row has padding at both ends or between real tokens.
         ends: tokens that most rows of a list column start and end with, keyed by column name.
         additive: names of the columns that have the values of an additive mask: 0 at real tokens, and large
             negative numbers at padding. At least one value is negative.
@@ -217,7 +219,7 @@ def _may_be_mask(parts: Sequence[pa.Array], dialect: Dialect) -> bool:
 
 
 def _additive_rows(parts: Sequence[pa.Array]) -> _MaskRows | None:
-    """Read a column as an additive mask. Return None if it has other values or no padding."""
+    """Read a column as an additive mask. Return None if the column has other values or no padding."""
     if not all(is_mask(part.type) and not pat.is_boolean(token_type(part.type)) for part in parts):
         return None
     row = next((part.slice(0, 1) for part in parts if len(part)), None)
@@ -250,7 +252,8 @@ class _MaskRows:
     Args:
         zeros: whether each row contains padding.
         valid: whether all values are valid in a mask of the dialect.
-        real: the start and the number of the real tokens in each row.
+        real: the start and the number of the real tokens in each row: int64, shape (rows, 2). None if a value
+            is not valid, or a row has padding at both ends or between real tokens.
     """
 
     zeros: Flags

@@ -19,7 +19,10 @@ from padmask.spec.unpad import UnpadSpec
 
 
 def _is_guessed(schema: pa.Schema, job: UnpadJob, spec: UnpadSpec) -> bool:
-    """Return whether neither the user nor the metadata specifies the polarity of the mask."""
+    """Return whether neither the user nor the metadata specifies the polarity of the mask.
+
+    The result is also False if the types of the columns do not allow `check_polarity` to compare values.
+    """
     if job.mask in (None, job.columns[0]) or spec.dialect is not None or job.mask in described_names(schema):
         return False
     tokens = schema.field(job.columns[0]).type

@@ -121,8 +121,8 @@ class JoinPlan:
 
     Args:
         firsts: index of the first window of each row: int64, shape (rows,).
-        starts: index of the first token that a window adds: int64, shape (windows,).
-        counts: number of tokens that a window adds: int64, shape (windows,).
+        starts: index in each window of the first token that the window adds: int64, shape (windows,).
+        counts: number of tokens that each window adds: int64, shape (windows,).
         causes: a `Fault` for each window that has an error, in the order of the windows.
         faults: a `Fault` for each window that cannot be joined. If one window of a row has an error, none of
             the windows of the row can be joined.
@@ -202,9 +202,10 @@ _LACKS_EARLIER = "a window before {window} is missing, or the windows are not in
 
 
 def find_differences(batch: pa.RecordBatch, windows: RowWindows, without: Collection[str]) -> list[Fault]:
-    """Return a `Fault` for each window in which the value of a field differs from the previous window.
+    """Return a `Fault` for each window in which a field has another value than in the previous window.
 
-    A joined row has only one value for each field, so a different value would be lost.
+    Only windows of the same row are compared. A joined row has only one value for each field, so a different
+    value would be lost.
 
     Args:
         batch: windows with all fields.
@@ -228,12 +229,12 @@ def find_differences(batch: pa.RecordBatch, windows: RowWindows, without: Collec
 
 
 def other_value(windows: RowWindows, row: int, name: str) -> Fault:
-    """Return the `Fault` for a window in which the value of a field differs from the previous window."""
+    """Return the `Fault` for a window in which a field has another value than in the previous window."""
     return Fault(row, f"{windows.name(row)} does not have the same value as the previous window", name)
 
 
 def join_remedy(fault: Fault) -> str:
-    """Return what to do about windows that cannot be joined."""
+    """Return the remedy for a window that cannot be joined, as sentences for an error message."""
     if fault.column is not None:
         name = shlex.quote(fault.column)
         return (
@@ -261,7 +262,7 @@ def are_same(one: pa.Array, other: pa.Array) -> bool:
 def join_rows(
     batch: pa.RecordBatch, columns: Collection[str], firsts: npt.NDArray[np.int64]
 ) -> pa.RecordBatch:
-    """Join adjacent windows of a source row to one row.
+    """Join the windows of each source row to one row.
 
     Args:
         batch: unpadded windows, without the repeated tokens.

@@ -125,7 +125,9 @@ def plan_keep_ends(
     """
     cut = lengths > maxlen
     kept = np.minimum(lengths, maxlen)
-    # The end on the side that stays is adjacent to the other tokens that stay.
+    # A truncated row keeps two slices, and `tail` is the length of the second slice. With "post", the second
+    # slice is the kept end. With "pre", the first slice is the kept start, and the second slice has all other
+    # tokens that stay.
     tail = np.where(cut, ends.last, 0) if truncating == "post" else kept - np.where(cut, ends.first, 0)
     rows = np.arange(len(lengths))
     starts = np.stack([np.zeros_like(lengths), lengths - tail], axis=1)

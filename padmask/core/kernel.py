@@ -85,7 +85,7 @@ def pad_batch(
     if has_one_slice_a_row and is_wide(segments.maxlen or 0):
         return _pad_wide(ragged, segments, value, target, make_mask(segments) if mask is None else mask)
     # If each row has one slice, a row is a window over the flat values. Padding blocks of windows is faster
-    # for many rows, and takes longer to set up.
+    # for many rows, but takes longer to set up.
     if has_one_slice_a_row and len(segments.counts) * (segments.maxlen or 0) >= FEW_POSITIONS:
         return _pad_blocks(ragged, segments, value, target, threads, mask)
     return _pad_tokens(ragged, segments, value, target, make_mask(segments) if mask is None else mask)
@@ -103,7 +103,7 @@ def slice_rows(ragged: Ragged, segments: Segments) -> Ragged:
 
 
 def _pad_tokens(ragged: Ragged, segments: Segments, value: Any, dtype: np.dtype[Any], mask: Mask) -> Padded:
-    """Pad rows that consist of several slices. The tokens fill the True positions of the mask in order."""
+    """Pad rows of any number of slices. The tokens fill the True positions of the mask in order."""
     tokens = take_runs(ragged.values, *_slices(ragged, segments))
     return Padded(fill_mask(mask, tokens, value, dtype), mask, segments.row_lengths)
 
@@ -120,7 +120,10 @@ def _pad_wide(ragged: Ragged, segments: Segments, value: Any, dtype: np.dtype[An
 def take_runs(
     values: npt.NDArray[Any], firsts: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]
 ) -> npt.NDArray[Any]:
-    """Return the values of all runs (index ranges) in order. Adjacent runs share memory with `values`."""
+    """Return the values of all runs (index ranges) in order.
+
+    If each run starts at the end of the previous run, the result shares memory with `values`.
+    """
     adjacent = _adjacent(values, firsts, counts)
     if adjacent is not None:
         return adjacent
@@ -153,8 +156,9 @@ def _pad_blocks(
 
     An output row is read as a window of `maxlen` consecutive flat values. The window starts at the first
     token (post) or ends at the last token (pre). The windows of a block of rows are gathered in one
-    operation. The pad value then replaces the values where the mask is False. If no row is truncated, a
-    faster way is used: the tokens are adjacent, so they fill the True positions of the mask in order.
+    operation. The pad value then replaces the values where the mask is False. If the tokens of a block are
+    adjacent, because no row is truncated, a faster way is used: the tokens fill the True positions of the
+    mask in order.
     """
     maxlen, padding = segments.maxlen or 0, segments.padding
     rows, inner = len(segments.counts), ragged.values.shape[1:]

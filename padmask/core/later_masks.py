@@ -25,9 +25,9 @@ def watched_masks(
 ) -> tuple[str, ...]:
     """Return the names of the masks to watch: masks that may mark padding only after the first rows.
 
-    In the first rows, such a mask contains no 0, has no values or is missing. Masks that contain a 0 in the
-    first rows, or that the metadata describes, are not watched, because `find_padding` has checked already
-    whether such a mask belongs to a column to pad.
+    In the first rows, such a mask marks no padding, has no values or is missing. Masks that mark padding in
+    the first rows, or that the metadata describes, are not watched, because `find_padding` has already
+    checked whether such a mask belongs to a column to pad.
 
     >>> rows = FirstRows.of([pa.record_batch({"ids": [[7]], "mask": [[1]], "padding_mask": [[1, 0]]})])
     >>> watched_masks(pa.schema([]), rows, MaskSpec(), ["ids"])
@@ -59,7 +59,7 @@ def padded_rows(column: pa.Array, name: str, lengths: Positions) -> list[int]:
     [1]
 
     Args:
-        column: the column. If the column is not a mask, the result is empty.
+        column: column that may be a mask. If the type is not that of a mask, the result is empty.
         name: name of the column, which determines the polarity of the mask.
         lengths: number of tokens in each row: shape (rows,).
     """

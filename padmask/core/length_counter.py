@@ -12,7 +12,7 @@ PENDING_ROWS = 1 << 16
 
 
 class LengthCounter:
-    """Counts the rows of each length, also over many small batches.
+    """A counter of the rows of each length, which is fast even with many small batches.
 
     >>> counter = LengthCounter()
     >>> counter.add(np.array([3, 1])), counter.add(np.array([3]))

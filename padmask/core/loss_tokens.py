@@ -14,7 +14,7 @@ from padmask.core.kernel import take_runs
 from padmask.core.masks import Mask
 from padmask.core.ragged import Ragged
 
-# Columns that are 1 at the tokens that count in the loss, and 0 at others, such as those of a prompt.
+# Columns that are 1 at the tokens that count in the loss, and 0 at other tokens, such as those of a prompt.
 LOSS_MASKS = ("completion_mask", "assistant_masks", "loss_mask")
 
 
@@ -81,7 +81,8 @@ class LossTokens:
 
     Args:
         counts: whether the label of each position counts: bool, shape (positions,).
-        shifted: whether labels were moved one token to the left, so each label belongs to the next token.
+        shifted: whether labels were moved one token to the left, so that each position has the label of the
+            next token.
     """
 
     counts: Mask
@@ -98,17 +99,18 @@ def find_loss_tokens(
     """Return the positions that count in the loss.
 
     If there are labels, the first column of labels decides. Otherwise, a position counts if no mask is 0 at
-    the position.
+    the position, and its token is not repeated.
 
     Args:
         columns: the packed columns.
         values: packed values of each column, one row after another: shape (positions, ...).
         shifted: whether labels were moved one token to the left.
-        repeated: True at tokens whose label is -100, because another window has the label: bool, shape
-            (positions,). None if there are no such tokens.
+        repeated: True at repeated tokens, which count only in another window: bool, shape (positions,). None
+            if each copy of a token counts.
 
     Returns:
-        The positions that count; None if there are neither labels nor masks, so that all tokens count.
+        The positions that count. None if all tokens count, because there are neither labels nor masks, and
+        `repeated` is None.
     """
     for column in filter(is_label, columns):
         labels = values[column.name]
