@@ -26,7 +26,7 @@ from padmask.spec.pad import DEFAULT_DTYPE, INTEGER_DTYPES
 def settle_made(mask: MaskSpec, names: Collection[str], first: str) -> MaskSpec:
     """Return `mask` with the name of the column to copy to the labels.
 
-    The columns in `mask.if_missing` that the input already has are left out.
+    An option in `mask.if_missing` is removed if the input already has the column that the option would add.
 
     >>> settle_made(MaskSpec(labels_from=True), ["ids"], "ids").labels_from
     'ids'

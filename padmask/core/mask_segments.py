@@ -1,4 +1,4 @@
-"""Find the real tokens in mask rows."""
+"""Find the real tokens of padded rows in their mask."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from padmask.errors import Fault
 
 
 def read_mask(mask: Ragged) -> tuple[Segments, list[Fault]]:
-    """Find the real tokens in mask rows. The padding of a row must be at its start or its end.
+    """Find the real tokens of padded rows in their mask. A row may have padding at one end only.
 
     >>> rows = np.array([True, True, False, False, True, True, False, True])
     >>> segments, faults = read_mask(Ragged(rows, np.array([0, 3, 5]), np.array([3, 2, 3])))
@@ -21,7 +21,7 @@ def read_mask(mask: Ragged) -> tuple[Segments, list[Fault]]:
     ([0, 1, 0], [2, 1, 2], [2])
 
     Args:
-        mask: mask rows of bools, or of 0 and 1. The rows may differ in length.
+        mask: rows of a mask column, as bools, or as 0 and 1. The rows may differ in length.
 
     Returns:
         The segments of the real tokens, and a `Fault` for each row in which the real tokens are not one
@@ -39,7 +39,7 @@ def read_mask(mask: Ragged) -> tuple[Segments, list[Fault]]:
 
 
 def _at(flat: npt.NDArray[Any], places: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-    """Return the values at the indices `places`. An index of an empty row may be out of bounds."""
+    """Return the values at the indices `places`. Indices out of bounds, as for empty rows, are clipped."""
     found: npt.NDArray[Any] = flat[np.clip(places, 0, len(flat) - 1)] if len(flat) else np.zeros_like(places)
     return found
 

@@ -177,7 +177,7 @@ def _too_large(shape: tuple[int, ...]) -> SpecError:
 
 
 def first_flat_indices(segments: Segments) -> npt.NDArray[np.int64]:
-    """Return, for each sequence, the index in the flattened output of its first token."""
+    """Return the index of the first token of each sequence in the flattened output: shape (sequences,)."""
     rows = np.arange(len(segments.lengths)) if segments.rows is None else segments.rows
     return rows * (segments.maxlen or 0) + segments.first_places
 

@@ -31,13 +31,13 @@ _TRUE_AT: Mapping[Polarity, str] = {"real": "real token", "padding": "padding"}
 
 
 def add_to_description(metadata: Mapping[bytes, bytes], key: str, value: Any) -> dict[bytes, bytes]:
-    """Return metadata whose description of the last run has one more key.
+    """Add a key to the description of the padding or packing in metadata, and return the new metadata.
 
     >>> add_to_description({METADATA_KEY: b'{"maxlen": 8}'}, "run", {"rows_read": 2})
     {b'padmask': b'{"maxlen": 8, "run": {"rows_read": 2}}'}
 
     Args:
-        metadata: metadata with a description of the padding or packing.
+        metadata: metadata with a description. If there are several, the first one gets the key.
         key, value: key to add, and its value, which JSON can represent.
     """
     described = json.loads(metadata[METADATA_KEY])
@@ -233,7 +233,7 @@ def groups_to_keep(schema: pa.Schema, changed: Collection[str]) -> list[dict[str
 
 
 def described_names(schema: pa.Schema) -> set[str]:
-    """Return the names of the columns and masks in the metadata of a schema."""
+    """Return the names of the columns, masks and length columns that the metadata of a schema describes."""
     groups = groups_to_keep(schema, ())
     marks = {name for group in groups for name in (group["mask_column"], group["length_column"]) if name}
     return marks | {name for group in groups for name in group["columns"]}

@@ -31,7 +31,7 @@ from padmask.spec.windows import WindowSpec
 # Fields of `PackSpec` that determine the packed rows. The other fields choose columns of tables and files.
 _PACKING = ("algorithm", "max_segments", "align", "eos")
 
-# What to do with overlong rows. Rows that are split are not truncated.
+# The policy for each value of `overlong`. With "split", rows are split before they could be truncated.
 _POLICIES = {
     "error": RowPolicy(overlong="error", empty_rows="drop"),
     "truncate": RowPolicy(overlong="truncate", empty_rows="drop"),
@@ -58,7 +58,8 @@ class Packed:
         seq_lengths: number of tokens of each sequence: for each row, an int32 array of shape (sequences,).
         source_rows: source row of each sequence: for each row, an int64 array of shape (sequences,).
         source_starts: index of the first token of each sequence in its source row: for each row, an int32
-            array of shape (sequences,).
+            array of shape (sequences,). For a window, this is the first token after those that `keep_first`
+            keeps.
 
     Source: `segment_ids` and `position_ids` as in "Efficient Sequence Packing without Cross-contamination"
     (arXiv 2107.02027), numbered as in seqio and grain.
@@ -124,7 +125,7 @@ def pack(
 
     Args:
         sequences: rows of tokens, or of vectors of equal length, as in `pad`. Rows without tokens are left
-            out. Instead of rows, a dict of columns or an Arrow table, which are packed as in `pack_table`.
+            out. A dict of columns or an Arrow table is packed as in `pack_table`.
         spec: how to pad the packed rows; default `PadSpec()`. Without `maxlen`, packed rows are as long as
             the longest sequence.
         columns, mask: for a dict of columns, the columns to pack and the mask to add, as in `pack_table`.
@@ -136,12 +137,12 @@ def pack(
             `maxlen`.
 
     Returns:
-        If `sequences` are columns or a table: a dict. The packed columns, `mask`, `segment_ids` and
+        If `sequences` are rows: a `Packed`. `pack_file` writes the same packed rows for a file with these
+        rows. If `sequences` are columns or a table: a dict. The packed columns, `mask`, `segment_ids` and
         `position_ids` are arrays of shape (rows, maxlen, ...), and so are the columns in `PackSpec.emit` that
-        have one value at each position. The other columns, `seq_lengths`, `source_rows` and `source_starts`
-        have one value for each sequence: for each row, an array or a list. If `sequences` are rows: a
-        `Packed`, whose packed rows are those that `pack_file` writes for a file with these rows. The dtype of
-        the values is as in `pad`.
+        have one value at each position. All other columns, including `seq_lengths`, `source_rows` and
+        `source_starts`, have one value for each sequence: for each row, an array or a list. The dtype of the
+        values is as in `pad`.
 
     Raises:
         SpecError: an option is not valid, or the pad value does not fit the dtype.

@@ -92,9 +92,9 @@ def cut_windows(sequences: Positions, values: Positions) -> Iterator[tuple[int, 
 
 
 def window_stop(ends: Positions, start: int, used: Positions, limits: tuple[int, int]) -> int:
-    """Return the index of the first row that does not fit in the window that starts at row `start`.
+    """Return the index of the first row, from row `start` on, that does not fit in a window.
 
-    If row `start` does not fit, the result is `start`.
+    If row `start` does not fit, the result is `start`. If all rows fit, the result is the number of rows.
 
     Args:
         ends: numbers of sequences and of values up to the end of each row: int64, shape (2, rows).

@@ -18,8 +18,8 @@ from padmask.core.ragged import Ragged
 from padmask.errors import Fault, count, raise_first_fault
 from padmask.spec.pad import PadSpec, RowPolicy
 
-# Minimum memory for a position of packed rows, in bytes: for each of its values; and for its mask, its
-# sequence number and its position in the sequence.
+# Minimum memory for a position of packed rows, in bytes: `TOKEN_BYTES` for each value at the position, and
+# `POSITION_BYTES` for the mask, the segment id and the position id.
 TOKEN_BYTES, POSITION_BYTES = 2, 9
 
 
@@ -30,7 +30,7 @@ class PackableRows:
     Args:
         rows: rows of each column to pack.
         numbers: number of each row in the input: int64, shape (rows,).
-        ends: numbers of tokens to keep in each row; None if no column has these numbers.
+        ends: numbers of tokens to keep at the ends of each row; None if no column has these numbers.
         added: whether the last token of each row is an added end token: bool, shape (rows,). None if no row
             has an added token.
     """
@@ -92,7 +92,7 @@ def packable_rows(
         plan: plan with the maxlen of the packed rows.
         spec: options with packing.
         policy: what to do with empty and overlong rows.
-        ends: numbers of tokens to keep in each row, read from columns.
+        ends: numbers of tokens to keep at the ends of each row, read from columns.
 
     Raises:
         DataError: a row is empty or longer than maxlen, and the policy does not allow this; or the kept ends

@@ -115,13 +115,19 @@ class PackedRows:
 
     @property
     def first_tokens(self) -> Positions:
-        """For each sequence, the index in its source row of its first token: int64, shape (sequences,)."""
+        """Index of the first token of each sequence in its source row, even if this token is a kept end.
+
+        int64, shape (sequences,).
+        """
         sequences, starts = self.segments.sequences, self.segments.starts
         return starts if sequences is None else starts[np.unique(sequences, return_index=True)[1]]
 
     @property
     def source_starts(self) -> Positions:
-        """Index of the first token of each sequence in its source row: int64, shape (sequences,)."""
+        """Index of the first token of each sequence in its source row: int64, shape (sequences,).
+
+        For a window, this is the first token after the kept first tokens.
+        """
         if self.segments.windows is not None:
             return self.segments.windows.starts
         return self.first_tokens
@@ -215,7 +221,7 @@ def _rename_packed(
     Args:
         batch: all columns of the source rows.
         outputs: name of each packed column in the output, keyed by its name in the input.
-        dropped: names of columns that are left out, so that packed columns may have these names.
+        dropped: names of columns that the output does not have. Packed columns may take these names.
     """
     if all(name == new for name, new in outputs.items()):
         return batch
@@ -315,7 +321,7 @@ def set_boundary_labels(
         return
     labels[firsts] = IGNORED_LABEL
     if boundary == "shift":
-        # The first label of a sequence moves to the previous sequence or padding.
+        # Each label moves one position to the left. The first label of a sequence leaves the sequence.
         labels[:-1] = labels[1:].copy()
         labels[lasts] = IGNORED_LABEL
 

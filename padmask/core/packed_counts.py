@@ -87,7 +87,7 @@ class PackedCounts:
 
     @property
     def agree(self) -> bool:
-        """Whether no number is negative, and the numbers of rows and of tokens add up to those read."""
+        """Whether the numbers of rows and tokens add up to those read, and no number is negative."""
         return (
             self.rows_read == self.rows_used + self.rows_dropped + self.rows_rejected
             and self.tokens_read == self.tokens_kept + self.tokens_lost
@@ -119,5 +119,5 @@ class PackedCounts:
         return add_to_description(metadata, _KEY, asdict(self))
 
 
-# Names of the numbers that a ledger has.
+# Names of all numbers except the limit. `Ledger` has the same names.
 COUNTED = tuple(its.name for its in fields(PackedCounts) if its.name != "limit")

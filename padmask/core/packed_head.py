@@ -61,7 +61,7 @@ class TableHead:
         return parts
 
     def values(self, name: str, limit: int = FIRST_ROWS) -> pa.Array:
-        """Return the first values of a column. See `HeadRows`."""
+        """Return the first values of a column, or nulls if the column is missing. See `HeadRows`."""
         there = [part.column(name) for part in self._parts if name in part.schema.names]
         rows = sum(part.num_rows for part in self._parts)
         values = pa.concat_arrays(there) if there else pa.nulls(rows, pa.list_(pa.int64()))
@@ -117,7 +117,11 @@ class PackedHead:
         return cls(totals[fine], sizes[fine], {name: its[fine] for name, its in lengths.items()})
 
     def are_packed(self, name: str) -> bool:
-        """Return whether most rows of a column have at least one value for each token of the sequences."""
+        """Return whether most rows of a column have at least one value for each token of the sequences.
+
+        A column with exactly one value for each sequence in all rows counts as packed only if it has the name
+        of ids or of a companion, such as `labels`.
+        """
         lengths = self.lengths[name]
         if not _most((lengths >= self.totals)[lengths != ABSENT]):
             return False

@@ -40,7 +40,7 @@ class PackedLayout:
         described: whether the metadata describes the packing.
         spec: options with which the rows were packed; None if they are not known.
         dropped: names of the columns that unpacking leaves out.
-        repeated: names of columns with one value for the packed row. All other columns are lists with one
+        repeated: names of columns with one value for each packed row. All other columns are lists with one
             value for each sequence.
         dialect: how the mask marks real tokens and padding.
         aligns: possible values of `--align`: the number of positions of each sequence is a multiple of this

@@ -164,7 +164,7 @@ def plan_wrapped(lengths: Positions, maxlen: int, used: int = 0) -> Segments:
         maxlen: number of positions in a packed row.
         used: number of tokens that are already in the first packed row, less than `maxlen`.
     """
-    # Rows without tokens may have the maxlen 0.
+    # If no row has tokens, maxlen may be 0.
     maxlen = max(1, maxlen)
     ends = np.cumsum(lengths) + used
     begins = ends - lengths

@@ -144,7 +144,8 @@ def _place(opened: _OpenRows, length: int, count: int, maxlen: int) -> None:  # 
 
 def _assign(groups: Sequence[_Group], lengths: Positions) -> Positions:
     """Assign sequences to the rows of the groups. Equal lengths are assigned in input order."""
-    # One entry for each length in each group: the length, the first row, the rows, and the sequences a row.
+    # Four numbers for each length in each group: the length, the first row, the number of rows, and the
+    # number of sequences of this length in a row.
     entries: list[int] = []
     first = 0
     for rows, _, contents in groups:
@@ -207,7 +208,7 @@ def pack_in_order(lengths: Positions, maxlen: int, most: int | None = None) -> P
 
 
 def count_at_least(stats: LengthStats, maxlen: int, most: int | None = None) -> int:
-    """Return a lower bound of the number of packed rows: no algorithm needs fewer rows.
+    """Return a lower bound for the number of packed rows: all algorithms need at least this many rows.
 
     >>> count_at_least(LengthStats({5: 4}), 8), count_at_least(LengthStats({4: 4}), 8)
     (4, 2)
@@ -231,8 +232,9 @@ def count_at_least(stats: LengthStats, maxlen: int, most: int | None = None) -> 
     def between(sums: Positions, first: Positions, stop: Positions) -> Positions:
         return sums[np.maximum(stop, first)] - sums[first]
 
-    # Sequences longer than maxlen - k fit with none of at least k. Sequences longer than maxlen / 2 need a
-    # row each, and sequences from k to maxlen / 2 share the rest of these rows.
+    # A sequence longer than maxlen - k does not share a row with a sequence of length k or more (`large`).
+    # Each other sequence longer than maxlen / 2 also needs a separate row (`medium`). Sequences of lengths k
+    # to maxlen / 2 (`small`) first fill the free positions of the medium rows.
     k = np.arange(1, maxlen // 2 + 1)
     half, top = np.full_like(k, maxlen // 2 + 1), np.full_like(k, maxlen + 1)
     large = between(rows_to, maxlen - k + 1, top)

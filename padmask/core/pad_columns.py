@@ -85,7 +85,7 @@ class ColumnPadder:
         self._choices: dict[tuple[Any, ...], _Choice] = {}
 
     def pad(self, values: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
-        """Pad columns.
+        """Pad the columns of a batch.
 
         Args:
             values: one value per row for each column, keyed by column name.

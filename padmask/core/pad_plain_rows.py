@@ -1,7 +1,8 @@
 """Pad `PlainRows` without `Segments`.
 
 For few rows, creating and checking `Segments` would take longer than the padding itself. For many rows that
-are not truncated, writing the tokens in order takes less time than gathering windows.
+are not truncated, writing all tokens in order takes less time than copying one window of tokens for each row,
+as `pad_batch` does.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from padmask.core.masks import Mask, mask_of_rows
 from padmask.core.plain_rows import PlainRows
 from padmask.spec.pad import PadSpec
 
-# Most rows of a batch that are truncated one by one. For more rows, gathering windows is faster.
+# Maximum number of rows to truncate one by one. For more rows, `pad_batch` is faster.
 _FEW_ROWS = 1 << 10
 
 
@@ -65,7 +66,7 @@ def pad_plain_rows(
         maxlen = spec.round_up(longest)
     if maxlen < longest and (len(lengths) > _FEW_ROWS or spec.keep_first or spec.keep_last or spec.windows):
         return None
-    # The tokens of another dtype are checked together, so they are joined first.
+    # If the dtype differs, all tokens are checked in one step. Therefore, they are joined first.
     columns = [(rows if rows.dtype == dtype else rows.join(), dtype, value) for rows, dtype, value in columns]
     for rows, dtype, _ in columns:
         if rows.lengths != lengths or not _fits(rows, dtype):

@@ -14,7 +14,7 @@ from padmask.core.metadata import METADATA_KEY, RUN_KEY, add_to_description, val
 
 @dataclass(frozen=True)
 class PaddedRun:
-    """The rows of a run of `pad`: the options that leave rows out, and the numbers of rows.
+    """The numbers of rows of a run of `pad`, and the options that leave out rows.
 
     Args:
         overlong: what the run did with rows longer than maxlen, as in `RowPolicy`.
@@ -49,12 +49,12 @@ class PaddedRun:
 
     @property
     def drops_overlong(self) -> bool:
-        """Whether the run left out rows longer than maxlen."""
+        """Whether the run may have left out rows longer than maxlen."""
         return self.overlong == "drop" and self.rows_dropped > 0
 
     @property
     def drops_empty(self) -> bool:
-        """Whether the run left out rows without tokens."""
+        """Whether the run may have left out rows without tokens."""
         return self.empty_rows == "drop" and self.rows_dropped > 0
 
     @classmethod
@@ -87,7 +87,7 @@ class PaddedRun:
         return add_to_description(metadata, RUN_KEY, asdict(self))
 
 
-# Names of the numbers that a ledger has.
+# Names of the numbers of rows. `Ledger` has the same names.
 COUNTED_ROWS = tuple(its.name for its in fields(PaddedRun) if its.type == "int")
 
 

@@ -74,12 +74,12 @@ def find_padding(  # noqa: PLR0913 - one keyword for each fact
 ) -> Padding | None:
     """Return the mask and length columns of a padded dataset; None for a raw dataset.
 
-    The function uses the requested columns first, then the columns in the metadata, then a column with the
-    name and type of a mask. Tokenizers also write masks of ones for rows without padding. Therefore, if the
-    first rows are available, a mask that is found by its name must mark padding: some row of the mask
+    The function uses the requested mask or length column first, then those in the metadata, then a column
+    with the name and type of a mask. Tokenizers also write masks of ones for rows without padding. Therefore,
+    if the first rows are available, a mask that is found by its name must mark padding: some row of the mask
     contains padding (0 in most masks), and a column in `judged` has as many values in this row. A mask named
-    `mask`, the default name of padmask, is also accepted if all its rows have the same length, or if any
-    row contains padding. If the polarity or the kind is requested, any mask is accepted.
+    `mask`, the default name of padmask, is also accepted if all its rows have the same length, or if any row
+    contains padding. If the polarity or the kind is requested, any mask is accepted.
 
     >>> schema = pa.schema([("input_ids", pa.list_(pa.int32())), ("attention_mask", pa.list_(pa.int8()))])
     >>> find_padding({"a.parquet": schema}).mask

@@ -66,7 +66,7 @@ class PlainRows(NamedTuple):
 
     @property
     def first(self) -> None:
-        """None. `Ragged.first` is needed only if the type of the tokens is unknown."""
+        """Always None, because the dtype shows the type of the tokens. See `Ragged.first`."""
         return None
 
     def split(self) -> Iterable[npt.NDArray[Any]]:

@@ -176,8 +176,8 @@ class Segments:
         order = np.lexsort((self.starts, self.sources))
         sources, starts = self.sources[order], self.starts[order]
         ends = starts + self.counts[order]
-        # Shift the rows so that they do not overlap. The end of all earlier slices of a row is then a running
-        # maximum over all slices.
+        # Shift the indices of each source row, so that different rows have different indices. A running
+        # maximum over all slices is then the end of all earlier slices of the same row.
         shift = sources * (int(self.source_lengths.max(initial=0)) + 1)
         reached = np.concatenate([[0], np.maximum.accumulate(ends + shift)[:-1]]) - shift
         firsts = np.maximum(starts, reached)

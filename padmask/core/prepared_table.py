@@ -41,7 +41,8 @@ class PreparedTable:
         dropped: names of the columns that are not in the output.
         batches: all columns of the table.
         rows: rows of each column to pad, for each batch.
-        ends: numbers of tokens to keep in each row, for each batch; None if no column has these numbers.
+        ends: for each batch, the numbers of tokens to keep at the ends of each row; None if no column has
+            these numbers.
     """
 
     schema: pa.Schema

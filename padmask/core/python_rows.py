@@ -1,6 +1,6 @@
 """Flatten rows of Python numbers, strings, vectors and NumPy arrays.
 
-Only this module reads Python sequences, which may mix types.
+This module reads all rows that `plain_rows` does not read, such as rows of mixed types.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Convert a column with one number or bool per row to an array, without a change to any value."""
+"""Convert a column with one number or bool per row to an array."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Find the part of its source row that each packed sequence contains, to join the pieces of a row."""
+"""Locate each packed sequence in its source row, so that the pieces of a row can be joined."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def find_other_tokens(column: pa.Array, pieces: RowWindows) -> list[Fault]:
     if not usable.any():
         return []
     firsts, _, tokens = list_windows(column)
-    # The kept first tokens of a row are before the other tokens in each of its pieces.
+    # Each piece of a row starts with the kept first tokens of the row.
     heads = places.starts[later - places.numbers[later]]
     faults = []
     for row, head, move, size in zip(

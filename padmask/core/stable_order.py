@@ -19,6 +19,6 @@ def stable_order(numbers: Positions) -> Positions:
     Returns:
         Indices into `numbers`: int64, shape (n,).
     """
-    # NumPy sorts 16-bit integers in linear time, and all others in several times as long.
+    # NumPy sorts 16-bit integers in linear time. Wider integers take several times as long.
     small = numbers.max(initial=0) < 1 << 16
     return np.argsort(numbers.astype(np.uint16) if small else numbers, kind="stable")

@@ -20,7 +20,7 @@ from padmask.spec.warning_names import Warned
 
 @dataclass(frozen=True)
 class StillPadded:
-    """The columns that `unpad` does not change.
+    """The columns that are padded, or may be padded, after `unpad`.
 
     Args:
         alike: columns whose rows are as long as the rows of the unpadded columns were before unpadding. The

@@ -342,6 +342,6 @@ def packed_places(
         places[name], nulls = list_lengths(batch.column(name))
         faults += [replace(fault, column=name, options=("columns",)) for fault in nulls]
     for name in layout.fields(batch.schema.names):
-        # A field without values cannot be divided.
+        # A null cannot be divided into one value for each sequence, so it counts as `NO_LIST`, not `ABSENT`.
         sizes[name] = np.maximum(value_lengths(batch.column(name)), NO_LIST)
     return places, sizes, faults

@@ -55,7 +55,7 @@ def unpacked_schema(schema: pa.Schema, layout: PackedLayout) -> pa.Schema:
 
 
 def unpack_table(table: pa.Table, layout: PackedLayout, spec: UnpadSpec) -> pa.Table:
-    """Restore the rows that were packed. If the table has `source_rows`, their order is restored too.
+    """Restore the rows that were packed, in the order of the source rows if the table has `source_rows`.
 
     Args:
         table: packed rows.

@@ -145,7 +145,8 @@ def groups_with_marks(files: Mapping[str, pa.Schema], columns: Sequence[str]) ->
     except DataError:
         return []
     names = {name for schema in files.values() for name in schema.names}
-    # The counts of a run are those of the first group, which is also the group whose windows are joined.
+    # A run counts the tokens of the first group, and joins the windows of this group. Therefore, groups with
+    # windows come first, then the group of the ids.
     described = sorted(
         described, key=lambda group: (not group.windows, not {*group.values} & {"input_ids", "tokens"})
     )

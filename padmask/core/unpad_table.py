@@ -256,7 +256,7 @@ def cut_columns(batch: pa.RecordBatch, segments: Sequence[Segments], job: UnpadJ
 def cut_and_join_columns(
     batch: pa.RecordBatch, segments: Sequence[Segments], job: UnpadJob, joined: JoinPlan
 ) -> pa.RecordBatch:
-    """Return the batch without its padding and with joined windows. The arguments are as in `cut_columns`.
+    """Return the batch without its padding, without the dropped columns, and with joined windows.
 
     Args:
         batch, segments, job: as in `cut_columns`.

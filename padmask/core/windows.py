@@ -58,8 +58,8 @@ def plan_windows(
         begins = np.maximum(stops - size, 0)
     starts = np.stack([np.zeros_like(first), first + begins, first + body], axis=1)
     counts = np.stack([first, stops - begins, last], axis=1)
-    # A window repeats the kept start and the tokens up to the end of the previous window. Only the last
-    # window counts the kept end.
+    # All windows except the first repeat the kept start, and the tokens up to the end of the previous window.
+    # All windows except the last repeat the kept end.
     again = number > 0
     before = np.where(again, np.append(0, stops[:-1])[: len(stops)] - begins, 0)
     repeats = [np.where(again, first + before, 0), np.where(number < numbers[sources] - 1, last, 0)]
