@@ -280,8 +280,8 @@ class UnpadResult:
         columns: names of the unpadded columns.
         mask_column: name of the mask column; None if only a length column marked the padding.
         length_column: name of the length column; None if there is no length column.
-        still_padded: columns that may still be padded: they have the same lengths as the unpadded columns had
-            before. Each column has the command-line options that would unpad the column.
+        still_padded: columns that may still be padded, because they have the same lengths as the padded
+            columns, each with the command-line options that would unpad the column.
         notes: warnings. Each is a `str` whose attribute `name` is the name of the warning.
         remarks: notes for the summary that require no action, as sentences.
         packed: whether the rows were packed.
