@@ -31,7 +31,7 @@ class BatchBlock:
         segments: positions of the tokens in the output rows of the sort window.
         order: indices of the output rows, one batch after another: int64, shape (rows,).
         sizes: number of rows of each batch: int64, shape (batches,).
-        widths: length of the rows of each batch: int64, shape (batches,).
+        widths: padded length of the rows of each batch: int64, shape (batches,).
         first: number of the first batch.
         ledger: counts of rows and tokens, to add to the counts of the other blocks.
         refused: rows that are not written, such as bad rows.
@@ -49,7 +49,7 @@ class BatchBlock:
     late: Sequence[str] = ()
 
     def pad(self, target: PadTarget) -> tuple[Any, BatchBlock]:
-        """Pad the batches. Return the encoded rows, and this block, which has the counts."""
+        """Pad the batches. Return the encoded rows, and this block, whose ledger counts the output."""
         job, rows = target.job, self.rows
         stops = np.cumsum(self.sizes)
         parts = []

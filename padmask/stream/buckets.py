@@ -27,7 +27,7 @@ from padmask.stream.plans import rows_at_a_time
 from padmask.stream.rows import Rows, split_rows
 from padmask.stream.run import RowSink, open_sink, write_refused
 
-# More rows than any chunk has, so that a chunk is not split before its rows are divided.
+# Block size that no chunk exceeds. The rows of a chunk are divided into buckets before they are split.
 _ALL_ROWS = 1 << 62
 
 
@@ -66,7 +66,7 @@ class _Buckets:
     open: dict[int, _OpenBucket] = field(default_factory=dict)
 
     def at(self, edge: int) -> _OpenBucket:
-        """Return a bucket, and open its file if necessary."""
+        """Return the bucket with this edge. Open its file if necessary."""
         if edge not in self.open:
             job, its = self.run.job, plan_of_bucket(self.plan, edge)
             layout = make_layout(job, its)
@@ -134,7 +134,7 @@ def pad_rows_to_buckets(
 def split_by_bucket(rows: Rows, run: PadRun, plan: Plan) -> Iterator[tuple[int, Rows]]:
     """Divide rows into blocks that each belong to one bucket. Yield each block with the edge of its bucket.
 
-    The yielded blocks contain only rows to write. Row counts and refused rows are not copied to them.
+    The blocks have empty ledgers and no refused rows.
 
     Args:
         rows: rows that are written.

@@ -77,7 +77,7 @@ def bytes_per_position(columns: Sequence[PadColumn], mask: MaskSpec, format_: Fo
 
 
 def _text_sizes(mask: MaskSpec, dtype: str) -> tuple[int, int]:
-    """Return the sizes in bytes of a real and of a padding position of a mask in JSON, with a comma."""
+    """Return the bytes of JSON text for a real token and for padding in a mask, including the comma."""
     if mask.kind == "additive":
         return len("0.0,"), len(f"{float(np.finfo(dtype).min)},")
     in_text = {"bool": (len("true,"), len("false,")), **dict.fromkeys(FLOAT_DTYPES, (4, 4))}
@@ -98,7 +98,11 @@ def predict_bytes(lengths: LengthStats, plan: Plan, spec: PadSpec, widths: Posit
 
 
 def available_bytes(output: str, max_bytes: int | None) -> int | None:
-    """Return the size limit of an output in bytes; None for pipes and remote storage."""
+    """Return the size limit of an output in bytes: `max_bytes`, else a share of the free disk space.
+
+    The result is None if `max_bytes` is None and the output is a pipe or remote storage, or if the free disk
+    space is unknown.
+    """
     if max_bytes is not None:
         return max_bytes
     if (
@@ -171,7 +175,7 @@ def refuse_zero_maxlen(plan: Plan, survey: Survey | None, source: str) -> None:
         source: name of the input, for the message.
 
     Raises:
-        DataError: maxlen is 0, and the user did not set this number; or all rows are rejected.
+        DataError: maxlen is 0, but the user did not request 0. For example, all rows are empty or rejected.
     """
     if plan.maxlen or plan.found == "given" or survey is None:
         return

@@ -39,17 +39,18 @@ from padmask.stream.json_schema import refuse_scalars
 from padmask.stream.packing import refuse_packed_dataset
 from padmask.stream.padding import known_schemas
 
-# The jq program that replaces each list whose only item is a list by this item.
+# The jq program that removes the outer list from lists such as [[1, 2]], whose only item is a list.
 _FIRST_VECTOR = (
     'map_values(if type == "array" and length == 1 and (.[0] | type) == "array" then .[0] else . end)'
 )
 
-# Names of masks of padding in other libraries. Masks of prompts or answers mark tokens.
+# Names of padding masks in other libraries. Masks of prompts or answers have other names.
 _MARKS_PADDING = re.compile(
     r"((input|src|source|token|tokens|text|seq|sequence|valid|pad|padding)_?|.*attention_?)masks?"
 )
 
-# Words in the names of columns of classes, such as `ner_tags`. Losses ignore the pad value -100.
+# Words in the names of class label columns, such as `ner_tags`. Their suggested pad value is -100, which
+# losses ignore.
 _CLASS_WORDS = {"label", "labels", "tag", "tags", "ner", "pos", "class", "classes", "target", "targets"}
 
 # What the columns are chosen for: `"pad"` to pad the rows, `"audit"` to only check them.
@@ -87,7 +88,7 @@ class Beside:
 def choose_for_dataset(
     dataset: Dataset, asked: Columns, spec: PadSpec, mask: MaskSpec, purpose: Purpose
 ) -> tuple[ColumnChoice, Beside, FirstRows]:
-    """Choose the columns of a dataset to pad together, and the mask. Also return the first rows.
+    """Choose the columns of a dataset to pad together, and the mask.
 
     Args:
         dataset: the data, with at least one column.
@@ -95,6 +96,9 @@ def choose_for_dataset(
         spec: how to pad.
         mask: the requested mask.
         purpose: `"pad"` if the rows will be padded, `"audit"` if they will only be checked.
+
+    Returns:
+        The columns and the mask, the notes on other columns, and the first rows.
 
     Raises:
         SpecError: a column is missing or requested twice, or there is no default column.
@@ -203,7 +207,7 @@ def _possible_masks(choice: ColumnChoice, rows: FirstRows) -> list[str]:
 
 
 def _describe_alike(alike: list[str], first: str, packing: PackSpec | None) -> list[str]:
-    """Return a line about columns whose rows are as long as the ids, but that were not requested."""
+    """Return a remark on the columns that have the lengths of the ids but were not requested."""
     if not alike:
         return []
     done, kept = "unchanged", ""
@@ -319,9 +323,9 @@ def _has_labels(choice: ColumnChoice) -> bool:
 
 
 def _pad_value_for(field: pa.Field) -> str:
-    """Return the end of a `-c` option that sets the pad value of a column.
+    """Return the part of a `-c` argument that sets the pad value of a column, such as `=-100`.
 
-    In a column of integers, 0 is usually a valid value, such as a class. So another pad value is suggested.
+    In a column of integers, 0 is usually a valid value, such as a class. Another pad value is suggested.
 
     >>> [_pad_value_for(pa.field(name, pa.list_(pa.int64()))) for name in ("ner_tags", "loss_mask", "x")]
     ['=-100', '', '=VALUE']

@@ -1,6 +1,6 @@
-"""Tasks of worker processes for one JSON Lines input: parse chunks, and return padded rows as text.
+"""Tasks for worker processes that parse, measure or pad chunks of JSON Lines.
 
-A task has several chunks. Its result does not depend on the worker or on the other chunks.
+A task has several chunks. The result for a chunk does not depend on the worker or on the other chunks.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ TASK_BYTES = 1 << 21
 # worker is never idle.
 TASKS_PER_WORKER = 2
 
-# Path of an open file of a process, by process ID and descriptor. Only Linux has these paths.
+# Path of an open file of a process, with the process ID and the file descriptor. Only Linux has such paths.
 FILES_OF_PROCESS = "/proc/{}/fd/{}"
 
 Outcome = tuple[Sequence[Result], Exception | None]
@@ -51,7 +51,7 @@ Outcome = tuple[Sequence[Result], Exception | None]
 
 @dataclass(frozen=True)
 class MeasuredChunk:
-    """The `Survey` (row lengths) and the counts of the rows of a chunk."""
+    """The row lengths (`Survey`) and the row counts (`Ledger`) of a chunk."""
 
     survey: Survey
     ledger: Ledger
@@ -119,8 +119,8 @@ def refuse_workers(executor: Executor | None, source: FormatTraits, output: Form
 def group_chunks(chunks: Iterable[Chunk]) -> Iterator[list[Chunk]]:
     """Yield a list of chunks for each task.
 
-    A chunk of a file carries the size of its data instead of the data. The worker reads the data from the
-    file, with `_with_data`.
+    A chunk of a local file has the size of its data instead of the data. The worker reads the data from the
+    file with `_with_data`.
     """
     task: list[Chunk] = []
     size = 0
@@ -160,7 +160,8 @@ def map_tasks(
         folder: folder for the temporary files that pass results to this process.
 
     Raises:
-        PadmaskError, OtherTypesError: an error of the function, after the results of all earlier chunks.
+        PadmaskError, OtherTypesError: the function raised this error for a chunk. The results of all earlier
+            chunks are yielded first.
     """
     workers = getattr(executor, "workers", None) or cores()
     with ExitStack() as stack:

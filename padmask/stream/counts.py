@@ -85,7 +85,7 @@ def count_non_finite(columns: Sequence[Ragged]) -> int:
 
 
 def count_lost_ends(tokens: Ragged, shared: SharedEnds, segments: Segments, truncating: Side) -> Ledger:
-    """Return a `Ledger` with the number of rows whose truncation removed the token in `shared`.
+    """Return a `Ledger` with the number of rows that lost their shared end token by truncation.
 
     Args:
         tokens: source rows of the first column.

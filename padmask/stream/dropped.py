@@ -1,8 +1,8 @@
-"""Find the maxlen of columns from the written rows, for runs that drop overlong rows.
+"""Find the maxlen of each group of columns from the written rows, for runs that drop overlong rows.
 
-With `--overlong drop`, a row that is too long in one column is not written at all, even if another column
-has its own maxlen. A numeric maxlen can drop rows in the first pass. A percentile can drop rows only after
-the lengths of all rows are known.
+Each column with its own maxlen is a separate group. With `--overlong drop`, a row that is too long in one
+group is not written, so its lengths in the other groups do not count. A numeric maxlen can drop rows in the
+first pass. A percentile can drop rows only after the lengths of all rows are known.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from padmask.core.plan import Plan, make_plan
 from padmask.spec.maxlen import percentile_of
 from padmask.stream.job import Job
 
-# The length of a row in several groups of columns, in tokens: one number for each group.
+# Lengths of rows in several groups of columns, in tokens: one number for each group.
 Lengths = tuple[int, ...]
 
 
 def written_rows(lengths: npt.NDArray[np.int64], job: Job) -> Flags:
-    """Return whether each row fits every maxlen that is a number: bool, shape (rows,).
+    """Return which rows are not dropped because of a numeric maxlen: bool, shape (rows,).
 
     Args:
         lengths: lengths of the rows in each group of columns: shape (groups, rows).
@@ -41,8 +41,8 @@ def longest_together(lengths: npt.NDArray[np.int64], job: Job) -> dict[Lengths, 
     """Return the largest row length in each group of columns, for each set of rows that are dropped together.
 
     A set contains the rows with equal lengths in all groups whose maxlen is a percentile. Either all rows of
-    a set are dropped, or none. The keys of the result are these lengths, and the values are the largest row
-    lengths in all groups.
+    a set are dropped, or none. The key of a set is the lengths in these groups. The value is the largest row
+    length in every group.
 
     The result is empty if no percentile drops rows, or if maxlen is a percentile in all groups.
 

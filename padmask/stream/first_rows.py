@@ -44,7 +44,7 @@ def first_batches(dataset: Dataset, names: Iterable[str]) -> Iterator[pa.RecordB
 
 
 def _readable(field: pa.Field) -> pa.Field:
-    """Return the field, with integer lists instead of lists without tokens, which have no token type."""
+    """Return the field. If its lists have no tokens, and therefore no token type, use lists of integers."""
     empty = is_list(field.type) and has_null_tokens(field.type)
     return pa.field(field.name, pa.list_(pa.int64())) if empty else field
 

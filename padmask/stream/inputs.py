@@ -128,7 +128,7 @@ def check_paths(
     """Check the input and output paths for conflicts, and return them as strings.
 
     Raises:
-        SpecError: there is no input.
+        SpecError: there is no input, or the output path is not valid for the output format.
         OutputError: two outputs are the same file, or an output is in an input folder.
     """
     paths = checked_paths(inputs)
@@ -156,7 +156,7 @@ def _checked_folder(path: str) -> str:
     """Return the path of an output folder of arrays, without a final slash.
 
     Raises:
-        SpecError: the path has no final slash, or is an address.
+        SpecError: the path is remote, or has no final slash and is not an existing folder.
     """
     if is_url(path):
         raise SpecError(
@@ -246,7 +246,7 @@ def unlisted_notes(dataset: Dataset) -> tuple[Warned, ...]:
 
 
 def spool_folder(output_path: str) -> str:
-    """Return the folder for copies of pipes: the output folder if writable, else a system folder."""
+    """Return the folder for temporary files: the folder of the output if writable, else a system folder."""
     elsewhere = output_path == "-" or is_url(output_path) or is_written_in_place(output_path)
     folder = None if elsewhere else os.path.dirname(os.path.realpath(output_path))
     return (

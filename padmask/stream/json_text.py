@@ -89,7 +89,7 @@ class TextRows:
             yield TextRows(self.objects[block], ids, ledger, self.chunk, late=late)
 
     def pad(self, target: PadTarget) -> tuple[bytes, TextRows]:
-        """Pad the rows. Return the JSON lines, and a copy of this object with the padding in its ledger."""
+        """Pad the rows. Return the JSON lines, and a copy of this object whose ledger counts the output."""
         job = target.job
         segments = make_segments(self.lengths, target.plan, job.spec)
         for column in job.columns:
@@ -104,7 +104,7 @@ class TextRows:
         return write_objects(self.objects), done
 
     def _add_columns(self, target: PadTarget, segments: Segments) -> None:
-        """Add the mask, the lengths, the positions and the labels to the rows."""
+        """Add the requested columns to the rows: mask, lengths, position ids and labels."""
         job = target.job
         kept = segments.lengths.tolist()
         if job.mask.column is not None:
@@ -122,7 +122,7 @@ class TextRows:
                 _pad_column(self, column, segments, self.ids[str(job.mask.labels_from)])
 
     def _count_lost_ends(self, job: Job, segments: Segments) -> Ledger:
-        """Return a `Ledger` with the number of rows whose truncation removed their shared end token."""
+        """Return a `Ledger` with the number of rows that lost their shared end token by truncation."""
         shared, truncating = job.beside.shared.cut_at(job.spec.truncating), job.spec.truncating
         rows = rows_without_end(segments, truncating) if shared is not None else np.zeros(0, dtype=np.int64)
         if not len(rows):
@@ -139,7 +139,12 @@ class TextRows:
 
 
 def can_pad_as_text(job: Job) -> bool:
-    """Return whether all columns to pad contain integers, get an integer dtype and have the same lengths."""
+    """Return whether the columns and options of a run allow padding as text.
+
+    All columns to pad must contain integers, get an integer dtype and have the same lengths. Windows,
+    buckets, batches, packing, additive masks, kept ends from columns, and labels that depend on loss masks
+    need parsed rows.
+    """
     return (
         not job.own
         and job.mask.kind == "binary"

@@ -66,7 +66,7 @@ class TextUnpadder:
         self._job, self._masks, self._on_error = job, masks, on_error
 
     def cut(self, batch: Batch, consumed: int) -> tuple[bytes, UnpadRows]:
-        """Return the unpadded rows as JSON lines, and an object with the padded rows and their counts."""
+        """Return the unpadded rows as JSON lines, and the `UnpadRows` with the padded rows and the counts."""
         job, objects = self._job, batch.objects
         assert objects is not None
         found: list[Fault] = []

@@ -94,7 +94,7 @@ class KeptRows:
 
 
 def compact_rows(rows: Rows, job: Job, *, lines: bool) -> Rows:
-    """Return rows without the columns that padding replaces. Integers get the dtype of the output.
+    """Return rows without the data of columns that padding replaces. Integers get the dtype of the output.
 
     Args:
         rows: rows of JSON Lines, with all columns.

@@ -76,7 +76,7 @@ class LateFields:
         """Return the columns that `find` reads, and the `watched` masks that `later_zeros` reads.
 
         Args:
-            schema: columns of an input that has column types.
+            schema: columns of the input, which is not JSON Lines.
             watched: names of masks.
         """
         return [

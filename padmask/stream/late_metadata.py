@@ -14,7 +14,8 @@ from padmask.stream.passes import PadRun
 def late_metadata(run: PadRun, schema: pa.Schema, ledger: Ledger) -> dict[bytes, bytes]:
     """Return the numbers of rows and tokens of a finished run of `pad` or `pack`, as file metadata.
 
-    If `pad` read padded rows, the result is empty, because the run that padded them may have left out rows.
+    If `pad` read padded rows, the result is empty, because the run that added the padding may have left out
+    rows.
 
     Args:
         run: the run that wrote the file.

@@ -12,10 +12,10 @@ from padmask.spec.batches import BATCH
 from padmask.stream.job import Job
 from padmask.stream.run import GROUP_POSITIONS
 
-# Smallest row group of a bucket, in positions. The rows of all buckets wait in memory at the same time.
+# Smallest row group of a bucket, in positions. One row group of each bucket is in memory at the same time.
 BUCKET_POSITIONS = 1 << 18
 
-# Most bytes that `PackedCounts` and `PaddedRun` add to the metadata.
+# Maximum number of bytes that `PackedCounts` and `PaddedRun` add to the metadata.
 LARGEST_COUNTS, LARGEST_RUN = 1 << 10, 1 << 9
 
 

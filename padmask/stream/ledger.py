@@ -94,7 +94,7 @@ class Ledger:
 
     @property
     def main_reason(self) -> str:
-        """The most frequent reason of rejected rows, with its number of rows; empty without reasons."""
+        """The most frequent reason for rejected rows, with its number of rows; empty without reasons."""
         if not self.reasons:
             return ""
         rows, reason = max(self.reasons.values(), key=lambda its: its[0])
@@ -193,7 +193,7 @@ class PaddedRows:
 
 @dataclass(frozen=True)
 class BucketRows:
-    """The rows of a bucket, in all files.
+    """The counts of the rows of a bucket, over all files.
 
     Args:
         maxlen: length of every row of the bucket (the edge).
@@ -280,8 +280,8 @@ class UnpadResult:
         columns: names of the unpadded columns.
         mask_column: name of the mask column; None if only a length column marked the padding.
         length_column: name of the length column; None if there is no length column.
-        still_padded: columns that are still padded. Their lengths equal those of the unpadded columns before
-            unpadding. The value of each column is the command-line options that would unpad the column.
+        still_padded: columns that may still be padded, because they have the same lengths as the padded
+            columns, each with the command-line options that would unpad the column.
         notes: warnings. Each is a `str` whose attribute `name` is the name of the warning.
         remarks: notes for the summary that require no action, as sentences.
         packed: whether the rows were packed.

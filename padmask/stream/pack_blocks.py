@@ -34,7 +34,7 @@ class PackBlock:
     """Consecutive packed rows.
 
     Args:
-        rows: source rows of a window.
+        rows: source rows of a window (rows that are packed together).
         segments: positions of the sequences in the packed rows.
         ledger: counts of rows and tokens, to add to the counts of the other blocks.
         refused: rows that are not written.
@@ -48,7 +48,7 @@ class PackBlock:
     late: Sequence[str] = ()
 
     def pad(self, target: PadTarget) -> tuple[Any, PackBlock]:
-        """Return the encoded packed rows, and a copy of this object with these rows in its ledger."""
+        """Return the encoded packed rows, and a copy of this object whose ledger counts these rows."""
         job, rows = target.job, self.rows
         assert job.spec.packing is not None
         packed = PackedRows.of(self.segments, job.spec)

@@ -48,7 +48,7 @@ def find_dataset_packing(
 
 
 def _read_head(dataset: Dataset) -> HeadRows:
-    """Return the first rows."""
+    """Return the first rows of a dataset."""
     if dataset.format.is_text:
         return _JsonHead(dataset)
     schema = dataset.schema()

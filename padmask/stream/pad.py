@@ -1,6 +1,7 @@
 """`pad_file`: pad files of sequences into one file. Reading, padding and writing overlap.
 
-Padding reads the input once. If maxlen or JSON types must be found, an additional pass reads all rows first.
+Padding reads the input once, if possible. If maxlen must be found, or if the types of the first JSON rows do
+not fit all rows, an additional pass reads all rows (see `make_attempts`).
 """
 
 from __future__ import annotations

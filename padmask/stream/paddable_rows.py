@@ -58,7 +58,7 @@ class PaddableBlock(Protocol):
         """Names of columns that have no values in the first rows, but one value per token in later rows."""
 
     def pad(self, target: PadTarget) -> tuple[Any, PaddableBlock]:
-        """Pad the rows. Return the encoded rows, and a copy of this object with the padding in its ledger."""
+        """Pad the rows. Return the encoded rows, and a copy of this object whose ledger counts the output."""
 
 
 class PaddableRows(PaddableBlock, Protocol):

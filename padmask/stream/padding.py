@@ -22,7 +22,8 @@ def find_dataset_padding(
     Args:
         dataset: the data.
         columns: requested columns; None for all padded columns.
-        mask_column: name of the requested mask column. If None, the mask column is found from the metadata.
+        mask_column: name of the requested mask column. If None, the mask column is found from the metadata,
+            else from its name and the first rows.
         dialect: requested polarity and kind of the mask. If None, those in the metadata are used, else those
             that the name of the mask suggests.
 
@@ -35,7 +36,7 @@ def find_dataset_padding(
         DataError: the metadata is not valid, or the files are not padded in the same way.
     """
     with dataset.named_in_errors():
-        # JSON Lines has no metadata to compare, and no columns without rows.
+        # JSON Lines has no metadata to compare, and a file without rows has no columns.
         schema = dataset.schema()
         names = asked_names(schema, columns) if not dataset.format.is_text else []
         judged = judged_columns(schema, columns)

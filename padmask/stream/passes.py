@@ -147,9 +147,13 @@ def _known_fields(job: Job) -> Sequence[str]:
 def make_attempts(run: PadRun, typed: bool, restarts: bool) -> Generator[tuple[PadRun, Survey | None]]:
     """Yield runs that pad all rows, each with its survey. The caller stops at the first run that succeeds.
 
-    If the output needs types, the first run assumes that all rows have the types of the first rows. If maxlen
-    must be found, the survey keeps the rows for the run, so that the input is read only once. If a later row
-    has another type, the first run raises an `OtherTypesError`.
+    If the output needs types, the first attempt assumes that all rows have the types of the first rows:
+
+    - If maxlen must be found, or if the output cannot be written again, a survey checks the types. The survey
+      keeps the rows for the run, so that the input is read only once.
+    - Otherwise, the run has no survey. The run raises an `OtherTypesError` if a later row has another type.
+
+    If a row has another type, or if no types can be assumed, a survey finds the types of all rows.
 
     Args:
         run: the run that reads the rows.

@@ -166,7 +166,7 @@ def without_empty_rows(pick: Pick) -> Pick:
 
 
 def without_bad_rows(pick: Pick) -> Pick:
-    """Return the rule `pick`, restricted to rows that can be read. The length of a bad row is -1.
+    """Return the rule `pick`, restricted to good rows. The caller passes the length -1 for a bad row.
 
     >>> without_bad_rows(pick_shortest(2)).keys(np.array([-1, 0]), 0).tolist()
     [inf, 0.0]

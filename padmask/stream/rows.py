@@ -86,7 +86,7 @@ class Rows:
         return _refuse_wide(rows, job, plan)
 
     def pad(self, target: PadTarget) -> tuple[Any, Rows]:
-        """Pad the rows. Return the encoded rows, and a copy of this object with the padding in its ledger."""
+        """Pad the rows. Return the encoded rows, and a copy of this object whose ledger counts the output."""
         padded = pad_prepared_rows(self, target.job, target.plan)
         return target.writer.encode(padded.batch), padded
 

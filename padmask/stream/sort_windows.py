@@ -27,8 +27,8 @@ from padmask.stream.join_batches import join_batch
 from padmask.stream.ledger import Ledger
 from padmask.stream.rows import Rows
 
-# Arrays of at least this number of bytes have their own memory pages. A process can have thousands of such
-# arrays, and a window has fewer.
+# Arrays of at least this number of bytes get their own memory pages. The system limits the number of such
+# arrays in a process, but a sort window has fewer.
 OWN_PAGES = 1 << 16
 
 
@@ -55,7 +55,7 @@ class SortWindows:
         while start < len(part.batch):
             stop = window_stop(ends, start, self._used, self._limits)
             if not self._held:
-                # A row that alone exceeds a limit is a sort window.
+                # A row that exceeds a limit is a sort window of its own.
                 stop = max(stop, start + 1)
             if stop > start:
                 self._held.append(copy_rows(part, np.arange(start, stop), self._job))
@@ -86,7 +86,7 @@ def _sizes(part: Rows, job: Job, plan: Plan) -> Positions:
 def copy_rows(part: Rows, rows: Positions, job: Job) -> Rows:
     """Copy some rows without the columns that padding replaces. The ledger of the copy is empty.
 
-    Integers have the dtype of the output, and no values of other rows stay in memory.
+    Integers get the dtype of the output if this dtype is smaller. No values of other rows stay in memory.
 
     Args:
         part: rows to copy from.

@@ -214,7 +214,7 @@ def _text_encoder(run: UnpackRun) -> Callable[[Chunk], EncodedRows]:
 
 
 def _column_cutter(run: UnpackRun) -> Callable[[Chunk], EncodedRows]:
-    """Return a function that unpacks a chunk and returns its columns before they are encoded."""
+    """Return a function that unpacks a chunk into Arrow columns, which are not encoded for the writer."""
 
     def cut(chunk: Chunk) -> EncodedRows:
         rows = run.unpack(chunk)
@@ -229,7 +229,7 @@ def _unpack_in_order(
     """Unpack all rows, sort the sequences by source row, join the pieces of split rows, and write them.
 
     Returns:
-        The counts, and the number of source rows whose first tokens are missing.
+        The counts, and the number of source rows that may lack their first tokens (see `count_late_rows`).
     """
     is_text = run.dataset.format.is_text
     ranks = source_ranks(run.dataset.names)

@@ -18,8 +18,8 @@ from padmask.stream.sorted_rows import KeyedRows, concat_keyed_rows
 from padmask.stream.unpad_rows import OnError, UnpadRows
 from padmask.stream.unpad_windows import find_field_differences, join_planned
 
-# Keys of sequences: the rank of the source file, the source row, the first token, the number of tokens, and
-# the number of the packed row.
+# Indices of the keys of a sequence. The keys are the rank of the source file, the source row, the first token
+# in this row, the number of tokens, and the number of the packed row.
 _SOURCE, _START, _COUNT, _NUMBER = 1, 2, 3, 4
 
 
@@ -57,7 +57,7 @@ def are_whole(keys: Positions, layout: PackedLayout, lost: Collection[tuple[int,
     Args:
         keys: keys of the sequences, as in `collect_rows`: int64, shape (sequences, 5).
         layout: the columns of packed rows.
-        lost: source file and source row of each sequence that could not be read.
+        lost: rank of the source file and source row of each sequence that could not be read.
     """
     if lost or (layout.splits and keys[:, _START].any()):
         return False
@@ -80,7 +80,7 @@ def join_sequences(
         layout: the columns of packed rows.
         job: columns to join.
         on_error: `"fail"` raises an error for a bad row, `"skip"` skips the row.
-        lost: source file and source row of each sequence that could not be read.
+        lost: rank of the source file and source row of each sequence that could not be read.
 
     Raises:
         RowError: pieces cannot be joined, and `on_error` is `"fail"`.

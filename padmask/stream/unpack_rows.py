@@ -109,7 +109,7 @@ class Unpacker:
             most_sequences=int(np.bincount(sequences.rows).max(initial=0)),
         ) + count_rejected(map(str, found))
         refused = [RejectedRow(batch, fault.row, str(fault)) for fault in found]
-        # Sorting needs the number of tokens to find the place of a sequence in its row.
+        # The keys also have the number of tokens, because joining pieces needs the end of each sequence.
         order = np.column_stack([sequences.sources, sequences.counts])
         exploded = Batch(
             pa.RecordBatch.from_arrays([], names=[]), batch.source, batch.numbers[sequences.rows], batch.unit

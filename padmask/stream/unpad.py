@@ -305,7 +305,7 @@ def _join_all(run: _Run, writer: Writer) -> Iterator[Iterator[EncodedRows]]:
 def _unpad_in_order(run: _Run, sink: RowSink, sorter: RowSorter, format_: FormatTraits) -> Ledger:
     """Remove the padding from all rows, sort them by their source rows, and write them."""
     windows = run.job.windows
-    # JSON rows stay text, unless they become typed columns.
+    # JSON rows are sorted as text, unless the output needs types and no windows are joined after sorting.
     as_text = run.dataset.format.is_text and (windows or format_.is_text)
     # Windows are joined after they are sorted, so the columns that locate windows stay until then.
     first = replace(run, job=replace(run.job, windows=False))
@@ -348,7 +348,7 @@ def _without(schema: pa.Schema, names: Collection[str]) -> pa.Schema:
 
 
 def _cutter(run: _Run) -> Callable[[Chunk], EncodedRows]:
-    """Return a function that unpads a chunk and returns its columns, not yet encoded for the output."""
+    """Return a function that unpads a chunk into Arrow columns, which are not encoded for the writer."""
 
     def cut(chunk: Chunk) -> EncodedRows:
         batch, cuts = _cut(run, chunk)

@@ -28,9 +28,9 @@ from padmask.stream.unpad_rows import EncodedRows, UnpadRows
 def source_ranks(names: Sequence[str]) -> dict[str, int]:
     """Return the rank of the source file of each input file, keyed by name of the input file.
 
-    If the paths of two files differ only in the bucket, their rows come from one source file. Source files
-    are ranked by path and not in the order in which they first appear, because the first bucket may lack rows
-    of some source files.
+    If the paths of two files differ only in the bucket, their rows come from one source file. Without
+    buckets, source files are ranked in the order of the input. With buckets, they are ranked by path, because
+    the first bucket may lack rows of some source files.
 
     >>> source_ranks(["bucket=8/b.arrow", "bucket=9/a.arrow", "bucket=9/b.arrow"])
     {'bucket=8/b.arrow': 1, 'bucket=9/a.arrow': 0, 'bucket=9/b.arrow': 1}
@@ -45,7 +45,7 @@ def source_ranks(names: Sequence[str]) -> dict[str, int]:
 def collect_rows(
     results: Iterable[EncodedRows], sorter: RowSorter, sink: RowSink, ranks: Mapping[str, int]
 ) -> tuple[Ledger, set[tuple[int, int]]]:
-    """Add all rows to a sorter, and write the rows that are refused.
+    """Add all rows to a sorter, and write refused rows to the `--rejects` file.
 
     Args:
         results: the unpadded rows.
@@ -55,7 +55,7 @@ def collect_rows(
         ranks: rank of the source file of each input file, as `source_ranks` returns them.
 
     Returns:
-        The counts of the rows, and the source file and source row of each refused row.
+        The counts of the rows, and the rank of the source file and the source row of each refused row.
     """
     ledger, lost = Ledger(), set()
     for result in results:
@@ -98,7 +98,8 @@ def sorted_windows(batch: Batch, keys: Positions, job: UnpadJob, lost: set[tuple
         batch: the windows, which come from one source file.
         keys: keys of the windows, as in `collect_rows`: int64, shape (windows, keys).
         job: the unpadded columns.
-        lost: source file and source row of each refused window. Rows with a refused window are not joined.
+        lost: rank of the source file and source row of each refused window. Rows with a refused window are
+            not joined.
     """
     segments = []
     for part in (job, *job.also):

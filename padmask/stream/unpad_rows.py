@@ -38,8 +38,8 @@ class UnpadRows:
         consumed: number of input bytes read so far, for progress reports.
         also: positions of the real tokens, for each job in `UnpadJob.also`.
         windows: the windows of these rows; None if windows are not joined.
-        gaps: for each refused row that may be a window of the previous source row, the number of entries of
-            `rows` before the refused row: int64.
+        gaps: indices in `rows`: int64. Before the row at each index, a row was refused that may be a window
+            of the previous source row. An index may be the number of rows.
         order: values that sort the rows: int64, shape (rows, columns of `UnpadJob.order`).
         lost: source row numbers of the refused rows, as far as they are known: int64.
     """
@@ -59,7 +59,7 @@ class UnpadRows:
 
 @dataclass(frozen=True)
 class EncodedRows:
-    """Unpadded rows, encoded for the writer or as Arrow columns, with the rows before encoding."""
+    """Unpadded rows, encoded for the writer or as Arrow columns, and the `UnpadRows` with their counts."""
 
     encoded: Any
     cuts: UnpadRows
@@ -145,7 +145,7 @@ def split_bad_rows(
     bad = sorted(reasons)
     if bad and on_error == "fail":
         fault = reasons[bad[0]]
-        # If the kind of the mask is wrong, the reason contains the remedy, and most rows are not bad.
+        # A wrong kind of mask is not an error of one row. The reason already contains the remedy.
         is_row = "mask_kind" not in fault.options
         raise RowError(
             fault.reason if is_row else f"{fault.reason}.",

@@ -35,7 +35,7 @@ def group_windows(parts: Iterable[UnpadRows]) -> Iterator[UnpadRows]:
         if held and held[-1].batch.source != part.batch.source:
             rows = _concat(held)
             if part.windows.places.numbers[:1].any():
-                # The last row of the file before may continue in this file.
+                # The last row of the previous file may continue in this file.
                 rows = replace(rows, gaps=np.append(rows.gaps, len(rows.batch)))
             yield rows
             held = []
