@@ -43,8 +43,8 @@ class Control:
     For packed rows, the control is the model itself, on rows without boundaries between sequences.
 
     Args:
-        verdict: `"fails"` (as expected) or `"holds"`. The verdict is `"holds"` if any check passed. For packed
-            rows, all checks must pass.
+        verdict: `"fails"`, as expected, or `"holds"` if any check passed. For packed rows, the verdict is
+            `"holds"` only if all checks passed.
         checks: result of each check of the control model.
     """
 
