@@ -308,7 +308,10 @@ class Adviser:
         return self.command.text(spec, "truncate" if overlong == "window" else overlong)
 
     def _lost_end(self, plan: Cost) -> SharedEnd | None:
-        """Return the shared token that truncated rows would lose; None if the command cannot keep it."""
+        """Return the shared token that truncated rows would lose, so that the command can keep it.
+
+        None if no row would lose the token, or if maxlen is too small to keep it.
+        """
         cuts = self.basis.cuts
         fits = needed_positions(cuts.first, cuts.last, None) < plan.maxlen
         is_cut = plan.overlong == "truncate" and plan.ends_lost > 0

@@ -15,8 +15,8 @@ TOKENS = 8192
 def batches_cost(basis: CostBasis) -> Cost:
     """Return the cost of batches that truncate no rows. The name of the plan contains the token budget.
 
-    If the rows of several sort windows (`--sort-window`) are sorted separately, each window is assumed to
-    have the same distribution of lengths as all rows.
+    If there are several sort windows (`--sort-window`), each window is assumed to have the same distribution
+    of lengths as all rows.
 
     >>> from padmask.core.length_stats import LengthStats
     >>> cost = batches_cost(CostBasis(LengthStats({10: 3000, 9000: 1})))

@@ -49,12 +49,14 @@ def expected_padding(counts: Mapping[int, int], window_rows: int) -> DynamicPadd
         counts: number of rows of each length.
         window_rows: number of rows in a window, a multiple of 32.
 
-    If a window has H rows longer than L, its first ceil(H / 32) batches contain such a row. H has a
-    hypergeometric distribution, because the rows are drawn without replacement. The number of positions is
-    the number of rows in these batches, summed over all L. Therefore, the expected number of positions is
-    exact. For each L, the expected number of rows in these batches depends only on the number of rows longer
-    than L. For windows of 1,600 rows, it is computed for at most 99 values of this number, and interpolated
-    for the others. The error is then less than 0.5%.
+    For a length L, let H be the number of rows of a window that are longer than L. The first ceil(H / 32)
+    batches of the window contain such a row. H has a hypergeometric distribution, because the rows are drawn
+    without replacement. The number of positions is the number of rows in these batches, summed over L = 0, 1,
+    2 and so on. Therefore, its expected value can be computed exactly.
+
+    For each L, the expected number of rows in these batches depends only on M, the number of rows of the
+    dataset that are longer than L. For windows of 1,600 rows, the expected number is computed for at most 99
+    values of M, and interpolated for the other values. The error is then less than 0.5%.
 
     A length is a shape if the longest row of any batch has this length. The expected number of such batches
     is exact for each window. The windows are treated as independent, which changes the number of shapes by
@@ -99,7 +101,7 @@ def _longer_batches(longer: npt.NDArray[np.int64], total: int, size: int) -> tup
     """Return the expected number of batches in one window that contain a row longer than L.
 
     Args:
-        longer: for each L, the number of rows in the dataset longer than L: int64, shape (numbers,).
+        longer: for each L, the number of rows in the dataset longer than L: int64, shape (lengths,).
         total: number of rows in the dataset.
         size: number of rows in the window.
 

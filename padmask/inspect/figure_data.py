@@ -18,7 +18,7 @@ from padmask.inspect.inspection import Inspection
 from padmask.inspect.packed import PackedStats
 from padmask.spec.pad import Side
 
-# The axis of lengths is logarithmic if it must reach more than this multiple of the 90th percentile.
+# The axis of lengths is logarithmic if its end is larger than the 90th percentile times this number.
 LONG_TAIL = 3
 
 # Largest number of bins on a linear axis, and number of bins between two powers of two on a logarithmic axis.
@@ -101,9 +101,9 @@ class FigureData:
         marks: candidates for maxlen, ascending.
         plans: costs of the candidates, in ascending order of maxlen; empty for packed rows.
         best: recommended plan; None if no plan is recommended.
-        curves: shares by maxlen; None for packed rows.
+        curves: shares of tokens, rows and padding by maxlen; None for packed rows.
         packed: statistics of packed rows; None for rows that are not packed.
-        sequences: rows by number of sequences; None for rows that are not packed.
+        sequences: packed rows by their number of sequences; None for rows that are not packed.
         places: tokens and padding of all rows. For packed rows, only of the rows that are not full.
     """
 

@@ -203,6 +203,9 @@ def _spec_to_read(specs: Sequence[PadSpec]) -> PadSpec:
 
 
 def _length_to_check(maxlens: Sequence[int | str]) -> int | None:
-    """Return the expected length of padded rows; None if rows are padded to the longest row."""
+    """Return the length to which raw rows are padded for the checks; None for the longest row.
+
+    If all requested values of maxlen are numbers, the length is the largest of them.
+    """
     numbers = [maxlen for maxlen in maxlens if isinstance(maxlen, int)]
     return max(numbers) if numbers and len(numbers) == len(maxlens) else None

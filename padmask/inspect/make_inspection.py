@@ -234,8 +234,8 @@ def _notes(
 ) -> list[str]:
     """Return notes for the user.
 
-    Each note says that `--limit` leaves out rows, that the rows to show do not exist, or that the costs
-    ignore a column with the numbers of tokens to keep.
+    There are notes for three cases: `--limit` leaves out rows, the rows to show do not exist, or a column
+    contains the numbers of tokens to keep, which the costs ignore.
     """
     notes = []
     total = inspected.rows_read

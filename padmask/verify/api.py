@@ -65,7 +65,8 @@ def verify_model(
             function returns an array, a sequence of arrays or a dict of arrays.
         ids: padded ids or features, shape (rows, maxlen, ...), or a dict of such arrays, keyed by input name.
             If None, random rows are generated. For packed rows, pass the result of `padmask.pack`. The checks
-            then compare the outputs of each sequence in its packed row with its outputs alone.
+            then compare the outputs of each sequence in its packed row with the outputs of a run on the
+            sequence alone.
         mask: bool array, shape (rows, maxlen), True at real tokens, or a dict of such arrays, keyed by input
             name. If None, all tokens are real.
         padding: side of the padding, `"post"` or `"pre"`. If None, the mask determines the side. Without a
@@ -73,7 +74,7 @@ def verify_model(
         value: pad value. If None, the value is found from the padding in `ids`. If this is not possible,
             the `mask_value` of a Masking layer is used. If there is no Masking layer, the value is 0.
         vocab_size: size of the vocabulary from which random rows are drawn. If None, the number of ids that
-            each embedding of the model accepts is used.
+            each embedding of the model accepts is used. Functions require a value if `ids` is None.
         seed: random seed of the generated rows.
         explain: whether the report lists every layer.
 
@@ -160,7 +161,7 @@ def report_on_model(
         spec: options of the verification.
         rows: real tokens of each row, keyed by input name. If None, random rows are generated.
         engine: Keras backend and device.
-        roles: roles of the inputs that expect the mask or the lengths, as in `find_model_inputs`.
+        roles: role of each input that the user specified, keyed by input name, as in `find_model_inputs`.
     """
     from padmask.verify.keras.user_model import UserModel
     from padmask.verify.keras.verify_keras_model import verify_keras_model
@@ -195,7 +196,7 @@ def report_on_torch_model(
         spec: options of the verification.
         rows: real tokens of each row, keyed by input name. If None, random rows are generated.
         device: `"auto"`, `"cpu"` or `"gpu"`. If None, the module stays on its device.
-        roles: kinds of inputs that the user specified, keyed by input name.
+        roles: role of each input that the user specified, keyed by input name, as in `find_roles`.
 
     Raises:
         SpecError: the module has no input with a time axis, or the rows do not match its inputs.
@@ -235,7 +236,7 @@ def report_on_function(
     Args:
         function: function of ids and a mask.
         spec: options of the verification.
-        rows: real tokens of each row, in a dict with the name of the only input as the key. If None, random
+        rows: real tokens of each row, in a dict whose only key is the name of the input. If None, random
             rows are generated.
         places: padded row length that the function requires; None if the function accepts any length.
     """
@@ -286,7 +287,7 @@ def report_on_packed(
         device: `"auto"`, `"cpu"` or `"gpu"` for a PyTorch module. If None, the module stays on its device.
 
     Raises:
-        SpecError: it is unknown what an input contains.
+        SpecError: the content of an input is unknown.
         ModelError: the model cannot run on the rows.
     """
     described: dict[str, Any] = {}

@@ -37,7 +37,7 @@ from padmask.verify.report import Report
 from padmask.verify.static_columns import read_static_columns
 from padmask.verify.user_code import import_callable
 
-# Name for the lengths of the rows in `ModelProof.inputs`.
+# Column name in `ModelProof.inputs` that stands for the lengths of the rows.
 LENGTHS = "lengths"
 
 
@@ -93,7 +93,7 @@ def verify_user_model(paths: Sequence[str], request: AuditRequest, proof: ModelP
 
 
 def _refuse_numbers(timed: Sequence[str], proof: ModelProof, dataset: Dataset) -> None:
-    """Refuse columns with one number for each row, as the age of a user, for inputs with a time axis.
+    """Refuse columns with one number for each row, such as ages, for inputs with a time axis.
 
     Raises:
         SpecError: an input with a time axis would read such a column.
@@ -113,7 +113,7 @@ def _refuse_numbers(timed: Sequence[str], proof: ModelProof, dataset: Dataset) -
 
 
 def _check_data(paths: Sequence[str], request: AuditRequest) -> None:
-    """Check the data for the report of a run whose model cannot be loaded."""
+    """Pass a report on the data to `request.on_data`, in a run whose model cannot be loaded."""
     if request.on_data is not None:
         # The error of the model is reported, even if the data cannot be read.
         with suppress(PadmaskError), _open_dataset(paths, request.files) as dataset:

@@ -79,7 +79,7 @@ def open_model(proof: ModelProof) -> OpenedModel:
 
 
 def _build(text: str) -> Any:
-    """Import `MODULE:NAME`, and return the model with this name, or the result of calling the factory."""
+    """Import `MODULE:NAME`, and return the model of this name, or call the factory of this name."""
     from padmask.verify.keras.backend import hide_framework_logs
 
     with hide_framework_logs():

@@ -1,4 +1,4 @@
-"""Packed rows of the data for a user's model, and the checks of the model on these rows."""
+"""Choose packed rows of the data, and run the checks of a user's model on these rows."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def run_packed(spec: ModelSpec, sample: PackedSample, model: PackedModel) -> Sub
     """
     size = 1 if model.arguments.needs_one_row else spec.batch_size
     try:
-        # Functions show their dtype when they run.
+        # The dtype of a function is known only after a run.
         model.predict(next(sample.batches(size)))
         subject = PackedSubject(spec.name, model.predict, model.dtype, size, model.recurrent)
         report = verify_packed(subject, sample)
@@ -140,7 +140,7 @@ def make_packed_sample(
 
 
 def packed_rows_of(packed: Packed) -> list[PackedRow]:
-    """Return the rows of packed arrays."""
+    """Return the rows of the result of `padmask.pack`."""
     return [
         PackedRow.of(values[mask], segments)
         for values, mask, segments in zip(packed.values, packed.mask, packed.segment_ids, strict=True)

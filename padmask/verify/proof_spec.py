@@ -61,7 +61,7 @@ class ModelProof:
         model: path of a saved Keras model or of a PyTorch program (`.pt2`), or `module:factory`, where the
             factory is a function without arguments that returns a Keras model or a PyTorch module.
         predict: function that takes ids and a mask, as `module:function`.
-        kinds: kind of each model input, keyed by input name, such as `"segments"`. Required only for inputs
+        kinds: kind of each model input, such as `"segments"`, keyed by input name. Required only for inputs
             whose names, dtypes and use do not show their kind.
         inputs: name of the column for each model input, keyed by input name. Required only for inputs whose
             column has a different name.

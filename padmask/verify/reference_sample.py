@@ -29,7 +29,8 @@ def fit_to_references(
 ) -> tuple[ReferenceSpec, Sample]:
     """Convert the sampled rows to rows that the reference models accept.
 
-    The pad value becomes 0. For ids, the vocabulary size is increased to include all ids.
+    The pad value becomes 0. If the user requested no vocabulary size, the returned spec has a size that
+    includes all ids.
 
     Args:
         data: checked and sampled data.
@@ -41,8 +42,9 @@ def fit_to_references(
         The spec with the vocabulary size, and the converted rows.
 
     Raises:
-        SpecError: the reference models do not support the column, or the requested vocabulary is too small.
-        DataError: the reference models do not support an id.
+        SpecError: the reference models do not support the column or the largest id, or the requested
+            vocabulary is too small or too large.
+        DataError: an id is negative.
     """
     rows, value = data.sample[column], data.values[column]
     if kind not in "iuf":

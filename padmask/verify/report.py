@@ -38,10 +38,13 @@ _PACKED_ANSWERS = {
 
 @dataclass(frozen=True)
 class Control:
-    """The results for the control model. The control model ignores masks and should fail the checks.
+    """The results for the control model, which ignores masks and should fail the checks.
+
+    For packed rows, the control is the model itself, on rows without boundaries between sequences.
 
     Args:
-        verdict: `"fails"` if no check passed (as expected), or `"holds"` if any check passed.
+        verdict: `"fails"`, as expected, or `"holds"` if any check passed. For packed rows, the verdict is
+            `"holds"` only if all checks passed.
         checks: result of each check of the control model.
     """
 
@@ -75,8 +78,8 @@ class LayerReport:
     Args:
         name: name of the layer, such as `outer/inner` for a nested layer.
         kind: class name of the layer.
-        mask_in: whether any input had a mask that marks padding.
-        mask_out: whether any output had a mask that marks padding.
+        mask_in: whether any input had a mask that marks padding, or an argument contained a mask.
+        mask_out: whether any output had a mask that marks padding; None for PyTorch modules.
         max_abs_diff: largest absolute deviation of the outputs at real positions; None if not compared.
     """
 

@@ -98,7 +98,10 @@ def _subject_suite(subject: SubjectReport) -> ElementTree.Element:
 
 
 def _failed_suite(report: Report) -> ElementTree.Element:
-    """Return a suite with one failed test, for a report without models. Tools would pass an empty suite."""
+    """Return a suite with one failed test, for a report without models.
+
+    Tools count an empty suite as passed.
+    """
     suite = ElementTree.Element("testsuite", name="models")
     message = replace_invalid(
         f"{report.verdict}: {report.environment.get('subjects', 'no model was verified')}"

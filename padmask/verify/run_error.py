@@ -40,7 +40,7 @@ def error_to_json(error: RunError) -> str:
 
 
 def error_to_junit(error: RunError) -> str:
-    """Return JUnit XML: one test suite with one test, which has an error, and the suite of the data."""
+    """Return JUnit XML: the test suite of the data, if checked, and a suite with one test for the error."""
     message = replace_invalid(error.message)
     suite = ElementTree.Element("testsuite", name="run")
     case = ElementTree.SubElement(suite, "testcase", classname="padmask.run", name="verify", time="0")
@@ -49,7 +49,7 @@ def error_to_junit(error: RunError) -> str:
 
 
 def error_to_annotation(error: RunError) -> str:
-    """Return the findings in the data and the error as GitHub workflow commands."""
+    """Return GitHub workflow commands for the findings in the data, and for the error."""
     lines = [] if error.data is None else annotate_data(error.data)
     lines.append(annotate("error", "padmask verify", error.message, error.place))
     return "".join(line + "\n" for line in lines)

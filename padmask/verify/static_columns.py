@@ -50,7 +50,7 @@ def read_static_columns(
 
     Raises:
         SpecError: a requested column does not exist.
-        DataError: a value of a requested column is not a number.
+        DataError: a value of a requested column is neither a number nor a list of numbers.
     """
     known, found = dataset.schema().names, StaticColumns()
     for name in static:

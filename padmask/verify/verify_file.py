@@ -70,7 +70,8 @@ def verify_file(  # noqa: PLR0913 - one keyword per option of the command
             used, else the most common side.
         files: input format and limits. If None, `ReadOptions()` is used.
         progress: callback that receives progress updates.
-        against: the input of padded or packed rows. The tokens of the rows are compared with these files.
+        against: paths of the files that were padded or packed. The tokens of `inputs` are compared with the
+            tokens of these files.
         on_data: callback that receives the report on the data before the models run. If the models then raise
             an error, this report has the findings in the data.
 

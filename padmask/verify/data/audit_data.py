@@ -95,23 +95,23 @@ class AuditedData:
     """The result of checking data against the rules, and a sample of rows for the checks of models.
 
     Args:
-        name: name of the input.
+        name: name of the checked dataset.
         findings: violations of the rules, with the severities from the `RuleSpec`.
-        rows: number of rows in the input.
+        rows: number of rows in the dataset.
         sample: real tokens of each sampled row, by column name.
         values: pad value of each column, by column name.
         padding: side of the padding, `"post"` or `"pre"`.
         labels: names of the label columns.
         ids: smallest and largest token of each integer column, by column name.
         maxlen: number of positions in a padded row.
-        numbers: row number of each sampled row in the input, from 0.
-        padded: whether the input is already padded.
+        numbers: row number of each sampled row in the dataset, from 0.
+        padded: whether the dataset is already padded.
         has_empty_rows: whether some rows have no tokens.
         notes: facts about the files, such as files that were not read.
         packed: how the rows are packed; None if the rows are not packed.
-        segments: sequence number at each position of each sampled row, from 1, and 0 at padding: int64, shape
-            (maxlen,). None if the sequences of the row are unknown.
-        against: name of the input that was compared with the rows; empty if there was no comparison.
+        segments: for each sampled row, the number of the sequence at each position, from 1, and 0 at padding:
+            int64, shape (positions of the row,). None if the sequences of the row are unknown.
+        against: name of the input from which the rows were made, if they were compared with it; else empty.
     """
 
     name: str
@@ -157,7 +157,7 @@ class AuditRequest:
         progress: callback that receives progress updates.
         dialect: polarity and kind of the mask. If None, those in the file metadata are used, else those that
             the name of the mask column suggests.
-        against: input of the packed or padded rows, to compare the rows with it; empty for no comparison.
+        against: paths of the input from which the packed or padded rows were made; empty for no comparison.
         recurrent: whether the rows are for a model with recurrent layers.
         on_data: callback that receives the report on the data before the models run.
         masked: the value that the model masks; None if there is no model, or if the model masks no value.
@@ -323,7 +323,7 @@ def _compare_groups(
 
     Args:
         dataset: the packed or padded rows.
-        inputs: their input.
+        inputs: the input from which these rows were made.
         job: columns to check.
         asked: columns and options that the user requested.
 
@@ -340,8 +340,8 @@ def _compare_groups(
             padded = padded_layout(dataset.schemas(), [column.name for column in columns], group.padding)
             layout, group = padded, replace(group, locating=padded.locating)
         if layout is None:
-            # JSON Lines without rows have no columns, so the input has the columns to compare. It is unknown
-            # whether such rows were padded or packed.
+            # JSON Lines without rows have no columns, so the columns to compare come from the input. It is
+            # unknown whether such a file was padded or packed.
             columns = _columns_of_input(inputs, asked)
             names_to_compare = tuple(column.name for column in columns)
             layout = PaddedLayout(names_to_compare, None, sources=False, marker=None)
@@ -363,7 +363,7 @@ def _columns_of_input(inputs: Dataset, asked: PadRequest) -> list[PadColumn]:
 
 
 def _sample_picks(count: int, seed: int) -> list[Pick]:
-    """Return rules that select some of the longest rows, some of the shortest rows, and random rows."""
+    """Return a `Pick` for some of the longest rows, for some of the shortest rows, and for random rows."""
     few = max(1, count // 8)
     picks = [pick_longest(few), pick_shortest(few), pick_random(count, seed)] if count else []
     return [without_empty_rows(pick) for pick in picks]
@@ -385,7 +385,7 @@ def _maxlen(reading: Reading, job: AuditJob) -> int | None:
 
 
 def _pad_value(column: PadColumn, job: AuditJob, audit: Audit) -> Any:
-    """Return the pad value in `job`, else the most common value in the padding, else the requested value."""
+    """Return the pad value in `job`, else the value found in the padding, else the value of the column."""
     known = job.values[column.name]
     if known is None:
         known = audit.pad_value(column.name)

@@ -48,7 +48,7 @@ class AuditJob:
     Args:
         pad: columns to check, and padding options for raw rows.
         padding: columns that mark the padding of padded rows; None for raw rows.
-        values: known pad value of each column; None if unknown.
+        values: pad value of each column, keyed by column name; None if unknown.
         masks: mask columns of the tokens, except the mask in `padding`.
         unmarked: names of padded files without the columns that marked their padding.
         notes: notes about the columns, which are not findings.

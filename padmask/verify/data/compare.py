@@ -52,7 +52,7 @@ class InputComparison:
         names: names of the columns of the input. Columns that the input lacks are compared only if they can
             be computed from the input.
         counts: numbers of rows in the metadata of each packed file, keyed by file name.
-        is_text: whether the packed rows have no column types.
+        is_text: whether the packed or padded rows are JSON text, so that their columns have no types.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class InputComparison:
         self._table = SequenceTable()
         # Number of positions in the longest packed row.
         self._width = 0
-        # Number and stop of each window of the padded rows.
+        # Values of the columns `window` and `source_stop` of the padded rows, if they have these columns.
         self._windows: list[Positions] = []
 
     def add(
@@ -140,7 +140,7 @@ class InputComparison:
         packed = self._table.joined(len(self._hashed))
         if isinstance(self._layout, PaddedLayout):
             self._layout = self._layout.with_rows(rows)
-        # Each packed file numbers its source rows from 0.
+        # Each packed file numbers its source rows from 0, so the numbers are unique only in one file.
         located = self._layout.sources and len(packed.names) <= 1
         specs: list[PadSpec | None] = [self._layout.spec]
         if self._padded and self._layout.spec is None:
@@ -294,7 +294,7 @@ class InputComparison:
 
 
 def _names_in_input(layout: PackedLayout, ids: str, names: Collection[str]) -> Mapping[str, str]:
-    """Return the input name of each column that packing renamed, keyed by the packed name.
+    """Return the name in the input of each column that packing renamed, keyed by the packed name.
 
     Without metadata, only the column of ids may be renamed.
 

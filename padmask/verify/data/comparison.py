@@ -30,10 +30,10 @@ class Comparison:
         matches: for each sequence in `packed`, the sequence of the input from which it comes.
         located: whether columns contain the source row of each sequence.
         in_order: whether padded rows must be in the order of the input.
-        windows: number and stop of each window of the padded rows: int64, shape (rows, 2). None if the rows
-            have no columns with these numbers.
-        input_windows: number and stop of each window of the input: int64, shape (windows, 2). None if the
-            input is not split into windows.
+        windows: values of the columns `window` and `source_stop` of the padded rows: int64, shape (rows, 2).
+            None if the rows have no such columns.
+        input_windows: the values that these columns should have for each window of the input: int64, shape
+            (windows, 2). None if the input is not split into windows.
         votes: number of rows of the input that show how rows were truncated, if there is no metadata.
     """
 

@@ -32,8 +32,8 @@ _ABSENT_ROW = (
     "the input has no row with these tokens, or the padded rows contain the row more often than the input"
 )
 
-# Returns a text about the first value of a sequence that differs from the input. The arguments are the
-# indices of the sequence and of the hash.
+# Function that returns a text about the first value of a sequence that differs from the input. Its arguments
+# are the index of the sequence and the index of the hash.
 DescribeDifference = Callable[[int, int], str]
 
 
@@ -84,7 +84,7 @@ def _describe_sequence(compared: Comparison, index: int) -> str:
 
 
 def _describe_moved(compared: Comparison) -> str:
-    """Describe the first moved row: a row that has the position or source of a row with other tokens."""
+    """Describe the first moved row: its tokens are in the input, but its source or position is wrong."""
     packed, found = compared.packed, compared.matches
     index = int(np.argmax(found.moved))
     place = compared.expected.place(int(found.partners[index]))
@@ -98,7 +98,7 @@ def _describe_moved(compared: Comparison) -> str:
 
 
 def _report_windows(audit: Audit, compared: Comparison) -> None:
-    """Report the rows whose window number or last token differs from the window of the input."""
+    """Report the rows whose `window` or `source_stop` differs from the window of the input."""
     if compared.windows is None or compared.input_windows is None:
         return
     found = compared.matches

@@ -44,7 +44,7 @@ def report_sides(found: FindingCollector, column: str | None, sides: Mapping[str
 def report_files(
     found: FindingCollector, unmarked: Sequence[str], unlisted: Sequence[str], without_end: Sequence[str]
 ) -> None:
-    """Report files by their names.
+    """Report files that violate a rule about whole files.
 
     Args:
         found: object that collects the findings.

@@ -78,7 +78,8 @@ def copies_of(layout: PackedLayout, ids: str, names: Collection[str]) -> list[Co
     if layout.described or ids not in names:
         return []
     masks = tuple(name for name in LOSS_MASKS if name in names)
-    # Masks that were padded too decide which labels are copied. Other masks may have been left out.
+    # If loss masks were padded too, they decided which labels were copied. Otherwise, it is unknown whether
+    # the masks of the input were used, so both ways are returned.
     used = tuple(name for name in masks if name in layout.columns)
     if used:
         return [CopiedLabels(ids, used, known=False)]
@@ -138,7 +139,7 @@ class ValueTypes:
     """The dtypes in which values of packed rows and of their input are compared.
 
     Args:
-        is_text: whether the packed rows have no column types.
+        is_text: whether the packed rows are JSON text, so that their columns have no types.
     """
 
     def __init__(self, *, is_text: bool) -> None:

@@ -23,7 +23,7 @@ class MissingRows:
             (sequences of the input,).
         lost: whether each sequence lost tokens because its row was truncated or dropped: bool, of the same
             shape.
-        dropped: number of sequences in `lost` of which no token is in the rows.
+        dropped: number of sequences in `lost` that are missing completely.
         empty: number of rows of the input without tokens that are not in the padded rows.
     """
 
@@ -36,11 +36,11 @@ class MissingRows:
 def find_rows_to_have(compared: Comparison, rows: int, limit: int | None) -> Flags:
     """Return, for each sequence of the input, whether it must be in the rows that were read.
 
-    Without a limit, the result is True for all sequences. With a limit, the result is True only if the rows
-    are padded rows of one input file, and only for these rows of the input:
+    Without a limit, the result is True for all sequences. With a limit, the result is False if the rows are
+    packed, or if the input has several files. Otherwise, the result is True only for these rows of the input:
 
     - the first `limit` rows, if fewer than `limit` padded rows were read
-    - the rows before the last row that was found, if the padded rows are in the order of the input
+    - the rows up to the last row that was found, if the padded rows are in the order of the input
 
     Args:
         compared: the rows, compared with their input.

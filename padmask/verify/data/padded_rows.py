@@ -34,7 +34,7 @@ from padmask.verify.data.rules import Audit
 class PaddedRowAudit:
     """Checks the padded rows of one group of columns, and their masks, batch by batch.
 
-    The first row determines the number of positions of all rows, or of all rows of its batch or bucket. If
+    All rows should have as many positions as the first row, or as the first row of their batch or bucket. If
     neither the metadata nor the user specifies the side of the padding, the first rows determine the side.
 
     Args:
@@ -63,7 +63,7 @@ class PaddedRowAudit:
         self._first, self._audit, self._padding = job.columns[0].name, audit, padding
         self._masks, self._side_from = masks, side_from
         self._side = padding.padding
-        # Number of positions in the rows of each folder of a bucket; None means files outside such folders.
+        # Number of positions in a row, keyed by bucket folder. The key of files outside such folders is None.
         self._widths: dict[str | None, int] = {}
         self._batch_widths = BatchWidths() if batched else None
         self._packed = packed

@@ -42,10 +42,11 @@ class PlannedRows:
 
     Args:
         batch: the rows.
-        ragged: rows of each column, keyed by column name. Rows that are not used are empty.
+        ragged: rows of each column, keyed by column name. Rows that are flagged in `bad` are empty.
         segments: the sequences, with one output row for each sequence.
-        first: row number of the first row in the input.
-        bad: for each row, whether it cannot be packed or padded: bool, shape (rows,).
+        first: row number in the input of the first row in `batch`, from 0.
+        bad: for each row, whether it cannot be packed or padded, or was not read because of `--limit`: bool,
+            shape (rows,).
         by_window: whether a source row may have several sequences, which differ in their first token.
     """
 
@@ -101,9 +102,9 @@ class InputPlanner:
         types: dtypes of the values of the packed rows.
         packed: sequences of the packed rows, with their sources in this input. None if the sources are
             unknown.
-        input_names: names of packed columns in the input, keyed by their names in the packed rows, if they
-            differ.
-        limit: number of rows that packing read; None if unknown.
+        input_names: name in the input of each column that packing renamed, keyed by the packed name.
+        limit: maximum number of rows of the input that `pad` or `pack` read (`--limit`); None if there is no
+            maximum, or if it is unknown.
         joined: whether all files of the input are packed into one file.
         copied: names of the columns of the input from which labels were copied.
     """
@@ -186,9 +187,9 @@ class InputPlanner:
         return [] if reading.dataset.format.is_text else [schema.field(name) for name in names]
 
     def _usable_rows(self, rows: AuditRows) -> tuple[dict[str, Ragged], Ends | None, Flags]:
-        """Return the rows, the numbers of tokens to keep at their ends, and flags of unused rows.
+        """Return the rows, the numbers of tokens to keep at their ends, and `bad` as in `PlannedRows`.
 
-        An unused row is returned as an empty row.
+        Rows that are flagged in `bad` are returned as empty rows.
         """
         batch, spec = rows.batch, self._layout.spec
         faults, ends = list(rows.faults), None

@@ -1,4 +1,7 @@
-"""Match padded rows with the rows of their input in order."""
+"""Match padded rows with the rows of their input in order.
+
+Rows are compared by keys. A key is a hash of a row.
+"""
 
 from __future__ import annotations
 
@@ -38,14 +41,14 @@ def match_in_order(keys: Hashes, others: Hashes) -> Positions:
 def _match_part(
     keys: Hashes, others: Hashes, first: int, other: int, partners: Positions, *, anchored: bool
 ) -> None:
-    """Match adjacent keys with adjacent entries of `others`, and write the indices to `partners`.
+    """Match a slice of the keys with a slice of `others`, and write the indices to `partners`.
 
     Args:
         keys: a slice of all keys.
         others: a slice of all others.
-        first: start of the slice of keys.
-        other: start of the slice of others.
-        partners: for each of all keys (before slicing), the index of its partner among all others, or -1.
+        first: index in all keys of the first key of the slice.
+        other: index in all others of the first entry of the slice.
+        partners: for each key of all keys, the index of its partner in all others, or -1.
         anchored: whether the slices were made by dividing larger slices. Such slices are not divided again.
     """
     size = min(len(keys), len(others))
@@ -95,7 +98,8 @@ def _longest_match(keys: Hashes, others: Hashes) -> tuple[Positions, Positions]:
     places: dict[int, list[int]] = {}
     for place in range(len(others) - 1, -1, -1):
         places.setdefault(int(others[place]), []).append(place)
-    # For each length, the match that ends at the smallest place: the place, and the index of its pair.
+    # For each length of a common subsequence, the smallest place in `others` at which one ends, and the index
+    # in `pairs` of its last pair.
     ends: list[int] = []
     last: list[int] = []
     pairs: list[tuple[int, int, int]] = []

@@ -88,7 +88,10 @@ class AuditRows:
         return np.asarray(wrong & ~self.bad)
 
     def other_lengths(self, name: str) -> Flags:
-        """Return, for each good row, whether a column is not null and differs in length from the tokens."""
+        """Return, for each row, whether a column differs in length from the tokens.
+
+        The result is False for bad rows, and where the column is null.
+        """
         column = self.batch.columns.column(name)
         differ = list_lengths(column)[0] != next(iter(self.ragged.values())).lengths
         return np.asarray(differ & ~null_flags(without_wrappers(column)) & ~self.bad)
@@ -132,7 +135,8 @@ class CheckedRows:
 
     Args:
         rows: the rows. A row with bad tokens has length 0.
-        fits: for each row, whether it has no fault in any column: bool, shape (rows,).
+        fits: for each row, whether it has no fault in any column, and a valid mask if it is padded: bool,
+            shape (rows,).
         source: the rows before the check.
     """
 

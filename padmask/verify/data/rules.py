@@ -89,7 +89,10 @@ class Audit(FindingCollector):
         return self._tokens.range(name)
 
     def pad_value(self, name: str) -> Any:
-        """Return the most common value in the padding of a column; None if the pad value was known."""
+        """Return the pad value found in the padding of a column.
+
+        None if the pad value was known, or if the rows have no padding.
+        """
         return self._pads.get(name)
 
     @property

@@ -1,4 +1,4 @@
-"""Find the sequence of the input for each sequence of packed or padded rows.
+"""Match each sequence of packed or padded rows with its partner, the source sequence in the input.
 
 A padded row is a row with one sequence. All functions work on the hashes of the sequences.
 """
@@ -24,7 +24,7 @@ class Matches:
 
     Args:
         partners: index of the partner of each packed sequence, or -1: int64, shape (packed sequences,).
-        differ: whether each hash differs from the partner: bool, shape (packed sequences, hashes).
+        differ: whether each hash differs from that of the partner: bool, shape (packed sequences, hashes).
         found: whether each sequence of the input is a partner: bool, shape (sequences of the input,).
         chosen: index of the hash to compare, for each column. Without metadata, a label column has several
             hashes.
@@ -48,7 +48,7 @@ def match_sequences(
     located: bool,
     padded: bool,
 ) -> Matches:
-    """Find the sequence of the input for each packed sequence: by its source, or else by its tokens.
+    """Find the partner of each packed sequence, by its source if `located`, else by its tokens.
 
     A padded row with a wrong source is matched by its tokens, and counts as moved. Among sequences with equal
     tokens, those that lose tokens are matched last, because their rows may have been dropped.
@@ -133,9 +133,11 @@ def compare_partners(
 def match_remaining_rows(packed: LocatedSequences, expected: LocatedSequences, found: Matches) -> Matches:
     """Match the padded rows without a partner with the remaining rows of the input.
 
-    Between two matched rows, the remaining padded rows are matched with the remaining input rows in order. If
-    the order of the rows differs, as in batches, a row is matched if no other remaining row has the same
-    number of tokens.
+    First, between two matched rows, the remaining padded rows are matched with the remaining input rows in
+    order. If there are not equally many of both, only rows with the same number of tokens are matched.
+
+    Then, a padded row is matched with an input row at any place if both have the same number of tokens, and
+    no other row without a partner has this number.
     """
     partners = found.partners.copy()
     left = np.flatnonzero(partners < 0)
@@ -171,7 +173,7 @@ def _counted(lengths: Positions) -> tuple[Positions, Positions]:
 def match_equal_lengths(
     ours: Positions, theirs: Positions, lengths: Positions, others: Positions
 ) -> tuple[Positions, Positions]:
-    """Match rows of two lists in order. Rows that match have equally many tokens.
+    """Match output rows with input rows that have the same number of tokens, in order.
 
     >>> ours, theirs = np.array([0, 1]), np.array([0, 1, 3])
     >>> match_equal_lengths(ours, theirs, np.array([7, 9]), np.array([8, 7, 9, 9]))
@@ -235,7 +237,7 @@ def add_partners(partners: Positions, keys: Hashes, others: Hashes, candidates: 
 
 
 def choose_by_tokens(packed: LocatedSequences, expected: LocatedSequences, names: Sequence[str]) -> list[int]:
-    """Return, for each column, the index of the hash with which most sequences have a partner.
+    """Return, for each column, the index of the hash with which the most sequences have a partner.
 
     The arguments are as in `match_sequences`.
     """

@@ -19,10 +19,10 @@ from padmask.stream.run import Reading
 from padmask.verify.data.hashed_columns import ValueTypes
 from padmask.verify.data.planned_input import InputPlanner
 
-# Numbers of output and input rows that show how rows without metadata were truncated.
+# Maximum numbers of output rows and input rows that are compared to find how rows were truncated.
 _OUTPUT_ROWS, _INPUT_ROWS = 128, 256
 
-# If the rows do not decide how rows were truncated, at most this number of ways are compared with the input.
+# If several ways of truncation fit equally well, at most this number of ways are compared with the input.
 _SPECS = 16
 
 
@@ -115,7 +115,7 @@ class ShapeHints:
         if not self._full or not width:
             return [PadSpec(maxlen=width)]
         rows = np.stack(self._full)
-        # Number of input rows of which an output row can be a cut, for each number of last tokens.
+        # For each number of last tokens, the number of input rows that may be the source of an output row.
         votes = np.zeros(width + 1, dtype=np.int64)
         for tokens, _ in zip(long_rows, range(_INPUT_ROWS), strict=False):
             heads = _count_equal(rows, tokens[:width])

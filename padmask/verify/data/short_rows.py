@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from padmask.errors import Place
 
-# A row by its number in the input, and its location.
+# The number of a row in the input, and the location of the row.
 _Located = tuple[int, Place]
 
 

@@ -34,7 +34,7 @@ class SourceRows:
         self._file = ("", "")
         # Source row, first token, number of tokens and packed row of each sequence.
         self._parts: list[tuple[Positions, Positions, Positions, Positions]] = []
-        # Number of different source rows of each file without violations, and the largest of them.
+        # For each file without violations, the number of different source rows, and the largest row number.
         self.used: dict[str, tuple[int, int]] = {}
 
     def add(
@@ -90,7 +90,7 @@ def _find_wrong(
 ) -> Flags:
     """Return, for each sequence, whether its source is wrong.
 
-    A source is wrong if it occurs twice, or if tokens between it and the previous sequence are missing.
+    A source is wrong if it is negative or occurs twice, or if tokens before this sequence are missing.
 
     >>> sources, starts, lengths = np.array([0, 0, 1, 1]), np.array([0, 3, 0, 0]), np.array([3, 1, 2, 2])
     >>> _find_wrong(sources, starts, lengths, None, whole=True).tolist()
