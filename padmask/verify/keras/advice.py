@@ -62,7 +62,7 @@ def advise_on_layer(kind: str, reason: str, entry: str, from_keras: bool, is_lay
 
 
 def _advise_on_mixing(kind: str, entry: str, from_keras: bool) -> str:
-    # A custom layer can use the mask, also if its name resembles that of a Keras layer. A convolution cannot.
+    # A custom layer may use the mask, even if its name resembles a Keras layer. Convolutions cannot.
     remedies = MIXERS if from_keras else {"Conv": MIXERS["Conv"]}
     for name, remedy in remedies.items():
         if kind.startswith(name) or (name in ("Conv", "Pool") and name in kind):

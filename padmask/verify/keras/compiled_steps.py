@@ -24,7 +24,8 @@ class CompiledSteps:
             layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.TimeDistributed)
         ]
         self._layers = list({id(loop.layer): loop.layer for loop in loops}.values())
-        # A compiled function keeps the variables that it has read, and `Float64Mode` replaces the variables.
+        # Compiled functions, keyed by the id and the compute dtype of the layer. Each dtype needs its own
+        # function, because a compiled function keeps its variables, and `Float64Mode` replaces the variables.
         self._functions: dict[tuple[int, str], Callable[..., Any]] = {}
 
     def __bool__(self) -> bool:

@@ -122,7 +122,8 @@ def _load_custom_objects(path: str) -> dict[str, Any]:
 def masked_values(model: Any) -> dict[str, MaskedValue]:
     """Return the value that a model masks in its inputs, keyed by the kind of input.
 
-    An embedding masks ids, and a Masking layer masks features. Inputs without such a layer are left out.
+    A Masking layer masks features, and also ids if no embedding masks them. Kinds that no layer masks are
+    left out.
     """
     layers = list(model._flatten_layers())
     masking = [layer for layer in layers if isinstance(layer, keras.layers.Masking)]

@@ -1,4 +1,4 @@
-"""Find the inputs of a Keras model and their roles: tokens, features, a mask, lengths or constants."""
+"""Find the inputs of a Keras model and their roles, such as tokens, features, a mask or lengths."""
 
 from __future__ import annotations
 

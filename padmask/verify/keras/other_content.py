@@ -1,4 +1,4 @@
-"""Find a way to change the content of the padding of a Keras model without changing its mask."""
+"""Find a way to change the values in the padding of a batch without changing the mask of a Keras model."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ROWS = 6
 
 @dataclass(frozen=True)
 class OtherContent:
-    """A way to change the content of the padding.
+    """A way to change the values in the padding.
 
     Args:
         change: function that converts `predict` to a function that runs the model with other values in the
@@ -51,10 +51,11 @@ class _Call:
 def find_other_content(
     slots: Sequence[ModelInput], predict: Predict, sample: Sample, value: Any
 ) -> OtherContent:
-    """Find a way to change the content of the padding of a model.
+    """Find a way to change the values in the padding without changing the mask of a model.
 
-    If the model receives every mask as an input, the padding gets random tokens. Otherwise, the mask may come
-    from the ids, so the ids stay the same, and the embedding of the padding changes.
+    The padding gets random tokens if the model receives every mask as an input, or if the model has only
+    features of a fixed length and computes no mask from them. Otherwise, the mask may come from the ids, so
+    the ids stay the same, and the embedding of the padding changes.
 
     Args:
         slots: inputs of the model.
@@ -92,7 +93,7 @@ def find_other_content(
 
 
 def _reads_values(predict: Predict, sample: Sample) -> bool:
-    """Return whether a model reads the features of the padding as values, and not as a mask.
+    """Return whether a model uses the features of the padding only as values, and computes no mask from them.
 
     If the mask is computed from the values, as in `x != 0`, even tiny changes to the padding have a large
     effect on the outputs.
@@ -179,7 +180,7 @@ def _find_tables(calls: Sequence[_Call], others: Sequence[_Call], sample: Sample
         table = layers[key].weights[0]
         index = np.array(sorted(rows - real[key]), dtype=int)
         index = index[(index >= 0) & (index < table.shape[0])]
-        # A model may take a row of zeros for padding, so such rows stay unchanged.
+        # A model may treat a row of zeros as padding, so such rows stay unchanged.
         index = index[np.abs(as_array(table)[index]).reshape(len(index), -1).max(axis=1, initial=0) > 0]
         if len(index):
             found.append((table, index))

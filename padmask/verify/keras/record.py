@@ -101,8 +101,8 @@ def marks_padding(mask: Any) -> bool:
     return not real.all()
 
 
-# Functions of the Keras backends. If the tensors have values, Keras calls these functions directly, and
-# not through an operation that could be recorded.
+# Fourier transforms of the Keras backends. If the tensors are not symbolic, Keras calls these functions
+# directly, and not through an operation that could be recorded.
 _FOURIER = ("fft", "fft2", "ifft", "ifft2", "rfft", "irfft", "stft", "istft")
 
 

@@ -151,7 +151,10 @@ def _find_culprit_call(runs: Runs, entry: Event, *, explicit_masks: bool) -> tup
 
 
 def _find_wrong_mask(runs: Runs, entry: Event) -> Event | None:
-    """Return the call that makes the mask of `entry` if the mask marks only a part of the padding."""
+    """Return the call that makes the mask of `entry` if this mask excludes only a part of the padding.
+
+    Otherwise, or if this call is unknown, return None.
+    """
     reference = runs.counterpart.get(entry)
     if reference is None or not runs.growth:
         return None
@@ -166,7 +169,7 @@ def _find_wrong_mask(runs: Runs, entry: Event) -> Event | None:
 
 
 def _find_maker(runs: Runs, entry: Event, mask: Array) -> Event | None:
-    """Return the innermost layer before `entry` that returns an array equal to `mask`; None if unknown."""
+    """Return the first layer call before `entry` that returns an array equal to `mask`; None if unknown."""
     makers = [
         event
         for event in runs.padded[: runs.padded.index(entry)]
@@ -413,7 +416,11 @@ def _describe_path(runs: Runs, culprit: Event, entry: Event, reason: str) -> str
 
 
 def _find_calls_before(runs: Runs, event: Event) -> list[Event]:
-    """Return the calls whose outputs a call uses, directly or indirectly, in the order in which they ran."""
+    """Return the calls that lead to a call, in the order in which they ran.
+
+    Each call of this chain returns an input of the next call. If a call has several inputs with a time axis,
+    the chain follows only the first one that another call returned.
+    """
     chain: list[Event] = []
     while len(chain) < 40:
         producers = [

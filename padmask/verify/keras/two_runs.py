@@ -26,7 +26,7 @@ from padmask.verify.proof.verify_subject import Verification
 # If a deviation exceeds its tolerance by this factor, it cannot be rounding.
 CLEAR_LEAK = 100.0
 
-# Key of a tensor in a run: the number of its call, and its index in the inputs and outputs of the call.
+# Key of a tensor in a run: the number of its call, and its index in the list of inputs and outputs.
 TensorPlace = tuple[int, int]
 
 # Arrays that replace outputs or inputs of calls, keyed by the number of the call.

@@ -38,7 +38,7 @@ class UserModel:
         model: built Keras model.
         engine: Keras backend and device.
         batch_size: maximum number of rows per call of the model.
-        roles: roles of the inputs that expect the mask or the lengths, as in `find_model_inputs`.
+        roles: role of each input that the user chose, as in `find_model_inputs`.
     """
 
     def __init__(
@@ -54,13 +54,13 @@ class UserModel:
         # The compiled function; None until the model was compiled.
         self.compiled: Callable[..., Any] | None = None
         self._use_graph = engine.backend == "tensorflow"
-        # The layers inside TimeDistributed. None if they run as they are.
+        # The layers inside TimeDistributed. None if they run without being compiled.
         self._steps = CompiledSteps(model) if self._use_graph else None
         self._has_checked_steps = False
         # Names of outputs without a value for each row. The checks ignore these outputs.
         self.left_out: set[str] = set()
         self.float64 = Float64Mode(model) if engine.backend == "tensorflow" else None
-        # How to change the content of the padding. `make_subjects` finds this.
+        # How to change the values in the padding. `make_subjects` sets this.
         self.content = OtherContent(None)
         if isinstance(model, keras.Sequential):
             self._release_sizes_of_first_batch()

@@ -24,7 +24,7 @@ from padmask.verify.report import SubjectReport
 # Models that cannot be compiled run slowly, so fewer of their rows also run in a batch of one row.
 FEW_ROWS = 6
 
-# Number of rows in the sample for such a model.
+# Maximum number of rows in the sample for a model that cannot be compiled.
 ROWS_UNCOMPILED = 24
 
 
@@ -42,7 +42,8 @@ def verify_keras_model(
         The report on the model, and entries about the model for `Report.environment`.
 
     Raises:
-        SpecError: the model cannot run on the rows.
+        SpecError: the rows do not match the inputs of the model.
+        ModelError: the model cannot run on the rows.
     """
     with user.restore_afterwards():
         return _verify(user, spec, rows)

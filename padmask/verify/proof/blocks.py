@@ -57,7 +57,8 @@ def find_blocks(setup: CheckSetup) -> dict[str, Blocks]:
 
     The size of such an axis is the same multiple of the padded length in every run. On an axis of this size,
     the values of a position may also be adjacent, as after upsampling. Therefore, an axis counts as blocks
-    only if the real positions of two runs differ less when the axis is read as blocks.
+    only if the real positions of two runs differ less when the axis is read as blocks than when the values of
+    a position are read as adjacent.
     """
     if setup.sample.is_fixed:
         return _find_fixed_blocks(setup)
@@ -75,10 +76,10 @@ def find_blocks(setup: CheckSetup) -> dict[str, Blocks]:
 
 
 def _find_fixed_blocks(setup: CheckSetup) -> dict[str, Blocks]:
-    """Find the outputs whose time axis has several blocks, for a model that requires a fixed length.
+    """Find the outputs with several values for each position, for a model that requires a fixed length.
 
-    Only outputs of shape (rows, time, features) are tested, because a multiple of the length may also be a
-    number of features.
+    Only axis 1 is tested, and only if the output has further axes. The size of the last axis may be a number
+    of features that is a multiple of the length by chance.
     """
     if setup.subject.other is None:
         return {}
@@ -96,7 +97,7 @@ def _find_fixed_blocks(setup: CheckSetup) -> dict[str, Blocks]:
 
 
 def split_outputs(subject: Subject, blocks: Mapping[str, Blocks]) -> Subject:
-    """Return a model whose outputs have an axis for their blocks."""
+    """Return a copy of the model that splits the time axis of the given outputs with `Blocks.split`."""
     if not blocks:
         return subject
 

@@ -17,7 +17,7 @@ from padmask.verify.proof.tolerance import LIMITS
 # so that the tokens keep their places in models that divide rows into windows.
 MORE = (0, 1, 4, 64)
 
-# The checks also pad rows to this length. If four times the longest row is longer, they use that length.
+# With `far`, the checks also pad rows to this length, or to four times the longest row if this is longer.
 FAR = 512
 
 # Maximum number of rows that also run in a batch of one row.
@@ -52,8 +52,8 @@ class CheckSetup:
     def mixed(self) -> Sample:
         """The rows of the probe in an order in which long and short rows alternate.
 
-        With such batches, the check detects a model that sorts the rows by length and does not restore their
-        order.
+        With such batches, the check `row-alone` detects a model that sorts the rows by length and does not
+        restore their order.
         """
         return _mix(self.probe)
 
@@ -107,7 +107,7 @@ def prepare(subject: Subject, sample: Sample, *, far: bool = False, alone: int =
 
 
 def _mix(probe: Sample) -> Sample:
-    """Return the rows, which are in order of length, in an order in which long and short rows alternate."""
+    """Reorder rows that are sorted by length, so that long and short rows alternate."""
     count = len(probe)
     return probe.select([count - 1 - place // 2 if place % 2 == 0 else place // 2 for place in range(count)])
 
@@ -116,13 +116,13 @@ def _is_deterministic(subject: Subject, sample: Sample) -> bool:
     batch = sample.padded()
     predict = subject.predict_uncached or subject.predict
     first = subject.predict(batch)
-    # A model that remembers rows may answer differently after other rows of the same lengths.
+    # A model that remembers rows may return other outputs after other rows of the same lengths.
     predict(sample.with_random_tokens(8).padded())
     return are_close(first, predict(batch), LIMITS[subject.dtype])
 
 
 def _keep_runnable_rows(subject: Subject, sample: Sample, notes: list[str]) -> Sample:
-    """Return the sample. If the model cannot run on the longest rows, truncate them."""
+    """Return the sample. Truncate rows if the model cannot run on them, or if no batch could have padding."""
     try:
         subject.predict(sample.padded())
     except CannotRunError as error:
@@ -146,7 +146,7 @@ def _keep_runnable_rows(subject: Subject, sample: Sample, notes: list[str]) -> S
 
 
 def _cut_to_quarters(sample: Sample, longest: int) -> Sample:
-    """Truncate a quarter of the rows each to 100%, 75%, 50% and 25% of `longest` tokens."""
+    """Divide the rows into four parts, and truncate the parts to 100%, 75%, 50% and 25% of `longest`."""
     cuts = [sample.select(np.arange(i, len(sample), 4)).cut(max(1, longest * (4 - i) // 4)) for i in range(4)]
     return reduce(Sample.joined, cuts)
 

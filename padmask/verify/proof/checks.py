@@ -148,8 +148,8 @@ def compare_other_content(setup: CheckSetup, subject: Subject) -> Deviations:
     found = compare(base, outputs)
     if not subject.explicit_mask or not _moved(found, subject):
         return found
-    # A model may also look for the pad value, for example to count positions. Then two other contents have
-    # the same outputs.
+    # A model may also find padding by the pad value, for example to count positions. Such a model returns the
+    # same outputs for two different paddings without the pad value, so compare two such paddings.
     between = compare(outputs, subject.other(batch, 24))
     if not _moved(between, subject) or (setup.sample.is_fixed and not subject.is_function):
         return between
@@ -253,7 +253,7 @@ def measure_noise(setup: CheckSetup, subject: Subject) -> dict[str, Array]:
 
 
 def measure_movement(setup: CheckSetup, subject: Subject) -> Deviations:
-    """Measure how much each output changes if all real tokens change, in rows without padding."""
+    """Measure how much each output changes if all real tokens of the longest row change."""
     # Use two rows, because a model may subtract the mean of the batch.
     rows = setup.probe.select([len(setup.probe) - 1] * 2)
     outputs = subject.predict(rows.with_random_tokens(10).padded())

@@ -15,7 +15,10 @@ from padmask.verify.proof.tolerance import Array
 
 
 class Crop(Protocol):
-    """Crop the arrays of two runs to their real positions."""
+    """Crop the arrays of two runs to their real positions.
+
+    `few` is an array of the run with less padding, and `many` is the same array of the run with more padding.
+    """
 
     def cut(self, few: Array, many: Array) -> tuple[Array, Array] | None:
         """Return the real positions of both arrays; None if the arrays cannot be compared."""
@@ -28,12 +31,12 @@ class Crop(Protocol):
 
 @dataclass(frozen=True)
 class CropToFew:
-    """Crop the arrays of the longer batch to the shapes of the shorter batch.
+    """Crop the arrays of the run with more padding to the shapes of the run with less padding.
 
     Args:
         padding: side of the padding.
-        more: number of additional positions in the longer batch. Arrays that grow by a larger number, such as
-            tables of relative positions, cannot be compared. If None, all arrays are compared.
+        more: number of positions that the run with more padding adds. Arrays that grow by a larger number,
+            such as tables of relative positions, cannot be compared. If None, all arrays are compared.
     """
 
     padding: Side
@@ -60,8 +63,8 @@ class CropBlocks:
 
     Args:
         crop: crops the other axes.
-        places: padded lengths of the inputs in the shorter batch.
-        more: number of additional positions in the longer batch.
+        places: padded lengths of the inputs in the run with less padding.
+        more: number of positions that the run with more padding adds.
     """
 
     crop: CropToFew
@@ -107,8 +110,8 @@ def crop_blocks(crop: CropToFew, rows: Sample, more: int) -> CropBlocks:
 
     Args:
         crop: crops the other axes.
-        rows: rows of both batches.
-        more: number of additional positions in the longer batch.
+        rows: rows of both runs.
+        more: number of positions that the run with more padding adds.
     """
     return CropBlocks(crop, frozenset(rows.places().values()), more)
 

@@ -42,8 +42,8 @@ def find_steps(short: Outputs, long: Outputs, before: Mapping[str, int], after: 
     }
 
 
-# Shares of the channels and of the rows whose scales are small, and are raised to the scale of others. A
-# value that is close to zero by chance has a large relative rounding error.
+# Quantiles to which smaller scales of channels and of rows are raised. Without this, a value that is close to
+# zero by chance would have a large relative rounding error.
 SMALL_CHANNELS, SMALL_ROWS = 1 / 16, 1 / 4
 
 
@@ -174,7 +174,7 @@ def compare_real_positions(
 
 
 def add_deviation(found: Deviations, name: str, deviation: Deviation) -> None:
-    """Add a deviation of an output to `found`, or keep the deviation in `found` if it is larger."""
+    """Add a deviation to `found`. If the output has one already, keep the larger value of each channel."""
     found[name] = found[name] | deviation if name in found else deviation
 
 
@@ -248,7 +248,7 @@ def _floats(array: Array) -> npt.NDArray[np.float64]:
 
 
 def are_close(one: Outputs, two: Outputs, limit: float) -> bool:
-    """Return whether two runs have the same outputs, and no value differs by more than `limit` of its scale.
+    """Return whether two runs have outputs of the same names, and the values of each output are close.
 
     >>> are_close({"a": np.array([1.0, 2.0])}, {"a": np.array([1.0, 2.1])}, 0.1)
     True

@@ -69,7 +69,7 @@ def verify_function(
         return predict({name: replace(batch[name], values=unmasked[name].values) for name in batch})
 
     with suppress(CannotRunError):
-        # `forget` applies to each later call.
+        # From here on, `predict` clears this memory before each batch.
         memory = find_memory(function, lambda seed: predict(sample.with_random_tokens(40 + seed).padded()))
     dtype = least_precise(dtypes)
     subject = Subject(

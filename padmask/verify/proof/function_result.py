@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-# Names of the keys and values of earlier calls in the results of Hugging Face models.
+# Names of caches and states in the results of Hugging Face models. They are inputs of the next call.
 CACHES = ("past_key_values", "past_key_value", "mems", "cache_params", "state")
 
 # Name of the mean loss of a batch.
@@ -48,5 +48,5 @@ def outputs_of_result(result: Any) -> tuple[dict[str, Any], set[str]]:
 
 
 def _is_array(values: list[Any]) -> bool:
-    """Return whether a list contains numbers or lists, such as `array.tolist()`, and is one output."""
+    """Return whether a list is one output: a list of numbers or of lists, such as `array.tolist()`."""
     return all(isinstance(value, int | float | list) for value in values)

@@ -12,7 +12,7 @@ from padmask.verify.proof.deviations import Outputs, relative_difference
 from padmask.verify.proof.sample import ModelBatch, Sample
 from padmask.verify.proof.subject import CannotRunError
 
-# A row shows a leak well if its deviation is at least this share of the largest deviation.
+# A clear row (`LeakingRow.is_clear`) is preferred if its deviation is at least this share of the largest one.
 _CLEAR = 0.1
 
 # In rows with fewer tokens, every window of the model may contain padding, so the effect of padding can look
@@ -48,7 +48,7 @@ class LeakingRow:
 def choose_leaking_row(
     predict: Callable[[ModelBatch], Outputs], rows: Sample, padding_counts: Iterable[int]
 ) -> LeakingRow | None:
-    """Return the row whose outputs padding changes most; None if no row can run with padding.
+    """Return the row and the padding with the largest deviation; None if no row can run with padding.
 
     Rows for which `LeakingRow.is_clear` is True are preferred, unless their deviation is much smaller.
 

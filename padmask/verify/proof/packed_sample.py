@@ -80,7 +80,7 @@ class PackedBatch:
     """Packed rows of one width, as arrays for a model.
 
     Args:
-        values: shape (rows, maxlen, ...).
+        values: tokens and padding: shape (rows, maxlen, ...).
         mask: True at real tokens: bool, shape (rows, maxlen).
         packed: positions of the sequences.
     """

@@ -44,7 +44,7 @@ def draw_random_rows(
         value: pad value. No random token has this value.
         different_lengths: whether the inputs of a row have different lengths. With equal lengths, one input
             can hide a leak in another input.
-        longest: length of the longest row; None for the lengths of `LENGTHS`.
+        longest: length of the longest row; None for the lengths in `LENGTHS`.
     """
     random = np.random.default_rng(spec.seed)
     base = LENGTHS
@@ -98,7 +98,7 @@ def choose_random_rows(
     can_run: Callable[[ModelBatch], bool],
     can_run_alone: Callable[[ModelBatch], bool],
 ) -> Sample:
-    """Generate random rows that a model can run, if possible.
+    """Generate random rows on which a model can run, if possible.
 
     Args:
         slots: inputs of the model.

@@ -78,7 +78,7 @@ def find_masked_input(mask: str, timed: Sequence[str]) -> str:
     return max(timed, key=lambda name: len(words & _words_of(name)))
 
 
-# Usual names of the two sides of a model, each with the word that counts for the others.
+# Words in input names that mean the source side ("src") or the target side ("tgt") of a model.
 _SIDES = {
     **dict.fromkeys(("source", "enc", "encoder", "memory"), "src"),
     **dict.fromkeys(("trg", "target", "targets", "dec", "decoder"), "tgt"),

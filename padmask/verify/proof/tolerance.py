@@ -161,9 +161,11 @@ def compare_deviation(
     """Choose the deviation and the tolerance of each output so that rounding is not reported as a leak.
 
     A run in a higher precision shows whether a deviation above its tolerance is only rounding, and whether a
-    leak is smaller than the tolerance. Sometimes only this run has a deviation, although the model's own
-    precision could show a deviation of this size. Then the conversion changed the model: for example, a cast
-    may return a new tensor without the mask. In this case, the result in the model's own precision is used.
+    leak is smaller than the tolerance.
+
+    The result in the model's own precision is used if only the run in the higher precision has a deviation
+    above its tolerance, and the deviation is so large that the model's own precision would show it. In this
+    case, the conversion changed the model: for example, a cast may return a new tensor without the mask.
 
     Args:
         native: deviation of each output in the model's own precision, keyed by output name.

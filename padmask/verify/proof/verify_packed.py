@@ -252,8 +252,8 @@ def _find_axes(shapes: Sequence[tuple[int, ...]], widths: Sequence[int]) -> tupl
         widths: number of positions in each run.
 
     Returns:
-        The axes; None if the first axis is not such an axis, or if another axis has different sizes in the
-        runs.
+        The axes; None if the first axis is not such an axis, or if the size of another axis differs between
+        the runs but is not the number of positions.
 
     >>> _find_axes([(5, 8), (3, 8)], [5, 3]), _find_axes([(5, 5), (3, 3)], [5, 3])
     ((0,), (0, 1))

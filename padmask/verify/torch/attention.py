@@ -9,8 +9,8 @@ import torch
 from padmask.spec.pad import Side
 from padmask.verify.torch.record import Call
 
-# What is wrong with the mask of an attention: there is no mask, the mask is on the axis of the queries, or
-# the mask does not exclude the padding.
+# The error in the mask of an attention call: there is no mask, the mask is on the axis of the queries, or the
+# mask is on the axis of the keys, but padding changes the outputs nevertheless.
 Fault = Literal["no-mask", "queries", "not-excluded"]
 
 # Scores below this value have no weight after the softmax.

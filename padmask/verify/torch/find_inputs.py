@@ -17,13 +17,14 @@ from padmask.verify.torch.batch_argument import MissingInputError
 from padmask.verify.torch.inputs import Layout, TorchInput, as_time_first, invert_masks, with_mask_forms
 from padmask.verify.torch.signature import AUDIO_NAMES, ID_NAMES, Signature
 
-# Numbers of features in configurations of Hugging Face models, which no part of the module has as a size.
+# Names of numbers of features in the configurations of Hugging Face models. Layers may not have these sizes.
 _CONFIG_SIZES = ("num_input_channels", "num_time_features", "num_mel_bins", "input_feat_per_channel")
 
 # Maximum number of combinations of shapes and dtypes to try.
 _MOST_TRIALS = 200
 
-# Maximum number of these combinations to try also with inverted masks and with the time on the first axis.
+# Maximum number of these combinations to try also with inverted masks, with other forms of masks, and with
+# the time on the first axis.
 _MOST_VARIED = 30
 
 # Number of ids at each position to try for modules that read several ids at a position.
@@ -133,7 +134,7 @@ def _marks_padding(module: torch.nn.Module, name: str) -> bool:
 
 
 def _static_slots(module: torch.nn.Module, name: str) -> list[ModelInput]:
-    """Return the possible roles of an input without a time axis: a number, or a vector for each row."""
+    """Return the possible forms of an input without a time axis: one number or one vector for each row."""
     shapes = [(), *((size,) for size in _feature_sizes(module))]
     return [ModelInput(name, "static", shape, "float32") for shape in shapes]
 

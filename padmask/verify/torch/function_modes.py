@@ -9,10 +9,10 @@ from torch.overrides import TorchFunctionMode
 
 
 class ReadTables(TorchFunctionMode):  # type: ignore[misc]
-    """A mode that records which ids are looked up in tables of embeddings.
+    """A PyTorch function mode that records which ids are looked up in embedding tables.
 
-    Hooks of modules cannot record this: a module that embeds positions may receive ids, but look up their
-    positions.
+    Hooks of modules cannot record these ids: a module that embeds positions may receive ids, but look up the
+    positions of the ids.
     """
 
     def __init__(self) -> None:

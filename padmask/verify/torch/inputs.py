@@ -1,4 +1,4 @@
-"""The inputs of a PyTorch module, and other layouts and masks with which it may expect them."""
+"""The inputs of a PyTorch module, and variants with other layouts and other masks to try."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class TorchInput:
             `"time-last"` (rows, ..., time).
         on_cpu: whether the tensor stays on the CPU, as `pack_padded_sequence` requires.
         is_padding: whether the input is a mask that is True at padding.
-        mask_form: form of a mask.
+        mask_form: form of the mask, if the input is a mask.
     """
 
     slot: ModelInput
@@ -93,7 +93,7 @@ def with_mask_forms(inputs: Sequence[TorchInput]) -> list[list[TorchInput]]:
     if not masks:
         return []
     beside = [one.slot.name for one in masks if "padding" not in one.slot.name]
-    # Attention also runs with masks of the form "column", but on the wrong axis.
+    # Attention also runs with masks of the form "column", but on the wrong axis, so this form comes last.
     forms: list[MaskForm] = ["broadcast", "queries", "column"]
     if not any(one.is_padding for one in masks):
         forms.insert(0, "additive")

@@ -11,10 +11,10 @@ import torch
 # - column: (rows, time, 1), for products with features.
 # - broadcast: (rows, 1, 1, time), for scores of attention with heads.
 # - additive: the same shape, with 0 at tokens and the smallest float at padding.
-# - queries: (rows, 1, time), and (rows, time, time) without later positions for targets, as in the Annotated
-#   Transformer.
-# - square: (time, time), which is True at positions that no query may read, as in nn.Transformer. Only for
-#   masks beside masks of padding.
+# - queries: (rows, 1, time). Masks of targets have the shape (rows, time, time), and exclude later positions,
+#   as in the Annotated Transformer.
+# - square: (time, time), True at positions that a query may not read, as in nn.Transformer. Only for modules
+#   that also have masks of padding.
 MaskForm = Literal["flat", "column", "broadcast", "additive", "queries", "square"]
 
 SHAPES: dict[MaskForm, str] = {
@@ -32,7 +32,7 @@ _TARGETS = re.compile(r"(^|_)(tgt|trg|target|dec|decoder)(_|$)")
 
 
 def give_form(mask: torch.Tensor, form: MaskForm, name: str) -> torch.Tensor:
-    """Return a mask of shape (rows, time) in another form.
+    """Convert a mask of shape (rows, time) to another form.
 
     Args:
         mask: mask to convert.

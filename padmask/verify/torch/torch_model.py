@@ -35,16 +35,16 @@ from padmask.verify.torch.trial_batches import (
     without_padding,
 )
 
-# Maximum number of lengths from errors to try.
+# Maximum number of lengths to try that were read from errors of the module.
 _MOST_NAMED = 24
 
 # Numbers of steps to try until the module runs.
 _STEPS = (7, 16, 32, 64, 128, 256, 512, 1024)
 
-# Largest number of weights with which the checks also run in float64 and with changed weights.
+# Largest number of weights of a module that also runs in float64 and with changed weights.
 _MOST_WEIGHTS = 50_000_000
 
-# Reasons why the padding keeps its content.
+# Reasons why the checks do not change the values in the padding.
 _NO_OTHER = "the module computes its mask from the pad value, so the checks cannot change the padding"
 _NO_NEED = "not needed: the model accepts any length, so the check 'row-alone' finds the same leaks"
 
@@ -148,9 +148,9 @@ class TorchModel:
         return self._call(self.inputs, batch)
 
     def with_other_masks(self) -> list[TorchModel]:
-        """Return the same module with masks of the opposite polarity, and with masks of another form.
+        """Return the same module with inverted masks, and the same module with masks of another form.
 
-        The names of some masks show their polarity: `attention_mask`, and names that end with
+        Masks whose names show their polarity are not inverted. These names end with `attention_mask` or
         `key_padding_mask`.
         """
         found = []
@@ -171,7 +171,7 @@ class TorchModel:
 
     @property
     def remark(self) -> str:
-        """A note on masks that are True at padding, and on inputs whose first axis is the time."""
+        """A note on inputs in unusual forms, such as masks that are True at padding. May be empty."""
         inverted = [one.slot.name for one in self.inputs if one.is_unclear_mask and one.is_padding]
         time_first = [one.slot.name for one in self.inputs if one.layout == "time-first"]
         shapes = [(one.slot.name, SHAPES[one.mask_form]) for one in self.inputs if one.mask_form != "flat"]

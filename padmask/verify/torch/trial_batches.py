@@ -1,4 +1,4 @@
-"""Batches and lengths with which PyTorch modules are tried, to find out how to call them."""
+"""Batches and lengths for trial runs of PyTorch modules, which show how to call the modules."""
 
 from __future__ import annotations
 

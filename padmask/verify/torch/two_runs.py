@@ -159,11 +159,14 @@ class ComparedRuns:
         return difference(first, second) / (float(usual.max(initial=0.0)) or 1.0)
 
     def is_harmful(self, few: Call, many: Call) -> bool:
-        """Return whether the final outputs of the run `few` change with the outputs of this call in `many`.
+        """Return whether the outputs of the module change if the outputs of one call come from another run.
+
+        `few` is the call in the run with less padding. Its outputs are replaced with those of `many`, the
+        same call in the run with more padding.
 
         Some differences have no effect, for example rotary positions that start at another number. In this
-        case, the run `few` is recorded again with the outputs of this call replaced, so that comparisons of
-        later calls do not contain the difference.
+        case, later comparisons use the run with the replaced outputs, so that they do not contain the
+        difference.
         """
         before = dict(self._injected)
         replaced = []
