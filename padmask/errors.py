@@ -177,7 +177,7 @@ class Fault:
         return self.reason if self.column is None else f"column {self.column!r}: {self.reason}"
 
 
-# For the index of a bad token, the first function returns `Fault.reason`, the second one `Fault.options`.
+# Functions that accept the index of a bad token, and return `Fault.reason` and `Fault.options`.
 Reason = Callable[[int], str]
 Options = Callable[[int], tuple[str, ...]]
 

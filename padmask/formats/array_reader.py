@@ -33,7 +33,7 @@ class ArrayFiles(Protocol):
         """Open a stream at its start. Several streams may be open at the same time."""
 
     def description(self) -> bytes:
-        """Return the description of the padding, as JSON. Without a description, return no bytes."""
+        """Return the description of the padding, as JSON; empty if there is no description."""
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,8 @@ from padmask.storage.source import Source
 # Maximum number of values in a chunk. The reader splits larger record batches.
 SLICE_VALUES = 1 << 20
 
-# Maximum size of the text in a row group, in bytes. Several row groups are in memory at the same time.
+# Size of a row group in bytes. A row group ends when its text and positions reach this size, even if the
+# group has fewer rows than `Layout.group_rows`. Several row groups are in memory at the same time.
 GROUP_BYTES = 128 << 20
 
 # Size that counts towards `GROUP_BYTES` for each position of the column that limits row groups. Such a row

@@ -57,7 +57,7 @@ class Batch:
         return Place(self.source, self.unit, int(self.numbers[row]))
 
     def select(self, rows: npt.NDArray[np.int64], without: Collection[str] = ()) -> Batch:
-        """Return the rows at the given indices, without faults. `without` is as in `select_rows`."""
+        """Return the rows at the given indices, without their faults. Columns in `without` become null."""
         return Batch(
             select_rows(self.columns, rows, without),
             self.source,
@@ -68,9 +68,9 @@ class Batch:
         )
 
     def repeat(self, rows: npt.NDArray[np.int64], without: Collection[str] = ()) -> Batch:
-        """Return the rows at the given indices. An index may occur several times. See `select_rows`."""
+        """Return the rows as `select` does. An index may occur several times."""
         chosen = self.select(rows, without)
-        # The writer of JSON Lines changes the dicts.
+        # The writer of JSON Lines changes the dicts, so repeated rows must not share a dict.
         return replace(chosen, objects=None if chosen.objects is None else list(map(dict, chosen.objects)))
 
     def without(self, names: Collection[str]) -> Batch:
@@ -154,7 +154,7 @@ class Reader(Protocol):
         """Yield rows from the start. `chunks` later returns these rows again, even for a pipe."""
 
     def chunks(self, wanted: Wanted) -> Iterator[Chunk]:
-        """Split the input into chunks, in order. Only this method reads the input."""
+        """Split the input into chunks, in order. This method reads the input, and `decode` does not."""
 
     def decode(self, chunk: Chunk, wanted: Wanted) -> Batch:
         """Decode a chunk. This is a pure function that any thread may call."""

@@ -199,7 +199,7 @@ class Dataset:
         return len(self._readers)
 
     def leave_unreadable(self) -> dict[str, str]:
-        """Remove the inputs whose columns cannot be read, and return their errors, keyed by path.
+        """Leave out the inputs whose columns cannot be read, and return their error messages, keyed by path.
 
         Afterwards, `look` skips inputs whose rows cannot be read.
 

@@ -164,8 +164,8 @@ class ArrayWriter:
         """Return the description of the padding, as JSON.
 
         Args:
-            most: maximum size in bytes. A longer description is written without the numbers of rows. None for
-                no maximum.
+            most: maximum size in bytes; None for no maximum. A longer description is returned without the
+                numbers of rows.
         """
         text: bytes = (self._layout.schema.metadata or {}).get(METADATA_KEY, b"")
         late = self._late.get(METADATA_KEY, text)

@@ -19,7 +19,8 @@ from padmask.storage.source import Source
 
 _SUFFIX = ".npy"
 
-# First bytes of an archive without files. If it has no comment, the zip module cannot read it from Arrow.
+# First bytes of an archive without files. The zip module cannot read such an archive from an Arrow file if
+# the archive has no comment.
 _EMPTY_ARCHIVE = b"PK\x05\x06"
 
 

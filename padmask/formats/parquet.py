@@ -51,7 +51,7 @@ PENDING_GROUPS = 1
 # Key of the file metadata that contains the Arrow schema, including its metadata.
 ARROW_SCHEMA = b"ARROW:schema"
 
-# Largest batch size that Arrow accepts.
+# Largest number of rows in a batch that Arrow accepts.
 MOST_ROWS = (1 << 31) - 1
 
 

@@ -16,9 +16,10 @@ BATCH_VALUES = 1 << 19
 # Maximum number of rows in a batch.
 BATCH_ROWS = 1 << 16
 
-# Number of pieces per batch if all rows have the average length. pyarrow decodes a fixed number of rows at a
-# time. The footer has only the average length of the rows, and some rows may be much longer. With smaller
-# pieces, long rows need less memory, but decoding takes longer.
+# pyarrow decodes a fixed number of rows at a time, a piece. If all rows have the average length, a batch has
+# `PIECES` pieces. The footer gives only the average length of the rows, and some rows may be much longer.
+# With smaller pieces, long rows need less memory, but decoding takes longer. `PIECE_ROWS` is the minimum and
+# maximum number of rows in a piece.
 PIECES = 4
 PIECE_ROWS = (8, 1 << 10)
 
@@ -40,8 +41,8 @@ def read_batches(
         file: the file.
         groups: row groups to read.
         names: names of the columns to read. If None, all columns are read.
-        counts: number of values of each column of each row group, from `read_value_counts`. If `counts` is
-            empty, row groups are read one after another. This is necessary for remote files, because Arrow
+        counts: for each row group, the number of values in each column, from `read_value_counts`. If `counts`
+            is empty, row groups are read one after another. This is necessary for remote files, because Arrow
             loads complete row groups of remote files into memory.
         rows, values: maximum number of rows and of values in a batch. A single row may have more values.
     """
@@ -75,7 +76,7 @@ def _piece_rows(rows: int, counts: Mapping[str, int], names: Sequence[str] | Non
 
     Args:
         rows: number of rows in the row group.
-        counts: number of values of each column of the row group, by the path of the column.
+        counts: number of values in each column of the row group, keyed by column path.
         names: names of the columns to read. If None, all columns are read.
     """
     low, high = PIECE_ROWS

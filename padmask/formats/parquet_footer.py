@@ -53,7 +53,7 @@ def read_footer(file: memoryview) -> tuple[Struct, int]:
 
 
 def read_value_counts(file: BinaryIO) -> tuple[dict[str, int], ...]:
-    """Return the number of values of each column of each row group, by the path of the column.
+    """Return a dict for each row group: the number of values in each column, keyed by column path.
 
     The numbers are not read with pyarrow, which aborts the process if the footer is broken. Column chunks
     without metadata are left out. The result is empty if the footer is larger than `LARGEST_FOOTER`, or has

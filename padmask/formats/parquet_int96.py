@@ -1,7 +1,7 @@
 """Read Parquet timestamps of type INT96, the default of Spark, Hive and Impala, as microseconds.
 
-INT96 stores a day, counted from the year -4712, and the nanoseconds of the day. A timestamp with 64-bit
-nanoseconds cannot represent times after 2262, and Spark does not support nanoseconds.
+INT96 stores a Julian day number and the nanoseconds of the day. padmask uses microseconds, because a
+timestamp with 64-bit nanoseconds cannot represent times after 2262, and Spark does not support nanoseconds.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def _in_utc(type_: pa.DataType) -> pa.DataType:
 def exact_batches(
     batches: Iterable[pa.RecordBatch], nanoseconds: Iterable[pa.RecordBatch], schema: pa.Schema, name: str
 ) -> Iterator[pa.RecordBatch]:
-    """Yield batches with the time zones of a schema. Check that the microseconds are exact.
+    """Yield batches with the types of `schema`. Check that their timestamps are exact in microseconds.
 
     Args:
         batches: rows with INT96 values read as microseconds.

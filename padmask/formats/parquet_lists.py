@@ -1,8 +1,8 @@
 """Encode lists of equal length, such as padded rows, as a Parquet column.
 
 For a list column, Arrow encodes two levels for each position, which takes more time than encoding the
-values. If all lists have the same length, the levels repeat. In this module, Arrow encodes the values as a
-column without lists, and the levels are added to each page. Bools are not encoded, because Arrow and Parquet
+values. If all lists have the same length, the levels repeat. Therefore, Arrow encodes the values as a column
+without lists, and this module adds the levels to each page. Bools are not encoded, because Arrow and Parquet
 store them as the same bits.
 """
 
@@ -21,7 +21,7 @@ import pyarrow.types as pat
 from padmask.formats.parquet_footer import CHUNK_METADATA, MAGIC, Encoded, split_file
 from padmask.formats.thrift import BINARY, I32, I64, LIST, STRUCT, Struct, read_struct, varint, write_struct
 
-# The levels of shorter lists would be larger than those that Arrow encodes.
+# Minimum length of the lists. The levels of shorter lists would be larger than the levels that Arrow writes.
 SHORTEST = 16
 
 # Arrow checks the size of a page after about this number of values.
@@ -127,7 +127,7 @@ def _common_length(lists: pa.Array) -> int | None:
 
 
 def _encode_values(values: pa.Array, length: int) -> tuple[Struct, Iterable[Page]]:
-    """Encode values as a column without lists, without compression.
+    """Encode values as an uncompressed column without lists.
 
     Each page contains the values of whole lists. Pages are as large as the pages that Arrow writes for lists.
 
@@ -151,7 +151,7 @@ def _encode_values(values: pa.Array, length: int) -> tuple[Struct, Iterable[Page
 
 
 def _split_pages(pages: memoryview) -> Iterator[Page]:
-    """Read the headers of pages that follow each other."""
+    """Yield the header and the content of each page of a column chunk."""
     at = 0
     while at < len(pages):
         header, size = read_struct(pages[at:])
@@ -162,7 +162,11 @@ def _split_pages(pages: memoryview) -> Iterator[Page]:
 
 
 def _encode_bools(bools: pa.BooleanArray, length: int) -> tuple[Struct, Iterable[Page]]:
-    """Do the same as `_encode_values` for bools. Arrow encodes only one value of each kind."""
+    """Encode bools, with a result like that of `_encode_values`.
+
+    The pages contain the bits of the Arrow array. Arrow encodes only one False and one True, if they occur in
+    `bools`, for the statistics and the page header.
+    """
     kinds = [value for value, found in ((False, bools.false_count), (True, bools.true_count)) if found]
     chunk, [(header, _)] = _encode_values(pa.array(kinds), len(kinds))
     # Each page starts with a new list and a new byte.
@@ -183,7 +187,7 @@ def _encode_bools(bools: pa.BooleanArray, length: int) -> tuple[Struct, Iterable
 
 
 def _bits(bools: pa.BooleanArray) -> memoryview:
-    """Return the bits of bools that start with a new byte. The bits after the last bool are 0."""
+    """Return the bits of an array of bools that starts at a byte boundary, with zeros after the last bool."""
     start, size = bools.offset // 8, len(bools)
     bits = memoryview(bools.buffers()[1])[start : start + (size + 7) // 8].cast("B")
     if size % 8 == 0:

@@ -21,7 +21,7 @@ from padmask.formats.contract import Batch
 from padmask.formats.jsonl.reader import field_values
 from padmask.spec.warning_names import Warned
 
-# JSON texts of values that are not numbers or bools, by their first byte.
+# Descriptions of JSON values that are not numbers or bools, keyed by the first byte of the JSON text.
 _OTHER_VALUES = {b'"': "text", b"[": "a list", b"{": "an object", b"n": "null"}
 
 
@@ -44,7 +44,7 @@ class Numbers:
     Args:
         values: array of shape (rows,).
         kinds: kinds of the values: `"bool"`, `"int"` and `"float"`.
-        low, high: smallest and largest of the integers and 0.
+        low, high: smallest and largest integer, including 0, so that low <= 0 <= high.
         fixed: dtype of the column, if its type is known; None for JSON.
     """
 

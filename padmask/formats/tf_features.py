@@ -15,7 +15,7 @@ import pyarrow.types as pat
 from padmask.core.arrow_lists import is_list, storage_type
 from padmask.spec.warning_names import Warned
 
-# The three lists of values that an example has.
+# The fields of `tf.train.Feature`. A feature has values in one of them.
 ValueList = Literal["int64_list", "float_list", "bytes_list"]
 
 _DTYPES: Mapping[ValueList, str] = {
@@ -82,7 +82,7 @@ class Feature:
         'tf.io.RaggedFeature(tf.int64)'
 
         Args:
-            inner: length of the vectors, if rows of vectors differ in length.
+            inner: length of the vectors, for a column of vectors whose rows differ in length.
             has_nulls: whether some rows are null. The examples of these rows do not have the feature.
         """
         dtype = _DTYPES[self.values]

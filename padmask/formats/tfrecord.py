@@ -44,7 +44,7 @@ class _Column:
 
 @dataclass(frozen=True)
 class _Encoded:
-    """Serialized rows, and column properties that the code for parsing the rows must include.
+    """Serialized rows, and the column properties that determine the Python code for parsing the rows.
 
     Args:
         records: serialized `tf.train.Example` of each row.
@@ -73,7 +73,8 @@ class TFRecordWriter:
                 self._notes[field.name] = why_no_feature(field.type) or str(field.type)
         for feature in self._features:
             self._notes[feature.name] = feature.parser()
-        # TensorFlow opens a path. An unnamed file has one in /proc, and does not outlive a killed process.
+        # TensorFlow needs a path. An unnamed file has a path in /proc. The system removes the file even if
+        # the process is killed.
         unnamed = os.path.isdir("/proc/self/fd")
         create = tempfile.TemporaryFile if unnamed else tempfile.NamedTemporaryFile
         self._file: Any = create(prefix="padmask-", dir=options.folder)
@@ -109,13 +110,13 @@ class TFRecordWriter:
 
 
 def _record(columns: dict[Feature, _Column], row: int) -> bytes:
-    """Return a serialized example."""
+    """Return the serialized example of a row."""
     example = tf.train.Example()
     for feature, column in columns.items():
         if not column.nulls[row]:
             values = column.values[column.ends[row - 1] if row else 0 : column.ends[row]]
             stored = getattr(example.features.feature[feature.name], feature.values)
-            # An empty list is stored as such, unlike a null row.
+            # An empty list is stored as an empty feature. A null row has no feature.
             stored.SetInParent()
             stored.value.extend(values)
     # The order of the features would otherwise differ between runs.

@@ -26,7 +26,7 @@ from padmask.storage.synced_file import SyncedFile
 from padmask.storage.system import umask
 from padmask.storage.urls import display_path
 
-# File of such a folder that describes the columns. The name `_padmask.json` marks a folder of shards.
+# Name of the file that describes the columns of a folder of arrays. `_padmask.json` marks a folder of shards.
 DESCRIPTION = "_columns.json"
 
 

@@ -17,7 +17,7 @@ Identity = tuple[object, ...]
 
 
 def identify_output(path: str) -> Identity | None:
-    """Return a key that is equal for all paths of an output file. A device has the key None.
+    """Return a key for an output. All paths of the same file have the same key. A device has the key None.
 
     >>> identify_output("/dev/null")
     >>> identify_output("a") == identify_output("./a"), identify_output("a") == identify_output("b")
@@ -28,7 +28,7 @@ def identify_output(path: str) -> Identity | None:
 
 
 def _identify_input(path: str) -> Identity | None:
-    """Return a key that is equal for all paths of an input file.
+    """Return a key for an input. All paths of the same file have the same key.
 
     Devices and sockets have the key None, because output to a device or socket does not become input.
     """
@@ -149,7 +149,7 @@ def refuse_replaced(
     for file in files if by_identity else ():
         identity = _identify_input(file)
         name = None if identity is None else by_identity.get(identity)
-        # padmask writes to pipes directly. From a pipe that is also the input, it would read its own output.
+        # padmask writes to pipes directly. If a pipe is also the input, padmask would read its own output.
         if name is None or (name == replaceable and len(files) == 1 and not _is_pipe(outputs[name])):
             continue
         path, shown = outputs[name] or "", "on stdin" if file == "-" else repr(display_path(file))
@@ -271,14 +271,15 @@ def _open_file(path: str) -> os.stat_result | None:
 
 
 def refuse_among_data(folder: str, outputs: Mapping[str, str | None]) -> None:
-    """Raise an error if another output, such as a report, would get the name of a data file in the folder.
+    """Raise an error if another output, such as a report, would look like a data file of the output folder.
 
     Args:
         folder: path or address of the output folder.
         outputs: path of each output except the data, keyed by label. A path of None is ignored.
 
     Raises:
-        OutputError: an output has the same name as a data file, or a reserved name.
+        OutputError: an output in the folder has a name like a data file, such as `a.jsonl`, or a reserved
+            name.
     """
     for label, output in outputs.items():
         if output is None or output == "-" or is_url(output) != is_url(folder):

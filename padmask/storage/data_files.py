@@ -47,7 +47,7 @@ class DataFiles:
     """The data files of a folder, and the files that are not read, grouped by reason.
 
     Args:
-        data: names of the data files, in the given order.
+        data: names of the data files, in the order of the names passed to `choose_data_files`.
         unknown: names of the files with a suffix that padmask does not read.
         unsure: names of files with an ambiguous suffix such as `.json`. These files are not read, because the
             folder has other data files.

@@ -125,7 +125,8 @@ _JSON_DOCUMENT = ForeignFormat("JSON over several lines", "jq -c . {file} > {bas
 # DuckDB reads lists in CSV as text, so the command converts the column of tokens.
 _CSV = "duckdb -c \"COPY (SELECT * REPLACE ({column}::INT[] AS {column}) FROM '{file}') TO '{base}.parquet'\""
 
-# One row for each series, from one line for each step. `{lines}` are the lines in their order.
+# Makes one row for each series, from lines with one step each. `{lines}` is the file, or a query that numbers
+# the lines of the file.
 _CSV_STEPS = (
     'duckdb -c "COPY (SELECT {key}, list({value} ORDER BY {order}) AS {column} FROM {lines} GROUP BY {key} '
     "ORDER BY {key}) TO '{base}.parquet'\""
@@ -262,10 +263,10 @@ def _csv(header: str, second: str) -> ForeignFormat:
 
 
 def _group_steps(cells: Mapping[str, str]) -> str | None:
-    """Return the command that makes lists of steps; None if the values of a line are not numbers.
+    """Return the command that combines the steps of each series; None if the values are not numbers.
 
     Args:
-        cells: values of a line, keyed by column name.
+        cells: values of one line, as text, keyed by column name.
     """
     names = [name for name in cells if re.fullmatch(r"[A-Za-z_]\w*", name)]
     key = next((name for name in names if re.search("(?i)(^|_)id$", name)), next(iter(names), None))

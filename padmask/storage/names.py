@@ -16,7 +16,7 @@ COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 # Prefix of the folders of unfinished runs in an output folder.
 UNFINISHED = "_padmask-"
 
-# Suffix of the files in such a folder that describe a finished shard.
+# Suffix of the files that describe finished shards, in the folder of an unfinished run.
 RECORD = ".record"
 
 # Files in an output folder. A run creates the first file before it renames its shards, and the second file

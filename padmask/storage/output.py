@@ -96,8 +96,8 @@ def open_output(
             yield stream
         return
     if is_written_in_place(path):
-        # padmask writes to a regular file directly only if another process has the file open. It then appends
-        # to the file.
+        # padmask writes to a regular file directly only if another process has the file open. In this case,
+        # padmask appends to the file.
         with output_errors(path), open(path, "ab" if stat.S_ISREG(mode) else "wb") as stream:
             yield stream
         return
@@ -109,7 +109,7 @@ def open_output(
 def _uploaded(url: Url, sealed: Callable[[int], None] | None, shown: Url) -> Iterator[BinaryIO]:
     """Open a temporary file, and upload it if the block succeeds."""
     locate(url)
-    # The system removes an unnamed file even if the process is killed, but reading it requires /proc.
+    # The system removes an unnamed file even if the process is killed, but only /proc gives the file a path.
     unnamed = os.path.isdir("/proc/self/fd")
     with (tempfile.TemporaryFile if unnamed else tempfile.NamedTemporaryFile)(prefix="padmask-") as stream:
         with output_errors(tempfile.gettempdir()):
@@ -166,6 +166,13 @@ def create_temporary(target: str, path: str) -> tuple[int, str | None]:
     """Create a private file in the folder of `target`. The file has no name if the file system supports this.
 
     The system removes an unnamed file even if the process is killed.
+
+    Args:
+        target: path of the output, without links.
+        path: path of the output, for messages.
+
+    Returns:
+        The file descriptor, and the path of the file; None if the file has no name.
     """
     folder = os.path.dirname(target)
     try:

@@ -29,7 +29,10 @@ def descriptor_of(path: str) -> int | None:
 
 
 def _open_file_of(path: str) -> tuple[str | None, int | None]:
-    """Return the process ID and the file descriptor in a path. The process ID is None for this process."""
+    """Return the process ID and the file descriptor that a path names, or None and None for other paths.
+
+    For a path in `/dev/fd` on systems without `/proc`, the process ID is None, which means this process.
+    """
     for _ in range(MOST_LINKS):
         folder, name = os.path.split(path)
         found = _DESCRIPTOR_FOLDER.fullmatch(os.path.realpath(folder))
@@ -44,7 +47,7 @@ def _open_file_of(path: str) -> tuple[str | None, int | None]:
 def names_a_folder(path: str) -> bool:
     """Return whether an output path is a folder of shards: an existing folder, or a path ending in a slash.
 
-    A folder with the suffix of a format, such as `out.npy/`, is one output.
+    The result is False for a folder with the suffix of a format, such as `out.npy/`, which is one output.
 
     >>> names_a_folder("padded/"), names_a_folder("padded.parquet"), names_a_folder("-")
     (True, False, False)
@@ -96,7 +99,7 @@ def mode_of(path: str) -> int:
 def is_written_in_place(path: str) -> bool:
     """Return whether padmask writes directly to a path: a pipe, a device or a file descriptor.
 
-    padmask writes a regular file to a temporary file, and renames the temporary file at the end of a run.
+    For a regular file, padmask writes a temporary file, and renames the temporary file at the end of the run.
 
     >>> is_written_in_place("/dev/stdout"), is_written_in_place("out.jsonl")
     (True, False)

@@ -169,7 +169,7 @@ class Source:
         if self._spool is not None:
             return pa.PythonFile(self.open(), mode="r")
         try:
-            # The path is passed as bytes, because it may not be valid UTF-8.
+            # The path is passed as bytes, because it can contain invalid UTF-8.
             return pa.OSFile(os.fsencode(self.path))
         except OSError as error:
             raise unreadable(self.path, error) from None
@@ -198,7 +198,8 @@ class Source:
         """Copy a pipe to a temporary file, for repeated reads and random access.
 
         Args:
-            lines: number of non-blank lines to copy. If None, the complete input is copied.
+            lines: number of non-blank lines to copy. The complete input is copied if `lines` is None, or if
+                the input is not uncompressed text.
         """
         if not self.is_pipe or self._spool is not None:
             return

@@ -143,7 +143,7 @@ def signals_deferred() -> Iterator[None]:
         getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if main and hasattr(signal, name)
     ]
     before = {number: signal.getsignal(number) for number in numbers}
-    # Keep signals that are ignored, and handlers that were not set from Python.
+    # Do not defer signals that are ignored, or whose handlers were not set from Python.
     before = {number: handler for number, handler in before.items() if callable(handler)}
     for number in before:
         signal.signal(number, lambda number, _: received.append(number))

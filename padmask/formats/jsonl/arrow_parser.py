@@ -1,7 +1,7 @@
 """Parse JSON rows and lists of known types with Arrow's JSON parser.
 
 Arrow parses without Python objects and without Python's global interpreter lock, so threads parse chunks in
-parallel. Arrow accepts more than this project does, for example two objects on one line, and rounds large
+parallel. Arrow accepts more than padmask does, for example two objects on one line, and rounds large
 numbers. This module therefore returns columns only if the result is certain. Otherwise, the rows are parsed
 one by one, which also finds the lines and the reasons of errors.
 """
@@ -27,7 +27,7 @@ from padmask.formats.jsonl.exact_numbers import may_vanish
 
 _NEWLINE, _RETURN, _OPEN, _CLOSE = b"\n\r{}"
 
-# Smaller integers are the same number as float64. Arrow rounds larger ones.
+# float64 represents every smaller integer exactly. Arrow rounds larger integers.
 _ROUNDED = 2.0**53
 
 _EXACT_TYPES = (pat.is_int64, pat.is_string, pat.is_boolean, pat.is_float64, pat.is_null)
@@ -106,7 +106,7 @@ def parse_lists(raws: Sequence[msgspec.Raw | None], type_: pa.DataType) -> tuple
 
     Args:
         raws: valid JSON value of each row; None if the key is missing.
-        type_: list type with the numbers int64 or float64.
+        type_: list type of the rows. The numbers are int64 or float64.
 
     Returns:
         The lists, and the text that Arrow parsed.
@@ -154,9 +154,10 @@ def _has_nulls(lists: pa.Array) -> bool:
 
 
 def _is_exact(type_: pa.DataType) -> bool:
-    """Return whether Arrow parses a type as this project does, except for floats that `_are_odd` finds.
+    """Return whether Arrow parses a type as padmask does, except for floats that `_are_odd` finds.
 
-    For a type with lists of nulls, the result is False, because Arrow creates invalid arrays for these.
+    The result is False for lists of nulls, because Arrow creates invalid arrays for them, and for structs
+    without fields or with null fields.
     """
     if pat.is_list(type_):
         return _is_exact(type_.value_type) and not pat.is_null(type_.value_type)

@@ -12,7 +12,7 @@ from typing import IO
 from padmask.formats.contract import HEAD_BYTES, Chunk
 from padmask.storage.source import copy_errors, open_temporary
 
-# Maximum size of the chunks in memory, in bytes. The first rows of an input without bad rows are smaller.
+# Maximum size of the chunks in memory, in bytes. The first rows of an input fit if no row is bad.
 IN_MEMORY = 2 * HEAD_BYTES
 
 

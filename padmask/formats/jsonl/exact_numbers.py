@@ -54,7 +54,7 @@ def read_value(text: Any) -> Any:
 
 
 def vanishing_number(error: Exception) -> str:
-    """Return the message for an error of `read_value` if a number is too small; else an empty string.
+    """Return the message for a number that is too small, or an empty string for any other parse error.
 
     >>> try:
     ...     read_value(b"[[0.5, 1e-400]]")

@@ -22,7 +22,7 @@ Letters = npt.NDArray[np.uint8]
 # Number of digits that are parsed together: one for each byte of a 64-bit word.
 _WORD = 8
 
-# The text starts with this padding, so that there is a word before each offset.
+# The text starts with these zeros, so that a complete word precedes each offset of an id.
 _BEFORE = b"0" * _WORD
 
 
@@ -93,7 +93,7 @@ class IdTexts:
         return replace(self, opens=self.opens[rows], lengths=self.lengths[rows])
 
     def join(self, segments: Segments) -> Iterable[bytes]:
-        """Return the text of the ids that the segments select: one text per row, with commas between the ids.
+        """Return the text of each sequence of the segments: its ids, with commas between them.
 
         >>> ids = read_ids([msgspec.Raw(b"[7,8,9]")], "int32")
         >>> one, two = np.array([0, 2]), np.array([1, 1])
@@ -111,7 +111,7 @@ class IdTexts:
         return texts.values()
 
     def cut(self, rows: Positions, starts: Positions, counts: Positions) -> Sequence[msgspec.Raw]:
-        """Return a JSON list of `counts[i]` ids of row `rows[i]`, from index `starts[i]`, for each i.
+        """For each i, return a JSON list of `counts[i]` ids of row `rows[i]`, from index `starts[i]` onward.
 
         >>> ids = read_ids([msgspec.Raw(b"[7,8]"), msgspec.Raw(b"[9]")], "int32")
         >>> [bytes(text) for text in ids.cut(np.array([0, 1]), np.array([1, 0]), np.array([1, 1]))]
@@ -122,7 +122,7 @@ class IdTexts:
         return [msgspec.Raw(b"[" + self.text[begin:end] + b"]") for begin, end in bounds]
 
     def between(self, begins: Positions, counts: Positions) -> tuple[Positions, Positions]:
-        """Return the start and end offsets of the `counts[i]` ids after mark `begins[i]`, for each i."""
+        """For each i, return the start and end offsets of the `counts[i]` ids after mark `begins[i]`."""
         return self.marks[begins] + 1, self.marks[begins + counts]
 
 
@@ -146,7 +146,7 @@ def find_ids(raws: Sequence[msgspec.Raw | None]) -> IdTexts | None:
 
 
 def find_checked_ids(text: bytes, rows: int) -> IdTexts | None:
-    """Find the ids in lists that may not be valid JSON. Return None if a list is not a flat list of integers.
+    """Find the ids in lists that may be invalid JSON. Return None if a list is not a flat list of integers.
 
     The result is also None if a blank does not follow a comma.
 

@@ -31,7 +31,7 @@ class TokenKinds:
     ListType(list<item: int64>)
 
     Args:
-        rows: values of the field. Only lists are counted.
+        rows: values of the field that are lists.
     """
 
     def __init__(self, rows: Iterable[list[Any]]) -> None:

@@ -40,10 +40,10 @@ from padmask.storage.system import free_memory
 # Size of a chunk in bytes. Larger chunks need more memory, and smaller chunks add overhead.
 CHUNK_BYTES = 1 << 20
 
-# Maximum size of the first chunk, which has the first rows. Runs parse it several times to find the columns.
+# Maximum size of the first chunk. padmask parses this chunk several times to find the columns.
 FIRST_CHUNK_BYTES = 1 << 19
 
-# Number of chunks of a long line between two checks of its size.
+# Number of parts of a long line to read between two checks of its size. A part is at most one chunk.
 LONG_LINE_PARTS = 128
 
 # Memory that parsing a line needs, as a multiple of the size of the line.

@@ -19,7 +19,7 @@ from padmask.formats.jsonl.arrow_parser import parse_lists
 from padmask.formats.jsonl.exact_numbers import may_vanish, read_value, vanishing_number
 from padmask.formats.jsonl.id_texts import find_ids
 
-# Number of rows that are parsed one by one if one of them is odd.
+# Maximum number of rows to parse one by one if one of the rows is odd: the fast parsers cannot read the row.
 FEW_ROWS = 8
 
 _read_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -32,7 +32,7 @@ _read_strings = msgspec.json.Decoder(list[list[str]]).decode
 def read_sequences(
     raws: list[msgspec.Raw | None], type_: pa.DataType, requested: bool = False
 ) -> tuple[pa.Array, list[Fault]]:
-    """Parse token lists to an Arrow list column. A bad row becomes null.
+    """Parse token lists to an Arrow list column. A bad row becomes null, and is returned as a `Fault`.
 
     Args:
         raws: JSON value of each row; None if the key is missing.
@@ -45,7 +45,7 @@ def read_sequences(
         return array, []
     if len(raws) <= FEW_ROWS:
         return _odd_sequences(raws, type_, requested)
-    # Usually, few rows are odd. The rows without an odd row in their half are parsed quickly.
+    # Usually, few rows are odd. A half without an odd row is parsed quickly.
     half = len(raws) // 2
     first, faults = read_sequences(raws[:half], type_, requested)
     second, later = read_sequences(raws[half:], type_, requested)
@@ -56,7 +56,7 @@ def read_sequences(
 def _plain_sequences(
     raws: list[msgspec.Raw | None], type_: pa.DataType, requested: bool = False
 ) -> pa.Array | None:
-    """Parse lists of numbers, vectors, strings or bools quickly. Return None if a row is not such a list."""
+    """Parse lists of numbers, vectors, strings or bools quickly. Return None if a row is odd."""
     if pat.is_string(type_.value_type) or pat.is_boolean(type_.value_type):
         read = _read_strings if pat.is_string(type_.value_type) else _read_bools
         try:
@@ -82,7 +82,7 @@ def _plain_sequences(
 
 
 def _plain_floats(raws: list[msgspec.Raw | None], type_: pa.DataType, requested: bool) -> pa.Array | None:
-    """Parse lists of floats or vectors. Return None if `_odd_sequences` must check a number."""
+    """Parse lists of floats or vectors. Return None if `_odd_sequences` must check a row."""
     found = parse_lists(raws, _with_numbers(type_, pa.float64()))
     if found is None:
         return None
@@ -107,7 +107,7 @@ def _plain_floats(raws: list[msgspec.Raw | None], type_: pa.DataType, requested:
 def _integral_floats(raws: list[msgspec.Raw | None], type_: pa.DataType) -> pa.Array | None:
     """Parse lists of numbers as ints, including floats such as 1.0.
 
-    Return None if a float has a fraction.
+    Return None if a row is not such a list, or if a float has a fraction.
     """
     lists = _plain_floats(raws, _with_numbers(type_, pa.float64()), requested=True)
     if lists is None:

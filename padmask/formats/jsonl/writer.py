@@ -32,7 +32,7 @@ _write_rows = msgspec.json.Encoder().encode_lines
 _write_value = msgspec.json.Encoder().encode
 
 
-# Maximum number of positions in the cached mask texts between two batches.
+# Number of positions in the cached mask texts above which the cache is emptied after a batch.
 MASK_POSITIONS = 1 << 22
 
 
@@ -56,7 +56,7 @@ class JsonlWriter:
                 "Rename all but one."
             )
         self._shapes, self._ragged = layout.shapes, layout.ragged
-        # The text of each mask, by the number of positions and the packed bits.
+        # The text of each mask row, keyed by the number of positions and the packed bits.
         self._masks: dict[int, dict[bytes, bytes]] = {}
         self._cached = 0
 
@@ -151,9 +151,9 @@ def _join(columns: Mapping[str, _Texts]) -> bytes:
 
 
 def _numbers(values: npt.NDArray[Any]) -> bytes:
-    """Return numbers as JSON text. For a float32, this is the shortest text that reads as the same float32.
+    """Return numbers as JSON text. A float32 becomes the shortest text that reads as the same float32.
 
-    Large numbers have no exponent.
+    A float32 of at least 2**24 becomes the text of the float64 with the same value.
 
     >>> _numbers(np.array([0.1, 46574712], dtype="float32"))
     b'[0.1,46574712.0]'
@@ -268,7 +268,7 @@ def reject_line(batch: Batch, row: int, reason: str) -> bytes:
     and `text` otherwise.
     """
     unit = "line" if batch.unit == "line" else "row_number"
-    # File names may not be valid Unicode.
+    # File names can contain invalid Unicode.
     source, reason = (text.encode(errors="backslashreplace").decode() for text in (batch.source, reason))
     out: dict[str, Any] = {"source": source, unit: int(batch.numbers[row]), "reason": reason}
     if batch.lines is None:
