@@ -1,4 +1,4 @@
-"""The texts of charts, which figures and HTML reports share: numbers, titles, and labels of candidates."""
+"""Texts of the charts in figures and HTML reports: numbers, titles, and labels of candidates for maxlen."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from padmask.inspect.figure_data import FigureData, Histogram, Mark
 # Largest number of rows of labels above the bars.
 MOST_LABEL_ROWS = 8
 
-# Up to this number of rows, all labels are to the left of their lines.
+# Up to this number of rows of labels, all labels are to the left of their lines.
 FEW_LABEL_ROWS = 4
 
-# If there are more labels, all are to the left of their lines.
+# If there are more labels than this number, all labels are to the left of their lines.
 MOST_LABELS_ON_BOTH_SIDES = 16
 
 # Largest number of powers of two on an axis.
@@ -49,7 +49,7 @@ def length_number(value: float) -> str:
 
 
 def powers_of_two(low: float, high: float) -> list[int]:
-    """Return the ticks of a logarithmic axis.
+    """Return at most `MOST_POWERS` powers of two from `low` to `high`, as ticks of a logarithmic axis.
 
     >>> powers_of_two(3, 40)
     [4, 8, 16, 32]
@@ -108,7 +108,7 @@ def title_of_lengths(data: FigureData) -> str:
     return "Lengths of rows" if data.packed is None else "Lengths of sequences"
 
 
-# What happens to rows longer than maxlen. If such rows are refused, the curves are those of truncation.
+# What happens to rows longer than maxlen. If such rows are refused, the curves show truncation.
 _LONGER = {"window": "become windows", "drop": "are dropped"}
 
 
@@ -265,8 +265,8 @@ def arrange_labels(marks: Sequence[Mark], at: Sequence[float], character: float,
     """Arrange labels beside their lines, so that they cover neither other labels nor lines.
 
     Most labels are to the left of their lines. Some adjacent labels are to the right if this saves rows of
-    labels. If there are too many candidates, only some of them have a label, and one of them is the
-    recommended candidate. Charts do not show the lines of candidates without a label.
+    labels. If there are too many candidates, only some candidates have a label, including the recommended
+    candidate. Charts do not show the lines of candidates without a label.
 
     Args:
         marks: candidates, ascending.

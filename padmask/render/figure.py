@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
 FIGURES = (".svg", ".png", ".pdf")
 
-# Size in inches, and pixels per inch: 1,920 x 1,080 pixels, the shape of a slide. The text is readable in a
-# picture of 800 pixels.
+# Size in inches, and pixels per inch: 1,920 x 1,080 pixels, the shape of a slide. The text is readable if
+# the picture is 800 pixels wide.
 SIZE = (9.6, 5.4)
 PIXELS = 200
 

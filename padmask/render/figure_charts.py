@@ -76,7 +76,7 @@ def draw_histogram(axes: Axes, histogram: Histogram, theme: Theme) -> None:
 
 
 def set_scale(axes: Axes, histogram: Histogram, marks: Sequence[Mark] = ()) -> None:
-    """Set the scale and the ticks of an axis of lengths. A logarithmic axis has powers of two."""
+    """Set the scale and the ticks of an axis of lengths. A logarithmic axis has ticks at powers of two."""
     from matplotlib.ticker import FixedLocator, NullLocator
 
     axis = length_axis(histogram, marks)

@@ -10,7 +10,7 @@ from padmask.inspect.figure_data import Histogram, Mark
 from padmask.render.chart_labels import LengthAxis, length_number, powers_of_two, short_number
 from padmask.render.html import Html, join_html, tag
 
-# Width of a chart in its own units. A chart of this width in pixels has text of 13 to 14 pixels.
+# Width of a chart in SVG units. If a chart is this number of pixels wide, its text is 13 to 14 pixels high.
 WIDTH = 440.0
 
 # Heights of charts, and the part of the height below the axis.
@@ -133,7 +133,10 @@ def mark_line(frame: Frame, axis: LengthAxis, mark: Mark, top: float) -> Html:
 
 
 def chosen_line(frame: Frame, axis: LengthAxis, marks: Sequence[Mark]) -> Html | None:
-    """Return the line at the maxlen of the slider, which is at first the recommended candidate."""
+    """Return the line that the slider moves; None if no candidate for maxlen is recommended.
+
+    At first, the line is at the recommended candidate.
+    """
     best = next((mark for mark in marks if mark.is_best), None)
     if best is None:
         return None

@@ -72,7 +72,7 @@ def lengths_chart(data: FigureData) -> Html:
 
 
 def labels_of(data: FigureData) -> list[Label]:
-    """Return the labels of the candidates for maxlen in the histogram. Other candidates have no line."""
+    """Return the labels of candidates for maxlen. A candidate without a label also has no line."""
     axis, width = length_axis(data.lengths, data.marks), Frame().width
     places = [place_on(axis, mark.maxlen) * width for mark in data.marks]
     return arrange_labels(data.marks, places, CHARACTER, width)

@@ -192,7 +192,12 @@ def _script_data(seen: Inspection, data: FigureData, choices: Sequence[Choice]) 
 
 
 def _turns(seen: Inspection) -> dict[str, bool]:
-    """Return whether `shorter` rows are padded at the start, and `longer` rows are cut at the start."""
+    """Return which rows are aligned at their ends in the picture of all rows.
+
+    Returns:
+        `shorter`: whether rows up to maxlen are padded at the start. `longer`: whether longer rows are cut at
+        the start.
+    """
     spec = seen.advice.spec
     is_plain = spec is None or seen.packed is not None
     padding = seen.padding if spec is None else spec.padding
@@ -233,7 +238,7 @@ def _charts(seen: Inspection, data: FigureData, *, has_slider: bool) -> Html:
         )
         if data.curves is not None
         else None,
-        # Without rows, all packed rows are full, and the title says so.
+        # If the picture has no rows, all packed rows are full, and the title says so.
         _chart_card(
             title_of_places(data) if data.best is None else _title_of_rows(data),
             rows if len(places.row_ends) else None,

@@ -12,10 +12,11 @@ from padmask.render.html_page import badge
 from padmask.render.report import LAYERS_NOTE, format_scientific
 from padmask.verify.report import LayerReport, SubjectReport
 
-# Deviations from 1e-10 to 1 are on a logarithmic axis.
+# Number of powers of ten on the logarithmic axis of deviations, which is from 1e-10 to 1.
 DECADES = 10
 
-# If more similar layers than this number follow each other, all except the first and the last are folded.
+# Longest run of similar layers that is shown completely. In longer runs, all layers except the first and the
+# last are folded.
 LONGEST_RUN = 6
 
 # What a layer does with the mask. The key is whether the layer receives a mask, and whether it returns one.

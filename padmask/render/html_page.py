@@ -26,8 +26,8 @@ def make_page(kind: str, title: str, *content: str | None, data: Mapping[str, An
     """Return a page that needs no other file and no network.
 
     Args:
-        kind: command that writes the page. The page starts with this word, so that the command recognizes
-            its reports.
+        kind: command that writes the page. A comment at the start of the page has this word, so that the
+            command recognizes its reports.
         title: title of the page.
         content: parts of the page.
         data: JSON values for the script.

@@ -39,7 +39,7 @@ def places_chart(data: FigureData, *, cuts_start: bool, pads_start: bool, drops:
     # Rows are sorted by length, so the longer rows are the last ones.
     whole = int(places.row_ends[~longer].max(initial=0))
     share = whole / max(rows, 1)
-    # Packed rows without padding are not drawn as if they had padding.
+    # If packed rows have no padding, the picture has no area for padding.
     has_padding = data.packed is None or bool(_sizes(places.padding).any())
     scale = f"{1 / maxlen:.8g} -{1 / max(rows, 1):.8g}"
     # Cut tokens are drawn beside the row. All tokens of a dropped row are cut, so they are drawn in the row.
@@ -130,11 +130,11 @@ def _clipped_rows(
     scale: str,
     kind: str,
 ) -> Html:
-    """Return the outline of all rows, cut to an area.
+    """Return the outline of all rows, clipped to a rectangle.
 
     Args:
         name: `"shorter"` or `"longer"`.
-        across, down: start and size of the area.
+        across, down: start and size of the rectangle, horizontally and vertically.
         from_end: whether the tokens are aligned at the end of the rows.
         scale: sizes of a token and of a row.
         kind: CSS class of the tokens.

@@ -105,7 +105,7 @@ def _model_card(subject: SubjectReport) -> Html:
 
 
 def _leak(subject: SubjectReport) -> list[Html | None]:
-    """Return the limits of the checks, the layer to fix, the advice, and the path of the layers."""
+    """Return the detail of the verdict, the layer to fix, the advice, and the path of the layers."""
     path = layer_path(subject)
     return [
         tag("p", prose(subject.detail)) if subject.detail else None,

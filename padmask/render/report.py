@@ -150,7 +150,12 @@ def _subject_cells(subject: SubjectReport, narrow: bool) -> list[str]:
 
 
 def numbers_of(subject: SubjectReport) -> list[str]:
-    """Return texts: the number of passed checks, the largest deviation, its tolerance and the control."""
+    """Return the results of the checks of a model, as texts for a table.
+
+    Returns:
+        The number of passed checks, the deviation and the tolerance of the worst check, and the result of the
+        control model.
+    """
     ran = [check for check in subject.checks if check.verdict != "skipped"]
     worst = max(ran, key=lambda check: (check.verdict == "fails", check.max_abs_diff or 0.0), default=None)
     passed = sum(check.verdict == "holds" for check in ran)

@@ -192,7 +192,7 @@ def unpad_summary(result: UnpadResult, output: str, rejects: str | None = None) 
 
 
 def unpad_warnings(result: UnpadResult) -> list[Warned]:
-    """Return warnings about columns that stay padded, and about missing rows."""
+    """Return warnings about columns that stay padded, and a warning if no rows were read or written."""
     left = StillPadded(result.still_padded, result.notes) if result.columns else StillPadded()
     return [*_warn_about_no_rows(result.ledger), *left.warnings((*result.columns, "")[0])]
 

@@ -73,7 +73,7 @@ class Cluster(Executor):
         sent.add_done_callback(partial(self._handle_outcome, task))
 
     def _handle_outcome(self, task: Task, done: Any) -> None:
-        """Handle the outcome of a task. If the task ran alone, send the next task that must run alone."""
+        """Call `_set_outcome`. If the task ran alone, then send the next task that must run alone."""
         ran_alone = task.alone > 0
         try:
             self._set_outcome(task, done)

@@ -159,7 +159,10 @@ def suggesting_skip(helps: bool) -> Iterator[None]:
 
 
 def _limit_shards(work: ShardWork, shards: Sequence[Shard], limit: int | None) -> list[Shard]:
-    """Return the shards that contain the first `limit` rows. The last returned shard has a row limit."""
+    """Return the shards that contain the first `limit` rows.
+
+    The row limit of each shard is `limit` minus the rows of the previous shards.
+    """
     if limit is None:
         return list(shards)
     kept: list[Shard] = []

@@ -93,7 +93,7 @@ class Driver:
         if given is not None and job.typed and (found is None or found.assumed):
             done = self._pad_with_assumed_types(decision)
             if done is None:
-                # No shard with the assumed types is kept, also not by a later run.
+                # Neither this run nor a later run may keep shards with the assumed types.
                 staging.remove()
                 decision, found = replace(decision, action=Action.START, found=None, kept=()), None
         if done is None:
@@ -239,10 +239,11 @@ class Driver:
             )
 
     def _leave_out(self, shard: Shard, error: Exception, finished: Mapping[int, ShardRecord]) -> ShardRecord:
-        """Return the record of a skipped shard. If the run does not skip bad shards, raise the error.
+        """Return the record of an unreadable shard if the run skips such shards. Otherwise, raise the error.
 
         Raises:
-            PadmaskError: the run does not skip bad shards. The message includes the progress of the run.
+            PadmaskError: the run does not skip unreadable shards, or the error has another cause. The message
+                includes the progress of the run.
         """
         if isinstance(error, WorkerDiedError):
             error = WorkerDiedError(f"{shard.place}: {error}")
@@ -255,7 +256,7 @@ class Driver:
 
     @contextmanager
     def _adding_progress_note(self, finished: Mapping[int, ShardRecord]) -> Iterator[None]:
-        """Add a note with the progress to an exception that stops the run, such as KeyboardInterrupt."""
+        """Add a note with the progress to an interrupt such as KeyboardInterrupt, but not to an error."""
         try:
             yield
         except Exception:

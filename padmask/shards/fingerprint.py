@@ -71,13 +71,13 @@ class Fingerprint:
     /data/c.jsonl is a new input
 
     Args:
-        name: hash of the options and the input names. From the same input file, jobs with the same hash write
-            the same shard.
+        name: hash of the options and the input names. Jobs with the same hash write the same shard from the
+            same input file.
         options: options of the job as JSON values, keyed by option name.
         inputs: version of each input as text, keyed by path or URL without secrets. The version changes if
             the input changes.
-        measured: whether the rows of all inputs determine maxlen or the column types. If True, no input may
-            change, unless the types are assumed (`DatasetPlan.assumed`).
+        measured: whether the rows of all inputs determine maxlen or the column types. If True, a run can be
+            resumed only if no input has changed, or if the types are assumed (`DatasetPlan.assumed`).
     """
 
     name: str
@@ -162,8 +162,8 @@ def fingerprint_job(
     Args:
         shards: shards of the dataset.
         faults: paths of unreadable files that are skipped.
-        found: schema of the output columns that are not padded (empty for JSON Lines), and the job with the
-            columns and options.
+        found: columns of the dataset (empty for JSON Lines), and the job with the columns to pad and the
+            options.
         asked: columns and options that the user requested.
         files: formats and limits.
         output_format: format of the output.

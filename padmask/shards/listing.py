@@ -28,7 +28,8 @@ class FolderListing:
         manifest: manifest of the padded dataset; None if there is no valid manifest.
         fault: reason why the manifest cannot be used, as a phrase such as `"cannot be read"`; empty if the
             manifest is valid.
-        replacing: names of data files that an interrupted run moved, or was about to move, to the folder.
+        replacing: names of data files in the list of a run that was interrupted during its commit: files of
+            earlier runs, and files that the run moves to the folder.
     """
 
     folder: OutputFolder
@@ -109,7 +110,7 @@ def list_output(folder: OutputFolder) -> FolderListing:
 
 
 def _parse_names(data: bytes | None) -> frozenset[str]:
-    """Parse the list of files that an interrupted run left. Return an empty set if the list is corrupt."""
+    """Parse the file names that an interrupted run listed. Return an empty set if the list is corrupt."""
     try:
         return frozenset(name for name in json.loads(data or b"[]") if isinstance(name, str))
     except (ValueError, TypeError, RecursionError):

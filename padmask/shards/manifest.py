@@ -188,13 +188,13 @@ def plan_of(known: Mapping[str, Any]) -> Plan:
 
 
 def total(records: Sequence[ShardRecord]) -> PaddedRows:
-    """Add up the rows of all shards."""
+    """Return the counts and notes of all shards together."""
     rows = (PaddedRows(record.ledger, record.late, record.column_notes) for record in records)
     return reduce(PaddedRows.__add__, rows, PaddedRows())
 
 
 def sum_buckets(records: Sequence[ShardRecord], edges: Sequence[int]) -> tuple[BucketRows, ...]:
-    """Add up the rows of each bucket over all shards.
+    """Return the numbers of rows and tokens of each bucket, summed over all shards.
 
     Args:
         records: records of all shards.

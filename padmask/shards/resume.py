@@ -123,7 +123,8 @@ class DatasetPlan:
 
     Args:
         plan: maxlen of the output rows, and how it was determined.
-        types: types of the columns if JSON Lines is converted to Parquet or Arrow, otherwise None.
+        types: types of the columns if JSON Lines is converted to a format that needs types, such as Parquet.
+            Otherwise None.
         left_out: records of the shards that could not be read.
         assumed: whether the types are those of the first rows. If False, a pass over all inputs found them.
     """
@@ -289,7 +290,7 @@ def decide(state: FolderState, request: ResumeRequest) -> Decision:
         found, kept = DatasetPlan(manifest.plan, left_out=tuple(manifest.records)), committed
     if found is not None:
         left_out = _left_out_again(found.left_out, request)
-        # A requested length takes precedence over the length in a file.
+        # A requested maxlen takes precedence over the maxlen that an earlier run stored.
         found = replace(found, plan=request.given or found.plan, left_out=left_out)
     return Decision(action, found, tuple(kept.values()), replaced=replaced)
 
@@ -384,7 +385,10 @@ def _earlier_job(state: FolderState) -> Fingerprint | None:
 
 
 def _replaced_inputs(manifest: Manifest | None, shards: Iterable[Shard]) -> tuple[str, ...]:
-    """Return the inputs whose shards would be replaced, because shards of other inputs have their names."""
+    """Return the inputs of the earlier dataset whose shards would be replaced.
+
+    These shards have the same file names as new shards of other inputs.
+    """
     new = {shard.name: shard.address for shard in shards}
     records = manifest.records if manifest is not None else ()
     changed = (record for record in records if new.get(record.name, record.source) != record.source)

@@ -22,10 +22,10 @@ from padmask.storage.names import COMPRESSIONS, MANIFEST, RESERVED, format_of, i
 from padmask.storage.source import Source
 from padmask.storage.urls import display_path, is_url
 
-# Maximum size of a shard record in the manifest in bytes, without its names and version.
+# Maximum size in bytes of the manifest entry of a shard, without the names and the version in the entry.
 RECORD_BYTES = 900
 
-# Maximum size of the file of a bucket in the manifest in bytes, without its name.
+# Maximum size in bytes of the manifest entry of a bucket file, without the name of the file.
 BUCKET_BYTES = 250
 
 # Parquet files larger than this size in bytes are split at row-group boundaries, so that several workers can
@@ -65,7 +65,7 @@ class Shard:
 
     @property
     def stamp(self) -> str:
-        """Fingerprint of the input and of the row limit. It is the same on every machine."""
+        """Text that changes if the input or the row limit changes. The text is the same on all machines."""
         version = () if self.version is None else self.source.shared_version(self.version)
         return " ".join(map(str, (*version, *(() if self.limit is None else (self.limit,)))))
 

@@ -48,7 +48,7 @@ from padmask.storage.system import signals_deferred
 # Number of files that are moved at the same time, because each move in remote storage takes long.
 MOVES_AT_ONCE = 16
 
-# Name of a file in the staging folder. Data files have other names.
+# Name of the file in the staging folder with the `DatasetPlan` and the fingerprint of the job.
 _PLAN = "plan"
 
 # Maximum size of a record in bytes. A record has about 600 bytes, plus the error message of a skipped shard.

@@ -55,10 +55,15 @@ class BatchSpec:
         )
 
     def widest(self, multiple: int | None) -> int:
-        """Return the largest possible length of a row if lengths are rounded up to a multiple.
+        """Return the largest row length, rounded down to a multiple, that fits in a batch.
+
+        A batch has at least `self.multiple` rows.
 
         >>> BatchSpec(tokens=100, multiple=3).widest(8)
         32
+
+        Args:
+            multiple: row lengths are multiples of this number; None for any length.
         """
         step = multiple or 1
         return self.tokens // self.multiple // step * step

@@ -105,7 +105,7 @@ def checked_buckets(name: str, value: Any) -> Buckets:
 def maxlen_with_buckets(
     buckets: Buckets | None, maxlen: int | str, multiple: int | None, *, has_own: bool = False
 ) -> int | str:
-    """Check the options that may conflict with buckets. Return the last edge; if there are none, `maxlen`.
+    """Check the options that may conflict with buckets. Return the last edge, or `maxlen` without edges.
 
     >>> maxlen_with_buckets((64, 128), "longest", None)
     128

@@ -14,8 +14,8 @@ class ReadOptions:
     """Options for reading files. The result does not depend on `batch_rows` and `threads`.
 
     Args:
-        input_format: `"jsonl"`, `"parquet"` or `"arrow"`; if None, the format is detected from the suffix or
-            the first bytes.
+        input_format: `"jsonl"`, `"parquet"`, `"arrow"`, `"npz"` or `"npy"`; if None, the format is detected
+            from the suffix or the first bytes.
         limit: maximum number of rows to read. If None, all rows are read.
         batch_rows: number of rows to process at a time.
         threads: number of batches to process in parallel.

@@ -25,13 +25,14 @@ class FormatTraits:
         writer: `"module:class"` of the writer; None if padmask does not write the format.
         row_groups: `"module:function"` of a function that returns the size of each row group in bytes; None
             if files of this format cannot be split.
-        holds: `"module:function"` of a function that returns whether a file can store the values of an array;
-            None for a format that stores only padded columns.
+        holds: `"module:function"` of a function that returns whether a file can store the values of an array.
+            Messages use the function to suggest another format. None for a format that is never suggested.
         is_text: whether rows are JSON text. In such formats, the type of a field is unknown until all rows
             are read, fields are copied to other JSON files as text, and files may be compressed.
         needs_types: whether the writer needs the types of all columns before the first row.
-        keeps: `"module:function"` of a function that returns why a file cannot store a column that is not
-            padded, given its type; None if a file can store all columns.
+        keeps: `"module:function"` of a function that checks the type of a column that is not padded. The
+            function returns the name of the type if a file cannot store the column, else None. If a file can
+            store all columns, `keeps` is None.
         describe: `"module:function"` of a function that converts the writer's notes on columns to warnings
             and remarks for the summary; None if the writer has no notes.
         has_metadata: whether a file stores the metadata of the schema, such as class label names.

@@ -104,8 +104,7 @@ class MaskSpec:
             padding. True means `"position_ids"`. If None, no such column is added.
         labels_from: name of the padded column that is copied to a new column `labels`, with -100 at padding
             and at tokens for which a padded column `completion_mask`, `assistant_masks` or `loss_mask` is 0.
-            True means the
-            first padded column. If None, no labels are added.
+            True means the first padded column. If None, no labels are added.
         if_missing: `"position_ids"`, `"labels_from"` or both. If the input already has the new column of one
             of these options, the option has no effect. Without `if_missing`, such a column is an error.
 

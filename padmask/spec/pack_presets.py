@@ -22,10 +22,10 @@ class PackPreset:
         pad: fields of `PadSpec`.
         packing: fields of `PackSpec`.
         mask: fields of `MaskSpec`.
-        no_padding: why the trainer cannot read rows with padding, as a clause. Empty if the trainer can read
-            such rows.
-        needs: arguments that the user must pass to the trainer or the model, so that it does not mix the
-            sequences of a row, as sentences. Empty if no arguments are needed.
+        no_padding: clause that says why the trainer cannot read rows with padding. Empty if the trainer can
+            read such rows.
+        needs: text about the arguments that prevent the trainer or the model from mixing the sequences of a
+            row. The user must pass these arguments. Empty if no arguments are needed.
     """
 
     pad: Mapping[str, Any] = field(default_factory=dict)

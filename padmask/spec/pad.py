@@ -65,8 +65,8 @@ class PadSpec:
             nearest-rank percentile).
         padding: side of the padding, `"post"` (after the tokens) or `"pre"`. The Keras guide recommends
             `"post"` for recurrent layers, because the cuDNN kernels require it.
-        truncating: side on which rows longer than `maxlen` are truncated. In `padding` and
-            `truncating`, `"left"` means `"pre"`, and `"right"` means `"post"`.
+        truncating: side on which rows longer than `maxlen` are truncated. In `padding` and `truncating`,
+            `"left"` means `"pre"`, and `"right"` means `"post"`.
         value: pad value. For strings, 0 means the empty string.
         dtype: dtype of the padded values, one of `DTYPES`. In tables, the default applies only to integer
             columns. Float columns keep float32 or float64, floats in JSON become float32, and strings stay
@@ -232,7 +232,7 @@ class PadSpec:
 
     @property
     def added_columns(self) -> tuple[str, ...]:
-        """Names of the added columns with the source and the batch of each output row."""
+        """Names of the columns that windows, buckets, batches or packing add to the output."""
         if self.packing is not None:
             return self.packing.added_columns
         windows = self.windows is not None

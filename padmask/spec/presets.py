@@ -89,7 +89,7 @@ def preset_mask(name: str | None, padding: str, asked: Mapping[str, Any] | None 
         fields["position_ids"] = True
     given = {field: value for field, value in (asked or {}).items() if value is not None}
     if given.get("kind") == "additive":
-        # A preset for a binary mask says nothing about an additive mask.
+        # The dtype and the polarity of a preset are meant for a binary mask.
         fields = {field: value for field, value in fields.items() if field not in ("dtype", "polarity")}
     if "if_missing" in fields:
         fields["if_missing"] = tuple(option for option in fields["if_missing"] if option not in given)

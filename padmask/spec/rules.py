@@ -130,7 +130,7 @@ RULES = {
 
 
 def rules_in(names: Iterable[str]) -> list[str]:
-    """Return the names that are names of rules. The others may be names of warnings.
+    """Return the names of rules. Other names, such as names of warnings, are left out.
 
     >>> rules_in(["ends-lost", "bad-row"])
     ['bad-row']

@@ -31,8 +31,9 @@ class UnpadSpec:
             None, the metadata decides, else the name of the mask: a `key_padding_mask` is True at padding.
         mask_kind: `"binary"` for bools or 0 and 1, `"additive"` for 0 and large negative numbers. If None,
             the metadata decides, else `"binary"`.
-        join_windows: whether to join windows to their source rows, and the pieces of rows that packing split.
-            Windows are joined only if the input has the columns that splitting adds, such as `source_row`.
+        join_windows: whether to restore the source rows from windows, and from the pieces of rows that
+            packing split. Windows are joined only if the input has the columns that splitting adds, such as
+            `source_row`.
         restore_order: whether to write packed rows, and rows of batches and buckets, in the order of the
             source rows, and leave out the columns `source_row` and `batch`. If False, the rows stay in the
             order of the input.
