@@ -37,7 +37,7 @@ def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, A
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out exhaustive tests from `-m slow`, because modules of slow tests contain exhaustive ones."""
+    """Exclude exhaustive tests from `-m slow`. Modules with the marker `slow` may contain such tests."""
     expression = config.option.markexpr
     if "slow" in expression and "exhaustive" not in expression:
         left_out = [item for item in items if item.get_closest_marker("exhaustive")]

@@ -1,4 +1,4 @@
-"""Combinations of values that contain every pair of values of two parameters, or each value.
+"""Combinations of parameter values for tests. They cover each value, or each pair of two values.
 
 @all_pairs(suffix=["jsonl", "parquet"], passes=PASSES, change=CHANGES)
 def test_changed_input_is_refused(suffix, passes, change): ...
@@ -15,7 +15,7 @@ from tiers import exhaustive
 
 
 def combine(counts: Sequence[int]) -> list[tuple[int, ...]]:
-    """Return rows of indices that contain every pair of indices of two columns.
+    """Return rows of indices. For any two columns, the rows cover every pair of indices.
 
     >>> combine([2, 2, 2])
     [(0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 0)]
@@ -53,7 +53,7 @@ Choices = Collection[Any] | Mapping[str, Any]
 def all_pairs(
     *, indirect: Sequence[str] = (), others: bool = False, **values: Choices
 ) -> pytest.MarkDecorator:
-    """Parametrize a test with combinations that contain every pair of values of two parameters.
+    """Parametrize a test with combinations that cover every pair of values of any two parameters.
 
     Args:
         indirect: names of the parameters that are fixtures.
@@ -78,7 +78,7 @@ def each_value(*, indirect: Sequence[str] = (), **values: Choices) -> pytest.Mar
 def parametrized(
     rows: Sequence[tuple[int, ...]], values: Mapping[str, Choices], indirect: Sequence[str], others: bool
 ) -> pytest.MarkDecorator:
-    """Parametrize a test with rows of indices of values, and all other rows as exhaustive tests if asked."""
+    """Parametrize a test with the combinations `rows`. `others` adds all others as exhaustive tests."""
     named = [
         list(choices.items()) if isinstance(choices, Mapping) else [(str(value), value) for value in choices]
         for choices in values.values()

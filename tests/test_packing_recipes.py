@@ -26,7 +26,7 @@ pytestmark = [
 
 @pytest.fixture
 def keras_recipe() -> tuple[dict[str, Any], Any]:
-    """The names of the recipe, and a model with random weights."""
+    """The names that the recipe defines, and a model with random weights."""
     keras = pytest.importorskip("keras", reason="Keras is not installed")
     known = run_recipes(DOCUMENT, "keras", "proof")
     keras.utils.set_random_seed(1)

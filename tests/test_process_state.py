@@ -93,12 +93,12 @@ def test_process_state_is_unchanged(
     assert state() == before
 
 
-# --- The mode of what is written ---------------------------------------------------------
+# --- The mode of output files ------------------------------------------------------------
 
 
 @pytest.fixture(params=["as Linux shows it", "as a new file shows it"])
 def asked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Each way to find the umask."""
+    """Each way in which padmask finds the umask: from /proc, or from the mode of a new file."""
     real = builtins.open
 
     def without(file: Any, *args: Any, **more: Any) -> Any:

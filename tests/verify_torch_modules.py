@@ -280,7 +280,7 @@ class StridedPacked(nn.Module):
 
 
 class NamedLength(EmbeddingOnly):
-    """A masked or plain sum of rows of one length, which only the error of the module names."""
+    """A masked or plain sum of rows of a fixed length. Only an error of the module states this length."""
 
     def __init__(self, *, masked: bool = True) -> None:
         super().__init__()
@@ -360,7 +360,7 @@ class MeanForMultipleChoice(EmbeddingOnly):
 
 
 class EndOfRow(EmbeddingOnly):
-    """The state of the end token, of which each row must have one, like `BartForSequenceClassification`."""
+    """The state of the end token, like `BartForSequenceClassification`. Each row must have one end token."""
 
     END = 2
 
@@ -399,7 +399,7 @@ class TwoStreams(EmbeddingOnly):
 
 
 class TimeFirst(EmbeddingOnly):
-    """A GRU that reads ids of shape (time, rows), and runs on ids of shape (rows, time) too."""
+    """A GRU for ids of shape (time, rows). Ids of shape (rows, time) give wrong outputs, but no error."""
 
     def __init__(self, *, bidirectional: bool = False) -> None:
         super().__init__()
@@ -542,7 +542,7 @@ class CountedPositions(nn.Embedding):
 
 
 class PositionsFromIds(nn.Module):
-    """The table of positions is larger than the table of ids, and reads the ids first."""
+    """A sum of positions and ids. The table of positions is larger, and receives the ids first."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -577,7 +577,7 @@ class OptionalMask(EmbeddingOnly):
 
 
 class PassesBatchOn(EmbeddingOnly):
-    """A module that passes its dict or its keyword arguments on to another module."""
+    """A module that reads a dict, and passes the items on to another module as keyword arguments."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -588,7 +588,7 @@ class PassesBatchOn(EmbeddingOnly):
 
 
 class PassesKeywordsOn(PassesBatchOn):
-    """The same with keyword arguments."""
+    """A module that passes its keyword arguments on to another module."""
 
     def forward(self, **inputs):
         return self.inner(**inputs)
@@ -613,7 +613,7 @@ class Pair(EmbeddingOnly):
 
 
 class WindowOfSeries(nn.Module):
-    """A model of one length, which it names in an error about one of several shapes."""
+    """A model of a fixed length. It raises different errors for wrong axes and for a wrong length."""
 
     LENGTH = 21
 

@@ -28,7 +28,7 @@ from padmask.cli.commands import COMMANDS, load_command
 from padmask.cli.guard import run_guarded
 from padmask.storage.stdout import replace_unbuffered_stdout
 
-# Help texts are as wide as the terminal, but not wider than this.
+# Maximum width of help texts in characters. In a narrower terminal, they are as wide as the terminal.
 MOST_COLUMNS = 100
 
 
@@ -101,7 +101,8 @@ def _run_guarded(args: list[str]) -> int:
     outputs = ("-o", "--output", "--rejects", "--report", "--export")
     given = [*pairwise(args)]
     inputs = [arg for option, arg in given if option not in outputs and os.path.exists(arg)]
-    # TensorFlow reserves more address space than it uses, and a model's code may write to stderr.
+    # For verify, do not limit memory, because TensorFlow reserves more address space than it uses. Do not
+    # hide stderr, because the code of a model may write there.
     verifies = args[0] == "verify"
     if sys.platform == "linux" and not verifies:
         # jemalloc needs 20% less memory than Arrow's default allocator, and is as fast.

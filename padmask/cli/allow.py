@@ -17,11 +17,12 @@ from padmask.spec.warning_names import WARNINGS
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-class WarningName(click.ParamType):  # type: ignore[type-arg]  # before click 8.4 it takes no type
-    """A parameter type for the name of a warning.
+class WarningName(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
+    """A parameter type for the name of a warning or rule.
 
-    A pyproject.toml applies to all commands, so it may contain names of warnings that this command does not
-    print. The file must not allow errors, because the author of the data may also be the author of the file.
+    A pyproject.toml applies to all commands, so the file may also contain names of rules if this command does
+    not check rules. If `errors` is True, the file must not allow rules with the severity error, because the
+    author of the data may also be the author of the file.
 
     Args:
         rules: whether the command checks data rules. If True, the names of these rules are accepted too.

@@ -71,8 +71,10 @@ def batch_options(command: Command) -> Command:
 def source_row_of(ctx: click.Context, given: Mapping[str, Any]) -> bool:
     """Return the value of --source, or raise an error if --no-source has no effect.
 
+    For windows, only --no-source on the command line counts. The setting in pyproject.toml is ignored.
+
     Raises:
-        SpecError: the command line sets --no-source, but the rows are not divided into batches or buckets.
+        SpecError: the command line sets --no-source, but the output has no batches, buckets or windows.
     """
     shaped = given["batch_tokens"] or given.get("buckets") or given["overlong"] == "window"
     if not given["source_row"] and not shaped and is_typed(ctx, "source_row"):

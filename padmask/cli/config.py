@@ -86,8 +86,8 @@ class ConfiguredCommand(CommandWithBoldHelp):
     """A command with defaults from the nearest pyproject.toml.
 
     Args:
-        unsupported: sentences about the padmask option to use, keyed by an option of another tool, such as
-            `--max-len`. A key also matches an option that is written with underscores.
+        unsupported: messages that name the padmask option to use, keyed by the option of another tool, such
+            as `--max-len`. A key also matches the option with underscores, such as `--max_len`.
         settings: arguments of `click.Command`.
     """
 
@@ -143,7 +143,10 @@ class ConfiguredCommand(CommandWithBoldHelp):
             raise
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command. If a pyproject.toml sets options, print the path of this file."""
+        """Run the command. Print which options a pyproject.toml changes.
+
+        If the command fails because of an option in this file, the message contains the path of the file.
+        """
         try:
             result = super().invoke(ctx)
         except PadmaskError as error:
@@ -229,7 +232,8 @@ def read_defaults(command: click.Command, file: str) -> dict[str, Any]:
     `[tool.padmask.COMMAND]` is for one command.
 
     Raises:
-        SpecError: the file is not valid TOML, or a key is not an option that the file may set.
+        SpecError: the file is too large or not valid TOML, a key is not an option that the file may set, or
+            a value has the wrong type.
     """
     text = _text_of(file)
     if b"padmask" not in text:
@@ -297,7 +301,7 @@ def _refuse_command_line_only(
 
 
 def _command_line_only(command: click.Command) -> dict[str, str]:
-    """Return the options that only the command line may set. The value for each option is the reason."""
+    """Return why only the command line may set some options, keyed by long option name without dashes."""
     return {
         option.removeprefix("--"): getattr(parameter, "because", "cannot be set in a file")
         for parameter in command.params
@@ -318,7 +322,7 @@ def _text_of(file: str) -> bytes:
 
 
 def _kind_of(parameter: click.Option) -> tuple[str, tuple[type, ...]]:
-    """Return a description of the values that a parameter accepts, for messages, and their Python types."""
+    """Return which values a parameter accepts: a phrase for messages, and the Python types."""
     if parameter.is_flag:
         return "true or false", (bool,)
     if isinstance(parameter.type, click.types.IntParamType):
@@ -364,7 +368,7 @@ def _options(command: click.Command) -> dict[str, click.Option]:
 
 
 def _switched_off(command: click.Command) -> dict[str, str]:
-    """Return the parameter name of each flag, keyed by the option that disables the flag (`no-mask`)."""
+    """Return the parameter name of each flag, keyed by the option that disables the flag (`no-progress`)."""
     return {
         option.removeprefix("--"): parameter.name or ""
         for parameter in command.params

@@ -19,7 +19,7 @@ from padmask.spec.windows import WindowSpec
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-class EndLength(click.ParamType):  # type: ignore[type-arg]  # before click 8.4 it takes no type
+class EndLength(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
     """A parameter type for how many tokens to keep: a number, or a column with a number for each row."""
 
     name = "N|COLUMN"
@@ -131,7 +131,7 @@ def overlong_of(given: Mapping[str, Any]) -> Literal["truncate", "drop", "error"
 
 
 def _end(ctx: click.Context, given: Mapping[str, Any], name: str) -> int | str:
-    """Return the number of tokens to keep at an end of a row.
+    """Return how many tokens to keep at one end of a row: a number, or the name of a column.
 
     If the command line sets --overlong drop or error, the option `name` in pyproject.toml is ignored.
     """

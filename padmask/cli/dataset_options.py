@@ -49,8 +49,8 @@ class PadArguments:
         resume: whether to resume an incomplete run in the output folder.
         delete: whether to delete files of an earlier dataset in the output folder.
         shard_bytes: size above which a Parquet file is split, in bytes. If None, the default size is used.
-        file_workers: number of processes that parse the rows of one output file. If None, the number depends
-            on the input. pyproject.toml does not set this number, but `where.workers` limits it.
+        file_workers: number of processes that parse the rows of one output file. Only the command line sets
+            this number. If None, the number depends on the input and is at most `where.workers`.
         folder_options: names of the options that the command line sets and that require an output folder.
     """
 

@@ -8,7 +8,7 @@ _STRIDE = (
     "consecutive windows share. For a step of S, N is maxlen - S, minus the kept first and last tokens."
 )
 
-# For each option, written with dashes, a sentence about what to use.
+# Messages that say what to use instead, keyed by the option of another tool. Keys have no underscores.
 PADDING_OPTIONS = {
     "--stride": _STRIDE.format(option="--stride"),
     "--doc-stride": _STRIDE.format(option="--doc_stride"),
@@ -43,7 +43,7 @@ PADDING_OPTIONS = {
 
 _SIDE = "The padding of packed rows is always after the sequences. Remove {option}."
 
-# The same for `pack`, where some of these options mean something else.
+# The messages of `pack`, where some of these options mean something else.
 PACKING_OPTIONS = {
     **PADDING_OPTIONS,
     "--preset": "pad has presets for masks, and pack has dialects for trainers. Use --dialect, such as "

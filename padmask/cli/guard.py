@@ -72,7 +72,8 @@ def run_guarded(
             if not (isinstance(error, SystemExit) and error.code in (0, None)):
                 os.write(writing, b".")
             raise
-        # If a model, a function or a thread calls exit(), the parent receives no byte.
+        # The byte says that `run` has returned. If a model, a function or a thread calls exit(), the parent
+        # receives no byte.
         os.write(writing, b".")
         return code
     os.close(writing)
@@ -130,7 +131,7 @@ def _report_death(number: int, print_error: Callable[[str], int], inputs: Sequen
 def _report_model_death(
     number: int, print_error: Callable[[str], int], inputs: Sequence[str], remedy: str
 ) -> int:
-    """Print an error message for the signal that ended a child with a model, and return the exit code."""
+    """Print an error message for the signal that ended a child that ran a model. Return the exit code."""
     if number in CRASHES:
         print_error(
             f"The run crashed in native code ({signal.Signals(number).name}): the model, the function or its "

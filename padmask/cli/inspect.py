@@ -202,7 +202,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
 
 
 def _without_unused_windows(ctx: click.Context, given: dict[str, Any]) -> dict[str, Any]:
-    """Return the parameters. Windows that pyproject.toml sets are left out if maxlen is not set."""
+    """Return the parameters. If maxlen is longest, leave out windows that only pyproject.toml sets."""
     typed = any(is_typed(ctx, name) for name in ("overlong", "overlap"))
     if given["overlong"] != "window" or given["maxlen"] != "longest" or typed:
         return given
@@ -212,10 +212,12 @@ def _without_unused_windows(ctx: click.Context, given: dict[str, Any]) -> dict[s
 def _chosen_rows(ctx: click.Context, given: dict[str, Any]) -> tuple[str | None, int | None]:
     """Return the values of `--rows` and `--sample`. At most one of them is not None.
 
-    If the command line sets one and pyproject.toml the other, the command line takes precedence.
+    If the command line sets one and pyproject.toml the other, the command line takes precedence. `--count` on
+    the command line also overrides `rows` in pyproject.toml.
 
     Raises:
-        UsageError: the command line sets both, or pyproject.toml sets both.
+        UsageError: the command line sets `--rows` with `--sample` or `--count`, or pyproject.toml sets both
+            `rows` and `sample`.
     """
     rows, sample = given["rows"], given["sample"]
     if rows and is_typed(ctx, "count"):

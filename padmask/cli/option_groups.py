@@ -114,6 +114,6 @@ def group_options(command: str, options: Sequence[click.Parameter]) -> dict[str,
     groups |= EXCEPTIONS.get(command, {})
     found: dict[str, list[click.Parameter]] = {heading: [] for heading in GROUPS}
     for option in options:
-        # --help has no name of its own.
+        # Options that are in no group, such as --help, are shown under Display.
         found[groups.get(option.name or "", "Display")].append(option)
     return {heading: group for heading, group in found.items() if group}

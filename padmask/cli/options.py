@@ -129,7 +129,7 @@ def input_options(command: Command) -> Command:
 
 
 def pack_input_options(command: Command) -> Command:
-    """Add the options for the input and for packing to `pack`. Packed rows have no side of the padding."""
+    """Add the options for the input and for packing to `pack`. Packed rows are always padded at the end."""
     return _input_options(command, verb="pack", maxlen=_MAXLEN)
 
 
@@ -210,7 +210,7 @@ def _input_options(command: Command, verb: str, maxlen: str) -> Command:
     return command
 
 
-class Size(click.ParamType):  # type: ignore[type-arg]  # before click 8.4 it takes no type
+class Size(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
     """A parameter type for sizes in bytes, with or without a unit, such as 1000, 10GB or 500MiB.
 
     Args:
@@ -330,7 +330,7 @@ def refuse_output_as_input(ctx: click.Context, given: Mapping[str, Any]) -> None
         return
     hint = f"Did you mean -o {shlex.quote(last)}?"
     if not os.path.lexists(last):
-        # A name in an output format, or a new folder.
+        # The name has the suffix of a format, or is the name of a folder.
         if format_of(last) is not None or last.endswith("/"):
             raise SpecError(f"File {last!r} does not exist. {hint}")
         return

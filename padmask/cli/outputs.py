@@ -118,7 +118,7 @@ def _result_or_error(work: Callable[[], Written]) -> Written | Exception:
 
 
 def _check_streams(to: Output) -> None:
-    """Raise an error if two outputs use the same file, or if binary output would go to a terminal."""
+    """Raise an error if outputs conflict, would be lost in memory://, or are binary on a terminal."""
     report = to.report and to.report.removeprefix("json:")
     refuse_shared_place({"the output": to.output, "the rejects": to.files.rejects, "the report": report})
     refuse_conflicts({"the report": report}, to.inputs or ["-"])

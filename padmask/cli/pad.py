@@ -259,7 +259,7 @@ def _refuse_twice(option: str, names: Sequence[str], parameter: str) -> None:
 
 
 def _refuse_mask_options(ctx: click.Context, given: Mapping[str, Any]) -> None:
-    """Raise an error if the name or the dtype of a mask is set, but no mask is added.
+    """Raise an error if an option of the mask has no effect because of --no-mask.
 
     If the command line sets --no-mask, mask options in pyproject.toml are ignored.
     """

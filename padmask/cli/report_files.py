@@ -43,7 +43,7 @@ def open_report(path: str, unfinished: bytes) -> Iterator[BinaryIO]:
 
 
 def _may_replace(path: str) -> bool:
-    """Return whether a file does not exist, or is the report of an earlier run."""
+    """Return whether a file may be replaced before the run: it is missing, remote or an earlier report."""
     path = local_path(path)
     if path == "-" or is_url(path):
         return path != "-"

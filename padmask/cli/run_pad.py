@@ -1,4 +1,4 @@
-"""Run `padmask pad`."""
+"""Run `padmask pad` and `padmask pack`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MOST_WORKERS = 4
 
 
 def run_pad(arguments: PadArguments) -> None:
-    """Run the command: pad the inputs, write the report, and print the summary."""
+    """Run the command: pad or pack the inputs, write the report, and print the summary."""
     to = arguments.to
     if to.report and names_a_folder(to.output):
         # Check before the report is opened, because opening the report creates a file.

@@ -1,4 +1,4 @@
-"""Run `padmask pad` with an output folder."""
+"""Run `padmask pad` and `padmask pack` with an output folder."""
 
 from __future__ import annotations
 

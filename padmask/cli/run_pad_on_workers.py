@@ -1,4 +1,4 @@
-"""Run `padmask pad` with worker processes and one output file."""
+"""Run `padmask pad` and `padmask pack` with worker processes and one output file."""
 
 from __future__ import annotations
 

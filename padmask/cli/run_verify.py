@@ -80,8 +80,8 @@ def _report_or_error(arguments: VerifyArguments) -> tuple[Report | Exception, Re
     """Verify the data and the models.
 
     Returns:
-        The report, or the error that ended the run; and the report on the data if an error ended the run
-        after the check of the data, else None.
+        The outcome (the report, or the error that ended the run) and the report on the data. The report on
+        the data is None, unless an error ended the run after the check of the data.
     """
     data: list[Report] = []
 

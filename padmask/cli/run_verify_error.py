@@ -28,7 +28,10 @@ ERROR_FORMS = {
 
 
 def run_verify_error(failed: FailedStart) -> None:
-    """Write the reports of a run that did not start. Skip reports that would replace an input."""
+    """Write the reports of a run that did not start.
+
+    Write no reports if two of them use the same file, or if one of them would replace an input.
+    """
     error = _read_error(failed.error)
     with suppress(PadmaskError, OSError):
         files = {f"{form} {path}": path for form, path in failed.reports if path != "-"}
@@ -73,8 +76,8 @@ def refuse_report_conflicts(reports: Mapping[str, str | None], inputs: Sequence[
     """Raise an error if reports share a file or replace an input.
 
     Raises:
-        OutputError: a report would replace another file. Unreadable inputs raise no error here, because the
-            run reports them.
+        OutputError: a report would replace another file. Inputs that cannot be read raise no error here,
+            because the run itself raises this error.
     """
     for path in inputs or ["-"]:
         try:

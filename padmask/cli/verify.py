@@ -68,7 +68,7 @@ class VerifyArguments:
         files: options for reading files.
         reports: format and path of each report. `-` is standard output.
         as_json: whether to print the report as JSON.
-        quiet: whether to suppress the printed report and progress.
+        quiet: whether to print only the errors of the report, and no progress.
         verbose: whether to show each check, and each reference model even if all of them ignore padding.
         progress: whether to show progress.
     """

@@ -1,7 +1,7 @@
 """The data for the benchmark: generated or real rows whose lengths have the long tail of real text.
 
 This module runs in a separate process, so that the measuring process needs little memory:
-`python data.py DATA ROWS OUTPUT...`, a .jsonl, .jsonl.gz, .jsonl.zst, .parquet or .arrow file each.
+`python data.py DATA ROWS OUTPUT...`. Each output is a .jsonl, .jsonl.gz, .jsonl.zst, .parquet or .arrow file.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ BLOCKS = {"generated": generated_blocks, "real": real_blocks}
 
 
 def blocks_of(data: str, rows: int) -> Iterator[dict[str, Any]]:
-    """Yield the blocks of data: a name in `BLOCKS`, or `MEAN:LONGEST` for rows with ids only."""
+    """Yield blocks of rows. `data` is a name in `BLOCKS`, or `MEAN:LONGEST` for rows with ids only."""
     if data in BLOCKS:
         return BLOCKS[data](rows)
     mean, longest = data.split(":")

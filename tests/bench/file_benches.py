@@ -13,7 +13,7 @@ from targets import INSPECT, VERIFY, job_of
 
 FOUND = ("p95", "longest")
 COMPRESSED = ("jsonl.gz", "jsonl.zst")
-# Rows of the jobs that take little time for each row, and of one file for several processes.
+# Number of rows in jobs that take little time per row, and in the file that several processes pad.
 MANY_ROWS = 10**6
 # Number of turns of these jobs.
 FEW_TURNS = 3

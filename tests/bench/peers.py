@@ -117,7 +117,7 @@ def _write_table(batches: Iterator[list[dict[str, Any]]], destination: str) -> N
 
 
 def _write_npz(batches: Iterator[list[dict[str, Any]]], destination: str) -> None:
-    """Write the padded ids, the mask, the lengths and the numbers of the rows. npz has no text."""
+    """Write the padded ids, the mask, the lengths and the column `id`. npz has no text."""
     import numpy as np
 
     names = {"input_ids": np.int32, "mask": np.bool_, "id": np.int64}
@@ -191,7 +191,7 @@ def polars(source: str, destination: str, maxlen: str) -> None:
     if not maxlen.isdigit():
         share = 1.0 if maxlen == "longest" else int(maxlen[1:]) / 100
         lengths = pl.col("input_ids").list.len().sort()
-        # The same rank as that of DuckDB and padmask.
+        # The same definition of a percentile (nearest rank) as in DuckDB and padmask.
         rank = (pl.len() * share).ceil().cast(pl.Int64) - 1
         maxlen = str(rows.select(lengths.gather(rank)).collect(engine="streaming").item())
     padded = rows.with_columns(**_polars_columns(int(maxlen)))
@@ -206,7 +206,7 @@ def polars(source: str, destination: str, maxlen: str) -> None:
 
 
 def _polars_columns(maxlen: int) -> dict[str, Any]:
-    """Look up padding and masks in tables by length, in a third of the time of `repeat_by`."""
+    """Look up the padding and the mask of each length in tables. `repeat_by` takes three times as long."""
     import polars as pl
 
     lengths = range(maxlen + 1)

@@ -28,10 +28,10 @@ from padmask.core.plan import make_plan
 
 @dataclass(frozen=True)
 class Shape:
-    """The shape of planned rows.
+    """The size of planned rows.
 
     Args:
-        places: number of positions, tokens and padding.
+        places: number of positions, both tokens and padding.
         rows: number of packed rows; 0 if the rows are not packed.
         most: maximum number of sequences in a packed row.
     """
@@ -74,7 +74,7 @@ WAYS: dict[str, Callable[[Any, int], Shape]] = {
 def main(way: str, mean: int, maxlen: int, rows: int, repeat: int) -> None:
     lengths = lengths_of(np.random.default_rng(SEED), rows, mean, maxlen)
     plan = partial(WAYS[way], lengths, maxlen)
-    # Other processes can only make a run slower.
+    # Take the fastest run, because other processes can only make a run slower.
     cpu = min(call(plan).cpu for _ in range(repeat))
     shape = plan()
     bound = count_at_least(LengthStats.of(lengths), maxlen)

@@ -117,7 +117,7 @@ def _versioned(package: str) -> str:
 
 
 def mebibytes(sizes: Sequence[int]) -> str:
-    """Return two sizes as text."""
+    """Return sizes in MiB as text, separated by slashes."""
     return " / ".join(f"{size / 2**20:,.0f}" for size in sizes) or "-"
 
 

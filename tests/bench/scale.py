@@ -49,7 +49,7 @@ def scaled(counts: Sequence[int], repeat: int) -> Iterator[list[str]]:
 
 
 def _growth(peak: int, before: int, count: int) -> tuple[str, str]:
-    """Compare a peak with that of a tenth of the tokens. Only the largest input has a target."""
+    """Compare a peak with the peak for a tenth of the tokens. Only the largest input has a target."""
     if not before:
         return "-", "-"
     ratio = peak / before
@@ -57,12 +57,12 @@ def _growth(peak: int, before: int, count: int) -> tuple[str, str]:
 
 
 def _grown(folder: Path, suffix: str, count: int, repeat: int) -> tuple[Pair, int]:
-    """Run padmask alternately on many tokens and on ten rows, which measures the start-up."""
+    """Run padmask alternately on many tokens, and on ten rows to measure the start-up."""
     runs = []
     for name, rows in (("in", count // MEAN_TOKENS), ("ten", 10)):
         source, destination = folder / f"{name}.{suffix}", folder / f"{name}.out.{suffix}"
         tokens = answer(python("data.py", "generated", rows, source))[str(source)]
-        # Otherwise, only the largest input has several processes.
+        # Without --workers 1, the largest input would have several processes, and the others one.
         runs.append((writing(pad(source, destination, "--workers", "1"), destination), tokens))
     (ours, tokens), (start, _) = runs
     ours(), start()

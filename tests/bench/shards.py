@@ -3,7 +3,7 @@
 `python tests/bench/shards.py [--tokens N] [--shards N] [--tiny N] [--repeat N] [--write]`
 
 The three tables show the cost per token, the cost per small shard, and the cost of the driver
-alone. The manifests of all runs are compared, and therefore the checksums of all shards.
+alone. The manifests of all runs, which contain the checksums of the shards, must be equal.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ from report import machine, mebibytes, table, write_section
 # data.py writes blocks of 10,000 rows with 70 tokens on average.
 BLOCK_TOKENS = 700_000
 TINY_ROWS, FEW = 10, 20
-# The system reports the peak memory of a process, so only a peak just before its end can be missed.
+# Seconds between two looks at the processes. The system reports the peak memory of each process, so only a
+# peak just before its end can be missed.
 LOOK_SECONDS = 0.1
 DRIVEN = (1_000, 10_000)
 FORMATS = {"jsonl": "JSON Lines -> JSON Lines", "parquet": "Parquet -> Parquet"}

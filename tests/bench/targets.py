@@ -16,7 +16,7 @@ JSON_LINES = job_of("jsonl", "jsonl")
 PARQUET = job_of("parquet", "parquet")
 TO_PARQUET, TO_JSON = job_of("jsonl", "parquet"), job_of("parquet", "jsonl")
 INSPECT, VERIFY = "`padmask inspect`, Parquet", "`padmask verify --no-model`, Parquet"
-# Peak memory relative to that of a tenth of the tokens.
+# Largest acceptable ratio of the peak memory to the peak memory for a tenth of the tokens.
 MEMORY_GROWTH = 1.1
 
 

@@ -193,7 +193,7 @@ def end(process: subprocess.Popen[str]) -> tuple[int, str]:
     return process.returncode, said
 
 
-# --- The same, wherever ------------------------------------------------------------------
+# --- The same output as without a cluster ------------------------------------------------
 
 
 def test_cluster_writes_the_same_bytes(command, data, wanted, nodes, tmp_path):

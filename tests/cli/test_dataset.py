@@ -118,7 +118,7 @@ class Place:
         return sorted(self.folder.glob(f"_padmask-*/*{ending}"))
 
     def is_whole(self) -> bool:
-        """Check that the folder has the complete output or no data files."""
+        """Return whether the output is complete. Otherwise, check that the folder has no data files."""
         if MANIFEST in self.names():
             assert {
                 name: data for name, data in bytes_in(self.folder).items() if name in self.wanted
@@ -160,7 +160,7 @@ def is_sentence(said: str) -> bool:
     return re.fullmatch(r"Error: [^\n]+[.?!]\n", said) is not None
 
 
-# --- What is asked for -------------------------------------------------------------------
+# --- Arguments and options ---------------------------------------------------------------
 
 
 def test_folder_becomes_folder(padmask, data, wanted, tmp_path):
@@ -439,7 +439,7 @@ def test_resume_keeps_finished_shards(place, tmp_path):
     assert bytes_in(place.folder) == place.wanted
 
 
-# At the n-th rename.
+# Code that kills the process at the n-th rename.
 DIES_AT = """
 import os, signal
 import padmask.storage.folder as folder
@@ -554,7 +554,7 @@ def test_progress_may_raise(data, tmp_path):
 @linux
 @represented("number", {"SIGINT": signal.SIGINT, "SIGTERM": signal.SIGTERM}, by={"SIGTERM"})
 def test_signal_waits_for_renames(command: list[str], tmp_path: Path, number: signal.Signals) -> None:
-    # Otherwise an incomplete dataset would look complete.
+    # If the signal ended the run during the renames, an incomplete dataset would look complete.
     count, folder = 200, tmp_path / "out"
     (tmp_path / "data").mkdir()
     for shard in range(count):

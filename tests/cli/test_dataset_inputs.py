@@ -58,7 +58,7 @@ def start(here: Run, verb: str, *inputs: str) -> Completed:
 
 
 def is_warned(done: Completed, verb: str, name: str) -> bool:
-    """Return whether a command warns about, or verify reports, a file that the manifest does not list."""
+    """Return whether a command reports a file that the manifest does not list."""
     if verb in ("inspect", "verify"):
         shown: dict[str, Any] = json.loads(done.stdout)
         found = [one for one in shown.get("data", shown.get("health")) if one["rule"] == "unlisted-file"]
@@ -69,7 +69,7 @@ def is_warned(done: Completed, verb: str, name: str) -> bool:
     return any("_padmask.json" in line and name in line for line in done.stderr.splitlines())
 
 
-# --- Files that do not belong to it ---------------------------------------------------------
+# --- Files that do not belong to the dataset ------------------------------------------------
 
 
 @each_value(verb=COMMANDS.keys(), name=["a copy.jsonl", "sub/c copy.jsonl", "new/z.jsonl"])
@@ -153,7 +153,7 @@ def test_tampered_manifest_in_storage(here: Run, out: Path, stored: tuple[Any, s
     assert start(here, verb, f"{where}/*.jsonl").returncode == 0
 
 
-# --- Manifests that cannot be believed ------------------------------------------------------
+# --- Invalid and inconsistent manifests -----------------------------------------------------
 
 
 def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
@@ -353,7 +353,7 @@ def test_limits_and_faults_are_valid(here: Run, tmp_path: Path, out: Path) -> No
         assert "earlier run" in again.stderr
 
 
-# --- Files that are read whole --------------------------------------------------------------
+# --- Files that are read into memory --------------------------------------------------------
 
 
 def enlarge(path: Path, size: int) -> None:

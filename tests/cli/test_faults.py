@@ -61,7 +61,7 @@ SECONDS = 60
 
 @cache
 def lines(rows: int = ROWS, seed: int = 0) -> bytes:
-    """Rows of up to 40 tokens, the longest not among the first."""
+    """Rows of up to 40 tokens. The longest row is the last one."""
     draw = random.Random(seed)
     lengths = [*(draw.randrange(40) for _ in range(rows - 1)), 40]
     return b"".join(
@@ -101,7 +101,7 @@ def passes_of(verb: str, passes: tuple[str, ...]) -> tuple[str, ...]:
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Path]]:
-    """The same rows in every format, by the command that reads them."""
+    """The same rows in every format, keyed by the command that reads them."""
     return {verb: _sources(tmp_path_factory.mktemp("source"), verb) for verb in VERBS}
 
 
@@ -117,7 +117,7 @@ def _sources(folder: Path, verb: str) -> dict[str, Path]:
 
 @pytest.fixture
 def source(sources: dict[str, dict[str, Path]], verb: str) -> dict[str, Path]:
-    """The same rows in every format, as the command reads them."""
+    """The input of the tested command in every format."""
     return sources[verb]
 
 
@@ -257,7 +257,7 @@ def pads(fork_server: ForkServer, tmp_path: Path, verb: str) -> Pads:
     return Pads(fork_server, tmp_path, verb)
 
 
-# The time before the first row is written, after an earlier pass over the input.
+# Code that runs the fault before the first row is written, and after the pass that computes maxlen.
 BETWEEN = """
 import padmask.stream.plans, padmask.stream.unpad
 def first(plain):
@@ -569,7 +569,7 @@ class TestSmallDisk:
             pytest.skip("read once, and never copied")
         data = source["jsonl"].read_bytes()
         assert len(data) > 128 << 10
-        # In the folder of the output, else in the folder for temporary files.
+        # stdin is copied to the folder of the output. If the output is stdout, stdin is copied to TMPDIR.
         for args in (["-o", small_disk / f"out.{suffix}"], ["--output-format", suffix]):
             done = pads("-", *args, input=data, env={"TMPDIR": small_disk})
 
@@ -1145,7 +1145,7 @@ os.link = fail
 @both
 @suffixes
 def test_works_without_o_tmpfile(source: dict[str, Path], place: Place, suffix: str, pads: Pads) -> None:
-    # tempfile looks for the flag when it is imported.
+    # tempfile looks for os.O_TMPFILE when tempfile is imported.
     fault = "import os, tempfile\ntempfile._O_TMPFILE_WORKS = False\n"
     fault += "if hasattr(os, 'O_TMPFILE'):\n    del os.O_TMPFILE\n"
     output = f"out.{suffix}"
@@ -1209,7 +1209,7 @@ def test_system_calls_are_in_order(
     output = place.folder / f"out.{suffix}"
     done = runs([*strace, *command], source["jsonl"], "-o", output, "--quiet", cwd=place.folder)
     assert done.returncode == 0, done
-    # Only the calls for this folder. The name of the output was checked before these calls.
+    # Only the last calls for this folder count. Earlier calls check the name of the output.
     here = re.escape(str(place.folder))
     calls = re.findall(rf"(?m)^(?:\[pid +\d+\] )?(\w+)\(.*{here}.*$", done.stderr.decode(errors="replace"))
     calls = [name for i, name in enumerate(calls) if i == 0 or calls[i - 1] != name]

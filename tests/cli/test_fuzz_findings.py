@@ -63,7 +63,11 @@ def change_footer(path: Path, change: Callable[[dict[int, Any]], None]) -> None:
 
 
 class TestParquetFooter:
-    """Change a row group. Footer fields: 3 rows, 4 row groups. Row group fields: 1 columns, 3 rows."""
+    """Footers with wrong fields. Fields have numbers, not names.
+
+    Field 3 of the footer is the number of rows, and field 4 the list of row groups. Field 1 of a row group is
+    the list of columns, and field 3 the number of rows.
+    """
 
     @pytest.fixture
     def file(self, tmp_path: Path) -> Path:
@@ -72,7 +76,7 @@ class TestParquetFooter:
 
     @pytest.mark.parametrize("output", ["out.jsonl", "out.npz", "out.parquet"])
     def test_too_many_rows_are_refused(self, refused: Run, file: Path, output: str) -> None:
-        # Otherwise padmask would assume that the readable rows are all rows.
+        # Otherwise, padmask would not notice that rows are missing.
         change_footer(file, lambda footer: footer.update({3: (6, 300)}))
         refused("pad", "in.parquet", "-o", output, says=["in.parquet", "as 300", "contain 2"])
 
@@ -86,7 +90,7 @@ class TestParquetFooter:
 
     @pytest.mark.parametrize("columns", [0, 1, 3])
     def test_other_columns_are_refused(self, refused: Run, file: Path, columns: int) -> None:
-        # Native code aborts if there are more.
+        # Native code aborts if a row group has more columns than the schema.
         def change_columns(footer: dict[int, Any]) -> None:
             (group,) = footer[4][1][1]
             chunks = group[1][1][1]
@@ -96,7 +100,7 @@ class TestParquetFooter:
         refused("pad", "in.parquet", "-o", "out.jsonl", says=["in.parquet", f"{columns} columns, but", "2."])
 
     def test_missing_metadata_is_refused(self, refused: Run, file: Path) -> None:
-        # In this case, native code reads no rows and reports no error.
+        # If the metadata of the columns is missing, native code reads no rows and reports no error.
         def lose_metadata(footer: dict[int, Any]) -> None:
             (group,) = footer[4][1][1]
             for chunk in group[1][1][1]:
@@ -169,7 +173,7 @@ class TestMixedTypes:
 def test_unreadable_type_is_named(refused: Run, tmp_path: Path) -> None:
     name = write(tmp_path / "in.arrow", input_ids=IDS, odd=pa.nulls(2, pa.month_day_nano_interval()))
     data = (tmp_path / name).read_bytes()
-    # The unit of an interval is a short in its table; month, day and nano is 2, and month alone is 0.
+    # The schema stores the unit of an interval in two bytes: 2 is month_day_nano, and 0 is month.
     changed = data.replace(
         b"\x06\x00\x08\x00\x06\x00\x06\x00\x00\x00\x00\x00\x02\x00",
         b"\x06\x00\x08\x00\x06\x00\x06\x00\x00\x00\x00\x00\x00\x00",
@@ -400,7 +404,7 @@ def test_long_values_are_shortened(here: Run, tmp_path: Path) -> None:
         assert (done.returncode, len(done.stderr) < 400) == (code, True), done.stderr
 
 
-# --- What an attacker found ---------------------------------------------------------------
+# --- Malicious files ----------------------------------------------------------------------
 
 PADDED = {"input_ids": [[1, 2, 0], [3, 0, 0]], "mask": [[True, True, False], [True, False, False]]}
 SAID = {

@@ -430,7 +430,7 @@ def test_windows_kept_as_rows_are_padded(texts, inspect):
     seen = inspect("rows.parquet", "--maxlen", "50")
     plan = next(plan for plan in seen["plans"] if plan["name"] == "50")
     assert run_command(seen["recommended"]["command"])["tokens_lost"] == plan["tokens_lost"]
-    # Windows of these rows would need the same columns again.
+    # New windows of these rows would need columns that the rows already have.
     assert "--overlong" not in inspect("rows.parquet", "--maxlen", "20")["advice"]
 
 

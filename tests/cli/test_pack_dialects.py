@@ -151,7 +151,7 @@ def test_labels_of_the_input(tmp_path):
 
 
 def test_renamed_ids():
-    """The ids get the name that the trainer reads, whatever their name is. `unpad` restores the name."""
+    """The ids get the name that the trainer reads. `unpad` restores the original name."""
     for name, dialect, new in [("tokens", "trl", "input_ids"), ("ids", "levanter", "tokens")]:
         spec, mask = pack_preset(dialect, maxlen=5)
         table = pa.table({name: [[1, 2, 3], [4, 5]], "labels": [[1, 2, 3], [4, 5]]})
@@ -207,7 +207,7 @@ def test_later_field_has_new_name(tmp_path, capsys):
 
 @pytest.mark.parametrize("dialect", ["levanter", "torchtune"])
 def test_compare_renamed_ids(tmp_path, dialect):
-    """verify --against finds the ids in the input under their name there, even without metadata."""
+    """verify --against finds the ids in the input under their original name, even without metadata."""
     rows = [{**row, "labels": row["input_ids"]} for row in ROWS]
     source = write_rows(tmp_path, rows)
     spec, mask = pack_preset(dialect, maxlen=5)
@@ -257,7 +257,7 @@ def test_unpad_restores_rows(dialect):
 
 
 def test_unpad_without_metadata(tmp_path):
-    """Without metadata, `seq_lens` with the padding is not a field of the source rows."""
+    """Without metadata, `unpad` still removes the column `seq_lens` of the dialect."""
     last_row(tmp_path, "--dialect", "torchtune")
     assert run(["unpad", str(tmp_path / "out.jsonl"), "-o", str(tmp_path / "back.jsonl"), "-q"]) == 0
     back = [json.loads(line) for line in (tmp_path / "back.jsonl").read_text().splitlines()]

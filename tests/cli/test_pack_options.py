@@ -169,5 +169,5 @@ def test_recommended_command_works(tmp_path: Path, capsys: pytest.CaptureFixture
     for command in commands:
         words = shlex.split(command)[1:]
         words[words.index("-o") + 1] = str(tmp_path / "out.parquet")
-        # The data decides between 0 and 1. Options that contradict each other give 2.
+        # The exit code is 0, or 1 because of the data. Options that contradict each other would give 2.
         assert run([*words, "-q"]) in (0, 1)

@@ -639,7 +639,7 @@ def test_odd_column_names(here: Run, tmp_path: Path, name: str, formats: tuple[s
         assert read(made).to_pylist() == wanted
 
 
-# --- Parquet and Arrow that are fine -----------------------------------------------------
+# --- Valid Parquet and Arrow -------------------------------------------------------------
 
 FLAT = pa.array([1, 2, 3])
 LAYOUTS = {
@@ -779,7 +779,7 @@ def test_dictionaries_differ_by_batch(here: Run, tmp_path: Path) -> None:
     assert read(tmp_path / "out.arrow").column("kind").to_pylist() == ["news", "wiki"]
 
 
-# --- Parquet and Arrow that are not ------------------------------------------------------
+# --- Invalid Parquet and Arrow -----------------------------------------------------------
 
 BAD_TABLES: dict[str, tuple[Any, list[str], list[str]]] = {
     "a null row": (pa.array([[1], None]), [], ["row 1", COLUMN, "null"]),

@@ -1329,7 +1329,7 @@ TUNINGS = [("--threads", "1"), ("--threads", "3"), ("--batch-rows", "777"), ("--
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Each column has more than one page of values, including nulls, strings and floats."""
+    """A file in which each column has more than one page. The values include nulls, strings and floats."""
     random = np.random.default_rng(2)
     lengths = random.integers(0, 100, 9000)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)

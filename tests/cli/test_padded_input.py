@@ -197,7 +197,7 @@ def shard(run: Run, tmp_path: Path) -> Callable[..., None]:
 
 RAW: dict[str, Any] = {"drop": ("mask",), "metadata": False}
 ONLY_LENGTHS: dict[str, Any] = {"options": LENGTHS, "drop": ("mask",)}
-# Functions that write two shards with different padding.
+# Arguments of `shard` for two shards with different padding.
 DIFFERENT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "a raw file beside a mask": ({}, RAW),
     "a raw file beside lengths": (ONLY_LENGTHS, RAW),
@@ -222,7 +222,7 @@ def test_mixed_padding_is_refused(run: Run, shard: Callable[..., None], case: st
         assert all(f"d/{name}.parquet" in done.stderr for name in "ab")
         messages.add(done.stderr)
     assert len(messages) == 1
-    # pad checks each file, and takes such files on request.
+    # pad checks each file, and pads such files only with --allow-padded.
     again = ["pad", "d", "-c", "input_ids", "-o", "again.parquet", "--overwrite-mask"]
     done = run(*again)
     assert (done.returncode, "already padded" in done.stderr) == (1, True)

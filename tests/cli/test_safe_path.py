@@ -61,7 +61,7 @@ class Place:
             (self.data / f"{shard}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
     def launcher(self, how: str) -> list[str]:
-        """Return the command, which is a script as pip installs it, or `python -m`."""
+        """Return the start of the command line: a script as pip installs it, or `python -m padmask`."""
         script = [sys.executable, str(self._bin / "padmask")]
         return script if how == "script" else [sys.executable, "-m", "padmask"]
 
@@ -74,7 +74,7 @@ class Place:
         return done.stdout
 
     def names(self, command: list[str], cwd: Path) -> tuple[set[str], str]:
-        """Run a command. Return the modules that it and its children import, and its stdout."""
+        """Run a command. Return the modules that its processes import, and its stdout."""
         noted = self._folder / "names"
         noted.unlink(missing_ok=True)
         path = os.pathsep.join(filter(None, (str(self._spy), os.environ.get("PYTHONPATH"))))
@@ -118,7 +118,7 @@ COMMANDS = {
     "version": "--version",
 }
 QUICK = {"script-pad"}
-# The other way to start these commands is exhaustive.
+# Each command runs in one of two ways (script or `python -m`). The other way is an exhaustive test.
 ONCE = {"-m-workers", "script-unpad", "-m-inspect", "script-inspect files", "-m-no model", "script-version"}
 SLOW = {
     "cluster": "pad ../data/*.jsonl -o ../out/ --cluster local --workers 1",

@@ -54,7 +54,7 @@ def refuses(here, tmp_path):
     return run
 
 
-# --- What comes back ---------------------------------------------------------------------
+# --- Restored rows -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("padding", ["post", "pre"])
@@ -161,7 +161,7 @@ def test_empty_input(here, tmp_path):
     assert pq.read_table(tmp_path / "out.parquet").num_rows == 0
 
 
-# --- What is refused ---------------------------------------------------------------------
+# --- Refused rows ------------------------------------------------------------------------
 
 GOOD = '{"input_ids": [5, 6, 0], "mask": [1, 1, 0]}'
 

@@ -52,7 +52,7 @@ def leaky(raw, monkeypatch):
     return raw
 
 
-# --- a file for every rule, that breaks it ------------------------------------------------------------
+# --- for every rule, a file that violates it ----------------------------------------------------------
 
 
 def lines(*rows):
@@ -197,7 +197,7 @@ def without_a_padded_row(folder):
 
 
 def against(column, value, *more, **options):
-    """Compare changed packed rows with their input, to which more rows are added."""
+    """Change packed rows, add the rows `more` to the input, and compare the packed rows with the input."""
 
     def write(folder):
         [name] = packed(column, value, **options)(folder)
@@ -303,7 +303,7 @@ def test_declared_padding_is_checked(here, tmp_path):
     assert "mask-wrong-side" in done.stdout
 
 
-# --- what is read, and what cannot be run --------------------------------------------------------------
+# --- inputs, and options that are refused --------------------------------------------------------------
 
 
 def test_no_data_is_a_usage_error(padmask):
@@ -363,7 +363,7 @@ def test_impossible_request_is_2(here, raw, options, said):
     assert said in done.stderr
 
 
-# --- the forms of the answer ----------------------------------------------------------------------------
+# --- the formats of the report --------------------------------------------------------------------------
 
 
 def test_verdict_and_quiet(here, raw):
@@ -498,7 +498,7 @@ def test_failed_run_keeps_the_data(here, raw, tmp_path, inputs, options):
     assert (tmp_path / raw).read_text() == RAW
 
 
-# --- what a person reads --------------------------------------------------------------------------------
+# --- the printed report ---------------------------------------------------------------------------------
 
 
 def test_findings_are_one_line_each(here, tmp_path):

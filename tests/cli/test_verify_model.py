@@ -418,7 +418,7 @@ def test_declared_kind(here, saved, raw, given):
 
 @with_models
 def test_lengths_of_left_padding_leak(here, saved, raw):
-    # The model takes lengths as those of tokens at the start, so padding before the tokens leaks.
+    # The model assumes that the tokens of a row come first, so padding before the tokens leaks.
     given = ("--model", saved("unnamed-lengths"), "--input", "input_layer_1=lengths", "--padding", "pre")
     assert here("verify", raw, *given).returncode == 1
 
@@ -617,7 +617,7 @@ def test_verify_in_a_new_process(padmask, saved, raw):
     assert (report["verdict"], subject["culprit"]) == ("leaks", "conv")
 
 
-# --- files that are not such models ---------------------------------------------------------------------
+# --- files that are not models --------------------------------------------------------------------------
 
 
 def test_weights_are_no_model(here, tmp_path):
@@ -869,7 +869,7 @@ def test_module_that_exits(here, serve, raw):
     refused(here("verify", raw, "--predict", f"{serve('import sys; sys.exit(0)')}:mean"), "SystemExit")
 
 
-# --- options that do not go together ------------------------------------------------------------------
+# --- options that cannot be used together -------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

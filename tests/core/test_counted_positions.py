@@ -1,4 +1,4 @@
-"""Columns that every tokenizer writes are replaced by the columns of packed rows with the same names."""
+"""`pack` replaces the positions and masks of tokenizers with its own columns of the same names."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_columns_of_tokenizers(tmp_path, suffix):
 @pytest.mark.parametrize("columns", [None, ["input_ids"]])
 @pytest.mark.parametrize("dialect", ["hf", "torchtune", "grain"])
 def test_positions_of_dialects(dialect, columns):
-    """Positions under another name replace the positions of the input too."""
+    """The positions of a dialect replace the positions of the input, even under another name."""
     spec, mask = pack_preset(dialect, maxlen=6)
     alone = pack_table(pa.table(TOKENIZED).select(["input_ids"]), columns, spec=spec, mask=mask)
     packed = pack_table(pa.table(TOKENIZED), columns, spec=spec, mask=mask)

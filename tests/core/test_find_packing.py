@@ -62,7 +62,7 @@ def ids_of(table):
 
 
 def only(table, names):
-    """Return a packed table without `seq_lengths` and without all other columns that separate sequences."""
+    """Return a packed table in which only the columns `names` separate the sequences."""
     others = {name for its in MARKERS.values() for name in its} - {*names}
     return table.drop_columns(["seq_lengths", *others.intersection(table.schema.names)])
 
@@ -96,7 +96,7 @@ def test_one_column_of_a_dialect(tmp_path, dialect, marker):
         pad_table(table)
 
 
-# With no mask and no metadata, the padding after the last sequence looks like a sequence or like tokens.
+# Without mask and metadata, these columns alone do not show where the padding after the last sequence starts.
 UNSURE = {"position_ids", "input_pos", "seq_lens", "input_ids_positions", "seq_start_id"}
 
 
@@ -160,7 +160,7 @@ def test_numbered_attention_mask():
     ],
 )
 def test_rows_that_are_not_packed(columns):
-    """Token types, positions with padding and masks have the same names."""
+    """Token types, positions with padding and masks may have the same names as columns of packed rows."""
     table = pa.table({"input_ids": [[5, 6, 7, 8, 9]], **columns})
     assert find_table_packing(table) is None
 
@@ -179,7 +179,7 @@ def test_lost_columns(tmp_path):
 
 @pytest.mark.parametrize("drop", [["id"], ["source_rows"], ["input_ids_positions"]])
 def test_other_lost_columns(drop):
-    """Columns that a user removed do not matter."""
+    """Packed rows are recognized even if a user removed other columns."""
     found = unpad_table(packed_in("grain").drop_columns(drop))
     assert sorted(found["input_ids"].to_pylist()) == sorted(IDS)
 
@@ -201,7 +201,7 @@ def test_other_lost_columns(drop):
     ],
 )
 def test_bad_separators(tmp_path, marker, values, bad):
-    """A column that does not divide a row into sequences is found."""
+    """`verify` reports a column that does not divide a row into sequences, and `unpad` refuses it."""
     names = {"segment_ids": [1, 1, 1, 2, 3], "position_ids": [0, 1, 2, 0, 1], "seq_start_id": [0, 3]}
     good = {"cu_seqlens": [0, 3, 5], "seq_lens": [3, 2], **names}[marker]
     table = pa.table({"input_ids": [[5, 6, 7, 8, 9]] * 3, marker: [good, good, values]})
@@ -214,7 +214,7 @@ def test_bad_separators(tmp_path, marker, values, bad):
 
 
 def test_padded_rows_are_not_packed(tmp_path):
-    """Metadata that describe padding decide, even if a column looks like the numbers of sequences."""
+    """Metadata that describe padding take precedence over a column that looks like sequence numbers."""
     table = pa.table({"input_ids": [[5, 6, 7], [8]], "segment_ids": [[0, 1, 2], [0]]})
     with raises_error(PaddedError, "segment_ids"):
         pad_table(table)
@@ -226,7 +226,7 @@ def test_padded_rows_are_not_packed(tmp_path):
 
 
 def test_padded_packed_rows():
-    """Packed rows without metadata that are padded are unpadded first, and stay packed."""
+    """If packed rows were padded afterwards, `unpad` removes only this padding, and the rows stay packed."""
     packed = without_metadata(packed_in("trl"))
     padded = pad_table(packed, mask=MaskSpec(allow_padded=True))
     assert unpad_table(padded).to_pylist() == packed.to_pylist()
@@ -266,7 +266,7 @@ def test_mask_of_aligned_rows(align, dtype, name):
 
 @pytest.mark.parametrize("align", [1, 4])
 def test_unknown_align(tmp_path, align):
-    """Lengths alone do not say where the padding is, so the rows need the option."""
+    """Lengths alone do not show where the padding is, so `unpad` needs the option `align`."""
     packed = pack_ids(align)
     with raises_error(RowError, "seq_lengths", place="row 0", column="seq_lengths", option="align"):
         unpad_table(packed)

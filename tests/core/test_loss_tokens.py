@@ -1,4 +1,4 @@
-"""Labels that are copied, and loss masks, follow the masks of the input that say which tokens count."""
+"""Copied labels and loss masks exclude the tokens that a mask of the input excludes from the loss."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def replace_loss_mask(packed: pa.Table, values: list[int]) -> pa.Table:
 
 @st.composite
 def tables(draw):
-    """Return columns of ids and of masks, in a narrow or an unsigned dtype of ids."""
+    """Generate a table of ids and masks, and the names of the masks. The dtype of the ids varies."""
     names = draw(st.lists(st.sampled_from(LOSS_MASKS), unique=True))
     lengths = draw(st.lists(st.integers(1, 6), min_size=1, max_size=5))
     dtype = draw(st.sampled_from(["int8", "uint8", "uint64", "int64"]))

@@ -72,7 +72,7 @@ def test_rows_of_a_file(tmp_path, rows, request_, chunk, window):
     written = ipc.open_file(tmp_path / "out.arrow").read_all()
     assert packed.to_pydict() == written.to_pydict()
     assert packed.schema.equals(written.schema)
-    # In the file, spaces follow the JSON text.
+    # In the file, the JSON text of the metadata is padded with spaces.
     assert packed.schema.metadata == {name: its.rstrip() for name, its in written.schema.metadata.items()}
     expected = packed.to_pydict()
     assert arrays.values.tolist() == expected["input_ids"]

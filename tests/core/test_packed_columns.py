@@ -23,7 +23,7 @@ COLUMNS = [PadColumn("input_ids", "int", "int32", 0), PadColumn("labels", "int",
 
 
 def pack_lists(rows, maxlen, packing, *, mask=None):
-    """Pack rows of tokens, with the negative tokens as labels and their numbers as `id`."""
+    """Pack rows of tokens. The labels are the negative tokens, and `id` contains the number of the row."""
     batch = pa.record_batch(
         {
             "id": [f"row {number}" for number in range(len(rows))],

@@ -92,7 +92,7 @@ def test_requested_mask_wins() -> None:
 def test_masks_of_ones_mark_no_padding() -> None:
     assert masked([[1, 1], [1]]) is None
     assert masked([[1, 1], [1, 1]]) is None
-    # padmask's own name counts for rows of the same length.
+    # A mask of ones with the default name of padmask counts if all rows have the same length.
     assert masked([[1, 1], [1, 1]], name="mask") == Padding("mask", None)
     assert masked([[1, 1], [1]], name="mask") is None
 
@@ -109,7 +109,7 @@ def test_zero_in_an_equal_row_marks_padding(name: str) -> None:
     seen = Padding(name, None, seen=True)
     assert masked([[1, 0], [1]], name) == seen
     assert masked([[1, 0, 1, 0], [1, 1]], name, ids=[[5, 0, 6, 0], [7, 8]]) == seen
-    # The mask of another column.
+    # The ids have other lengths than the mask, so the mask belongs to another column.
     other = masked([[1, 0], [1, 1]], name, ids=[[5], [7]])
     assert other == (Padding("mask", None) if name == "mask" else None)
 

@@ -1,4 +1,4 @@
-"""Plain rows are read without a look at single tokens, and give the same result as all other rows."""
+"""The fast path for plain rows does not inspect single tokens, and has the results of the slow path."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_many_blocks(monkeypatch):
     assert read_plain_rows([*rows, [True]]) is None
 
 
-# Batches with and without the short way: the same arrays, or the same error.
+# Batches with and without the fast path: the same arrays, or the same error.
 
 SIDES = st.sampled_from(["pre", "post"])
 DTYPES = ["int8", "uint8", "int16", "int32", "int64", "uint64", "float32", "float64", "bool"]
@@ -128,11 +128,11 @@ def outcome(function):
 
 
 def outcomes(function, wide_row):
-    """Return what a call gives with and without the short way for plain rows.
+    """Return the outcomes of a call with and without the fast path for plain rows.
 
     Args:
         function: the call.
-        wide_row: maxlen from which the short way copies row by row.
+        wide_row: smallest maxlen at which the fast path copies row by row.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(arrays, "read_plain_rows", lambda rows: None)

@@ -1,4 +1,4 @@
-"""Windows are those of the fast tokenizers, and cover each row."""
+"""Windows equal those of Hugging Face's fast tokenizers, and cover each row."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def lines(rows: list[dict[str, Any]], style: tuple[str, str] = STYLES[0]) -> byt
 
 
 def without_cut(text: bytes) -> pa.RecordBatch | None:
-    """Parse all fields with Arrow."""
+    """Parse all fields with Arrow. Return None if Arrow cannot parse them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(arrow_parser, "cut_ids", lambda *_: None)
         parsed = parse_columns(text, WANTED)
@@ -42,7 +42,7 @@ def without_cut(text: bytes) -> pa.RecordBatch | None:
 
 
 def agrees(text: bytes) -> bool:
-    """Return whether the rows are the same as without the cut, if they can be parsed with it."""
+    """Return whether parsing with and without `cut_ids` gives equal rows, or fails in both cases."""
     parsed, expected = parse_columns(text, WANTED), without_cut(text)
     if parsed is None or expected is None:
         return parsed is None and expected is None

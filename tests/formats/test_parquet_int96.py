@@ -1,4 +1,4 @@
-"""INT96 timestamps are microseconds."""
+"""INT96 timestamps are read as microseconds."""
 
 from __future__ import annotations
 

@@ -265,7 +265,7 @@ def test_no_common_integer_type(tmp_path: Path, format_: str, far: tuple[float, 
     rows = [{"input_ids": [1], "n": far[0]}] + [{"input_ids": [1], "n": None}] * 20_000
     source = write(tmp_path / "in.jsonl", [*rows, {"input_ids": [1], "n": far[1]}])
 
-    # A fraction makes the column float64, so the other number has the fault.
+    # A fraction makes the column float64, so the error names the line of the other number.
     line = 1 if far[1] == 0.5 else 20_002
     with raises_error(DataError, f"in.jsonl, line {line}", "'n'", option="output_format"):
         pad_file(source, tmp_path / f"out.{format_}")

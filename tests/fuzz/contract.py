@@ -122,7 +122,7 @@ def problems(case: Case, folder: Path) -> tuple[Outcome, list[str]]:
 
 
 def judged(case: Case, outcome: Outcome) -> list[str]:
-    """Return the violations of the contract by an outcome."""
+    """Return the violations of the contract in the outcome of a case."""
     if outcome.code is None:
         return ["raised: " + "\n".join(reversed(outcome.said.strip().splitlines()))]
     if outcome.code not in (0, 1, 2):

@@ -111,7 +111,7 @@ class Reading(Protocol):
 
 
 def rows_of(given: Mapping[str, bytes], asked: Reading) -> list[tuple[tuple[str, int], Any]] | None:
-    """Return the rows of all inputs with their locations; None if another reader cannot read them."""
+    """Return the rows of all inputs with their locations; None if the oracle's readers cannot read them."""
     all_rows = []
     for name in asked.sources:
         rows = (_json_rows if asked.kind == "jsonl" else _table_rows)(given[name], asked)

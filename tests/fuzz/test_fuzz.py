@@ -209,7 +209,7 @@ def test_truncated_file(worker: Worker, kind: str) -> None:
         check(worker, cases.case_of(data[:end], how))
 
 
-# --- What brings native code down ----------------------------------------------------------
+# --- Crashes in native code ----------------------------------------------------------------
 
 
 @pytest.mark.slow
@@ -221,7 +221,7 @@ def test_native_crash_is_reported(file: Path) -> None:
         assert guarded(case) == ()
 
 
-# --- The judge itself ------------------------------------------------------------------------
+# --- The oracles -----------------------------------------------------------------------------
 
 
 class TestPadOracle:

@@ -132,7 +132,7 @@ class Asked:
         return all(type(token) is int and abs(token) < 2**31 for token in row["input_ids"])
 
     def _are_of_one_kind(self, rows: Iterable[Any]) -> bool:
-        """Return whether masks or tokens mix bools and numbers. padmask may refuse such files."""
+        """Return whether mask values have one type, and tokens too. padmask may refuse mixed types."""
         known = [row for row in rows if row is not UNKNOWN]
         return all(
             len({type(place) for row in known if isinstance(row.get(name), list) for place in row[name]}) < 2

@@ -42,7 +42,7 @@ def two() -> Iterator[Processes]:
         yield workers
 
 
-# --- What comes back ---------------------------------------------------------------------
+# --- Results and errors ------------------------------------------------------------------
 
 
 def test_results_come_back(two):

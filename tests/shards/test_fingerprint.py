@@ -1,4 +1,4 @@
-"""The fingerprint of a job: every option that changes the output changes it."""
+"""The fingerprint of a job changes with every option that changes the output."""
 
 import json
 from dataclasses import fields, replace

@@ -69,7 +69,7 @@ def is_as_if_nothing_had_happened(data: Path, out: Path) -> bool:
     return bytes_in(out) == bytes_in(out.with_name("undisturbed"))
 
 
-# --- What is not padmask's ----------------------------------------------------------------
+# --- Files that padmask did not write -----------------------------------------------------
 
 
 def link_to_a_folder(out: Path, precious: Path) -> None:
@@ -156,7 +156,7 @@ def test_pipes_are_not_opened(data: Path, out: Path, name: str) -> None:
     assert is_as_if_nothing_had_happened(data, out)
 
 
-# --- What waits ---------------------------------------------------------------------------
+# --- Files in the staging folder ----------------------------------------------------------
 
 
 def test_shard_removed_during_run(data: Path, out: Path) -> None:
@@ -277,7 +277,7 @@ def test_altered_rejects_are_ignored(
         assert not rejects.exists()
 
 
-# --- What is written beside ---------------------------------------------------------------
+# --- Rejects ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -303,7 +303,7 @@ def test_rejects_need_their_folder(data: Path, out: Path) -> None:
     assert not list(out.iterdir())
 
 
-# --- Names that cannot be -----------------------------------------------------------------
+# --- Names that are refused ---------------------------------------------------------------
 
 
 def test_too_long_output_name(data: Path, out: Path) -> None:

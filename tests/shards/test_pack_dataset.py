@@ -22,7 +22,7 @@ PACKING = {
 
 
 def test_manifest_has_all_counts() -> None:
-    # The reasons are texts, which only the summary shows.
+    # The manifest has no reasons, because they are texts for the summary.
     assert {*ManifestCounts.__struct_fields__} == {one.name for one in fields(Ledger)} - {"reasons"}
 
 

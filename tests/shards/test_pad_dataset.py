@@ -43,7 +43,7 @@ few = settings(max_examples=30, deadline=None, suppress_health_check=[HealthChec
 Row = dict[str, Any]
 
 
-# --- Datasets and what is in them --------------------------------------------------------
+# --- Datasets and their contents ---------------------------------------------------------
 
 
 def write(path: Path, rows: Sequence[Row], schema: pa.Schema | None = None) -> Path:
@@ -111,7 +111,7 @@ def data(tmp_path: Path) -> Path:
     return folder
 
 
-# --- Shard by shard is at once -----------------------------------------------------------
+# --- Shards have the rows of a single run ------------------------------------------------
 
 tokens = st.lists(st.integers(-(2**31), 2**31 - 1), max_size=6)
 extras = st.one_of(st.none(), st.integers(-5, 5), st.floats(0, 1, width=32))
@@ -346,7 +346,7 @@ def test_row_numbers_count_in_the_file(tmp_path):
     assert [reject["row_number"] for reject in rejects] == [7, 8]
 
 
-# --- A dataset is what it was when it was listed -----------------------------------------
+# --- Inputs that change during a run -----------------------------------------------------
 
 
 def changed_between_passes(tmp_path: Path, change: Callable[[Path], None]) -> pytest.ExceptionInfo[Any]:
@@ -376,7 +376,7 @@ def test_removed_file_is_refused(tmp_path):
     assert has_facts(str(changed_between_passes(tmp_path, Path.unlink).value), "1.jsonl")
 
 
-# --- What cannot be read -----------------------------------------------------------------
+# --- Unreadable inputs -------------------------------------------------------------------
 
 
 def corrupt_footer(path: Path) -> None:
@@ -384,7 +384,7 @@ def corrupt_footer(path: Path) -> None:
 
 
 def corrupt_pages(path: Path, column: int = 1) -> None:
-    """Damage a column in the last row group, which only reading this group detects."""
+    """Damage a column in the last row group. Only a reader of this row group detects the damage."""
     metadata = pq.read_metadata(path)
     chunk = metadata.row_group(metadata.num_row_groups - 1).column(column)
     place = chunk.dictionary_page_offset or chunk.data_page_offset
@@ -467,7 +467,7 @@ def test_interrupt_reports_progress(data, tmp_path):
         pad_dataset(data, tmp_path / "padded", spec=PadSpec(maxlen=4))
 
 
-# --- What is refused ---------------------------------------------------------------------
+# --- Refused inputs and options ----------------------------------------------------------
 
 
 def test_foreign_output_is_refused(data, tmp_path):
@@ -524,7 +524,7 @@ def test_failed_run_removes_new_folder(tmp_path):
     assert not (tmp_path / "new").exists()
 
 
-# --- Nothing is quadratic ----------------------------------------------------------------
+# --- The time is linear in the number of shards ------------------------------------------
 
 
 def calls_for(shards: int) -> int:
@@ -553,7 +553,7 @@ def test_calls_per_shard():
     assert (many - more) / 40 <= 1.02 * (more - few) / 10
 
 
-# --- What many shards tell is not held at once -------------------------------------------
+# --- The memory does not grow with the shards --------------------------------------------
 
 
 @pytest.mark.slow

@@ -137,7 +137,7 @@ WITHOUT_2 = replace(PLAN, left_out=(left_out(2),))
     [
         (StagedRun(JOB, PLAN), RESUME, StagedState.USABLE),
         (StagedRun(JOB, WITHOUT_2), SKIP, StagedState.USABLE),
-        # Its length was computed without a shard that must be included now.
+        # maxlen was computed without a shard that must be included now.
         (StagedRun(JOB, WITHOUT_2), RESUME, StagedState.UNUSABLE),
         (StagedRun(None, None), RESUME, StagedState.UNUSABLE),
         (StagedRun(OTHER_INPUTS, PLAN), RESUME, StagedState.OTHER_INPUTS),
@@ -309,7 +309,7 @@ def test_kept_shards_are_current() -> None:
             assert kept(decide(state, request())) == [0] * expected
 
 
-# --- What the run needs to know -----------------------------------------------------------
+# --- The other fields of the decision -----------------------------------------------------
 
 
 def test_fixed_length_ignores_stored_plan() -> None:

@@ -227,7 +227,7 @@ def test_resume_allows_other_tuning(run):
     assert run.progress["padding"] == SHARDS - 2
 
 
-# --- What people do about a bad row ------------------------------------------------------
+# --- Bad rows and --resume ---------------------------------------------------------------
 
 BAD = '{"input_ids": [1, null]}\n'
 GIVEN = {"spec": PadSpec(maxlen=4)}
@@ -341,7 +341,7 @@ def test_resume_from_another_folder(run, monkeypatch):
     assert [shard["source"] for shard in shards[:2]] == [str(run.data / "0.jsonl"), str(run.data / "1.jsonl")]
 
 
-# --- A dataset that is whole -------------------------------------------------------------
+# --- Complete datasets -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("asks", ["plain", "typed"])
@@ -389,7 +389,7 @@ def test_lost_rejects_are_created_again(run, tmp_path):
     assert bytes_in(tmp_path) == kept
 
 
-# --- One dataset in the place of another -------------------------------------------------
+# --- Datasets that replace an earlier dataset --------------------------------------------
 
 
 def fewer(run: Run) -> None:
@@ -487,7 +487,7 @@ def test_resume_after_last_rename(run, monkeypatch):
     assert REPLACING not in run.seen()
 
 
-# --- What could not be read --------------------------------------------------------------
+# --- Unreadable shards -------------------------------------------------------------------
 
 
 def corrupt(path: Path, column: int) -> None:
@@ -562,7 +562,7 @@ def restored(path: Path, data: bytes, stat: os.stat_result) -> None:
 
 @pytest.fixture
 def zipped(run: Run) -> tuple[Run, Path, bytes]:
-    """A run whose second input is a truncated gzip file; also its path and whole content."""
+    """A run whose second input is a truncated gzip file, the path of this file, and its complete content."""
     plain = run.data / "1.jsonl"
     path = run.data / "1.jsonl.gz"
     long = b'{"input_ids": [%s]}\n' % b",".join([b"1"] * 40)
@@ -682,7 +682,7 @@ def test_resume_with_complete_dataset(run):
     assert bytes_in(run.folder) == run.undisturbed()
 
 
-# --- Locks and room ----------------------------------------------------------------------
+# --- Locks and disk space ----------------------------------------------------------------
 
 
 @pytest.mark.skipif(os.name != "posix", reason="locks are POSIX's")

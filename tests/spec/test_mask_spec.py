@@ -1,4 +1,4 @@
-"""`MaskSpec` refuses masks that mean nothing; presets set the fields of their table."""
+"""`MaskSpec` refuses fields that contradict each other. Presets set the documented fields."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from padmask.storage.data_files import DataFiles, choose_data_files, split_of
 
 
 def choose(*names: str, wanted: tuple[str, ...] = (), **contents: Any) -> DataFiles:
-    """Choose among files, of which some have contents: `state` means a file that ends in state.json."""
+    """Choose the data files among `names`. The argument `state` is the content of the files state.json."""
 
     def read(name: str) -> bytes | None:
         found = contents.get(name.rpartition("/")[2].removesuffix(".json"))
@@ -61,7 +61,7 @@ def test_chosen_json_files_are_data() -> None:
 def test_caches_of_map_are_not_data() -> None:
     found = choose(*SAVED, "cache-1f2e.arrow", state=state(SAVED[0]))
     assert (found.data, found.unlisted) == ([SAVED[0]], ["cache-1f2e.arrow"])
-    # The list belongs to the folder of the file.
+    # The list in state.json applies only to the folder of state.json.
     below = choose("other.arrow", *(f"train/{name}" for name in SAVED), state=state(SAVED[0]))
     assert below.data == ["other.arrow", f"train/{SAVED[0]}"]
 

@@ -149,7 +149,7 @@ def test_csv_command_names_the_tokens() -> None:
     ids=["several values", "one value"],
 )
 def test_csv_of_steps(text: str, rows: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command makes one row of each series."""
+    """The suggested command makes one row from each series."""
     duckdb = pytest.importorskip("duckdb", reason="DuckDB is not installed")
     monkeypatch.chdir(tmp_path)
     Path("steps.csv").write_text(text)

@@ -40,7 +40,7 @@ def rows_of(lengths: list[int]) -> list[Row]:
 
 
 def expected(rows: list[Row], spec: PadSpec) -> list[Row]:
-    """Return the output rows, by the rules alone."""
+    """Return the expected output rows, computed row by row with the oracle."""
     batches, found, number = spec.batches, [], 0
     most = len(rows) if isinstance(spec.maxlen, str) else spec.maxlen
     kept = [min(len(row["ids"]), most) if spec.maxlen != "longest" else len(row["ids"]) for row in rows]

@@ -102,7 +102,7 @@ def test_max_bytes_stops_the_output(bomb, tmp_path, suffix):
 
 
 def test_suggestions_have_room_for_ends(bomb, tmp_path):
-    # maxlen p99 would have no room for the kept tokens.
+    # With maxlen p99, the kept tokens would not fit in a row.
     spec = PadSpec(maxlen="p100", windows=padmask.WindowSpec(overlap=1000))
     with raises_error(SpecError, "100 B", "smaller --maxlen", option="maxlen"):
         padmask.pad_file(bomb, tmp_path / "out.npz", spec=spec, files=padmask.FileOptions(max_bytes=100))

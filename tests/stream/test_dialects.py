@@ -121,7 +121,10 @@ def test_wrong_polarity_is_found(format_: str) -> None:
 
 @pytest.mark.parametrize("padding", ["post", "pre"])
 def test_text_and_columns_agree(padding: Any) -> None:
-    """JSON Lines is padded as text; with a column of floats, they are padded as Arrow columns."""
+    """JSON rows that are padded as text equal rows that are padded as Arrow columns.
+
+    The column of floats makes padmask use Arrow columns.
+    """
     rows = [{**row, "x": [0.5] * len(row["input_ids"])} for row in ROWS]
     spec = PadSpec(maxlen=2, padding=padding)
     made = MaskSpec(labels_from=True, position_ids=True, length_column="n", dtype="float32")

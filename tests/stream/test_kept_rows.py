@@ -41,7 +41,7 @@ def source(tmp_path) -> Path:
 
 @pytest.fixture
 def parsed(monkeypatch) -> list[int]:
-    """The first lines of the parsed chunks, without the first rows, which are also read before the run."""
+    """The first line of each parsed chunk. Chunks with the first rows do not count: they are read twice."""
     lines = []
     monkeypatch.setattr(reader, "CHUNK_BYTES", 1 << 16)
     decode = JsonlReader.decode

@@ -115,7 +115,7 @@ def files(draw: st.DrawFn, rows: st.SearchStrategy[Any]) -> list[list[Any]]:
     return [[row if isinstance(row, str) else {"id": next(number)} | row for row in part] for part in parts]
 
 
-# --- What must come of it, by the rules alone ---------------------------------------------
+# --- The expected output, computed row by row ---------------------------------------------
 
 
 def is_sequence(value: Any) -> bool:
@@ -136,7 +136,7 @@ def is_good(row: Any) -> bool:
 
 @dataclass(frozen=True)
 class Fates:
-    """Return "written", "dropped" or "rejected" for each row; None if the run is refused."""
+    """The expected fate of each row ("written", "dropped" or "rejected"); None if the run must fail."""
 
     fates: list[str] | None
     maxlen: int
@@ -153,7 +153,7 @@ def fates_of(rows: list[Any], policy: Policy) -> Fates:
         maxlen = nearest_rank(lengths, float(policy.maxlen[1:])) if lengths else 0
     refused = (
         (policy.on_error == "fail" and len(good) < len(rows))
-        # A maxlen of 0 must be requested.
+        # A computed maxlen of 0 is refused.
         or (maxlen == 0 and not policy.maxlen.isdigit())
         or (policy.empty_rows == "error" and any(not row["a"] for row in good))
         or (policy.overlong == "error" and any(len(row["a"]) > maxlen for row in good))
@@ -169,7 +169,7 @@ def fates_of(rows: list[Any], policy: Policy) -> Fates:
     return Fates(None if refused else [fate(row) for row in rows], maxlen)
 
 
-# --- The run, and what it says -------------------------------------------------------------
+# --- The run and its summary ---------------------------------------------------------------
 
 
 def write(folder: Path, parts: list[list[Any]], suffix: str) -> list[Path]:
@@ -245,7 +245,7 @@ def check(parts: list[list[Any]], policy: Policy, source: str, target: str) -> N
 def _agree(
     rows: list[Any], expected: Fates, policy: Policy, written: list[dict[str, Any]], rejects: list[bytes]
 ) -> None:
-    """Output and rejects together contain every row once and in order."""
+    """Check that the output and the rejects together contain every row once and in order."""
     assert expected.fates is not None
     kept, left = iter(written), iter(rejects)
     for row, fate in zip(rows, expected.fates, strict=True):
@@ -260,7 +260,7 @@ def _agree(
 
 
 def _count(rows: list[Any], expected: Fates, report: dict[str, Any], summary: str) -> None:
-    """The numbers in the report and the summary are correct and consistent."""
+    """Check that the numbers in the report and the summary are correct."""
     assert expected.fates is not None
     counts = {fate: expected.fates.count(fate) for fate in ("written", "dropped", "rejected")}
     event(", ".join(fate for fate, number in counts.items() if number))

@@ -235,7 +235,7 @@ def test_empty_input_gives_no_rows(tmp_path):
 
 
 def test_few_rows_wait_for_the_next_window(tmp_path, monkeypatch):
-    # Rows that never fit together are bounded, so that memory stays bounded.
+    # No two rows fit together. The number of rows that wait for another row is limited, and so is the memory.
     monkeypatch.setattr(sort_windows, "WINDOW_SEQUENCES", 10)
     monkeypatch.setattr(pack_windows, "CARRIED_ROWS", 2)
     source = write(tmp_path / "in.parquet", rows_of([6] * 50))

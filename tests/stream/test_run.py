@@ -36,7 +36,7 @@ LAYOUT = Layout(SCHEMA, {}, 1000)
 
 @dataclass(frozen=True)
 class Taken:
-    """The lines of a chunk, and their number."""
+    """The lines of a chunk, their count in a ledger, and the bytes that were consumed."""
 
     lines: list[str]
     ledger: Ledger

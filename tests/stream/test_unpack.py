@@ -282,7 +282,7 @@ def test_differently_packed_files(tmp_path):
 
 
 def test_unrelated_seq_lengths(tmp_path):
-    """The name and the type decide, so that rows with wrong lengths are never read as padded rows."""
+    """The name and the type show packed rows, so rows with wrong lengths are not read as padded rows."""
     row = {"input_ids": [1, 2, 0], "mask": [True, True, False], "seq_lengths": [9]}
     (tmp_path / "in.jsonl").write_text(json.dumps(row) + "\n")
     with raises_error(RowError, "rename", column="seq_lengths"):
@@ -353,7 +353,7 @@ def test_sources_without_lengths(tmp_path):
 
 @pytest.mark.parametrize("kept", [[0, 1], [2]])
 def test_removed_packed_rows(tmp_path, kept):
-    """The last piece of a row cannot be missed, but the metadata contains the number of packed rows."""
+    """A row without its last piece looks complete, but the metadata has the number of packed rows."""
     pack(write(tmp_path / "in.jsonl", rows_of(18, 9)), tmp_path / "packed.parquet", windows=WindowSpec())
     table = pq.read_table(tmp_path / "packed.parquet")
     pq.write_table(table.take(kept), tmp_path / "part.parquet")

@@ -140,7 +140,7 @@ def test_rows_survive_every_format(raw, formats, padding, dtype, added, batch_ro
             write(here / f"raw.{first}", rows, schema),
             here / f"padded.{between}",
             columns=columns,
-            # A maxlen of 0 must be typed.
+            # A computed maxlen of 0 is refused.
             spec=PadSpec(padding=padding, maxlen="longest" if any(row["x"] for row in rows) else 0),
             mask=MaskSpec(column=mask, dtype=dtype, length_column=length),
             files=files,

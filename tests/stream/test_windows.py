@@ -95,7 +95,7 @@ def parts_of(row: dict[str, Any], spec: PadSpec) -> list[tuple[list[int], set[in
 
 
 def expected(rows: list[dict[str, Any]], spec: PadSpec) -> list[dict[str, Any]]:
-    """Return the output rows, by the rules alone."""
+    """Return the expected output rows, computed row by row with the oracle."""
     found = []
     sides = (spec.maxlen, spec.padding, "post")
     for number, row in enumerate(rows):

@@ -109,7 +109,7 @@ def test_number_of_passes(tmp_path, large, source, output, maxlen, passes):
     # smaller than the text.
     kept = size if (source, output, maxlen) == ("jsonl", "parquet", "longest") else 0
     # In addition to the passes, the first chunks are read to choose the columns. The Parquet file is smaller
-    # than these, so its passes cannot be counted.
+    # than these chunks, so its passes cannot be counted.
     if source == "jsonl":
         assert after["rchar"] - before["rchar"] <= passes * size + (1 << 21)
     assert after["wchar"] - before["wchar"] <= out.stat().st_size + kept + (1 << 12)

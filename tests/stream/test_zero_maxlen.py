@@ -1,4 +1,4 @@
-"""A maxlen of 0 must be typed: a found maxlen of 0 would lose all tokens, or write rows without positions."""
+"""A computed maxlen of 0 is refused: it would lose all tokens, or write rows without positions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measure without padmask whether padding changes the outputs of a model, and compare `verify`."""
+"""Measure without padmask whether padding changes the outputs of a model, and run `verify` on the model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from padmask.verify import verify_model
 Array = npt.NDArray[Any]
 Side = Literal["post", "pre"]
 
-# Numbers of tokens of the rows, and of the padding that is added.
+# Number of tokens in each row, and number of padded positions that are added.
 LENGTHS, PADDING = (3, 7, 12), (1, 5, 40)
 
 # The scale of a channel is its largest value, but at least this share of the largest value of the output.
@@ -30,7 +30,7 @@ class Input:
     """One input of a model.
 
     Args:
-        values: values for one row: shape (1, length), or (1,) for a number of each row.
+        values: values for one row: shape (1, length), or (1,) if the input is one number per row.
         pad_value: value at padded positions.
     """
 
@@ -38,7 +38,7 @@ class Input:
     pad_value: int = 0
 
     def padded(self, more: int, side: Side) -> Array:
-        """Return the values with more padding. Numbers of rows are not padded."""
+        """Return the values with more padding. Inputs with one number per row are not padded."""
         if self.values.ndim == 1:
             return self.values
         return np.pad(

@@ -252,7 +252,7 @@ def test_empty_rows():
 
 
 def test_empty_rows_without_data():
-    """Random rows have tokens, so a dependence of other rows on padding is only a warning."""
+    """Without data, a leak in rows without tokens is only a warning, because all random rows have tokens."""
     subject = subject_of(width_where_empty, vocab_size=VOCAB)
     [empty] = [check for check in subject.checks if check.name == "empty-rows"]
     assert (subject.verdict, empty.verdict) == ("ignores", "skipped")
@@ -436,7 +436,7 @@ def test_mask_by_keyword():
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_wrong_order_of_rows(sign):
-    """Like a server that sorts the rows of a batch by length, and returns the answers in this order."""
+    """A model that returns the rows of a batch sorted by length leaks, because the order is wrong."""
 
     def by_length(ids, mask):
         order = np.argsort(sign * mask.sum(axis=1), kind="stable")
@@ -450,14 +450,14 @@ def test_wrong_order_of_rows(sign):
     [
         (lambda ids, mask: mask, "ignores"),
         (lambda ids, mask: np.where(mask, 1.0, 0.01), "leaks"),
-        # Real tokens may be those that are not the pad value.
+        # The function may find the tokens from the pad value instead of the mask.
         (lambda ids, mask: ids != 0, "inconclusive"),
         (lambda ids, mask: np.ones_like(mask), "inconclusive"),
     ],
     ids=["mask", "weak-mask", "mask-of-ids", "no-mask"],
 )
 def test_function_of_one_length(used, verdict):
-    """Only the longest row can run alone, and no batch has more padding."""
+    """With a fixed length, only the longest row can run alone, and no batch can have more padding."""
 
     def fixed(ids, mask):
         if ids.shape[1] != 4:
@@ -788,7 +788,7 @@ def test_unbuilt_model():
     assert not model.built
 
 
-# --- what is left behind ------------------------------------------------------------------------------
+# --- the model is unchanged afterwards ----------------------------------------------------------------
 
 
 def traces(model):

@@ -1,4 +1,4 @@
-"""Reports for machines: documented JSON, valid JUnit, GitHub annotations."""
+"""Machine-readable reports: documented JSON, valid JUnit, GitHub annotations."""
 
 from __future__ import annotations
 

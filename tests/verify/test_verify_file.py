@@ -370,7 +370,7 @@ def test_several_files(tmp_path):
     assert (report.verdict, report.environment["rows"]) == ("data-ok", 4)
 
 
-# --- the command can say that something leaks --------------------------------------------------------
+# --- leaks are reported ------------------------------------------------------------------------------
 
 
 def lose_the_mask(monkeypatch, *routes):

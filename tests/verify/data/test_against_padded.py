@@ -38,7 +38,7 @@ SHAPES = [
 ]
 # Each shape with one format, and each format with several shapes.
 PARQUET_FIRST = {f"{shape}-{suffix}" for shape, suffix in zip(SHAPES, ["parquet", "jsonl"] * 4, strict=True)}
-# Without windows whose labels or sides differ.
+# Windows with new labels, and windows that are truncated at the start, are left out.
 JSONL_FIRST = {f"{SHAPES[place]}-{'parquet' if place % 2 else 'jsonl'}" for place in (0, 1, 2, 3, 4, 7)}
 
 

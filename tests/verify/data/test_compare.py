@@ -215,7 +215,7 @@ def test_rows_that_are_not_packed(tmp_path):
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet", "arrow"])
 def test_output_without_rows(tmp_path, suffix):
-    """No rows are right for an input without rows. Otherwise, the rows of the input are missing."""
+    """An output without rows is correct only if the input has no rows. Otherwise, rows are missing."""
     path = pack(tmp_path, [], suffix=suffix)
     assert compared(path) == {}
     (tmp_path / "in.jsonl").write_text('{"input_ids": [5]}\n{"input_ids": []}\n{"input_ids": [7]}\n')

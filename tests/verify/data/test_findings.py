@@ -1,4 +1,4 @@
-"""Findings count all violations, and have the locations of the first."""
+"""Findings count all violations, and have the locations of the first few."""
 
 from __future__ import annotations
 

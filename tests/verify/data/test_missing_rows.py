@@ -24,9 +24,9 @@ PACKED = PackedLayout(("input_ids",), "mask", sources=False, spec=PadSpec(maxlen
 
 
 def compared(rows, expected, loses=(), layout=PADDED):
-    """Return the comparison of some rows with the rows that their input becomes.
+    """Return the comparison of output rows with the rows that are expected for the input.
 
-    `loses` has the indices of the rows of the input that lose tokens.
+    `loses` has the indices of the input rows that lose tokens.
     """
     rows, expected = located(rows), located(expected)
     flags = np.isin(np.arange(len(expected.lengths)), loses)

@@ -27,7 +27,7 @@ LENGTHS = [4, 3, 3, 23, 10, 2, 5, 1, 12, 6]
 
 
 def all_dialects(test: Any) -> Any:
-    """Run a test in all dialects, of which one is quick, and one with few derived columns is slow."""
+    """Run a test without a dialect, in two dialects as slow tests, and in the others as exhaustive tests."""
     dialects = [pytest.param(name, marks=() if name is None else pytest.mark.slow) for name in DIALECTS]
     return represented("dialect", dialects, by={"None", "hf", "seqio"})(test)
 

@@ -36,7 +36,7 @@ def test_match_by_source():
 
 
 def test_packed_with_wrong_source():
-    """Packed sequences have no partner if their source has none. Padded rows are found by their tokens."""
+    """A packed sequence with a wrong source row has no match. A padded row is matched by its tokens."""
     packed, expected = located([[5], [6]], sources=[0, 7]), located([[5], [6]])
     packed_found, padded_found = (
         match_sequences(packed, expected, NAMES[:1], keeps(2), located=True, padded=padded)

@@ -58,7 +58,7 @@ def pairs(ids):
     return keras.ops.expand_dims(keras.ops.not_equal(ids, 0), 1)
 
 
-# --- the faults, and what cures them ------------------------------------------------------------------
+# --- the faults and their fixes -----------------------------------------------------------------------
 
 
 def two_blocks(attention=multi_head, explicit=False):

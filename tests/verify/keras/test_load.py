@@ -1,4 +1,4 @@
-"""A model file whose classes cannot be imported is refused with the module that is missing."""
+"""If the classes of a model file cannot be imported, the error names the missing module."""
 
 from __future__ import annotations
 

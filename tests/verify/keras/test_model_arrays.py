@@ -14,7 +14,7 @@ IDS = ModelInput("ids")
 
 
 def arrays_of(slot, values=MASK * 5, ids=IDS):
-    """Return the array of another input of a model with ids."""
+    """Return the array for the input `slot` of a model whose other input is `ids`."""
     batch = {"ids": Padded(values, MASK, MASK.sum(axis=1))}
     return make_model_arrays([ids, slot], batch)[1]
 

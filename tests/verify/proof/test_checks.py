@@ -44,7 +44,7 @@ def sample_of(lengths=LENGTHS, padding="post", **options) -> Sample:
 
 
 def subject_of(model, **options) -> Subject:
-    """A function of ids and mask as a subject."""
+    """Return a subject (a model in the form that the checks need) for a function of ids and mask."""
 
     def predict(batch):
         given = model(batch["ids"].values, batch["ids"].mask)
@@ -96,7 +96,7 @@ def failed(report: SubjectReport) -> set[str]:
     return {check.name for check in report.checks if check.verdict == "fails"}
 
 
-# --- models that ignore padding, and models that don't ---------------------------------------------
+# --- models that ignore padding, and models that leak ----------------------------------------------
 
 
 def masked_mean(ids, mask):
@@ -517,11 +517,11 @@ def test_too_small_to_see_is_inconclusive(model):
     assert "less than the tolerance" in report.detail
 
 
-# --- numbers that are noisy, narrow or none ----------------------------------------------------------
+# --- rounding errors, low precision and NaN ----------------------------------------------------------
 
 
 def noisy(ids, mask):
-    """Rounding that depends on the size of the batch, a thousand times that of float32."""
+    """A mean with noise that depends on the batch size: a thousand times the rounding error of float32."""
     return masked_mean(ids, mask) * (1 + 1e-5 * len(ids))
 
 
@@ -571,7 +571,7 @@ def test_repetition_bypasses_cache():
 
 
 def test_long_batches_run_once():
-    """The longest batches take most of the time: once all rows, and once the first row alone."""
+    """The longest batches take most of the time. They run once with all rows, and once with the first row."""
     shapes = []
     sample = sample_of()
 
@@ -632,7 +632,7 @@ def test_tolerance_of_dtypes(dtype, small, large):
 def test_double_precision_decides(dtype):
     assert judged(3e-2, dtype, precise=1e-15).holds or dtype != "bfloat16"
     assert judged(6e-3, dtype, precise=1e-15).holds
-    # The leak is larger than rounding, but too small for the tolerance of the own precision.
+    # The leak is larger than rounding in float64, but smaller than the tolerance of the model's own dtype.
     assert not judged(1e-6, dtype, precise=5e-6).holds
 
 
@@ -664,7 +664,7 @@ def test_zero_deviation_passes():
     assert made["output"].holds
 
 
-# --- nothing is proven of a model that says nothing --------------------------------------------------
+# --- constant outputs prove nothing ------------------------------------------------------------------
 
 
 def constant(ids, mask):
@@ -727,7 +727,7 @@ def test_leak_outweighs_passing_control():
     assert proven(mean, control=masked_mean, must_fail=True).verdict == "leaks"
 
 
-# --- every check by itself -------------------------------------------------------------------------
+# --- each check alone ------------------------------------------------------------------------------
 
 
 def gradient_of(at_padding):

@@ -1,4 +1,4 @@
-"""PyTorch modules run on packed rows, and recurrent layers without a reset are named."""
+"""PyTorch modules run on packed rows. Recurrent layers that keep their state at a new sequence are named."""
 
 from __future__ import annotations
 
