@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from padmask.cli.config import long_option
 from padmask.cli.failures import error_report, message_of
 from padmask.cli.verify import FailedStart, command
 from padmask.errors import OutputError, PadmaskError, SpecError, redacted
@@ -61,7 +62,7 @@ def error_text(form: str, error: Exception, data: Report | None = None) -> str:
 def _read_error(error: Exception, data: Report | None = None) -> RunError:
     if isinstance(error, click.ClickException):
         error = SpecError(error.format_message())
-    option_names = {parameter.name or "": parameter.opts[-1] for parameter in command.params}
+    option_names = {parameter.name or "": long_option(parameter) for parameter in command.params}
     place = error.place if isinstance(error, PadmaskError) else None
     fields: Mapping[str, Any] = error_report(error, option_names)
     run = environment() if data is None else data.environment

@@ -137,9 +137,7 @@ def inspect_rows(
     # after the padding is removed.
     shared = job.pad.beside.shared if job.padding is None else None
     counter = EndCounter(job.pad.spec.truncating, shared)
-    packed = (
-        None if job.packed is None or not job.packed.marker is not None else PackedCounter(job.packed.align)
-    )
+    packed = None if job.packed is None or job.packed.marker is None else PackedCounter(job.packed.align)
     sampler = RowSampler([without_bad_rows(_pick_shown(request.show))])
     bad, error = 0, None
     with (

@@ -52,7 +52,7 @@ MOVES_AT_ONCE = 16
 _PLAN = "plan"
 
 # Maximum size of a record in bytes. A record has about 600 bytes, plus the error message of a skipped shard.
-MOSTRECORD_BYTES = 1 << 20
+MOST_RECORD_BYTES = 1 << 20
 
 # Suffix of the file with the rejected rows of a shard.
 REJECTS = ".rejects.jsonl"
@@ -180,7 +180,7 @@ class Staging:
             return run
         shards = []
         for name in self._names_of_records(listing):
-            record = _parse_record(self.folder.read(name, MOSTRECORD_BYTES))
+            record = _parse_record(self.folder.read(name, MOST_RECORD_BYTES))
             if record is None or not is_current(record, request):
                 continue
             # A run that stopped during its commit has already moved some shards.

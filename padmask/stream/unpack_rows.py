@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 
@@ -134,10 +133,6 @@ def _remedy(fault: Fault, layout: PackedLayout) -> str:
         f"Fix the row, or skip bad rows with --on-error skip. If {marker.column!r} does not separate packed "
         "sequences, rename the column."
     )
-
-
-# The text of the values of a field in each row; None if the field is missing or not a list.
-_Items = Sequence[Sequence[msgspec.Raw] | None]
 
 
 def _read_fields(objects: Sequence[Mapping[str, Any]], layout: PackedLayout) -> dict[str, list[Any]]:

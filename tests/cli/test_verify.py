@@ -363,6 +363,11 @@ def test_impossible_request_is_2(here, raw, options, said):
     assert said in done.stderr
 
 
+def test_report_names_option(here):
+    done = here("verify", "-", "--no-model", "--maxlen", "abc", "--report", "json:-")
+    assert json.loads(done.stdout)["error"]["options"] == ["--maxlen"]
+
+
 # --- the formats of the report --------------------------------------------------------------------------
 
 
