@@ -120,10 +120,7 @@ def _pad_wide(ragged: Ragged, segments: Segments, value: Any, dtype: np.dtype[An
 def take_runs(
     values: npt.NDArray[Any], firsts: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]
 ) -> npt.NDArray[Any]:
-    """Return the values of all runs (index ranges) in order.
-
-    If each run starts at the end of the previous run, the result shares memory with `values`.
-    """
+    """Return the values of all runs (index ranges) in order, without a copy if the runs are adjacent."""
     adjacent = _adjacent(values, firsts, counts)
     if adjacent is not None:
         return adjacent
@@ -156,9 +153,8 @@ def _pad_blocks(
 
     An output row is read as a window of `maxlen` consecutive flat values. The window starts at the first
     token (post) or ends at the last token (pre). The windows of a block of rows are gathered in one
-    operation. The pad value then replaces the values where the mask is False. If the tokens of a block are
-    adjacent, because no row is truncated, a faster way is used: the tokens fill the True positions of the
-    mask in order.
+    operation. The pad value then replaces the values where the mask is False. If the tokens are adjacent,
+    because no row is truncated, a faster way is used: they fill the True positions of the mask in order.
     """
     maxlen, padding = segments.maxlen or 0, segments.padding
     rows, inner = len(segments.counts), ragged.values.shape[1:]

@@ -24,7 +24,7 @@ from padmask.errors import Place
 from padmask.formats.contract import Chunk
 from padmask.formats.jsonl.id_texts import IdTexts, read_ids
 from padmask.formats.jsonl.reader import line_place, read_objects
-from padmask.formats.jsonl.writer import write_objects
+from padmask.formats.jsonl.values import write_objects
 from padmask.spec.pad import FLOAT_DTYPES, INTEGER_DTYPES
 from padmask.stream.counts import count_written
 from padmask.stream.job import Job

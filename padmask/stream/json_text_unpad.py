@@ -15,7 +15,7 @@ from padmask.errors import Fault
 from padmask.formats.contract import Batch
 from padmask.formats.jsonl.id_texts import read_ids
 from padmask.formats.jsonl.tokens import read_items
-from padmask.formats.jsonl.writer import write_objects
+from padmask.formats.jsonl.values import write_objects
 from padmask.stream.json_masks import MaskTexts
 from padmask.stream.unpad_rows import OnError, UnpadRows, lengths_of, split_bad_rows
 

@@ -1,7 +1,6 @@
 """`pad_file`: pad files of sequences into one file. Reading, padding and writing overlap.
 
-Padding reads the input once, if possible. If maxlen must be found, or if the types of the first JSON rows do
-not fit all rows, an additional pass reads all rows (see `make_attempts`).
+Padding reads the input once, unless maxlen or types of JSON fields must be found (see `make_attempts`).
 """
 
 from __future__ import annotations

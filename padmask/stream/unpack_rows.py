@@ -16,7 +16,7 @@ from padmask.core.unpack import Sequences, explode, packed_places, read_packed
 from padmask.errors import Fault, RowError
 from padmask.formats.contract import Batch
 from padmask.formats.jsonl.tokens import read_items
-from padmask.formats.jsonl.writer import write_objects
+from padmask.formats.jsonl.values import write_objects
 from padmask.stream.json_text_unpad import TokenTexts, read_texts
 from padmask.stream.ledger import Ledger, count_rejected
 from padmask.stream.paddable_rows import RejectedRow

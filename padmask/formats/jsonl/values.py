@@ -1,0 +1,81 @@
+"""Convert values to JSON text, without Arrow's functions: numbers of arrays, and values of any type."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import orjson
+import pyarrow as pa
+import pyarrow.types as pat
+
+from padmask.core.arrow_lists import storage_type, without_wrappers
+from padmask.core.extension_types import refuse_permuted
+from padmask.errors import OutputError
+from padmask.formats.plain_dictionaries import as_type, of_views, plain_type
+
+write_value = msgspec.json.Encoder().encode
+
+_write_rows = msgspec.json.Encoder().encode_lines
+
+
+def numbers_to_json(values: npt.NDArray[Any]) -> bytes:
+    """Return numbers as JSON text. A float32 becomes the shortest text that reads as the same float32.
+
+    A float32 of at least 2**24 becomes the text of the float64 with the same value.
+
+    >>> numbers_to_json(np.array([0.1, 46574712], dtype="float32"))
+    b'[0.1,46574712.0]'
+    """
+    if values.dtype == np.float32 and values.size:
+        large = np.abs(values) >= 1 << 24
+        if large.any():
+            # orjson would write 46574712 as 46574710.0, which is the same float32, but a different number.
+            exact = np.array(orjson.loads(orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY)))
+            exact[large] = values[large]
+            values = exact
+    return orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def write_objects(rows: Sequence[Any]) -> bytes:
+    """Encode objects or other values as lines. JSON text from the input stays unchanged.
+
+    Raises:
+        OutputError: JSON cannot represent the type of a value.
+    """
+    try:
+        return _write_rows(rows)
+    except TypeError as error:
+        raise OutputError(f"JSON cannot represent a value: {error}. Write Parquet or Arrow.") from None
+
+
+def plain_values(column: pa.Array) -> list[Any]:
+    """Convert a column to Python values that msgspec can write. Nanosecond times become text."""
+    refuse_permuted(column.type)
+    column = without_wrappers(column)
+    column = as_type(column, plain_type(column.type, of_views))
+    target = _json_type(column.type)
+    values: list[Any] = (column if target.equals(column.type) else column.cast(target)).to_pylist()
+    return values
+
+
+def _json_type(type_: pa.DataType) -> pa.DataType:
+    """Replace nanosecond times in a type with strings, because Python times do not support nanoseconds.
+
+    Durations become microseconds. Casting a column to this type raises an error if a value would be rounded.
+    """
+    type_ = storage_type(type_)
+    if pat.is_duration(type_):
+        return pa.duration("us")
+    if getattr(type_, "unit", None) == "ns":
+        return pa.string()
+    if pat.is_struct(type_):
+        return pa.struct([field.with_type(_json_type(field.type)) for field in type_])
+    if pat.is_list(type_) or pat.is_large_list(type_):
+        return pa.list_(type_.value_field.with_type(_json_type(type_.value_type)))
+    if pat.is_fixed_size_list(type_):
+        return pa.list_(type_.value_field.with_type(_json_type(type_.value_type)), type_.list_size)
+    return type_
