@@ -57,8 +57,8 @@ def pack_cut_options(command: Command) -> Command:
         command,
         ["error", "truncate", "drop", "split", "window"],
         "error",
-        "What to do with rows longer than maxlen. split packs the parts of a row separately. window does the "
-        "same, and the parts may overlap.",
+        "What to do with rows longer than maxlen. With split and window, a row is packed in several parts, "
+        "and the parts of window may overlap.",
     )
 
 

@@ -56,7 +56,7 @@ class StagedState(Enum):
     NONE = "no interrupted run in this folder"
     OTHER_JOB = "an interrupted run of another job in this folder"
     OTHER_INPUTS = "maxlen or the types of the interrupted run come from inputs that have changed"
-    UNUSABLE = "the plan of the interrupted run cannot be read, or skips shards that this run must not skip"
+    UNUSABLE = "the plan of the interrupted run cannot be read, or omits shards that this run needs"
     USABLE = "the shards of the interrupted run can be kept"
 
 

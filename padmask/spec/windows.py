@@ -128,8 +128,8 @@ def refuse_with_own_lengths(windows: WindowSpec | None, end_columns: Sequence[st
     """
     if windows is not None:
         raise SpecError(
-            "Windows need columns with the same lengths, so `own_lengths` cannot be used with windows. "
-            "Remove one of the two options.",
+            "With windows, all columns must have the same number of tokens in a row. Remove `own_lengths`, "
+            "or do not split rows into windows.",
             options=["own_lengths", "overlong"],
         )
     if end_columns:

@@ -62,10 +62,7 @@ def join_windows(part: UnpadRows, job: UnpadJob, on_error: OnError) -> UnpadRows
     found = find_field_differences(part.batch, part.windows, job.may_differ)
     # Gaps before the first window belong to another file.
     for row in part.gaps[part.gaps > 0] - 1:
-        reason = (
-            f"the row after {part.windows.name(row)} was rejected, and may be the next window of this source "
-            "row"
-        )
+        reason = f"the row after {part.windows.name(row)} was rejected, so a window may be missing"
         found.append(Fault(int(row), reason))
     return join_planned(part, job, on_error, found, join_remedy)
 

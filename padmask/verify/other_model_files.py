@@ -16,10 +16,16 @@ _PREDICT = "Write a function that runs the model on ids and a mask. Then use --p
 _KINDS = {
     ".weights.h5": ("contains only weights", f"{_FACTORY}, or save the model with model.save('....keras')"),
     ".safetensors": ("contains only weights", _FACTORY),
-    ".pt": ("may contain only weights", f"{_FACTORY}, or save a program with torch.export.save('....pt2')"),
-    ".pth": ("may contain only weights", f"{_FACTORY}, or save a program with torch.export.save('....pt2')"),
-    ".ckpt": ("may contain only weights", _FACTORY),
-    ".bin": ("may contain only weights", _FACTORY),
+    ".pt": (
+        "probably contains only weights",
+        f"{_FACTORY}, or save a program with torch.export.save('....pt2')",
+    ),
+    ".pth": (
+        "probably contains only weights",
+        f"{_FACTORY}, or save a program with torch.export.save('....pt2')",
+    ),
+    ".ckpt": ("probably contains only weights", _FACTORY),
+    ".bin": ("probably contains only weights", _FACTORY),
     ".pkl": ("is a pickle of Python objects", _FACTORY),
     ".onnx": ("is an ONNX model", _PREDICT),
     ".tflite": ("is a LiteRT model", _PREDICT),

@@ -141,7 +141,7 @@ def _advise_on_stripping(kind: str, entry: str, from_keras: bool) -> str:
             "as the attention layer, and keras.layers.Add instead of +. Both keep the mask"
         )
     return (
-        cause + f"Pass the mask to {entry} with the argument mask. Alternatively, use GroupQueryAttention as "
+        cause + f"Pass the mask to {entry} with mask=... Alternatively, use GroupQueryAttention as "
         "the attention layer, and keras.layers.Add instead of +. Both keep the mask"
     )
 
