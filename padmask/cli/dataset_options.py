@@ -128,7 +128,7 @@ def writing_options(command: Command) -> Command:
             threads_option,
             workers_option(
                 "work on the files of a dataset, or parse the rows of one JSON Lines file",
-                single="1, or up to 4 for a large JSON Lines file with JSON Lines output",
+                single="1, or up to 4 for a large JSON Lines file",
             ),
             cluster_option,
             command_line_only(

@@ -20,14 +20,18 @@ from padmask.spec.warning_names import Warned
 from padmask.storage.conflicts import refuse_among_data
 from padmask.storage.names import compression_of, format_of, is_folder_format
 from padmask.storage.output_places import buckets_need_folder, names_a_folder
-from padmask.storage.system import cores
+from padmask.storage.system import can_fork, cores
 from padmask.storage.urls import display_path, local_path
 from padmask.stream.chunk_tasks import can_use_workers
 from padmask.stream.ledger import PadResult
 from padmask.stream.pad import pad_file
 
-# Size of the input from which several processes are much faster than one, in bytes.
-LARGE_INPUT = 64 << 20
+# Size of the input from which several processes are faster than one, in bytes: if rows stay text, and if they
+# become columns. Columns are padded and encoded by threads of one process, so only parsing becomes faster.
+LARGE_TEXT, LARGE_COLUMNS = 64 << 20, 128 << 20
+
+# These sizes are multiplied by this number if processes cannot be forked, because starting them takes longer.
+WITHOUT_FORK = 8
 
 # Maximum number of processes that are started by default. One process writes the rows of all of them.
 MOST_WORKERS = 4
@@ -62,7 +66,7 @@ def _pad(arguments: PadArguments, warn: Callable[[Warned], None]) -> PadResult:
 def default_workers(to: Output, spec: PadSpec, where: Workers) -> int:
     """Return the number of processes that pad one output file.
 
-    From JSON Lines to JSON Lines, one process uses one core, so large files need several processes. In all
+    Python parses JSON on one core, so several processes share the rows of large JSON Lines files. In all
     other cases, the number is 1: threads use the other cores, or the size of the input is unknown.
     """
     if to.files.limit is not None or to.files.input_format not in (None, DEFAULT_FORMAT.name):
@@ -70,10 +74,12 @@ def default_workers(to: Output, spec: PadSpec, where: Workers) -> int:
     if is_folder_format(to.output) or not all(map(_is_plain_text, to.inputs)):
         return 1
     output = output_format(to.output, to.files.output_format)
-    if not output.is_text or not can_use_workers(DEFAULT_FORMAT, output, spec):
+    if not can_use_workers(DEFAULT_FORMAT, output, spec):
         return 1
-    size = sum(map(os.path.getsize, to.inputs))
-    return min(where.workers or cores(), MOST_WORKERS) if size >= LARGE_INPUT else 1
+    large = (LARGE_TEXT if output.is_text else LARGE_COLUMNS) * (1 if can_fork() else WITHOUT_FORK)
+    if sum(map(os.path.getsize, to.inputs)) < large:
+        return 1
+    return min(where.workers or cores(), MOST_WORKERS)
 
 
 def _is_plain_text(path: str) -> bool:

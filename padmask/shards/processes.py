@@ -11,8 +11,9 @@ from threading import Lock, local
 from typing import Any
 
 from padmask.errors import PadmaskError, WorkerDiedError
-from padmask.shards.worker_process import DiedError, Worker, can_fork, fork_worker, start_worker, use_one_core
+from padmask.shards.worker_process import DiedError, Worker, fork_worker, start_worker, use_one_core
 from padmask.spec.checks import at_least
+from padmask.storage.system import can_fork
 
 # Number of worker deaths after which a task fails.
 TRIES = 3

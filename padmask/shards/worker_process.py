@@ -6,8 +6,6 @@ import os
 import pickle
 import signal
 import subprocess
-import sys
-import threading
 import warnings
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -132,15 +130,6 @@ def start_worker() -> Worker:
     with suppress(OSError):
         pipe.send(preparation)
     return Worker(process, pipe)
-
-
-def can_fork() -> bool:
-    """Return whether this process can be forked safely.
-
-    A child would wait forever for a lock that another thread holds. On macOS, system libraries do not support
-    fork.
-    """
-    return sys.platform == "linux" and threading.active_count() == 1
 
 
 def fork_worker(earlier: Iterable[Worker]) -> Worker:

@@ -78,6 +78,15 @@ def die_with(parent: int) -> None:
         os._exit(128 + signal.SIGKILL)
 
 
+def can_fork() -> bool:
+    """Return whether this process can be forked safely.
+
+    A child would wait forever for a lock that another thread holds. On macOS, system libraries do not support
+    fork.
+    """
+    return sys.platform == "linux" and threading.active_count() == 1
+
+
 def name_process(name: str) -> None:
     """Set the name of this process that `ps` and `top` show, on Linux. The first 15 characters are used."""
     if sys.platform != "linux":

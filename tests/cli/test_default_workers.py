@@ -16,10 +16,12 @@ ROW = b'{"input_ids": [7, 8, 9]}\n'
 
 @pytest.fixture
 def to(tmp_path, monkeypatch) -> Output:
-    """A job from one JSON Lines file to another, with eight cores. The input is just large enough."""
+    """A job for one JSON Lines file, with eight cores. The input is just large enough."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(run_pad, "cores", lambda: 8)
-    monkeypatch.setattr(run_pad, "LARGE_INPUT", 10 * len(ROW))
+    monkeypatch.setattr(run_pad, "can_fork", lambda: True)
+    monkeypatch.setattr(run_pad, "LARGE_TEXT", 10 * len(ROW))
+    monkeypatch.setattr(run_pad, "LARGE_COLUMNS", 20 * len(ROW))
     (tmp_path / "a.jsonl").write_bytes(10 * ROW)
     return Output(
         inputs=["a.jsonl"],
@@ -52,9 +54,24 @@ def test_several_files_count_together(to, tmp_path):
     assert workers(replace(to, inputs=["a.jsonl", "c.jsonl"])) > 1
 
 
-@pytest.mark.parametrize("output", ["b.parquet", "b.arrow", "b.npz", "b.npy/"])
-def test_threads_encode_other_formats(to, output):
+@pytest.mark.parametrize("output", ["b.parquet", "b.arrow"])
+def test_columns_need_larger_files(to, tmp_path, output):
     assert workers(replace(to, output=output)) == 1
+    (tmp_path / "a.jsonl").write_bytes(20 * ROW)
+    assert workers(replace(to, output=output)) == run_pad.MOST_WORKERS
+
+
+@pytest.mark.parametrize("output", ["b.npz", "b.npy/"])
+def test_formats_with_one_process(to, tmp_path, output):
+    (tmp_path / "a.jsonl").write_bytes(20 * ROW)
+    assert workers(replace(to, output=output)) == 1
+
+
+def test_without_fork_files_are_larger(to, tmp_path, monkeypatch):
+    monkeypatch.setattr(run_pad, "can_fork", lambda: False)
+    assert workers(to) == 1
+    (tmp_path / "a.jsonl").write_bytes(run_pad.WITHOUT_FORK * 10 * ROW)
+    assert workers(to) == run_pad.MOST_WORKERS
 
 
 @pytest.mark.parametrize("name", ["a.parquet", "a.jsonl.gz", "-", "folder", "a", "*.jsonl"])
