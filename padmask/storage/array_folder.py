@@ -11,6 +11,7 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from itertools import chain
 from typing import BinaryIO, cast
 
 from padmask.errors import OutputError
@@ -41,14 +42,14 @@ def folder_size(folder: str) -> int:
 
 
 def folder_version(folder: str) -> tuple[int, ...]:
-    """Return numbers that change when a file of the folder is written or replaced."""
+    """Return numbers that change when a file of the folder is written or replaced.
+
+    Only the first number depends on the machine: the device number, which is the same for all files.
+    """
     paths = [folder, *(os.path.join(folder, name) for name in array_files(folder))]
     found = [os.stat(path) for path in paths]
-    return tuple(
-        number
-        for file in found
-        for number in (file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns, file.st_ctime_ns)
-    )
+    numbers = [(file.st_ino, file.st_size, file.st_mtime_ns, file.st_ctime_ns) for file in found]
+    return (found[0].st_dev, *chain.from_iterable(numbers))
 
 
 class NewFolder:

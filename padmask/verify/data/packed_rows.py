@@ -227,11 +227,8 @@ class PackedRowAudit:
             return segments, wrong
         if self._layout.spec is None and its.firsts is None:
             # It is unknown whether there is padding between sequences, so the mask determines the positions.
-            firsts, differs = _find_in_mask(lengths, mask, fits)
-            if firsts is not None:
-                wrong = differs
-                segments = replace(segments, firsts=firsts)
-            return segments, wrong
+            firsts, wrong = _find_in_mask(lengths, mask, fits)
+            return segments if firsts is None else replace(segments, firsts=firsts), wrong
         chosen = np.flatnonzero(fits & ~wrong)
         expected = make_row_mask(self._place(its.select(chosen)), places[chosen])
         actual = take_runs(mask.values, mask.starts[chosen], places[chosen]) != 0

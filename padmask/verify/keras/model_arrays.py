@@ -17,10 +17,11 @@ def make_model_arrays(slots: Sequence[ModelInput], batch: ModelBatch) -> list[Ar
     for slot in slots:
         if slot.kind == "mask":
             mask = batch[slot.mask_of or ""].mask
+            masked = next(other for other in slots if other.name == slot.mask_of)
+            mask = _reshape_mask(mask, slot, masked)
             if usual_dialect(slot.name).polarity == "padding":
                 mask = ~mask
-            masked = next(other for other in slots if other.name == slot.mask_of)
-            arrays.append(_reshape_mask(mask, slot, masked).astype(slot.dtype))
+            arrays.append(mask.astype(slot.dtype))
             continue
         if slot.kind == "positions":
             real = batch[slot.mask_of or ""].mask

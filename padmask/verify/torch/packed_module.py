@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from padmask.errors import SpecError
+from padmask.spec.columns import quote_names
 from padmask.verify.proof.deviations import Outputs, concatenate_outputs
 from padmask.verify.proof.function import least_precise
 from padmask.verify.proof.packed_arguments import Arguments, DataArguments, add_longest, unknown_argument
@@ -162,6 +164,12 @@ def _find_arguments(signature: Signature, data: DataArguments) -> Arguments:
     named |= add_longest(named.values(), signature.optional, data)
     if "tokens" not in named.values():
         ids = next((name for name in signature.optional if data.guess(name) == "tokens"), None)
+        if ids is None and not signature.optional:
+            raise SpecError(
+                "The rows are packed, but no input of the module receives the ids: the inputs are "
+                f"{quote_names(signature.required)}. Use a name such as input_ids, or --input NAME:tokens.",
+                options=["model_inputs"],
+            )
         named[ids or signature.optional[0]] = "tokens"
     return Arguments((), named)
 

@@ -230,6 +230,16 @@ def test_segment_ids_of_other_tools(tmp_path):
         assert rules(tmp_path / "in.jsonl") == found, ids
 
 
+@pytest.mark.parametrize("right", [0, 1])
+def test_lengths_differ_from_the_mask(tmp_path, right):
+    """Rows of another tool are compared with their masks, also if no row is right."""
+    row = {"input_ids": [5, 6, 7, 0], "attention_mask": [1, 1, 1, 0]}
+    rows = [{**row, "seq_lengths": [1, 2]}] * right + [{**row, "seq_lengths": [1, 1]}] * 2
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    [finding] = verify_file(tmp_path / "in.jsonl").data
+    assert (finding.rule.name, finding.count) == ("seq-lengths-sum", 2)
+
+
 @pytest.mark.parametrize(
     ("ids", "facts"),
     [

@@ -38,10 +38,11 @@ def test_polarity_of_masks(name, values):
         ((1, 1, None), MASK[:, None, None, :]),
     ],
 )
-def test_shape_of_masks(shape, expected):
-    mask = arrays_of(ModelInput("attention_mask", "mask", shape, mask_of="ids"))
+@pytest.mark.parametrize("name", ["attention_mask", "key_padding_mask"])
+def test_shape_of_masks(shape, expected, name):
+    mask = arrays_of(ModelInput(name, "mask", shape, mask_of="ids"))
     assert mask.shape == expected.shape
-    assert (mask == expected).all()
+    assert (mask == (expected if name == "attention_mask" else ~expected)).all()
 
 
 def test_positions_and_lengths():

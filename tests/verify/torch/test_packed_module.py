@@ -156,6 +156,18 @@ def test_mode_is_restored():
     assert module.training
 
 
+class Headless(Attention):
+    """Computes from positions only."""
+
+    def forward(self, position_ids):
+        return self.places(position_ids)
+
+
+def test_module_without_ids():
+    with raises_error(SpecError, "position_ids", option="model_inputs"):
+        subject_of(Headless())
+
+
 def test_unknown_input():
     with raises_error(SpecError, "age", option="model_inputs"):
         subject_of(Unknown())
