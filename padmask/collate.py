@@ -96,9 +96,9 @@ class Collator:
         """Pad a batch.
 
         Args:
-            rows: dicts with the same keys, or sequences of tokens, which become `input_ids`. A value is a
-                sequence of tokens or vectors (a list, a NumPy array or a tensor), a number, or another
-                object.
+            rows: dicts with the same keys. A value in a dict is a sequence of tokens or vectors (a list, a
+                NumPy array or a tensor), a number, or another object. The rows can also be sequences of
+                tokens, which become the first of the requested columns, or `input_ids` by default.
 
         Returns:
             A dict with the keys of the rows and of the added masks. Padded columns have the shape (rows,
@@ -125,7 +125,7 @@ class Collator:
 
 
 def _columns_of(rows: list[Any], columns: Columns) -> dict[str, list[Any]]:
-    """Return the values of each column, keyed by column name. Rows of tokens are one column."""
+    """Return the values of each column, keyed by column name. Rows that are not dicts become one column."""
     if not rows:
         raise DataError("The batch has no rows. Set `drop_last` or check the sampler of the data loader.")
     first = rows[0]
@@ -153,7 +153,7 @@ def _columns_of(rows: list[Any], columns: Columns) -> dict[str, list[Any]]:
 
 
 def _refuse_tuples_of_columns(row: Any) -> None:
-    """Raise an error for a tuple such as `(ids, label)`. A tuple of tokens is a row."""
+    """Raise an error if a row is a tuple of columns, such as `(ids, label)`. A tuple of tokens is valid."""
     if not isinstance(row, tuple):
         return
     if any(hasattr(value, "__len__") and not isinstance(value, str) for value in row[:2]):

@@ -85,8 +85,8 @@ class TemporalSplit(keras.layers.Layer):  # type: ignore[misc]
 class SplitMask(keras.Operation):  # type: ignore[misc]
     """An operation that splits a symbolic mask for `TemporalSplit`.
 
-    In a Functional model, masks are nodes of the graph. Keras has no operation that splits an axis of unknown
-    length in the middle.
+    In a Functional model, masks are nodes of the graph, so a Keras operation must split them. Keras
+    itself has no operation that splits an axis of unknown length in the middle.
     """
 
     def call(self, mask: Any) -> list[Any]:

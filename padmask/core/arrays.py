@@ -1,6 +1,6 @@
 """Pad arrays in memory: `pad`, `sequence_mask`, and `pad_sequences` (a replacement for Keras's function).
 
-This module does not handle tables or files.
+Other modules pad tables and files.
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ def read_array_rows(sequences: Any, spec: PadSpec) -> tuple[Ragged, PadColumn]:
 
 
 def _read_tokens(sequences: Any, spec: PadSpec) -> tuple[PlainRows | Ragged, str, int | float | str]:
-    """Return rows, their dtype and their pad value, without a check whether the tokens fit the dtype."""
+    """Return rows, their dtype and their pad value, without checking that the tokens fit the dtype."""
     asked = asked_dtype(None, spec)
     read = _read_rows(sequences, None if asked is None else kind_of_dtype(asked))
     dtype = asked or _default_dtype(read, spec)
@@ -208,7 +208,7 @@ def check_array_cuts(spec: PadSpec, policy: RowPolicy, function: str) -> None:
 
 
 def _default_dtype(read: PlainRows | Ragged, spec: PadSpec) -> str:
-    """Return the default dtype of the tokens, as for a table column with these tokens."""
+    """Return the default dtype of the tokens. A table column with these tokens has the same default."""
     found = read.dtype if isinstance(read, PlainRows) else read.values.dtype
     if found.kind in "iu" or (isinstance(read, Ragged) and read.values.size == 0):
         return spec.int_dtype

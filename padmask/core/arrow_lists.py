@@ -68,9 +68,10 @@ def null_token_rows(array: pa.Array) -> Flags:
 
 
 def shared_list_lengths(array: pa.Array) -> Positions | None:
-    """Return the row lengths if rows of this array type can share values, as in a dictionary array.
+    """Return the row lengths if the type of the array lets rows share values; None otherwise.
 
-    Return None for other types. Shared values let a small array represent a very large number of tokens.
+    Rows of dictionary arrays and of list views can share values. As a result, a small array
+    can represent a very large number of tokens.
 
     >>> shared_list_lengths(pa.DictionaryArray.from_arrays(pa.array([0, 0]), pa.array([["a", "b"]]))).tolist()
     [2, 2]
@@ -90,7 +91,7 @@ def shared_list_lengths(array: pa.Array) -> Positions | None:
 def cut_lists(
     array: pa.Array, firsts: Positions, lengths: Positions, rows: Positions | None = None
 ) -> pa.Array:
-    """Return a plain list array with slices of the rows of a list column.
+    """Return a `ListArray` whose rows are slices of the rows of a list column.
 
     >>> cut_lists(pa.array([["a", "b", ""], ["c", "", ""]]), np.array([0, 0]), np.array([2, 1])).to_pylist()
     [['a', 'b'], ['c']]
@@ -164,7 +165,7 @@ def to_numpy(array: pa.Array) -> npt.NDArray[Any]:
 
 
 def numpy_dtype(type_: pa.DataType) -> np.dtype[Any]:
-    """Return the NumPy dtype for an Arrow type of bools or numbers, without an import of pandas.
+    """Return the NumPy dtype for an Arrow type of bools or numbers, without importing pandas.
 
     >>> numpy_dtype(pa.uint16()), numpy_dtype(pa.float64()), numpy_dtype(pa.bool_())
     (dtype('uint16'), dtype('float64'), dtype('bool'))
@@ -246,7 +247,9 @@ def is_sequence(type_: pa.DataType) -> bool:
 
 
 def has_null_tokens(type_: pa.DataType) -> bool:
-    """Return whether the token type of a list type is null. A column of such a type has no tokens.
+    """Return whether the token type of a list type is null.
+
+    If the result is True, a column of the list type has no tokens other than nulls.
 
     >>> has_null_tokens(pa.list_(pa.null())), has_null_tokens(pa.list_(pa.int32()))
     (True, False)
@@ -274,7 +277,9 @@ def is_mask(type_: pa.DataType) -> bool:
 
 
 def vector_size(type_: pa.DataType) -> int | None:
-    """Return the vector length in a list type: 0 for variable-size lists, None if tokens are not vectors.
+    """Return the length of the vectors in a list type; None if the tokens are not vectors.
+
+    The result is 0 if the vectors are variable-size lists, because their type does not specify a length.
 
     >>> vector_size(pa.list_(pa.list_(pa.float32(), 4))), vector_size(pa.list_(pa.int32()))
     (4, None)
@@ -349,16 +354,17 @@ def null_flags(array: pa.Array) -> Flags:
 
 
 def list_windows(rows: pa.Array) -> tuple[Positions, Positions, pa.Array]:
-    """Return the start and the length of each row, and the array of all tokens, as `list_values` does.
+    """Return the start and the length of each row, and the array of all tokens.
 
-    The array is plain: it has no chunks, extension types or dictionary encoding.
+    The function works like `list_values`, but removes extension types and dictionary encoding from the
+    array of tokens.
     """
     starts, lengths, tokens = list_values(rows)
     return starts, lengths, without_wrappers(tokens)
 
 
 def list_values(rows: pa.Array) -> tuple[Positions, Positions, pa.Array]:
-    """Return the start and the length of each row, and the array of all values in their own Arrow type.
+    """Return the start and the length of each row, and the array of all values in its original type.
 
     >>> names = pa.array([["a"], ["b", "a"]], pa.list_(pa.dictionary(pa.int8(), pa.string())))
     >>> starts, lengths, values = list_values(names)
@@ -578,7 +584,7 @@ def select_rows(
 
 
 def join_batches(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
-    """Concatenate batches with the same schema to one batch."""
+    """Concatenate batches with the same schema into one batch."""
     columns = [
         pa.concat_arrays(columns) for columns in zip(*(batch.columns for batch in batches), strict=True)
     ]

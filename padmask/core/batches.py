@@ -22,8 +22,9 @@ class BatchPlan:
         order: indices of the rows, one batch after another: int64, shape (rows,).
         sizes: number of rows of each batch: int64, shape (batches,).
         widths: padded length of the rows of each batch: int64, shape (batches,).
-        short: whether the batch with the longest rows is not full: `BatchSpec.multiple` more rows would fit
-            in the batch, or its number of rows is not a multiple of `BatchSpec.multiple`.
+        short: whether the batch with the longest rows is not full. The batch is not full if
+            `BatchSpec.multiple` more rows fit in its budget, or if its number of rows is not a multiple of
+            `BatchSpec.multiple`.
     """
 
     order: Positions
@@ -56,8 +57,8 @@ def plan_batches(
     """Divide the rows of a sort window (rows that are sorted together) into batches.
 
     The rows are sorted by length. Rows of the same length stay in order. Each batch has as many rows as fit
-    in the budget, rounded down to a multiple of `spec.multiple`. The batch with the longest rows has all
-    remaining rows, so their number may not be a multiple.
+    in the budget, rounded down to a multiple of `spec.multiple`. The batch with the longest rows
+    contains the rows that remain, so its number of rows need not be a multiple of `spec.multiple`.
 
     >>> plan = plan_batches(np.array([5, 1, 2, 1]), BatchSpec(tokens=6))
     >>> plan.order.tolist(), plan.sizes.tolist(), plan.widths.tolist()
@@ -83,7 +84,7 @@ def plan_batches(
 
 
 def _cut(widths: list[int], spec: BatchSpec) -> list[int]:
-    """Divide rows with ascending widths into batches.
+    """Divide rows into batches. `widths` are the padded lengths of the rows, in ascending order.
 
     Returns:
         The index of the first row of each batch, followed by the total number of rows.
@@ -112,7 +113,9 @@ def _shuffled(batches: int, seed: int, window: int) -> Positions:
 
 
 def find_wide_rows(lengths: Positions, plan: Plan, spec: PadSpec) -> list[Fault]:
-    """Return a `Fault` for each row so long that `spec.batches.multiple` such rows do not fit in a batch.
+    """Return a `Fault` for each row that is too long for a batch.
+
+    A row is too long if `spec.batches.multiple` rows of its padded length exceed the token budget.
 
     Args:
         lengths: number of tokens in each source row: int64, shape (rows,).

@@ -1,6 +1,7 @@
 """Choose the edges of buckets (the maxlen of each bucket), and the bucket of each row.
 
-`best_edges` finds the edges with the fewest positions. It needs only the number of rows of each length.
+`best_edges` finds the edges for which the output has the fewest positions. This function needs only the
+number of rows of each length.
 """
 
 from __future__ import annotations
@@ -158,18 +159,19 @@ def best_edges(rows: Mapping[int, int], count: int) -> tuple[int, ...]:
 def _add_bucket(
     best: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64], before: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Divide row lengths into buckets, with one more bucket than in `best` and the fewest output positions.
+    """Add one bucket to the best division of row lengths into buckets.
 
-    For each n, the first n lengths are divided separately.
+    The best division has the fewest output positions. For each n, the function finds the best division of
+    the first n lengths.
 
     Args:
-        best: for each n, the smallest number of output positions with one bucket less.
+        best: for each n, the number of output positions of the best division with one bucket less.
         lengths: row lengths in ascending order.
         before: for each n, the number of rows with one of the first n lengths.
 
     Returns:
-        For each n: the smallest number of output positions for the first n lengths, and the index of the
-        first length in the last bucket.
+        Two arrays. For each n, the first array has the number of output positions of the best division, and
+        the second array has the index of the first length in the last bucket.
     """
     size = len(lengths)
     result, split = np.zeros_like(best), np.zeros(size + 1, dtype=np.int64)

@@ -58,11 +58,11 @@ class ColumnChoice:
         mask: mask to add. By default, it has the name and the dtype of the input mask that it replaces.
         replaced: name of the input mask that the new mask replaces; None if no mask is replaced.
         alike: names of list columns that are not padded but have the same lengths as the padded columns.
-        ragged: names of columns that are not padded, because some rows do not have one value per token. The
-            name of such a column, or nearly all its rows, suggest one value per token.
+        ragged: names of columns that seem to have one value per token, according to their names or nearly
+            all their rows. They are not padded, because some rows do not have one value per token.
         unpaddable: names of companions and masks whose type padmask cannot pad, such as lists of structs.
-        watched: names of columns that may be masks. If such a column marks padding in a later row, this row
-            of the input already contains padding. Some of the columns may be missing in the input.
+        watched: names of possible masks that mark no padding in the first rows. If one of these masks marks
+            padding in a later row, the input is already padded. The input can lack some of these columns.
         counted: name of an input column whose rows are the positions 0, 1, 2, ... The new positions of packed
             rows replace this column. None if there is no such column.
     """
@@ -88,7 +88,7 @@ class ColumnChoice:
 
     @property
     def checked(self) -> tuple[str, ...]:
-        """Names of the input columns that may be replaced only if the new columns have the same values."""
+        """Names of the replaced input columns that must have the same values as the new columns."""
         return tuple(name for name in (self.ones, self.counted) if name is not None)
 
     @property
@@ -98,12 +98,18 @@ class ColumnChoice:
 
 
 def dropped_columns(replaced: str | None, mask: MaskSpec) -> tuple[str, ...]:
-    """Return the input columns that the output omits: the replaced mask, if the new mask has another name."""
+    """Return the names of the input columns that the output omits.
+
+    The output omits the replaced mask if the new mask has another name.
+    """
     return () if replaced is None or replaced in mask.names else (replaced,)
 
 
 def mask_of_ones(replaced: str | None, mask: MaskSpec) -> str | None:
-    """Return the name of the replaced input mask if all its rows must contain only ones, else None."""
+    """Return the name of the input mask that must contain only ones; None if there is no such mask.
+
+    The replaced mask must contain only ones, unless `mask.allow_padded` is set.
+    """
     return None if mask.allow_padded else replaced
 
 
@@ -131,8 +137,8 @@ def choose_together(
         spec: padding options.
         mask: options of the mask.
         rows: the first rows of the list columns.
-        padded: name of the mask if the input is already padded, else None. The padding of such input counts
-            as tokens.
+        padded: name of the mask that marks the padding in the input; None if the input is not padded. The
+            padding in the input is treated as tokens.
         ones: whether the `attention_mask` contains only ones. If None, `rows` determine this.
 
     Raises:
@@ -194,10 +200,10 @@ def choose_together(
 def _is_chosen(rows: FirstRows, first: str, name: str, *, packs: bool) -> bool:
     """Return whether a companion is padded or packed together with the first column.
 
-    If the lengths differ in few rows, these rows are bad rows. If the lengths differ in many rows, `pad` does
-    not choose the companion, because the companion can be padded to its own maxlen. A companion that `pack`
-    did not choose would become lists of lists, which no trainer reads. Therefore, `pack` chooses all
-    companions, and each row in which the lengths differ is a bad row.
+    A row in which the two columns have different lengths is a bad row if the companion is chosen. `pad`
+    chooses a companion only if there are few of these rows, because a companion can also be padded to its own
+    maxlen. `pack` chooses all companions that have values. A companion that is not packed would become lists
+    of lists, which no trainer reads.
     """
     return rows.have_similar_lengths(first, name) or (packs and rows.have_values(name))
 
@@ -222,7 +228,7 @@ def is_companion(field: pa.Field) -> bool:
 
 
 def _is_unpaddable(field: pa.Field) -> bool:
-    """Return whether a column with the name of a companion or a mask contains lists that cannot be padded."""
+    """Return whether a column is named like a companion or a mask, but has lists that cannot be padded."""
     usual = field.name in COMPANIONS or field.name in MASK_NAMES
     return usual and is_list(field.type) and not is_sequence(field.type)
 
@@ -230,8 +236,8 @@ def _is_unpaddable(field: pa.Field) -> bool:
 def _companion(field: pa.Field, spec: PadSpec) -> Column:
     """Return the `Column` of a companion.
 
-    The dtype is `spec.dtype` if it is of the same kind as the tokens and can represent the pad value, and the
-    default dtype for this kind otherwise.
+    If the requested dtype (`spec.dtype`) does not have the kind of the tokens, or cannot represent the pad
+    value, the `Column` has the default dtype for this kind.
     """
     kind, value = kind_of(field.type), COMPANIONS[field.name]
     asked = asked_dtype(None, spec)
@@ -265,7 +271,7 @@ def _take_place(mask: MaskSpec, replaced: str, type_: pa.DataType) -> MaskSpec:
 def mask_dtype(type_: pa.DataType) -> str:
     """Return the dtype of a mask that replaces a mask of this type.
 
-    If a mask cannot have the dtype of the replaced mask, such as uint16, return a wider dtype.
+    A new mask cannot have every dtype. For example, the mask that replaces a uint16 mask has the dtype int32.
     """
     rows = storage_type(type_)
     if not is_mask(rows):
@@ -282,7 +288,7 @@ def mask_dtype(type_: pa.DataType) -> str:
 
 
 def list_names(schema: pa.Schema) -> list[str]:
-    """Return the names of the sequence columns. A name that several columns share is omitted."""
+    """Return the names of the sequence columns, without the names that several columns share."""
     once = _unique_names(schema)
     return [field.name for field in schema if field.name in once and is_sequence(field.type)]
 

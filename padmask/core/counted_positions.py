@@ -34,7 +34,7 @@ def are_counted(column: pa.Array) -> bool:
 
 
 def find_other_positions(column: pa.Array, lengths: Positions) -> list[Fault]:
-    """Return a `Fault` for each row whose positions are not 0, 1, 2, ... with one position per token.
+    """Return a `Fault` for each row whose positions are not exactly the numbers 0, 1, ..., length - 1.
 
     Args:
         column: positions of the input, which are 0, 1, 2, ... in the first rows. Null rows are accepted.

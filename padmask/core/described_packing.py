@@ -118,7 +118,7 @@ def is_only_padded(schema: pa.Schema) -> bool:
 
 
 def _derived_names(group: Described) -> dict[str, str]:
-    """Return the name in `DERIVED` of each derived column that packing added, keyed by column name."""
+    """Return the derived columns that packing added, as a dict of column names to names in `DERIVED`."""
     packing = group.packing or {}
     names = dict(packing.get("names") or ())
     columns = [name for name in group.values if name not in group.made]

@@ -19,7 +19,7 @@ ADDITIVE = Dialect(kind="additive")
 
 
 def usual_dialect(name: str) -> Dialect:
-    """Return the polarity and kind of a mask without metadata, according to its name.
+    """Return the polarity and kind that a mask with this name has if no metadata describes the mask.
 
     >>> usual_dialect("key_padding_mask").polarity, usual_dialect("padding_mask").polarity
     ('padding', 'real')

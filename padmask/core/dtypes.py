@@ -39,7 +39,7 @@ def integers_fit(values: npt.NDArray[Any], dtype: str | np.dtype[Any]) -> bool:
 
 
 def suggest_dtype(number: Any, dtype: str) -> str:
-    """Return the remedy for an error message: a dtype that can represent `number`, or another remedy.
+    """Return a remedy for an error message about a number that does not fit a dtype.
 
     >>> suggest_dtype(np.int64(70_000), "uint16"), suggest_dtype(np.int64(2**24 + 1), "float32")
     ('use dtype int32', 'use dtype float64 or int32')
@@ -60,7 +60,9 @@ def suggest_dtype(number: Any, dtype: str) -> str:
 
 
 def narrowest_float(number: float) -> str:
-    """Return `float32` if the number may be rounded to float32, else `float64`.
+    """Return `float32` if this dtype represents the number well enough, else `float64`.
+
+    A number between -2**24 and 2**24 may be rounded, but not to 0. Other numbers must be exact.
 
     >>> narrowest_float(0.1), narrowest_float(1e39), narrowest_float(1e-50), narrowest_float(2.0**24)
     ('float32', 'float64', 'float64', 'float32')
@@ -72,7 +74,7 @@ def narrowest_float(number: float) -> str:
 
 
 def suggest_for_floats(number: int | float) -> str:
-    """Return a remedy that suggests a dtype for a JSON number that does not fit a float column.
+    """Return a remedy for an error message about a JSON number that does not fit a float column.
 
     >>> suggest_for_floats(1e39), suggest_for_floats(2**24 + 1), suggest_for_floats(10**400)
     ('use dtype float64', 'use dtype float64', 'no dtype can represent the number')
@@ -100,14 +102,14 @@ def integer_dtype(number: int) -> str:
 
 
 def common_dtype(kinds: Collection[str], low: int, high: int) -> np.dtype[Any] | str:
-    """Return the dtype that represents all values of a column exactly. If there is none, return the reason.
+    """Return the dtype that represents all values of a column exactly, or the reason why no dtype does.
 
     >>> common_dtype({"int"}, 0, 2**63), common_dtype({"int", "float"}, 0, 2**60)
     (dtype('uint64'), 'floats, and integers that float64 cannot represent')
 
     Args:
         kinds: kinds of the values: `"bool"`, `"int"` and `"float"`.
-        low, high: smallest and largest integer, including 0.
+        low, high: smallest and largest number among 0 and the integers of the column.
     """
     if set(kinds) == {"bool"}:
         return np.dtype(bool)

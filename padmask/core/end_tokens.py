@@ -87,7 +87,10 @@ def add_end_tokens(
 
 
 def rows_without_end(segments: Segments, truncating: Side) -> Positions:
-    """Return the source rows whose last token was truncated (first token if `truncating` is `"pre"`).
+    """Return the source rows whose last token was truncated.
+
+    If `truncating` is `"pre"`, return the source rows whose first token was truncated. Rows without tokens
+    are never returned.
 
     Returns:
         Indices of source rows: int64, shape (rows,).

@@ -28,10 +28,11 @@ def find_packing(
 ) -> PackedLayout | None:
     """Return the `PackedLayout` of packed rows; None if the rows are not packed.
 
-    All commands use this result. If there is metadata, it decides. Without metadata, the name and the type
-    of a column in `CERTAIN_NAMES` decide. Other columns, such as `position_ids` and `segment_ids`, may have
-    another meaning, so their values in the first 100 rows decide. If no such column separates sequences,
-    rows with the columns in `SOURCE_COLUMNS` count as packed too.
+    If the metadata describes packing or padding, the metadata decides. Without metadata, rows are packed if
+    a column separates the sequences. A column in `CERTAIN_NAMES` separates sequences if it contains lists of
+    integers. Columns such as `position_ids` and `segment_ids` can have another meaning, so their values in
+    the first 100 rows must also show packing. If no column separates sequences, rows are packed if they have
+    the columns in `SOURCE_COLUMNS`.
 
     >>> from padmask.core.packed_head import TableHead
     >>> rows = pa.record_batch({"input_ids": [[5, 6, 7]], "position_ids": [[0, 1, 0]]})
@@ -43,11 +44,12 @@ def find_packing(
 
     Args:
         files: schema of each file, by file name.
-        columns: names of the requested columns, which count as packed columns in addition to those found.
+        columns: names of the requested columns. They are treated as packed columns, in addition to the
+            columns that this function finds.
         read_head: function that returns the first rows.
         mask: name of the requested mask column. If None, the mask column is found.
-        dialect: requested polarity and kind of the mask. If None, from the metadata, else from the name of
-            the mask.
+        dialect: requested polarity and kind of the mask. If None, the metadata determines them. Without
+            metadata, the name of the mask does.
 
     Raises:
         PaddedError: the files are not packed in the same way.

@@ -86,8 +86,9 @@ class FirstRows:
 
         Args:
             batches: batches of rows.
-            dialects: polarity and kind of masks, keyed by column name. For other masks, the name decides.
-                A column with the values of an additive mask is always read as an additive mask.
+            dialects: polarity and kind of masks, keyed by column name. For masks that are not in this dict,
+                the column name determines both. A column with the values of an additive mask is always read
+                as an additive mask.
         """
         columns: dict[str, list[pa.Array]] = {}
         left = FIRST_ROWS
@@ -196,11 +197,11 @@ class FirstRows:
         return bool((self.real[mask] != self.real[other])[both].any())
 
     def are_ones(self, mask: str, column: str) -> bool:
-        """Return whether a mask contains only ones, and nearly all its rows have the length of `column`."""
+        """Return whether a mask contains only ones, and is as long as `column` in nearly all rows."""
         return mask in self.ones and self.have_similar_lengths(column, mask)
 
     def are_counted(self, positions: str, column: str) -> bool:
-        """Return whether `positions` are 0, 1, 2, ..., and nearly all rows have the length of `column`."""
+        """Return whether `positions` are 0, 1, 2, ..., and are as long as `column` in nearly all rows."""
         return positions in self.counted and self.have_similar_lengths(column, positions)
 
 
@@ -251,7 +252,7 @@ class _MaskRows:
 
     Args:
         zeros: whether each row contains padding.
-        valid: whether all values are valid in a mask of the dialect.
+        valid: whether all values are allowed in a mask of the dialect with which the column is read.
         real: the start and the number of the real tokens in each row: int64, shape (rows, 2). None if a value
             is not valid, or a row has padding at both ends or between real tokens.
     """

@@ -87,8 +87,8 @@ def carry_metadata(
 ) -> pa.Schema:
     """Return the schema `after`, with the metadata of `before` that is still correct.
 
-    The column descriptions of Spark, `datasets` and pandas are updated. If the columns change, all other
-    column descriptions are dropped. An old description of padding is always dropped.
+    The column descriptions of Spark, `datasets` and pandas are updated. If the columns change, the column
+    descriptions of other tools are dropped. An old description of padding is always dropped.
 
     >>> features = {"y": {"names": ["no", "yes"], "_type": "ClassLabel"}}
     >>> named = {"huggingface": json.dumps({"info": {"features": features}})}
@@ -196,9 +196,10 @@ def _hugging_face(stored: Any, change: _Change) -> Any:
 
 
 def _has_no_shape(feature: Any) -> bool:
-    """Return whether a feature describes lists without a fixed length, or values that are not lists.
+    """Return whether a feature of `datasets` is valid for lists of any length.
 
-    The feature of a list column is then also valid for padded lists.
+    Such a feature is also valid after the lists are padded. It describes numbers, text or class labels, or
+    lists of these values that do not have a fixed length.
     """
     while isinstance(feature, dict) and feature.get("_type") in ("List", "LargeList", "Sequence"):
         if feature.get("length", -1) not in (-1, None):
@@ -248,7 +249,7 @@ _REWRITERS: Mapping[bytes, _Rewriter] = {SPARK: _spark, HUGGING_FACE: _hugging_f
 
 
 def field_metadata(field: pa.Field | None, type_: pa.DataType, *, changed: bool) -> dict[bytes, bytes] | None:
-    """Return the part of the metadata of a field that is correct for the new type and values.
+    """Return the metadata of a field that is still correct for its new type and values.
 
     Args:
         field: field of the input; None for a new column.
@@ -261,7 +262,10 @@ def field_metadata(field: pa.Field | None, type_: pa.DataType, *, changed: bool)
 
 
 def without_field_ids(schema: pa.Schema) -> pa.Schema:
-    """Return a schema without Iceberg field ids. Readers that find ids ignore the columns without ids."""
+    """Return a schema without Iceberg field ids.
+
+    New columns have no id. If any column has an id, readers ignore the columns without an id.
+    """
     return pa.schema([_without_id(field) for field in schema], metadata=schema.metadata)
 
 

@@ -21,7 +21,8 @@ from padmask.spec.unpad import UnpadSpec
 def _is_guessed(schema: pa.Schema, job: UnpadJob, spec: UnpadSpec) -> bool:
     """Return whether neither the user nor the metadata specifies the polarity of the mask.
 
-    The result is also False if the types of the columns do not allow `check_polarity` to compare values.
+    The result is also False if `check_polarity` cannot compare the mask with the tokens: if there is no mask,
+    if the mask is the first column to unpad, or if one of the two columns has an unsuitable type.
     """
     if job.mask in (None, job.columns[0]) or spec.dialect is not None or job.mask in described_names(schema):
         return False
@@ -39,8 +40,8 @@ def check_polarity(
     """Raise an error if the mask evidently marks padding as real tokens.
 
     This is evident if, in the first rows, all positions that the mask marks as tokens have the same value,
-    and the positions that it marks as padding have several values. A polarity that the options or the
-    metadata specifies is not checked.
+    and the positions that it marks as padding have several values. If the options or the metadata
+    specify the polarity, the mask is not checked.
 
     >>> batch = pa.record_batch({"ids": [[7, 8, 0], [9, 0, 0]], "mask": [[0, 0, 1], [0, 1, 1]]})
     >>> check_polarity(batch.schema, UnpadJob(("ids",), "mask", None, "post", ()), UnpadSpec(), [batch])

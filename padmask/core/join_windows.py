@@ -121,7 +121,8 @@ class JoinPlan:
 
     Args:
         firsts: index of the first window of each row: int64, shape (rows,).
-        starts: index in each window of the first token that the window adds: int64, shape (windows,).
+        starts: index of the first token that each window adds, counted from the start of the window: int64,
+            shape (windows,).
         counts: number of tokens that each window adds: int64, shape (windows,).
         causes: a `Fault` for each window that has an error, in the order of the windows.
         faults: a `Fault` for each window that cannot be joined. If one window of a row has an error, none of
@@ -249,7 +250,7 @@ def join_remedy(fault: Fault) -> str:
 
 
 def are_same(one: pa.Array, other: pa.Array) -> bool:
-    """Return whether two arrays have the same values.
+    """Return whether two arrays have the same values. NaN is equal to NaN.
 
     >>> nan = pa.array([float("nan")])
     >>> nan.equals(nan), are_same(nan, nan)

@@ -63,7 +63,7 @@ def check_end_columns(schema: pa.Schema, spec: PadSpec) -> None:
 def read_ends(
     spec: PadSpec, rows: int, values: Callable[[str], Sequence[Any]]
 ) -> tuple[Ends | None, list[Fault]]:
-    """Read the numbers of tokens to keep at the ends of each row from columns.
+    """Read the columns that specify how many tokens to keep at the ends of each row.
 
     Args:
         spec: how to pad.
@@ -121,7 +121,8 @@ def plan_keep_ends(
         ends: numbers of tokens to keep. For rows longer than `maxlen`, the sum of the two numbers is at most
             `maxlen`.
         padding: side of the padding.
-        truncating: side on which the other tokens are truncated.
+        truncating: which tokens of a long row are removed: `"post"` removes the tokens before the kept end,
+            and `"pre"` removes the tokens after the kept start.
     """
     cut = lengths > maxlen
     kept = np.minimum(lengths, maxlen)

@@ -153,8 +153,8 @@ def _pad_blocks(
 
     An output row is read as a window of `maxlen` consecutive flat values. The window starts at the first
     token (post) or ends at the last token (pre). The windows of a block of rows are gathered in one
-    operation. The pad value then replaces the values where the mask is False. If the tokens are adjacent,
-    because no row is truncated, a faster way is used: they fill the True positions of the mask in order.
+    operation. The pad value then replaces the values where the mask is False. If the tokens of a block are
+    adjacent, because no row is truncated, they fill the True positions of the mask in order. This is faster.
     """
     maxlen, padding = segments.maxlen or 0, segments.padding
     rows, inner = len(segments.counts), ragged.values.shape[1:]

@@ -23,11 +23,11 @@ from padmask.spec.mask import MaskSpec
 def watched_masks(
     schema: pa.Schema, rows: FirstRows, mask: MaskSpec, known: Collection[str | None]
 ) -> tuple[str, ...]:
-    """Return the names of the masks to watch: masks that may mark padding only after the first rows.
+    """Return the names of the masks that must be checked for padding in the rows after the first rows.
 
-    In the first rows, such a mask marks no padding, has no values or is missing. Masks that mark padding in
-    the first rows, or that the metadata describes, are not watched, because `find_padding` has already
-    checked whether such a mask belongs to a column to pad.
+    In the first rows, such a mask marks no padding, has no values or is missing. Other masks need no check
+    here: `find_padding` has already checked the masks that mark padding in the first rows, and the masks that
+    the metadata describes.
 
     >>> rows = FirstRows.of([pa.record_batch({"ids": [[7]], "mask": [[1]], "padding_mask": [[1, 0]]})])
     >>> watched_masks(pa.schema([]), rows, MaskSpec(), ["ids"])

@@ -18,7 +18,9 @@ def read_lengths(
     bits: int = 31,
     noun: str = "a length",
 ) -> tuple[Positions, list[Fault]]:
-    """Return lengths as integers, and a `Fault` for each invalid length, which becomes 0.
+    """Return lengths as integers, and a `Fault` for each invalid length.
+
+    In the result, an invalid length is 0.
 
     >>> lengths, faults = read_lengths([3, None, -1], "n")
     >>> lengths.tolist(), [fault.reason for fault in faults]

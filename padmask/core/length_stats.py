@@ -64,10 +64,10 @@ class LengthStats:
         return max(self.counts, default=0)
 
     def percentile(self, percent: str | float) -> int:
-        """Return the smallest length that at least `percent` % of the rows do not exceed.
+        """Return a percentile of the row lengths, by the nearest-rank method; 0 if there are no rows.
 
-        The result is the nearest-rank percentile; 0 if there are no rows. `percent` may be decimal text such
-        as `"99.9"`, so that the rank is exact.
+        The result is the length of a row. At least `percent` % of the rows have this length or are shorter.
+        `percent` may be decimal text such as `"99.9"`, so that the rank is exact.
         """
         rank = Fraction(str(percent)) * self.rows / 100
         seen = 0

@@ -29,7 +29,9 @@ ListType = tuple[str, int] | np.dtype[Any]
 
 
 def list_type(values: Sequence[Any]) -> tuple[str, int] | None:
-    """Return the type of a column, found from the first row with tokens; None if rows are not sequences.
+    """Return the token type of a column and the number of axes of a row; None if rows are not sequences.
+
+    The first row with tokens determines the result.
 
     >>> list_type([[], [7, 8]]), list_type([[[0.5, 1.0]]]), list_type(["text"]), list_type([])
     (('int', 1), ('float', 2), None, ('null', 1))

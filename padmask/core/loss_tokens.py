@@ -98,15 +98,15 @@ def find_loss_tokens(
 ) -> LossTokens | None:
     """Return the positions that count in the loss.
 
-    If there are labels, the first column of labels decides. Otherwise, a position counts if no mask is 0 at
-    the position, and its token is not repeated.
+    If there are labels, the first column of labels decides. Otherwise, a position counts unless a mask is 0
+    or `repeated` is True at this position.
 
     Args:
         columns: the packed columns.
         values: packed values of each column, one row after another: shape (positions, ...).
         shifted: whether labels were moved one token to the left.
-        repeated: True at repeated tokens, which count only in another window: bool, shape (positions,). None
-            if each copy of a token counts.
+        repeated: True at copies of tokens that do not count, because the same token counts in another window:
+            bool, shape (positions,). If None, all copies of a token count.
 
     Returns:
         The positions that count. None if all tokens count, because there are neither labels nor masks, and
