@@ -97,8 +97,7 @@ class Described:
         keep_last: number of tokens kept at the end of each piece of a row, or the name of a column with this
             number for each row.
         loss_masks: names of the input columns that decided which tokens count in the loss.
-        renamed: names in the input of packed columns that have another name in the output, keyed by that
-            name.
+        renamed: input names of the packed columns that were renamed, keyed by their output names.
         labels_from: name of the input column from which the labels were copied; None if there is none.
     """
 

@@ -98,7 +98,7 @@ class PackedRows:
 
     @cached_property
     def repeated(self) -> Mask | None:
-        """For each position, whether another window has the label of its token: bool, shape (positions,).
+        """For each position, whether the label of its token is in another window: bool, shape (positions,).
 
         None if all windows keep their labels.
         """

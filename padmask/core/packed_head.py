@@ -86,7 +86,7 @@ class PackedHead:
     (True, True)
 
     Args:
-        totals: number of positions that the sequences of each row need at least: int64, shape (rows,).
+        totals: for each row, the smallest number of positions that its sequences need: int64, shape (rows,).
         sizes: number of sequences in each row: int64, shape (rows,).
         lengths: length of the value in each row, keyed by column name, as returned by `HeadRows.lengths`:
             int64, shape (rows,).

@@ -40,8 +40,8 @@ class PackedLayout:
         described: whether the metadata describes the packing.
         spec: options with which the rows were packed; None if they are not known.
         dropped: names of the columns that unpacking leaves out.
-        repeated: names of the columns with one value for each packed row. Columns that no field of this class
-            names are lists with one value for each sequence.
+        repeated: names of the columns with one value for each packed row. The method `fields` returns the
+            columns with one value for each sequence.
         dialect: how the mask marks real tokens and padding.
         aligns: possible values of `--align`: the number of positions of each sequence is a multiple of this
             value. Used only without a mask. Empty if unknown.
@@ -51,8 +51,8 @@ class PackedLayout:
         splits: whether a source row may have several sequences; None if unknown.
         notes: sentences about changes that unpacking does not undo.
         loss_masks: names of the input columns that decided which tokens count in the loss.
-        renamed: names in the source rows of packed columns that have another name in the packed rows, keyed
-            by that name.
+        renamed: names in the source rows of the packed columns that were renamed, keyed by their names in the
+            packed rows.
         labels_from: name of the input column from which the labels were copied; None if there is none, or if
             the column is unknown.
     """
@@ -109,10 +109,10 @@ class PackedLayout:
         return replace(self, notes=(*self.notes, _MAY_BE_PADDING.format(marker=self.marker.column)))
 
     def with_align(self, align: int | None) -> PackedLayout:
-        """Return the layout with the requested value of `--align`. None keeps the known values.
+        """Return the layout with the requested value of `--align`; unchanged if `align` is None.
 
         Raises:
-            SpecError: the padding is known without the value.
+            SpecError: the metadata or a column already shows where the padding is.
         """
         if align is None or self.aligns == (align,):
             return self

@@ -101,12 +101,12 @@ def _sources_of(segments: Segments) -> Positions:
 
 
 def with_sources(segments: Segments, source_lengths: Positions, first: int) -> Segments:
-    """Return the `Segments` of some rows of a list, with the numbers that the source rows have in the list.
+    """Return the `Segments` with source rows that are numbered as in a longer list of rows.
 
     Args:
-        segments: segments of adjacent rows of the list, in which the source rows are numbered from 0.
+        segments: segments of adjacent rows of the list. The source rows are numbered from 0.
         source_lengths: number of tokens in each row of the list: int64, shape (source rows,).
-        first: number that source row 0 of `segments` has in the list.
+        first: number in the list of the first of these rows.
     """
     return replace(segments, source_lengths=source_lengths, sources=_sources_of(segments) + first)
 
@@ -120,7 +120,7 @@ def select_packed_rows(segments: Segments, first: int, stop: int) -> Segments:
 
 
 def join_segments(parts: Sequence[Segments]) -> Segments:
-    """Concatenate the output rows of several `Segments` of the same source rows."""
+    """Concatenate the output rows of several `Segments`, which refer to the same list of source rows."""
     first = parts[0]
     if len(parts) == 1:
         return first

@@ -179,8 +179,8 @@ def find_spans(
     Args:
         marker: how the column separates the sequences.
         lists: the column.
-        widths: number of positions in each row: int64, shape (rows,). If None, and the marker shows only
-            where sequences start, the last sequence of a row has one position.
+        widths: number of positions in each row: int64, shape (rows,). If None, and the kind of the marker is
+            `"starts"`, the last sequence of a row has one position.
         mask: 1 at real tokens and 0 at padding. None if each position of a sequence is a token. Sequences
             without tokens are left out.
     """
