@@ -55,8 +55,8 @@ def check_made(schema: pa.Schema, columns: Sequence[PadColumn], mask: MaskSpec) 
         mask: the columns to add, as `settle_made` returns them.
 
     Raises:
-        SpecError: the input already has such a column, or the column to copy is not a padded column of
-            integers.
+        SpecError: the input already has a column with the name of an added column, or the column to copy to
+            the labels is not a padded column of integers.
     """
     for name in mask.made:
         if name in schema.names or name in [column.name for column in columns]:
@@ -87,10 +87,10 @@ def check_made(schema: pa.Schema, columns: Sequence[PadColumn], mask: MaskSpec) 
 
 
 def made_remedy(name: str, mask: MaskSpec) -> str:
-    """Return what to do if the input already has a column of positions or labels.
+    """Return advice for the error that the input already has a column of positions or labels.
 
     Args:
-        name: name of the column.
+        name: name of the column of positions or labels.
         mask: the columns to add.
     """
     flag = f"--{mask.option_for(name).replace('_', '-')}"

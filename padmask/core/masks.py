@@ -145,7 +145,7 @@ def _rows_of_mask(maxlen: int, padding: Side) -> Mask:
 
 
 def filled_array(shape: tuple[int, ...], dtype: npt.DTypeLike, value: Any) -> npt.NDArray[Any]:
-    """Return an array filled with a scalar, or with a vector that is broadcast over the last axes.
+    """Return an array filled with a scalar, or with the same vector at each position.
 
     Raises:
         SpecError: the array does not fit in memory.

@@ -37,7 +37,7 @@ def add_to_description(metadata: Mapping[bytes, bytes], key: str, value: Any) ->
     {b'padmask': b'{"maxlen": 8, "run": {"rows_read": 2}}'}
 
     Args:
-        metadata: metadata with a description. If there are several, the first one gets the key.
+        metadata: metadata with one or more descriptions. The key is added to the first description.
         key, value: key to add, and its value, which JSON can represent.
     """
     described = json.loads(metadata[METADATA_KEY])
@@ -97,7 +97,7 @@ class Described:
         keep_last: number of tokens kept at the end of each piece of a row, or the name of a column with this
             number for each row.
         loss_masks: names of the input columns that decided which tokens count in the loss.
-        renamed: names of packed columns in the input, keyed by their names in the output, if they differ.
+        renamed: input names of the packed columns that were renamed, keyed by their output names.
         labels_from: name of the input column from which the labels were copied; None if there is none.
     """
 

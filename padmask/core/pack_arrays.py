@@ -58,8 +58,8 @@ class Packed:
         seq_lengths: number of tokens of each sequence: for each row, an int32 array of shape (sequences,).
         source_rows: source row of each sequence: for each row, an int64 array of shape (sequences,).
         source_starts: index of the first token of each sequence in its source row: for each row, an int32
-            array of shape (sequences,). For a window, this is the first token after those that `keep_first`
-            keeps.
+            array of shape (sequences,). For a window, this is the index of the first token after the tokens
+            that `keep_first` keeps.
 
     Source: `segment_ids` and `position_ids` as in "Efficient Sequence Packing without Cross-contamination"
     (arXiv 2107.02027), numbered as in seqio and grain.

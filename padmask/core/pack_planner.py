@@ -32,8 +32,8 @@ def make_sequences(
         plan: plan with the maxlen of all rows.
         spec: how to truncate or split rows longer than maxlen, and how to pack.
         ends: numbers of tokens to keep, as in `make_segments`.
-        used: number of tokens that are already in the first packed row, less than maxlen. Only the algorithm
-            `"wrap"` uses this number.
+        used: number of tokens that are already in the first packed row. It is less than maxlen, and only the
+            algorithm `"wrap"` uses it.
     """
     assert spec.packing is not None
     if spec.packing.algorithm == "wrap":

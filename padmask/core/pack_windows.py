@@ -97,7 +97,8 @@ def window_stop(ends: Positions, start: int, used: Positions, limits: tuple[int,
     If row `start` does not fit, the result is `start`. If all rows fit, the result is the number of rows.
 
     Args:
-        ends: numbers of sequences and of values up to the end of each row: int64, shape (2, rows).
+        ends: for each row, the total numbers of sequences and of values in this row and all earlier rows:
+            int64, shape (2, rows).
         start: index of a row.
         used: numbers of sequences and values that are in the window already: int64, shape (2,).
         limits: maximum numbers of sequences and values in a window.

@@ -15,7 +15,8 @@ def find_aligns(
 ) -> tuple[int, ...]:
     """Return the values of `--align` with which the rows may have been packed.
 
-    With such a value, each sequence starts where a sequence starts according to another column.
+    A value is possible if it puts the start of each sequence where another column shows the start of a
+    sequence.
 
     >>> import pyarrow as pa
     >>> lengths, starts = NumberLists.of(pa.array([[3, 5, 1]])), NumberLists.of(pa.array([[0, 4, 12]]))
@@ -31,8 +32,8 @@ def find_aligns(
             first column with which a value is possible for all rows.
 
     Returns:
-        The values in ascending order. `(1,)` if no row has several sequences and padding. The tuple is empty
-        if no value is possible for all rows.
+        The values in ascending order. `(1,)` if no row has both padding and several sequences. The tuple is
+        empty if no value is possible for all rows.
     """
     unsure = np.flatnonzero((lengths.sizes > 1) & (_totals(lengths) < widths))
     if not len(unsure):
@@ -54,7 +55,7 @@ def _fitting(
 
     Args:
         lengths, widths: as in `find_aligns`.
-        unsure: indices of the rows with several sequences and padding, int64.
+        unsure: indices of the rows with both padding and several sequences, int64.
         marker: what the column contains.
         lists: the values of the column.
     """
@@ -80,14 +81,14 @@ def _fitting(
 def _starting_at(aligns: Positions, counts: Positions, longest: Positions, width: int) -> Positions:
     """Return the values of `--align` that are possible for one row.
 
-    With such a value, each sequence starts where a sequence of the other column starts, and has at most as
-    many tokens as that sequence.
+    A value is possible if it puts the start of each sequence where the column shows the start of a sequence
+    that is at least as long.
 
     Args:
         aligns: values to try, int64.
         counts: number of tokens of each sequence, int64.
-        longest: at each position where a sequence starts according to the column, the number of its tokens
-            according to the column; 0 elsewhere: int64, shape (width + 1,).
+        longest: for each position, the length of the sequence that starts there according to the column; 0
+            if no sequence starts there: int64, shape (width + 1,).
         width: number of positions in the row.
     """
     stops = np.zeros_like(aligns)
@@ -99,14 +100,20 @@ def _starting_at(aligns: Positions, counts: Positions, longest: Positions, width
 
 
 def _has_one_padding(values: Positions, counts: Positions, align: int) -> bool:
-    """Return whether the position ids of all runs of padding in a row follow the same rule.
+    """Return whether the position ids of all padding in a row follow the same rule if `align` was used.
 
-    There are three rules: all ids are 0, the ids restart at 0, or they continue those of the last sequence.
+    There are three rules. In each run of padding, all ids are 0, the ids count up from 0, or the ids continue
+    the ids of the sequence before the padding.
 
     >>> _has_one_padding(np.array([0, 1, 2, 0, 0, 1, 2, 3]), np.array([3, 1]), 1)
     True
     >>> _has_one_padding(np.array([0, 1, 2, 0, 0, 1, 2, 3]), np.array([3, 1]), 4)
     False
+
+    Args:
+        values: position id at each position of the row, int64.
+        counts: number of tokens of each sequence, int64.
+        align: the value of `--align` to check.
     """
     kinds = {"zero", "restart", "continue"}
     start = 0

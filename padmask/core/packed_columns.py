@@ -98,7 +98,7 @@ class PackedRows:
 
     @cached_property
     def repeated(self) -> Mask | None:
-        """Whether each token has its label only in another window: bool, shape (positions,).
+        """For each position, whether the label of its token is in another window: bool, shape (positions,).
 
         None if all windows keep their labels.
         """
@@ -126,7 +126,7 @@ class PackedRows:
     def source_starts(self) -> Positions:
         """Index of the first token of each sequence in its source row: int64, shape (sequences,).
 
-        For a window, this is the first token after the kept first tokens.
+        For a window, this is the index of the first token after the kept first tokens.
         """
         if self.segments.windows is not None:
             return self.segments.windows.starts
@@ -144,7 +144,7 @@ class PackedRows:
     def boundaries(self) -> Positions:
         """For each row, the first position of each sequence and the end of the last sequence.
 
-        int64, shape (sequences + rows,).
+        The end includes the padding that `align` adds after the sequence. int64, shape (sequences + rows,).
         """
         segments, rows = self.segments, self.sequence_rows
         ends = segments.first_places + round_up(segments.lengths, self.packing.align)
@@ -156,7 +156,7 @@ class PackedRows:
     def loss_mask(self, tokens: LossTokens | None) -> Mask:
         """Return, for each position, whether the next token counts in the loss: bool, shape (positions,).
 
-        The last token of a sequence has no next token.
+        The value at the last token of a sequence is False, because no token of the sequence follows.
 
         Args:
             tokens: positions that count in the loss; None if all tokens count.
@@ -221,7 +221,8 @@ def _rename_packed(
     Args:
         batch: all columns of the source rows.
         outputs: name of each packed column in the output, keyed by its name in the input.
-        dropped: names of columns that the output does not have. Packed columns may take these names.
+        dropped: names of columns to leave out. Packed columns are not left out, and their new names may be
+            among these names.
     """
     if all(name == new for name, new in outputs.items()):
         return batch
@@ -342,10 +343,10 @@ def _derived_columns(
 
 
 def derived_column(name: str, packed: PackedRows, tokens: LossTokens | None) -> pa.Array:
-    """Return a column of `DERIVED`, which is computed from the lengths of the sequences.
+    """Return a derived column, which describes the sequences of packed rows.
 
     Args:
-        name: name of the column.
+        name: name of the column in `DERIVED`.
         packed: positions of the sequences in the packed rows.
         tokens: positions that count in the loss; None if all tokens count.
     """
@@ -384,7 +385,9 @@ def _position_ids(packed: PackedRows) -> npt.NDArray[np.int32]:
 
 
 def _spaces_and_rest(packed: PackedRows) -> tuple[Positions, Positions]:
-    """Divide rows into sequences and the padding at the end of a row, and return the sizes of these parts.
+    """Divide each row into parts: its sequences, and the padding at the end of the row, if there is any.
+
+    The part of a sequence includes the padding that `align` adds after the sequence.
 
     Returns:
         The number of positions of each part, in order: int64, shape (parts,); and the number of parts of

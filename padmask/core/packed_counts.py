@@ -56,9 +56,9 @@ class PackedCounts:
 
         Args:
             segments: positions of the sequences in the packed rows.
-            read: length of each source row: int64, shape (source rows,). Some rows may be dropped.
-            added: whether the last token of each row that is not dropped is an added end token: bool, shape
-                (rows,). None if no row has an added token.
+            read: length of each source row, including dropped rows: int64, shape (source rows,).
+            added: for each row that was not dropped, whether its last token is an added end token: bool,
+                shape (rows,). None if no row has an added token.
         """
         ends = 0
         if added is not None:
@@ -87,7 +87,11 @@ class PackedCounts:
 
     @property
     def agree(self) -> bool:
-        """Whether the numbers of rows and tokens add up to those read, and no number is negative."""
+        """Whether the counts are consistent.
+
+        The rows used, dropped and rejected must add up to `rows_read`. The tokens kept and lost must add up
+        to `tokens_read`. No count may be negative.
+        """
         return (
             self.rows_read == self.rows_used + self.rows_dropped + self.rows_rejected
             and self.tokens_read == self.tokens_kept + self.tokens_lost
@@ -96,7 +100,7 @@ class PackedCounts:
 
     @classmethod
     def read(cls, schema: pa.Schema) -> PackedCounts | None:
-        """Return the numbers in the metadata of packed rows; None if the metadata has none.
+        """Return the counts in the metadata of packed rows; None if the metadata has no counts.
 
         >>> PackedCounts.read(pa.schema([("input_ids", pa.list_(pa.int32()))])) is None
         True

@@ -86,9 +86,10 @@ class PackedHead:
     (True, True)
 
     Args:
-        totals: minimum number of positions that the sequences of each row need: int64, shape (rows,).
+        totals: for each row, the smallest number of positions that its sequences need: int64, shape (rows,).
         sizes: number of sequences in each row: int64, shape (rows,).
-        lengths: as in `HeadRows`: int64, shape (rows,).
+        lengths: length of the value in each row, keyed by column name, as returned by `HeadRows.lengths`:
+            int64, shape (rows,).
     """
 
     totals: Positions
@@ -97,7 +98,7 @@ class PackedHead:
 
     @classmethod
     def of(cls, rows: HeadRows, marker: Marker, mask: Ragged | None = None) -> PackedHead:
-        """Return the lengths in the first rows, without rows that `marker` does not divide into sequences.
+        """Return the lengths in the first rows. Rows that `marker` cannot divide into sequences are left out.
 
         Args:
             rows: the first rows.

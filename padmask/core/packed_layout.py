@@ -35,13 +35,13 @@ class PackedLayout:
             its first token in this row.
         marker: column that separates the sequences; None if the metadata or the source columns show that rows
             are packed, but no such column is left.
-        derived: the name in `DERIVED` of each derived column, keyed by column name. With metadata, only
-            columns that packing added.
+        derived: the name in `DERIVED` of each derived column, keyed by column name. If the metadata describes
+            the packing, only columns that packing added are included.
         described: whether the metadata describes the packing.
         spec: options with which the rows were packed; None if they are not known.
         dropped: names of the columns that unpacking leaves out.
-        repeated: names of columns with one value for each packed row. All other columns are lists with one
-            value for each sequence.
+        repeated: names of the columns with one value for each packed row. The method `fields` returns the
+            columns with one value for each sequence.
         dialect: how the mask marks real tokens and padding.
         aligns: possible values of `--align`: the number of positions of each sequence is a multiple of this
             value. Used only without a mask. Empty if unknown.
@@ -51,8 +51,8 @@ class PackedLayout:
         splits: whether a source row may have several sequences; None if unknown.
         notes: sentences about changes that unpacking does not undo.
         loss_masks: names of the input columns that decided which tokens count in the loss.
-        renamed: names of packed columns in the source rows, keyed by their names in the packed rows, if they
-            differ.
+        renamed: names in the source rows of the packed columns that were renamed, keyed by their names in the
+            packed rows.
         labels_from: name of the input column from which the labels were copied; None if there is none, or if
             the column is unknown.
     """
@@ -83,7 +83,7 @@ class PackedLayout:
 
     @property
     def markers(self) -> tuple[str, ...]:
-        """Names of the column that separates the sequences and of the source columns, if there are any."""
+        """Names of the marker column, if there is one, and of the source columns, if there are any."""
         first = () if self.marker is None else (self.marker.column,)
         return (*first, *(SOURCE_COLUMNS if self.sources else ()))
 
@@ -109,10 +109,10 @@ class PackedLayout:
         return replace(self, notes=(*self.notes, _MAY_BE_PADDING.format(marker=self.marker.column)))
 
     def with_align(self, align: int | None) -> PackedLayout:
-        """Return the layout with the requested value of `--align`. None keeps the known values.
+        """Return the layout with the requested value of `--align`; unchanged if `align` is None.
 
         Raises:
-            SpecError: the padding is known without the value.
+            SpecError: the metadata or a column already shows where the padding is.
         """
         if align is None or self.aligns == (align,):
             return self

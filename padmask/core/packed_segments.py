@@ -23,7 +23,9 @@ def round_up(lengths: Positions, multiple: int) -> Positions:
 
 
 def plan_packed(segments: Segments, packed: Positions, maxlen: int, align: int = 1) -> Segments:
-    """Return `Segments` that put each sequence into its packed row. Sequences keep their order in a row.
+    """Return `Segments` that put each sequence into its packed row.
+
+    The sequences of a packed row have the same order as in `segments`.
 
     >>> from padmask.core.plan import plan_pad
     >>> rows = plan_pad(np.array([2, 3, 1]), 4, padding="post", truncating="post")
@@ -99,12 +101,12 @@ def _sources_of(segments: Segments) -> Positions:
 
 
 def with_sources(segments: Segments, source_lengths: Positions, first: int) -> Segments:
-    """Add `first` to the number of each source row. The numbers then refer to a longer list of rows.
+    """Return the `Segments` with source rows that are numbered as in a longer list of rows.
 
     Args:
-        segments: segments of some source rows.
-        source_lengths: number of tokens in each row of the longer list: int64, shape (source rows,).
-        first: number of the first source row of the segments.
+        segments: segments of adjacent rows of the list. The source rows are numbered from 0.
+        source_lengths: number of tokens in each row of the list: int64, shape (source rows,).
+        first: number in the list of the first of these rows.
     """
     return replace(segments, source_lengths=source_lengths, sources=_sources_of(segments) + first)
 
@@ -118,7 +120,7 @@ def select_packed_rows(segments: Segments, first: int, stop: int) -> Segments:
 
 
 def join_segments(parts: Sequence[Segments]) -> Segments:
-    """Concatenate the output rows of several `Segments` of the same source rows."""
+    """Concatenate the output rows of several `Segments`, which refer to the same list of source rows."""
     first = parts[0]
     if len(parts) == 1:
         return first
@@ -150,10 +152,9 @@ def _concat_shifted(numbers: Sequence[Positions], sizes: Sequence[int]) -> Posit
 
 
 def plan_wrapped(lengths: Positions, maxlen: int, used: int = 0) -> Segments:
-    """Return `Segments` that join all rows and cut the result every `maxlen` tokens.
+    """Cut the joined tokens of all rows every `maxlen` tokens, and return the parts of rows as `Segments`.
 
-    In the segments, each part of a row is a sequence in a separate output row. Rows without tokens are left
-    out.
+    Each part of a row is a sequence in a separate output row. Rows without tokens are left out.
 
     >>> wrapped = plan_wrapped(np.array([3, 0, 4]), 5)
     >>> wrapped.sources.tolist(), wrapped.starts.tolist(), wrapped.counts.tolist()
@@ -162,7 +163,7 @@ def plan_wrapped(lengths: Positions, maxlen: int, used: int = 0) -> Segments:
     Args:
         lengths: row lengths in tokens: int64, shape (rows,).
         maxlen: number of positions in a packed row.
-        used: number of tokens that are already in the first packed row, less than `maxlen`.
+        used: number of tokens that are already in the first packed row. It is less than `maxlen`.
     """
     # If no row has tokens, maxlen may be 0.
     maxlen = max(1, maxlen)

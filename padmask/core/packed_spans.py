@@ -65,11 +65,11 @@ class Marker:
 
     @classmethod
     def of(cls, name: str, column: str | None = None) -> Marker:
-        """Return a `Marker`.
+        """Return the `Marker` of a column.
 
         Args:
-            name: `SEQUENCE_LENGTHS` or a name in `DERIVED`.
-            column: name of the column; None for the same name.
+            name: key in `KINDS` that says what the column contains.
+            column: name of the column. If None, the name is `name`.
         """
         return cls(name if column is None else column, KINDS[name])
 
@@ -96,9 +96,10 @@ class NumberLists:
     Args:
         values: all numbers, int64.
         starts: index of the first number of each row in `values`: int64, shape (rows,).
-        sizes: how many numbers each row has: int64, shape (rows,).
+        sizes: how many numbers each row has, 0 for null and invalid rows: int64, shape (rows,).
         nulls: whether each row is null: bool, shape (rows,).
-        invalid: whether each row contains a null or a negative number: bool, shape (rows,).
+        invalid: whether each row contains a null, or a negative number that is not valid: bool, shape
+            (rows,).
     """
 
     values: Positions
@@ -135,8 +136,8 @@ class Spans:
         starts: position of the first token of each sequence in its row: int64, shape (sequences,).
         lengths: number of tokens of each sequence: int64, shape (sequences,).
         sizes: number of sequences in each row: int64, shape (rows,).
-        wrong: True for rows that the column does not divide into sequences: bool, shape (rows,). Such a
-            row has no sequences.
+        wrong: True for rows that the marker column cannot divide into sequences: bool, shape (rows,). These
+            rows have no sequences.
         gaps: True for rows in which a sequence has padding between its tokens: bool, shape (rows,).
     """
 
@@ -178,8 +179,8 @@ def find_spans(
     Args:
         marker: how the column separates the sequences.
         lists: the column.
-        widths: number of positions in each row: int64, shape (rows,). None if unknown: the last sequence then
-            ends as early as possible.
+        widths: number of positions in each row: int64, shape (rows,). If None, and the kind of the marker is
+            `"starts"`, the last sequence of a row has one position.
         mask: 1 at real tokens and 0 at padding. None if each position of a sequence is a token. Sequences
             without tokens are left out.
     """

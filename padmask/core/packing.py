@@ -30,14 +30,14 @@ _Group = tuple[int, int, _Contents]
 
 @dataclass
 class _OpenRows:
-    """Packed rows during packing, in groups. All rows of a group have the same contents.
+    """The packed rows so far, in groups. All rows of a group have sequences of the same lengths.
 
     Args:
         most: maximum number of sequences in a row.
-        groups: groups of rows that are not full, keyed by the number of free positions in a row. The newest
-            group is the last in its list.
+        groups: lists of groups whose rows are not full, keyed by the number of free positions in a row. The
+            newest group of a list is the last.
         free: keys of `groups`, sorted.
-        closed: groups of rows that are full, or have the maximum number of sequences.
+        closed: groups whose rows are full or have the maximum number of sequences.
     """
 
     most: int
@@ -143,7 +143,7 @@ def _place(opened: _OpenRows, length: int, count: int, maxlen: int) -> None:  # 
 
 
 def _assign(groups: Sequence[_Group], lengths: Positions) -> Positions:
-    """Assign sequences to the rows of the groups. Equal lengths are assigned in input order."""
+    """Return the packed row of each sequence. Sequences of equal length fill the rows in input order."""
     # Four numbers for each length in each group: the length, the first row, the number of rows, and the
     # number of sequences of this length in a row.
     entries: list[int] = []
@@ -179,7 +179,8 @@ def number_by_first(rows: Positions) -> Positions:
 def pack_in_order(lengths: Positions, maxlen: int, most: int | None = None) -> Positions:
     """Pack sequences in input order, each into the fullest of 64 open rows that has space.
 
-    If no open row has space, the sequence opens a new row. If 64 rows are open, the fullest row is closed.
+    If no open row has space, the sequence opens a new row. If 64 rows are already open, the fullest of them
+    is closed first.
 
     >>> pack_in_order(np.array([5, 6, 3, 2]), 8)
     array([0, 1, 0, 1])

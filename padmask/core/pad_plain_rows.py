@@ -24,7 +24,7 @@ _FEW_ROWS = 1 << 10
 
 
 class PlainColumns(NamedTuple):
-    """Padded columns of the same lengths.
+    """Padded columns that share one mask.
 
     Args:
         values: padded values of each column: shape (rows, maxlen).
@@ -54,8 +54,9 @@ def pad_plain_rows(
         spec: how to pad.
 
     Returns:
-        The padded columns. None if maxlen is a percentile, several parts of a row would be kept, many rows
-        would be truncated, the columns have different lengths, or a value may not fit the dtype.
+        The padded columns. None if maxlen is a percentile, the columns have different lengths, or it is not
+        certain that all values fit the dtype. If a row is longer than maxlen, the result is also None if
+        there are more than 1,024 rows, kept ends or windows.
     """
     lengths = columns[0][0].lengths
     longest = max(lengths)

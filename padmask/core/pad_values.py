@@ -12,7 +12,7 @@ from padmask.spec.pad import FLOAT_DTYPES, INTEGER_DTYPES
 
 
 def fill_value(value: Any, dtype: str, where: str, option: str = "value") -> int | float | str:
-    """Convert the pad value to an int, float or string for `dtype`. Parse text from the command line.
+    """Convert the pad value, which may be text from the command line, to an int, float or string for `dtype`.
 
     >>> fill_value("-100", "int32", "Column 'labels'"), fill_value(0, "string", "Column 'tokens'")
     (-100, '')

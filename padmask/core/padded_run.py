@@ -59,7 +59,7 @@ class PaddedRun:
 
     @classmethod
     def read(cls, schema: pa.Schema) -> PaddedRun | None:
-        """Return the run that the metadata of padded rows describes; None if there is none.
+        """Return the run that the metadata of padded rows describes; None if there is no valid description.
 
         >>> PaddedRun.read(pa.schema([("input_ids", pa.list_(pa.int32()))])) is None
         True

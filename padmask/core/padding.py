@@ -74,12 +74,15 @@ def find_padding(  # noqa: PLR0913 - one keyword for each fact
 ) -> Padding | None:
     """Return the mask and length columns of a padded dataset; None for a raw dataset.
 
-    The function uses the requested mask or length column first, then those in the metadata, then a column
-    with the name and type of a mask. Tokenizers also write masks of ones for rows without padding. Therefore,
-    if the first rows are available, a mask that is found by its name must mark padding: some row of the mask
-    contains padding (0 in most masks), and a column in `judged` has as many values in this row. A mask named
-    `mask`, the default name of padmask, is also accepted if all its rows have the same length, or if any row
-    contains padding. If the polarity or the kind is requested, any mask is accepted.
+    The function uses a requested column first, then a column in the metadata, then a column with the name and
+    type of a mask.
+
+    A column with the name of a mask may be a mask of ones, which tokenizers write for rows without padding.
+    Therefore, if the first rows are available, this column must mark padding: a row of the mask contains
+    padding (0 in most masks), and a column in `judged` has the same length in this row. There are two
+    exceptions. A mask named `mask`, the default name of padmask, is also accepted if all its rows have the
+    same length, or if any row contains padding. Any mask is accepted if `by_name` is True, or if `dialect` is
+    given.
 
     >>> schema = pa.schema([("input_ids", pa.list_(pa.int32())), ("attention_mask", pa.list_(pa.int8()))])
     >>> find_padding({"a.parquet": schema}).mask
@@ -99,10 +102,10 @@ def find_padding(  # noqa: PLR0913 - one keyword for each fact
         first_rows: function that returns the first rows of a mask column. If None, the first rows are not
             checked.
         by_name: whether a column with the name and type of a mask counts as a mask even if its first rows
-            contain no 0.
+            contain no padding.
         read_metadata: whether to use the metadata to find the columns.
-        dialect: requested polarity and kind of the mask. If None, those in the metadata are used, else those
-            that are usual for the name of the mask.
+        dialect: requested polarity and kind of the mask. If None, the polarity and kind come from the
+            metadata, or else from the name of the mask.
 
     Returns:
         The columns; None for a raw dataset. `check_padding` checks their types.
@@ -194,7 +197,7 @@ def _choose_group(
     """Choose one of the descriptions of padding in the metadata of a file.
 
     - If a requested column has a description, return this description.
-    - If the requested columns have none, return the first description if `by_name` is True, otherwise None.
+    - If no requested column has a description, return the first one if `by_name` is True, otherwise None.
     - If no column is requested, return the description of `input_ids` or `tokens`, otherwise the first one.
 
     Raises:
@@ -363,9 +366,9 @@ def check_names(
         packs: whether the rows will be packed; if False, they will be padded.
 
     Raises:
-        SpecError: the input has a column with the same name and `mask.overwrite` is False, or a column to
-            pad has the same name.
-        PaddedError: the existing column is a mask.
+        SpecError: a column to pad has the name of a new column, or another column of the input has this name
+            and `mask.overwrite` is False.
+        PaddedError: as for `SpecError`, but the other column is a mask, so the input may already be padded.
     """
     for name in (name for name in mask.names if name not in mask.made):
         if name in [column.name for column in columns]:

@@ -57,7 +57,7 @@ class PlainRows(NamedTuple):
 
     @property
     def values(self) -> npt.NDArray[Any]:
-        """The tokens of all rows in order: shape (tokens,). Several parts are joined at each call."""
+        """The tokens of all rows in order: shape (tokens,). Several parts are joined at each access."""
         return self.parts[0] if len(self.parts) == 1 else np.concatenate(self.parts)
 
     def join(self) -> PlainRows:
@@ -89,7 +89,7 @@ class PlainRows(NamedTuple):
         return PlainRows(parts, list(map(len, parts)))
 
     def ragged(self) -> Ragged:
-        """Return the same rows with the start of each row."""
+        """Return the same rows as a `Ragged`."""
         lengths = np.array(self.lengths, dtype=np.int64)
         return Ragged(self.values, np.cumsum(lengths) - lengths, lengths)
 
@@ -160,9 +160,9 @@ def _read_lists(rows: list[Any]) -> PlainRows | None:
 def _read_ints(rows: list[Any], lengths: list[int]) -> npt.NDArray[Any] | None:
     """Return the tokens of lists; None if a token is not an int, or needs more than 32 bits.
 
-    `marshal` writes each list and each int of at most 32 bits as a record of the same size. Therefore, the
-    first token of another type also starts at the start of a record, and the type code of this record is not
-    that of an int.
+    `marshal` writes a record of 5 bytes for each int of at most 32 bits, and for the start of each list. Each
+    record starts with a type code. All records before the first other token have this size, so this token
+    also starts a record, and its type code shows that it is not such an int.
     """
     with suppress(ValueError):
         records = np.frombuffer(marshal.dumps(rows, _VERSION), dtype=_RECORD)

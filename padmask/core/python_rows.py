@@ -29,7 +29,7 @@ def flatten(sequences: Sequence[Any], kind: Kind | None = None, *, bools: bool =
 
     Args:
         sequences: rows of tokens.
-        kind: expected kind of token. If None, the kind of the first row.
+        kind: expected kind of token. If None, the kind of the tokens in the first row is expected.
         bools: whether bools among integers count as 0 and 1.
 
     Raises:
@@ -84,7 +84,10 @@ def _values(sequences: Sequence[Any], total: int, kind: Kind | None) -> tuple[np
 
 
 def _refuse_odd_first_row(sequences: Sequence[Any], kind: Kind | None) -> None:
-    """Raise an error if the first row's tokens have neither the expected kind nor the kind of most rows."""
+    """Raise an error if the first row with tokens does not have the most frequent kind of token.
+
+    If `kind` is given, only rows of this kind are counted.
+    """
     rows = [(i, _plural_kind(row[0])) for i, row in enumerate(sequences) if len(row) and row[0] is not None]
     counts = Counter(found for _, found in rows if kind is None or (found == "strings") == (kind == "string"))
     # If two kinds are equally frequent, plain tokens take precedence over vectors.
@@ -276,9 +279,9 @@ def _changes_as_float(token: Any) -> bool:
 
 
 def _shorten(number: Any) -> str:
-    """Return an int as text. For a very long int, return the number of bits.
+    """Return an int as text. For a very long int, the text contains only the number of bits.
 
-    Python does not print very long ints.
+    Python raises an error if a very long int is converted to text.
     """
     return str(number) if int(number).bit_length() <= 128 else f"an int of {int(number).bit_length()} bits"
 

@@ -141,9 +141,9 @@ class Ragged:
 def find_misfits(ragged: Ragged, dtype: str, rounds: bool = True) -> list[Fault]:
     """Return a `Fault` for each row with a token that does not fit `dtype`.
 
-    An int must fit the dtype, and a float dtype must represent the int exactly. A float becomes an int only
-    if it is finite and has no fraction. A float64 may be rounded to float32, but not to infinity or 0. If
-    `rounds` is False, a float64 of at least 2**24 must not be rounded. A bool is not a number.
+    An int fits a float dtype only if the dtype represents the int exactly. A float fits an int dtype only if
+    the float is finite and has no fraction. A float64 may be rounded to float32, but not to infinity or 0. If
+    `rounds` is False, a float64 of at least 2**24 must not be rounded. A bool fits no dtype of numbers.
 
     >>> find_misfits(Ragged.from_arrow(pa.array([[1, 2**31]]))[0], "int32")[0].reason
     'position 1: 2147483648 does not fit int32; use dtype int64'

@@ -25,9 +25,9 @@ def row_numbers(name: str, values: Any) -> Any:
         values: one value per row. Numbers may be NumPy numbers, or tensors without axes.
 
     Returns:
-        An array keeps its dtype. Ints become int64, or uint64 if int64 cannot represent a value. Floats, and
-        mixtures of floats and ints, become float32, like floats in JSON. They become float64 if float32 would
-        change a value of at least 2**24, or would round a value to 0.
+        A NumPy array of numbers or bools keeps its dtype. Other ints become int64, or uint64 if int64 cannot
+        represent a value. Other floats, and mixtures of floats and ints, become float32, like floats in JSON.
+        They become float64 if float32 would change a value of at least 2**24, or would round a value to 0.
 
     Raises:
         DataError: no 64-bit dtype can represent all numbers.
@@ -64,7 +64,7 @@ def number_of(value: Any) -> Any:
 
 
 def _as_array(name: str, numbers: list[Any], kinds: frozenset[str]) -> npt.NDArray[Any]:
-    """Return Python numbers of one or two kinds as an array."""
+    """Return Python numbers as an array. `kinds` contains the names of their types."""
     integers = [number for number in numbers if type(number) is int]
     dtype = common_dtype(kinds, min(0, 0, *integers), max(0, 0, *integers))
     if isinstance(dtype, str):

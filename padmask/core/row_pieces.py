@@ -152,7 +152,7 @@ def kept_lasts(keep_last: int | str, values: Sequence[Any], size: int) -> Positi
 
     Args:
         keep_last: number of tokens to keep, or the name of the column with this number.
-        values: values of the column.
+        values: values of this column. Not used if `keep_last` is a number.
         size: number of pieces.
     """
     if isinstance(keep_last, int):

@@ -16,7 +16,7 @@ Hashes = npt.NDArray[np.uint64]
 
 
 def mix(values: Hashes) -> Hashes:
-    """Return pseudorandom numbers that depend only on the values.
+    """Return a pseudorandom number for each value. Equal values have equal numbers.
 
     >>> bool((mix(np.array([1, 2], dtype=np.uint64)) == mix(np.array([1, 3], dtype=np.uint64)))[1])
     False
@@ -76,7 +76,9 @@ def join_hashes(*parts: Hashes | Positions) -> Hashes:
 
 
 def find_partners(keys: Hashes, others: Hashes) -> Positions:
-    """Match equal hashes: return an index in `others` for each key, or -1. No index occurs twice.
+    """Return, for each key, the index of an equal hash in `others`; -1 if there is no such hash left.
+
+    Each hash in `others` is used for at most one key.
 
     >>> find_partners(np.array([5, 3, 5, 5], dtype=np.uint64), np.array([7, 5, 5], dtype=np.uint64)).tolist()
     [1, -1, 2, -1]

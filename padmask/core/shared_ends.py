@@ -66,7 +66,7 @@ def end_tokens(rows: Ragged) -> tuple[Tokens, Tokens]:
 
 
 def _shared(parts: Sequence[Tokens]) -> int | None:
-    """Return the token that most rows share; None if there is no such token or only one row."""
+    """Return the token that most rows share; None if there is no such token, or if there is only one row."""
     tokens = np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
     if len(tokens) < 2:
         return None

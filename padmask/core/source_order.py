@@ -45,7 +45,8 @@ def is_reordered(
 
     Args:
         schema: columns of padded rows.
-        groups: descriptions of the padding in the metadata. If there are descriptions, they alone decide.
+        groups: descriptions of the padding in the metadata. If there are descriptions, the other arguments
+            are not used.
         has_widths: function that returns whether the padded rows differ in length, as the rows of different
             batches do.
         in_buckets: whether the rows come from folders of buckets.

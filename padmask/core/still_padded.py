@@ -23,8 +23,8 @@ class StillPadded:
     """The columns that are padded, or may be padded, after `unpad`.
 
     Args:
-        alike: columns whose rows are as long as the rows of the unpadded columns were before unpadding. The
-            key is the column name, and the value is the command-line options that would unpad the column.
+        alike: columns whose rows are as long as the padded rows of the columns that `unpad` changes. The key
+            is the column name. The value contains the command-line options that unpad the column.
         notes: warnings about other columns.
     """
 

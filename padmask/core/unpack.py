@@ -82,11 +82,11 @@ def read_packed(  # noqa: C901 - one check after another
     Args:
         batch: the mask and the columns in `layout.markers`.
         layout: the columns of packed rows.
-        places: number of positions in each row of each packed column, keyed by column name: int64, shape
-            (rows,).
-        sizes: number of values in each row of the fields with one value for each sequence, keyed by column
-            name: int64, shape (rows,). `ABSENT` for a missing field, `NO_LIST` for a value that is not a
-            list.
+        places: for each packed column, the number of positions in each row, keyed by column name: int64,
+            shape (rows,).
+        sizes: for each column with one value for each sequence, the number of values in each row, keyed by
+            column name: int64, shape (rows,). The number is `ABSENT` for a row without the column, and
+            `NO_LIST` for a value that is not a list.
         found: faults found earlier. Only the first `Fault` of each row is returned.
 
     Returns:
@@ -333,9 +333,9 @@ def _shift_back(labels: pa.Array) -> pa.Array:
 def packed_places(
     batch: pa.RecordBatch, layout: PackedLayout
 ) -> tuple[dict[str, Positions], dict[str, Positions], list[Fault]]:
-    """Return the lengths of the packed columns and of the other fields, and a `Fault` for each null row.
+    """Return the arguments `places`, `sizes` and `found` of `read_packed`.
 
-    The lengths are the arguments `places` and `sizes` of `read_packed`.
+    The faults in `found` are for null rows in packed columns.
     """
     places, sizes, faults = {}, {}, []
     for name in layout.columns:

@@ -144,7 +144,7 @@ def find_segments(
     job: UnpadJob,
     mask: tuple[Segments, list[Fault]] | None = None,
 ) -> tuple[Segments, list[Fault]]:
-    """Return the `Segments` of the real tokens, and a `Fault` for each row whose columns disagree.
+    """Return the `Segments` of the real tokens, and a `Fault` for each row that cannot be unpadded.
 
     Args:
         batch: batch with the padded columns and, if `mask` is None, the mask column.

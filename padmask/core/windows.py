@@ -102,7 +102,7 @@ def flag_repeated(mask: Mask, segments: Segments, firsts: Positions) -> None:
 
     Args:
         mask: flags to change, one for each position.
-        segments: windows, one in each sequence.
+        segments: positions of the windows. Each sequence is a window.
         firsts: for each sequence, the index in `mask` of its first token: int64, shape (sequences,).
     """
     assert segments.windows is not None and segments.windows.repeats is not None
