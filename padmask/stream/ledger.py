@@ -39,15 +39,15 @@ class Ledger:
         own_tokens_read: number of tokens in the columns that have their own maxlen, in used and dropped rows.
         places: number of positions in the written rows, both tokens and padding.
         batches: number of batches with a token budget.
-        batches_short: number of batches that are not full. A sort window has at most one such batch, as
-            `BatchPlan.short` describes.
+        batches_short: number of batches that are not full (see `BatchPlan.short`). A sort window has at most
+            one such batch.
         tokens_added: number of end tokens that packing added (`--eos`).
         sequences: number of sequences in packed rows.
         most_sequences: maximum number of sequences in a packed row. `+` keeps the larger maximum.
         rows_at_least: lower bound of the number of packed rows: no algorithm can pack the sequences into
             fewer rows. `+` adds the bounds, because files are packed separately.
-        sequences_rejected: number of sequences that `unpad` skipped although their packed row is good,
-            because the pieces of their source row cannot be joined.
+        sequences_rejected: number of sequences in good packed rows that `unpad` skipped, because the pieces
+            of their source row cannot be joined.
         boundary_labels: number of labels other than -100 that packing replaced with -100, because they are
             the first label of a sequence (`--boundary-labels`). These labels do not count as lost.
         reasons: for each kind of reason, the number of rejected rows and the first reason of this kind. Two
