@@ -131,7 +131,7 @@ class Driver:
         Return None if the assumption is false. All shards must then be padded again.
 
         Args:
-            decision: the shards that earlier runs padded. These runs assumed types too.
+            decision: the shards of earlier runs that are kept. Those runs also assumed the types.
         """
         found, assumed = decision.found, assume_first_types(self.job.work, self.job.shards)
         if assumed is None:
@@ -278,7 +278,8 @@ class Driver:
 class SurveySum:
     """A running sum of the row lengths and column types that workers found in the shards.
 
-    The results are added in shard order. A list of all results would need gigabytes of memory.
+    Only the sum is kept, because a list of all results would need gigabytes of memory. The results are added
+    in shard order.
     """
 
     def __init__(self) -> None:

@@ -125,7 +125,7 @@ class Fingerprint:
 
 
 def _has_text_options(job: Fingerprint) -> bool:
-    """Return whether the options are texts, because an older version of padmask wrote the fingerprint."""
+    """Return whether the fingerprint is from an older version of padmask, which stored options as texts."""
     return isinstance(job.options.get("limit"), str)
 
 

@@ -28,8 +28,8 @@ class FolderListing:
         manifest: manifest of the padded dataset; None if there is no valid manifest.
         fault: reason why the manifest cannot be used, as a phrase such as `"cannot be read"`; empty if the
             manifest is valid.
-        replacing: names of data files in the list of a run that was interrupted during its commit: files of
-            earlier runs, and files that the run moves to the folder.
+        replacing: names of the data files that an interrupted commit listed: the files of earlier runs, and
+            the files to commit. Empty if no commit was interrupted.
     """
 
     folder: OutputFolder

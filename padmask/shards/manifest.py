@@ -121,7 +121,7 @@ class ShardRecord:
 
     @property
     def files(self) -> tuple[OutputFile, ...]:
-        """The files of the shard. A shard that was skipped has none."""
+        """The files of the shard. A skipped shard has no files."""
         if self.fault:
             return ()
         return tuple(

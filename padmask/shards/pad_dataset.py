@@ -88,8 +88,8 @@ def pad_dataset(  # noqa: PLR0913 - one keyword for each group of options
         shard_bytes: a Parquet file that is larger than this size in bytes is split at row-group boundaries
             into several shards.
         progress: function that is called with a `Progress` after each shard.
-        warn: function that is called before the run deletes finished shards of an interrupted run, with a
-            warning. The result has the same warning.
+        warn: function that is called with a warning before the run deletes finished shards of an interrupted
+            run. The result has the same warning.
 
     Returns:
         The result as in `pad_file`, summed over all shards.

@@ -70,7 +70,7 @@ class Processes(Executor):
         self._stopped = False
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **more: Any) -> Future[Any]:
-        """Run a function in a worker. If the worker dies, try again in a new worker, up to `TRIES` times."""
+        """Run a function in a worker. If the worker dies, use a new worker, but fail after `TRIES` deaths."""
         return self._threads.submit(self._run, function, args, more)
 
     def _run(self, function: Callable[..., Any], args: Any, more: Any) -> Any:
@@ -138,7 +138,8 @@ class Task:
         number: number of the task in the run.
         call: the function and its arguments.
         future: the future that was returned to the caller.
-        alone: number of times that the task ran again after its worker died.
+        alone: number of times that the task was run again because its worker died. Such tasks run one at a
+            time.
     """
 
     number: int

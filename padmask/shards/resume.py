@@ -160,7 +160,8 @@ class FolderState:
         manifest: manifest of the dataset in the folder; None if there is no dataset.
         committed: shards of this dataset, without the shards in the staging folder.
         rejects: SHA-256 of the `--rejects` file; empty if there is no such file.
-        staged_records: number of shards that interrupted runs finished, if `--resume` is not set.
+        staged_records: number of shards that interrupted runs finished; 0 with `--resume`, because the number
+            is then not needed.
     """
 
     staged: StagedRun | None = None

@@ -191,10 +191,10 @@ class Staging:
         return replace(run, shards=shards)
 
     def _find(self, record: ShardRecord, listing: FolderListing, locations: Sequence[FileState]) -> FileState:
-        """Return the location that has intact copies of the files of a shard.
+        """Return where the intact files of a shard are.
 
-        If one of these files is missing or damaged in all locations, the result is MISSING. With buckets,
-        some files of a shard may be staged and others committed. In this case, the result is STAGED.
+        If a file of the shard is missing or damaged in all locations, the result is MISSING. With buckets,
+        some files of the shard may be staged and others committed. In this case, the result is STAGED.
         """
         found = []
         for file in record.files:

@@ -29,11 +29,12 @@ class BatchBlock:
     Args:
         rows: all rows of the sort window.
         segments: positions of the tokens in the output rows of the sort window.
-        order: indices of the output rows, one batch after another: int64, shape (rows,).
+        order: index of each row of these batches among the output rows of the sort window: int64, shape
+            (rows,). The rows of the first batch come first.
         sizes: number of rows of each batch: int64, shape (batches,).
         widths: padded length of the rows of each batch: int64, shape (batches,).
-        first: number of the first batch.
-        ledger: counts of rows and tokens, to add to the counts of the other blocks.
+        first: index of the first batch of this block among all batches of the output.
+        ledger: counts of rows and tokens that this block adds to the total.
         refused: rows that are not written, such as bad rows.
         late: names of columns that have no values in the first rows, but one value per token in later rows.
     """
@@ -49,7 +50,7 @@ class BatchBlock:
     late: Sequence[str] = ()
 
     def pad(self, target: PadTarget) -> tuple[Any, BatchBlock]:
-        """Pad the batches. Return the encoded rows, and this block, whose ledger counts the output."""
+        """Pad the batches. Return the encoded rows and this block, whose ledger already counts the output."""
         job, rows = target.job, self.rows
         stops = np.cumsum(self.sizes)
         parts = []
@@ -67,7 +68,8 @@ class BatchBlock:
 def batch_blocks(all_rows: Iterable[Any], job: Job, plan: Plan) -> Iterator[BatchBlock]:
     """Divide all rows into batches, and yield blocks of batches in order.
 
-    A block without batches contains only refused rows, and the counts of rows that were read.
+    For each item of `all_rows`, the first block has no batches. It has only the refused rows, and the counts
+    of the rows that were read.
 
     Args:
         all_rows: the rows (`Rows`), in order.
@@ -96,7 +98,7 @@ def batch_blocks(all_rows: Iterable[Any], job: Job, plan: Plan) -> Iterator[Batc
 def _blocks_of(rows: Rows, job: Job, plan: Plan, window: int) -> Iterator[BatchBlock]:
     """Divide a sort window into batches, and yield blocks of batches.
 
-    The first block has the counts of all batches of the sort window.
+    The ledger of the first block has the counts of the whole sort window. The other ledgers are empty.
     """
     assert job.spec.batches is not None
     shape = _shape(rows, job, plan)

@@ -33,12 +33,12 @@ _ALL_ROWS = 1 << 62
 
 @dataclass(frozen=True)
 class BucketPlace:
-    """The location of the file of a bucket.
+    """Where to write the file of a bucket.
 
     Args:
         path: path or URL of the file.
         final_path: path or URL to which the caller moves the complete file. Errors show this path.
-        sealed: function that is called with the descriptor of the complete file.
+        sealed: function that is called with the file descriptor when the file is complete.
     """
 
     path: str
@@ -83,13 +83,14 @@ def pad_rows_to_buckets(
 ) -> tuple[PaddedRows, Mapping[int, Ledger]]:
     """Pad all rows, and write each row to the file of its bucket.
 
-    A bucket without rows has no file. If no row is written, the last bucket has a file without rows.
+    A bucket without rows has no file. Exception: if no row is written at all, the last bucket has a file
+    without rows.
 
     Args:
         run: the run that reads the rows.
         plan: length of the output rows, with the edges of the buckets.
         format_: format of the output.
-        place_of: function that returns the location of the file of a bucket, given the edge of the bucket.
+        place_of: function that takes the edge of a bucket, and returns where to write its file.
 
     Returns:
         The counts of all rows, and the counts of the written rows of each bucket, keyed by edge.
@@ -137,7 +138,7 @@ def split_by_bucket(rows: Rows, run: PadRun, plan: Plan) -> Iterator[tuple[int, 
     The blocks have empty ledgers and no refused rows.
 
     Args:
-        rows: rows that are written.
+        rows: the rows to write, without dropped and rejected rows.
         run: the run that reads the rows.
         plan: length of the output rows, with the edges of the buckets.
     """

@@ -77,7 +77,7 @@ def bytes_per_position(columns: Sequence[PadColumn], mask: MaskSpec, format_: Fo
 
 
 def _text_sizes(mask: MaskSpec, dtype: str) -> tuple[int, int]:
-    """Return the bytes of JSON text for a real token and for padding in a mask, including the comma."""
+    """Return the number of bytes of a mask value, as JSON text with a comma: at real tokens, at padding."""
     if mask.kind == "additive":
         return len("0.0,"), len(f"{float(np.finfo(dtype).min)},")
     in_text = {"bool": (len("true,"), len("false,")), **dict.fromkeys(FLOAT_DTYPES, (4, 4))}
@@ -100,8 +100,8 @@ def predict_bytes(lengths: LengthStats, plan: Plan, spec: PadSpec, widths: Posit
 def available_bytes(output: str, max_bytes: int | None) -> int | None:
     """Return the size limit of an output in bytes: `max_bytes`, else a share of the free disk space.
 
-    The result is None if `max_bytes` is None and the output is a pipe or remote storage, or if the free disk
-    space is unknown.
+    If `max_bytes` is None, the result is None for a pipe, for remote storage, and if the free disk space is
+    unknown.
     """
     if max_bytes is not None:
         return max_bytes
@@ -166,12 +166,12 @@ def _suggestion(lengths: LengthStats, spec: PadSpec, widths: PositionBytes, limi
 
 
 def refuse_zero_maxlen(plan: Plan, survey: Survey | None, source: str) -> None:
-    """Raise an error if the maxlen found from the data is 0. The output would contain no tokens.
+    """Raise an error if the maxlen found from the data is 0, because the output would contain no tokens.
 
     Args:
         plan: maxlen of the output rows, and how it was determined.
-        survey: lengths of all rows that can be padded, and why other rows are rejected; None if no
-            lengths were needed.
+        survey: lengths of the rows that can be padded, and the reasons why other rows are rejected; None if
+            no pass over the rows was needed.
         source: name of the input, for the message.
 
     Raises:

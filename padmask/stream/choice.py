@@ -69,9 +69,9 @@ class Beside:
         suspicions: warnings about columns that may be masks of padding, as sentences.
         hint: likely reason for errors about vectors or text, as sentences; empty if unknown.
         ragged: names of columns that should have one value per token, but do not in some of the first rows.
-            Empty if the columns are chosen for padding.
+            Set only if the rows are checked (purpose `"audit"`), and empty if the rows are padded.
         unpaddable: names of masks and companions (columns with one value per token, such as `labels`) whose
-            type padmask cannot pad. Empty if the columns are chosen for padding.
+            type padmask cannot pad. Set only if the rows are checked, as for `ragged`.
         shared: the tokens with which most rows start and end.
     """
 
@@ -88,7 +88,7 @@ class Beside:
 def choose_for_dataset(
     dataset: Dataset, asked: Columns, spec: PadSpec, mask: MaskSpec, purpose: Purpose
 ) -> tuple[ColumnChoice, Beside, FirstRows]:
-    """Choose the columns of a dataset to pad together, and the mask.
+    """Choose the columns of a dataset that are padded together, and their mask.
 
     Args:
         dataset: the data, with at least one column.
@@ -153,7 +153,7 @@ def choose_for_dataset(
 
 
 def _batch_dimension(schema: pa.Schema, rows: FirstRows, name: str) -> str:
-    """Return a warning if no row in `rows` has more than one vector; else an empty string."""
+    """Return a warning if a column of vectors has at most one vector in each row; else an empty string."""
     if not rows.have_tokens(name) or rows.lengths[name].max() > 1 or not is_vectors(schema.field(name).type):
         return ""
     return (
@@ -169,7 +169,7 @@ def unpaddable_notes(schema: pa.Schema, names: Iterable[str], verb: str) -> list
     Args:
         schema: columns of the input.
         names: names of the columns.
-        verb: participle of the operation that leaves out the columns, such as `"padded"`.
+        verb: past participle for the message, such as `"padded"` for "not padded".
     """
     return [
         Warned(
@@ -207,7 +207,7 @@ def _possible_masks(choice: ColumnChoice, rows: FirstRows) -> list[str]:
 
 
 def _describe_alike(alike: list[str], first: str, packing: PackSpec | None) -> list[str]:
-    """Return a remark on the columns that have the lengths of the ids but were not requested."""
+    """Return a remark on the columns that have the same lengths as the ids but were not requested."""
     if not alike:
         return []
     done, kept = "unchanged", ""
@@ -317,7 +317,7 @@ def _is_companion(schema: pa.Schema, name: str) -> bool:
 
 
 def _has_labels(choice: ColumnChoice) -> bool:
-    """Return whether the output has labels. Labels determine the tokens that count in the loss."""
+    """Return whether the output has labels, which determine the tokens that count in the loss."""
     padded = (column.name in LABEL_NAMES or column.value == IGNORED_LABEL for column in choice.columns)
     return choice.mask.labels_column is not None or any(padded)
 
@@ -325,7 +325,8 @@ def _has_labels(choice: ColumnChoice) -> bool:
 def _pad_value_for(field: pa.Field) -> str:
     """Return the part of a `-c` argument that sets the pad value of a column, such as `=-100`.
 
-    In a column of integers, 0 is usually a valid value, such as a class. Another pad value is suggested.
+    In most columns of integers, 0 is a valid value, such as a class, so the result sets another pad value. If
+    no value is known, the result is the placeholder `=VALUE`.
 
     >>> [_pad_value_for(pa.field(name, pa.list_(pa.int64()))) for name in ("ner_tags", "loss_mask", "x")]
     ['=-100', '', '=VALUE']

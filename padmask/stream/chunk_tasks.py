@@ -93,16 +93,16 @@ class TextWork:
 
 
 def can_use_workers(source: FormatTraits, output: FormatTraits, spec: PadSpec) -> bool:
-    """Return whether worker processes can pad or parse the rows of one output file."""
+    """Return whether worker processes can pad or parse the rows if there is only one output file."""
     needs_order = spec.reorders or spec.packing is not None or bool(spec.added_columns)
     return source.is_text and (output.needs_types or (output.is_text and not needs_order))
 
 
 def refuse_workers(executor: Executor | None, source: FormatTraits, output: FormatTraits, job: Job) -> None:
-    """Raise an error if worker processes cannot pad the rows of one output file.
+    """Raise an error if there is an executor but `can_use_workers` returns False.
 
     Raises:
-        SpecError: the input is not JSON Lines, or only one process can encode the output.
+        SpecError: the input is not JSON Lines, or worker processes do not support the output.
     """
     if executor is None or can_use_workers(source, output, job.spec):
         return
@@ -117,9 +117,9 @@ def refuse_workers(executor: Executor | None, source: FormatTraits, output: Form
 
 
 def group_chunks(chunks: Iterable[Chunk]) -> Iterator[list[Chunk]]:
-    """Yield a list of chunks for each task.
+    """Divide chunks among tasks, and yield the list of chunks of each task.
 
-    A chunk of a local file has the size of its data instead of the data. The worker reads the data from the
+    For a chunk of a local file, the task has only the size of the data. The worker reads the data from the
     file with `_with_data`.
     """
     task: list[Chunk] = []
@@ -135,7 +135,7 @@ def group_chunks(chunks: Iterable[Chunk]) -> Iterator[list[Chunk]]:
 
 
 def _with_data(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
-    """Yield the chunks of a task with their data. `Dataset.unchanged` checks that no file has changed."""
+    """Yield the chunks of a task with their data. The caller checks that no file has changed."""
     for chunk in chunks:
         if chunk.span is None:
             yield chunk
@@ -151,7 +151,7 @@ def _with_data(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
 def map_tasks(
     executor: Executor, function: Callable[[Chunk], Result], tasks: Iterable[list[Chunk]], folder: str | None
 ) -> Generator[Result]:
-    """Call a function with each chunk in the workers, and yield the results in order.
+    """Let the workers call a function with each chunk, and yield the results in order.
 
     Args:
         executor: the workers.
@@ -233,7 +233,7 @@ def measure_chunk(chunk: Chunk, job: Job, *, as_text: bool) -> MeasuredChunk:
 
 @lru_cache(1)
 def _read_work(pickled: bytes) -> tuple[TextWork, PadTarget]:
-    """Return the settings of a run, and its `PadTarget`, whose cache is used for all chunks."""
+    """Return the settings of a run, and the `PadTarget` that all chunks of the run share."""
     work: TextWork = pickle.loads(pickled)
     writer = open_writer(work.format_, BytesIO(), work.layout, WriterOptions(False, 1, ""))
     return work, PadTarget(work.job, work.plan, writer)
@@ -263,7 +263,8 @@ def pad_chunk(chunk: Chunk, pickled: bytes) -> PaddedChunk:
 def encoded_blocks(chunks: Iterable[PaddedChunk]) -> Iterator[tuple[Any, PaddedChunk]]:
     """Yield all texts of all chunks, each with a `PaddedChunk` for the counts.
 
-    The first text of a chunk comes with the counts of all its rows, and its other texts with counts of 0.
+    The first text of a chunk comes with the chunk itself, which has the counts of all rows of the chunk. The
+    other texts come with a `PaddedChunk` whose counts are 0.
     """
     for chunk in chunks:
         counts = chunk

@@ -1,8 +1,9 @@
 """Find the maxlen of each group of columns from the written rows, for runs that drop overlong rows.
 
 Each column with its own maxlen is a separate group. With `--overlong drop`, a row that is too long in one
-group is not written, so its lengths in the other groups do not count. A numeric maxlen can drop rows in the
-first pass. A percentile can drop rows only after the lengths of all rows are known.
+group is not written, so its lengths in the other groups do not count. The first pass already leaves out the
+rows that are longer than a numeric maxlen. It cannot leave out the rows that are longer than a percentile,
+because a percentile is known only after the pass.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ Lengths = tuple[int, ...]
 
 
 def written_rows(lengths: npt.NDArray[np.int64], job: Job) -> Flags:
-    """Return which rows are not dropped because of a numeric maxlen: bool, shape (rows,).
+    """Return False for each row that is dropped because it exceeds a numeric maxlen: bool, shape (rows,).
 
     Args:
         lengths: lengths of the rows in each group of columns: shape (groups, rows).
@@ -38,11 +39,10 @@ def written_rows(lengths: npt.NDArray[np.int64], job: Job) -> Flags:
 
 
 def longest_together(lengths: npt.NDArray[np.int64], job: Job) -> dict[Lengths, Lengths]:
-    """Return the largest row length in each group of columns, for each set of rows that are dropped together.
+    """Return the largest row lengths of each set of rows that percentiles can only drop together.
 
-    A set contains the rows with equal lengths in all groups whose maxlen is a percentile. Either all rows of
-    a set are dropped, or none. The key of a set is the lengths in these groups. The value is the largest row
-    length in every group.
+    All rows of a set have equal lengths in the groups whose maxlen is a percentile. Therefore either all rows
+    of a set are dropped, or none. The result maps these lengths to the largest row length in every group.
 
     The result is empty if no percentile drops rows, or if maxlen is a percentile in all groups.
 
@@ -63,7 +63,7 @@ def longest_together(lengths: npt.NDArray[np.int64], job: Job) -> dict[Lengths, 
 def join_longest(
     one: Mapping[Lengths, Lengths], other: Mapping[Lengths, Lengths]
 ) -> Mapping[Lengths, Lengths]:
-    """Combine the results of `longest_together` for two sets of rows.
+    """Combine the results of `longest_together` for two parts of the input.
 
     >>> join_longest({(1,): (1, 5)}, {(1,): (1, 2), (3,): (3, 9)})
     {(1,): (1, 5), (3,): (3, 9)}

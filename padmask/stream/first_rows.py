@@ -44,7 +44,7 @@ def first_batches(dataset: Dataset, names: Iterable[str]) -> Iterator[pa.RecordB
 
 
 def _readable(field: pa.Field) -> pa.Field:
-    """Return the field. If its lists have no tokens, and therefore no token type, use lists of integers."""
+    """Return the field with a type that can be read: lists without a token type become lists of integers."""
     empty = is_list(field.type) and has_null_tokens(field.type)
     return pa.field(field.name, pa.list_(pa.int64())) if empty else field
 
@@ -55,12 +55,15 @@ def first_rows_of(
     known: FirstRows | None = None,
     dialect: Dialect | None = None,
 ) -> FirstRowsOf:
-    """Return a function that reads the first rows of a mask column, from the first file with this column.
+    """Return a function that takes the name of a mask, and reads the first rows of the mask and of `columns`.
+
+    The function starts reading at the first file that has the mask. If the rows have no such mask, the
+    function returns None.
 
     Args:
         dataset: the data.
         columns: names of the columns that the mask may describe. If empty, all list columns.
-        known: the first rows of these columns and of all masks; None if the rows have not been read.
+        known: the first rows of the dataset, with `columns` and all masks; None if they have not been read.
         dialect: requested polarity and kind of the mask. If None, the polarity and kind that the name
             of the mask suggests are used.
     """

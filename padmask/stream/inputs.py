@@ -58,7 +58,7 @@ def data_notes(dataset: Dataset, job: Job, format_: FormatTraits, limit: int | N
 
 
 def _dialect_notes(job: Job, format_: FormatTraits) -> Iterator[Warned]:
-    """Yield a warning for each mask that the user can read only with options for its polarity or kind."""
+    """Yield a warning for each mask whose polarity or kind `unpad` knows only if options specify it."""
     for group in job.groups if format_.is_text else ():
         mask = group.mask
         if mask.column is not None and (options := dialect_options(mask.column, mask.dialect)):
@@ -153,10 +153,10 @@ def check_paths(
 
 
 def _checked_folder(path: str) -> str:
-    """Return the path of an output folder of arrays, without a final slash.
+    """Check the path of an output folder of npy files, and return the path without a final slash.
 
     Raises:
-        SpecError: the path is remote, or has no final slash and is not an existing folder.
+        SpecError: the path is remote, or it neither ends with a slash nor is an existing folder.
     """
     if is_url(path):
         raise SpecError(
@@ -220,7 +220,7 @@ def refuse_joined_splits(found: InputFiles) -> None:
 
 
 def joined_splits_note(found: InputFiles) -> tuple[Warned, ...]:
-    """Return a warning if one output file joins several splits of a dataset, according to the file names."""
+    """Return a warning if the names of the input files show that the output joins several splits."""
     splits = dict.fromkeys(split for file in found.files if (split := split_of(file.name)))
     if len(splits) < 2:
         return ()

@@ -1,6 +1,6 @@
 """Choose the columns to pad and their types, from the user's request and the dataset.
 
-This module reads the first rows if the schema does not contain the types.
+This module also reads the first rows, because the schema does not show all types and lengths.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def make_job(dataset: Dataset, asked: PadRequest, *, keep_others: bool, purpose:
 
 
 def _earlier_groups(dataset: Dataset, changed: Sequence[str]) -> tuple[Mapping[str, Any], ...]:
-    """Return the descriptions of padding that earlier runs wrote, if they are still correct for all files."""
+    """Return the descriptions of padding from earlier runs that are in all files and stay correct."""
     if dataset.format.is_text:
         return ()
     first, *others = (groups_to_keep(schema, changed) for schema in dataset.schemas().values())
@@ -135,10 +135,10 @@ class Job:
         earlier: descriptions of columns that earlier runs padded, for the metadata.
         beside: facts from the first rows for the summary and error messages: columns that are not padded,
             tokens that most rows share, and warnings.
-        unwritten: names of columns that are read but not written: columns with the numbers of tokens to keep,
-            and columns that are only checked.
+        unwritten: names of columns that are read but not written, such as columns that are only checked, or
+            that contain the number of tokens to keep.
         late: finds late columns, which have no values in the first rows but have values in later rows.
-        watched: names of masks that may mark padding only after the first rows, from `watched_masks`.
+        watched: names of masks that are checked for padding in later rows (see `watched_masks`).
         left_out: columns that the output format cannot store, each with the reason.
     """
 
@@ -164,7 +164,7 @@ class Job:
 
     @property
     def written_names(self) -> dict[str, str]:
-        """The name of each column of `columns` in the output, keyed by its name in the input."""
+        """Output name of each column in `columns`, keyed by the input name."""
         return written_names(self.spec.packing, [column.name for column in self.columns])
 
     @property

@@ -13,8 +13,8 @@ from padmask.formats.contract import Batch
 def join_batch(batches: Sequence[Batch]) -> Batch:
     """Concatenate consecutive batches. The result has no `faults`.
 
-    The batches have the same columns. If the batches come from several inputs, messages name the first and
-    the last input.
+    All batches must have the same columns. If the batches come from several inputs, messages name the first
+    and the last input.
     """
     first, last = batches[0], batches[-1]
     objects = [row for batch in batches for row in batch.objects or ()]

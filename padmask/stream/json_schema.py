@@ -36,14 +36,14 @@ def known_schema(dataset: Dataset, asked: Columns, spec: PadSpec) -> pa.Schema:
 
 
 def refuse_scalars(dataset: Dataset, names: Iterable[str]) -> None:
-    """Raise an error if no value of a requested JSON field is a list in the first rows.
+    """Raise an error if a requested JSON field has no lists in the first rows.
 
     Args:
         dataset: JSON Lines.
         names: names of the requested fields.
 
     Raises:
-        DataError: a field has strings, numbers or bools.
+        DataError: the values of a field are strings, numbers or bools.
     """
     schema = dataset.schema()
     for name in names:
@@ -66,7 +66,7 @@ def refuse_scalars(dataset: Dataset, names: Iterable[str]) -> None:
 
 
 def token_kinds(columns: Iterable[Column], spec: PadSpec) -> dict[str, Kind]:
-    """Return the kind of token for each column with a requested dtype.
+    """Return the kind of tokens of each column for which a dtype was requested, keyed by column name.
 
     >>> token_kinds([Column("ids"), Column("features", "float64")], PadSpec())
     {'features': 'float'}
@@ -84,7 +84,7 @@ def empty_schema(asked: Columns, spec: PadSpec) -> pa.Schema:
 
 
 def as_float_field(field: pa.Field, column: PadColumn) -> pa.Field:
-    """Return a field with a float type if the column has a float dtype. JSON files may contain 1 for 1.0."""
+    """Return the field, with a float type if the column has a float dtype. JSON may contain 1 for 1.0."""
     if column.dtype not in FLOAT_DTYPES:
         return field
     token = pa.from_numpy_dtype(column.dtype)

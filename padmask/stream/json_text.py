@@ -1,7 +1,7 @@
 """Pad JSON Lines to JSON Lines as text, without parsing numbers.
 
-Padding as text is faster than `rows.py`, and the output bytes are the same. All tokens of the chunk must be
-integers that fit the dtype. `rows.py` pads all other chunks and reports bad rows.
+Padding as text is faster than `rows.py`, and the output bytes are the same. A chunk is padded as text only if
+all its tokens are integers that fit the dtype. `rows.py` pads all other chunks and reports bad rows.
 """
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ def read_text_rows(chunk: Chunk, job: Job, longest: int | None = None) -> TextRo
 
 
 def _are_without_padding(objects: Sequence[dict[str, Any]], job: Job, lengths: Positions) -> bool:
-    """Return whether no mask of the input marks padding. If a mask does, `rows.py` reads the rows."""
+    """Return whether no mask of the input marks padding. If the result is False, `rows.py` reads the rows."""
     if job.ones is not None and not _are_ones([row.get(job.ones) for row in objects], lengths):
         return False
     return not any(
@@ -207,7 +207,7 @@ def _are_without_padding(objects: Sequence[dict[str, Any]], job: Job, lengths: P
 
 
 def _are_ones(raws: Sequence[msgspec.Raw | None], lengths: Positions) -> bool:
-    """Return whether all values are lists of ones with the given lengths. `rows.py` reports other values."""
+    """Return whether all values are lists of ones with the given lengths."""
     found = read_ids(raws, "int32")
     if found is None or not np.array_equal(found.lengths, lengths):
         return False
@@ -219,7 +219,7 @@ def _any_has(objects: Sequence[dict[str, Any]], name: str) -> bool:
 
 
 def _position_text(kept: int, segments: Segments) -> msgspec.Raw:
-    """Return the positions of a row with `kept` tokens as text."""
+    """Return the position ids of a row with `kept` tokens, as JSON text."""
     places, others = list(range(kept)), [0] * ((segments.maxlen or 0) - kept)
     return msgspec.Raw(
         msgspec.json.encode(places + others if segments.padding == "post" else others + places)
@@ -246,7 +246,7 @@ def _pad_column(rows: TextRows, column: PadColumn, segments: Segments, ids: IdTe
 
 
 def _mask_text(kept: int, target: PadTarget) -> msgspec.Raw:
-    """Return the mask of a row with `kept` tokens as text, from the cache if possible."""
+    """Make the mask of a row with `kept` tokens as JSON text, and add the mask to the cache."""
     maxlen = target.plan.maxlen
     spec = target.job.mask
     true, false = _FLAGS.get(spec.written_dtype, (b"1", b"0"))

@@ -28,7 +28,7 @@ class TokenTexts(Protocol):
         """Number of tokens in each row: int64, shape (rows,)."""
 
     def cut(self, rows: Positions, starts: Positions, counts: Positions) -> Sequence[Any]:
-        """Return `counts[i]` tokens of row `rows[i]`, from index `starts[i]`, for each i."""
+        """For each i, return `counts[i]` tokens of row `rows[i]`, starting at index `starts[i]`."""
 
 
 class ItemTexts:
@@ -43,7 +43,7 @@ class ItemTexts:
         self.lengths = np.array(list(map(len, items)), dtype=np.int64)
 
     def cut(self, rows: Positions, starts: Positions, counts: Positions) -> Sequence[Any]:
-        """Return `counts[i]` items of row `rows[i]`, from index `starts[i]`, for each i.
+        """For each i, return `counts[i]` items of row `rows[i]`, starting at index `starts[i]`.
 
         >>> items = ItemTexts([[msgspec.Raw(b"1.5"), msgspec.Raw(b"0")]])
         >>> [bytes(item) for item in items.cut(np.array([0]), np.array([0]), np.array([1]))[0]]

@@ -55,7 +55,7 @@ class KeptRows:
         return self._file is not None and needed <= KEPT_SHARE * free_space(self._file.fileno())
 
     def add(self, rows: Rows) -> None:
-        """Append rows to the file, as `compact_rows` returns them."""
+        """Append rows to the file, after `compact_rows` has made them smaller."""
         if self._file is None:
             return
         pickled = Pickled(compact_rows(rows, self._job, lines=self._lines))
@@ -115,7 +115,7 @@ def compact_rows(rows: Rows, job: Job, *, lines: bool) -> Rows:
 
 
 def only_lines(refused: Sequence[RejectedRow]) -> tuple[RejectedRow, ...]:
-    """Copy rejected rows, so that the other rows of their batches can be freed."""
+    """Copy only the text of rejected rows, so that the batches of these rows can be freed."""
     return tuple(map(_only_line, refused))
 
 

@@ -32,7 +32,7 @@ class LateFields:
     Args:
         known: names of the columns that have a value in the first rows, or that the run uses.
         reported: whether late columns with one value per token are reported. False if the user named the
-            columns.
+            columns to pad.
     """
 
     known: frozenset[str]
@@ -152,7 +152,7 @@ def zeros_in(objects: Objects, name: str, lengths: Positions) -> list[int]:
 
 
 def may_mark_padding(text: Any, name: str) -> bool:
-    """Return whether JSON text may be a mask with padding at some position, without parsing the text.
+    """Check, without parsing JSON text, whether it may be a mask that marks padding.
 
     >>> may_mark_padding(b"[true,false]", "mask"), may_mark_padding(b"[false]", "key_padding_mask")
     (True, False)

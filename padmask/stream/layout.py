@@ -20,7 +20,7 @@ LARGEST_COUNTS, LARGEST_RUN = 1 << 10, 1 << 9
 
 
 def group_positions(plan: Plan) -> int:
-    """Return the number of positions in a row group of one output file.
+    """Return the number of positions in a row group. With several buckets, row groups are smaller.
 
     >>> group_positions(Plan(8, "given", 8)) // group_positions(Plan(8, "given", 8, edges=(4, 8)))
     2

@@ -39,19 +39,20 @@ class Ledger:
         own_tokens_read: number of tokens in the columns that have their own maxlen, in used and dropped rows.
         places: number of positions in the written rows, both tokens and padding.
         batches: number of batches with a token budget.
-        batches_short: number of batches that are not full. A sort window has at most one such batch, as
-            `BatchPlan.short` describes.
+        batches_short: number of batches that are not full (see `BatchPlan.short`). A sort window has at most
+            one such batch.
         tokens_added: number of end tokens that packing added (`--eos`).
         sequences: number of sequences in packed rows.
         most_sequences: maximum number of sequences in a packed row. `+` keeps the larger maximum.
         rows_at_least: lower bound of the number of packed rows: no algorithm can pack the sequences into
-            fewer rows. `+` adds the bounds, as for files that are packed separately.
-        sequences_rejected: number of sequences that `unpad` skipped although their packed row is good,
-            because the pieces of their source row cannot be joined.
+            fewer rows. `+` adds the bounds, because files are packed separately.
+        sequences_rejected: number of sequences in good packed rows that `unpad` skipped, because the pieces
+            of their source row cannot be joined.
         boundary_labels: number of labels other than -100 that packing replaced with -100, because they are
             the first label of a sequence (`--boundary-labels`). These labels do not count as lost.
-        reasons: number of rejected rows and the first reason, for each kind of reason. Reasons of a kind
-            differ only in numbers and quoted values. Manifests do not contain the reasons.
+        reasons: for each kind of reason, the number of rejected rows and the first reason of this kind. Two
+            reasons have the same kind if they differ only in numbers and quoted values. Manifests do not
+            contain the reasons.
     """
 
     rows_read: int = 0
@@ -177,7 +178,7 @@ class PaddedRows:
         ledger: counts of rows and tokens.
         late: names of columns that have no values in the first rows, but one value per token in later rows.
         column_notes: notes of the writer on columns, keyed by column name. If two files have different notes
-            on a column, the note that sorts last is kept.
+            on a column, the last note in alphabetical order is kept.
     """
 
     ledger: Ledger = Ledger()
@@ -222,7 +223,7 @@ class PadResult:
 
     Args:
         ledger: counts of rows and tokens.
-        maxlen: length of every output row; in batches, the largest possible length of a row.
+        maxlen: length of every output row. With batches or buckets, the largest possible length of a row.
         maxlen_found: how maxlen was determined: `"given"`, `"longest"` or a percentile such as `"p95"`.
             `"batches"` means that only `batch_tokens` limits the length.
         maxlen_exact: maxlen before rounding up to a multiple.
@@ -231,8 +232,8 @@ class PadResult:
         unpadded: columns that were not padded but have the same lengths as the padded columns, each with the
             command-line options that would pad the column.
         notes: warnings. Each is a `str` whose attribute `name` is the name of the warning.
-        shards: number of shards, if the output is a folder. A shard is one output file or, with buckets, one
-            output file for each bucket that has rows.
+        shards: number of shards if the output is a folder; otherwise 0. A shard is one output file or, with
+            buckets, one output file for each bucket that has rows.
         resumed: number of shards from an earlier run that `resume` kept.
         faults: message for each unreadable file that was skipped.
         own: maxlen of each column that has its own maxlen, keyed by column name.

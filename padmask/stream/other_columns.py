@@ -19,7 +19,7 @@ from padmask.stream.job import Job, PadRequest, make_job
 
 
 def make_output_job(dataset: Dataset, asked: PadRequest, output: FormatTraits) -> Job:
-    """Choose the columns to pad and the other columns to write, for one output format.
+    """Choose the columns to pad, and the other columns that the output format can store.
 
     The errors are those of `make_job`, `refuse_source_row` and `name_lengths`.
     """
@@ -49,8 +49,8 @@ def refuse_source_row(dataset: Dataset, job: Job, output: FormatTraits) -> None:
 def keep_columns(job: Job, dataset: Dataset, output: FormatTraits) -> Job:
     """Return the job without the columns that are not padded and that the output format cannot store.
 
-    For JSON Lines input, the job is unchanged. The types of its fields are unknown before all rows are read,
-    so the writer chooses the fields.
+    For JSON Lines input, the job is unchanged, because the types of JSON fields are unknown before all rows
+    are read. The writer then chooses the fields.
     """
     if output.keeps is None or dataset.format.is_text:
         return job
@@ -83,9 +83,9 @@ def _left_out(schema: pa.Schema, output: FormatTraits, without: Collection[str])
 
 
 def name_lengths(job: Job, dataset: Dataset, output: FormatTraits) -> Job:
-    """Name the length column in the `Job`, if all files of the output format have a length column.
+    """Set the name of the length column in the `Job` if the output format always has a length column.
 
-    A name that the user chose is kept.
+    If the user chose a name, the job is unchanged.
 
     Raises:
         SpecError: the input has a column of this name.
@@ -109,6 +109,6 @@ def name_lengths(job: Job, dataset: Dataset, output: FormatTraits) -> Job:
 
 
 def _is_described(dataset: Dataset, name: str) -> bool:
-    """Return whether the metadata of all files names a column as the length column."""
+    """Return whether the metadata of every file says that the column `name` is a length column."""
     described = (read_descriptions(schema.metadata) for schema in dataset.schemas().values())
     return all(any(group.length == name for group in groups) for groups in described)

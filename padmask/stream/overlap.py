@@ -53,7 +53,7 @@ def ordered_map(
 
 
 def choose_threads(files: FileOptions, source: FormatTraits, output: FormatTraits) -> FileOptions:
-    """Return the options, with 1 thread if both formats are JSON Lines and the user requested no number.
+    """Return the options. If both formats are JSON Lines and the number of threads is not set, set it to 1.
 
     For JSON Lines, Python's global interpreter lock lets only one thread run at a time.
 
@@ -66,7 +66,7 @@ def choose_threads(files: FileOptions, source: FormatTraits, output: FormatTrait
 
 
 def open_pool(files: ReadOptions) -> AbstractContextManager[ThreadPoolExecutor | None]:
-    """Return a thread pool that processes chunks; None if the number of threads is one."""
+    """Return a context manager that opens a thread pool, or returns None if there is only one thread."""
     threads = files.threads or cores()
     return ThreadPoolExecutor(threads, "padmask") if threads > 1 else nullcontext()
 

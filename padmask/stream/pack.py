@@ -33,7 +33,7 @@ def pack_file(  # noqa: PLR0913 - one keyword for each group of options
     progress: ProgressCallback | None = None,
     **options: Any,
 ) -> PadResult:
-    """Pack the rows of files, several into each output row. `padmask pack` calls this function.
+    """Pack several rows of files into each output row. `padmask pack` calls this function.
 
     >>> import tempfile, pathlib
     >>> folder = pathlib.Path(tempfile.mkdtemp())
@@ -68,8 +68,8 @@ def pack_file(  # noqa: PLR0913 - one keyword for each group of options
         DataError: the input cannot be read or packed.
         OutputError: the output cannot be written.
 
-    Source: "Efficient Sequence Packing without Cross-contamination" (arXiv 2107.02027). TRL also calls the
-    column of lengths `seq_lengths`.
+    Source: "Efficient Sequence Packing without Cross-contamination" (arXiv 2107.02027). `seq_lengths` is the
+    name in TRL.
     """
     spec = packed_spec(spec, packing, options, FILE_ARGUMENTS)
     return pad_file(

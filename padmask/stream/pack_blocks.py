@@ -36,7 +36,7 @@ class PackBlock:
     Args:
         rows: source rows of a window (rows that are packed together).
         segments: positions of the sequences in the packed rows.
-        ledger: counts of rows and tokens, to add to the counts of the other blocks.
+        ledger: counts of rows and tokens that this block adds to the total.
         refused: rows that are not written.
         late: names of columns that have no values in the first rows, but one value per token in later rows.
     """
@@ -67,7 +67,10 @@ class PackBlock:
 
 
 def _packed_batch(batch: Batch, packed: PackedRows, columns: pa.RecordBatch, job: Job) -> Batch:
-    """Return packed rows as a batch. In JSON Lines, fields that are not packed become arrays of values."""
+    """Return packed rows as a batch.
+
+    If packing keeps the JSON fields that are not packed, they become arrays with one value for each sequence.
+    """
     objects = None
     if batch.objects is not None:
         left_out = {*(column.name for column in job.columns), *job.added, *job.dropped}
@@ -94,7 +97,8 @@ def _join_objects(objects: Sequence[dict[str, Any]], left_out: set[str]) -> dict
 def pack_blocks(all_rows: Iterable[Any], job: Job, plan: Plan) -> Iterator[PackBlock]:
     """Pack all rows, and yield blocks of packed rows in order.
 
-    A block without packed rows contains only refused rows, and the counts of rows and tokens that were read.
+    For each item of `all_rows`, the first block has no packed rows. It has only the refused rows, and the
+    counts of the rows and tokens that were read.
 
     Args:
         all_rows: the rows (`Rows`), in order.
@@ -163,7 +167,7 @@ def _count(rows: Rows, sequences: Segments, added: Flags, job: Job) -> Ledger:
 
 
 class _Packer:
-    """Packs windows of rows. Sequences in rows that are not full are packed again with the next window.
+    """Packs windows of rows. Sequences of packed rows that are not full are packed again in the next window.
 
     Args:
         job: columns and options of the run, with packing.

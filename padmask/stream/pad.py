@@ -129,7 +129,7 @@ def pad_rows_to_file(
     sealed: Callable[[int], None] | None = None,
     final_path: str | None = None,
 ) -> PaddedRows:
-    """Pad all rows and write them.
+    """Pad all rows, and write them to one output.
 
     Args:
         run: the run that reads the rows.

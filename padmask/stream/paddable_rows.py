@@ -81,6 +81,6 @@ class PaddableRows(PaddableBlock, Protocol):
         Args:
             job: columns and options of the run.
             plan: length of the output rows.
-            size: maximum number of output rows in a block. A single source row may have more output rows.
+            size: maximum number of output rows in a block. Only a block of one source row may have more.
             first: number of rows that were read before these rows.
         """

@@ -1,4 +1,4 @@
-"""Passes over all rows, in threads: find lengths and types, or prepare rows for padding."""
+"""Read all rows in threads, to find their lengths and types or to prepare them for padding."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def choose_plan(
         measured: lengths of all rows; None if the user specified maxlen as a number.
         format_: format of the output.
         limit: size limit of the output in bytes; None if there is no limit.
-        places: function that returns the number of positions that are in memory at the same time.
+        places: function that takes a plan, and returns how many positions are in memory at the same time.
 
     Raises:
         SpecError: the output exceeds the limit or the free memory.
@@ -54,7 +54,7 @@ def choose_plan(
 
 
 def leave_space(run: PadRun, measured: Survey | None, plan: Plan, format_: FormatTraits) -> PadRun:
-    """Return the run, without its kept rows if the disk may be too small for these rows and the output."""
+    """Return the run. Remove its kept rows if the disk may be too small for these rows and the output."""
     if run.kept is None or measured is None:
         return run
     lengths, plans = (measured.lengths, *measured.own), (plan, *plan.own.values())
@@ -72,9 +72,9 @@ def rows_at_a_time(plan: Plan, files: FileOptions) -> int:
 
 
 def positions_in_memory(files: FileOptions, ahead: int) -> Callable[[Plan], int]:
-    """Return a function that computes the number of positions that a plan needs in memory at the same time.
+    """Return a function that takes a plan, and returns how many positions are in memory at the same time.
 
-    The number includes all blocks of rows, and one row group of each bucket.
+    The result includes all blocks of rows, and one row group of each bucket.
 
     Args:
         files: formats and limits.

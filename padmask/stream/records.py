@@ -27,7 +27,7 @@ class Record:
 
     @property
     def bytes(self) -> int:
-        """Number of bytes in the file, including the space between the buffers."""
+        """Number of bytes that the object takes in the file, including the space between its buffers."""
         return sum(map(_aligned, self.sizes))
 
 

@@ -91,7 +91,7 @@ def check_masks(batch: Batch, job: Job, lengths: npt.NDArray[np.int64]) -> list[
 
 
 def _check_positions(batch: Batch, job: Job, lengths: npt.NDArray[np.int64]) -> list[Fault]:
-    """Return a `Fault` for each row whose `position_ids` are not 0, 1, 2, ..., if packing replaces them."""
+    """If packing replaces `position_ids`, return a `Fault` for each row in which they are not 0, 1, 2, ..."""
     replaces = job.spec.packing is not None and "position_ids" in job.spec.packing.emit
     if not replaces or POSITION_IDS not in job.unwritten:
         return []
@@ -99,7 +99,7 @@ def _check_positions(batch: Batch, job: Job, lengths: npt.NDArray[np.int64]) -> 
 
 
 def larger_maxlen(job: Job) -> str:
-    """Return the sentence of an error message that says how to increase maxlen."""
+    """Return a sentence for error messages that tells the user to increase maxlen."""
     edges = isinstance(job.spec.buckets, tuple)
     return "Choose a larger last edge in --buckets" if edges else "Choose a larger --maxlen"
 
@@ -112,7 +112,7 @@ def overlong_error(length: int, maxlen: int, job: Job, place: Place, column: str
         maxlen: maxlen of the column.
         job: columns and options of the run.
         place: the location of the row.
-        column: name of the column, if several columns have their own maxlen; otherwise None.
+        column: name of the column if some columns have their own maxlen; otherwise None.
     """
     packing = job.spec.packing
     end = ", including the end token" if packing is not None and packing.eos is not None else ""

@@ -145,7 +145,7 @@ def pick_longest(count: int) -> Pick:
 def pick_random(count: int, seed: int | Sequence[int]) -> Pick:
     """Return a rule that selects random rows. Every row has the same probability.
 
-    The rule works for one pass only. Each call changes the state of its random generator.
+    The rule works for one pass only, because each call changes the state of its random generator.
 
     Args:
         count: number of rows to select.

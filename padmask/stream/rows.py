@@ -38,8 +38,8 @@ class Rows:
         batch: rows to pad.
         ragged: token sequences of these rows, keyed by column name.
         ledger: counts of rows and tokens read, including refused rows.
-        numbers: number of each row among the rows read: int64, shape (rows,).
-        ends: numbers of tokens to keep at the ends of each row, if columns contain these numbers, else None.
+        numbers: index of each row in its chunk; after `written`, among all rows read: int64, shape (rows,).
+        ends: how many tokens to keep at each end of each row; None if no column contains these numbers.
         refused: rows that are not written.
         consumed: number of input bytes read so far, for progress reports.
         late: names of columns that have no values in the first rows, but one value per token in later rows.
@@ -99,7 +99,7 @@ def prepare_rows(batch: Batch, job: Job, consumed: int = 0) -> Rows:
             `error`.
         PaddedError: a row already has a mask with the name of the new mask, or a mask marks padding in the
             row, but not in the first rows.
-        SpecError: a row already has a field with the name of an added column that is not a mask.
+        SpecError: a row already has a field with the name of another added column.
     """
     check_added_fields(batch, job)
     ragged, found = read_rows(batch.columns, job.groups)
@@ -207,7 +207,7 @@ def _drop(rows: Rows, drop: Flags, reason: str, own: Iterable[str]) -> Rows:
 
 
 def apply_overlong(rows: Rows, plan: Plan, job: Job) -> Rows:
-    """Drop the rows that are longer than maxlen, or raise an error, as `job.policy.overlong` says.
+    """Apply `job.policy.overlong` to the rows that are longer than maxlen: drop them or raise an error.
 
     Raises:
         DataError: a row is longer than maxlen, and `job.policy.overlong` is `"error"`.
@@ -231,7 +231,7 @@ def split_rows(rows: Rows, size: int, weights: Positions | None = None) -> Itera
 
     Args:
         rows: rows to split.
-        size: maximum number of output rows in a block. A single source row may have more output rows.
+        size: maximum number of output rows in a block. Only a block of one source row may have more.
         weights: number of output rows of each source row: int64, shape (rows,). If None, each source row has
             one output row.
     """

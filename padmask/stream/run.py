@@ -31,7 +31,7 @@ GROUP_POSITIONS = 1 << 22
 
 
 class CountedRows(Protocol):
-    """Rows with the counts that the reading loop needs for progress and `--limit`."""
+    """Rows with the counts that the reading loop needs to report progress."""
 
     @property
     def ledger(self) -> Ledger: ...
@@ -66,7 +66,7 @@ class Reading:
     def map_chunks(
         self, phase: str, wanted: Wanted, process: Callable[[Chunk], Counted]
     ) -> Iterator[Iterator[Counted]]:
-        """Call `map_parts` for the chunks of the dataset. `wanted` are the columns to read."""
+        """Call `map_parts` with all chunks of the dataset. `wanted` says which columns to read."""
         with self.map_parts(phase, self.dataset.chunks(wanted, self.files.limit), process) as results:
             yield results
 

@@ -65,11 +65,11 @@ class SortWindows:
                 yield from self.rest()
 
     def carry(self, rows: Rows) -> None:
-        """Put rows before the next window. These rows do not count towards the size of the window."""
+        """Put rows at the start of the next window. They do not count towards the size of the window."""
         self._carried = [rows]
 
     def rest(self) -> Iterator[Rows]:
-        """Yield the rows that are not part of a complete sort window, if there are any."""
+        """Yield all collected rows as one sort window, if there are any."""
         parts = [*self._carried, *self._held]
         if parts:
             self._carried, self._held, self._used = [], [], np.zeros(2, dtype=np.int64)
@@ -77,7 +77,7 @@ class SortWindows:
 
 
 def _sizes(part: Rows, job: Job, plan: Plan) -> Positions:
-    """Return the numbers of output rows and of values of each source row: int64, shape (2, rows)."""
+    """For each source row, return how many output rows and values it has: int64, shape (2, rows)."""
     written = count_rows(part.lengths, plan, job.spec, part.ends)
     values = sum(max(1, column.inner or 1) for column in job.columns)
     return np.stack([np.ones_like(part.lengths) if written is None else written, part.lengths * values])
@@ -86,7 +86,8 @@ def _sizes(part: Rows, job: Job, plan: Plan) -> Positions:
 def copy_rows(part: Rows, rows: Positions, job: Job) -> Rows:
     """Copy some rows without the columns that padding replaces. The ledger of the copy is empty.
 
-    Integers get the dtype of the output if this dtype is smaller. No values of other rows stay in memory.
+    Integers get the dtype of the output if this dtype is smaller. The copy does not keep the values of other
+    rows in memory.
 
     Args:
         part: rows to copy from.

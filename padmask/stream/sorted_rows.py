@@ -101,7 +101,7 @@ class RowSorter:
             yield rows.select(order[start : start + step])
 
     def _store(self, level: int, batches: Iterator[KeyedRows]) -> None:
-        """Write sorted rows to a new file of a level. Merge the files of a full level to the next level."""
+        """Write sorted rows to a new file of a level. Merge the files of a full level into the next level."""
         file = tempfile.TemporaryFile(prefix="padmask-", dir=self._folder)  # noqa: SIM115
         self._files.callback(file.close)
         _write(file, batches)
@@ -153,7 +153,7 @@ def _read(file: IO[bytes]) -> Iterator[KeyedRows]:
 
 
 def _merge(runs: Sequence[Iterator[KeyedRows]]) -> Iterator[KeyedRows]:
-    """Merge sorted rows. One batch of each run is in memory."""
+    """Merge sorted runs. Only one batch of each run is in memory at a time."""
     heads = [(head, run) for run in runs if (head := next(run, None)) is not None]
     while heads:
         # All rows up to the smallest last key are in memory.
@@ -171,7 +171,7 @@ def _merge(runs: Sequence[Iterator[KeyedRows]]) -> Iterator[KeyedRows]:
 
 
 def _up_to(keys: npt.NDArray[np.int64], bound: Sequence[int]) -> Flags:
-    """Return, for each row, whether its keys are at most `bound`: bool, shape (rows,)."""
+    """Return whether the keys of each row, compared as a tuple, are at most `bound`: bool, shape (rows,)."""
     found = np.ones(len(keys), dtype=bool)
     for key, limit in zip(keys.T[::-1], reversed(bound), strict=True):
         found = (key < limit) | ((key == limit) & found)

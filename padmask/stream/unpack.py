@@ -181,7 +181,7 @@ def _missing_rows(run: UnpackRun, ledger: Ledger) -> list[Warned]:
 
 
 def _survey(run: UnpackRun) -> UnpackRun:
-    """Read JSON Lines once to find the types of the fields of the unpacked rows."""
+    """Read JSON Lines once to find the field types of the unpacked rows. Return the run with these types."""
     types, sequences = TypeSurvey(), run.unpacked.sequences
     with run.map_chunks("measuring", run.wanted, run.unpack) as parts:
         for part in parts:

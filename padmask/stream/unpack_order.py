@@ -57,7 +57,7 @@ def are_whole(keys: Positions, layout: PackedLayout, lost: Collection[tuple[int,
     Args:
         keys: keys of the sequences, as in `collect_rows`: int64, shape (sequences, 5).
         layout: the columns of packed rows.
-        lost: rank of the source file and source row of each sequence that could not be read.
+        lost: for each sequence that could not be read, the pair (rank of the source file, source row).
     """
     if lost or (layout.splits and keys[:, _START].any()):
         return False
@@ -80,7 +80,7 @@ def join_sequences(
         layout: the columns of packed rows.
         job: columns to join.
         on_error: `"fail"` raises an error for a bad row, `"skip"` skips the row.
-        lost: rank of the source file and source row of each sequence that could not be read.
+        lost: for each sequence that could not be read, the pair (rank of the source file, source row).
 
     Raises:
         RowError: pieces cannot be joined, and `on_error` is `"fail"`.
@@ -114,7 +114,7 @@ def join_sequences(
 
 
 def count_joined(collected: Ledger, joined: Ledger) -> Ledger:
-    """Return the counts of a run that collects sequences first, and then joins the sequences.
+    """Combine the counts of the two steps of a run: collecting sequences, and joining them.
 
     Args:
         collected: counts of the packed rows that were read.

@@ -138,8 +138,8 @@ def _remedy(fault: Fault, layout: PackedLayout) -> str:
 def _read_fields(objects: Sequence[Mapping[str, Any]], layout: PackedLayout) -> dict[str, list[Any]]:
     """Return the fields that have one value for each sequence, keyed by name.
 
-    A field has one item for each row: the JSON texts of its values, None if the row lacks the field, or
-    `NO_LIST` if the field is not a list.
+    For each field, the result has a list with one item for each packed row: the JSON texts of the values in
+    this row, None if the row lacks the field, or `NO_LIST` if the field is not a list.
     """
     names = dict.fromkeys(name for row in objects for name in row)
     found: dict[str, list[Any]] = {}

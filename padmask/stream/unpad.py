@@ -237,7 +237,7 @@ class _Run(Run):
 
 
 def _survey(run: _Run) -> _Run:
-    """Read JSON Lines once to find the types of the fields."""
+    """Read JSON Lines once to find the types of the fields. Return the run with these types."""
     types, sequences = TypeSurvey(), run.wanted.sequences
     with run.map_chunks("measuring", run.wanted, run.find) as all_cuts:
         for cuts in all_cuts:
@@ -292,7 +292,7 @@ def _cut(run: _Run, chunk: Chunk) -> tuple[Batch, UnpadRows]:
 
 @contextmanager
 def _join_all(run: _Run, writer: Writer) -> Iterator[Iterator[EncodedRows]]:
-    """Join the windows of each row, and iterate over the joined rows."""
+    """Join the windows of each source row, and iterate over the joined rows."""
 
     def encode(part: UnpadRows) -> EncodedRows:
         joined = join_windows(part, run.job, run.on_error)

@@ -26,11 +26,11 @@ from padmask.stream.unpad_rows import EncodedRows, UnpadRows
 
 
 def source_ranks(names: Sequence[str]) -> dict[str, int]:
-    """Return the rank of the source file of each input file, keyed by name of the input file.
+    """Map the name of each input file to the rank of the source file of its rows.
 
-    If the paths of two files differ only in the bucket, their rows come from one source file. Without
-    buckets, source files are ranked in the order of the input. With buckets, they are ranked by path, because
-    the first bucket may lack rows of some source files.
+    If the paths of two input files differ only in the bucket, their rows come from one source file. Without
+    buckets, source files are ranked in the order of the input. With buckets, source files are ranked by path,
+    because the first bucket may lack rows of some source files.
 
     >>> source_ranks(["bucket=8/b.arrow", "bucket=9/a.arrow", "bucket=9/b.arrow"])
     {'bucket=8/b.arrow': 1, 'bucket=9/a.arrow': 0, 'bucket=9/b.arrow': 1}
@@ -52,10 +52,11 @@ def collect_rows(
         sorter: sorter of the rows. The keys are the rank of the source file, the columns of
             `UnpadJob.order`, and the number of the row in the input.
         sink: output of the refused rows.
-        ranks: rank of the source file of each input file, as `source_ranks` returns them.
+        ranks: result of `source_ranks`.
 
     Returns:
-        The counts of the rows, and the rank of the source file and the source row of each refused row.
+        The counts of the rows; and for each refused row whose source row is known, the pair (rank of the
+        source file, source row).
     """
     ledger, lost = Ledger(), set()
     for result in results:
@@ -98,7 +99,7 @@ def sorted_windows(batch: Batch, keys: Positions, job: UnpadJob, lost: set[tuple
         batch: the windows, which come from one source file.
         keys: keys of the windows, as in `collect_rows`: int64, shape (windows, keys).
         job: the unpadded columns.
-        lost: rank of the source file and source row of each refused window. Rows with a refused window are
+        lost: for each refused window, the pair (rank of the source file, source row). These source rows are
             not joined.
     """
     segments = []
@@ -141,7 +142,7 @@ def column_remarks(schema: pa.Schema, job: UnpadJob) -> list[str]:
 
 
 def add_joined(collected: Ledger, joined: Ledger) -> Ledger:
-    """Return the counts of a run that collects windows first, and then joins the windows.
+    """Combine the counts of the two steps of a run: collecting windows, and joining them.
 
     Args:
         collected: counts of the windows that were read.

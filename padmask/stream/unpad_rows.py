@@ -38,8 +38,8 @@ class UnpadRows:
         consumed: number of input bytes read so far, for progress reports.
         also: positions of the real tokens, for each job in `UnpadJob.also`.
         windows: the windows of these rows; None if windows are not joined.
-        gaps: indices in `rows`: int64. Before the row at each index, a row was refused that may be a window
-            of the previous source row. An index may be the number of rows.
+        gaps: where a refused row may be a missing window of the source row before it: int64. The value i
+            means between the rows i - 1 and i. The value may be 0 or the number of rows.
         order: values that sort the rows: int64, shape (rows, columns of `UnpadJob.order`).
         lost: source row numbers of the refused rows, as far as they are known: int64.
     """
@@ -131,7 +131,7 @@ def split_bad_rows(
     Args:
         batch: rows, with the faults of rows that could not be read.
         segments: positions of the real tokens.
-        faults: other faults, at most one per row.
+        faults: other faults of the rows.
         on_error: `"fail"` raises an error for a bad row, `"skip"` skips the row.
         consumed: number of input bytes read so far.
         order: names of the columns whose values sort the rows.

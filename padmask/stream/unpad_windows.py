@@ -53,7 +53,7 @@ def group_windows(parts: Iterable[UnpadRows]) -> Iterator[UnpadRows]:
 
 
 def join_windows(part: UnpadRows, job: UnpadJob, on_error: OnError) -> UnpadRows:
-    """Join the windows of rows. The batch of the result has the unpadded columns.
+    """Join the windows of each source row. The batch of the result has the unpadded columns.
 
     Raises:
         RowError: windows cannot be joined, and `on_error` is `"fail"`.
@@ -70,7 +70,7 @@ def join_windows(part: UnpadRows, job: UnpadJob, on_error: OnError) -> UnpadRows
 def join_planned(
     part: UnpadRows, job: UnpadJob, on_error: OnError, found: Iterable[Fault], remedy: Callable[[Fault], str]
 ) -> UnpadRows:
-    """Join the windows of rows, except the rows in which errors were found.
+    """Join the windows of each source row, except the source rows that have errors.
 
     Args:
         part, job, on_error: as in `join_windows`.
@@ -111,7 +111,7 @@ def join_planned(
 
 
 def find_field_differences(batch: Batch, windows: RowWindows, without: Collection[str]) -> list[Fault]:
-    """Return a `Fault` for each window in which a field has another value than in the previous window."""
+    """Return a `Fault` for each field of a window that differs from the previous window of the same row."""
     if batch.objects is None:
         return find_differences(batch.columns, windows, without)
     found = []
