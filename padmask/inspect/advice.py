@@ -115,7 +115,7 @@ ADVICE_WITHOUT_MARKER = (
 
 
 def advise_on_packed_rows(command: PadCommand) -> Advice:
-    """Return the advice for packed rows: restore the original rows first.
+    """Return the advice for packed rows: restore the original rows before padding or packing them again.
 
     Args:
         command: inputs of the recommended command.
@@ -127,7 +127,7 @@ def advise_on_packed_rows(command: PadCommand) -> Advice:
 
 
 def advise_to_join(command: PadCommand, asked: Sequence[int | str], spec: PadSpec) -> Advice:
-    """Return the advice for windows: join the windows first, because new windows are made from whole rows.
+    """Return the advice for windows of longer rows: join the windows before padding the rows again.
 
     Args:
         command: inputs of the recommended command.
@@ -163,8 +163,8 @@ class Adviser:
         """Return the recommended plan: one length for all rows, or windows.
 
         Args:
-            asked: values of maxlen that the user requested. If there are any, one of these lengths is
-                recommended.
+            asked: values of maxlen that the user requested. If there are any, the recommendation starts from
+                one of these lengths.
         """
         if not self.plans:
             return Advice("The input has no rows.")
@@ -213,7 +213,11 @@ class Adviser:
         return self._pad(longest, f"{text} {reason} and save {saved} of the positions.")
 
     def _judge(self, asked: Sequence[int | str]) -> Advice:
-        """Recommend one of the requested lengths: the smallest length that loses few tokens."""
+        """Recommend the smallest requested length that loses few tokens, else the largest requested length.
+
+        If a run with `--overlong error` would fail at this length, the length of the longest row is
+        recommended instead. If too many tokens would be lost, windows are recommended instead.
+        """
         asked = sorted(asked, key=lambda name: self.plans[str(name)].maxlen)
         few = [name for name in asked if self._loses_few(self.plans[str(name)])]
         name = next(iter(few), asked[-1])
@@ -433,7 +437,10 @@ class Adviser:
         return Alternative(text, command)
 
     def _use_batches(self, plan: Cost) -> tuple[Alternative, ...]:
-        """Return batches with a token budget if they have much less padding than `plan`."""
+        """Return a tuple with batches of a token budget, as an alternative to `plan`.
+
+        The tuple is empty if the batches do not have much less padding, or if long rows are not truncated.
+        """
         if self.basis.cuts.overlong != "truncate":
             return ()
         batches = batches_cost(self.basis)

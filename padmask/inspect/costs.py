@@ -52,7 +52,8 @@ class Cost:
         ends_lost: number of truncated rows that lose a token such as `[SEP]`, which most rows share at the
             truncated end.
         overlong: what happens to rows longer than maxlen, as in `--overlong`.
-        rows_at_least: lower bound of the number of packed rows for any packing; None for other plans.
+        rows_at_least: lower bound of the number of packed rows, however the rows are packed; None for other
+            plans.
     """
 
     name: str
@@ -133,7 +134,7 @@ class CostBasis:
     unit: str = "token"
 
     def packed_maxlen(self, limit: int | None) -> int:
-        """Return the number of positions in a packed row: `limit`, or the longest length, rounded up."""
+        """Return the maxlen of packed rows: `limit` or, if it is None, the longest length, rounded up."""
         return self.round_up(self.stats.longest) if limit is None else limit
 
     def round_up(self, length: int) -> int:

@@ -27,8 +27,8 @@ class Curves:
         kept: share of the tokens that are kept: float64, shape (points,).
         whole: share of the rows that are not longer than maxlen: float64, shape (points,).
         padding: share of the positions that are padding: float64, shape (points,).
-        repeated: share of the written tokens that several windows contain: float64, shape (points,). None if
-            longer rows are not split into windows.
+        repeated: share of the written tokens that are additional copies in other windows: float64, shape
+            (points,). None if longer rows are not split into windows.
     """
 
     maxlens: Positions
@@ -49,7 +49,7 @@ def make_curves(basis: CostBasis, marks: Sequence[int] = (), overlong: Overlong 
     Args:
         basis: number of rows of each length, and the tokens that windows repeat.
         marks: lengths that the values of maxlen must include.
-        overlong: what happens to rows longer than maxlen. `"error"` has the curves of `"truncate"`.
+        overlong: what happens to rows longer than maxlen. The curves of `"error"` are those of `"truncate"`.
     """
     stats = basis.stats
     top = max(stats.longest, *marks, 1)

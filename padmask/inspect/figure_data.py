@@ -97,14 +97,14 @@ class FigureData:
             none.
         summary: numbers of rows and tokens.
         unit: name of an element of a sequence: `"token"`, or `"step"` for floats and vectors.
-        lengths: lengths of the rows; of the sequences, if the rows are packed.
+        lengths: histogram of the row lengths. For packed rows, histogram of the sequence lengths.
         marks: candidates for maxlen, ascending.
         plans: costs of the candidates, in ascending order of maxlen; empty for packed rows.
         best: recommended plan; None if no plan is recommended.
         curves: shares of tokens, rows and padding by maxlen; None for packed rows.
         packed: statistics of packed rows; None for rows that are not packed.
-        sequences: packed rows by their number of sequences; None for rows that are not packed.
-        places: tokens and padding of all rows. For packed rows, only of the rows that are not full.
+        sequences: histogram of the number of sequences in a packed row; None for rows that are not packed.
+        places: positions of tokens and padding in all rows. For packed rows, full rows are left out.
     """
 
     name: str
@@ -207,7 +207,7 @@ def base_name(name: str) -> str:
 
 
 def describe_plan(plan: Cost, unit: str = "token") -> str:
-    """Return the padding and the loss of a plan with one length for all rows.
+    """Return a text about the padding and the lost tokens of a plan with one length for all rows.
 
     Args:
         plan: the cost of the plan.
@@ -223,7 +223,7 @@ def describe_plan(plan: Cost, unit: str = "token") -> str:
 
 
 def describe_padded(seen: Inspection) -> str:
-    """Return the padding of padded rows for which no plan is recommended; empty for other rows."""
+    """Return a text about the lengths and the padding of padded rows; empty for raw rows."""
     places = sum(group.maxlen * group.rows for group in seen.widths)
     if not places:
         return ""

@@ -192,9 +192,9 @@ def _shape(dataset: Dataset, job: AuditJob, rows: InspectedRows) -> Shape:
 def _spec_to_read(specs: Sequence[PadSpec]) -> PadSpec:
     """Return the padding options to check against the input.
 
-    If all rows are padded to the longest row, the result does not keep tokens at the ends of cut rows. `pad`
-    refuses such options with `--maxlen longest`. `inspect` accepts them, because it also proposes other
-    lengths.
+    If the only requested maxlen is `longest`, options that keep tokens at the ends of truncated rows are
+    removed. `pad` refuses these options with `--maxlen longest`. `inspect` accepts them, because it also
+    proposes other lengths.
     """
     spec = next((one for one in specs if one.maxlen != "longest"), specs[0])
     if spec.maxlen == "longest" and spec.windows is None:

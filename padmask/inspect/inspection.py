@@ -97,7 +97,7 @@ class Inspection(ShownInNotebooks):
     bad_rows: int = 0
 
     def describe(self) -> str:
-        """Return the numbers of rows and tokens, the column, and `raw`, `padded` or `packed`."""
+        """Return a text with the numbers of rows and tokens, the column, and `raw`, `padded` or `packed`."""
         state = "packed" if self.is_packed else "padded" if self.padded else "raw"
         rows, tokens = count(self.stats.rows, "row"), count(self.stats.tokens, self.unit)
         bad = f", without {count(self.bad_rows, 'bad row')}" if self.bad_rows else ""

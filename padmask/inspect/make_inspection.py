@@ -165,7 +165,10 @@ def make_inspection(asked: InspectOptions, data: ReadDataset) -> Inspection:
 def _advise_to_restore(
     asked: InspectOptions, data: ReadDataset, command: PadCommand, spec: PadSpec
 ) -> Advice:
-    """Return the advice for packed rows, batches, buckets and windows: restore the rows first."""
+    """Return the advice for packed rows, batches, buckets and windows: restore the original rows first.
+
+    If no column separates the sequences of packed rows, the rows cannot be restored. The advice says so.
+    """
     if data.job.unseparated is not None:
         return Advice(ADVICE_WITHOUT_MARKER)
     if data.shape == "packed":

@@ -24,9 +24,9 @@ class PackedStats:
         tokens: number of tokens.
         places: number of positions, including padding.
         maxlen: number of positions in a full row. Rows without padding may have fewer positions.
-        rows_at_least: lower bound of the number of rows of any packing of the sequences.
+        rows_at_least: lower bound of the number of packed rows, however the sequences are packed.
         lengths: number of sequences of each length.
-        per_row: number of rows with each number of sequences.
+        per_row: number of rows for each number of sequences in a row.
     """
 
     rows: int
@@ -41,7 +41,7 @@ class PackedStats:
 
     @property
     def filled_share(self) -> float:
-        """Share of the positions that are tokens, if all rows had maxlen positions, from 0 to 1."""
+        """Share of the positions that tokens fill, from 0 to 1. Each row counts as maxlen positions."""
         places = self.rows * self.maxlen
         return self.tokens / places if places else 0.0
 

@@ -24,7 +24,7 @@ class PackedEstimate:
 
     Args:
         rows: number of packed rows.
-        rows_at_least: lower bound of the number of packed rows for any packing.
+        rows_at_least: lower bound of the number of packed rows, however the rows are packed.
         tokens: number of tokens in the packed rows.
     """
 
@@ -36,10 +36,10 @@ class PackedEstimate:
 def estimate_packing(
     files: Sequence[LengthStats], maxlen: int, spec: PadSpec, *, drops: bool = False
 ) -> PackedEstimate:
-    """Estimate the number of packed rows if each file is packed separately, with all its rows at once.
+    """Estimate the number of packed rows if each file is packed separately.
 
-    If the files have too many distinct lengths, the packing of only some files is planned, and the number of
-    packed rows is extrapolated in proportion to the tokens.
+    All rows of a file are assumed to be packed together. If the files have too many distinct lengths, the
+    packing of only some files is planned. The number of packed rows is then extrapolated to all tokens.
 
     >>> files = [LengthStats({6: 1, 2: 1}), LengthStats({6: 1, 2: 1})]
     >>> estimate_packing(files, 8, PadSpec()).rows

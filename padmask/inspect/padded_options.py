@@ -37,9 +37,9 @@ class PaddedOptions:
 def find_padded_options(
     schema: pa.Schema, padding: Padding, asked: Columns, spec: PadSpec, first: str
 ) -> PaddedOptions:
-    """Return the options with which `pad` makes padded files with the same columns, dtypes and mask.
+    """Return the options with which `pad` writes the same columns, dtypes and mask as in padded files.
 
-    The dtypes and pad values of columns are only known from metadata. Options of the user are kept.
+    Only metadata shows the dtypes and pad values of the columns. Options that the user set take precedence.
 
     Args:
         schema: columns of the padded files, with metadata.
@@ -129,7 +129,7 @@ def _mask_options(mask: MaskSpec) -> tuple[str, ...]:
 def _is_preset(
     preset: Preset, columns: Sequence[Column], mask: MaskSpec, padding: Padding, first: str
 ) -> bool:
-    """Return whether a preset sets the dtypes and pad values of all columns, and the mask."""
+    """Return whether a preset sets the dtypes and pad values in `columns`, and the options in `mask`."""
     made = MaskSpec(**preset.mask)
     labels = first if made.labels_from else None
     positions = "position_ids" if "position_ids" in made.if_missing and padding.padding == "pre" else None

@@ -230,7 +230,7 @@ def inspect_files_separately(
 
 
 def _inspect_one_file(request: InspectRequest, numbered: tuple[int, Source]) -> InspectedRows:
-    """Read and check the rows of one file. `numbered` is the number of the file, and the file."""
+    """Read and check the rows of one file. `numbered` is the index of the file and the file itself."""
     number, source = numbered
     # Each file has a different seed, so the sample does not depend on the worker that reads the file.
     show = replace(request.show, seed=(*request.show.seeds, number))

@@ -282,12 +282,12 @@ def report_on_packed(
         model: built Keras model, PyTorch module, or a function of arrays.
         spec: options of the verification.
         sample: packed rows.
-        data: what the inputs of the model contain, according to the data and the user.
+        data: what the data and the user specify about the inputs of the model.
         engine: Keras backend and device. If None, Keras is started for Keras models.
         device: `"auto"`, `"cpu"` or `"gpu"` for a PyTorch module. If None, the module stays on its device.
 
     Raises:
-        SpecError: the content of an input is unknown.
+        SpecError: it is unknown what an input of the model contains.
         ModelError: the model cannot run on the rows.
     """
     described: dict[str, Any] = {}

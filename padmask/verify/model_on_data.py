@@ -113,7 +113,7 @@ def _refuse_numbers(timed: Sequence[str], proof: ModelProof, dataset: Dataset) -
 
 
 def _check_data(paths: Sequence[str], request: AuditRequest) -> None:
-    """Pass a report on the data to `request.on_data`, in a run whose model cannot be loaded."""
+    """Check only the data, because the model cannot be loaded. Pass the report to `request.on_data`."""
     if request.on_data is not None:
         # The error of the model is reported, even if the data cannot be read.
         with suppress(PadmaskError), _open_dataset(paths, request.files) as dataset:
@@ -181,7 +181,10 @@ def _verify_packed(
     spec: ModelSpec,
     report: Callable[[ModelSpec, PackedSample, DataArguments], Report],
 ) -> Report:
-    """Verify a model on packed rows. The arguments other than the tokens are computed from the sequences."""
+    """Verify a model on packed rows.
+
+    The tokens are read from the data. All other inputs of the model are computed from the sequences.
+    """
     chosen = _token_column(proof)
     inputs = {} if chosen is None else {IDS: chosen}
     data_by_input = _audit_by_input(dataset, request, replace(proof, inputs=inputs), [IDS])
@@ -219,7 +222,8 @@ def _open_dataset(paths: Sequence[str], files: ReadOptions) -> closing[Dataset]:
 def _find_roles(inputs: Mapping[str, str], dataset: Dataset | None, request: AuditRequest) -> dict[str, str]:
     """Find the model inputs for which the user requested a mask or length column.
 
-    The data may lack this column, because the checks create the mask and the lengths when they pad the rows.
+    The data does not need to contain the requested column, because the checks pad the rows and create the
+    mask and the lengths.
 
     Args:
         inputs: requested column of each model input, keyed by input name.
@@ -227,7 +231,7 @@ def _find_roles(inputs: Mapping[str, str], dataset: Dataset | None, request: Aud
         request: options for reading the data.
 
     Returns:
-        `"mask"` or `"lengths"` for each such input, keyed by input name.
+        `"mask"` or `"lengths"` for each of these inputs, keyed by input name.
     """
     masks, lengths = {*MASK_NAMES, "attention_mask", request.mask_column}, {LENGTHS}
     if dataset is not None and inputs:

@@ -28,14 +28,14 @@ class OpenedModel:
     """A model that is ready to run.
 
     Args:
-        find_kinds: function that returns the kind of each input, keyed by input name. Its argument is a dict
-            of the kinds that the user specified.
+        find_kinds: function that returns the kind of each model input, such as `"tokens"`, keyed by input
+            name. Its argument is a dict of the kinds that the user specified.
         report: function that verifies the model. Its arguments are the options, the rows (or None) and a dict
             of the kinds that the user specified.
         report_packed: function that verifies the model on packed rows. Its arguments are the options, the
-            rows, and what the inputs contain, according to the data and the user.
+            rows, and what the data and the user specify about the inputs.
         is_recurrent: whether the model has recurrent layers that may run on cuDNN.
-        masked: the value that the model masks, keyed by the kind of input.
+        masked: the value that the model masks in inputs of each kind, keyed by kind.
     """
 
     find_kinds: Callable[[dict[str, str]], dict[str, str]]

@@ -29,7 +29,7 @@ class PackedModel(Protocol):
 
     @property
     def dtype(self) -> str:
-        """The least precise dtype of the computation, a key in `LIMITS`. It is known after the first run."""
+        """The least precise dtype that the model computes with, as in `LIMITS`. Known after the first run."""
 
     @property
     def recurrent(self) -> Sequence[str]:
@@ -37,7 +37,7 @@ class PackedModel(Protocol):
 
     @property
     def remark(self) -> str:
-        """A note on an argument that padmask set and the user must set too; empty if there is none."""
+        """Note that names an argument that padmask set and the user must set too; empty if there is none."""
 
     def predict(self, batch: PackedBatch) -> Outputs:
         """Return the outputs for a batch."""
@@ -48,7 +48,7 @@ class PackedFunction:
 
     Args:
         function: function whose parameters have names such as `ids`, `mask`, `segment_ids`.
-        data: what the parameters contain, according to the data and the user.
+        data: what the data and the user specify about the parameters.
 
     Raises:
         SpecError: a parameter has an unknown name.
@@ -126,7 +126,7 @@ def make_packed_sample(
         rows: packed rows of the data.
         dtype: dtype of the tokens.
         value: pad value.
-        seed: random seed of the replacement tokens.
+        seed: random seed of the tokens with which the checks replace other tokens.
         layout: how the rows are packed; None if unknown.
     """
     packing = None if layout is None else layout.packing
@@ -148,7 +148,7 @@ def packed_rows_of(packed: Packed) -> list[PackedRow]:
 
 
 def arguments_in(layout: PackedLayout | None, proof: ModelProof | None = None) -> DataArguments:
-    """Return what the arguments of a model contain, according to the packed columns and the user.
+    """Return what the packed columns and the user specify about the arguments of a model.
 
     Args:
         layout: how the rows are packed; None for packed arrays in memory.

@@ -144,7 +144,7 @@ class Report(ShownInNotebooks):
 
     @property
     def answer(self) -> str:
-        """The meaning of the verdict, as part of a sentence."""
+        """Clause that states what the verdict means, such as `"padding changes the outputs"`."""
         return (_PACKED_ANSWERS if self.packed else ANSWERS)[self.verdict]
 
     @property

@@ -55,7 +55,7 @@ def write_junit(suites: Sequence[ElementTree.Element]) -> str:
 def data_suite(report: Report) -> ElementTree.Element:
     """Return the test suite of the data, with one test for each rule.
 
-    Rules that compare the rows with their input are skipped if there was no input to compare.
+    The tests of rules that compare the rows with their input are skipped if the run had no `--against`.
     """
     suite = ElementTree.Element("testsuite", name="data")
     for name in RULES:
@@ -98,9 +98,9 @@ def _subject_suite(subject: SubjectReport) -> ElementTree.Element:
 
 
 def _failed_suite(report: Report) -> ElementTree.Element:
-    """Return a suite with one failed test, for a report without models.
+    """Return a suite with one failed test, for a run that verified no model.
 
-    Tools count an empty suite as passed.
+    Without this test, tools could count the run as passed.
     """
     suite = ElementTree.Element("testsuite", name="models")
     message = replace_invalid(
@@ -167,7 +167,7 @@ def annotate(kind: str, title: str, message: str, place: Place | None = None) ->
 
 
 def _escape(text: str, also: str = "") -> str:
-    """Escape text as GitHub's actions toolkit does."""
+    """Escape text as GitHub's actions toolkit does. `also` has additional characters to escape."""
     text = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
     for character in also:
         text = text.replace(character, f"%{ord(character):02X}")

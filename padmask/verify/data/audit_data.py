@@ -79,7 +79,7 @@ class RuleSpec:
                 )
 
     def enforce(self, findings: Sequence[Finding]) -> list[Finding]:
-        """Return the findings with their severities after `strict` and `allow` are applied."""
+        """Return the findings with the severities that `strict` and `allow` determine."""
         return [
             replace(finding, rule=replace(finding.rule, severity=self._of(finding))) for finding in findings
         ]
@@ -328,8 +328,8 @@ def _compare_groups(
         asked: columns and options that the user requested.
 
     Returns:
-        The job that also reads the columns for the comparison; for each group, the object that collects its
-        rows (None if the group is not compared); and notes.
+        Three values: the job, which now also reads the columns that the comparison needs; for each group, the
+        object that collects its rows, or None if the group is not compared; and notes.
     """
     groups, notes = [], []
     collected: list[InputComparison | None] = []
@@ -363,7 +363,7 @@ def _columns_of_input(inputs: Dataset, asked: PadRequest) -> list[PadColumn]:
 
 
 def _sample_picks(count: int, seed: int) -> list[Pick]:
-    """Return a `Pick` for some of the longest rows, for some of the shortest rows, and for random rows."""
+    """Return picks that choose some of the longest rows, some of the shortest rows, and random rows."""
     few = max(1, count // 8)
     picks = [pick_longest(few), pick_shortest(few), pick_random(count, seed)] if count else []
     return [without_empty_rows(pick) for pick in picks]

@@ -50,7 +50,7 @@ class AuditJob:
         padding: columns that mark the padding of padded rows; None for raw rows.
         values: pad value of each column, keyed by column name; None if unknown.
         masks: mask columns of the tokens, except the mask in `padding`.
-        unmarked: names of padded files without the columns that marked their padding.
+        unmarked: names of padded files that lack the columns that marked their padding.
         notes: notes about the columns, which are not findings.
         side_from: source of the expected side of the padding, such as `"--padding post"`, for messages. If
             empty, the most common side is expected.
@@ -58,7 +58,7 @@ class AuditJob:
         batched: whether the padded length may differ between batches. If False, all padded rows have the same
             length.
         packed: how the rows are packed; None if they are not packed.
-        counts: numbers of rows and tokens in the metadata of packed files, keyed by file name.
+        counts: counts of rows and tokens from the metadata of packed files, keyed by file name.
         unseparated: how the rows are packed, if no column separates their sequences. None if a column
             separates them, or if the rows are not packed.
         locating: names of the columns that contain the source of each padded row, as in `PaddedLayout`. These
@@ -66,8 +66,8 @@ class AuditJob:
         masked: the value that the model masks; None if there is no model, or if the model masks no value.
         late_masks: names of masks that contain only ones in the first rows, if these rows have equal lengths.
             The rows may be padded, because such a mask may mark padding in later rows.
-        misaligned: columns of raw rows, such as labels, whose lengths equal those of the tokens in most rows,
-            but not in nearly all rows.
+        misaligned: columns of raw rows, such as labels, that have as many values as tokens in most rows, but
+            not in nearly all rows.
     """
 
     pad: Job

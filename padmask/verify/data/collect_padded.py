@@ -23,7 +23,7 @@ from padmask.verify.data.sequence_values import SequenceValues
 
 @dataclass(frozen=True)
 class PaddedRowCollector:
-    """Passes padded rows to an object that collects sequences, as rows with one sequence each.
+    """Passes each padded row, as a row with one sequence, to an object that collects sequences.
 
     Args:
         collected: object that gets the sequences.
@@ -59,7 +59,7 @@ class PaddedRowCollector:
         self.collected.add(rows.batch, chosen, packed, rows.ragged, sources, windows)
 
     def _read_locations(self, batch: Batch, chosen: Positions) -> tuple[list[Positions], Positions]:
-        """Return the values of the `locating` columns, and for each chosen row, whether all are valid."""
+        """Return the values of each `locating` column, and whether each chosen row has valid values."""
         located, fits = [], np.ones(len(chosen), dtype=bool)
         for name in self.locating:
             numbers, faults = read_lengths(column_values(batch, name), name, bits=63)

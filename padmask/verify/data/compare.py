@@ -51,7 +51,7 @@ class InputComparison:
         columns: columns that are checked. The first column has the tokens.
         names: names of the columns of the input. Columns that the input lacks are compared only if they can
             be computed from the input.
-        counts: numbers of rows in the metadata of each packed file, keyed by file name.
+        counts: row counts from the metadata of each packed file, keyed by file name.
         is_text: whether the packed or padded rows are JSON text, so that their columns have no types.
     """
 
@@ -130,7 +130,7 @@ class InputComparison:
         Args:
             reading: the input of the rows.
             audit: object that collects the findings.
-            rows: number of packed or padded rows that were read. Rows with errors were not added.
+            rows: number of packed or padded rows that were read, including bad rows, which were not added.
             read_again: function that reads the packed or padded rows again.
             limit: maximum number of packed or padded rows to read; None if all rows were read.
 
@@ -254,7 +254,12 @@ class InputComparison:
         *,
         located: bool,
     ) -> tuple[LocatedSequences, Flags, Positions | None]:
-        """Return the sequences expected from the input, whether each loses tokens, and their windows."""
+        """Read the input, and compute the sequences expected from it.
+
+        Returns:
+            The expected sequences; for each of them, whether it loses tokens; and `input_windows`, as in
+            `Comparison`.
+        """
         table, loses = SequenceTable(), [np.zeros(0, dtype=bool)]
         windows: list[Positions] = []
         for rows in planner.read(reading):
@@ -294,9 +299,9 @@ class InputComparison:
 
 
 def _names_in_input(layout: PackedLayout, ids: str, names: Collection[str]) -> Mapping[str, str]:
-    """Return the name in the input of each column that packing renamed, keyed by the packed name.
+    """Return the original name of each column that packing renamed, keyed by the packed name.
 
-    Without metadata, only the column of ids may be renamed.
+    Without metadata, only a renamed column of ids is recognized.
 
     Args:
         layout: how the rows are packed.

@@ -34,7 +34,8 @@ class Comparison:
             None if the rows have no such columns.
         input_windows: the values that these columns should have for each window of the input: int64, shape
             (windows, 2). None if the input is not split into windows.
-        votes: number of rows of the input that show how rows were truncated, if there is no metadata.
+        votes: number of input rows from which the options for truncation were inferred; 0 if they were not
+            inferred.
     """
 
     layout: PackedLayout

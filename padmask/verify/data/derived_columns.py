@@ -43,9 +43,9 @@ class ValidRows:
     tokens: LossTokens | None
 
     def flags(self, bad: Flags) -> Flags:
-        """Convert an array with a flag for each valid row to one with a flag for each row of the batch.
+        """Convert flags of the valid rows to flags of all rows of the batch.
 
-        Rows that are not valid have the flag False.
+        Rows that are not valid get the flag False.
         """
         found = np.zeros(len(self.batch), dtype=bool)
         found[self.rows[bad]] = True
@@ -130,7 +130,10 @@ class DerivedColumns:
         self._report(column, bad, found, actual, expected, differ)
 
     def _check_segment_ids(self, rows: AuditRows, found: ValidRows) -> None:
-        """Check segment ids that padmask did not compute. Such a column may contain token types instead."""
+        """Check the column `segment_ids` if padmask did not compute it.
+
+        Such a column sometimes contains token types instead of sequence numbers. This is a finding.
+        """
         name, packing, packed = "segment_ids", self._layout.packing, found.packed
         is_packed = name in rows.ragged
         if packing is not None and (name in packing.emit or not is_packed):
@@ -159,15 +162,16 @@ class DerivedColumns:
     def _report(
         self, column: str, bad: Flags, found: ValidRows, actual: Ragged, expected: Ragged, differ: Flags
     ) -> None:
-        """Report the rows of a column that differ, and describe the first difference.
+        """Report rows in which a column differs from the computed values. Describe the first difference.
 
         Args:
             column: name of the column.
             bad: for each valid row, whether it differs.
             found: the valid rows.
-            actual: the column in the valid rows.
-            expected: the computed values in the valid rows.
-            differ: for each value in the rows with the expected number of values, whether the value differs.
+            actual: the values of the column in the valid rows.
+            expected: the computed values of the valid rows.
+            differ: for each value, whether it differs. Values of rows with too few or too many values are
+                left out.
         """
         if not bad.any():
             return
@@ -187,10 +191,10 @@ class DerivedColumns:
         self._audit.add_rows("derived-column", found.flags(bad), found.batch.place, column, detail)
 
     def _check_positions(self, rows: AuditRows, found: ValidRows) -> None:
-        """Report rows with several sequences that have both `position_ids` and an attention mask.
+        """Report rows with several sequences if the data has both `position_ids` and an attention mask.
 
-        The mask contains ones or sequence numbers. With such a mask, models do not use restarts of the
-        positions to separate sequences.
+        Models that get an attention mask, whether of ones or of sequence numbers, ignore that the positions
+        restart at each sequence. Therefore, the positions do not separate the sequences.
         """
         name, batch = "attention_mask", found.batch
         if "position_ids" not in (*self._layout.describing, *rows.ragged):

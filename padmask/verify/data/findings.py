@@ -101,7 +101,7 @@ class FindingCollector:
     def add_count(
         self, rule: str, count: int, examples: Iterable[Place], column: str | None = None, detail: str = ""
     ) -> None:
-        """Report rows or files that violate a rule, if their number and the first locations are known.
+        """Report rows or files that violate a rule, given their count and the locations of the first ones.
 
         Args:
             rule: name of the rule.

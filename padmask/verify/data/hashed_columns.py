@@ -32,7 +32,7 @@ class Hashed:
     Args:
         column: the column.
         boundary: how packing changes the labels of each sequence; `"keep"` if packing changes no values.
-        copied: from which columns of the input the labels were copied; None if the input has these labels.
+        copied: how the labels were copied from columns of the input; None if the input has these labels.
         new_labels: whether a token that occurs in several windows keeps its label in only one window.
         positions: whether the column has the position of each token in its sequence.
     """
@@ -51,7 +51,7 @@ class CopiedLabels:
     Args:
         source: name of the column in the input.
         masks: names of the columns of the input that exclude tokens from the loss.
-        known: whether the metadata describes this copy. If False, the labels may not be a copy.
+        known: whether the metadata describes this copy. If False, the copy is only an assumption.
     """
 
     source: str
@@ -197,8 +197,10 @@ def hash_columns(
         slices: row, first token in the row and number of tokens of each slice. A sequence consists of one or
             more adjacent slices.
         lengths: number of tokens of each sequence.
-        packed: whether the sequences come from packed rows. Packing already changed their labels.
-        repeated: whether the label of each token is kept in another window; None without windows.
+        packed: whether the sequences come from packed rows. If False, their labels are changed as packing
+            changes them, before they are hashed.
+        repeated: for each token, whether it repeats a token of another window, which keeps the label; None if
+            there are no windows.
     """
     hashes = np.empty((len(lengths), len(hashed)), dtype=np.uint64)
     for place, its in enumerate(hashed):
@@ -248,9 +250,10 @@ def _change_labels(
     packed: bool,
     repeated: Flags | None,
 ) -> None:
-    """Change the labels of input sequences in place, in the same way as packing.
+    """Change labels in place, so that labels of the input and of packed rows can be compared.
 
-    In packed sequences, set the labels at boundaries to -100, so that they are not compared.
+    Labels of the input are changed as packing changes them. Packed labels at boundaries become -100, which is
+    also their value in the changed input, so this comparison ignores wrong labels there.
     """
     filled = lengths > 0
     firsts, lasts = begins[filled], (begins + lengths - 1)[filled]

@@ -24,7 +24,7 @@ class MissingRows:
         lost: whether each sequence lost tokens because its row was truncated or dropped: bool, of the same
             shape.
         dropped: number of sequences in `lost` that are missing completely.
-        empty: number of rows of the input without tokens that are not in the padded rows.
+        empty: number of input rows without tokens that were dropped.
     """
 
     missing: Flags
@@ -36,11 +36,12 @@ class MissingRows:
 def find_rows_to_have(compared: Comparison, rows: int, limit: int | None) -> Flags:
     """Return, for each sequence of the input, whether it must be in the rows that were read.
 
-    Without a limit, the result is True for all sequences. With a limit, the result is False if the rows are
-    packed, or if the input has several files. Otherwise, the result is True only for these rows of the input:
+    Without a limit, the result is True for all sequences. With a limit, the result is False for all sequences
+    if the rows are packed or the input has several files. Otherwise, the result is True only for these rows
+    of the input:
 
     - the first `limit` rows, if fewer than `limit` padded rows were read
-    - the rows up to the last row that was found, if the padded rows are in the order of the input
+    - the rows up to the last row with a match, if the padded rows are in the order of the input
 
     Args:
         compared: the rows, compared with their input.
@@ -68,7 +69,7 @@ def find_missing_rows(compared: Comparison, here: Flags, counts: Collection[Pack
     Args:
         compared: the rows, compared with their input.
         here: whether each sequence of the input must be in the rows that were read.
-        counts: numbers of rows in the metadata of packed files.
+        counts: row counts from the metadata of each packed file.
     """
     packed, expected, loses = compared.packed, compared.expected, compared.loses
     found = compared.matches.found
@@ -94,14 +95,15 @@ def find_missing_rows(compared: Comparison, here: Flags, counts: Collection[Pack
 
 
 def _are_left_out(compared: Comparison, absent: Flags) -> bool:
-    """Return whether there are at most as many absent rows as the run dropped and skipped.
+    """Return whether the run left out enough rows to explain all absent rows.
 
-    The run may drop or skip a row because of a column that is not compared: it drops a row if a column with
-    its own maxlen exceeds this maxlen, and skips a row if any column is bad.
+    The run may leave out rows because of columns that are not compared. It drops a row if a column with its
+    own maxlen is longer than this maxlen, and skips a row if any column is bad. If no row can be left out for
+    these reasons, the result is False.
 
     Args:
         compared: the rows, compared with their input.
-        absent: whether each sequence of the input is not in the padded rows.
+        absent: whether each sequence of the input is absent from the padded rows.
     """
     layout = compared.layout
     if not isinstance(layout, PaddedLayout) or layout.run is None:

@@ -50,7 +50,7 @@ class PackedRowAudit:
         mask: name of the mask column; None if the lengths of the sequences mark the tokens.
         whole: whether all rows are read. If False, sequences of a source row may be missing.
         collected: object that collects the sequences, to compare them with the input; None if there is none.
-        counts: numbers of rows and tokens in the metadata of each file, keyed by file name.
+        counts: counts of rows and tokens from the metadata of each file, keyed by file name.
     """
 
     def __init__(
@@ -94,10 +94,10 @@ class PackedRowAudit:
     def find_gaps(self, batch: Batch, mask: Ragged, ids: Ragged) -> Flags:
         """Report the rows with tokens after the last sequence. Return, for each row, whether it is reported.
 
-        If packing aligned the sequences, there is padding between them, and the last sequence ends later than
-        the lengths show. Only a mask or metadata show this padding. Without a mask and metadata, the most
-        common value after the last sequences of a batch counts as the pad value, and any other value counts
-        as a token.
+        Only rows without metadata are checked, and only if a column contains the lengths of their sequences.
+        The most common value after the last sequences of a batch counts as the pad value, and any other value
+        counts as a token. The lengths do not show the padding that `pack --align` adds between sequences, so
+        such rows may be reported although they are correct.
 
         Args:
             batch: the rows.
@@ -265,7 +265,7 @@ class PackedRowAudit:
             self._sources.add(batch, chosen, packed, sources, starts)
 
     def _collect(self, rows: AuditRows, found: ValidRows) -> None:
-        """Collect the sequences of the rows, unless the source of any sequence is missing."""
+        """Collect the sequences of the rows. If the source of any sequence is missing, collect nothing."""
         assert self._collected is not None
         located = None
         if self._layout.sources:
@@ -374,8 +374,9 @@ def _find_in_mask(lengths: Ragged, mask: Ragged, fits: Flags) -> tuple[Positions
     """Divide the real tokens of each row into its sequences.
 
     Returns:
-        The position of the first token of each sequence (None if no row fits), and for each row, whether the
-        numbers of real tokens and of sequence tokens differ, or a sequence contains padding.
+        The position of the first token of each sequence (None if no row can be divided), and for each row,
+        whether it cannot be divided. In such a row, the lengths of the sequences do not add up to the number
+        of real tokens, or a sequence contains padding.
     """
     rows = np.repeat(np.arange(len(fits)), lengths.lengths)
     flat = all_row_values(lengths).astype(np.int64)

@@ -29,7 +29,7 @@ class CountAudit:
     """Counts the packed rows, sequences and tokens of each file, and compares them with the metadata.
 
     Args:
-        counts: numbers in the metadata of each file, keyed by file name.
+        counts: counts from the metadata of each file, keyed by file name.
         audit: object that collects the findings.
     """
 

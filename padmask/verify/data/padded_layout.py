@@ -33,7 +33,7 @@ class PaddedLayout(PackedLayout):
         positions: name of the column of positions that padding added; None if there is none.
         keeps_order: whether the rows are in the order of the input. Without metadata, this holds only if all
             rows have the same width.
-        run: numbers of rows that the runs read, left out and wrote; None if unknown.
+        run: numbers of rows that padding read, left out and wrote, summed over all files; None if unknown.
         has_own_lengths: whether the run also padded columns to another maxlen (`--own-length`).
     """
 
@@ -44,9 +44,9 @@ class PaddedLayout(PackedLayout):
     has_own_lengths: bool = False
 
     def with_rows(self, rows: int) -> PaddedLayout:
-        """Return the layout, without `run` if there are more rows than the run wrote.
+        """Return the layout. If there are more rows than the run wrote, remove `run`.
 
-        This happens if files were concatenated later.
+        There are more rows if padded files were concatenated later.
         """
         return self if self.run is None or rows <= self.run.rows_written else replace(self, run=None)
 

@@ -150,7 +150,7 @@ class PaddedRowAudit:
         stated: npt.NDArray[np.int64] | None,
         widths: npt.NDArray[np.int64],
     ) -> None:
-        """Check the values and masks of the rows that have the expected length. Report other rows."""
+        """Report the rows that do not have the expected length. Check the values and masks of all others."""
         good = fits & (values[self._first].lengths == widths)
         group = "" if bucket_folder_of(batch.source) is None else " of the bucket"
         if self._batch_widths is not None:

@@ -44,7 +44,7 @@ class PlannedRows:
         batch: the rows.
         ragged: rows of each column, keyed by column name. Rows that are flagged in `bad` are empty.
         segments: the sequences, with one output row for each sequence.
-        first: row number in the input of the first row in `batch`, from 0.
+        first: number of the first row of `batch` in the input, from 0.
         bad: for each row, whether it cannot be packed or padded, or was not read because of `--limit`: bool,
             shape (rows,).
         by_window: whether a source row may have several sequences, which differ in their first token.
@@ -73,7 +73,7 @@ class PlannedRows:
 
     @property
     def repeated(self) -> Flags | None:
-        """Whether the label of each token is kept in another window: bool, shape (tokens,).
+        """Whether each token repeats a token of another window, which keeps the label: bool, shape (tokens,).
 
         None if rows are not split into windows.
         """
@@ -102,7 +102,7 @@ class InputPlanner:
         types: dtypes of the values of the packed rows.
         packed: sequences of the packed rows, with their sources in this input. None if the sources are
             unknown.
-        input_names: name in the input of each column that packing renamed, keyed by the packed name.
+        input_names: original name of each column that packing renamed, keyed by the packed name.
         limit: maximum number of rows of the input that `pad` or `pack` read (`--limit`); None if there is no
             maximum, or if it is unknown.
         joined: whether all files of the input are packed into one file.

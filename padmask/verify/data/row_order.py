@@ -41,14 +41,12 @@ def match_in_order(keys: Hashes, others: Hashes) -> Positions:
 def _match_part(
     keys: Hashes, others: Hashes, first: int, other: int, partners: Positions, *, anchored: bool
 ) -> None:
-    """Match a slice of the keys with a slice of `others`, and write the indices to `partners`.
+    """Match a slice of the keys with a slice of the other keys, and write the results to `partners`.
 
     Args:
-        keys: a slice of all keys.
-        others: a slice of all others.
-        first: index in all keys of the first key of the slice.
-        other: index in all others of the first entry of the slice.
-        partners: for each key of all keys, the index of its partner in all others, or -1.
+        keys, others: the two slices.
+        first, other: position of each slice in its full array, as the index of the first key.
+        partners: for each key of the full array, the index of its partner among all other keys, or -1.
         anchored: whether the slices were made by dividing larger slices. Such slices are not divided again.
     """
     size = min(len(keys), len(others))

@@ -162,7 +162,7 @@ def _is_null_token(fault: Fault) -> bool:
 def map_audit_rows(
     reading: Reading, phase: str, groups: Sequence[GroupToRead]
 ) -> AbstractContextManager[Iterator[AuditBatch]]:
-    """Iterate over the rows of a dataset in order. The threads of the pool read the rows.
+    """Context manager: iterate over the batches of a dataset in order. A pool of threads reads them.
 
     Args:
         reading: dataset to read, with options.

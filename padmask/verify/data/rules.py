@@ -240,7 +240,7 @@ class Audit(FindingCollector):
     def add_unequal(
         self, bad: Flags, widths: npt.NDArray[np.int64], place: Places, of_group: str = ""
     ) -> None:
-        """Report rows whose length differs from the first row of the data, of their batch or of their bucket.
+        """Report rows whose length differs from that of the first row in the data, the batch or the bucket.
 
         Args:
             bad: for each row, whether its length differs.
@@ -340,7 +340,7 @@ def _equal(values: npt.NDArray[Any], value: Any) -> Flags:
 
 
 def _per_token(flagged: Flags, reduce: Callable[..., Any]) -> Flags:
-    """Combine the bools of the values of each token with `reduce`, which is `np.all` or `np.any`."""
+    """Apply `reduce`, which is `np.all` or `np.any`, to the flags of each token. Return a flag per token."""
     # NumPy needs 40 times longer to reduce an axis of size 1 than to compare the values.
     if flagged.ndim == 1:
         return flagged

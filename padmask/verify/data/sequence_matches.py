@@ -81,7 +81,7 @@ def match_sequences(
 def match_ordered_rows(
     packed: LocatedSequences, expected: LocatedSequences, names: Sequence[str], loses: Flags
 ) -> Matches:
-    """Find the row of the input for each padded row. Both are in the same order.
+    """Find the row of the input for each padded row, if the padded rows are in the order of the input.
 
     The arguments are as in `match_sequences`.
     """
@@ -94,7 +94,9 @@ def match_ordered_rows(
 def match_moved_rows(
     packed: LocatedSequences, expected: LocatedSequences, partners: Positions, chosen: Sequence[int]
 ) -> Matches:
-    """Find partners with the same tokens for padded rows without a partner. Such rows count as moved.
+    """Match each padded row that has no partner with an input row that has the same tokens.
+
+    The padded rows that get a partner in this way count as moved.
 
     Args:
         packed, expected: the padded rows, and the rows expected from the input.
@@ -131,13 +133,13 @@ def compare_partners(
 
 
 def match_remaining_rows(packed: LocatedSequences, expected: LocatedSequences, found: Matches) -> Matches:
-    """Match the padded rows without a partner with the remaining rows of the input.
+    """Match the padded rows without a partner with the input rows that are not yet a partner.
 
-    First, between two matched rows, the remaining padded rows are matched with the remaining input rows in
-    order. If there are not equally many of both, only rows with the same number of tokens are matched.
+    First, the padded rows between two matched rows are matched in order with the input rows between the two
+    partners. If there are more rows on one side, only rows with the same number of tokens are matched.
 
     Then, a padded row is matched with an input row at any place if both have the same number of tokens, and
-    no other row without a partner has this number.
+    no other unmatched row of the input or the output has this number of tokens.
     """
     partners = found.partners.copy()
     left = np.flatnonzero(partners < 0)
@@ -194,10 +196,10 @@ def match_equal_lengths(
 
 
 def leave_out_guesses(found: Matches, hashed: Sequence[Hashed]) -> tuple[Matches, set[str]]:
-    """Leave out the label columns that are not copies of the tokens.
+    """Leave out the label columns that are probably not copies of the tokens.
 
-    Without metadata, it is unknown whether labels that the input lacks are copies. Labels that differ in most
-    rows are not copies.
+    If the input has no labels and there is no metadata, labels are compared as if they were copies of the
+    tokens. If the labels of most sequences then differ, the labels are not copies.
 
     Returns:
         The matches without these columns, and the names of these columns.
@@ -237,7 +239,7 @@ def add_partners(partners: Positions, keys: Hashes, others: Hashes, candidates: 
 
 
 def choose_by_tokens(packed: LocatedSequences, expected: LocatedSequences, names: Sequence[str]) -> list[int]:
-    """Return, for each column, the index of the hash with which the most sequences have a partner.
+    """Choose a hash of each column: the hash with which the most sequences have a partner. Return its index.
 
     The arguments are as in `match_sequences`.
     """
@@ -255,7 +257,7 @@ def choose_by_tokens(packed: LocatedSequences, expected: LocatedSequences, names
 def choose_by_partners(
     packed: LocatedSequences, expected: LocatedSequences, partners: Positions, names: Sequence[str]
 ) -> list[int]:
-    """Return, for each column, the index of the hash that differs from the input for the fewest sequences.
+    """Choose a hash of each column: the hash that differs in the fewest sequences. Return its index.
 
     The arguments are as in `match_sequences`, and `partners` is as in `Matches`.
     """

@@ -28,7 +28,7 @@ class LocatedSequences:
         numbers: number of the row or line that contains the sequence.
         files: index of the file in `names`.
         hashes: hash of each column: uint64, shape (sequences, columns).
-        names: name of each file, and `"row"` or `"line"`.
+        names: for each file, its name, and `"row"` or `"line"` as the meaning of `numbers`.
     """
 
     sources: Positions

@@ -27,7 +27,7 @@ class SequenceValues:
     """Collects the values of one packed sequence in one column.
 
     Args:
-        file: name of the file, and `"row"` or `"line"`.
+        file: name of the file, and `"row"` or `"line"` as the meaning of `number`.
         number: number of the row or line in the file.
         place: number of the sequence in the row, from 0.
         hashed: the column.

@@ -23,7 +23,7 @@ from padmask.stream.job import Job
 def leave_out_unsure(
     dataset: Dataset, job: Job, padding: Padding | None, *, requested: bool
 ) -> tuple[Job, list[Warned]]:
-    """Return the job without the columns whose mask is uncertain, and a warning for each of them.
+    """Return the job without the columns that may have another mask, and a warning for each such column.
 
     Args:
         dataset: dataset to check.
@@ -53,7 +53,7 @@ def leave_out_unsure(
 def ragged_notes(
     dataset: Dataset, job: Job, padding: Padding | None, checked: Collection[str]
 ) -> list[Warned]:
-    """Return a warning about unchecked columns, whose lengths differ from those of the tokens.
+    """Return a warning about columns that are not checked because their lengths differ from the tokens.
 
     Args:
         dataset: dataset to check.
@@ -98,9 +98,9 @@ def find_misaligned(dataset: Dataset, job: Job, taken: Collection[str]) -> tuple
 
 
 def _masks_of(dataset: Dataset, names: Sequence[str]) -> dict[str, str]:
-    """Find the columns that have a mask. Return the name of the mask, keyed by column name.
+    """Return the name of the mask of each column that has a mask, keyed by column name.
 
-    In the first rows, a column and its mask have the same lengths, and the mask contains a 0.
+    A mask belongs to a column if both have the same lengths in the first rows and the mask contains a 0.
     """
     schema = dataset.schema()
     rows = read_first_rows(dataset, list_names(schema))
