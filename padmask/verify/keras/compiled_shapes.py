@@ -17,8 +17,8 @@ from padmask.verify.proof.tolerance import Check, ComparedDeviation
 def check_shapes(user: UserModel, sample: Sample) -> tuple[Check, str | None]:
     """Check that the compiled model returns outputs of the same shapes as the eager model.
 
-    `model.predict` runs the compiled model, and `model(x)` runs the eager model. If the shapes differ,
-    later calls of `user` run eagerly.
+    `model.predict` runs the compiled model, and `model(x)` runs the eager model. If the shapes differ, or if
+    the compiled model fails, `user` runs the model eagerly from then on.
 
     Args:
         user: model to check.

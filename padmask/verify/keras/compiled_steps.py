@@ -13,7 +13,7 @@ class CompiledSteps:
     """The layers inside the TimeDistributed layers of a model, each with a compiled `call`.
 
     A recurrent layer inside TimeDistributed takes several milliseconds for each time step if its code runs in
-    Python, so most of the time of the checks would be spent there.
+    Python. Without compiled functions, the checks would spend most of their time there.
 
     Args:
         model: built Keras model on TensorFlow.

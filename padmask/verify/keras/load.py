@@ -120,10 +120,10 @@ def _load_custom_objects(path: str) -> dict[str, Any]:
 
 
 def masked_values(model: Any) -> dict[str, MaskedValue]:
-    """Return the value that a model masks in its inputs, keyed by the kind of input.
+    """Return the values that a model treats as padding in tokens and in features, keyed by kind of input.
 
-    A Masking layer masks features, and also ids if no embedding masks them. Kinds that no layer masks are
-    left out.
+    An embedding with `mask_zero` masks tokens, and a Masking layer masks features. If the model has a Masking
+    layer but no such embedding, the Masking layer also masks tokens. Kinds that no layer masks are left out.
     """
     layers = list(model._flatten_layers())
     masking = [layer for layer in layers if isinstance(layer, keras.layers.Masking)]

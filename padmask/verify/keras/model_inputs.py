@@ -104,7 +104,7 @@ def _release_sizes(shape: Sequence[int | None]) -> tuple[int | None, ...]:
 
 
 def parameters_of(model: Any) -> list[str]:
-    """Return those parameters of a model's `call` method that are inputs of the model."""
+    """Return the names of the parameters of a model's `call` method that are inputs of the model."""
     names = inspect.signature(model.call).parameters
     return [name for name in names if name not in ("training", "args", "kwargs")]
 
@@ -137,9 +137,12 @@ def _describe_input(
 
 
 def _find_time_axis(shape: tuple[int | None, ...]) -> int:
-    """Return the index of the time axis in the shape of an input of ids, without the batch axis.
+    """Return the index of the time axis of an input.
 
     The time axis is the first axis, except in shapes such as (choices, time).
+
+    Args:
+        shape: shape of the input without the batch axis.
     """
     if len(shape) != 2 or shape[0] is None:
         return 0
@@ -153,7 +156,7 @@ def _is_named_mask(name: str) -> bool:
 
 
 def _kind_of_name(name: str) -> str:
-    """Return the kind of an input of integers with this name.
+    """Find the kind of an integer input from its name.
 
     >>> [_kind_of_name(name) for name in ("token_type_ids", "mask_positions", "input_ids")]
     ['segments', 'positions', 'tokens']

@@ -85,7 +85,10 @@ def _kind_of(slot: ModelInput, data: DataArguments, before: Mapping[str, str]) -
 
 
 def _as_input(array: Array | int, slot: ModelInput) -> Array:
-    """Return an array in the shape and dtype of an input. A block mask may have an axis for heads."""
+    """Return an array in the shape and dtype of an input.
+
+    If the input is a block mask with an axis for attention heads, this axis is added to the array.
+    """
     array = np.asarray(array)
     if slot.kind == "mask" and len(slot.shape) == array.ndim:
         array = np.expand_dims(array, 1)

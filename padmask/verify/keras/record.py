@@ -240,7 +240,14 @@ def _bind(operation: Any, arguments: Any, named: Mapping[str, Any]) -> dict[str,
 def _replace_inputs(
     arguments: Any, named: dict[str, Any], tensors: Sequence[tuple[str, Any]], arrays: Sequence[Array | None]
 ) -> tuple[Any, dict[str, Any]]:
-    """Return the arguments of a call after replacing each of `tensors` with the array at its index."""
+    """Return the arguments of a call after replacing some of their tensors.
+
+    Args:
+        arguments: positional arguments.
+        named: keyword arguments.
+        tensors: tensors in the arguments, each with its argument name.
+        arrays: new value of each tensor in `tensors`, in the same order. None keeps the tensor.
+    """
     found = [tensor for _, tensor in tensors]
     replaced = dict(zip(map(id, found), _replace_tensors(found, arrays), strict=True))
     changed: tuple[Any, dict[str, Any]] = keras.tree.map_structure(
@@ -250,7 +257,12 @@ def _replace_inputs(
 
 
 def _replace_tensors(outputs: Any, arrays: Sequence[Array | None]) -> Any:
-    """Return the outputs after replacing each tensor with the array at its index. Masks stay the same."""
+    """Return the outputs of a call after replacing some of their tensors. A new tensor keeps the old mask.
+
+    Args:
+        outputs: outputs, possibly nested.
+        arrays: new value of each tensor in `outputs`, in the same order. None keeps the tensor.
+    """
     remaining = iter(arrays)
 
     def replace(output: Any) -> Any:

@@ -94,7 +94,10 @@ def _has_mask_argument(event: Event) -> bool:
 
 
 def _find_harmful_entry(runs: Runs) -> Event | None:
-    """Return the first call whose outputs depend on padding and also change the outputs of the model."""
+    """Return the first call through which padding changes the outputs of the model; None if there is none.
+
+    Calls whose outputs depend on padding, but have no effect on the outputs of the model, are skipped.
+    """
     for _ in range(MOST_HARMLESS):
         entry = _find_entry(runs)
         if entry is None or runs.is_harmful(entry):
@@ -151,9 +154,9 @@ def _find_culprit_call(runs: Runs, entry: Event, *, explicit_masks: bool) -> tup
 
 
 def _find_wrong_mask(runs: Runs, entry: Event) -> Event | None:
-    """Return the call that makes the mask of `entry` if this mask excludes only a part of the padding.
+    """Return the call that makes the mask of `entry`, if this mask excludes only a part of the padding.
 
-    Otherwise, or if this call is unknown, return None.
+    Return None if the mask excludes all or none of the padding, or if the call is unknown.
     """
     reference = runs.counterpart.get(entry)
     if reference is None or not runs.growth:
@@ -169,7 +172,7 @@ def _find_wrong_mask(runs: Runs, entry: Event) -> Event | None:
 
 
 def _find_maker(runs: Runs, entry: Event, mask: Array) -> Event | None:
-    """Return the first layer call before `entry` that returns an array equal to `mask`; None if unknown."""
+    """Return the first layer call before `entry` that returns the array `mask`; None if there is none."""
     makers = [
         event
         for event in runs.padded[: runs.padded.index(entry)]
@@ -184,7 +187,7 @@ def _find_maker(runs: Runs, entry: Event, mask: Array) -> Event | None:
 
 
 def _keys_of_padding(mask: Array, real: int, from_start: bool) -> Array:
-    """Return the mask of the row that has padding, cut to its padded keys and real queries.
+    """Return the values of a mask at the padded keys of the only row with padding, for its real queries.
 
     Args:
         mask: mask of a batch: shape (rows, ..., keys). Only the first row (if `from_start` is True) or the
@@ -213,7 +216,10 @@ def _find_empty_row_culprit(runs: Runs, entry: Event) -> Event:
 
 
 def _find_inputs_without_mask(runs: Runs, event: Event) -> list[int]:
-    """Return the indices of the inputs that have a time axis but no mask."""
+    """Return the indices of the inputs of a call that need a mask but have none.
+
+    Inputs with a time axis need a mask, except the queries of an attention layer.
+    """
     if any(marks_padding(mask) for name, mask in event.mask_arguments.items() if name == "attention_mask"):
         return []
     names = [name for name, _ in event.inputs]
@@ -419,7 +425,7 @@ def _find_calls_before(runs: Runs, event: Event) -> list[Event]:
     """Return the calls that lead to a call, in the order in which they ran.
 
     Each call of this chain returns an input of the next call. If a call has several inputs with a time axis,
-    the chain follows only the first one that another call returned.
+    the chain continues only with the first of these inputs that is an output of another call.
     """
     chain: list[Event] = []
     while len(chain) < 40:

@@ -96,10 +96,11 @@ class Runs:
         return self._compare_outputs(reference, event)[1]
 
     def is_harmful(self, event: Event) -> bool:
-        """Return whether the outputs of the model change if the outputs of one call come from the padded run.
+        """Return whether padding changes the outputs of the model through the outputs of one call.
 
-        Some differences have no effect, for example rotary positions that start at another number. In this
-        case, later comparisons use a run in which the call returned these outputs.
+        To test this, the run without padding is repeated, but the call returns its outputs of the run with
+        padding. Some differences have no effect, for example rotary positions that start at another number.
+        In this case, later comparisons use the repeated run, so that they do not find the difference again.
         """
         reference = self.counterpart.get(event)
         if reference is None or event.parent is None:
@@ -227,7 +228,7 @@ class Runs:
 
 
 def _exceeds(one: Array, other: Array, limit: float, has_channels: bool) -> bool:
-    """Return whether two arrays differ by more than `limit` times the largest value of a channel."""
+    """Return whether two arrays differ in any channel by more than `limit` times the channel's scale."""
     if one.shape != other.shape:
         return True
     found = measure([Pair(one, other, "")], has_steps=True, has_channels=has_channels)

@@ -38,7 +38,7 @@ class UserModel:
         model: built Keras model.
         engine: Keras backend and device.
         batch_size: maximum number of rows per call of the model.
-        roles: role of each input that the user chose, as in `find_model_inputs`.
+        roles: roles that the user chose, keyed by input name, as in `find_model_inputs`.
     """
 
     def __init__(
@@ -284,7 +284,10 @@ class UserModel:
 
 
 def _find_sizes(slot: ModelInput, array: Array) -> list[int | None]:
-    """Return the axis sizes for the signature of a compiled function. An axis of any size is None."""
+    """Return the axis sizes of an input for the signature of a compiled function, without the batch axis.
+
+    An axis that may have any size is given as None.
+    """
     return [
         None if wanted is None else have for wanted, have in zip(slot.shape, array.shape[1:], strict=False)
     ]

@@ -23,13 +23,13 @@ _LENGTHS = 3
 
 @dataclass(frozen=True)
 class Blocks:
-    """The time axis of an output, which has several blocks of positions.
+    """An axis of an output that has several values for each position, usually in separate blocks.
 
     Args:
-        axis: index of the axis. The rows are on axis 0.
-        count: number of blocks.
-        inputs: names of the inputs. Each block has one value for each position of these inputs.
-        adjacent: whether the values of a position are side by side instead of in different blocks.
+        axis: index of the axis in the output. The rows are on axis 0.
+        count: number of blocks. Each block has one value for each position.
+        inputs: names of the inputs that have these positions.
+        adjacent: whether the `count` values of a position are adjacent instead of in different blocks.
     """
 
     axis: int
@@ -55,10 +55,9 @@ class Blocks:
 def find_blocks(setup: CheckSetup) -> dict[str, Blocks]:
     """Find the outputs whose time axis has several blocks, keyed by output name.
 
-    The size of such an axis is the same multiple of the padded length in every run. On an axis of this size,
-    the values of a position may also be adjacent, as after upsampling. Therefore, an axis counts as blocks
-    only if the real positions of two runs differ less when the axis is read as blocks than when the values of
-    a position are read as adjacent.
+    The size of the axis is a multiple of the padded length, with the same factor in every run. This is also
+    true if the values of a position are adjacent, as after upsampling. Such an output is left out, unless the
+    model requires a fixed length (`_find_fixed_blocks`).
     """
     if setup.sample.is_fixed:
         return _find_fixed_blocks(setup)
@@ -78,8 +77,8 @@ def find_blocks(setup: CheckSetup) -> dict[str, Blocks]:
 def _find_fixed_blocks(setup: CheckSetup) -> dict[str, Blocks]:
     """Find the outputs with several values for each position, for a model that requires a fixed length.
 
-    Only axis 1 is tested, and only if the output has further axes. The size of the last axis may be a number
-    of features that is a multiple of the length by chance.
+    Only axis 1 is tested, and only if it is not the last axis. The last axis often has features, and their
+    number may be a multiple of the length by chance.
     """
     if setup.subject.other is None:
         return {}
@@ -140,7 +139,14 @@ def describe_blocks(blocks: Mapping[str, Blocks]) -> list[str]:
 
 
 def _find_multiple(shapes: list[tuple[int, ...]], places: list[dict[str, int]]) -> Blocks | None:
-    """Return the first axis whose size is the same multiple of the padded length of an input in each run."""
+    """Return the first axis that has several values for each position; None if there is none.
+
+    The size of this axis is a multiple of an input's padded length, with the same factor in every run.
+
+    Args:
+        shapes: shape of the output in each run.
+        places: for each run, the padded length of each input, keyed by input name.
+    """
     if len({len(shape) for shape in shapes}) > 1:
         return None
     for axis, sizes in enumerate(zip(*shapes, strict=True)):
@@ -156,21 +162,27 @@ def _find_multiple(shapes: list[tuple[int, ...]], places: list[dict[str, int]]) 
 
 
 def _is_in_blocks(probe: Sample, blocks: Blocks, few: Array, many: Array) -> bool:
-    """Return whether the real positions of two runs differ less if the axis is read as blocks."""
+    """Return whether the values of a position are in different blocks instead of adjacent.
+
+    Both layouts are tried. In the right layout, the two runs differ less at real positions.
+    """
     lengths = np.min([probe.lengths()[name] for name in blocks.inputs], axis=0)
     adjacent = _deviation(probe, few, many, blocks.axis, lengths * blocks.count)
     return _split_deviation(probe, blocks, few, many) < adjacent
 
 
 def _split_deviation(probe: Sample, blocks: Blocks, few: Array, many: Array) -> float:
-    """Split the time axis of two outputs into blocks. Return their largest difference at real positions."""
+    """Return the largest difference between two outputs at real positions, after `Blocks.split`."""
     lengths = np.min([probe.lengths()[name] for name in blocks.inputs], axis=0)
     axis = blocks.axis + (0 if blocks.adjacent else 1)
     return _deviation(probe, blocks.split(few), blocks.split(many), axis, lengths)
 
 
 def _deviation(probe: Sample, few: Array, many: Array, axis: int, lengths: Array) -> float:
-    """Return the largest difference of two outputs at the first or last `lengths[row]` steps of an axis."""
+    """Return the largest difference between two outputs at the real steps of an axis.
+
+    Each row has `lengths[row]` real steps: the last steps if the padding is before them, else the first ones.
+    """
     found = 0.0
     for row in np.flatnonzero(lengths):
         shape = [*few.shape[1:]]

@@ -122,7 +122,11 @@ def _is_deterministic(subject: Subject, sample: Sample) -> bool:
 
 
 def _keep_runnable_rows(subject: Subject, sample: Sample, notes: list[str]) -> Sample:
-    """Return the sample. Truncate rows if the model cannot run on them, or if no batch could have padding."""
+    """Return the sample, with truncated rows if necessary.
+
+    All rows are truncated if the model can run only on shorter rows. Some rows are truncated if every row has
+    the maximum length of the model, because batches would contain no padding.
+    """
     try:
         subject.predict(sample.padded())
     except CannotRunError as error:
@@ -182,8 +186,8 @@ def _needs_longest(subject: Subject, probe: Sample, kept: Sample) -> bool:
 def fit_to_control(setup: CheckSetup, control: Subject) -> CheckSetup:
     """Return the setup without the padded lengths that the control model cannot run.
 
-    The control model may fail at a length that the model accepts. For example, if positions are computed from
-    the mask, padding gets positions only in the control model.
+    The control model may fail at a length that the model accepts. For example, a model may count only real
+    tokens as positions. Its control model also counts padding, which may be more positions than it supports.
     """
     return replace(
         setup, more=tuple(number for number in setup.more if _can_run(control, setup.mixed.padded(number)))

@@ -78,14 +78,14 @@ def _has_wrong_size(
 ) -> bool:
     """Return whether an output of a padded batch has a wrong number of time steps.
 
-    If the output for a row alone has one step for each token, the output for the batch must have one step for
-    each position, or one step for each token of the longest row. This also applies to a batch of one row.
+    If the output for a row alone has one step for each token, the output for a batch must have one step for
+    each position, or one step for each token of the longest row. `output` and `one` are both tested.
 
     Args:
         probe: rows of the batch.
         shapes: shape of the output for each row alone.
         output: output for the padded batch.
-        one: output for a batch of the first row with the same padding.
+        one: output for a batch that contains only the first row, with the same padding.
         more: number of positions added to the longest row.
     """
     places, lengths = probe.places(more), probe.lengths()

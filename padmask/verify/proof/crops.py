@@ -15,7 +15,7 @@ from padmask.verify.proof.tolerance import Array
 
 
 class Crop(Protocol):
-    """Crop the arrays of two runs to their real positions.
+    """An object that crops the arrays of two runs to their real positions.
 
     `few` is an array of the run with less padding, and `many` is the same array of the run with more padding.
     """
@@ -25,7 +25,7 @@ class Crop(Protocol):
         ...
 
     def mix(self, few: Array, many: Array) -> Array | None:
-        """Return the first array with the real positions of the second array."""
+        """Return `few` with the values of `many` at real positions; None if this is not possible."""
         ...
 
 
@@ -56,13 +56,13 @@ class CropToFew:
 
 @dataclass(frozen=True)
 class CropBlocks:
-    """Crop axes that have several values for each position, and all other axes like `CropToFew`.
+    """Crop axes that have several values for each position. `crop` crops all other axes.
 
     The values of a position are either adjacent or in different blocks. Both layouts are tried, and the
     layout in which the arrays differ less is used.
 
     Args:
-        crop: crops the other axes.
+        crop: object that crops the other axes.
         places: padded lengths of the inputs in the run with less padding.
         more: number of positions that the run with more padding adds.
     """
@@ -109,7 +109,7 @@ def crop_blocks(crop: CropToFew, rows: Sample, more: int) -> CropBlocks:
     """Return an object that also crops axes with several values for each position.
 
     Args:
-        crop: crops the other axes.
+        crop: object that crops the other axes.
         rows: rows of both runs.
         more: number of positions that the run with more padding adds.
     """
@@ -149,9 +149,10 @@ class CropToLength:
 
 @dataclass(frozen=True)
 class CropEmptyRow:
-    """Compare only arrays of the same shape.
+    """Crop the arrays of a row without tokens, which has no real positions.
 
-    Rows without tokens have no real positions, so arrays that grow with the padding cannot be compared.
+    If both arrays have the same shape, the whole arrays are kept. Arrays that grow with the padding become
+    empty, because all their positions are padding.
     """
 
     def cut(self, few: Array, many: Array) -> tuple[Array, Array] | None:

@@ -98,7 +98,10 @@ def measure(
 
 
 def _split_channels(array: Array, has_channels: bool) -> Array:
-    """Reshape the values of one row to (positions, channels). Complex numbers become two positions."""
+    """Reshape the values of one row to (positions, channels).
+
+    The real and the imaginary parts of complex numbers become separate positions.
+    """
     if array.dtype.kind == "c":
         array = np.stack([array.real, array.imag])
         return _split_channels(array.reshape(-1, 1) if array.ndim == 1 else array, has_channels)
@@ -174,7 +177,10 @@ def compare_real_positions(
 
 
 def add_deviation(found: Deviations, name: str, deviation: Deviation) -> None:
-    """Add a deviation to `found`. If the output has one already, keep the larger value of each channel."""
+    """Add the deviation of an output to `found`.
+
+    If `found` already has a deviation of this output, keep the larger of the two in each channel.
+    """
     found[name] = found[name] | deviation if name in found else deviation
 
 
@@ -248,7 +254,7 @@ def _floats(array: Array) -> npt.NDArray[np.float64]:
 
 
 def are_close(one: Outputs, two: Outputs, limit: float) -> bool:
-    """Return whether two runs have outputs of the same names, and the values of each output are close.
+    """Return whether two runs have outputs with the same names and with close values.
 
     >>> are_close({"a": np.array([1.0, 2.0])}, {"a": np.array([1.0, 2.1])}, 0.1)
     True
@@ -265,7 +271,7 @@ def are_close(one: Outputs, two: Outputs, limit: float) -> bool:
 def relative_difference(alone: Outputs, outputs: Outputs, padding: Side) -> float:
     """Return the largest difference between the outputs of a padded row and of the same row without padding.
 
-    The difference is relative to the largest absolute value of the output.
+    The difference is a share of the largest absolute value of the output without padding.
     """
     shares = [
         difference(one, crop(outputs[name], one.shape, padding)) / (scale_of(one) or 1.0)

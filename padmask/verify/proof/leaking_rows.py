@@ -36,10 +36,10 @@ class LeakingRow:
 
     @property
     def is_clear(self) -> bool:
-        """Whether the row has enough tokens, and the padding does not shift the windows of a model.
+        """Whether the row shows the leak clearly: it has enough tokens, and `more` is a multiple of 64.
 
-        Some models divide rows into windows. If the number of padding positions is a multiple of 64, each
-        token usually has the same position in its window with and without padding.
+        Some models divide rows into windows. With a multiple of 64 padding positions, each token usually has
+        the same position in its window as without padding.
         """
         tokens = next(iter(self.row.lengths().values()))[0]
         return bool(self.more % 64 == 0 and tokens >= _ENOUGH_TOKENS)

@@ -20,7 +20,7 @@ class Memory:
     """Containers and caches that grow with each row that a function has not seen before.
 
     Args:
-        containers: dicts and sets, each with its content before the checks.
+        containers: dicts and sets, each with a copy of its content that `forget` restores.
         caches: functions with a `functools.lru_cache`.
     """
 
@@ -31,7 +31,7 @@ class Memory:
         return bool(self.containers or self.caches)
 
     def forget(self) -> None:
-        """Restore the earlier content of each dict and set, and clear the caches."""
+        """Restore the copied content of each dict and set, and clear the caches."""
         for container, content in self.containers:
             container.clear()
             container.update(content)

@@ -55,7 +55,7 @@ class DataArguments:
     kinds: Mapping[str, str] = field(default_factory=dict)
 
     def find(self, name: str) -> str | None:
-        """Return what an argument contains, according to the user or the data; None if neither says this."""
+        """Return what an argument contains, as specified by the user or the data; None if unspecified."""
         if name in self.kinds:
             return _OF_KINDS.get(self.kinds[name])
         return self.columns.get(self.inputs.get(name, name))
@@ -100,7 +100,8 @@ def find_arguments(function: Callable[..., Any], data: DataArguments) -> Argumen
     """Find the arguments of a function from the names of its parameters.
 
     The first parameter gets the ids. The second parameter gets the mask, unless its name has another meaning.
-    A parameter with a default gets an array only if the data has a column for the parameter.
+    A parameter with a default gets a value only if the data or the user specifies what it contains, or if it
+    is the `max_seqlen` of `add_longest`.
 
     >>> def predict(ids, mask, segment_ids, position_ids=None): ...
     >>> find_arguments(predict, DataArguments()).named
@@ -146,14 +147,17 @@ def _with_default(parameters: Sequence[inspect.Parameter]) -> list[str]:
 
 
 def add_longest(kinds: Collection[str], optional: Sequence[str], data: DataArguments) -> dict[str, str]:
-    """Return the optional arguments for the length of the longest sequence.
+    """Find the arguments with a default that must be set to the length of the longest sequence.
 
-    Kernels that read `cu_seqlens` also need `max_seqlen`, although it often has a default.
+    Kernels that read `cu_seqlens` also need this length. Its argument, `max_seqlen`, often has a default.
 
     Args:
         kinds: what the other arguments contain.
         optional: names of the arguments with a default.
         data: what the data and the user specify about the arguments.
+
+    Returns:
+        What each of these arguments contains, keyed by argument name. Empty if `kinds` lacks `cu_seqlens`.
     """
     if "cu_seqlens" not in kinds:
         return {}

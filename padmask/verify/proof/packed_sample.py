@@ -57,8 +57,8 @@ class PackedRow:
 
         Args:
             tokens: the real tokens: shape (tokens, ...).
-            segments: number of the sequence at each position, ascending from 1, and 0 at padding: shape
-                (maxlen,).
+            segments: segment ids: 1 at each position of the first sequence, 2 in the second sequence, and so
+                on, and 0 at padding: shape (maxlen,).
         """
         places = np.flatnonzero(segments)
         begins = np.flatnonzero(np.diff(segments[places], prepend=0))
@@ -114,7 +114,7 @@ class PackedBatch:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PackedSample:
-    """Packed rows to run, and the options for making the arguments of the model.
+    """Packed rows to run, and options that determine the arguments of the model.
 
     >>> rows = [PackedRow.of(np.array([7, 8, 5]), np.array([1, 1, 2, 0]))]
     >>> [batch] = PackedSample(rows=rows).batches(32)
@@ -128,7 +128,7 @@ class PackedSample:
         rows: packed rows.
         value: pad value.
         dtype: dtype of the tokens.
-        packing: options for the values of the arguments, such as the number of the first sequence.
+        packing: options for the values of the arguments, such as the segment id of the first sequence.
         is_joined: whether the arguments describe each row as one sequence without padding.
         seed: random seed of the replacement tokens.
         pool: tokens from which replacement tokens are drawn. If None, the tokens of all rows.

@@ -78,7 +78,8 @@ def draw_longer_rows(
         can_run: function that returns whether the model can run on a batch.
 
     Returns:
-        Rows that can run alone; None if fewer than half of the rows can run alone.
+        Rows that can run alone: half or more of the generated rows. None if fewer rows can run alone, or if
+        they cannot run as one batch.
     """
     for longest in LONGER:
         sample = draw_random_rows(slots, spec, value, different_lengths=False, longest=longest)
@@ -213,9 +214,9 @@ def _choose_lengths(base: npt.NDArray[np.int64], places: int | None, shift: int)
     """Return the length of each row of an input: shape (rows,).
 
     Args:
-        base: lengths for an input of any length.
-        places: padded length that the input requires; None for any length.
-        shift: index of the input among the inputs of the model, or 0. Inputs with different indices get
+        base: lengths to use if the input accepts any length.
+        places: padded length that the input requires; None if the input accepts any length.
+        shift: 0, or the index of the input in the model. Inputs with different values of `shift` have
             different lengths in the same row.
     """
     lengths = base if places is None else _choose_lengths_up_to(places)

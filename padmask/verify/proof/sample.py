@@ -35,11 +35,11 @@ class ModelInput:
         kind: `"tokens"` (ids), `"features"` (float vectors), `"segments"` (ids of parts of a row, such as
             sentences), `"mask"`, `"lengths"` (number of tokens in each row), `"positions"` (position of
             each token), or `"static"` (no time axis).
-        shape: shape without the batch axis; None for an axis of any size.
+        shape: shape without the batch axis. An axis that may have any size is given as None.
         dtype: dtype that the model expects.
         vocab: number of ids that the embedding accepts; None if unknown.
-        mask_of: for the kinds `"mask"`, `"lengths"`, `"positions"` and `"segments"`, the name of the input
-            that they describe.
+        mask_of: name of the input that this input describes. Only for the kinds `"mask"`, `"lengths"`,
+            `"positions"` and `"segments"`.
         exact: whether `vocab` is the size of the embedding that reads this input. If False, `vocab` is a
             guess.
         time_axis: index of the time axis in `shape`. In the rows of a `Sample`, the time axis is the first
@@ -57,7 +57,7 @@ class ModelInput:
 
     @property
     def places(self) -> int | None:
-        """The padded length that the input requires; None for any length."""
+        """The padded length that the input requires; None if the input accepts any length."""
         return self.shape[self.time_axis] if self.shape else None
 
     @property
@@ -280,7 +280,7 @@ def pick_rows(lengths: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int6
 
 
 def shared_lengths(sample: Sample) -> npt.NDArray[np.int64]:
-    """Return the length of the longest input of each row; 0 for a row with an empty input."""
+    """Return, for each row, the length of its longest input, or 0 if any of its inputs is empty."""
     lengths = np.stack(list(sample.lengths().values()))
     shared: npt.NDArray[np.int64] = np.where(lengths.min(axis=0) == 0, 0, lengths.max(axis=0))
     return shared

@@ -160,12 +160,15 @@ def compare_deviation(
 ) -> tuple[dict[str, ComparedDeviation], str]:
     """Choose the deviation and the tolerance of each output so that rounding is not reported as a leak.
 
-    A run in a higher precision shows whether a deviation above its tolerance is only rounding, and whether a
-    leak is smaller than the tolerance.
+    The results of a run in a higher precision are chosen in two cases:
 
-    The result in the model's own precision is used if only the run in the higher precision has a deviation
-    above its tolerance, and the deviation is so large that the model's own precision would show it. In this
-    case, the conversion changed the model: for example, a cast may return a new tensor without the mask.
+    - Only the run in the model's own precision exceeds its tolerance, and rounding can explain the deviation.
+    - Only the run in the higher precision exceeds its tolerance, and the deviation is so small that the run
+      in the model's own precision cannot show it.
+
+    Otherwise, the results in the model's own precision are chosen. For example, if only the run in the higher
+    precision has a large deviation, the conversion changed the model: a cast may return a new tensor without
+    the mask.
 
     Args:
         native: deviation of each output in the model's own precision, keyed by output name.

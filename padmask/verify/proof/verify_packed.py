@@ -108,7 +108,7 @@ class _Checks:
         sample: packed rows.
         base: outputs of each row.
         alone: outputs of some sequences alone, keyed by sequence.
-        axes: axes of positions of each output that the checks compare, keyed by output name.
+        axes: axes of positions, keyed by output name. Only for the outputs that the checks compare.
     """
 
     subject: PackedSubject
@@ -141,7 +141,10 @@ class _Checks:
         )
 
     def sequence_alone(self, *, first_only: bool = False) -> Deviations:
-        """Compare sequences in their packed rows with the same sequences alone."""
+        """Compare sequences in their packed rows with the same sequences alone.
+
+        If `first_only` is True, only the first sequences of rows are compared.
+        """
         return self._measure(
             (place, self.base[place.row], outputs)
             for place, outputs in self.alone.items()
@@ -156,7 +159,7 @@ class _Checks:
         return self._compare_runs(found, [place for place in kept if len(rows[place.row].sequences) > 1])
 
     def other_sequences(self) -> Deviations:
-        """Replace the tokens of every second sequence, and compare the outputs of the other sequences."""
+        """Replace the tokens of the even sequences and compare the odd sequences, and the other way round."""
         return _worst(self.change(_is_even), self.change(_is_odd))
 
     def other_content(self) -> Deviations:
@@ -252,8 +255,8 @@ def _find_axes(shapes: Sequence[tuple[int, ...]], widths: Sequence[int]) -> tupl
         widths: number of positions in each run.
 
     Returns:
-        The axes; None if the first axis is not such an axis, or if the size of another axis differs between
-        the runs but is not the number of positions.
+        The axes. None if the first axis does not have one entry for each position, or if the size of another
+        axis differs between the runs, but is not the number of positions.
 
     >>> _find_axes([(5, 8), (3, 8)], [5, 3]), _find_axes([(5, 5), (3, 3)], [5, 3])
     ((0,), (0, 1))
@@ -318,7 +321,7 @@ def _is_last(row: PackedRow, number: int) -> bool:
 
 
 def _worst(one: Deviations, two: Deviations) -> Deviations:
-    """Return the larger deviation of each output."""
+    """Return, for each channel of each output, the larger of two deviations."""
     found = dict(one)
     for name, deviation in two.items():
         add_deviation(found, name, deviation)

@@ -1,1 +1,1 @@
-"""Functions that load, run and trace PyTorch modules. Only the modules of this package import PyTorch."""
+"""Functions that load, run and trace PyTorch modules. The modules of this package import PyTorch."""

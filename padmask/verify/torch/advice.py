@@ -23,7 +23,7 @@ class Leak:
         strided: whether the module has a stride.
         takes_positions: whether the outermost module has an input for positions.
         time_first: whether the module has the time on the first axis.
-        is_slice: whether the outputs have several positions, like a slice of the inputs.
+        is_slice: whether the outputs may be a slice of the inputs that has several positions.
         is_joined: whether an axis of the outputs joins the positions with another axis.
     """
 

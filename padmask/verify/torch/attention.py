@@ -51,7 +51,7 @@ def _check_bias(bias: torch.Tensor, real: Any, padding: Side) -> Fault:
 
     Args:
         bias: the mask, or scores to which the mask was added: shape (..., queries, keys).
-        real: numbers of real queries and keys.
+        real: the number of real queries, and the number of real keys.
         padding: side of the padding.
     """
     queries, keys = int(real[0]), int(real[1])

@@ -45,7 +45,11 @@ class BatchModule(torch.nn.Module):  # type: ignore[misc]
         self.optional: list[str] = []
 
     def call(self, module: torch.nn.Module, inputs: Mapping[str, Any]) -> Any:
-        """Call `inner` or a copy of it.
+        """Call a module with inputs in the form that it reads: one dict or keyword arguments.
+
+        Args:
+            module: the module in `inner`, or a copy of this module.
+            inputs: values of the inputs, keyed by name.
 
         Raises:
             MissingInputError: the module requires another input.
@@ -59,12 +63,12 @@ class BatchModule(torch.nn.Module):  # type: ignore[misc]
             raise MissingInputError(name) from None
 
     def with_names(self, names: Sequence[str]) -> BatchModule:
-        """Return the same module with other inputs."""
+        """Return the same module with other names of inputs."""
         return BatchModule(self.inner, tuple(dict.fromkeys(names)), keywords=self.keywords)
 
 
 class _Batch(dict[str, Any]):
-    """A dict that records the keys that a module reads only if they exist, as with `get` or `in`."""
+    """A dict of inputs that records which names a module looks up without an error, as with `get` or `in`."""
 
     def __init__(self, inputs: Mapping[str, Any], optional: list[str]) -> None:
         super().__init__(inputs)
@@ -101,7 +105,7 @@ class _Batch(dict[str, Any]):
 
 
 def find_batch_module(module: torch.nn.Module, names: Sequence[str] = ()) -> BatchModule | None:
-    """Return the module as a `BatchModule`; None if it does not read all inputs from one argument.
+    """Return a module as a `BatchModule`; None if the module does not read all inputs from one argument.
 
     Args:
         module: module to verify.

@@ -78,7 +78,7 @@ def full_precision() -> Iterator[None]:
 
 @contextmanager
 def suitable_threads(module: torch.nn.Module, device: TorchDevice) -> Iterator[None]:
-    """Run small modules on one thread of the processor inside the context."""
+    """Context manager: PyTorch uses only one thread if the module is small and runs on the CPU."""
     before = torch.get_num_threads()
     if device.name == "cpu" and _count_weights(module) <= _MOST_WEIGHTS_ON_ONE_THREAD:
         torch.set_num_threads(1)
@@ -90,7 +90,9 @@ def suitable_threads(module: torch.nn.Module, device: TorchDevice) -> Iterator[N
 
 
 def _count_weights(module: torch.nn.Module) -> int:
-    """Return the number of weights without the tables of embeddings, from which a call reads few rows.
+    """Count the weights of a module without its embeddings.
+
+    Embeddings are left out because a call reads only a few rows of their tables.
 
     >>> _count_weights(torch.nn.Sequential(torch.nn.Embedding(1000, 8), torch.nn.Linear(8, 2)))
     18

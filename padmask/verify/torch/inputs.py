@@ -88,7 +88,7 @@ def invert_masks(inputs: Sequence[TorchInput]) -> list[TorchInput] | None:
 
 
 def with_mask_forms(inputs: Sequence[TorchInput]) -> list[list[TorchInput]]:
-    """Return copies of the inputs, one for each other form of the masks; empty if there are no masks."""
+    """Return several variants of the inputs, each with its masks in another form; empty without masks."""
     masks = [one for one in inputs if one.slot.kind == "mask"]
     if not masks:
         return []
@@ -107,7 +107,7 @@ def with_mask_forms(inputs: Sequence[TorchInput]) -> list[list[TorchInput]]:
 
 
 def with_other_masks(inputs: Sequence[TorchInput]) -> list[TorchInput] | None:
-    """Return the inputs with masks changed to the form in `OTHERS`; None if `OTHERS` has no such form."""
+    """Return the inputs with the form of each mask replaced as in `OTHERS`; None if no form changes."""
     changed = [replace(one, mask_form=OTHERS.get(one.mask_form, one.mask_form)) for one in inputs]
     return changed if changed != list(inputs) else None
 

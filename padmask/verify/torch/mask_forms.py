@@ -37,7 +37,8 @@ def give_form(mask: torch.Tensor, form: MaskForm, name: str) -> torch.Tensor:
     Args:
         mask: mask to convert.
         form: form that the module expects.
-        name: name of the input. Masks of targets exclude later positions.
+        name: name of the input. If it names a target, as in `tgt_mask`, the forms `"queries"` and `"square"`
+            also exclude later positions.
     """
     if form == "flat":
         return mask

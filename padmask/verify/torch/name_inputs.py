@@ -52,7 +52,7 @@ def _find_names(batch: BatchModule, device: TorchDevice, refused: set[str]) -> t
     Args:
         batch: module, and the names of its inputs.
         device: device of the module.
-        refused: names that the module does not accept. New names are added.
+        refused: names that the module refused in earlier runs. A name that is refused in this run is added.
     """
     try:
         TorchModel(batch, device)

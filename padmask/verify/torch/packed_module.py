@@ -144,14 +144,22 @@ class PackedModule:
 
 
 def _take(array: Array | int, rows: int, first: int, size: int) -> Array | int:
-    """Return `size` rows of an argument. The last row is repeated if necessary."""
+    """Return `size` rows of an argument, starting with row `first`.
+
+    If the argument has too few rows, the last row is repeated. An argument whose length is not `rows`, the
+    number of rows in the batch, has no rows and is returned unchanged.
+    """
     if isinstance(array, int) or len(array) != rows:
         return array
     return array[np.minimum(np.arange(first, first + size), rows - 1)]
 
 
 def _find_arguments(signature: Signature, data: DataArguments) -> Arguments:
-    """Return what each input contains. Leave out inputs that have a default and no column in the data."""
+    """Return what each input contains.
+
+    An input with a default is left out, unless the data or the user specifies what it contains, or the module
+    needs it for the ids or for `max_seqlen` (`add_longest`).
+    """
     named: dict[str, str] = {}
     for name in signature.required:
         kind = data.guess(name)

@@ -10,7 +10,7 @@ import torch
 def read_input_sizes(module: torch.nn.Module) -> dict[str, tuple[int | None, ...]]:
     """Return the shape of each input of an exported program; empty for other modules.
 
-    An axis of any size is None.
+    An axis that may have any size is given as None.
     """
     if not isinstance(module, torch.fx.GraphModule):
         return {}

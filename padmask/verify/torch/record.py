@@ -142,7 +142,10 @@ def tensors_in(value: Any) -> list[torch.Tensor]:
 
 
 def _copies(args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """Return copies of the arguments, with names or positions, because functions may change arguments."""
+    """Return copies of the arguments, each with its position or name.
+
+    The arguments are copied because functions may change them.
+    """
     found: list[tuple[str, Any]] = []
     for name, value in [*((str(place), value) for place, value in enumerate(args)), *kwargs.items()]:
         leaves, structure = tree_flatten(value)

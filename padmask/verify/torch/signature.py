@@ -94,7 +94,7 @@ class Signature:
         """Return the role of each input, keyed by name, without a check of the names.
 
         Args:
-            also: names of optional inputs that the user chose.
+            also: names of optional inputs to include.
         """
         roles = {name: _role_of(name) for name in self.required}
         known = {name: _role_of(name) for name in self.optional if is_known(name) or name in also}
@@ -122,11 +122,11 @@ class Signature:
         Inputs with the role `"timed"` are ids or features.
 
         Args:
-            roles: kind of each input that the user chose, keyed by input name.
-            also: names of other inputs that the user chose.
+            roles: kinds that the user chose, keyed by input name.
+            also: names of other inputs to include.
 
         Raises:
-            SpecError: the module has no input with a time axis, or no input of a chosen name.
+            SpecError: the module has no input with a time axis, or lacks an input in `roles` or `also`.
         """
         roles = roles or {}
         known = {**self.chosen([*roles, *also]), **roles}

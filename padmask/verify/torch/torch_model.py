@@ -387,7 +387,10 @@ class TorchModel:
             self.inputs = inverted
 
     def _count_active_outputs(self, inputs: Sequence[TorchInput]) -> int:
-        """Count the outputs without NaN that depend on the tokens of rows without padding."""
+        """Count the outputs that change with the tokens, in a batch without padding.
+
+        Outputs with NaN or infinity do not count.
+        """
         batch = without_padding(self._small_rows())
         other = {name: replace(one, values=roll_other_rows(one.values, 0)) for name, one in batch.items()}
         try:

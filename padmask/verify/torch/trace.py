@@ -58,10 +58,10 @@ def find_leaking_module(model: TorchModel, verification: Verification) -> Traced
 def _find(
     model: TorchModel, verification: Verification, runs: ComparedRuns, layers: Sequence[LayerReport]
 ) -> Traced:
-    """Find the innermost call whose difference between the runs changes the outputs of the model.
+    """Find the innermost call through which padding changes the outputs of the model.
 
-    Calls inside a module are compared only if the module's own outputs differ. Without this rule, a module
-    that reads padding but masks it later would be reported.
+    Calls inside a module are compared only if the module's own outputs differ. Without this rule, the result
+    could be a call inside a module that reads padding but masks it later.
     """
     outer = _search(model, runs)
     if outer is not None and outer[1].name in _SHAPE_CHANGES and runs.compare_blocks():
@@ -81,7 +81,11 @@ def _find(
 
 
 def _search(model: TorchModel, runs: ComparedRuns) -> tuple[Call, Call] | None:
-    """Return the innermost call whose difference changes the model's outputs; None if there is none."""
+    """Return the innermost call through which padding changes the outputs of the model.
+
+    Returns:
+        The call in the run with less padding and in the run with more padding; None if there is none.
+    """
     outer: tuple[Call, Call] | None = None
     for _ in range(MOST_HARMLESS):
         first = _first_difference(runs, outer[1] if outer is not None else None)

@@ -30,7 +30,9 @@ def lengths_from_weights(module: torch.nn.Module) -> list[int]:
 
 
 def lengths_in_error(error: CannotRunError) -> list[int]:
-    """Return the numbers in an error. Modules that require one length often name the length.
+    """Return the numbers in an error message that may be lengths.
+
+    Modules that require rows of one length often name this length in their error message.
 
     >>> lengths_in_error(CannotRunError("expected 3000 frames, found 7"))
     [3000, 7]
@@ -62,7 +64,7 @@ def make_trial_batch(inputs: Sequence[TorchInput], rows: int, places: int) -> di
 
 
 def without_padding(batch: ModelBatch) -> dict[str, Padded]:
-    """Return the batch with the mask and the lengths of rows without padding."""
+    """Return a batch with the same values, in which all masks are True and all rows have the full length."""
     return {
         name: replace(one, mask=np.ones_like(one.mask), lengths=np.full_like(one.lengths, one.mask.shape[1]))
         for name, one in batch.items()
@@ -70,7 +72,7 @@ def without_padding(batch: ModelBatch) -> dict[str, Padded]:
 
 
 def roll_other_rows(values: Array, kept: int) -> Array:
-    """Return a copy of the values in which the steps of each row, except row `kept`, move by one position."""
+    """Return a copy of the values in which all rows except `kept` are rolled by one time step."""
     rolled = np.roll(values, 1, axis=1)
     rolled[kept] = values[kept]
     return rolled

@@ -159,14 +159,16 @@ class ComparedRuns:
         return difference(first, second) / (float(usual.max(initial=0.0)) or 1.0)
 
     def is_harmful(self, few: Call, many: Call) -> bool:
-        """Return whether the outputs of the module change if the outputs of one call come from another run.
+        """Return whether padding changes the outputs of the module through the outputs of one call.
 
-        `few` is the call in the run with less padding. Its outputs are replaced with those of `many`, the
-        same call in the run with more padding.
+        To test this, the run with less padding is repeated, but the call returns the outputs that it has in
+        the run with more padding. Some differences have no effect, for example rotary positions that start at
+        another number. In this case, later comparisons use the repeated run, so that they do not find the
+        difference again.
 
-        Some differences have no effect, for example rotary positions that start at another number. In this
-        case, later comparisons use the run with the replaced outputs, so that they do not contain the
-        difference.
+        Args:
+            few: the call in the run with less padding.
+            many: the same call in the run with more padding.
         """
         before = dict(self._injected)
         replaced = []

@@ -1,4 +1,4 @@
-"""Advice on modules that cannot run on padded ids alone, but run inside an outer module."""
+"""Advice on modules that can run on padded ids only inside an outer module."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _EXAMPLE = "The section 'PyTorch modules' of docs/verify.md has an example."
 def advise_on_wrapper(
     module: torch.nn.Module, error: CannotRunError, names: Sequence[str] = (), *, one_argument: bool = False
 ) -> str:
-    """Return advice on an outer module to verify instead; empty if the error shows no need for one.
+    """Return advice to verify an outer module instead; empty if there is no known reason to do so.
 
     Args:
         module: module that cannot run.
