@@ -92,7 +92,7 @@ def open_reader(format_: FormatTraits, source: Source, batch_rows: int | None) -
     Args:
         format_: format of the source.
         source: the input.
-        batch_rows: number of rows to read at a time, for Parquet. If None, a default is used.
+        batch_rows: number of rows to read at a time, for Parquet and NumPy arrays. None means the default.
     """
     reader: Reader = _load(format_.reader)(source, batch_rows)
     return reader
@@ -126,7 +126,7 @@ def row_group_sizes(format_: FormatTraits, source: Source) -> list[int]:
 
 
 def why_not_kept(format_: FormatTraits, type_: pa.DataType) -> str | None:
-    """Return the reason why a file cannot store an unpadded column of this type; None if it can."""
+    """Return why a format cannot store an unpadded column of this type; None if the format can store it."""
     why: str | None = _load(format_.keeps)(type_)
     return why
 
@@ -134,7 +134,7 @@ def why_not_kept(format_: FormatTraits, type_: pa.DataType) -> str | None:
 def describe_columns(
     format_: FormatTraits, column_notes: Mapping[str, str]
 ) -> tuple[Sequence[Warned], Sequence[str]]:
-    """Convert the writer's notes on columns to warnings, and to remarks that require no action."""
+    """Convert the writer's notes on columns to two lists: warnings, and remarks that require no action."""
     if not column_notes or format_.describe is None:
         return (), ()
     warnings, remarks = _load(format_.describe)(column_notes)

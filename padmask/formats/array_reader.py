@@ -61,7 +61,7 @@ class ArrayReader:
         self._schema: pa.Schema | None = None
 
     def files(self, stack: ExitStack) -> ArrayFiles:
-        """Open the input. The stack closes the input."""
+        """Open the input, and let `stack` close the input."""
         raise NotImplementedError
 
     def schema(self) -> pa.Schema:

@@ -248,7 +248,7 @@ def _padding_of(schema: pa.Schema) -> list[Described] | bytes | None:
 
 
 def cut_batch(chunk: Chunk, rows: int) -> tuple[Chunk, int]:
-    """Return the first rows of a chunk, at most `rows`, and their number."""
+    """Keep at most the first `rows` rows of a chunk. Return the new chunk and its number of rows."""
     # `rows` may be larger than the largest 64-bit integer, so limit it first.
     data = chunk.data.slice(0, min(rows, chunk.data.num_rows))
     return replace(chunk, data=data), data.num_rows
@@ -327,10 +327,10 @@ def fits_arrow(values: pa.Array) -> bool:
 
 
 def _compact(table: pa.Table) -> pa.Table:
-    """Copy a table to one chunk per column. The output bytes then depend only on the rows.
+    """Copy a table to one chunk per column, so that the output bytes depend only on the rows.
 
-    Without the copy, the record batches depend on the read size. The last byte of a sliced bitmap contains
-    bits of the next rows, and null slots contain arbitrary values.
+    The copy removes three differences: chunks that depend on the read size, bits of the next rows in the last
+    byte of a sliced bitmap, and arbitrary values in null slots.
     """
     columns = [pa.concat_arrays([*column.chunks, pa.nulls(0, column.type)]) for column in table.columns]
     rows = np.arange(table.num_rows)
@@ -339,7 +339,7 @@ def _compact(table: pa.Table) -> pa.Table:
 
 
 class _Dictionaries:
-    """The dictionary of each column. An IPC file can only extend a dictionary, not replace it."""
+    """The dictionary of each column. Later batches only extend it, because IPC files cannot replace it."""
 
     def __init__(self) -> None:
         self._known: dict[str, pa.Array] = {}
@@ -414,8 +414,8 @@ class RowGroups:
     def _sizes(self, batch: pa.RecordBatch) -> npt.NDArray[np.int64]:
         """Return the size of each row in bytes: its text, and `POSITION_BYTES` for each position.
 
-        The positions are those of the sequence column in `Layout.groups`. If there is a column of
-        batch numbers, the last row of each batch gets the size of the batch, and all other rows get 0.
+        Only positions of the sequence column in `Layout.groups` count. If there is a column of batch numbers,
+        the last row of each batch gets the size of the batch, and all other rows get 0.
         """
         sizes = np.zeros(batch.num_rows, dtype=np.int64)
         for i in (*self._texts, *self._views):

@@ -63,7 +63,7 @@ def _schema_end(raw: Any) -> int:
 
 
 def with_space(metadata: Mapping[bytes, bytes] | None, late: Mapping[bytes, int]) -> dict[bytes, bytes]:
-    """Reserve space for longer values: append `late[key]` spaces to a value. JSON can end with spaces."""
+    """Append `late[key]` spaces to a value, so that a longer value fits later. JSON can end with spaces."""
     return {key: value + b" " * late.get(key, 0) for key, value in (metadata or {}).items()}
 
 

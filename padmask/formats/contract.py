@@ -119,7 +119,7 @@ class Wanted:
     Args:
         sequences: the sequence columns, with their list types.
         others: all columns in order, with the types of the columns that are not sequences. If None, the
-            columns that are not sequences are omitted. In JSON Lines, these columns stay text.
+            columns that are not sequences are omitted, or stay text in JSON Lines.
         dtype_requested: names of columns with a requested dtype. In JSON Lines, these columns may contain
             integers written as floats, such as 1.0, and floats that are rounded to the dtype.
         optional: names of sequence columns that may be null or missing.
@@ -160,7 +160,7 @@ class Reader(Protocol):
         """Decode a chunk. This is a pure function that any thread may call."""
 
     def cut(self, chunk: Chunk, rows: int) -> tuple[Chunk, int]:
-        """Return the first rows of a chunk, at most `rows`, and their number."""
+        """Keep at most the first `rows` rows of a chunk. Return the new chunk and its number of rows."""
 
     def lacks_end(self) -> bool:
         """Return whether the input is readable but has no end-of-stream marker."""

@@ -38,7 +38,7 @@ class Dataset:
     Args:
         sources: the inputs, in the order in which they are read.
         format_: format of all inputs. If None, the format is detected.
-        batch_rows: number of rows to read at a time, for Parquet. If None, a default is used.
+        batch_rows: number of rows to read at a time, for Parquet and NumPy arrays. None means the default.
         schema: columns of the complete dataset, if the inputs are only a part of it; otherwise None.
         notes: warnings, such as names of files that are not read.
 
@@ -123,7 +123,7 @@ class Dataset:
         return any(source.once for source in self._sources)
 
     def spool(self, limit: int | None = None) -> None:
-        """Copy pipes, or their first `limit` rows, to temporary files, to read the rows again."""
+        """Copy pipes, or their first `limit` rows, to temporary files, so that the rows can be read again."""
         for source in self._sources:
             source.spool(limit)
 
@@ -225,7 +225,7 @@ class Dataset:
         return dict(zip(names, read_schemas(self._readers), strict=True))
 
     def types_of(self, name: str) -> dict[str, str]:
-        """Return the types of a column in the inputs that have this column; empty for JSON Lines."""
+        """Return the type of a column in each input, keyed by input name. Omit inputs without the column."""
         schemas = self._columns.typed_schemas()
         return {
             source: str(schema.field(name).type) for source, schema in schemas.items() if name in schema.names

@@ -165,7 +165,7 @@ class ArrayWriter:
 
         Args:
             most: maximum size in bytes; None for no maximum. A longer description is returned without the
-                numbers of rows.
+                row counts that are known only at the end.
         """
         text: bytes = (self._layout.schema.metadata or {}).get(METADATA_KEY, b"")
         late = self._late.get(METADATA_KEY, text)

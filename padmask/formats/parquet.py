@@ -118,7 +118,7 @@ class ParquetReader:
     def _read(
         self, raw: Any, file: pq.ParquetFile, groups: range, names: list[str] | None, rows: int, values: int
     ) -> Iterator[pa.RecordBatch]:
-        """Return the rows of row groups in batches, with INT96 timestamps as microseconds."""
+        """Read row groups in batches. INT96 timestamps become microseconds."""
         counts = () if self._source.url is not None else read_value_counts(raw)
         batches = read_batches(file, groups, names, counts, rows, values)
         if intervals := interval_columns(file.schema):
@@ -158,9 +158,9 @@ def _rows_of(file: pq.ParquetFile, begin: int, end: int) -> int:
 
 
 def _check_groups(source: Source, metadata: pq.FileMetaData) -> None:
-    """Raise an error if row groups do not match the footer.
+    """Raise an error if the row groups do not match the footer.
 
-    Reading such row groups could abort the process.
+    Without this check, reading the row groups could abort the process.
     """
     for i in range(metadata.num_row_groups):
         columns = metadata.row_group(i).num_columns

@@ -42,8 +42,8 @@ def read_batches(
         groups: row groups to read.
         names: names of the columns to read. If None, all columns are read.
         counts: for each row group, the number of values in each column, from `read_value_counts`. If `counts`
-            is empty, row groups are read one after another. This is necessary for remote files, because Arrow
-            loads complete row groups of remote files into memory.
+            is empty, row groups are read one after another. Remote files must be read in this way, because
+            Arrow loads complete row groups of remote files into memory.
         rows, values: maximum number of rows and of values in a batch. A single row may have more values.
     """
     return regroup(_pieces(file, groups, names, counts, rows), rows, values)

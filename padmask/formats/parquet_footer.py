@@ -34,7 +34,8 @@ class Encoded:
 
     Args:
         body: bytes of the column chunks.
-        chunks: ColumnChunk structs, with offsets for a body that directly follows the magic bytes.
+        chunks: ColumnChunk structs. Their offsets assume that `body` directly follows the magic bytes at the
+            start of a file.
         size: size in bytes before compression.
         rows: number of rows in the row group.
     """
@@ -127,7 +128,7 @@ def _items(struct: Struct, field: int) -> list[Any]:
 
 
 def _moved(chunk: Struct, by: int) -> Struct:
-    """Add `by` to the offsets in a ColumnChunk struct. Offsets that are 0 or missing do not change."""
+    """Return a copy of a ColumnChunk struct in which `by` is added to each offset other than 0."""
     metadata = chunk[CHUNK_METADATA][1]
     metadata = metadata | {
         field: (I64, metadata[field][1] + by) for field in _PAGE_STARTS if metadata.get(field, (0, 0))[1]

@@ -27,7 +27,7 @@ _UTC = pa.timestamp("us", "UTC")
 
 
 def int96_columns(schema: Any) -> dict[str, int]:
-    """Return the number of INT96 leaf columns in each column, keyed by column name.
+    """Return the columns with INT96 values: a dict from column name to number of INT96 leaf columns.
 
     Args:
         schema: a `pyarrow.parquet.ParquetSchema`.
@@ -42,7 +42,7 @@ def int96_columns(schema: Any) -> dict[str, int]:
 def with_time_zone(
     schema: pa.Schema, columns: Mapping[str, int], metadata: Mapping[bytes, bytes] | None
 ) -> pa.Schema:
-    """Return the schema. If Spark wrote the file, INT96 timestamps get the time zone UTC.
+    """Return the schema, with the time zone UTC for INT96 timestamps if Spark wrote the file.
 
     Args:
         schema: columns of the file, in which INT96 timestamps have the unit microseconds.
@@ -82,7 +82,7 @@ def _in_utc(type_: pa.DataType) -> pa.DataType:
 def exact_batches(
     batches: Iterable[pa.RecordBatch], nanoseconds: Iterable[pa.RecordBatch], schema: pa.Schema, name: str
 ) -> Iterator[pa.RecordBatch]:
-    """Yield batches with the types of `schema`. Check that their timestamps are exact in microseconds.
+    """Cast batches to the types of `schema`, and check that no INT96 timestamp was rounded to microseconds.
 
     Args:
         batches: rows with INT96 values read as microseconds.

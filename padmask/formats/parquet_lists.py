@@ -48,11 +48,11 @@ Page = tuple[Struct, memoryview]
 
 @dataclass(frozen=True)
 class _Levels:
-    """The levels of lists of equal length without nulls.
+    """The repetition and definition levels of a column whose lists have equal lengths and no nulls.
 
     Args:
         length: number of values in each list.
-        deepest: definition level of every value.
+        deepest: definition level, which is the same for all values.
     """
 
     length: int
@@ -76,15 +76,15 @@ class _Levels:
 
 
 def encode_equal_lists(field: pa.Field, lists: pa.Array) -> Encoded | None:
-    """Encode a list column with zstd. Return None if Arrow must encode the column.
+    """Encode a list column with zstd. Return None if this module cannot encode the column.
 
     >>> encode_equal_lists(pa.field("ids", pa.list_(pa.int32())), pa.array([[7, 8], [9]])) is None
     True
 
     Args:
         field: name and type of the column.
-        lists: the column. The result is None for nulls, for lists that are short or of different lengths, and
-            for values other than integers, floats and bools.
+        lists: the column. The result is None if a list or a value is null, if the lists are short or have
+            different lengths, or if the values are not integers, floats or bools.
     """
     length = _common_length(lists)
     if length is None:
@@ -162,10 +162,10 @@ def _split_pages(pages: memoryview) -> Iterator[Page]:
 
 
 def _encode_bools(bools: pa.BooleanArray, length: int) -> tuple[Struct, Iterable[Page]]:
-    """Encode bools, with a result like that of `_encode_values`.
+    """Encode bools. The result has the same parts as the result of `_encode_values`.
 
-    The pages contain the bits of the Arrow array. Arrow encodes only one False and one True, if they occur in
-    `bools`, for the statistics and the page header.
+    The pages contain the bits of the Arrow array. To obtain the statistics and a page header, Arrow encodes a
+    short array with each value that occurs in `bools` (False, True, or both).
     """
     kinds = [value for value, found in ((False, bools.false_count), (True, bools.true_count)) if found]
     chunk, [(header, _)] = _encode_values(pa.array(kinds), len(kinds))
@@ -187,7 +187,7 @@ def _encode_bools(bools: pa.BooleanArray, length: int) -> tuple[Struct, Iterable
 
 
 def _bits(bools: pa.BooleanArray) -> memoryview:
-    """Return the bits of an array of bools that starts at a byte boundary, with zeros after the last bool."""
+    """Return the bits of `bools`, which must start at a byte boundary. Bits after the last bool are 0."""
     start, size = bools.offset // 8, len(bools)
     bits = memoryview(bools.buffers()[1])[start : start + (size + 7) // 8].cast("B")
     if size % 8 == 0:

@@ -27,7 +27,7 @@ def of_lists(values: pa.DataType) -> bool:
 
 
 def plain_schema(schema: pa.Schema, replaces: Replaces) -> pa.Schema:
-    """Return a schema in which value types replace the dictionary types that the format cannot store.
+    """Replace the dictionary types that a format cannot store with the types of their values.
 
     >>> views = pa.dictionary(pa.int32(), pa.string_view())
     >>> plain_schema(pa.schema([("x", views)]), of_views).field("x").type
@@ -46,7 +46,7 @@ def _plain_field(field: pa.Field, replaces: Replaces) -> pa.Field:
 
 
 def plain_type(type_: pa.DataType, replaces: Replaces) -> pa.DataType:
-    """Return a type in which value types replace the selected dictionary types, at any depth."""
+    """Replace the dictionary types that `replaces` selects with the types of their values, at any depth."""
     if pat.is_dictionary(type_):
         return _value_type(type_.value_type) if replaces(type_.value_type) else type_
     if pat.is_struct(type_):
@@ -64,7 +64,7 @@ def plain_type(type_: pa.DataType, replaces: Replaces) -> pa.DataType:
 
 
 def _value_type(type_: pa.DataType) -> pa.DataType:
-    """Return the plain type of the values of a dictionary, which may contain dictionaries themselves."""
+    """Return the type that replaces a dictionary type whose values have the type `type_`."""
     if pat.is_string_view(type_):
         return pa.string()
     return pa.binary() if pat.is_binary_view(type_) else plain_type(type_, of_views)

@@ -65,7 +65,7 @@ def _sizes(array: pa.Array) -> Sizes:
 
 
 def _fixed_width(type_: pa.DataType) -> float | None:
-    """Return the number of values in each slot of an array of this type; None if the number differs.
+    """Return the number of values in each slot of an array of a type; None if slots of the type can differ.
 
     >>> _fixed_width(pa.list_(pa.float32(), 3)), _fixed_width(pa.list_(pa.float32()))
     (3.0, None)

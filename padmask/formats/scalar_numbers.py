@@ -70,7 +70,7 @@ class Numbers:
 def scalar_numbers(batch: Batch, without: Collection[str]) -> Iterator[tuple[str, Numbers | str]]:
     """Yield the name and the numbers or bools of each column that is not in `without`.
 
-    For a column with other values, yield a reason that names the first row with such a value.
+    If a column has nulls or other values, a reason such as `"null in a.jsonl, line 3"` replaces the numbers.
     """
     if batch.objects is None:
         for field, column in zip(batch.columns.schema, batch.columns.columns, strict=True):

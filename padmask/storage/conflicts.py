@@ -57,7 +57,7 @@ def _status(path: str, stdio: int) -> os.stat_result | None:
 
 
 def _real(descriptor: int) -> int:
-    """Return the descriptor that Python's standard stream 0, 1 or 2 uses, which may have another number."""
+    """For 0, 1 and 2, return the descriptor of Python's standard stream, which may be another number."""
     streams = {0: sys.stdin, 1: sys.stdout, 2: sys.stderr}
     return streams[descriptor].fileno() if descriptor in streams else descriptor
 
@@ -257,7 +257,7 @@ def refuse_own_input(
 
 
 def _open_file(path: str) -> os.stat_result | None:
-    """Return the status of a regular file to which padmask appends; None for other outputs."""
+    """Return the status of a regular file to which padmask appends, as with `>>`; None for other outputs."""
     try:
         if path == "-":
             status = os.fstat(sys.stdout.fileno())

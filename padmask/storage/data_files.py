@@ -108,7 +108,7 @@ def _describes(name: str, present: set[str], is_chosen: bool) -> bool:
     Args:
         name: name of the file.
         present: names of all files.
-        is_chosen: whether a pattern selects the file. Such a file is skipped only if its name has no
+        is_chosen: whether a pattern selects the file. A selected file is skipped only if its name has no
             suffix, or the suffix of a data format.
     """
     folder, _, base = name.rpartition("/")

@@ -190,7 +190,13 @@ def _recognize_text(start: bytes) -> ForeignFormat | None:
 
 
 def _starts_array(line: bytes, ends: bool, following: bytes) -> bool:
-    """Return whether a file that starts with this line is a JSON array of rows, not JSON Lines."""
+    """Return whether a file is a JSON array of rows, not JSON Lines.
+
+    Args:
+        line: first line of the file.
+        ends: whether a newline ends the line.
+        following: bytes that follow the line.
+    """
     try:
         rows = json.loads(line)
     except (ValueError, RecursionError):
@@ -247,7 +253,7 @@ def _csv(header: str, second: str) -> ForeignFormat:
 
     Args:
         header: first line, with the names of the columns.
-        second: second line. If it has only numbers, each line may be one step of a series.
+        second: second line. If its values are numbers, the command combines the lines of each series.
     """
     title = "TSV" if "\t" in header else "CSV"
     names, values = ([cell.strip(' "\r') for cell in re.split(r"[,;\t]", line)] for line in (header, second))

@@ -160,7 +160,7 @@ def _second_name(first: str, second: str) -> str:
 
 
 def _mark_unlisted(files: Sequence[InputFile], inputs: Sequence[str]) -> list[InputFile]:
-    """Return the files. Set `unlisted` of local files that the manifest in a parent folder does not list."""
+    """Return the files, with `unlisted` set for local files that the manifest in a parent folder omits."""
     local = [path for path in inputs if not is_url(path) and path != "-"]
     folders = [path for path in local if os.path.isdir(path)]
     patterns = [path for path in local if is_pattern(path) and not os.path.lexists(path)]
@@ -290,7 +290,7 @@ def _checked_files(
         files: data files of the folder.
         folder: name of the folder, for messages.
         names: names of all files and subfolders in the folder, including hidden ones.
-        others: path of each file of an unknown format, by name.
+        others: paths of the files with an unknown format, keyed by name.
 
     Raises:
         DataError: the folder contains the output of an interrupted run.

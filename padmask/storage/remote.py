@@ -235,8 +235,8 @@ def read_at_most(url: Url, most: int) -> bytes | None:
 def upload(file: str, url: Url, shown: Url) -> None:
     """Copy a local file to a remote address. The remote file appears only when it is complete.
 
-    The copy is a single call, which Python cannot interrupt. An interrupted Arrow output stream would
-    create a partial file.
+    A single call, which Python cannot interrupt, copies the file. An Arrow output stream would create a
+    partial file if it was interrupted.
 
     Args:
         file: path of the local file.

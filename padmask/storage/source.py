@@ -199,7 +199,7 @@ class Source:
 
         Args:
             lines: number of non-blank lines to copy. The complete input is copied if `lines` is None, or if
-                the input is not uncompressed text.
+                the input is compressed or not text.
         """
         if not self.is_pipe or self._spool is not None:
             return

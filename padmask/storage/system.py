@@ -99,8 +99,8 @@ def name_process(name: str) -> None:
 def keep_freed_memory(most: int) -> None:
     """Let the C library keep up to `most` bytes of freed memory, instead of returning them to the system.
 
-    A process that allocates similar blocks again and again then does not wait for new pages. On systems
-    without the C library of GNU, do nothing.
+    As a result, a process that allocates similar blocks repeatedly does not wait for new pages. The function
+    does nothing on systems without the GNU C library.
     """
     if sys.platform != "linux":
         return

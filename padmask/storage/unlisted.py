@@ -38,7 +38,7 @@ def find_unlisted_files(paths: Sequence[str], folders: Iterable[str], manifest: 
 
 
 def _with_manifest(folders: Iterable[str], roots: Sequence[str], manifest: str) -> list[str]:
-    """Of `folders` and their parents, return those in or below `roots` that have a manifest."""
+    """Return the folders that have a manifest among `folders` and their parents, up to `roots`."""
     seen: dict[str, bool] = {}
     for folder in folders:
         while folder not in seen and any(_is_below(folder, root) for root in roots):

@@ -154,10 +154,10 @@ def _has_nulls(lists: pa.Array) -> bool:
 
 
 def _is_exact(type_: pa.DataType) -> bool:
-    """Return whether Arrow parses a type as padmask does, except for floats that `_are_odd` finds.
+    """Return whether Arrow parses values of a type as padmask does. For floats, also call `_are_odd`.
 
-    The result is False for lists of nulls, because Arrow creates invalid arrays for them, and for structs
-    without fields or with null fields.
+    The result is False for lists of nulls, because Arrow creates invalid arrays for such lists. The result
+    is also False for structs without fields or with fields of type null.
     """
     if pat.is_list(type_):
         return _is_exact(type_.value_type) and not pat.is_null(type_.value_type)
@@ -207,7 +207,7 @@ def _floats(column: pa.Array) -> Iterator[npt.NDArray[np.float64]]:
 
 
 def _are_odd(numbers: npt.NDArray[np.float64], text: bytes) -> bool:
-    """Return whether floats may differ from those that `read_value` returns."""
+    """Return whether `read_value` might parse `text` to other floats than `numbers`, which Arrow parsed."""
     exact = np.abs(numbers) < _ROUNDED
     # Zero may be -0, or a number that is too small for float64.
     zeros = numbers == 0

@@ -31,7 +31,7 @@ _FIRST_PRINTABLE = ord(" ")
 
 
 class Texts(NamedTuple):
-    """The JSON text of each row of a column: `before`, an element of `rows`, and `after`."""
+    """The JSON texts of the rows of a column. The text of row i is `before + rows[i] + after`."""
 
     rows: list[bytes]
     before: bytes = b""
@@ -76,7 +76,7 @@ def _array_texts(values: npt.NDArray[Any]) -> Texts:
 
 
 def _sequence_texts(column: pa.Array) -> Texts:
-    """Return the JSON text of each row of a sequence column. Floats are written as in padded columns."""
+    """Return the JSON text of each sequence in a column. Numbers are formatted as in padded columns."""
     if not is_sequence(column.type):
         return _plain_texts(column)
     rows, faults = Ragged.from_arrow(column)
@@ -130,7 +130,7 @@ def _string_texts(strings: pa.Array) -> list[bytes]:
 
 
 def _have_escapes(strings: pa.Array) -> npt.NDArray[np.bool_]:
-    """Return whether each string contains a character that JSON must escape."""
+    """Return, for each string, whether it contains a character that JSON must escape."""
     found = np.zeros(len(strings), dtype=bool)
     _, offsets, data = strings.buffers()
     if data is None or not len(strings):

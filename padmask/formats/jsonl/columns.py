@@ -63,13 +63,13 @@ class JsonColumns:
         return pa.schema({**types, **without}.items())
 
     def align(self, batch: Batch, wanted: Wanted) -> Batch:
-        """Return the batch unchanged. Each JSON row contains its field names."""
+        """Return the batch unchanged, because each JSON row contains its field names."""
         return batch
 
     def complete(self, batch: Batch, wanted: Wanted) -> Batch:
-        """Add the other fields as columns, if `wanted` includes them.
+        """Add the fields of `wanted.others` as columns. Without `wanted.others`, return the batch unchanged.
 
         Raises:
-            OtherTypesError: the rows have other types.
+            OtherTypesError: the types of the rows are not the types that `wanted.check` expects.
         """
         return batch if wanted.others is None else add_other_columns(batch, wanted)

@@ -37,10 +37,10 @@ class CutRows:
     lists: dict[str, pa.Array]
 
     def fill(self, columns: pa.RecordBatch) -> pa.RecordBatch | None:
-        """Replace the empty lists in the columns parsed from `text` with the lists that were cut out.
+        """Put the lists that were cut out back into `columns`, which a parser read from `text`.
 
-        Return None if one of these columns has a value other than an empty list. The parser has then found
-        another field with the same name.
+        Return None if the parser found a value other than an empty list in one of these fields. This happens
+        if a row has two fields with the same name.
         """
         for name, lists in self.lists.items():
             empty = columns.column(name)
@@ -73,10 +73,10 @@ def cut_ids(text: bytes, rows: int, schema: pa.Schema) -> CutRows | None:
 
 
 def _id_fields(schema: pa.Schema) -> Iterator[str]:
-    """Yield the names of the lists of int64 whose keys can be found in the text.
+    """Yield the names of the fields with lists of int64, except for names that a text search cannot find.
 
-    A name is omitted if a field of a nested object has the same name. A name with a comma or a colon is
-    omitted too, because the text between two strings can look like such a key, for example in `["x", "y"]`.
+    A name is omitted if a field of a nested object has the same name. A name with a comma or a colon is also
+    omitted, because the text between two strings can look like the quoted name: `["x", "y"]` contains `", "`.
     """
     inner = set(_inner_names(schema.types))
     for field in schema:
@@ -95,9 +95,9 @@ def _inner_names(types: list[pa.DataType]) -> Iterator[str]:
 
 
 def _start_of_lists(text: bytes, name: str) -> bytes | None:
-    r"""Return the text of the first key of a field, from the character before it to the `[` of the list.
+    r"""Return the text of the first key of a field, with the character before the key and the `[` after it.
 
-    Return None if there is no such key, or if the name first occurs as a value. The returned text never
+    Return None if the first occurrence of the quoted name is not the key of a list. The returned text never
     occurs within a string, because a quotation mark within a string follows a backslash, and there is a comma
     or a colon between two strings.
 

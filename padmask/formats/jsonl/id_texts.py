@@ -122,7 +122,7 @@ class IdTexts:
         return [msgspec.Raw(b"[" + self.text[begin:end] + b"]") for begin, end in bounds]
 
     def between(self, begins: Positions, counts: Positions) -> tuple[Positions, Positions]:
-        """For each i, return the start and end offsets of the `counts[i]` ids after mark `begins[i]`."""
+        """Return the start and end offsets of runs of ids: `counts[i]` ids after each mark `begins[i]`."""
         return self.marks[begins] + 1, self.marks[begins + counts]
 
 
@@ -148,7 +148,7 @@ def find_ids(raws: Sequence[msgspec.Raw | None]) -> IdTexts | None:
 def find_checked_ids(text: bytes, rows: int) -> IdTexts | None:
     """Find the ids in lists that may be invalid JSON. Return None if a list is not a flat list of integers.
 
-    The result is also None if a blank does not follow a comma.
+    The result is also None if the text has blanks other than a single space after a comma.
 
     >>> find_checked_ids(b"[7, 8][]", 2).numbers().tolist()
     [7, 8]
@@ -169,9 +169,9 @@ def find_checked_ids(text: bytes, rows: int) -> IdTexts | None:
 
 
 def _find(text: bytes, rows: int) -> IdTexts | None:
-    """Find the ids in `rows` lists, which follow each other without commas. The text must have no blanks.
+    """Find the ids in a text of lists that follow each other without commas or blanks.
 
-    Return None if the text is anything else than flat lists of JSON integers.
+    Return None if the text does not consist of `rows` flat lists of JSON integers.
     """
     text = _BEFORE + text
     letters = np.frombuffer(text, dtype=np.uint8)
@@ -198,12 +198,12 @@ def _find(text: bytes, rows: int) -> IdTexts | None:
 def _are_flat_lists(letters: Letters, marks: Positions, kinds: Letters) -> bool:
     """Return whether a text consists of flat lists of JSON integers.
 
-    The letters at two adjacent marks decide whether digits must be between them, or nothing.
+    The letters at two adjacent marks determine whether the text between them must be digits or empty.
 
     Args:
         letters: the text.
         marks: offsets of all letters that are not digits.
-        kinds: these letters.
+        kinds: the letters at `marks`.
     """
     before, after, widths = kinds[:-1], kinds[1:], np.diff(marks)
     starts_list = before == _OPEN
@@ -219,9 +219,9 @@ def _are_flat_lists(letters: Letters, marks: Positions, kinds: Letters) -> bool:
 
 
 def read_ids(raws: Sequence[msgspec.Raw | None], dtype: str) -> IdTexts | None:
-    """Find the ids in JSON lists if the text of all ids can be written unchanged; else return None.
+    """Find the ids in JSON lists. Return None if the output cannot contain the text of each id unchanged.
 
-    The result is also None if a value is not a flat list of integers, or if an id may not fit `dtype`.
+    The result is also None if a value is not a flat list of integers, or if an id might not fit `dtype`.
 
     >>> ids = read_ids([msgspec.Raw(b"[7, 8]"), msgspec.Raw(b"[]")], "int32")
     >>> ids.lengths.tolist()

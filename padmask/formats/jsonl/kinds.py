@@ -18,12 +18,12 @@ _KINDS = {int: "number", float: "number", str: "string", bool: "bool", dict: "ob
 
 
 class TokenKinds:
-    """The numbers of rows with each kind of token in a field, which determine the token type.
+    """Counts how many rows of a field have each kind of token, to determine the token type.
 
     The most frequent kind (numbers, strings, bools or vectors) is used, so that a single bad row does not
-    make other rows bad. If two kinds are equally frequent, plain tokens take precedence over vectors, and the
-    kind that occurs first takes precedence over other kinds. Numbers are floats if the first row of numbers
-    contains a float, otherwise ints.
+    make other rows bad. If two kinds are equally frequent, plain tokens take precedence over vectors.
+    Otherwise, the kind that occurs first is used. Numbers are floats if the first row of numbers contains a
+    float, otherwise ints.
 
     >>> TokenKinds([[["a"]], [2, 1.0], [3]]).sequence()
     ListType(list<item: double>)
@@ -31,7 +31,7 @@ class TokenKinds:
     ListType(list<item: int64>)
 
     Args:
-        rows: values of the field that are lists.
+        rows: the lists among the values of the field.
     """
 
     def __init__(self, rows: Iterable[list[Any]]) -> None:
@@ -71,7 +71,10 @@ class TokenKinds:
         return self._nest(key, TOKEN_TYPES[kind] if kind is not None and matching else self._types.get(key))
 
     def list_type(self) -> pa.DataType | None:
-        """Return the most common type of the lists, for any kind of token; None if all lists are empty."""
+        """Return the list type of the most frequent kind of token; None if no row contains a token.
+
+        Unlike `sequence`, this method includes kinds that cannot be padded, such as objects.
+        """
         if not self._rows:
             return None
         key = self._most_frequent(list(self._rows))
@@ -91,7 +94,7 @@ def _inner(row: list[Any]) -> list[Any]:
 
 
 def _type_in(tokens: list[Any], first: Any) -> pa.DataType:
-    """Return the token type of a row. If the row contains a float, all its tokens count as floats."""
+    """Return the token type of a row from its first token. Numbers are floats if the row contains a float."""
     floats = _KINDS.get(type(first)) == "number" and float in map(type, tokens)
     return pa.float64() if floats else value_type(first)
 

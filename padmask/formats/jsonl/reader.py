@@ -111,7 +111,10 @@ class JsonlReader:
             yield from self._far_chunks(self._rest)
 
     def _far_chunks(self, rest: Iterator[Chunk]) -> Iterator[Chunk]:
-        """Yield the chunks of a file that starts with many blank lines, and buffer them if memory allows."""
+        """Yield the chunks of a file that starts with many blank lines.
+
+        If all chunks fit in memory, keep them for the next read.
+        """
         self._rest, before = None, self._buffer
         self._buffer = buffer = ChunkBuffer(self._source.spool_folder)
         for chunk in chain(before.drain(), rest):
@@ -225,10 +228,10 @@ class JsonlReader:
 
 
 def decode_lines(chunk: Chunk, wanted: Wanted) -> Batch:
-    """Parse the lines of a chunk, and the sequences in these lines.
+    """Parse the lines of a chunk, and convert the sequences to columns.
 
-    If all types are known and Arrow can parse all rows, the result also has the other columns, and no
-    `objects`.
+    If all types are known and Arrow can parse all rows, the other fields become columns too, and `objects` of
+    the result is None.
     """
     parsed = None if wanted.others is None else parse_columns(chunk.data, wanted)
     if parsed is not None:
@@ -259,10 +262,9 @@ def decode_lines(chunk: Chunk, wanted: Wanted) -> Batch:
 
 
 def add_other_columns(batch: Batch, wanted: Wanted) -> Batch:
-    """Convert all fields of JSON rows to columns, in the order of `wanted.others`.
+    """Add columns for the fields that `decode` left as JSON text. Sort all columns as in `wanted.others`.
 
-    `decode` converts either all fields, or only the fields that padding needs. The other fields are converted
-    after bad rows have been removed, because a bad row may have a field of another type.
+    Bad rows must be removed before this call, because a field of a bad row may have another type.
 
     Raises:
         OtherTypesError: `wanted.check` finds rows with other types.

@@ -56,7 +56,7 @@ def read_sequences(
 def _plain_sequences(
     raws: list[msgspec.Raw | None], type_: pa.DataType, requested: bool = False
 ) -> pa.Array | None:
-    """Parse lists of numbers, vectors, strings or bools quickly. Return None if a row is odd."""
+    """Parse lists of numbers, vectors, strings or bools quickly. Return None if a row needs the slow path."""
     if pat.is_string(type_.value_type) or pat.is_boolean(type_.value_type):
         read = _read_strings if pat.is_string(type_.value_type) else _read_bools
         try:

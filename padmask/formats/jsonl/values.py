@@ -1,4 +1,4 @@
-"""Convert values to JSON text, without Arrow's functions: numbers of arrays, and values of any type."""
+"""Convert values to JSON text: NumPy numbers with orjson, and all other values with msgspec."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ _write_rows = msgspec.json.Encoder().encode_lines
 
 
 def numbers_to_json(values: npt.NDArray[Any]) -> bytes:
-    """Return numbers as JSON text. A float32 becomes the shortest text that reads as the same float32.
+    """Return numbers as JSON text.
 
-    A float32 of at least 2**24 becomes the text of the float64 with the same value.
+    A float32 of magnitude below 2**24 becomes the shortest text that reads as the same float32. A larger
+    float32 becomes the text of the float64 with the same value.
 
     >>> numbers_to_json(np.array([0.1, 46574712], dtype="float32"))
     b'[0.1,46574712.0]'
