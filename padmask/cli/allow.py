@@ -20,13 +20,14 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 class WarningName(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
     """A parameter type for the name of a warning or rule.
 
-    A pyproject.toml applies to all commands, so the file may also contain names of rules if this command does
-    not check rules. If `errors` is True, the file must not allow rules with the severity error, because the
-    author of the data may also be the author of the file.
+    In a pyproject.toml, names of rules are accepted even for a command that does not check rules, because the
+    file applies to all commands.
 
     Args:
-        rules: whether the command checks data rules. If True, the names of these rules are accepted too.
-        errors: whether the command fails if a rule with the severity error is violated.
+        rules: whether the command checks data rules. If True, the command line may also name these rules.
+        errors: whether the command fails if a rule with the severity error is violated. If True, only the
+            command line can allow such a rule, because the author of the data may also have written the
+            pyproject.toml.
     """
 
     name = "NAME"

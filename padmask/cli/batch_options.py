@@ -69,9 +69,10 @@ def batch_options(command: Command) -> Command:
 
 
 def source_row_of(ctx: click.Context, given: Mapping[str, Any]) -> bool:
-    """Return the value of --source, or raise an error if --no-source has no effect.
+    """Return whether to add the column source_row, or raise an error if --no-source has no effect.
 
-    For windows, only --no-source on the command line counts. The setting in pyproject.toml is ignored.
+    If rows are split into windows, the result is False only if the command line sets --no-source. A
+    pyproject.toml cannot remove the column in this case.
 
     Raises:
         SpecError: the command line sets --no-source, but the output has no batches, buckets or windows.

@@ -34,7 +34,7 @@ def complete_columns(ctx: click.Context, _: click.Parameter, incomplete: str) ->
 
 
 def complete_lengths(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Return words for --maxlen. In a list of lengths, complete the last length.
+    """Return suggestions for --maxlen. In a comma-separated list, only the last length is completed.
 
     >>> [item.value for item in complete_lengths(None, None, "128,p")]
     ['128,p90', '128,p95', '128,p99']

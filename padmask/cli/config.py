@@ -301,7 +301,7 @@ def _refuse_command_line_only(
 
 
 def _command_line_only(command: click.Command) -> dict[str, str]:
-    """Return why only the command line may set some options, keyed by long option name without dashes."""
+    """Return the options that only the command line may set: a dict from names without `--` to reasons."""
     return {
         option.removeprefix("--"): getattr(parameter, "because", "cannot be set in a file")
         for parameter in command.params

@@ -121,8 +121,8 @@ def with_cuts(spec: PadSpec, ctx: click.Context, given: Mapping[str, Any]) -> Pa
 def overlong_of(given: Mapping[str, Any]) -> Literal["truncate", "drop", "error"]:
     """Return the value of --overlong for `RowPolicy`.
 
-    `RowPolicy` has no values for window and split, because `PadSpec.windows` describes them. For both, the
-    result is `"truncate"`.
+    For the values window and split, the result is `"truncate"`, because `RowPolicy` has no such values.
+    `PadSpec.windows` says that the rows are split.
     """
     overlong: Literal["truncate", "drop", "error"] = (
         "truncate" if given["overlong"] in ("window", "split") else given["overlong"]

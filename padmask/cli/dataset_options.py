@@ -49,8 +49,9 @@ class PadArguments:
         resume: whether to resume an incomplete run in the output folder.
         delete: whether to delete files of an earlier dataset in the output folder.
         shard_bytes: size above which a Parquet file is split, in bytes. If None, the default size is used.
-        file_workers: number of processes that parse the rows of one output file. Only the command line sets
-            this number. If None, the number depends on the input and is at most `where.workers`.
+        file_workers: number of processes that parse rows if the output is a single file: the value of
+            --workers on the command line, not in a pyproject.toml. If None, the number depends on the input
+            and is at most `where.workers`.
         folder_options: names of the options that the command line sets and that require an output folder.
     """
 

@@ -144,7 +144,7 @@ def _report_model_death(
 
 
 def _silence_native_code() -> None:
-    """Redirect descriptor 2 to /dev/null, and move Python's stderr to another descriptor."""
+    """Hide what native code prints to stderr, but keep what Python prints to `sys.stderr`."""
     if sys.stderr is None:
         return
     sys.stderr.flush()

@@ -43,7 +43,7 @@ class InspectArguments:
         inputs: files, folders, glob patterns or URLs. If empty, the command reads standard input.
         columns: columns to inspect. The output shows tokens of the first column.
         specs: padding options of the candidate plans. The output shows the masks of the recommended plan.
-        overlong: what the plans do with rows longer than maxlen, if the specs have no windows.
+        overlong: what the plans do with rows longer than maxlen. Not used if `specs` have windows.
         show: rows to show.
         style: format of the rows: `"grid"`, `"tokens"`, `"bool"` or `"int"`.
         masks: whether to show masks.
@@ -202,7 +202,10 @@ def command(ctx: click.Context, /, **given: Any) -> None:
 
 
 def _without_unused_windows(ctx: click.Context, given: dict[str, Any]) -> dict[str, Any]:
-    """Return the parameters. If maxlen is longest, leave out windows that only pyproject.toml sets."""
+    """Return the parameters, without windows if these have no effect and only a pyproject.toml sets them.
+
+    Windows have no effect if maxlen is longest.
+    """
     typed = any(is_typed(ctx, name) for name in ("overlong", "overlap"))
     if given["overlong"] != "window" or given["maxlen"] != "longest" or typed:
         return given
@@ -210,10 +213,10 @@ def _without_unused_windows(ctx: click.Context, given: dict[str, Any]) -> dict[s
 
 
 def _chosen_rows(ctx: click.Context, given: dict[str, Any]) -> tuple[str | None, int | None]:
-    """Return the values of `--rows` and `--sample`. At most one of them is not None.
+    """Return the values of `--rows` and `--sample`. At least one of the two values is None.
 
-    If the command line sets one and pyproject.toml the other, the command line takes precedence. `--count` on
-    the command line also overrides `rows` in pyproject.toml.
+    `--rows` on the command line overrides `sample` in a pyproject.toml. `--sample` and `--count` on the
+    command line override `rows` in a pyproject.toml.
 
     Raises:
         UsageError: the command line sets `--rows` with `--sample` or `--count`, or pyproject.toml sets both

@@ -258,7 +258,7 @@ def workers_option(work: str, single: str) -> Callable[[Command], Command]:
 
     Args:
         work: what the processes do, for the help text.
-        single: number of processes for a single file.
+        single: default number of processes for a single file, as a phrase for the help text.
     """
     return setting(
         "--workers",

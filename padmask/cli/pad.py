@@ -236,7 +236,7 @@ def _own_lengths(texts: Sequence[str]) -> list[tuple[str, int | str]]:
 
 
 def _own_masks(texts: Sequence[str]) -> list[tuple[str, str]]:
-    """Parse the values of --own-mask: `NAME=COLUMN`."""
+    """Parse the values of --own-mask: `NAME=COLUMN`, where COLUMN is the name of the mask for column NAME."""
     found = []
     for text in texts:
         name, _, column = text.partition("=")

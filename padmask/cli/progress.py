@@ -14,7 +14,7 @@ def open_progress(
 ) -> AbstractContextManager[ProgressCallback | None]:
     """Show the progress in a `with` block: a bar if stderr is a terminal, else a line from time to time.
 
-    If the output is written to the terminal too, nothing is shown.
+    The bar is not shown if the output of the command goes to a terminal too.
 
     Args:
         quiet: value of --quiet.

@@ -22,11 +22,13 @@ STARTS = (
 
 @contextmanager
 def open_report(path: str, unfinished: bytes) -> Iterator[BinaryIO]:
-    """Open a report file. Until the `with` block succeeds, the file contains the report `unfinished`.
+    """Context manager: write the report `unfinished` to a file, and then open the file for the final report.
 
-    After Ctrl-C, a signal or a crash in native code, the process cannot write a report, so the report
-    `unfinished` is written before the run. If `path` is a file that is not a report, this file is replaced
-    only after the run, because the run may still read the file.
+    The final report replaces `unfinished` if the `with` block succeeds. If the run is interrupted or crashes
+    in native code, the process cannot write a final report, so `unfinished` stays in the file.
+
+    If `path` is an existing local file that is not a report, `unfinished` is not written, because the run may
+    still read this file.
 
     Args:
         path: path or address of the file, as for `open_output`.

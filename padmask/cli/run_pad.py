@@ -64,10 +64,10 @@ def _pad(arguments: PadArguments, warn: Callable[[Warned], None]) -> PadResult:
 
 
 def default_workers(to: Output, spec: PadSpec, where: Workers) -> int:
-    """Return the number of processes that pad one output file.
+    """Return the default number of processes that parse rows if the output is a single file.
 
     Python parses JSON on one core, so several processes share the rows of large JSON Lines files. In all
-    other cases, the number is 1: threads use the other cores, or the size of the input is unknown.
+    other cases, the result is 1: the input is small, its size is unknown, or threads use the other cores.
     """
     if to.files.limit is not None or to.files.input_format not in (None, DEFAULT_FORMAT.name):
         return 1

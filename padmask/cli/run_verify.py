@@ -80,8 +80,9 @@ def _report_or_error(arguments: VerifyArguments) -> tuple[Report | Exception, Re
     """Verify the data and the models.
 
     Returns:
-        The outcome (the report, or the error that ended the run) and the report on the data. The report on
-        the data is None, unless an error ended the run after the check of the data.
+        Two values. The first is the report, or the error that ended the run. The second is the report on the
+        data if an error ended the run after the check of the data, else None. The second value is also None
+        if the user requested neither a report nor JSON.
     """
     data: list[Report] = []
 
@@ -101,11 +102,12 @@ def _report_or_error(arguments: VerifyArguments) -> tuple[Report | Exception, Re
 def _check_data_only(
     arguments: VerifyArguments, missing: MissingExtraError
 ) -> tuple[Report | Exception, Report | None]:
-    """Check the data if a package that the models need is not installed.
+    """Check only the data, because a package that the models need is not installed.
 
     Returns:
-        The outcome of the run, and the report on the data. If the data has errors, the report is the
-        outcome, and a note says that the models did not run. Otherwise the outcome is the error `missing`.
+        Two values. If the data has no errors: the error `missing`, and the report on the data. If the data
+        has errors: the report on the data with a note that the models did not run, and None. If the check
+        itself fails: its error, and None.
     """
     data, _ = _report_or_error(replace(arguments, proof=None))
     if isinstance(data, Exception):

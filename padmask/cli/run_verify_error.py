@@ -77,8 +77,8 @@ def refuse_report_conflicts(reports: Mapping[str, str | None], inputs: Sequence[
     """Raise an error if reports share a file or replace an input.
 
     Raises:
-        OutputError: a report would replace another file. Inputs that cannot be read raise no error here,
-            because the run itself raises this error.
+        OutputError: a report would replace an input or another report. If an input cannot be read, this
+            function raises no error, because the run itself raises an error.
     """
     for path in inputs or ["-"]:
         try:

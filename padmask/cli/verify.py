@@ -69,7 +69,8 @@ class VerifyArguments:
         reports: format and path of each report. `-` is standard output.
         as_json: whether to print the report as JSON.
         quiet: whether to print only the errors of the report, and no progress.
-        verbose: whether to show each check, and each reference model even if all of them ignore padding.
+        verbose: whether to show each check and each reference model. If False and all reference models ignore
+            padding, they are shown together on one line.
         progress: whether to show progress.
     """
 

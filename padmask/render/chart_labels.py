@@ -137,7 +137,7 @@ def title_of_places(data: FigureData) -> str:
 
 
 def order_of_rows(data: FigureData) -> str:
-    """Return the name of the vertical axis of the picture of all rows."""
+    """Return the label of the vertical axis in the picture of all rows."""
     return "rows, sorted by length" if data.packed is None else f"rows, sorted by number of {data.unit}s"
 
 
@@ -147,15 +147,15 @@ _ROWS_CUT = {"window": "split", "drop": "dropped"}
 
 
 def name_of_cut(data: FigureData) -> str:
-    """Return the name of the tokens beyond maxlen, for a legend."""
+    """Return the legend label for the tokens beyond maxlen."""
     return _CUT.get(data.overlong, "cut")
 
 
 def describe_cut(data: FigureData) -> list[str]:
     """Return lines about the rows that are cut; an empty list if no rows are cut.
 
-    The picture of all rows does not show all tokens of cut rows. If there are few cut rows, they may not be
-    visible.
+    The lines supplement the picture of all rows, which does not show all tokens of cut rows, and in which a
+    small number of cut rows may be invisible.
     """
     places = data.places
     if not places.rows_cut:
@@ -168,8 +168,8 @@ def describe_cut(data: FigureData) -> list[str]:
 def zoomed_start(data: FigureData) -> int:
     """Return the first position that the picture of packed rows shows.
 
-    The picture shows only rows that have padding. If all of these rows are almost full, the picture shows
-    only their ends, so that the padding is visible.
+    The picture shows only rows that have padding. If all of these rows are more than half full, the picture
+    shows only the ends of the rows, so that the padding is wide enough to see.
     """
     places = data.places
     shortest = int(places.real[:, 1].min(initial=places.maxlen))
@@ -183,9 +183,10 @@ MOST_CANDIDATES = 12
 
 
 def table_of(data: FigureData) -> list[list[str]]:
-    """Return the table of the figure: a row of names, and a row for each candidate for maxlen.
+    """Return the rows of the table in the figure.
 
-    For packed rows, each row of the table has a name and a number.
+    The first row contains the names of the columns. Each further row describes a candidate for maxlen. If the
+    data is packed, there are no candidates, and each row of the table contains a name and a number instead.
     """
     if data.packed is not None:
         packed = data.packed
@@ -224,7 +225,7 @@ def table_of(data: FigureData) -> list[list[str]]:
 
 
 def row_of_best(data: FigureData) -> int | None:
-    """Return the number of the row of `table_of` with the recommended plan; None if there is none."""
+    """Return the row index of the recommended plan in `table_of(data)`; None if the table lacks this plan."""
     names = [plan.name for plan in data.shown_plans(MOST_CANDIDATES)]
     return 1 + names.index(data.best.name) if data.best is not None and data.best.name in names else None
 
@@ -247,8 +248,8 @@ class Label:
         text: text of the label.
         at: distance of the line from the left end of the axis, in the unit of the drawing.
         start, end: distances of the ends of the text from the left end of the axis.
-        row: number of the row of labels, counted from the top, from 0. The line ends below the text if the
-            text does not fit to the left of the line.
+        row: index of the row of labels that contains the label. Row 0 is at the top. If the text does not fit
+            to the left of the line, the line ends below the text.
         is_right: whether the text is to the right of the line.
     """
 
@@ -302,7 +303,7 @@ def _place_labels(
 
     Args:
         pairs: candidates with the distances of their lines from the left end of the axis, ascending.
-        on_the_right: numbers of the candidates whose labels are to the right of their lines.
+        on_the_right: indices of the candidates whose labels are to the right of their lines.
         character: width of a character of a label.
 
     Returns:

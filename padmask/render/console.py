@@ -154,5 +154,5 @@ def print_line(markup: str, console: Console, style: str | None = None) -> None:
 
 
 def exported_text(console: Console) -> bytes:
-    """Return the output of a recording console as text."""
+    """Return the text that a recording console has recorded, in UTF-8."""
     return console.export_text().encode()

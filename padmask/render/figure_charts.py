@@ -246,11 +246,11 @@ def draw_places(axes: Axes, data: FigureData, theme: Theme) -> None:
 
 
 def _outline(starts: Positions, ends: Positions, spans: Positions) -> Any:
-    """Return the corners of the area that adjacent bands of rows cover, in the order of the outline.
+    """Return the corners of the outline around adjacent bands. A band is an area of rows and positions.
 
     Args:
-        starts, ends: half-open range of rows of each band.
-        spans: half-open range of positions of each band.
+        starts, ends: half-open range of the rows in each band.
+        spans: half-open range of the positions in each band.
     """
     rows = np.stack([starts, ends], axis=1).ravel()
     left, right = np.repeat(spans, 2, axis=0).T

@@ -70,8 +70,8 @@ def place_states(row: ShownRow, before: int) -> npt.NDArray[np.int8]:
 
     Args:
         row: row to show.
-        before: number of positions before each padded row. These positions show tokens that were cut from the
-            start of a row.
+        before: number of positions that the grid reserves to the left of each padded row, for tokens that
+            are cut from the start of rows.
     """
     mask = np.where(row.mask, REAL, PADDING)
     if row.segments is not None:

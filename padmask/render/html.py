@@ -12,7 +12,7 @@ EMPTY_ELEMENTS = ("br", "input", "meta")
 
 
 class Html(str):
-    """Text that is HTML, so that `tag` does not escape it. Results of `+` and f-strings are not `Html`."""
+    """HTML text that `tag` does not escape. The result of `+` or of an f-string is plain text."""
 
     __slots__ = ()
 

@@ -91,7 +91,7 @@ def sequences_chart(sequences: Histogram) -> Html:
 
 
 def curves_chart(data: FigureData, curves: Curves) -> Html:
-    """Return a chart of the shares of tokens, of whole rows and of padding, by maxlen."""
+    """Return a chart that shows the shares of tokens, whole rows and padding for each maxlen."""
     frame, axis = Frame(total=HEIGHT_WITH_LEGEND), length_axis(data.lengths, data.marks)
     first = int(np.searchsorted(curves.maxlens, axis.low))
     xs = [frame.x(place_on(axis, maxlen)) for maxlen in curves.maxlens[first:].tolist()]

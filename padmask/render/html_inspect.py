@@ -97,7 +97,7 @@ def _advice(advice: Advice) -> list[Html | None]:
 
 
 def _chooser(seen: Inspection, data: FigureData, choices: Sequence[Choice]) -> Html:
-    """Return the slider, and the numbers and the command for its maxlen."""
+    """Return the slider for maxlen, and the numbers and the command for the maxlen that the user chooses."""
     best = _best_index(seen, choices)
     texts = texts_of(choices[best], seen)
     index = {choice.maxlen: number for number, choice in enumerate(choices)}
@@ -192,11 +192,11 @@ def _script_data(seen: Inspection, data: FigureData, choices: Sequence[Choice]) 
 
 
 def _turns(seen: Inspection) -> dict[str, bool]:
-    """Return which rows are aligned at their ends in the picture of all rows.
+    """Return whether the picture of all rows aligns rows at their ends instead of their starts.
 
     Returns:
-        `shorter`: whether rows up to maxlen are padded at the start. `longer`: whether longer rows are cut at
-        the start.
+        A dict with two keys. `shorter`: True if rows up to maxlen are padded at the start. `longer`: True if
+        longer rows are cut at the start.
     """
     spec = seen.advice.spec
     is_plain = spec is None or seen.packed is not None

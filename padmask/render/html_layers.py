@@ -105,7 +105,7 @@ def _about(layer: LayerReport) -> str:
 
 
 def _named_path(subject: SubjectReport) -> Html:
-    """Return the layers on the path of a leak. The report has no deviations of layers."""
+    """Return the layers on the path of a leak, for a report that contains no deviations of layers."""
     items = []
     for name, reason in _steps(subject):
         badges = ["culprit"] * (name == subject.culprit)

@@ -17,9 +17,9 @@ OVERLAP = 0.004
 def places_chart(data: FigureData, *, cuts_start: bool, pads_start: bool, drops: bool, has_cut: bool) -> Html:
     """Return a picture of all rows, sorted by length: tokens, padding and cut tokens.
 
-    For every maxlen, a row of maxlen positions has the same width in the picture. If the reader chooses
-    another maxlen, the script therefore changes only the `transform` of the tokens, and the heights of two
-    areas: rows up to maxlen, and longer rows.
+    A row of maxlen positions always has the same width in the picture, whatever the value of maxlen. If the
+    reader chooses another maxlen, the script therefore changes only the `transform` of the tokens and the
+    heights of two areas. One area contains the rows up to maxlen, and the other contains the longer rows.
 
     Args:
         data: all numbers of the report.
@@ -136,7 +136,7 @@ def _clipped_rows(
         name: `"shorter"` or `"longer"`.
         across, down: start and size of the rectangle, horizontally and vertically.
         from_end: whether the tokens are aligned at the end of the rows.
-        scale: sizes of a token and of a row.
+        scale: horizontal and vertical factor of the SVG transform, which scale a token and a row.
         kind: CSS class of the tokens.
     """
     (x, width), (y, height) = across, down

@@ -272,8 +272,8 @@ def _make_plan_table(seen: Inspection, left_out: Sequence[str]) -> RenderableTyp
 def has_rows_of_output(seen: Inspection) -> bool:
     """Return whether the table of plans has a column with the number of output rows.
 
-    If no plan splits or drops rows, there is no such column: all plans except packing then have the same
-    number of rows.
+    The table needs this column only if a plan splits or drops rows. Otherwise, all plans except packing have
+    the same number of rows.
     """
     return any(plan.overlong in ("window", "drop") for plan in seen.plans)
 

@@ -38,7 +38,8 @@ def show_report(report: Report, console: Console, *, verbose: bool = False) -> N
     Args:
         report: result of `verify`.
         console: console to print to.
-        verbose: whether to show each check, and each reference model even if all of them ignore padding.
+        verbose: whether to show each check and each reference model. If False and all reference models ignore
+            padding, they are shown together on one line.
     """
     environment = report.environment
     _print_verdict(report, console)
@@ -60,9 +61,10 @@ def show_report(report: Report, console: Console, *, verbose: bool = False) -> N
 
 
 def show_data_only(report: Report, console: Console) -> None:
-    """Print the report on the data of a run whose models could not run.
+    """Print the report on the data if the models could not run.
 
-    The verdict on the data is not the verdict of the run, so the first line does not show it.
+    The first line says "not verified". It does not show the verdict on the data, because this is not the
+    verdict of the run.
     """
     print_line("[bold yellow]not verified[/bold yellow]: only the data was checked, no model ran", console)
     print_line(printable_line(text_of_run(report.environment)), console, style="dim")
@@ -120,7 +122,7 @@ def text_of_run(environment: Mapping[str, Any]) -> str:
 
 
 def _describe_references(report: Report) -> str:
-    """Return one line about reference models that all ignore padding."""
+    """Return one line for all reference models. The line says that all of them ignore padding."""
     number, run = len(report.subjects), report.environment
     models = "1 reference model ignores" if number == 1 else f"{number} reference models ignore"
     where = f"{run['device']}, {run['backend']} {run['backend_version']}"

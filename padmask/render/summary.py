@@ -100,7 +100,7 @@ def _describe_output(result: PadResult, output: str) -> str:
 
 
 def _describe_own_losses(ledger: Ledger, names: str) -> str:
-    """Return the line about tokens and labels lost from columns with their own maxlen."""
+    """Return the line about tokens lost from columns with their own maxlen, and about lost labels."""
     lost = ledger.own_tokens_lost / max(1, ledger.own_tokens_read)
     labels = "" if _describe_losses(ledger) else _describe_labels(ledger)
     return (

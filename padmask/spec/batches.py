@@ -55,30 +55,29 @@ class BatchSpec:
         )
 
     def widest(self, multiple: int | None) -> int:
-        """Return the largest row length, rounded down to a multiple, that fits in a batch.
-
-        A batch has at least `self.multiple` rows.
+        """Return the largest row length for which `self.multiple` rows fit in a batch.
 
         >>> BatchSpec(tokens=100, multiple=3).widest(8)
         32
 
         Args:
-            multiple: row lengths are multiples of this number; None for any length.
+            multiple: the result is rounded down to a multiple of this number. None for no rounding.
         """
         step = multiple or 1
         return self.tokens // self.multiple // step * step
 
     def refuse_conflicts(self, maxlen: int | str, multiple: int | None, other: str) -> None:
-        """Raise an error if no row fits in a batch, or if the batches conflict with another option.
+        """Raise an error if batches are too small, or if they conflict with another option.
 
         Args:
             maxlen: length to which rows are truncated.
-            multiple: the lengths of batches are rounded up to a multiple of this number.
-            other: name of another option that sets the length of rows: `"buckets"` or `"own_lengths"`; or an
-                empty string.
+            multiple: the row length of each batch is rounded up to a multiple of this number.
+            other: name of another option that also sets row lengths: `"buckets"` or `"own_lengths"`. An empty
+                string if neither is set.
 
         Raises:
-            SpecError: no row fits in a batch, `maxlen` is 0, or `other` is set.
+            SpecError: the smallest possible batch has more than `self.tokens` positions, `maxlen` is 0, or
+                `other` is not empty.
         """
         if not self.widest(multiple):
             parts = [f"{self.multiple} rows"] * (self.multiple > 1)

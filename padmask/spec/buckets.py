@@ -105,7 +105,9 @@ def checked_buckets(name: str, value: Any) -> Buckets:
 def maxlen_with_buckets(
     buckets: Buckets | None, maxlen: int | str, multiple: int | None, *, has_own: bool = False
 ) -> int | str:
-    """Check the options that may conflict with buckets. Return the last edge, or `maxlen` without edges.
+    """Check the options that may conflict with buckets, and return the maxlen to use.
+
+    If `buckets` contains edges, the maxlen is the last edge. Otherwise, it is the argument `maxlen`.
 
     >>> maxlen_with_buckets((64, 128), "longest", None)
     128
@@ -114,7 +116,7 @@ def maxlen_with_buckets(
         buckets: checked value of `buckets`.
         maxlen: value of `maxlen`, which limits the last edge if `buckets` is a number.
         multiple: value of `pad_to_multiple_of`.
-        has_own: whether columns have their own maxlen.
+        has_own: whether some columns have their own maxlen.
 
     Raises:
         SpecError: the options contradict each other.

@@ -31,7 +31,7 @@ def one_of(name: str, value: object, choices: Collection[str], option: str | Non
 
 
 def at_least(least: int, bits: int | None = None) -> ArgumentCheck:
-    """Return a check that accepts integers of at least `least` and less than 2**`bits`.
+    """Return a check that accepts integers of at least `least`, and less than 2**`bits` if `bits` is set.
 
     >>> at_least(0)("limit", 3)
     3

@@ -11,8 +11,8 @@ def refuse_unused_cuts(spec: PadSpec, policy: RowPolicy) -> None:
     """Raise an error if options for truncating or splitting rows have no effect.
 
     Raises:
-        SpecError: `spec` has windows, or keeps tokens at the ends of truncated rows, but no row is truncated
-            or split, because `overlong` is `"drop"` or `"error"`, or `maxlen` is `"longest"`.
+        SpecError: `spec` has windows or kept ends, but no row is truncated or split. This is the case if
+            `overlong` is `"drop"` or `"error"`, and also if `maxlen` is `"longest"`.
     """
     windows = spec.windows is not None
     option = "keep_first" if spec.keep_first else "keep_last" if spec.keep_last else ""
@@ -35,7 +35,9 @@ def refuse_unused_cuts(spec: PadSpec, policy: RowPolicy) -> None:
 
 
 def refuse_fixed_shapes(spec: PadSpec, format_: FormatTraits, fixed_size: bool) -> None:
-    """Raise an error if batches or packed rows need lists of different lengths that the output cannot store.
+    """Raise an error if the output cannot store batches or packed rows.
+
+    Both need lists of different lengths. npz, for example, cannot store such lists.
 
     Args:
         spec: how to pad.
@@ -43,7 +45,7 @@ def refuse_fixed_shapes(spec: PadSpec, format_: FormatTraits, fixed_size: bool) 
         fixed_size: whether to write fixed-size lists.
 
     Raises:
-        SpecError: the output is an npz file, or has fixed-size lists.
+        SpecError: `spec` sets batches or packing, but all lists in the output must have the same length.
     """
     shaped = spec.batches is not None or spec.packing is not None
     if not shaped or (format_.is_ragged and not fixed_size):

@@ -35,8 +35,8 @@ def spec_with(
     Args:
         spec: options of the caller; None for the defaults.
         options: keyword arguments of the call, which override `spec`.
-        others: other arguments of the function, with their classes. The error for an unknown keyword names
-            the argument whose class has such a field.
+        others: other arguments of the function that the user called, with their classes. If an unknown
+            keyword is a field of one of these classes, the error message names the argument to use.
 
     Raises:
         SpecError: a keyword is not a field of `PadSpec`, or a value is not valid.

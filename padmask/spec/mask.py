@@ -83,17 +83,17 @@ class MaskSpec:
 
     Args:
         column: name of the mask column. If None, no mask is added.
-        dtype: dtype of the mask, one of `MASK_DTYPES`; if None, the dtype of the replaced mask, else bool.
-            Additive masks are float32 by default.
+        dtype: dtype of the mask, one of `MASK_DTYPES`. If None, an additive mask is float32. A binary mask
+            that has the name of the mask that it replaces also has its dtype. Other binary masks are bool.
         length_column: name of a new column that contains the number of kept tokens in each row. If None, no
             such column is added.
         overwrite: whether to replace an input column with the name of the mask or of the length column,
             instead of raising an error.
-        named: whether a mask that replaces an `attention_mask` of ones keeps the name `column`. If False, the
-            new mask gets the name of the old mask. None means False if `column` is `"mask"`, and True for
-            every other name.
-        allow_padded: whether to pad padded columns again. If True, all their positions count as tokens, and
-            the new mask replaces the old mask.
+        named: whether a mask that replaces an `attention_mask` of ones has the name `column`. If False, the
+            new mask has the name of the replaced mask. None means False if `column` is `"mask"`, and True
+            for every other name.
+        allow_padded: whether to accept columns that are already padded. If True, all positions of these
+            columns count as tokens, and the new mask replaces the old mask.
         own: masks of columns that have their own maxlen: a mapping from column names to mask names, or a
             sequence of such pairs.
         polarity: which positions are True, or 1 if the dtype is a number: `"real"` tokens, or `"padding"` as
@@ -105,8 +105,9 @@ class MaskSpec:
         labels_from: name of the padded column that is copied to a new column `labels`, with -100 at padding
             and at tokens for which a padded column `completion_mask`, `assistant_masks` or `loss_mask` is 0.
             True means the first padded column. If None, no labels are added.
-        if_missing: `"position_ids"`, `"labels_from"` or both. If the input already has the new column of one
-            of these options, the option has no effect. Without `if_missing`, such a column is an error.
+        if_missing: options that add their column only if the input does not have this column yet:
+            `"position_ids"`, `"labels_from"` or both. For an option that is not in `if_missing`, an existing
+            column is an error.
 
     Raises:
         SpecError: an argument is not valid, two columns have the same name, or the dtype does not fit the
@@ -183,7 +184,7 @@ class MaskSpec:
 
     @property
     def labels_column(self) -> str | None:
-        """Name of the column of copied labels; None if no labels are added."""
+        """Name of the labels column to add; None if no labels are added."""
         return LABELS if self.labels_from is not None else None
 
     @property
@@ -235,7 +236,7 @@ class MaskSpec:
 
 
 def _name_or_flag(argument: str, value: Any, default: Any) -> Any:
-    """Return the name of a column; `default` for True, and None for False."""
+    """Convert the value of an option to a column name. True becomes `default`, and False becomes None."""
     if type(value).__name__ in ("bool", "bool_"):
         return default if value else None
     if value is not None and string(argument, value) == "":

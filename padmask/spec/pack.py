@@ -211,12 +211,12 @@ class PackSpec:
 
     @property
     def derived(self) -> dict[str, str]:
-        """Names of the derived columns to add, keyed by names in `DERIVED`. A name may contain `COLUMN`."""
+        """Names of the derived columns to add, keyed by names in `DERIVED`. A name may contain `{column}`."""
         names = dict(self.names)
         return {name: names.get(name, name) for name in DERIVED if name in self.emit}
 
     def derived_for(self, columns: Sequence[str]) -> dict[str, tuple[str, ...]]:
-        """Return the names of the derived columns to add, keyed by the names in `DERIVED`.
+        """Return the names of the derived columns to add, without placeholders, keyed by names in `DERIVED`.
 
         >>> packing = PackSpec(emit=["segment_ids"], names={"segment_ids": "{column}_segments"})
         >>> packing.derived_for(["inputs", "targets"])
@@ -228,7 +228,7 @@ class PackSpec:
         return {name: names_for([pattern], columns) for name, pattern in self.derived.items()}
 
     def refuse_conflicts(self, maxlen: int | str, others: Mapping[str, bool]) -> None:
-        """Raise an error if another option of `PadSpec` has no meaning for packed rows.
+        """Raise an error if other options of `PadSpec` conflict with packing.
 
         Args:
             maxlen: length of a packed row.

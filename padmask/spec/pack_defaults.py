@@ -22,7 +22,7 @@ def packed_spec(
     options: Mapping[str, Any] = MappingProxyType({}),
     others: Mapping[str, type] = MappingProxyType({}),
 ) -> PadSpec:
-    """Return padding options that contain options for packing.
+    """Return a `PadSpec` whose field `packing` is set.
 
     >>> spec = packed_spec(PadSpec(packing=PackSpec(align=8)), None, {"maxlen": 64, "eos": 2})
     >>> spec.maxlen, spec.packing.align, spec.packing.eos

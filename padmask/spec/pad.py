@@ -61,8 +61,8 @@ class PadSpec:
 
     Args:
         maxlen: length of every padded row: a number, `"longest"`, or a percentile such as `"p95"` or
-            `"p99.9"`. `"p95"` is the smallest length that at least 95% of the rows do not exceed (the
-            nearest-rank percentile).
+            `"p99.9"`. `"p95"` is the smallest length in which at least 95% of the rows fit (the nearest-rank
+            percentile).
         padding: side of the padding, `"post"` (after the tokens) or `"pre"`. The Keras guide recommends
             `"post"` for recurrent layers, because the cuDNN kernels require it.
         truncating: side on which rows longer than `maxlen` are truncated. In `padding` and `truncating`,
@@ -78,7 +78,7 @@ class PadSpec:
             column names to maxlen, or a sequence of such pairs.
         keep_first, keep_last: number of tokens to keep at the start and at the end of a row longer than
             `maxlen`, such as `[CLS]` and `[SEP]`; or the name of a column that has this number for each row.
-            The other tokens of such a row are truncated on the side `truncating`.
+            The tokens between the kept ends are truncated on the side `truncating`.
         windows: how to split rows longer than `maxlen` into several rows. If None, these rows are truncated.
         buckets: number of buckets, or the maxlen of each bucket (the edges) in ascending order. Each row is
             in the bucket with the smallest edge that holds the row. If None, all rows have one maxlen.
@@ -196,14 +196,14 @@ class PadSpec:
         return replace(self, maxlen=maxlen, own_lengths=())
 
     def round_up(self, maxlen: int) -> int:
-        """Return a length rounded up to a multiple of `pad_to_multiple_of` and of `align` of packed rows."""
+        """Round a length up to a multiple of `pad_to_multiple_of`, and also of `align` if rows are packed."""
         align = 1 if self.packing is None else self.packing.align
         multiple = lcm(self.pad_to_multiple_of or 1, align)
         return -(-maxlen // multiple) * multiple
 
     @property
     def end_columns(self) -> tuple[str, ...]:
-        """Names of the columns with the numbers of tokens to keep at the start or the end of each row."""
+        """Names of the columns in `keep_first` and `keep_last`; empty if both options are numbers."""
         return tuple(dict.fromkeys(end for end in (self.keep_first, self.keep_last) if isinstance(end, str)))
 
     @property
@@ -240,7 +240,7 @@ class PadSpec:
         return (*source, *((BATCH,) if self.batches is not None else ()))
 
     def refuse_large_ends(self, maxlen: int) -> None:
-        """Raise an error if the kept ends do not fit in `maxlen`. A column name counts as 0 tokens."""
+        """Raise an error if the kept ends do not fit in `maxlen`. Ends that a column sets are not counted."""
         overlap = None if self.windows is None else self.windows.overlap
         refuse_large_ends(maxlen, self.keep_first, self.keep_last, overlap)
 

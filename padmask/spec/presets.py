@@ -81,7 +81,7 @@ def preset_mask(name: str | None, padding: str, asked: Mapping[str, Any] | None 
     Args:
         name: name of the preset. If None, there is no preset.
         padding: side of the padding.
-        asked: requested fields. None means that a field is not requested.
+        asked: requested fields. A field with the value None does not override the preset.
     """
     fields: dict[str, Any] = {} if name is None else dict(PRESETS[name].mask)
     if name == "causal-lm" and padding == "pre":

@@ -14,7 +14,7 @@ class Rule:
 
     Args:
         name: name of the rule, for `--allow`.
-        severity: `"error"`, `"warning"` or `"allowed"`.
+        severity: `"error"` or `"warning"`; `"allowed"` if the user allows violations with `--allow`.
         means: description of a violation, often with its effect on a model.
         unit: `"row"` if the rule applies to each row, `"file"` if it applies to each file.
         recurrent: whether the rule applies only if a model with recurrent layers runs.
@@ -130,7 +130,7 @@ RULES = {
 
 
 def rules_in(names: Iterable[str]) -> list[str]:
-    """Return the names of rules. Other names, such as names of warnings, are left out.
+    """Return the names that belong to rules. Other names, such as names of warnings, are left out.
 
     >>> rules_in(["ends-lost", "bad-row"])
     ['bad-row']

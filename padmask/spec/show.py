@@ -55,7 +55,7 @@ class ShowSpec:
 
     @property
     def stop(self) -> int:
-        """End of the range of rows."""
+        """End of the range of rows (exclusive)."""
         return self.first + SHOWN_ROWS if self.last is None else self.last
 
     @property

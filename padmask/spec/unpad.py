@@ -34,11 +34,11 @@ class UnpadSpec:
         join_windows: whether to restore the source rows from windows, and from the pieces of rows that
             packing split. Windows are joined only if the input has the columns that splitting adds, such as
             `source_row`.
-        restore_order: whether to write packed rows, and rows of batches and buckets, in the order of the
-            source rows, and leave out the columns `source_row` and `batch`. If False, the rows stay in the
+        restore_order: whether to restore the order of the source rows, which packing, batches and buckets
+            change. If True, the columns `source_row` and `batch` are left out. If False, the rows stay in the
             order of the input.
-        align: each sequence of packed rows is padded to a multiple of this number, as in `PackSpec`. Required
-            only if packed rows have no metadata, no mask and no other column that shows the padding.
+        align: the multiple to which each sequence of packed rows was padded, as in `PackSpec`. Required only
+            if packed rows have no metadata, no mask and no other column that shows the padding.
     """
 
     mask_column: str | None = None

@@ -83,8 +83,8 @@ class ModelSpec:
         vocab_size: size of the vocabulary from which random rows are drawn. If None, the number of ids that
             each embedding of the model accepts is used.
         seed: random seed of the rows.
-        empty_rows: whether the data has rows without tokens, which are then tested too. None if unknown:
-            the report then has only a warning if the outputs of such rows depend on padding.
+        empty_rows: whether the data has rows without tokens. If True, the model is tested on such rows too.
+            If None, this is unknown: the model is tested on such rows, but a failure is only a warning.
         explain: whether to report the result of every layer.
         batch_size: maximum number of rows per model call.
     """

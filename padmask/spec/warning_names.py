@@ -87,7 +87,7 @@ def acknowledge(notes: Iterable[str], allow: Collection[str]) -> tuple[str, ...]
     True
 
     Args:
-        notes: warnings, and notes without a name, which stay unchanged.
+        notes: warnings and other notes. Notes that are not warnings have no name, and stay unchanged.
         allow: names of the warnings to acknowledge.
     """
     return tuple(

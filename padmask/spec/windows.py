@@ -62,7 +62,7 @@ def refuse_large_ends(maxlen: int, keep_first: int | str, keep_last: int | str, 
 
     Args:
         maxlen: length of an output row.
-        keep_first, keep_last: numbers of tokens to keep. A column name counts as 0 tokens.
+        keep_first, keep_last: numbers of tokens to keep at the ends. The name of a column is treated as 0.
         overlap: overlap of windows; None if rows are truncated.
 
     Raises:
@@ -80,12 +80,12 @@ def refuse_large_ends(maxlen: int, keep_first: int | str, keep_last: int | str, 
 
 
 def needed_positions(first: Any, last: Any, overlap: int | None) -> Any:
-    """Return the smallest maxlen for the given numbers of tokens to keep.
+    """Return the smallest maxlen in which the tokens to keep fit.
 
     Args:
         first, last: numbers of tokens to keep at the ends, as integers or as arrays.
-        overlap: overlap of windows; None if rows are truncated. A window must also have at least one token
-            that the previous window does not have.
+        overlap: overlap of windows; None if rows are truncated. A window must also have space for the
+            overlap, and for at least one token that the previous window does not have.
     """
     return first + last + (0 if overlap is None else overlap + 1)
 
@@ -112,7 +112,7 @@ def own_length_error(name: str, error: SpecError) -> SpecError:
 
 
 def window_source_error() -> SpecError:
-    """Return the error for windows without the number of their source row."""
+    """Return the error for windows without the column `source_row`, which `unpad` needs to join them."""
     return SpecError(
         "unpad needs the column 'source_row' to join windows. Remove --no-source. If you will not unpad the "
         "output, you can drop the column afterwards.",
