@@ -22,7 +22,7 @@ def pad_lists(
 
 
 def nearest_rank(lengths: list[int], percent: float) -> int:
-    """Return the smallest length such that at least `percent` % of the rows are not longer."""
+    """Return the percentile of the lengths by the nearest-rank method."""
     return min(
         candidate
         for candidate in lengths

@@ -1,4 +1,4 @@
-"""A line of the tables, and the data that it was measured with."""
+"""Classes for the data and the number of runs of a measurement, and for its line in the tables."""
 
 from __future__ import annotations
 

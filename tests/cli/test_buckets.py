@@ -242,7 +242,7 @@ def test_killed_run_is_resumed(command, here, data, tmp_path, moment):
 
 
 def faulty_driver(folder: Path, moment: str) -> dict[str, str]:
-    """Return the environment of a run that is killed at a write or a move of a file."""
+    """Return the environment of a run that is killed before it calls `moment` of a folder the sixth time."""
     env = faulty(folder)
     (folder / "sitecustomize.py").write_text(
         "import itertools, os, signal\n"

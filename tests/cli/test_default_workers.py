@@ -16,7 +16,7 @@ ROW = b'{"input_ids": [7, 8, 9]}\n'
 
 @pytest.fixture
 def to(tmp_path, monkeypatch) -> Output:
-    """A job from one JSON Lines file to another, with eight cores. The input is just large enough."""
+    """A job from JSON Lines to JSON Lines, on eight cores. The input is just large enough for workers."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(run_pad, "cores", lambda: 8)
     monkeypatch.setattr(run_pad, "LARGE_INPUT", 10 * len(ROW))

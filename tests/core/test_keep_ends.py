@@ -69,7 +69,7 @@ def test_constant_ends_equal_columns(case, truncating):
 
 @pytest.mark.parametrize(("truncating", "ends"), [("post", {"keep_first": 2}), ("pre", {"keep_last": 2})])
 def test_kept_side_needs_no_pieces(truncating, ends):
-    """Truncation at one side keeps the other end anyway."""
+    """Tokens to keep need no extra slices if they are at the side that truncation keeps anyway."""
     spec = PadSpec(maxlen=3, truncating=truncating, **ends)
     assert make_segments(np.array([9, 1]), make_plan(spec), spec).is_plain
 

@@ -258,7 +258,7 @@ def test_options_of_a_dict():
 
 
 def test_preset_of_a_dict():
-    """A dict has the columns of the preset, besides `segment_ids` and `position_ids`."""
+    """For a dict, `pack` returns the columns of the preset as well as `segment_ids` and `position_ids`."""
     spec, mask = pack_preset("levanter", maxlen=3)
     packed = pack({"input_ids": [[1, 2], [3]]}, spec, mask=mask)
     assert packed["tokens"].tolist() == [[1, 2, 3]]

@@ -100,7 +100,7 @@ def guarded(case: Case) -> tuple[str, ...]:
 
 
 def random_run(target: str, end: float, random: Random, tally: Tally) -> None:
-    """Generate cases, also from files that led to a new message."""
+    """Run random cases until the time `end`. Files that led to a new message are mutated again."""
     pool = [] if target == "options" else list(seeds_of(target))
     seen: set[str] = set()
     with Worker() as worker:

@@ -104,7 +104,10 @@ PACKINGS = st.builds(
 
 
 def options_of(drawn, described):
-    """Return the options of `pack`. JSON Lines does not have all of them in metadata."""
+    """Return drawn options of `pack`.
+
+    If `described` is False, as in JSON Lines, options that need metadata have their defaults.
+    """
     options = {name: drawn[name] for name in ("algorithm", "pad", "boundary_labels")}
     if described:
         options["emit"] = tuple(drawn["emit"])
@@ -373,7 +376,7 @@ def test_removed_packed_rows(tmp_path, kept):
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
 def test_missing_first_piece(tmp_path, suffix):
-    """Without metadata, a row that starts later may be truncated, so a note counts such rows."""
+    """Without metadata, a row without its first tokens may be truncated, so a note counts these rows."""
     pack(write(tmp_path / "in.jsonl", rows_of(20, 9)), tmp_path / "packed.parquet", windows=WindowSpec())
     table = pq.read_table(tmp_path / "packed.parquet").replace_schema_metadata(None)
     path = tmp_path / f"part.{suffix}"
@@ -391,7 +394,7 @@ def test_missing_first_piece(tmp_path, suffix):
 @pytest.mark.parametrize("described", [True, False])
 @pytest.mark.parametrize("length", [9, 20])
 def test_pieces_in_input_order(tmp_path, described, length):
-    """Without the order of the source rows, pieces are not joined, and a note says so."""
+    """If the order of the source rows is not restored, pieces are not joined, and a note says so."""
     pack(write(tmp_path / "in.jsonl", rows_of(length)), tmp_path / "packed.parquet", windows=WindowSpec())
     table = pq.read_table(tmp_path / "packed.parquet")
     pq.write_table(table if described else table.replace_schema_metadata(None), tmp_path / "p.parquet")
