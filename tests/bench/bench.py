@@ -33,7 +33,7 @@ def compared(names: Sequence[str], load: Load) -> Iterator[list[str]]:
 
 
 def turns(repeat: int, rows: int) -> int:
-    """Return how often each tool of a pair runs. With very many rows, half of `repeat` is enough."""
+    """Return how often each tool of a pair runs: `repeat` times, or half as often if there are many rows."""
     return repeat if rows < MANY_ROWS else (repeat + 1) // 2
 
 

@@ -299,7 +299,7 @@ def read_alone(source: str, *_: str) -> None:
 
 
 def result_of(source: str) -> str:
-    """Return the path of the padded result, for the peer that only writes the result."""
+    """Return the path of a result that is already padded, for the peer that only writes its rows."""
     return source + ".padded.arrow"
 
 

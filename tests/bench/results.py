@@ -84,7 +84,7 @@ def skipped(job: str, against: str, reason: str) -> None:
 
 
 def present(job: str, names: Iterable[str]) -> Iterator[str]:
-    """Yield the peers whose packages are installed."""
+    """Yield the peers whose packages are installed. For each other peer, say what is missing."""
     for against in names:
         missing = [package for package in NEEDS.get(against, ()) if find_spec(package) is None]
         if missing:

@@ -38,7 +38,7 @@ def files_in(folder: Path) -> dict[str, bytes]:
 
 
 def widths(folder: Path) -> dict[str, list[int]]:
-    """Return the lengths of the rows of each file."""
+    """Return the row lengths in each file of a folder, by the name of the file."""
     return {
         name: [len(json.loads(line)["input_ids"]) for line in text.splitlines()]
         for name, text in files_in(folder).items()

@@ -1,7 +1,7 @@
 """`padmask pad data/ -o padded/`, even if processes or disks fail.
 
-In every case, the folder has the complete output, byte for byte, or it has no data files and one error
-message gives the reason.
+In every case, the folder either has the complete output, byte for byte, or it has no data files, and one
+error message gives the reason.
 """
 
 from __future__ import annotations

@@ -328,7 +328,7 @@ def test_pad_refuses_broken_manifest(
 
 
 def test_tampered_output_is_refused(here: Run, out: Path) -> None:
-    """padmask may replace and delete listed files, unless the manifest is inconsistent."""
+    """padmask replaces and deletes the files that a manifest lists only if the manifest is consistent."""
     (out / "precious.jsonl").write_text("mine")
     before = {path: path.read_bytes() for path in out.rglob("*.jsonl")}
     added = {"name": "precious.jsonl", "index": 3}

@@ -978,7 +978,7 @@ def limit_files(files: int) -> None:
 
 @cache
 def python_starts(files: int) -> bool:
-    """Return whether Python can import padmask with so few descriptors."""
+    """Return whether Python can import padmask with at most `files` open descriptors."""
     importing = [sys.executable, "-c", "import padmask.cli.pad"]
     return not subprocess.run(importing, preexec_fn=partial(limit_files, files), check=False).returncode
 

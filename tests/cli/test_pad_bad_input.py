@@ -99,7 +99,7 @@ PASSES = {"one pass": ("--maxlen", "4"), "two passes": ()}
 
 
 def assert_no_length(result: Completed) -> None:
-    """Check that a run is refused, because no row has a token that shows the length."""
+    """Check that a run is refused because maxlen cannot be computed: no row has a token."""
     assert (result.returncode, result.stdout, "--maxlen" in result.stderr) == (1, "", True)
 
 

@@ -164,7 +164,7 @@ def unzstd(data: bytes) -> bytes:
 
 
 def assert_refused(ran: Ran, *said: str, code: int = 1) -> None:
-    """Check that stdout is empty and stderr has these words; exit code 1 blames the data."""
+    """Check that stdout is empty and stderr has these words. Exit code 1 means that the data is at fault."""
     assert ran.code == code
     assert ran.out == b""
     assert "Error: " in ran.err

@@ -20,7 +20,10 @@ SIDES = st.sampled_from(["pre", "post"])
 
 @st.composite
 def rows_with_ends(draw):
-    """Generate a maxlen, rows of unique tokens, and the numbers of tokens to keep in each row."""
+    """Generate a maxlen and rows of unique tokens.
+
+    For each row, also generate how many tokens to keep at the start and at the end.
+    """
     maxlen = draw(st.integers(0, 8))
     tokens = iter(range(1, 1000))
     rows = [[next(tokens) for _ in range(n)] for n in draw(st.lists(st.integers(0, 20), max_size=6))]

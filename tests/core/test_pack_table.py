@@ -35,7 +35,7 @@ TABLE = pa.table({"id": ["a", "b", "c"], "input_ids": [[1, 2, 3], [], [4]], "lab
 
 @st.composite
 def requests(draw):
-    """Return the padding options, the packing and the policy of a run."""
+    """Generate the padding options, the packing and the policy for a run."""
     algorithm = draw(st.sampled_from(["best-fit", "in-order", "wrap"]))
     wraps = algorithm == "wrap"
     overlong = "truncate" if wraps else draw(st.sampled_from(["truncate", "drop", "split", "window"]))

@@ -417,7 +417,7 @@ Rows = tuple[list[Row], pa.Schema]
 
 @st.composite
 def sequence_rows(draw: st.DrawFn, min_rows: int = 1) -> Rows:
-    """Generate rows with one kind of token and labels, and their schema for typed files."""
+    """Generate rows with labels and one kind of token, and their schema for typed files."""
     type_, tokens = draw(token_kinds)
     rows = []
     for sequence in draw(st.lists(st.lists(tokens, max_size=5), min_size=min_rows, max_size=8)):

@@ -76,7 +76,7 @@ def save(case: Case, problem: str, keep: Path) -> None:
 
 
 def guarded(case: Case) -> tuple[str, ...]:
-    """Run a case like a user, with the guard process, and return the violations of the contract."""
+    """Run a case as a user would, with the guard process. Return the violations of the contract."""
     with tempfile.TemporaryDirectory(dir=scratch()) as name:
         folder = Path(name)
         fill(folder, case.files)

@@ -41,7 +41,7 @@ class EndedError(Exception):
 
 @pytest.fixture(autouse=True)
 def two_first_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Assume the types of two rows, so that each shard needs few rows."""
+    """Assume the JSON types of only the first two rows, so that short shards also have later rows."""
     monkeypatch.setattr("padmask.stream.passes.HEAD_ROWS", 2)
 
 

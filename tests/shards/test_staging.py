@@ -525,7 +525,7 @@ def test_resume_skips_the_same_files(parquet, after):
 
 
 def test_resume_refuses_repaired_file(run, monkeypatch):
-    """A resumed run with the repaired file would change the numbers of the later shards."""
+    """If a resumed run read the repaired file, the numbers of the later shards would change."""
     bad = run.data / "1.jsonl"
     good = bad.read_bytes()
     run.asked = {"policy": RowPolicy(on_error="skip"), "files": FileOptions(input_format="arrow")}

@@ -223,7 +223,7 @@ def test_own_batch_of_buckets(tmp_path, format_):
 
 @pytest.mark.parametrize(("suffix", "is_said"), [("jsonl", True), ("parquet", False)])
 def test_sorting_is_said(tmp_path, suffix, is_said):
-    """Without metadata, only the names of the columns show the order."""
+    """Without metadata, only the column names show the order, so the summary says how rows are sorted."""
     padded = padded_of(source_of(tmp_path, [5, 1, 3]), suffix, PadSpec(batches=BatchSpec(tokens=5)))
     result = unpad_file(padded, tmp_path / "rows.jsonl", columns=["ids", "labels"])
     assert any("source_row" in remark for remark in result.remarks) == is_said
@@ -240,7 +240,7 @@ def test_limit_counts_unsorted_rows(tmp_path, suffix):
 
 
 def test_plain_column_named_batch(tmp_path):
-    """Rows of the same length are not in batches."""
+    """In padded rows that are not in batches, a column named `batch` is data of the user."""
     path = tmp_path / "in.jsonl"
     path.write_text('{"ids":[1,2],"batch":5}\n{"ids":[3],"batch":2}\n')
     pad_file(path, tmp_path / "padded.jsonl", columns=["ids"])

@@ -285,7 +285,10 @@ def test_differently_packed_files(tmp_path):
 
 
 def test_unrelated_seq_lengths(tmp_path):
-    """The name and the type show packed rows, so rows with wrong lengths are not read as padded rows."""
+    """The name and the type of `seq_lengths` show packed rows.
+
+    Rows in which `seq_lengths` is wrong are therefore bad, and are not read as padded rows.
+    """
     row = {"input_ids": [1, 2, 0], "mask": [True, True, False], "seq_lengths": [9]}
     (tmp_path / "in.jsonl").write_text(json.dumps(row) + "\n")
     with raises_error(RowError, "rename", column="seq_lengths"):
@@ -470,7 +473,7 @@ TYPED = pa.table(
 
 @pytest.mark.parametrize("suffix", ["arrow", "parquet"])
 def test_types_of_fields(tmp_path, suffix):
-    """Dictionaries and extension types of fields come back."""
+    """Dictionaries and extension types of other columns are restored."""
     source, packed, target = (tmp_path / f"{name}.{suffix}" for name in ("in", "packed", "out"))
     write_table(source, TYPED)
     pack_file(source, packed, spec=PadSpec(maxlen=4), columns=["input_ids"])

@@ -792,7 +792,7 @@ def test_unbuilt_model():
 
 
 def traces(model):
-    """Return the state of a model that verification changes temporarily."""
+    """Return the parts of a model's state that verification changes temporarily."""
     return {
         "weights": [(v.path, v.dtype, np.asarray(v.value).tobytes()) for v in model.variables],
         "policies": [layer.dtype_policy.name for layer in model._flatten_layers()],

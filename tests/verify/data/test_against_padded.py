@@ -197,7 +197,7 @@ def test_other_order_of_files(tmp_path):
 
 
 def test_equal_tokens_in_two_files(tmp_path):
-    """Rows have the same tokens in both files, so the labels show the order of the files."""
+    """Rows of both files have the same tokens, so only the labels show the order of the files."""
     rows = [{"input_ids": [7], "labels": [i]} for i in range(2)]
     files = [write_rows(tmp_path / f"{row['labels'][0]}.jsonl", [row]) for row in rows]
     pad_file(files[::-1], tmp_path / "out.parquet")
