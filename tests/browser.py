@@ -108,7 +108,7 @@ class Browser:
         next(one for one in self._read() if one.get("method") == event)
 
     def _read(self) -> Iterator[dict[str, Any]]:
-        """Yield the messages of Chromium. Keep those about errors and texts on the console."""
+        """Yield the messages of Chromium. Keep messages about exceptions, console output and log entries."""
         end = monotonic() + 60
         while monotonic() < end:
             while b"\0" in self._rest:

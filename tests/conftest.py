@@ -29,7 +29,7 @@ else:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, Any, Any]:
-    """Fail if a test module cannot be imported. --doctest-ignore-import-errors would skip all its tests."""
+    """Fail if a test module cannot be imported. Otherwise, --doctest-ignore-import-errors skips its tests."""
     report = yield
     if report.skipped and "unable to import module" in str(report.longrepr):
         report.outcome = "failed"
@@ -52,7 +52,7 @@ gc.disable()
 def pytest_collection_finish() -> None:
     """Exclude the modules and tests from garbage collection, which otherwise visits a million objects.
 
-    Few tests create cycles, so collections may also be rare.
+    Few tests create cycles, so collections are also made rare.
     """
     gc.enable()
     gc.collect()

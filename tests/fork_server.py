@@ -163,7 +163,7 @@ def _receive(connection: socket.socket) -> tuple[dict, list[int]]:
 
 
 def _run(request: dict, streams: list[int], main) -> None:
-    """Set up this process as requested: arguments, folder, environment and streams."""
+    """Set up this process as requested (arguments, folder, environment, streams), run padmask, and exit."""
     import traceback
 
     try:
@@ -326,7 +326,7 @@ class _Pipes:
         return self._start(reading, write)
 
     def writing(self, name: str) -> int:
-        """Return the write end of a pipe whose bytes are collected."""
+        """Return the write end of a pipe. The bytes that are written to it are collected under `name`."""
         reading, writing = os.pipe()
 
         def read() -> None:

@@ -22,7 +22,7 @@ def pad_lists(
 
 
 def nearest_rank(lengths: list[int], percent: float) -> int:
-    """Return the smallest length such that at least `percent` % of the rows are not longer."""
+    """Return the percentile of the lengths by the nearest-rank method."""
     return min(
         candidate
         for candidate in lengths
@@ -31,7 +31,7 @@ def nearest_rank(lengths: list[int], percent: float) -> int:
 
 
 def cut_between_ends(row: list[Any], maxlen: int, first: int, last: int, truncating: str) -> list[Any]:
-    """Return a row that is cut to maxlen between its first and last tokens."""
+    """Return a row that is cut to maxlen, but keeps `first` tokens at its start and `last` at its end."""
     if len(row) <= maxlen:
         return row
     head, body, tail = row[:first], row[first : len(row) - last], row[len(row) - last :]

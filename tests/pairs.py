@@ -64,7 +64,7 @@ def all_pairs(
 
 
 def each_value(*, indirect: Sequence[str] = (), **values: Choices) -> pytest.MarkDecorator:
-    """Parametrize a test with combinations that contain each value. All others are exhaustive tests.
+    """Parametrize a test with combinations that contain each value. The other combinations are exhaustive.
 
     Args:
         indirect: names of the parameters that are fixtures.
@@ -78,7 +78,10 @@ def each_value(*, indirect: Sequence[str] = (), **values: Choices) -> pytest.Mar
 def parametrized(
     rows: Sequence[tuple[int, ...]], values: Mapping[str, Choices], indirect: Sequence[str], others: bool
 ) -> pytest.MarkDecorator:
-    """Parametrize a test with the combinations `rows`. `others` adds all others as exhaustive tests."""
+    """Parametrize a test with the combinations `rows`.
+
+    `others` adds all other combinations as exhaustive tests.
+    """
     named = [
         list(choices.items()) if isinstance(choices, Mapping) else [(str(value), value) for value in choices]
         for choices in values.values()

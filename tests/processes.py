@@ -22,7 +22,7 @@ def wait_until(true: Callable[[], Any]) -> Any:
 
 
 def default_signals() -> None:
-    """Restore the default signal handlers in a child, as a `preexec_fn`, because nohup ignores signals."""
+    """Restore the default signal handlers in a child. As a `preexec_fn`, this undoes the effect of nohup."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
 

@@ -24,7 +24,7 @@ with_keras = pytest.mark.skipif(find_spec("tensorflow") is None, reason="TensorF
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Batches of the rows of a tokenizer."""
+    """The path of batches that padmask made from the rows of a tokenizer."""
     rows = [[i + 1] * (i * 5 % 11 + 1) for i in range(60)]
     return write_batches(
         tmp_path,

@@ -93,7 +93,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def check_output(line: str, shown: str, actual: str) -> None:
-    """Check that an output is the one on the page, where `...` is any text."""
+    """Check that an output equals the output on the page, in which `...` stands for any text."""
     matches = doctest.OutputChecker().check_output(shown, actual, doctest.ELLIPSIS)
     assert matches, f"$ {line}\n{actual}\nthe page shows:\n{shown}"
 

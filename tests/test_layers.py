@@ -338,7 +338,7 @@ def test_symbolic_tensors_keep_masks():
 
 
 class Halves(keras.Model):
-    """A subclassed model with the same layers."""
+    """A subclassed model with layers of padmask."""
 
     def __init__(self):
         super().__init__()

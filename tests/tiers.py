@@ -2,8 +2,9 @@
 
 - no marker: `make test`
 - `slow`: `make test-all` runs these too
-- `exhaustive`: `make test-exhaustive`. These repeat a test of another tier with more inputs. That test
-  represents them: it finds most faults that they would find. A test with both markers is exhaustive.
+- `exhaustive`: `make test-exhaustive`. An exhaustive test repeats a test of another tier with more inputs.
+  The repeated test represents the exhaustive test, because it finds most of the same faults. A test with
+  both markers is exhaustive.
 
 @represented("change", CHANGES, by={"a token", "a mask"})   # the other changes are exhaustive
 def test_change_is_found(change): ...
@@ -32,7 +33,7 @@ def represented(
     Args:
         names: names of the parameters, separated by commas.
         cases: mapping from test ids to values, or values or `pytest.param`. The default id is their text.
-        by: number of first cases that represent the others, or their ids.
+        by: ids of the cases that represent the others, or the number of first cases that do so.
         indirect: names of the parameters that are fixtures.
     """
     params = [make_param(*named, names) for named in with_ids(cases)]

@@ -71,7 +71,7 @@ class Encoder(EmbeddingOnly):
 class CacheDropsMask(EmbeddingOnly):
     """Attention that uses its mask only if it returns no cache, like FSMT of Hugging Face.
 
-    The parameter `use_cache` has a default of the module, as in Hugging Face models.
+    The module stores the default of the parameter `use_cache`, as in Hugging Face models.
     """
 
     def __init__(self, *, use_cache: bool = True) -> None:
@@ -309,7 +309,7 @@ class SpeechDecoder(EmbeddingOnly):
 
 
 class Reversed(EmbeddingOnly):
-    """All positions in reverse order, by their indices."""
+    """All positions in reverse order, selected by their indices."""
 
     def forward(self, input_ids):
         return self.table(input_ids)[:, torch.arange(input_ids.shape[1] - 1, -1, -1)]
@@ -542,7 +542,10 @@ class CountedPositions(nn.Embedding):
 
 
 class PositionsFromIds(nn.Module):
-    """A sum of positions and ids. The table of positions is larger, and receives the ids first."""
+    """A sum of position embeddings and token embeddings.
+
+    The table of positions is larger, and is the first to receive the ids.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -634,7 +637,7 @@ class WideMask(EmbeddingOnly):
     """One attention with a mask of shape (rows, 1, 1, time).
 
     Args:
-        added: whether the mask is added to the scores. Otherwise, the mask is 1 at tokens.
+        added: whether the mask is added to the scores. If not, the mask is 1 at tokens and 0 at padding.
         queries: whether the mask is on the axis of the queries by mistake.
     """
 

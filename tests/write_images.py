@@ -1,4 +1,4 @@
-"""Take the pictures of HTML reports in the pages, with Chromium, as `make figures` does."""
+"""Take pictures of HTML reports with Chromium, for the pages in `docs/`, as `make figures` does."""
 
 from __future__ import annotations
 

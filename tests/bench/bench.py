@@ -1,8 +1,8 @@
 """Compare padmask with other tools: `python tests/bench/bench.py`.
 
-Uses generated or real data with the long-tailed lengths of real text, lets every pair of tools
-do the same job alternately, checks that their outputs are equal, and prints a table of ratios
-for every number of rows, and a table of results that do not depend on rows.
+The data is generated or real, and its row lengths have the long tail of real text. In each comparison,
+padmask and another tool do the same job alternately, and their outputs must be equal. Prints one table of
+ratios for each number of rows, and one table of results that do not depend on the number of rows.
 `--scale` prints the time per token and the memory for growing inputs instead.
 """
 
@@ -33,7 +33,7 @@ def compared(names: Sequence[str], load: Load) -> Iterator[list[str]]:
 
 
 def turns(repeat: int, rows: int) -> int:
-    """Return the number of runs of a pair, which is smaller if each run is long."""
+    """Return how often each tool of a pair runs: `repeat` times, or half as often if there are many rows."""
     return repeat if rows < MANY_ROWS else (repeat + 1) // 2
 
 

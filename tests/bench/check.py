@@ -17,7 +17,7 @@ def same_jsonl(ours: str, theirs: str) -> bool:
 
 
 def _canonical(line: bytes) -> bytes:
-    """Serialize a row again. Python's == would treat 1, 1.0 and true as equal."""
+    """Serialize a row again to compare it as text, because Python's == treats 1, 1.0 and true as equal."""
     import orjson
 
     return orjson.dumps(orjson.loads(line), option=orjson.OPT_SORT_KEYS)
@@ -51,7 +51,7 @@ def same_arrays(ours: str, theirs: str) -> bool:
 
 
 def _plain(type_: Any) -> Any:
-    """Return a type without large offsets and item names."""
+    """Return a type with plain lists and strings instead of large ones, and with default list item names."""
     import pyarrow as pa
 
     if pa.types.is_large_list(type_) or pa.types.is_list(type_):

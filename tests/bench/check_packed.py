@@ -18,7 +18,7 @@ from padmask.core.packing import count_at_least
 
 
 def sequences(path: str, maxlen: int) -> tuple[Any, Any, int, int]:
-    """Return the sorted sequence hashes, the lengths, the rows, and the most sequences in a row."""
+    """Return sorted hashes and lengths of all sequences, the row count, and the most sequences in a row."""
     weights = np.random.default_rng(0).integers(1, 1 << 63, maxlen, dtype=np.uint64)
     hashes, lengths, most = [], [], 0
     file = pq.ParquetFile(path)

@@ -41,7 +41,7 @@ def tokens_of(rng: np.random.Generator, count: int) -> Any:
 
 
 def prose(rng: np.random.Generator, characters: int = 1 << 21) -> str:
-    """Return words for texts. One in fifty has a letter that is not ASCII."""
+    """Return text of generated words. One in fifty different words has a letter that is not ASCII."""
     letters = list("etaoinshrdlucmfwypvbgk")
     words = ["".join(rng.choice(letters, size)) for size in rng.integers(1, 11, 5_000)]
     words = [word + "é" if i % 50 == 7 else word for i, word in enumerate(words)]

@@ -28,13 +28,13 @@ def bench_parquet(folder: Path, load: Load) -> Iterator[Result]:
 
 
 def _bench_same(folder: Path, suffix: str, load: Load) -> Iterator[Result]:
-    """Run padmask against every peer of a format, and against `cat`."""
+    """Run padmask against `cat` and against every peer whose input and output have the format `suffix`."""
     source = _data(folder, load, suffix)
     return _compare(source, folder / f"padmask.{suffix}", BY_FORMATS[suffix, suffix], load, cats=True)
 
 
 def bench_formats(folder: Path, load: Load) -> Iterator[Result]:
-    """Run padmask against the peers of every pair of different formats, and from Arrow to Arrow."""
+    """Run padmask against the peers for each conversion between two formats, and for Arrow to Arrow."""
     if load.data == "real":
         skipped("every pair of formats", "all peers", "generated data is enough")
         return
@@ -47,7 +47,7 @@ def bench_formats(folder: Path, load: Load) -> Iterator[Result]:
 
 
 def bench_found(folder: Path, load: Load) -> Iterator[Result]:
-    """Run padmask against peers, if both must find maxlen in the row lengths first."""
+    """Run padmask against peers on jobs in which maxlen must first be computed from the row lengths."""
     for suffix in ("jsonl", "parquet"):
         source = _data(folder, load, suffix)
         for maxlen in FOUND:
@@ -76,7 +76,7 @@ def bench_disk(folder: Path, load: Load) -> Iterator[Result]:
 
 
 def bench_workers(folder: Path, load: Load) -> Iterator[Result]:
-    """Run two processes against one on one file. The outputs have the same bytes."""
+    """Compare two worker processes with one on the same input file. Both outputs must have the same bytes."""
     source = _data(folder, Load("generated", MANY_ROWS, FEW_TURNS), "jsonl")
     for output in ("jsonl", "parquet"):
         job, against = f"{job_of('jsonl', output)}, --workers 2", "--workers 1"

@@ -34,7 +34,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Pair:
-    """The medians of alternating runs of two functions. The ratios are medians of the ratios of each turn."""
+    """The medians of alternating runs of two functions. A ratio is the median of the ratios of all turns."""
 
     ours: Cost
     theirs: Cost

@@ -1,6 +1,6 @@
 """Compare padding in memory with another library: `python memory.py PEER DATA ROWS REPEAT`.
 
-Prints the results as JSON, or the missing package. The outputs of every pair are compared
+Prints the results as JSON, or why the package of the peer is missing. The outputs of every pair are compared
 before they are timed. Each peer runs in a separate process, so that their threads do not interfere.
 """
 
@@ -40,7 +40,7 @@ class Job:
 
 
 def copy_jobs(rows: list[Any]) -> Iterator[Job]:
-    """Write the memory of the result once, which is the minimum cost."""
+    """Compare padding with a copy of the padded result, which is the minimum cost."""
     arrow = arrow_of(rows)
     padded = padmask.pad(arrow, SPEC)
     yield Job(
@@ -52,7 +52,7 @@ def copy_jobs(rows: list[Any]) -> Iterator[Job]:
 
 
 def keras_jobs(rows: list[Any]) -> Iterator[Job]:
-    """Keras's `pad_sequences`. Neither Keras's nor padmask's function returns a mask."""
+    """Compare with Keras's `pad_sequences`, which returns no mask."""
     from keras.utils import pad_sequences
 
     lists, arrow = [row.tolist() for row in rows], arrow_of(rows)
@@ -77,7 +77,7 @@ def keras_jobs(rows: list[Any]) -> Iterator[Job]:
 
 
 def torch_jobs(rows: list[Any]) -> Iterator[Job]:
-    """torch's `pad_sequence` on existing tensors, and a mask from their lengths."""
+    """Compare with torch: `pad_sequence` on existing tensors, and a mask computed from their lengths."""
     import torch
     from torch.nn.functional import pad
     from torch.nn.utils.rnn import pad_sequence
@@ -106,7 +106,7 @@ def torch_jobs(rows: list[Any]) -> Iterator[Job]:
 
 
 def tensorflow_jobs(rows: list[Any]) -> Iterator[Job]:
-    """TensorFlow's ragged tensors, which store flat values and the end of each row, as Arrow does."""
+    """Compare with TensorFlow's ragged tensors. Like Arrow, they store flat values and the ends of rows."""
     import tensorflow as tf
 
     tf.config.set_visible_devices([], "GPU")

@@ -21,7 +21,7 @@ SCRIPT_ROWS = 10_000
 
 
 def suffix_of(path: str) -> str:
-    """Return the suffix of a format, such as `jsonl`, also for compressed files."""
+    """Return the suffix that names the format, such as `jsonl` for `a.jsonl` and `a.jsonl.gz`."""
     return path.removesuffix(".gz").removesuffix(".zst").rpartition(".")[2]
 
 
@@ -130,7 +130,7 @@ def _write_npz(batches: Iterator[list[dict[str, Any]]], destination: str) -> Non
 
 
 def _fields(source: str) -> dict[str, type]:
-    """Return the type of each field of JSON Lines, from the first row. A list contains token ids."""
+    """Return the type of each field in the first row of JSON Lines. A field of type `list` has token ids."""
     import json
 
     with _lines(source) as lines:
@@ -206,7 +206,10 @@ def polars(source: str, destination: str, maxlen: str) -> None:
 
 
 def _polars_columns(maxlen: int) -> dict[str, Any]:
-    """Look up the padding and the mask of each length in tables. `repeat_by` takes three times as long."""
+    """Return expressions that look up the padding and the mask for each length in a table.
+
+    The alternative, `repeat_by`, takes three times as long.
+    """
     import polars as pl
 
     lengths = range(maxlen + 1)
@@ -246,7 +249,7 @@ def datasets_parquet(source: str, destination: str, _: str) -> None:
 
 
 def _mapped(rows: Any) -> Any:
-    """Pad lists with a tokenizer's `pad`, in two thirds of the time for NumPy arrays.
+    """Pad lists with a tokenizer's `pad`, which takes two thirds of the time that NumPy arrays take.
 
     The tokenizer is created here, so that nothing is downloaded. `pad` needs only its pad token.
     """
@@ -296,7 +299,7 @@ def read_alone(source: str, *_: str) -> None:
 
 
 def result_of(source: str) -> str:
-    """Return the path of the padded result, for the peer that only writes the result."""
+    """Return the path of a result that is already padded, for the peer that only writes its rows."""
     return source + ".padded.arrow"
 
 

@@ -1,4 +1,4 @@
-"""A line of the tables, and the data that it was measured with."""
+"""Classes for the data and the number of runs of a measurement, and for its line in the tables."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def skipped(job: str, against: str, reason: str) -> None:
 
 
 def present(job: str, names: Iterable[str]) -> Iterator[str]:
-    """Yield the peers whose packages are installed."""
+    """Yield the peers whose packages are installed. For each other peer, say what is missing."""
     for against in names:
         missing = [package for package in NEEDS.get(against, ()) if find_spec(package) is None]
         if missing:

@@ -49,7 +49,10 @@ def scaled(counts: Sequence[int], repeat: int) -> Iterator[list[str]]:
 
 
 def _growth(peak: int, before: int, count: int) -> tuple[str, str]:
-    """Compare a peak with the peak for a tenth of the tokens. Only the largest input has a target."""
+    """Return the ratio of a peak to the peak for a tenth of the tokens, and whether it meets the target.
+
+    Only the largest input has a target.
+    """
     if not before:
         return "-", "-"
     ratio = peak / before

@@ -143,7 +143,10 @@ def middle(runs: Sequence[Usage]) -> Usage:
 
 
 def make(folder: str, suffix: str, shards: int, blocks: int, rows: int) -> int:
-    """Write shards of several blocks, or of the first rows of a block, and return the number of tokens."""
+    """Write shards of `blocks` blocks each, and return the number of tokens.
+
+    If `rows` is not 0, each shard has only the first `rows` rows of a block.
+    """
     from itertools import islice
 
     from data import BLOCK_ROWS, generated_blocks, write_blocks

@@ -1,7 +1,7 @@
 """Compare small batches in memory with the loops that people write: `python small.py PEER REPEAT`.
 
-Prints the results as JSON, or the missing package, like `memory.py`. The outputs of every pair are compared
-before they are timed. Each turn has many calls, because one call takes microseconds.
+Prints the results as JSON, or why the package of the peer is missing, like `memory.py`. The outputs of every
+pair are compared before they are timed. Each turn has many calls, because one call takes microseconds.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Targets for padmask: the ratio of padmask to another tool, keyed by the names in a line of the table."""
+"""Targets for the ratio of padmask to another tool. The keys are the names in a line of the table."""
 
 from __future__ import annotations
 
@@ -116,14 +116,14 @@ PACK_MEMORY, PACK_MEMORY_MAXLEN = 600, 8_192
 
 
 def verdict(value: float, limit: float | None) -> str:
-    """Return whether an unrounded value meets its target, which is a maximum."""
+    """Return text that says whether an unrounded value is at most its target."""
     if limit is None:
         return "-"
     return f"{'met' if value <= limit else 'missed'}, <= {limit}"
 
 
 def verdict_at_least(value: float, limit: float | None) -> str:
-    """Return whether an unrounded value meets its target, which is a minimum."""
+    """Return text that says whether an unrounded value is at least its target."""
     if limit is None:
         return "-"
     return f"{'met' if value >= limit else 'missed'}, >= {limit}"

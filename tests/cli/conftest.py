@@ -32,7 +32,7 @@ def command() -> list[str]:
 
 @pytest.fixture
 def quick_command(command: list[str], fork_server: ForkServer) -> list[str]:
-    """Command line that runs `padmask` on the server process, for shells and pipelines."""
+    """Command line that runs `padmask` in a child of the server process, for shells and pipelines."""
     return command if NEW_PROCESSES else fork_server.command
 
 

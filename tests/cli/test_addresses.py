@@ -27,7 +27,7 @@ KEY, SECRET, SIGNATURE = "AKIA5EXAMPLE", "wJalr/XUtnF", "5ignature"
 
 @pytest.fixture
 def here_is_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Change to an empty folder, so that the test detects files at relative paths."""
+    """Change to a new empty folder, so that a test notices files written to relative paths."""
     folder = tmp_path / "here"
     folder.mkdir()
     monkeypatch.chdir(folder)

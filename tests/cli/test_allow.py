@@ -16,7 +16,7 @@ GAP = '{"input_ids": [5, 0, 6], "mask": [1, 0, 1]}\n'
 
 @pytest.fixture
 def rows(tmp_path: Path) -> str:
-    """Rows with the warning `row-fully-masked`, and for `verify` a violated rule of this name."""
+    """Rows that cause the warning `row-fully-masked`. For `verify`, they violate the rule of this name."""
     (tmp_path / "rows.jsonl").write_text(EMPTY)
     return "rows.jsonl"
 
@@ -81,7 +81,7 @@ def test_unknown_name_has_a_suggestion(here, rows, command):
     ("command", "page"), [("pad", "docs/warnings.md"), ("verify", "docs/rules.md")], ids=["pad", "verify"]
 )
 def test_unknown_name_has_a_page(here, rows, command, page):
-    """The error has similar names and the page with the list, not the list."""
+    """The error suggests similar names and the page that lists all names, but does not list all names."""
     said = here(command, rows, "--allow", "rows").stderr
     assert has_facts(said, "'no-rows-read'", "'no-rows-written'", page)
     assert "files-deleted" not in said

@@ -101,7 +101,7 @@ def test_row_larger_than_the_budget(source, here):
 
 
 def test_unused_batch_settings(source, here, tmp_path):
-    """A project may set the options of batches, even if a run has no batches."""
+    """The settings of a project may contain options of batches, even if a run makes no batches."""
     (tmp_path / "pyproject.toml").write_text("[tool.padmask.pad]\nbatch-multiple = 2\nsource = false\n")
     assert here("pad", "in.jsonl", "-o", "out.jsonl").returncode == 0
     assert here("pad", "in.jsonl", "-o", "out.jsonl", "--batch-tokens", "30").returncode == 0

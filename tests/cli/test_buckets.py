@@ -38,7 +38,7 @@ def files_in(folder: Path) -> dict[str, bytes]:
 
 
 def widths(folder: Path) -> dict[str, list[int]]:
-    """Return the lengths of the rows of each file."""
+    """Return the row lengths in each file of a folder, by the name of the file."""
     return {
         name: [len(json.loads(line)["input_ids"]) for line in text.splitlines()]
         for name, text in files_in(folder).items()
@@ -242,7 +242,7 @@ def test_killed_run_is_resumed(command, here, data, tmp_path, moment):
 
 
 def faulty_driver(folder: Path, moment: str) -> dict[str, str]:
-    """Return the environment of a run that is killed at a write or a move of a file."""
+    """Return the environment of a run that is killed before it calls `moment` of a folder the sixth time."""
     env = faulty(folder)
     (folder / "sitecustomize.py").write_text(
         "import itertools, os, signal\n"

@@ -40,7 +40,7 @@ def rewrite(path: Path, token: int) -> None:
 
 
 def rewrite_while_it_runs(args: list[str], path: Path, cwd: Path) -> subprocess.CompletedProcess[bytes]:
-    """Run a command that blocks at a full pipe, and rewrite the input before it continues."""
+    """Run a command, and rewrite its input while a full output pipe blocks the command."""
     with subprocess.Popen(args, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         first = process.stdout.read(1)

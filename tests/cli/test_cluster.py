@@ -78,7 +78,7 @@ def wanted(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, by
 
 @contextmanager
 def started(command: str, *args: str, cwd: Path, env: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a scheduler or worker process inside the context."""
+    """Context manager for a running scheduler or worker process."""
     with (cwd / "cluster.log").open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", f"distributed.cli.{command}", *args, *HERE, "--no-dashboard"],
@@ -150,7 +150,7 @@ class Nodes:
 
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
-    """Two slow workers."""
+    """A scheduler with two slow workers."""
     folder = tmp_path_factory.mktemp("nodes")
     with Nodes(folder, faulty(folder / "fault", SLOW)) as nodes:
         nodes.add_worker()
@@ -185,7 +185,7 @@ def start(
 
 
 def end(process: subprocess.Popen[str]) -> tuple[int, str]:
-    """Return the exit code of a run and its stderr."""
+    """Wait until a run ends. Return its exit code and its stderr."""
     with process:
         # Dask may try for half a minute to reach a dead worker.
         out, said = process.communicate(timeout=4 * SECONDS)
@@ -327,7 +327,7 @@ def test_wrong_address_is_refused(here, data, tmp_path, monkeypatch, address):
 
 
 def listening() -> dict[str, str]:
-    """Return the addresses with a listener, by socket number."""
+    """Return the addresses of all listening sockets, keyed by the number of the socket."""
     found = {}
     for name in ("tcp", "tcp6"):
         for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]:
@@ -352,7 +352,7 @@ LOOPBACK = {"0100007F", "00000000000000000000000001000000"}
 
 
 def watched(process: subprocess.Popen[str], folder: Path) -> tuple[set[int], set[str]]:
-    """Return the processes of a run and their listening addresses, until padding begins."""
+    """Watch a run until padding begins. Return its processes and the addresses on which they listened."""
     family, seen = set[int](), set[str]()
     while process.poll() is None and not records_in(folder):
         family |= {process.pid, *children(process.pid)}

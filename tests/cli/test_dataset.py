@@ -1,7 +1,7 @@
 """`padmask pad data/ -o padded/`, even if processes or disks fail.
 
-In every case, the folder has the complete output, byte for byte, or it has no data files and one error
-message gives the reason.
+In every case, the folder either has the complete output, byte for byte, or it has no data files, and one
+error message gives the reason.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ class Place:
         return False
 
     def goes_on(self) -> int:
-        """Resume a stopped run and return the number of its shards that were used."""
+        """Resume a stopped run, check that no finished shard was written again, and return their number."""
         done = {path.stem: path.with_suffix(".jsonl") for path in self.staged()}
         stamps = {f"{int(stem)}.jsonl": path.stat().st_ino for stem, path in done.items() if path.exists()}
         self.run_here(self.data, self.folder, resume=True)
@@ -329,7 +329,10 @@ def test_skipped_shard_is_reported(place, tmp_path):
 def hit(
     place: Place, number: signal.Signals, after: float, *, group: bool
 ) -> tuple[int, str, float, set[int]]:
-    """Run and send a signal after some seconds; return the exit code, stderr, duration and processes."""
+    """Start a run, and send a signal after some seconds.
+
+    Return the exit code, stderr, the seconds from the signal to the end of the run, and the child processes.
+    """
     with place.start("--workers", "2") as process:
         wait_until(lambda: children(process.pid))
         time.sleep(after)

@@ -23,7 +23,7 @@ def here(padmask: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 def save(folder: str) -> None:
-    """Write the files of `Dataset.save_to_disk`."""
+    """Write the files that `Dataset.save_to_disk` would write."""
     Path(folder).mkdir(parents=True)
     with pa.ipc.new_stream(f"{folder}/data-00000-of-00001.arrow", TABLE.schema) as sink:
         sink.write_table(TABLE)

@@ -1,4 +1,4 @@
-"""Folders that padmask wrote as inputs: unlisted files and invalid manifests."""
+"""Inputs that are folders written by padmask: unlisted files and invalid manifests."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def add_up(manifest: dict[str, Any]) -> None:
 
 
 def longer(manifest: dict[str, Any], maxlen: int) -> None:
-    """Increase the length of all rows in every field that depends on it."""
+    """Set maxlen, and change every other field of the manifest that depends on maxlen."""
     manifest["plan"] |= {"maxlen": maxlen, "exact": maxlen}
     for one in manifest["shards"]:
         one["ledger"]["places"] = one["ledger"]["rows_written"] * maxlen
@@ -328,7 +328,7 @@ def test_pad_refuses_broken_manifest(
 
 
 def test_tampered_output_is_refused(here: Run, out: Path) -> None:
-    """padmask may replace and delete listed files, unless the manifest is inconsistent."""
+    """padmask replaces and deletes the files that a manifest lists only if the manifest is consistent."""
     (out / "precious.jsonl").write_text("mine")
     before = {path: path.read_bytes() for path in out.rglob("*.jsonl")}
     added = {"name": "precious.jsonl", "index": 3}
@@ -342,7 +342,7 @@ def test_tampered_output_is_refused(here: Run, out: Path) -> None:
 
 @pytest.mark.slow
 def test_limits_and_faults_are_valid(here: Run, tmp_path: Path, out: Path) -> None:
-    """With --limit and a skipped file, a manifest lists fewer shards than there are inputs."""
+    """A manifest may list fewer shards than inputs, because of --limit or a skipped file."""
     (tmp_path / "in" / "b.jsonl.gz").write_bytes(b"no gzip")
     args = ["pad", "in", "--on-error", "skip", "-o"]
     assert here(*args, "limited/", "--limit", "3").returncode == 0

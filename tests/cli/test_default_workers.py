@@ -35,7 +35,7 @@ def to(tmp_path, monkeypatch) -> Output:
 
 
 def workers(to: Output, spec: PadSpec = SPEC, most: int | None = None) -> int:
-    """Return the number of processes. `most` is the number in pyproject.toml."""
+    """Return the number of worker processes. `most` is the setting `workers` in pyproject.toml."""
     return run_pad.default_workers(to, spec, Workers(workers=most, cluster=None))
 
 

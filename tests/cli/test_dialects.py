@@ -22,7 +22,7 @@ Padmask = Callable[..., tuple[int, list[dict[str, Any]], str]]
 
 @pytest.fixture
 def padmask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Padmask:
-    """Run `padmask ARGS...` in this process. Return the exit code, the rows on stdout and stderr."""
+    """Run `padmask ARGS...` in this process. Return the exit code, the rows on stdout, and stderr."""
     monkeypatch.chdir(tmp_path)
     Path("in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
 

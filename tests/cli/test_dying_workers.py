@@ -1,4 +1,4 @@
-"""The error message contains the file that crashes workers, and no other file."""
+"""If a file crashes workers, the error names this file and no other file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DIES = """
 
 @pytest.fixture
 def address(tmp_path: Path) -> Iterator[str]:
-    """A cluster of one worker with two threads, which is started again when it dies."""
+    """The address of a cluster with one worker of two threads. If the worker dies, it is started again."""
     pytest.importorskip("distributed", reason="--cluster needs Dask")
     scheduler, log = tmp_path / "scheduler.json", tmp_path / "cluster.log"
     parts = [["dask_scheduler", "--port", "0"], ["dask_worker", "--nworkers", "1", "--nthreads", "2"]]

@@ -90,12 +90,12 @@ def lines_for(verb: str) -> bytes:
 
 
 def maxlen_for(verb: str, maxlen: int = 40) -> list[str]:
-    """Options with which one pass is enough."""
+    """Return the options with which one pass over the input is enough."""
     return ["--maxlen", str(maxlen)] if verb == "pad" else []
 
 
 def passes_of(verb: str, passes: tuple[str, ...]) -> tuple[str, ...]:
-    """Passes over the input to test. Only `pad` computes a length, which needs a second pass."""
+    """Return the options for one or two passes over the input. Only `pad` may need a second pass."""
     return passes if verb == "pad" else ()
 
 
@@ -203,7 +203,7 @@ def runs(
 
 
 def started(fault: str, *args: str | Path, cwd: Path) -> subprocess.CompletedProcess[bytes]:
-    """Run `pad` in a new process, after some lines of Python."""
+    """Run `pad` in a new process, which first executes the Python code `fault`."""
     code = f"{fault}\nfrom padmask.__main__ import main\nmain()"
     return runs([sys.executable, "-c", code], *args, cwd=cwd)
 
@@ -295,7 +295,10 @@ def hit(
     number: signal.Signals | None,
     after: float,
 ) -> tuple[subprocess.CompletedProcess[bytes], float]:
-    """Run, send a signal after some seconds, and return how long the run took."""
+    """Start a run, and send a signal after some seconds.
+
+    Return the result, and the seconds from the first moment at which the run handles signals to its end.
+    """
     with subprocess.Popen(
         [*command, verb, *args],
         cwd=cwd,
@@ -605,7 +608,7 @@ class TestSmallDisk:
 
 
 class suppressed:  # noqa: N801 - reads as contextlib's
-    """Suppress OSErrors with this number."""
+    """Context manager that suppresses each OSError with a given error number."""
 
     def __init__(self, number: int) -> None:
         self._number = number
@@ -975,7 +978,7 @@ def limit_files(files: int) -> None:
 
 @cache
 def python_starts(files: int) -> bool:
-    """Return whether Python can import padmask with so few descriptors."""
+    """Return whether Python can import padmask with at most `files` open descriptors."""
     importing = [sys.executable, "-c", "import padmask.cli.pad"]
     return not subprocess.run(importing, preexec_fn=partial(limit_files, files), check=False).returncode
 

@@ -54,7 +54,7 @@ def write(path: Path, **columns: Any) -> str:
 
 
 def change_footer(path: Path, change: Callable[[dict[int, Any]], None]) -> None:
-    """Change fields of a Parquet footer and write a valid footer."""
+    """Change fields of a Parquet footer, and write the footer back so that it can still be parsed."""
     data = path.read_bytes()
     fields, start = read_footer(memoryview(data))
     change(fields)

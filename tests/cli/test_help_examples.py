@@ -1,4 +1,4 @@
-"""The examples in the help of each command run."""
+"""Run the examples in the help of each command."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Slow input, many files, many rows, and very long rows.
 
-PADMASK_LOAD=large uses ten times as much: rows of 10^7 tokens, 10^7 empty rows.
+With PADMASK_LOAD=large, the inputs are ten times as large: rows of 10^7 tokens, and 10^7 empty rows.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ def bucket(store: None, request: pytest.FixtureRequest) -> Bucket:
 
 @pytest.fixture
 def local(tmp_path: Path) -> Path:
-    """The same files on the local disk."""
+    """A folder on the local disk with the files that the tests put into a bucket."""
     for name, data in FILES.items():
         (tmp_path / name).write_bytes(data)
     return tmp_path

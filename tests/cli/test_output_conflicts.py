@@ -87,7 +87,7 @@ def test_dev_null_takes_everything(here: Run, rows: Path) -> None:
 
 
 def inputs_named(folder: Path) -> dict[str, str]:
-    """Return the ways to name the input `d/a.jsonl`."""
+    """Create some files, and return four ways to name the input `d/a.jsonl` on the command line."""
     (folder / "d").mkdir()
     for name in "ab":
         (folder / "d" / f"{name}.jsonl").write_text(GOOD)

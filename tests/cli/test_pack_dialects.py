@@ -65,7 +65,7 @@ def write_rows(tmp_path: Path, rows: Sequence[dict[str, Any]] = ROWS) -> str:
 
 
 def last_row(tmp_path: Path, *options: str) -> dict[str, Any]:
-    """Return the last row of `padmask pack` without the columns that all dialects have."""
+    """Return the last row that `padmask pack` writes, without the columns that all dialects have."""
     target = tmp_path / "out.jsonl"
     asked = ["--maxlen", "5", "--algorithm", "in-order", "-q", *options]
     assert run(["pack", write_rows(tmp_path), "-o", str(target), *asked]) == 0
@@ -360,7 +360,7 @@ CELLS["grain"] = CELLS["seqio"]
 
 @pytest.mark.parametrize("dialect", PACK_PRESETS)
 def test_every_cell(dialect):
-    """The columns of a dialect, without those that only unpad reads."""
+    """Each column of a dialect has the documented dtype and values, and `unpad` restores the rows."""
     cells = CELLS[dialect]
     names = [name for name in ("input_ids", "tokens", "inputs", "targets", "labels") if name in cells]
     table = pa.table({name: [[5, 6, 7], [8, 9]] for name in names})

@@ -99,13 +99,13 @@ PASSES = {"one pass": ("--maxlen", "4"), "two passes": ()}
 
 
 def assert_no_length(result: Completed) -> None:
-    """Check that a run is refused, because no row has a token that shows the length."""
+    """Check that a run is refused because maxlen cannot be computed: no row has a token."""
     assert (result.returncode, result.stdout, "--maxlen" in result.stderr) == (1, "", True)
 
 
 @pytest.fixture(params=PASSES.values(), ids=PASSES)
 def passes(request: pytest.FixtureRequest) -> tuple[str, ...]:
-    """A number as maxlen needs one pass over the input. Other values need two."""
+    """Options that determine maxlen. A number needs one pass over the input, and other values need two."""
     return request.param
 
 
@@ -1274,7 +1274,7 @@ class TestFullDisk:
 
 @pytest.fixture
 def endless() -> Iterator[subprocess.Popen[bytes]]:
-    """Yield valid lines forever."""
+    """A process that writes valid lines without end."""
     with subprocess.Popen(["yes", GOOD], stdout=subprocess.PIPE) as process:
         yield process
         process.terminate()
@@ -1366,7 +1366,7 @@ def test_stopped_run_leaves_nothing(
 )
 @pytest.mark.parametrize("name", ["pad", "inspect"])
 def test_column_without_lists(here, tmp_path, name, value, found):
-    """Skipping bad rows would leave out all rows."""
+    """The error does not suggest --on-error, because skipping bad rows would leave out all rows."""
     row = {"input_ids": [7], "text": value, "tags": [1]}
     (tmp_path / "in.jsonl").write_text(2 * (json.dumps(row) + "\n"))
     done = here(name, "in.jsonl", "-c", "text")

@@ -164,7 +164,7 @@ def unzstd(data: bytes) -> bytes:
 
 
 def assert_refused(ran: Ran, *said: str, code: int = 1) -> None:
-    """Check that stdout is empty and stderr has these words; exit code 1 blames the data."""
+    """Check that stdout is empty and stderr has these words. Exit code 1 means that the data is at fault."""
     assert ran.code == code
     assert ran.out == b""
     assert "Error: " in ran.err
@@ -838,7 +838,7 @@ def test_whole_floats_become_ints(pad: Pad) -> None:
 @pytest.mark.parametrize("format_", ["jsonl", "parquet"])
 @pytest.mark.parametrize("options", [("--dtype", "float32"), ("-c", "x:float64")], ids=["dtype", "own dtype"])
 def test_float_column_starting_with_int(pad: Pad, format_: str, options: tuple[str, ...]) -> None:
-    """JavaScript, jq and PostgreSQL write the float 0.0 as `0`."""
+    """A column of floats may start with an int: JavaScript, jq and PostgreSQL write the float 0.0 as `0`."""
     if format_ == "jsonl":
         Path("in.jsonl").write_text('{"x":[0,0.5]}\n{"x":[1.25]}\n')
     else:
@@ -1058,7 +1058,7 @@ BAD_LINES = {
 
 @pytest.mark.parametrize("line", BAD_LINES.values(), ids=BAD_LINES)
 def test_on_error(pad: Pad, line: str) -> None:
-    """The error has the location. With `skip`, the rejects have the line, and the output the other rows."""
+    """The error has the location of the bad line. With `skip`, only the rejects contain this line."""
     Path("in.jsonl").write_text('{"input_ids":[1],"id":0}\n' + line + '\n{"input_ids":[2],"id":1}\n')
 
     assert_refused(pad("in.jsonl", "-o", "out.jsonl"), "in.jsonl, line 2", "--on-error skip")
@@ -1191,7 +1191,7 @@ def test_rejects_may_be_compressed(pad: Pad) -> None:
 
 @pytest.mark.parametrize("option", ["--rejects", "--report"])
 def test_outputs_need_their_own_files(pad: Pad, option: str) -> None:
-    """Otherwise one output would replace the other."""
+    """The rejects and the report cannot have the path of the output, because one would replace the other."""
     ran = pad(write("in.jsonl", ROWS), "-o", "out.jsonl", option, "out.jsonl")
 
     assert_refused(ran, "out.jsonl", code=2)
@@ -1769,7 +1769,7 @@ def test_vectors_of_empty_rows(pad: Pad, suffix: str) -> None:
 @pytest.mark.parametrize("format_", ["jsonl", "parquet", "arrow"])
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet", "npz"])
 def test_late_vectors(pad: Pad, format_: str, suffix: str) -> None:
-    """The first 2,500 rows are empty, which is more than the rows that determine the type."""
+    """The type of vectors is found, although the first 2,500 rows are empty and do not show the type."""
     write_vectors(format_, [[]] * 2500 + VECTORS)
 
     assert pad(f"in.{format_}", "-c", "x", "-o", f"out.{suffix}").code == 0

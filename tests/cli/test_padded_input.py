@@ -179,7 +179,10 @@ LENGTHS = ("--length-column", "n")
 
 @pytest.fixture
 def shard(run: Run, tmp_path: Path) -> Callable[..., None]:
-    """Write a shard of the dataset `d`, without the columns `drop` and, if asked, without metadata."""
+    """Return a function that writes a shard of the dataset `d`.
+
+    The shard lacks the columns in `drop`, and has metadata only if `metadata` is True.
+    """
     (tmp_path / "d").mkdir()
     rows = [{"input_ids": row, "labels": [7] * len(row)} for row in ROWS]
     (tmp_path / "both.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

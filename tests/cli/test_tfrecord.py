@@ -36,7 +36,7 @@ def plain(value: Any) -> Any:
 
 
 def read(path: Path, remarks: Sequence[str]) -> list[dict[str, Any]]:
-    """Read the rows as a user does who pastes the function."""
+    """Read the rows with the parsing function that the summary shows, as a user would."""
     import tensorflow as tf
 
     start = remarks.index("def parse(record):")

@@ -1,4 +1,4 @@
-"""Reports of runs that a signal or a crash ends: no report of an earlier run remains."""
+"""If a signal or a crash ends a run, no report of an earlier run remains."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def raw(tmp_path):
 
 @pytest.fixture
 def leaky(raw, monkeypatch):
-    """Rows for a route that drops its mask."""
+    """Return raw rows, and make a reference model drop its mask."""
     from padmask.verify.keras import reference_models as models
 
     route = models.ROUTES["embedding"]
@@ -649,7 +649,7 @@ def test_findings_if_the_model_fails(here, tmp_path, model):
 
 @with_models
 def test_corrupt_model_without_reports(here, tmp_path, monkeypatch):
-    """Without a report, the error of the model does not wait for the data."""
+    """If there are no reports to write, an unreadable model is refused before the data is read."""
     monkeypatch.setattr("padmask.verify.model_on_data.audit_and_sample", None)
     (tmp_path / "in.jsonl").write_text(RAW)
     (tmp_path / "bad.keras").write_text("no model")

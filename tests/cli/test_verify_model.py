@@ -186,7 +186,7 @@ MODELS = {
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """Build and save a model of `MODELS` once, and return its path."""
+    """Return a function that builds and saves a model of `MODELS` once, and returns its path."""
     folder = tmp_path_factory.mktemp("models")
 
     def save(name):

@@ -92,7 +92,7 @@ def test_module_runs_on_data(here, module, tmp_path):
 
 
 def test_positions_from_the_mask(here, module):
-    """Left padding changes the positions that the module counts, but not those from the mask."""
+    """With left padding, positions that the module counts change, but positions from the mask do not."""
     given = ("verify", "--padding", "left", "--model", f"{module()}:positions")
     assert here(*given).returncode == 1
     assert here(*given, "--input", "position_ids:positions").returncode == 0

@@ -18,7 +18,7 @@ Batches = list[tuple[int, list[int]]]
 
 
 def plan(lengths: list[int], spec: BatchSpec, multiple: int = 1, window: int = 0) -> Batches:
-    """Return the width and the rows of each batch."""
+    """Plan batches. Return the width and the rows of each batch."""
     return unpacked(plan_batches(np.array(lengths, dtype=np.int64), spec, multiple, window))
 
 

@@ -102,7 +102,7 @@ def test_positions_equal_the_rule(rows, maxlen, padding, truncating):
 @settings(max_examples=30)
 @given(st.lists(st.lists(st.integers(1, 3), min_size=1, max_size=3), min_size=1, max_size=3))
 def test_positions_restart_in_sequences(rows):
-    """Rows of several sequences, as packing makes them."""
+    """In a packed row, the positions start at 0 in each sequence."""
     lengths = np.array([length for row in rows for length in row])
     segments = Segments(
         lengths,

@@ -1,4 +1,4 @@
-"""The dtype that an error suggests is the usual one that holds the number."""
+"""If a number does not fit a dtype, the error suggests the usual dtype that holds the number."""
 
 from __future__ import annotations
 

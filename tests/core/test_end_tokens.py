@@ -1,4 +1,4 @@
-"""Rows that do not end with the end token get one, and the other columns follow."""
+"""Rows that do not end with the end token get this token, and the other columns get a matching value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tensors are lists of lists, and dictionaries of views are their values."""
+"""Tensors are padded as lists of lists, and dictionaries of views are padded as their values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from padmask.errors import DataError, SpecError
 
 
 def tensors(shape: list[int], rows: int = 2, **options: object) -> pa.Array:
-    """Return tensors of the numbers from 0 on."""
+    """Return tensors of the numbers 0, 1, 2 and so on."""
     size = int(np.prod(shape))
     flat = pa.FixedSizeListArray.from_arrays(pa.array(np.arange(rows * size, dtype="float32")), size)
     return pa.ExtensionArray.from_storage(pa.fixed_shape_tensor(pa.float32(), shape, **options), flat)

@@ -56,7 +56,7 @@ def without_metadata(table):
 
 
 def ids_of(table):
-    """Return the name of the ids. levanter and torchtune call them `tokens`."""
+    """Return the name of the column of ids, which is `tokens` in levanter and torchtune."""
     [name] = {"input_ids", "tokens"}.intersection(table.column_names)
     return name
 
@@ -81,7 +81,7 @@ CASES = [(dialect, marker) for dialect, markers in MARKERS.items() for marker in
 
 @pytest.mark.parametrize(("dialect", "marker"), CASES)
 def test_one_column_of_a_dialect(tmp_path, dialect, marker):
-    """With the metadata and the sources, any column that separates sequences restores the rows."""
+    """With the metadata and the source columns, one column that separates sequences restores the rows."""
     table = only(packed_in(dialect), [marker])
     found = unpad_table(table).select(["id", "input_ids"]).to_pydict()
     if marker == "input_pos":
@@ -160,7 +160,7 @@ def test_numbered_attention_mask():
     ],
 )
 def test_rows_that_are_not_packed(columns):
-    """Token types, positions with padding and masks may have the same names as columns of packed rows."""
+    """Token types, masks, and positions with padding may have the same names as columns of packed rows."""
     table = pa.table({"input_ids": [[5, 6, 7, 8, 9]], **columns})
     assert find_table_packing(table) is None
 
@@ -243,7 +243,7 @@ def pack_ids(align, *, emit=(), mask=None, table=ALIGNED):
 
 @each_value(dialect=MARKERS.keys(), suffix=["jsonl", "parquet"], align=[1, 4])
 def test_align_without_metadata(tmp_path, dialect, suffix, align):
-    """Without a mask and the metadata, another column shows the padding between sequences."""
+    """If there is neither a mask nor metadata, another column shows the padding between sequences."""
     table = without_metadata(packed_in(dialect, ALIGNED, 16, align=align))
     path = tmp_path / f"packed.{suffix}"
     if suffix == "parquet":

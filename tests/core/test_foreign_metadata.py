@@ -1,4 +1,4 @@
-"""Metadata of Spark, Hugging Face, pandas, Avro and Iceberg next to padded columns."""
+"""Metadata of Spark, Hugging Face, pandas, Avro and Iceberg in tables with padded columns."""
 
 from __future__ import annotations
 

@@ -20,7 +20,10 @@ SIDES = st.sampled_from(["pre", "post"])
 
 @st.composite
 def rows_with_ends(draw):
-    """Generate a maxlen, rows of unique tokens, and the numbers of tokens to keep in each row."""
+    """Generate a maxlen and rows of unique tokens.
+
+    For each row, also generate how many tokens to keep at the start and at the end.
+    """
     maxlen = draw(st.integers(0, 8))
     tokens = iter(range(1, 1000))
     rows = [[next(tokens) for _ in range(n)] for n in draw(st.lists(st.integers(0, 20), max_size=6))]
@@ -69,7 +72,7 @@ def test_constant_ends_equal_columns(case, truncating):
 
 @pytest.mark.parametrize(("truncating", "ends"), [("post", {"keep_first": 2}), ("pre", {"keep_last": 2})])
 def test_kept_side_needs_no_pieces(truncating, ends):
-    """Truncation at one side keeps the other end anyway."""
+    """Tokens to keep need no extra slices if they are at the side that truncation keeps anyway."""
     spec = PadSpec(maxlen=3, truncating=truncating, **ends)
     assert make_segments(np.array([9, 1]), make_plan(spec), spec).is_plain
 

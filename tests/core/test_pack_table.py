@@ -35,7 +35,7 @@ TABLE = pa.table({"id": ["a", "b", "c"], "input_ids": [[1, 2, 3], [], [4]], "lab
 
 @st.composite
 def requests(draw):
-    """Return the padding options, the packing and the policy of a run."""
+    """Generate the padding options, the packing and the policy for a run."""
     algorithm = draw(st.sampled_from(["best-fit", "in-order", "wrap"]))
     wraps = algorithm == "wrap"
     overlong = "truncate" if wraps else draw(st.sampled_from(["truncate", "drop", "split", "window"]))
@@ -258,7 +258,7 @@ def test_options_of_a_dict():
 
 
 def test_preset_of_a_dict():
-    """A dict has the columns of the preset, besides `segment_ids` and `position_ids`."""
+    """For a dict, `pack` returns the columns of the preset as well as `segment_ids` and `position_ids`."""
     spec, mask = pack_preset("levanter", maxlen=3)
     packed = pack({"input_ids": [[1, 2], [3]]}, spec, mask=mask)
     assert packed["tokens"].tolist() == [[1, 2, 3]]

@@ -1,4 +1,4 @@
-"""The metadata of padded files says which rows a run read, left out and wrote."""
+"""The metadata of padded files says how many rows a run read, left out and wrote."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def padded(columns: list[str] | None = None, drop: tuple[str, ...] = (), **mask:
 def masked(
     mask: list[list[int]], name: str = "attention_mask", ids: list[list[int]] | None = None
 ) -> Padding | None:
-    """Find the padding of rows with a mask column and no metadata. The ids have the lengths of the mask."""
+    """Find the padding of rows with a mask column and no metadata. By default, the ids equal the mask."""
     batch = pa.record_batch({"input_ids": ids or mask, name: mask})
     return find_padding(
         {"a": batch.schema}, columns=["input_ids"], first_rows=lambda _: FirstRows.of([batch])

@@ -1,4 +1,4 @@
-"""Every layout of sequences becomes the same flat rows."""
+"""Lists, arrays and Arrow columns with the same sequences become the same flat rows."""
 
 from __future__ import annotations
 

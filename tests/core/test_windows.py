@@ -22,7 +22,10 @@ SIDES = st.sampled_from(["pre", "post"])
 
 @st.composite
 def rows_to_split(draw):
-    """Generate a maxlen, an overlap, rows of unique tokens, and the numbers of tokens to keep."""
+    """Generate a maxlen, an overlap, and rows of unique tokens.
+
+    For each row, also generate how many tokens to keep at the start and at the end.
+    """
     maxlen = draw(st.integers(1, 9))
     overlap = draw(st.integers(0, maxlen - 1))
     tokens = iter(range(1, 1000))

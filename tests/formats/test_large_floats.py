@@ -76,7 +76,7 @@ def test_large_json_float_is_skipped(tmp_path):
 
 
 def test_floats_that_float32_holds(tmp_path):
-    """The text of a large float32 is its value, so it can be read again."""
+    """A large float that float32 holds is written as its exact value, so it can be read again."""
     rows = [[0.1, 46574712.0], [2.0**24, 2.0**100]]
     pad_file(write_json(tmp_path, rows), tmp_path / "out.jsonl")
     assert read_json(tmp_path / "out.jsonl") == rows

@@ -1,4 +1,4 @@
-"""Inputs with the wrong suffix are named, and none of them is called corrupt."""
+"""If an input has the wrong suffix, the error names the real format and does not call the file corrupt."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def test_fractions_of_a_microsecond(tmp_path, rows):
 
 
 def test_int96_next_to_int64(tmp_path):
-    """A struct with both does not show which times are INT96, so it gets no time zone."""
+    """A struct does not show which of its times are INT96, so none of them gets a time zone."""
     type_ = pa.struct([("t", US)])
     assert padded(tmp_path, pa.array([{"t": NEAR}], type_), spark=False).type == type_
 

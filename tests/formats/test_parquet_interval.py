@@ -1,4 +1,4 @@
-"""INTERVAL columns keep their months, days and milliseconds, or are refused by name."""
+"""INTERVAL columns keep their months, days and milliseconds, or the error names the column."""
 
 from __future__ import annotations
 

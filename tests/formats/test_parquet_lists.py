@@ -34,7 +34,7 @@ def written(table: pa.Table) -> bytes:
 
 @pytest.fixture(scope="module")
 def large() -> pa.Table:
-    """Lists with several pages, with a dictionary, and with a dictionary that becomes too large."""
+    """Lists with several pages. Some have a dictionary, and for others the dictionary becomes too large."""
     draw, length, count = np.random.default_rng(3), 100, 400_000
     return pa.table(
         {

@@ -36,7 +36,10 @@ Row = dict[str, Any]
 
 @contextmanager
 def folder() -> Iterator[Path]:
-    """Yield a folder. Examples whose found maxlen is 0 are discarded, because padmask refuses them."""
+    """Context manager for a temporary folder.
+
+    Examples with a computed maxlen of 0 are discarded, because padmask refuses them.
+    """
     with tempfile.TemporaryDirectory() as name:
         try:
             yield Path(name)
@@ -78,7 +81,7 @@ def read(path: Path) -> list[Row]:
 
 
 def without_nulls(value: Any) -> Any:
-    """Typed formats return a missing key as null."""
+    """Remove keys whose value is null, because typed formats return a missing key as null."""
     if isinstance(value, dict):
         return {key: without_nulls(item) for key, item in value.items() if item is not None}
     if isinstance(value, list):
@@ -91,7 +94,7 @@ def unpad(tokens: Sequence[Any], mask: Sequence[bool]) -> list[Any]:
 
 
 def as_float32(value: Any) -> Any:
-    """JSON contains the shortest text of a float32, which is a different number as a double."""
+    """Convert floats to float32, because JSON has the shortest text of a float32, which is another double."""
     if isinstance(value, list):
         return [as_float32(item) for item in value]
     return np.float32(value) if isinstance(value, float) else value
@@ -414,7 +417,7 @@ Rows = tuple[list[Row], pa.Schema]
 
 @st.composite
 def sequence_rows(draw: st.DrawFn, min_rows: int = 1) -> Rows:
-    """Generate rows with one kind of token and labels, and their schema for typed files."""
+    """Generate rows with labels and one kind of token, and their schema for typed files."""
     type_, tokens = draw(token_kinds)
     rows = []
     for sequence in draw(st.lists(st.lists(tokens, max_size=5), min_size=min_rows, max_size=8)):
@@ -664,7 +667,7 @@ EMPTY = {
 def test_empty_result_has_columns(
     tmp_path: Path, format_: str, rows: list[Row], files: FileOptions, policy: RowPolicy
 ) -> None:
-    """A row group of zero rows breaks Hugging Face datasets."""
+    """A Parquet file without rows has no row group, because an empty one breaks Hugging Face datasets."""
     schema = pa.schema([("input_ids", pa.list_(pa.int64())), ("id", pa.string())])
     source = write(tmp_path / f"in.{format_}", rows, schema)
 
@@ -728,7 +731,7 @@ def test_readers_agree(data: Rows, spec: PadSpec, mask_dtype: str, fixed: bool) 
 
 
 def _plain(value: Any) -> Any:
-    """Readers may return tuples or Series for fixed-size lists."""
+    """Convert sequences to lists, because readers may return tuples or Series for fixed-size lists."""
     if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
         return value
     return [_plain(item) for item in value]

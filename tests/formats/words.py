@@ -22,7 +22,7 @@ ROWS = 100
 
 
 class WordsReader:
-    """A reader of one file, which is small in tests."""
+    """A reader that reads its whole file at once, because files are small in tests."""
 
     def __init__(self, source: Source, batch_rows: int | None = None) -> None:
         self._source, self._rows = source, batch_rows or ROWS

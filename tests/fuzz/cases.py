@@ -45,7 +45,7 @@ def asked(random: Random, kind: str) -> Asked:
 
 
 def case_of(data: bytes, how: Asked, more: bytes | None = None) -> Case:
-    """Return the run that pads a file, or two copies as one dataset."""
+    """Return the run that pads the file `data`, or pads `data` and `more` as one dataset."""
     source = f"in{SUFFIXES[how.kind]}" + (".gz" if how.compressed else "")
     files = {source: data} if more is None else {source: data, f"more-{source}": more}
     how = replace(how, sources=tuple(files))
@@ -91,7 +91,7 @@ def unpad_case(random: Random, pool: list[bytes]) -> Case:
 
 
 def unpad_case_of(random: Random, data: bytes, kind: str, more: bytes | None = None) -> Case:
-    """Return the run that unpads a file, or two copies as one dataset."""
+    """Return the run that unpads the file `data`, or unpads `data` and `more` as one dataset."""
     source = f"in{SUFFIXES[kind]}"
     files = {source: data} if more is None else {source: data, f"more-{source}": more}
     masked = any(b"mask" in data for data in files.values())

@@ -56,7 +56,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The visible result: the exit code, None after an exception, and the output."""
+    """The visible result of a run. The exit code is None if an exception ended the run."""
 
     code: int | None
     out: bytes

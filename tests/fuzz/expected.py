@@ -146,7 +146,7 @@ def _wrong_row(row: dict[str, Any], new: dict[str, Any], maxlen: int, asked: Ask
 
 
 def _blank(tokens: list[Any], padded: Any) -> Any:
-    """Return the pad value of the tokens."""
+    """Return the pad value for the kind of the tokens. If there are no tokens, `padded` shows the kind."""
     shown = next(iter(tokens), None)
     if shown is None and isinstance(padded, list) and padded:
         shown = padded[0]

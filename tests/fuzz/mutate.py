@@ -208,7 +208,7 @@ def lines(random: Random, data: bytes) -> bytes:
 
 
 def footer(random: Random, data: bytes) -> bytes:
-    """Change values in a Parquet footer, and write it so that it can be read."""
+    """Change values in a Parquet footer, and write the footer so that it can be parsed."""
     from padmask.formats.parquet_footer import MAGIC, read_footer
     from padmask.formats.thrift import write_struct
 

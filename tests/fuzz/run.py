@@ -76,7 +76,7 @@ def save(case: Case, problem: str, keep: Path) -> None:
 
 
 def guarded(case: Case) -> tuple[str, ...]:
-    """Run a case like a user, with the guard process, and return the violations of the contract."""
+    """Run a case as a user would, with the guard process. Return the violations of the contract."""
     with tempfile.TemporaryDirectory(dir=scratch()) as name:
         folder = Path(name)
         fill(folder, case.files)
@@ -100,7 +100,7 @@ def guarded(case: Case) -> tuple[str, ...]:
 
 
 def random_run(target: str, end: float, random: Random, tally: Tally) -> None:
-    """Generate cases, also from files that led to a new message."""
+    """Run random cases until the time `end`. Files that led to a new message are mutated again."""
     pool = [] if target == "options" else list(seeds_of(target))
     seen: set[str] = set()
     with Worker() as worker:

@@ -76,7 +76,7 @@ class Asked:
         return found[:4]
 
     def _describes(self, data: bytes) -> bool:
-        """Return whether metadata describes the padding. The oracle does not read the metadata."""
+        """Return whether the file has metadata of padmask, which the oracle does not read."""
         try:
             return METADATA_KEY in metadata_keys(self.kind, data)
         except Exception:  # noqa: BLE001 - whatever it is, it cannot be read
@@ -132,7 +132,10 @@ class Asked:
         return all(type(token) is int and abs(token) < 2**31 for token in row["input_ids"])
 
     def _are_of_one_kind(self, rows: Iterable[Any]) -> bool:
-        """Return whether mask values have one type, and tokens too. padmask may refuse mixed types."""
+        """Return whether all mask values have one type, and all tokens have one type.
+
+        padmask may refuse mixed types.
+        """
         known = [row for row in rows if row is not UNKNOWN]
         return all(
             len({type(place) for row in known if isinstance(row.get(name), list) for place in row[name]}) < 2

@@ -98,7 +98,7 @@ def _serve(reading: Any, writing: Any, folder: Path) -> None:
 
 
 def scratch() -> str | None:
-    """Return a folder in memory if there is one, because disks are slow."""
+    """Return a folder in memory, because disks are slow; None if this machine has none."""
     return "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 

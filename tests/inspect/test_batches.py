@@ -55,7 +55,7 @@ def pad_to_buckets(folder: Path, suffix: str) -> PadResult:
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
 def test_advice_on_buckets(tmp_path, suffix):
-    """To pad the rows in another way, restore the rows first."""
+    """The advice for rows in buckets is to restore them before they are padded in another way."""
     result = pad_to_buckets(tmp_path, suffix)
     advice = inspect_file([f"{tmp_path}/out"]).advice
     assert (advice.plan, advice.details) == (None, ())

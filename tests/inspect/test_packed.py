@@ -77,7 +77,7 @@ def test_many_lengths_are_extrapolated(monkeypatch):
 @pytest.mark.parametrize("pad", [True, False])
 @pytest.mark.parametrize("described", [True, False])
 def test_packed_rows_without_boundaries(tmp_path, pad, described):
-    """Rows with source columns, but without a column that separates the sequences, are known as packed."""
+    """Rows with source columns are reported as packed, even if no column separates the sequences."""
     path = pack(tmp_path, [3, 1, 5], 6, pad=pad)
     table = pq.read_table(path).drop_columns(["seq_lengths"])
     pq.write_table(table if described else table.replace_schema_metadata(None), path)

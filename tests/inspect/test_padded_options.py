@@ -1,4 +1,4 @@
-"""The recommended command pads the rows of padded files again as they were padded."""
+"""For padded files, the recommended command pads the rows in the same way as before."""
 
 from __future__ import annotations
 

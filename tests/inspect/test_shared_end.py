@@ -1,4 +1,4 @@
-"""The rows that lose a shared token, compared with brute force."""
+"""The number of rows that lose a shared token, compared with brute force."""
 
 from __future__ import annotations
 

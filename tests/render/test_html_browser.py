@@ -80,7 +80,7 @@ def leak():
 
 
 def expected(folder, maxlen):
-    """Return the values that the page has for a maxlen."""
+    """Return the values and the command that the page contains for a maxlen."""
     given = Page((folder / "raw.html").read_text()).script_data()
     choice = next(choice for choice in given["choices"] if choice["maxlen"] == maxlen)
     texts = dict(zip(given["names"], choice["texts"], strict=True))

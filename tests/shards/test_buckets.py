@@ -345,7 +345,7 @@ def test_folder_of_a_bucket_is_refused(tmp_path):
 
 
 class StopError(Exception):
-    """The end of an interrupted run."""
+    """An exception that interrupts a run."""
 
 
 @pytest.mark.slow
@@ -368,7 +368,7 @@ def test_interrupted_run_is_resumed(data, tmp_path, monkeypatch, buckets, moment
 
 
 def stop_at(patch: pytest.MonkeyPatch, moment: str) -> None:
-    """Interrupt a run after two shards, or between the moves of the files of a shard."""
+    """Interrupt a run after two padded shards, or between two moves of output files."""
     if moment == "padding":
         pad_shard = worker.pad_shard
 

@@ -1,4 +1,7 @@
-"""Shards with the JSON types of the first rows are read once. The output is that of a pass over all rows."""
+"""Shards whose JSON types are those of the first rows are read only once.
+
+The output is the same as after a first pass that finds the types of all rows.
+"""
 
 from __future__ import annotations
 
@@ -33,12 +36,12 @@ SKIP = RowPolicy(on_error="skip")
 
 
 class EndedError(Exception):
-    """An exception that ends a run like a kill."""
+    """An exception that ends a run abruptly, like a kill."""
 
 
 @pytest.fixture(autouse=True)
 def two_first_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Assume the types of two rows, so that each shard needs few rows."""
+    """Assume the JSON types of only the first two rows, so that short shards also have later rows."""
     monkeypatch.setattr("padmask.stream.passes.HEAD_ROWS", 2)
 
 
@@ -68,7 +71,10 @@ class Run:
         return path
 
     def __call__(self, name: str = "padded", ends: Any = None, **more: Any) -> PadResult:
-        """Pad. `ends` is a phase and a number of shards of this phase after which the run ends."""
+        """Pad.
+
+        `ends` is a phase and a number: the run ends when the phase has processed this number of shards.
+        """
         self.progress = Counter[str]()
 
         def report(progress: Any) -> None:
@@ -103,7 +109,7 @@ def dataset(tmp_path: Path) -> Callable[..., Run]:
 
 @pytest.fixture
 def chunks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The calls that read a whole input."""
+    """The names of the inputs that are read completely, one name for each time."""
     read, plain = list[str](), JsonlReader.chunks
 
     def count(reader: JsonlReader, *wanted: Any) -> Any:
@@ -292,7 +298,10 @@ def test_bad_rows_have_no_types(dataset, tmp_path):
 
 
 def resumed(run: Run) -> int:
-    """Resume the run, compare its files with those of a survey, and return the number of kept shards."""
+    """Resume the run, and return the number of kept shards.
+
+    The files must equal those of a run that reads all rows first.
+    """
     result = run(resume=True)
     progress, found = run.progress, bytes_in(run.folder / "padded")
     assert found == run.surveyed()[1]

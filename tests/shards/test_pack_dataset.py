@@ -1,4 +1,4 @@
-"""Datasets of packed rows: the counts of kept shards are those of one run."""
+"""Datasets of packed rows: the counts after a resumed run are the same as after one run."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def rows_of(path: Path) -> list[Row]:
 
 
 def schema_of(path: Path) -> pa.Schema:
-    """Return the schema of a file, without the numbers of rows that each run left out."""
+    """Return the schema of a file, without the row counts of the run in its metadata."""
     schema = table_of(path).schema
     described = json.loads(schema.metadata[METADATA_KEY])
     described.pop(RUN_KEY, None)
@@ -87,7 +87,7 @@ def names_in(folder: Path) -> set[str]:
 
 
 def bytes_in(folder: Path) -> dict[str, bytes]:
-    """Return all files of a folder by name, with the manifest."""
+    """Return the contents of all files in a folder by name, including the manifest."""
     return {name: (folder / name).read_bytes() for name in sorted(names_in(folder))}
 
 

@@ -1,4 +1,4 @@
-"""The split of inputs into output files, and the common types of the pieces."""
+"""The split of inputs into output files, and the types that all pieces have in common."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from padmask.storage.source import Source
 
 
 def shards_of(*inputs: Path, target: str = "parquet", shard_bytes: int = 1 << 20) -> list[tuple[str, Any]]:
-    """Return the names of the output files and their row groups."""
+    """Return the name of each output file, and the row groups of the input that the file contains."""
     files = list_inputs([str(path) for path in inputs])
     refuse_no_shards(files)
     shards = find_shards(files, FORMATS["parquet"], FORMATS[target], shard_bytes)

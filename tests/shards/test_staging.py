@@ -32,7 +32,7 @@ SHARDS = 6
 
 
 class EndedError(Exception):
-    """An exception that ends a run like a kill."""
+    """An exception that ends a run abruptly, like a kill."""
 
 
 @dataclass
@@ -50,7 +50,7 @@ class Run:
     asked: dict[str, Any] = field(default_factory=dict)
 
     def __call__(self, resume: bool = False, end_after: int | None = None, **more: Any) -> PadResult:
-        """Pad; the run may end after some shards."""
+        """Pad. With `end_after`, the run ends when this number of shards is padded."""
         self.progress = Counter[str]()
 
         def tell(progress: Any) -> None:
@@ -86,7 +86,7 @@ def bytes_in(folder: Path) -> dict[str, bytes]:
 
 
 def stamps(folder: Path) -> dict[str, tuple[int, int]]:
-    """Return the timestamps of a file, which change if the file is written again."""
+    """Return the inode and the modification time of each file, which change if the file is written again."""
     found = {path.name: path.stat() for path in folder.rglob("*.*") if path.name != MANIFEST}
     return {name: (stat.st_ino, stat.st_mtime_ns) for name, stat in found.items() if stat.st_size}
 
@@ -440,7 +440,7 @@ def test_old_dataset_stays_until_the_end(run):
 
 
 def ended_at(monkeypatch: pytest.MonkeyPatch, run: Run, method: str, call: int) -> None:
-    """End a run before the n-th call of a method of its folder."""
+    """End a run before a method of its folder is called the n-th time. The first call has the number 0."""
     with monkeypatch.context() as patch:
         plain, calls = getattr(OutputFolder, method), iter(range(1000))
 
@@ -525,7 +525,7 @@ def test_resume_skips_the_same_files(parquet, after):
 
 
 def test_resume_refuses_repaired_file(run, monkeypatch):
-    """The numbers of the later shards would change."""
+    """If a resumed run read the repaired file, the numbers of the later shards would change."""
     bad = run.data / "1.jsonl"
     good = bad.read_bytes()
     run.asked = {"policy": RowPolicy(on_error="skip"), "files": FileOptions(input_format="arrow")}

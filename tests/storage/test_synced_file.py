@@ -14,7 +14,7 @@ from padmask.storage.synced_file import SyncedFile
 
 @pytest.fixture
 def synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The size of the file at each early flush. Every ten bytes are flushed early."""
+    """The size of the file at each early flush. There is an early flush after every ten bytes."""
     sizes: list[int] = []
     monkeypatch.setattr(synced_file, "EARLY_BYTES", 10)
     monkeypatch.setattr(synced_file, "_sync_data", lambda number: sizes.append(os.fstat(number).st_size))

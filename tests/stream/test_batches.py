@@ -1,4 +1,4 @@
-"""Batches with a token budget in files: rows, order, counts, and the same bytes for every way to run."""
+"""Batches with a token budget in files: rows, order, counts, and the same bytes for every kind of run."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_budget_and_multiple(tmp_path, source):
 
 
 def test_sort_window_counts_values(tmp_path, monkeypatch):
-    """Two columns of 3 tokens have 6 values. Each row belongs to one sort window."""
+    """The limit of a sort window counts the values of all columns. Each row belongs to one sort window."""
     monkeypatch.setattr(sort_windows, "WINDOW_VALUES", 12)
     rows = rows_of([3, 2, 1, 9, 1])
     pad_file(
@@ -276,7 +276,7 @@ def test_outputs_without_ragged_rows(tmp_path, source, output, files, option):
 
 
 def test_field_in_a_later_row(tmp_path):
-    """The first 1,000 rows have no field with the name of the new column."""
+    """A later row has a field with the name of a new column, but the first 1,000 rows do not show this."""
     rows = [{"ids": [1]}] * 1001 + [{"ids": [1], "batch": 7}]
     (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     with pytest.raises(SpecError, match="batches") as error:

@@ -1,4 +1,4 @@
-"""Worker processes for one JSON Lines input: the output, the errors and the rejected rows are the same."""
+"""Worker processes for one JSON Lines input do not change the output, the errors or the rejected rows."""
 
 from __future__ import annotations
 

@@ -381,7 +381,7 @@ def test_dataset_of_a_preset() -> None:
 
 
 def test_preset_of_wordpiece_output() -> None:
-    """The output of a real tokenizer is what DataCollatorWithPadding makes of it."""
+    """Padded output of a real tokenizer equals the rows that the tokenizer pads itself."""
     tokenizers = pytest.importorskip("tokenizers")
     words = {word: i for i, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "pad", "##ding", "masks"])}
     tokenizer = tokenizers.Tokenizer(tokenizers.models.WordPiece(words, unk_token="[UNK]"))

@@ -209,7 +209,7 @@ def rejected_row(line: bytes) -> Any:
 
 
 def said_of(what: str, text: str) -> int:
-    """Return a number of rows from the summary."""
+    """Return the number of rows that the summary reports with the word `what`; 0 if there is none."""
     found = re.search(rf"([\d,]+) rows? {what}", text)
     return int(found[1].replace(",", "")) if found else 0
 
@@ -317,7 +317,7 @@ def test_rows_without_column_are_counted(tmp_path: Path) -> None:
 
 
 def plan_windows(lengths: npt.NDArray[np.int64], maxlen: int, **_: str) -> Segments:
-    """Return rows that overlap by one token, as many as each source row needs."""
+    """Plan output rows that overlap by one token. Each source row gets as many as it needs."""
     rows = np.maximum(1, -(-(lengths - 1) // (maxlen - 1)))
     sources = np.repeat(np.arange(len(lengths)), rows)
     starts = (np.arange(len(sources)) - np.repeat(np.cumsum(rows) - rows, rows)) * (maxlen - 1)
@@ -325,7 +325,7 @@ def plan_windows(lengths: npt.NDArray[np.int64], maxlen: int, **_: str) -> Segme
 
 
 def test_planner_may_write_several_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A planner is one function: values, other columns, masks, counts and the predicted size follow."""
+    """Only the planner is replaced. Values, other columns, masks, counts and the predicted size follow."""
     monkeypatch.setattr("padmask.core.planners.plan_pad", plan_windows)
     rows = [{"id": 0, "a": [1, 2, 3, 4, 5], "b": [0] * 5}, {"id": 1, "a": [], "b": []}]
     pq.write_table(pa.Table.from_pylist(rows, SCHEMA), tmp_path / "in.parquet")

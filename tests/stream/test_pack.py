@@ -1,4 +1,4 @@
-"""Packed files: rows, counts, and the same bytes for every way to run."""
+"""Packed files: rows, counts, and the same bytes for every kind of run."""
 
 from __future__ import annotations
 
@@ -251,7 +251,7 @@ def test_few_rows_wait_for_the_next_window(tmp_path, monkeypatch):
     st.integers(0, 4),
 )
 def test_each_label_counts_once(tmp_path, lengths, first, last, overlap):
-    """With the labels of new tokens only, packed windows have each label of the input once."""
+    """If only new tokens of a window have labels, packed windows contain each label of the input once."""
     tokens = iter(range(1, sum(lengths) + 1))
     rows = [[next(tokens) for _ in range(length)] for length in lengths]
     pq.write_table(pa.table({"input_ids": rows, "labels": rows}), tmp_path / "in.parquet")
@@ -325,7 +325,7 @@ def test_window_labels(tmp_path):
 @pytest.mark.parametrize("format_", ["jsonl", "parquet"])
 @pytest.mark.slow
 def test_companion_of_other_length(tmp_path, format_, bad):
-    """Labels that do not fit their row are a bad row, wherever the row is in the input."""
+    """A row whose labels have another length than its ids is bad, wherever the row is in the input."""
     rows = [{"input_ids": [1, 2], "labels": [1, 2]} for _ in range(1201)]
     rows[bad]["labels"] = [1]
     schema = pa.schema([("input_ids", pa.list_(pa.int64())), ("labels", pa.list_(pa.int64()))])

@@ -140,7 +140,10 @@ def make_row(draw: random.Random, number: int, longest: int, given: list[str], o
 
 
 def expected_rows(case: Case) -> list[Row]:
-    """Return the rows that come back, without pack: end tokens are added, and overlong rows are cut."""
+    """Return the rows that a round trip should return, computed without `pack`.
+
+    They have end tokens, and overlong rows are cut or dropped.
+    """
     found = []
     for row in case.rows:
         row = {name: value for name, value in row.items() if name != "attention_mask"}

@@ -146,7 +146,7 @@ def test_json_lines_of_buckets(tmp_path):
 
 
 def test_own_source_row(tmp_path):
-    """A column of the user in plainly padded data stays."""
+    """In plainly padded data, a column `source_row` is data of the user, and `unpad` keeps it."""
     path = tmp_path / "in.jsonl"
     path.write_text('{"ids":[1,2],"source_row":5}\n{"ids":[3],"source_row":2}\n')
     for suffix in ("jsonl", "parquet"):
@@ -211,7 +211,7 @@ def test_own_numbers_in_json_lines(tmp_path, spec):
 
 @pytest.mark.parametrize("format_", ["parquet", "arrow"])
 def test_own_batch_of_buckets(tmp_path, format_):
-    """Buckets have no column of batches, so such a column is one of the user."""
+    """In buckets, a column `batch` is data of the user, because padmask adds no such column to buckets."""
     path = tmp_path / "in.jsonl"
     path.write_text('{"ids":[1,2],"batch":5}\n{"ids":[3],"batch":2}\n')
     for name in (format_, "jsonl"):
@@ -223,7 +223,7 @@ def test_own_batch_of_buckets(tmp_path, format_):
 
 @pytest.mark.parametrize(("suffix", "is_said"), [("jsonl", True), ("parquet", False)])
 def test_sorting_is_said(tmp_path, suffix, is_said):
-    """Without metadata, only the names of the columns show the order."""
+    """Without metadata, only the column names show the order, so the summary says how rows are sorted."""
     padded = padded_of(source_of(tmp_path, [5, 1, 3]), suffix, PadSpec(batches=BatchSpec(tokens=5)))
     result = unpad_file(padded, tmp_path / "rows.jsonl", columns=["ids", "labels"])
     assert any("source_row" in remark for remark in result.remarks) == is_said
@@ -240,7 +240,7 @@ def test_limit_counts_unsorted_rows(tmp_path, suffix):
 
 
 def test_plain_column_named_batch(tmp_path):
-    """Rows of the same length are not in batches."""
+    """In padded rows that are not in batches, a column named `batch` is data of the user."""
     path = tmp_path / "in.jsonl"
     path.write_text('{"ids":[1,2],"batch":5}\n{"ids":[3],"batch":2}\n')
     pad_file(path, tmp_path / "padded.jsonl", columns=["ids"])
@@ -269,7 +269,7 @@ def test_null_source_row(tmp_path, suffix):
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
 def test_lost_window(tmp_path, suffix):
-    """If a window of a row is refused, its other windows are refused too, even if the last window is lost."""
+    """If one window of a row is bad, all windows of the row are refused, even if the last one is bad."""
     source = source_of(tmp_path, [9, 2, 9])
     padded = padded_of(source, "jsonl", PadSpec(maxlen=4, batches=BATCHES, windows=WindowSpec()))
     rows = [json.loads(line) for line in padded.read_text().splitlines()]

@@ -104,7 +104,10 @@ PACKINGS = st.builds(
 
 
 def options_of(drawn, described):
-    """Return the options of `pack`. JSON Lines does not have all of them in metadata."""
+    """Return drawn options of `pack`.
+
+    If `described` is False, as in JSON Lines, options that need metadata have their defaults.
+    """
     options = {name: drawn[name] for name in ("algorithm", "pad", "boundary_labels")}
     if described:
         options["emit"] = tuple(drawn["emit"])
@@ -282,7 +285,10 @@ def test_differently_packed_files(tmp_path):
 
 
 def test_unrelated_seq_lengths(tmp_path):
-    """The name and the type show packed rows, so rows with wrong lengths are not read as padded rows."""
+    """The name and the type of `seq_lengths` show packed rows.
+
+    Rows in which `seq_lengths` is wrong are therefore bad, and are not read as padded rows.
+    """
     row = {"input_ids": [1, 2, 0], "mask": [True, True, False], "seq_lengths": [9]}
     (tmp_path / "in.jsonl").write_text(json.dumps(row) + "\n")
     with raises_error(RowError, "rename", column="seq_lengths"):
@@ -373,7 +379,7 @@ def test_removed_packed_rows(tmp_path, kept):
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
 def test_missing_first_piece(tmp_path, suffix):
-    """Without metadata, a row that starts later may be truncated, so a note counts such rows."""
+    """Without metadata, a row without its first tokens may be truncated, so a note counts these rows."""
     pack(write(tmp_path / "in.jsonl", rows_of(20, 9)), tmp_path / "packed.parquet", windows=WindowSpec())
     table = pq.read_table(tmp_path / "packed.parquet").replace_schema_metadata(None)
     path = tmp_path / f"part.{suffix}"
@@ -391,7 +397,7 @@ def test_missing_first_piece(tmp_path, suffix):
 @pytest.mark.parametrize("described", [True, False])
 @pytest.mark.parametrize("length", [9, 20])
 def test_pieces_in_input_order(tmp_path, described, length):
-    """Without the order of the source rows, pieces are not joined, and a note says so."""
+    """If the order of the source rows is not restored, pieces are not joined, and a note says so."""
     pack(write(tmp_path / "in.jsonl", rows_of(length)), tmp_path / "packed.parquet", windows=WindowSpec())
     table = pq.read_table(tmp_path / "packed.parquet")
     pq.write_table(table if described else table.replace_schema_metadata(None), tmp_path / "p.parquet")
@@ -467,7 +473,7 @@ TYPED = pa.table(
 
 @pytest.mark.parametrize("suffix", ["arrow", "parquet"])
 def test_types_of_fields(tmp_path, suffix):
-    """Dictionaries and extension types of fields come back."""
+    """Dictionaries and extension types of other columns are restored."""
     source, packed, target = (tmp_path / f"{name}.{suffix}" for name in ("in", "packed", "out"))
     write_table(source, TYPED)
     pack_file(source, packed, spec=PadSpec(maxlen=4), columns=["input_ids"])

@@ -110,7 +110,7 @@ def read(path):
 
 
 def as_padded(rows, column):
-    """JSON contains the shortest text of a float32, which is a different number as a double."""
+    """Convert floats to float32, because JSON has the shortest text of a float32, which is another double."""
     if column.dtype != "float32":
         return rows
     return [row | {"x": np.array(row["x"], dtype="float32").tolist()} for row in rows]

@@ -288,7 +288,10 @@ def test_windows_of_one_of_two_masks(tmp_path):
 
 
 def test_own_columns_are_not_windows(tmp_path):
-    """The metadata says that padding split no rows. In JSON Lines, the summary says that rows are joined."""
+    """Columns of the user with the names of window columns are not windows, as the metadata shows.
+
+    In JSON Lines, which has no metadata, the rows are joined, and the summary says so.
+    """
     rows = [
         {"ids": [i], "source_row": 3, "window": i, "source_start": i, "source_stop": i + 1} for i in (0, 1)
     ]

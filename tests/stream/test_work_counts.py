@@ -85,7 +85,7 @@ def transferred() -> dict[str, int]:
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory) -> dict[str, Path]:
-    """The same rows by format. One more pass over the JSON Lines exceeds the limit."""
+    """The same rows in each format. Reading the JSON Lines once more would exceed the limits of the tests."""
     folder = tmp_path_factory.mktemp("large")
     return {name: write_rows(folder / f"rows.{name}", 20_000, 20) for name in ("jsonl", "parquet")}
 

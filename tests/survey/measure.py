@@ -101,7 +101,7 @@ def measure(model: RunnableModel, side: Side) -> Result:
 
 
 def measured_deviation(model: RunnableModel, side: Side) -> float:
-    """Return the largest deviation between each row alone and the same row padded to a longer row."""
+    """Return the largest deviation between the outputs for a row alone and for it beside a longer row."""
     largest = 0.0
     for length in LENGTHS:
         row = model.draw_row(length, length)

@@ -89,7 +89,7 @@ class Attention(_Embedded):
 
 
 class OwnAttention(_Embedded):
-    """Attention written by hand. The mask belongs on the last axis of the scores, which has the keys."""
+    """Attention written by hand. The last axis of the scores has the keys, so the mask belongs there."""
 
     keys_last = True
 

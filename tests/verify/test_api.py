@@ -260,7 +260,7 @@ def test_empty_rows_without_data():
 
 
 def remembered(key, mean=masked_mean):
-    """Return a model that answers with its first answer for a key."""
+    """Return a model that stores its answer for each key, and gives this answer again for an equal key."""
     answers = {}
 
     def model(ids, mask):
@@ -336,7 +336,7 @@ def test_global_random_state_is_kept():
 
 
 def whole_result(ids, mask):
-    """A result as of a Hugging Face model, with a loss, hidden states and a cache."""
+    """A result like that of a Hugging Face model, with a loss, hidden states and a cache."""
     means = masked_mean(ids, mask)
     return {"loss": 0.5, "logits": means, "hidden_states": (means, means + 1), "past_key_values": object()}
 
@@ -792,7 +792,7 @@ def test_unbuilt_model():
 
 
 def traces(model):
-    """Return the state of a model that verification changes temporarily."""
+    """Return the parts of a model's state that verification changes temporarily."""
     return {
         "weights": [(v.path, v.dtype, np.asarray(v.value).tobytes()) for v in model.variables],
         "policies": [layer.dtype_policy.name for layer in model._flatten_layers()],

@@ -143,7 +143,10 @@ def test_jax_recurrence(jax, masked, verdict, padding):
 
 @pytest.fixture
 def session():
-    """Create an ONNX model that averages embedded ids, with or without the mask, and a session for it."""
+    """Return a function that makes a session for an ONNX model.
+
+    The model averages embedded ids, with or without the mask.
+    """
     onnx = pytest.importorskip("onnx", reason="ONNX is not installed: pip install onnx onnxruntime")
     onnxruntime = pytest.importorskip(
         "onnxruntime", reason="ONNX Runtime is not installed: pip install onnxruntime"

@@ -176,7 +176,7 @@ def test_annotation_of_an_error():
 
 
 def test_error_after_the_data():
-    """The reports of an error have the findings of the data that was checked before."""
+    """The reports of an error also have the findings in the data that was checked before the error."""
     failed = replace(FAILED, data=Report([BAD_MASK], proof=False, notes=["2 files"]))
     seen = json.loads(error_to_json(failed))
     assert (seen["verdict"], seen["exit_code"], seen["notes"]) == ("error", 2, ["2 files"])

@@ -197,7 +197,7 @@ def test_other_order_of_files(tmp_path):
 
 
 def test_equal_tokens_in_two_files(tmp_path):
-    """The labels show the order of the files."""
+    """Rows of both files have the same tokens, so only the labels show the order of the files."""
     rows = [{"input_ids": [7], "labels": [i]} for i in range(2)]
     files = [write_rows(tmp_path / f"{row['labels'][0]}.jsonl", [row]) for row in rows]
     pad_file(files[::-1], tmp_path / "out.parquet")
@@ -238,7 +238,7 @@ def test_wrong_window(tmp_path, suffix, name, number):
 
 
 def forget_run(path):
-    """Remove the description of the run from the metadata. Earlier versions of padmask did not write it."""
+    """Remove the description of the run from the metadata, as in files of earlier versions of padmask."""
     table = pq.read_table(path)
     described = json.loads(table.schema.metadata[METADATA_KEY])
     del described[RUN_KEY]
@@ -267,7 +267,7 @@ def test_missing_row_beside_dropped_row(tmp_path):
 
 
 def test_dropped_for_another_column(tmp_path):
-    """A row is dropped if a column with a length of its own is too long. The metadata count such rows."""
+    """The metadata also counts rows that were dropped because a column with its own length is too long."""
     rows = [
         {"input_ids": [i] * n, "y": [i] * m} for i, (n, m) in enumerate(((3, 2), (4, 9), (9, 3), (5, 4)), 1)
     ]
@@ -282,7 +282,7 @@ def test_dropped_for_another_column(tmp_path):
 
 
 def test_skipped_for_another_column(tmp_path):
-    """A row is skipped if a column with a length of its own is bad. The metadata count such rows."""
+    """The metadata also counts rows that were skipped because a column with its own length is bad."""
     rows = [{"input_ids": [1, 2], "y": [1]}, {"input_ids": [3], "y": ["x"]}, {"input_ids": [4], "y": [2]}]
     write_rows(tmp_path / "in.jsonl", rows)
     path, spec = tmp_path / "out.parquet", PadSpec(maxlen=WIDTH, own_lengths={"y": 6})

@@ -117,7 +117,7 @@ class Damage:
     """A way to damage a packed file.
 
     Args:
-        rules: rules of which one must be violated.
+        rules: rules, at least one of which must be violated.
         apply: function that changes the file.
         against: whether the input is needed to find the damage.
     """

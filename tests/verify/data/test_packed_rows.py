@@ -310,7 +310,7 @@ def test_removed_row_is_found(tmp_path, source):
 
 
 def test_removed_row_of_an_arrow_file(tmp_path):
-    """The footer of an Arrow file has the numbers, which are known only at the end."""
+    """An Arrow file has the numbers of rows and tokens in its footer: they are known only at the end."""
     path = pack(tmp_path, [12, 12, 5], PackSpec(), "arrow")
     assert rules(path) == set()
     table = pa.ipc.open_file(path).read_all()
@@ -328,7 +328,7 @@ def test_other_source_row_is_found(tmp_path):
 
 
 def test_same_file_without_end_metadata(tmp_path):
-    """The numbers are in the metadata of the Parquet file that pyarrow reads, and padding drops them."""
+    """pyarrow reads the numbers of rows and tokens in the metadata, and `unpad` removes this metadata."""
     path = pack(tmp_path, [3, 12, 2], PackSpec())
     assert "counts" in json.loads(pq.read_schema(path).metadata[b"padmask"])
     unpad_file(path, tmp_path / "rows.parquet")

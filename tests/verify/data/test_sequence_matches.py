@@ -69,7 +69,7 @@ def test_other_labels_are_a_difference():
 
 
 def test_rows_that_lose_tokens_last():
-    """A sequence of an input row that loses tokens may have been dropped."""
+    """Input rows that lose tokens are matched last, because they may have been dropped."""
     packed, expected = located([[5]]), located([[5], [5]])
     loses = np.array([True, False])
     found = match_sequences(packed, expected, NAMES[:1], loses, located=False, padded=False)

@@ -689,7 +689,7 @@ def gru_initial_state():
 
 @leaks("decoder", inputs=PAIR)
 def bidirectional_initial_state():
-    """Keras does not pass the mask to a Bidirectional with an initial state. Outputs every step."""
+    """Keras does not pass the mask to a Bidirectional with an initial state. The model outputs every step."""
     source, target = tokens("source"), tokens("target")
     state = L.Bidirectional(gru("half"), name="encoder")(embedding(name="embed_source")(source))
     forth, back = L.Dense(UNITS, name="forth")(state), L.Dense(UNITS, name="back")(state)
@@ -831,7 +831,7 @@ def two_blocks():
 
 @leaks("attention_1")
 def two_blocks_tagger():
-    """The second attention block attends to the padding. Outputs every step."""
+    """The second attention block attends to the padding. The model outputs every step."""
     ids = tokens()
     return net(ids, head(transformer(2)(embedding()(ids))))
 
@@ -913,7 +913,7 @@ def slight_leak():
 
 @leaks("recent", custom=True)
 def wide_batches_alone():
-    """Correct up to forty steps. In wider batches, the start of each row is cut off."""
+    """The outputs are correct up to forty steps. In wider batches, the start of each row is cut off."""
     return chain(embedding(), Recent(name="recent"), lstm(), L.Dense(OUT, name="head"))
 
 

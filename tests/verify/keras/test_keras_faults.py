@@ -73,7 +73,7 @@ def two_blocks(attention=multi_head, explicit=False):
 
 
 class OneBlock(keras.Model):
-    """A subclassed model with one attention block, because it has no graph that stores masks."""
+    """A subclassed model. It has no graph that stores masks, so one attention block is enough for a leak."""
 
     def __init__(self, attention=multi_head, explicit=False, pooled_with_mask=False):
         super().__init__(name="net")
@@ -385,7 +385,7 @@ class PoolByScore(L.Layer):
 
 
 class MaskedPoolByScore(PoolByScore):
-    """The layer with the argument that the advice asks for."""
+    """`PoolByScore` with the argument `mask`, which the advice asks for."""
 
     def call(self, x, mask=None):
         scores = self.score(x)

@@ -58,7 +58,7 @@ def test_missing_module_is_named(with_module, module, facts):
 
 
 def test_other_module_is_missing(with_module, tmp_path):
-    """The file of `--custom-objects` does not define the classes of this package."""
+    """The error names the missing package, because the file of `--custom-objects` lacks its classes."""
     start_backend()
     from padmask.verify.keras.load import load_model
 

@@ -68,7 +68,7 @@ def test_time_axis_of_ids(slots_of, shape, time_axis, inner):
 
 
 def test_default_dtype_of_ids():
-    """Input((20,)) is float32, but a custom layer embeds it."""
+    """Input((20,)) has the dtype float32, but takes ids if a custom layer embeds its values."""
     from padmask.verify.keras.model_inputs import find_model_inputs
 
     tensor, other = L.Input((20,), name="ids"), L.Input((20,), name="numbers")

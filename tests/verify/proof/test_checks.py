@@ -638,7 +638,7 @@ def test_double_precision_decides(dtype):
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 def test_different_copy_is_not_a_leak(dtype):
-    """A deviation of 0.1 would be visible in each precision, so only the copy in float64 leaks."""
+    """A leak of 0.1 would be visible in each dtype, so a deviation of the float64 copy alone is no leak."""
     assert judged(1e-6, dtype, precise=0.1).holds
 
 
@@ -731,7 +731,7 @@ def test_leak_outweighs_passing_control():
 
 
 def gradient_of(at_padding):
-    """Return the gradients of a model with this gradient at padded positions."""
+    """Return the function for the gradients of a model: 1 at tokens, and `at_padding` at padded positions."""
 
     def gradient(batch):
         mask = batch["ids"].mask

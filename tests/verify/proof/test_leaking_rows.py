@@ -42,7 +42,7 @@ def test_first_row_without_leak():
 
 
 def test_clear_row_is_preferred():
-    """A row of few tokens or other padding is chosen only if its deviation is much larger."""
+    """A shorter row or less padding is chosen only if the deviation is much larger."""
 
     def leak(batch, share=0.5):
         tokens, places = int(batch["ids"].mask.sum()), batch["ids"].values.shape[1]

@@ -112,7 +112,7 @@ def test_leak_in_joined_axes():
 
 
 def test_rotary_positions_do_not_leak():
-    """Rotary positions differ under left padding, but their differences do not. The mean is the culprit."""
+    """Left padding changes rotary positions, but not their differences. Only the mean causes a leak."""
     assert subject_of(Rotary(), padding="pre").verdict == "ignores"
     found = subject_of(Rotary(mean=True), padding="pre")
     assert found.culprit == "Rotary"
