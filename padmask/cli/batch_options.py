@@ -36,7 +36,7 @@ def batch_options(command: Command) -> Command:
                 default=None,
                 metavar="B",
                 help="Sort the rows by length and write them in batches of at most B positions. Each batch "
-                "is padded to its own longest row. The new column batch contains the number of the batch.",
+                "is padded to its own longest row. The new column 'batch' contains the number of the batch.",
             ),
             setting(
                 "--batch-multiple",
@@ -59,8 +59,8 @@ def batch_options(command: Command) -> Command:
                 type=click.IntRange(min=0),
                 default=None,
                 metavar="SEED",
-                help="Shuffle the batches of the rows that are sorted together (--sort-window). The same "
-                "seed gives the same order.  [default: ascending order of length]",
+                help="Shuffle the order of the batches in each sort window (--sort-window). The same seed "
+                "gives the same order.  [default: not shuffled, short rows first]",
             ),
         )
     ):

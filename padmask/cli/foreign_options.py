@@ -5,7 +5,7 @@ from __future__ import annotations
 _STRIDE = (
     "In Hugging Face's tokenizers, {option} is the overlap of windows. In other tools, it is the step from "
     "one window to the next. Use --overlong window --overlap N, where N is the number of tokens that two "
-    "consecutive windows share. For a step of S, N is maxlen - S, minus the kept first and last tokens."
+    "consecutive windows share. For a step of S, N is maxlen - S, minus --keep-first and --keep-last."
 )
 
 # Messages that say what to use instead, keyed by the option of another tool. Keys have no underscores.

@@ -35,7 +35,7 @@ class Padding:
         seen: whether the first rows of the mask contain padding.
         additive: whether the first rows of the mask contain the values of an additive mask.
         dialect: how the mask marks real tokens and padding.
-        made: names of columns that an earlier run added, from the metadata: positions and labels.
+        made: names of the columns of positions and labels that an earlier run added, from the metadata.
     """
 
     mask: str | None

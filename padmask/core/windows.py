@@ -1,8 +1,8 @@
 """Split long rows into windows that may overlap.
 
-The windows are those of Hugging Face's fast tokenizers (`return_overflowing_tokens=True`). In these
-tokenizers, the overlap is called `stride`, and with `truncating="pre"` the windows are in reverse order.
-Here, the windows are always in the order of the row.
+The windows are those of Hugging Face's fast tokenizers (`return_overflowing_tokens=True`), which call the
+overlap `stride`. If these tokenizers truncate on the left, their windows are in reverse order. Here, the
+windows are always in the order of the row.
 """
 
 from __future__ import annotations

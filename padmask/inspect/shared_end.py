@@ -78,7 +78,7 @@ class EndCounter:
         return self._count(), self._lengths.stats()
 
     def _count(self) -> SharedEnds:
-        """Count the rows that have been added since the last call. Return the shared tokens."""
+        """Include the rows added since the last call, and return the tokens that all rows share."""
         if self._shared is None:
             parts = [(firsts, lasts) for firsts, lasts, _ in self._waiting]
             ends = [np.concatenate(tokens)[:FIRST_ROWS] for tokens in zip(*parts, strict=True)]

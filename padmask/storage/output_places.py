@@ -29,9 +29,10 @@ def descriptor_of(path: str) -> int | None:
 
 
 def _open_file_of(path: str) -> tuple[str | None, int | None]:
-    """Return the process ID and the file descriptor that a path names, or None and None for other paths.
+    """Return the process ID and the file descriptor that a path names; (None, None) for other paths.
 
-    For a path in `/dev/fd` on systems without `/proc`, the process ID is None, which means this process.
+    On systems without `/proc`, the result for a path in `/dev/fd` is (None, descriptor). None then means this
+    process.
     """
     for _ in range(MOST_LINKS):
         folder, name = os.path.split(path)

@@ -70,8 +70,8 @@ def verify_file(  # noqa: PLR0913 - one keyword per option of the command
             used, else the most common side.
         files: input format and limits. If None, `ReadOptions()` is used.
         progress: callback that receives progress updates.
-        against: paths of the files that were padded or packed. The tokens of `inputs` are compared with the
-            tokens of these files.
+        against: paths of the original files, from which `inputs` was padded or packed. Both must have the
+            same tokens.
         on_data: callback that receives the report on the data before the models run. If the models then raise
             an error, this report has the findings in the data.
 

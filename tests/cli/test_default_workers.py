@@ -16,7 +16,7 @@ ROW = b'{"input_ids": [7, 8, 9]}\n'
 
 @pytest.fixture
 def to(tmp_path, monkeypatch) -> Output:
-    """A job for one JSON Lines file, with eight cores. The input is just large enough."""
+    """A job for one JSON Lines file, with eight cores. The input is just large enough for several workers."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(run_pad, "cores", lambda: 8)
     monkeypatch.setattr(run_pad, "can_fork", lambda: True)

@@ -81,7 +81,7 @@ CASES = [(dialect, marker) for dialect, markers in MARKERS.items() for marker in
 
 @pytest.mark.parametrize(("dialect", "marker"), CASES)
 def test_one_column_of_a_dialect(tmp_path, dialect, marker):
-    """With the metadata and the source columns, one column that separates sequences restores the rows."""
+    """Rows are unpacked with the metadata, the source columns and any column that separates sequences."""
     table = only(packed_in(dialect), [marker])
     found = unpad_table(table).select(["id", "input_ids"]).to_pydict()
     if marker == "input_pos":

@@ -116,7 +116,7 @@ def test_both_kernels_agree(rows, value, **sides):
 
 @st.composite
 def packed_rows(draw):
-    """Generate rows, and output rows that consist of sequences of pieces (source row, first, count)."""
+    """Generate source rows, and packed rows: lists of sequences, which are lists of (row, first, count)."""
     lengths = draw(st.lists(st.integers(0, 9), min_size=1, max_size=6))
     tokens = iter(range(100, 1000))
     rows = [[next(tokens) for _ in range(length)] for length in lengths]

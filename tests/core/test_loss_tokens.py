@@ -1,4 +1,4 @@
-"""Copied labels and loss masks exclude the tokens that a mask of the input excludes from the loss."""
+"""Tokens that a mask of the input excludes from the loss are also excluded in added labels and masks."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def write(path: Path, rows: list[dict[str, Any]]) -> Path:
 
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[list[dict[str, Any]], PadSpec]:
-    """Generate rows and options. The kept ends fit in each output row."""
+    """Generate rows and options. The first and last tokens to keep fit in each output row."""
     maxlen = draw(st.integers(1, 8))
     overlap = draw(st.none() | st.integers(0, maxlen - 1))
     room = maxlen if overlap is None else maxlen - overlap - 1

@@ -32,8 +32,8 @@ class Hashed:
     Args:
         column: the column.
         boundary: how packing changes the labels of each sequence; `"keep"` if packing changes no values.
-        copied: how the labels were copied from columns of the input; None if the input has these labels.
-        new_labels: whether a token that occurs in several windows keeps its label in only one window.
+        copied: how an earlier run made the labels from other columns; None if the labels were in its input.
+        new_labels: whether only one of the windows that contain a token has a label for this token.
         positions: whether the column has the position of each token in its sequence.
     """
 

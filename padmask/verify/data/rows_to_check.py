@@ -97,7 +97,7 @@ class AuditRows:
         return np.asarray(differ & ~null_flags(without_wrappers(column)) & ~self.bad)
 
     def later_padding(self, job: Job) -> list[Fault]:
-        """Return a fault for each good row with padding in a mask that has no padding in the first rows."""
+        """Return a fault for each good row whose mask has padding, if masks of the first rows have none."""
         lengths, good = next(iter(self.ragged.values())).lengths, ~self.bad
         return [
             Fault(row, "the mask marks padding in this row, but not in the first rows", column=name)

@@ -43,9 +43,9 @@ def make_model_arrays(slots: Sequence[ModelInput], batch: ModelBatch) -> list[Ar
 def _reshape_mask(mask: Array, slot: ModelInput, masked: ModelInput) -> Array:
     """Reshape a mask of shape (rows, time) to the shape of a model input.
 
-    The result has the shape (rows, time), (rows, time, 1), (rows, 1, time) or (rows, time, time). If the
-    input has more axes, the result has more axes of size 1. If `masked` has another axis before its time
-    axis, such as choices, and `slot` has as many axes as `masked`, the mask is repeated along the other axis.
+    The result has the shape (rows, time), (rows, time, 1), (rows, 1, time) or (rows, time, time). Further
+    axes of `slot` have size 1 in the result. There is one exception: if `masked` has the shape
+    (rows, choices, time) and `slot` has the same number of axes, the mask is repeated for each choice.
 
     Args:
         mask: mask of each row: bool, shape (rows, time).

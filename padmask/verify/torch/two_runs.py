@@ -31,7 +31,7 @@ class TwoBatches:
         many: batch with more padding, or with other values in the padding.
         crop: object that crops arrays of both runs to the real positions.
         largest: largest relative deviation between the outputs for the batches.
-        changed: copy of the second batch with other tokens.
+        changed: copy of `many` in which all real tokens are replaced by other tokens.
         crop_blocks: object that also crops arrays with several values for each position. None if `crop`
             already does this.
     """
