@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Sized
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
@@ -339,6 +339,15 @@ def column_flags(names: Iterable[str]) -> str:
     "-c input_ids -c 'my labels'"
     """
     return " ".join(f"-c {shlex.quote(name)}" for name in names)
+
+
+def pronoun(names: Sized) -> str:
+    """Return the pronoun for some names: `it` for one name, else `them`.
+
+    >>> pronoun(["labels"]), pronoun(["labels", "bbox"])
+    ('it', 'them')
+    """
+    return "it" if len(names) == 1 else "them"
 
 
 def join_few(names: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from padmask.core.still_padded import StillPadded
-from padmask.errors import count, fine_share, quoted, share
+from padmask.errors import count, fine_share, pronoun, quoted, share
 from padmask.spec.warning_names import Warned
 from padmask.stream.choice import with_hint
 from padmask.stream.ledger import BucketRows, Ledger, PadResult, UnpadResult
@@ -249,8 +249,10 @@ def pad_warnings(result: PadResult) -> list[Warned]:
     if result.unpadded:
         names = quoted(result.unpadded)
         flags = with_hint(next(iter(result.unpadded.values())))
-        it = "it" if len(result.unpadded) == 1 else "them"
         verb, done = ("pack", "packed") if result.packed else ("pad", "padded")
-        text = f"not {done}: {names} (same lengths as {result.columns[0]!r}). To {verb} {it} too: {flags}"
+        text = (
+            f"not {done}: {names} (same lengths as {result.columns[0]!r}). To {verb} "
+            f"{pronoun(result.unpadded)} too: {flags}"
+        )
         lines.append(Warned("columns-left-out", text))
     return lines

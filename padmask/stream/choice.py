@@ -27,7 +27,7 @@ from padmask.core.metadata import described_names
 from padmask.core.padding import refuse_padded
 from padmask.core.shared_ends import SharedEnds
 from padmask.core.unpaddable_types import is_text, tokenize_first
-from padmask.errors import column_flags, count, quoted
+from padmask.errors import column_flags, count, pronoun, quoted
 from padmask.formats.dataset import Dataset
 from padmask.spec.columns import Columns
 from padmask.spec.mask import MaskSpec
@@ -234,8 +234,9 @@ def _describe_ragged(
         if any(rows.have_similar_lengths(first, name) for name in names):
             # These columns are not companions, so the user must request them.
             flags = with_hint(_flags_with(names, schema, choice))
-            them = "it" if len(names) == 1 else "them"
-            remedy = f". To {verb} {them} too, and treat rows whose lengths differ as bad rows: {flags}"
+            remedy = (
+                f". To {verb} {pronoun(names)} too, and treat rows whose lengths differ as bad rows: {flags}"
+            )
         elif not packs:
             flags = " ".join(f"--own-length {shlex.quote(name)}" for name in names)
             column = "this column to its own maxlen" if len(names) == 1 else "each column to its own maxlen"

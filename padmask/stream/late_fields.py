@@ -16,7 +16,7 @@ from padmask.core.dialects import usual_dialect
 from padmask.core.first_rows import FIRST_ROWS, FirstRows
 from padmask.core.later_masks import padded_rows
 from padmask.core.plan import Positions
-from padmask.errors import join_few
+from padmask.errors import join_few, pronoun
 from padmask.formats.contract import Batch
 from padmask.formats.jsonl.head import value_or_none
 from padmask.spec.columns import Column
@@ -181,12 +181,11 @@ def late_notes(names: Sequence[str], verb: Literal["pad", "check"] = "pad") -> t
     """
     if not names:
         return ()
-    them = "it" if len(names) == 1 else "them"
     return (
         Warned(
             "late-column",
             f"not {_PARTICIPLES[verb]}: {join_few(list(map(repr, names)))} (not in the first "
-            f"{FIRST_ROWS:,} rows). To {verb} {them}, move a row that has all fields to the start of the "
-            "input",
+            f"{FIRST_ROWS:,} rows). To {verb} {pronoun(names)}, move a row that has all fields to the start "
+            "of the input",
         ),
     )
