@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import hypothesis.extra.numpy as arrays
@@ -14,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from padmask.core.arrow_lists import to_lists
+from padmask.formats.jsonl import column_texts as column_texts_module
 from padmask.formats.jsonl.column_texts import MaskCache, Texts, column_texts, join_lines
 
 NUMBERS = st.sampled_from(["int32", "int64", "uint64", "float32", "float64", "bool"])
@@ -44,6 +47,21 @@ def test_masks(mask):
     expected = [orjson.dumps(row.tolist()) for row in mask]
     for rows in (slice(None), slice(None, None, -1)):
         assert texts_of(to_lists(mask[rows], "bool"), mask.shape[1:], cache) == expected[rows]
+
+
+def test_threads_share_the_cache_of_masks(monkeypatch):
+    monkeypatch.setattr(column_texts_module, "MASK_POSITIONS", 1000)
+    cache: MaskCache = {}
+    masks = [np.tri(width, width, dtype=bool) for width in range(1, 60)] * 20
+    columns = [(to_lists(mask, "bool"), mask.shape[1:]) for mask in masks]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(lambda column: texts_of(*column, cache), columns))
+    finally:
+        sys.setswitchinterval(interval)
+    assert found == [[orjson.dumps(row.tolist()) for row in mask] for mask in masks]
 
 
 @given(st.lists(st.lists(st.integers(-(2**31), 2**31 - 1), max_size=4), max_size=6))

@@ -93,10 +93,12 @@ def _mask_texts(mask: npt.NDArray[np.bool_], cache: MaskCache) -> list[bytes]:
     keys: list[bytes] = packed.view(f"V{packed.shape[1]}")[:, 0].tolist()
     texts = cache.setdefault(mask.shape[1], {})
     rows = dict(zip(keys, range(len(keys)), strict=True))
-    for key in rows.keys() - texts.keys():
-        texts[key] = numbers_to_json(mask[rows[key]])
+    for key, row in rows.items():
+        if key not in texts:
+            texts[key] = numbers_to_json(mask[row])
     found = [texts[key] for key in keys]
-    if sum(width * len(known) for width, known in cache.items()) > MASK_POSITIONS:
+    # Other threads add texts meanwhile, so the loop is over a copy.
+    if sum(width * len(known) for width, known in list(cache.items())) > MASK_POSITIONS:
         cache.clear()
     return found
 
