@@ -55,6 +55,8 @@ def run_guarded(
     """
     parent = os.getpid()
     reading, writing = os.pipe()
+    # If the program that starts padmask ignores this signal, the system discards the exit code of the child.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     # Block signals until the child exists, because the parent must forward them.
     signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED)
     child = os.fork()

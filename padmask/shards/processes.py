@@ -54,8 +54,8 @@ class Processes(Executor):
     Args:
         workers: number of processes.
         fork: whether to start up to `MOST_FORKED` workers now, by forking this process. This is done only on
-            Linux, and only if this process has no other Python threads. All other workers are new Python
-            processes, which start when a task needs them.
+            Linux, and only if this process has no other Python threads. Forked workers inherit the open files
+            of this process. All other workers are new Python processes, which start when a task needs them.
     """
 
     def __init__(self, workers: int, *, fork: bool = False) -> None:
@@ -64,8 +64,10 @@ class Processes(Executor):
         self._own = local()
         self._lock = Lock()
         self._all: list[Worker] = []
-        for _ in range(min(self.workers, MOST_FORKED) if fork and can_fork() else 0):
-            self._all.append(fork_worker(self._all))
+        # If the system allows no more processes now, workers start when tasks need them.
+        with suppress(OSError):
+            for _ in range(min(self.workers, MOST_FORKED) if fork and can_fork() else 0):
+                self._all.append(fork_worker(self._all))
         self._unused = deque(self._all)
         self._stopped = False
 

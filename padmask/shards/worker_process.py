@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from multiprocessing import Pipe, spawn
 from multiprocessing.connection import Connection
-from typing import Any, Protocol
+from threading import Lock
+from typing import Any, NoReturn
 
 from padmask.storage.system import die_with, keep_freed_memory, name_process
 
@@ -35,9 +36,6 @@ from padmask.shards.worker_process import serve_tasks
 serve_tasks(pipe, parent)
 """
 
-# Signals that padmask handles.
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
 
 class DiedError(Exception):
     """A worker process has ended before it returned a result.
@@ -51,16 +49,6 @@ class DiedError(Exception):
         self.begun = begun
 
 
-class _Child(Protocol):
-    """A child process."""
-
-    def kill(self) -> None:
-        """Kill the process, if it is still running."""
-
-    def wait(self) -> object:
-        """Wait until the process has ended."""
-
-
 class _ForkedChild:
     """A child process that `os.fork` has started.
 
@@ -70,23 +58,31 @@ class _ForkedChild:
 
     def __init__(self, number: int) -> None:
         self._number: int | None = number
+        self._lock = Lock()
 
-    def kill(self) -> None:
-        # After `wait`, another process may have the same ID.
-        if self._number is not None:
-            os.kill(self._number, signal.SIGKILL)
-
-    def wait(self) -> None:
-        if self._number is not None:
-            number, self._number = self._number, None
-            os.waitpid(number, 0)
+    def end(self) -> None:
+        """Kill the process, and wait until it has ended. Any thread may call this method."""
+        with self._lock:
+            # After `waitpid`, another process may have the same ID.
+            if self._number is None:
+                return
+            # If SIGCHLD is ignored, the system has already removed a child that has ended.
+            with suppress(ProcessLookupError, ChildProcessError):
+                os.kill(self._number, signal.SIGKILL)
+                os.waitpid(self._number, 0)
+            self._number = None
 
 
 class Worker:
-    """A worker process, and the pipe for its tasks and results."""
+    """A worker process, and the pipe for its tasks and results.
 
-    def __init__(self, process: _Child, pipe: Connection) -> None:
-        self._process, self._pipe = process, pipe
+    Args:
+        end: function that kills the process, and waits until it has ended.
+        pipe: end of the pipe.
+    """
+
+    def __init__(self, end: Callable[[], None], pipe: Connection) -> None:
+        self.kill, self._pipe = end, pipe
         self._begun = False
 
     def run(self, function: Callable[..., Any], args: Any, more: Any) -> Any:
@@ -95,7 +91,7 @@ class Worker:
         Raises:
             DiedError: the worker has ended.
         """
-        task = pickle.dumps((function, args, more))
+        task = pickle.dumps((function, args, more), pickle.HIGHEST_PROTOCOL)
         try:
             self._begun = self._begun or bool(self._pipe.recv_bytes())
             self._pipe.send_bytes(task)
@@ -107,10 +103,6 @@ class Worker:
         if not done:
             raise result
         return result
-
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.wait()
 
     def close_pipe(self) -> None:
         """Close the copy of the pipe that a forked process inherits."""
@@ -129,7 +121,12 @@ def start_worker() -> Worker:
     # If the process has already died, the first task detects this.
     with suppress(OSError):
         pipe.send(preparation)
-    return Worker(process, pipe)
+
+    def end() -> None:
+        process.kill()
+        process.wait()
+
+    return Worker(end, pipe)
 
 
 def fork_worker(earlier: Iterable[Worker]) -> Worker:
@@ -137,36 +134,48 @@ def fork_worker(earlier: Iterable[Worker]) -> Worker:
 
     Args:
         earlier: the workers that this process has already started.
+
+    Raises:
+        OSError: the system allows no more processes.
     """
     parent = os.getpid()
     pipe, theirs = Pipe()
     # The handlers of this process must not run in the child.
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-    with warnings.catch_warnings():
-        # Python also counts the threads of libraries, such as Arrow. They support fork.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        child = os.fork()
-    if child == 0:
-        try:
-            # Only the parent may keep these ends of the pipes. When they are closed, the workers end.
-            pipe.close()
-            for worker in earlier:
-                worker.close_pipe()
-            _forget_parent(blocked)
-            serve_tasks(theirs, parent)
-        finally:
-            os._exit(0)
-    signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-    theirs.close()
-    return Worker(_ForkedChild(child), pipe)
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        with theirs, warnings.catch_warnings():
+            # Python also counts the threads of libraries, such as Arrow. They support fork.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            child = os.fork()
+            if child == 0:
+                _serve_as_child(pipe, theirs, earlier, parent, blocked)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    return Worker(_ForkedChild(child).end, pipe)
+
+
+def _serve_as_child(
+    pipe: Connection, theirs: Connection, earlier: Iterable[Worker], parent: int, blocked: Iterable[int]
+) -> NoReturn:
+    """Run tasks in a forked child. The child never returns to the code of its parent."""
+    try:
+        # Only the parent may keep these ends of the pipes. When they are closed, the workers end.
+        pipe.close()
+        for worker in earlier:
+            worker.close_pipe()
+        _forget_parent(blocked)
+        serve_tasks(theirs, parent)
+    finally:
+        os._exit(0)
 
 
 def _forget_parent(blocked: Iterable[int]) -> None:
     """Give a forked child the same signal handlers and stdin as a new worker process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for number in _SIGNALS[1:]:
-        if signal.getsignal(number) is not signal.SIG_IGN:
+    for number in signal.valid_signals():
+        # Signals that are ignored stay ignored, such as SIGHUP under nohup.
+        if callable(signal.getsignal(number)):
             signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
@@ -210,7 +219,8 @@ def _answer(task: bytes) -> bytes:
     """Run a task. Return a pickled pair: True and the result, or False and the exception."""
     try:
         function, args, more = pickle.loads(task)
-        return pickle.dumps((True, function(*args, **more)))
+        # Older protocols do not support the buffers in results.
+        return pickle.dumps((True, function(*args, **more)), pickle.HIGHEST_PROTOCOL)
     except Exception as error:  # noqa: BLE001 - raised again in the parent
         return pickle.dumps((False, _portable(error)))
 

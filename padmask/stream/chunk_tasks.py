@@ -5,6 +5,7 @@ A task has several chunks. The result for a chunk does not depend on the worker 
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 from collections import deque
@@ -92,6 +93,40 @@ class TextWork:
     lines: bool
 
 
+@dataclass(frozen=True)
+class ResultFile:
+    """An open file of this process without a name, to which a worker writes the results of a task.
+
+    Args:
+        path: path of the file for other processes.
+        device, inode: numbers that identify the file.
+    """
+
+    path: str
+    device: int
+    inode: int
+
+    @classmethod
+    def of(cls, file: BinaryIO) -> ResultFile:
+        """Return the `ResultFile` of an open file."""
+        status = os.fstat(file.fileno())
+        return cls(FILES_OF_PROCESS.format(os.getpid(), file.fileno()), status.st_dev, status.st_ino)
+
+    def open(self) -> BinaryIO:
+        """Open the file in another process.
+
+        Raises:
+            OSError: the path does not exist, or it names another file. This happens if the processes are in a
+                container that sees the process IDs of its host.
+        """
+        file = open(self.path, "r+b")  # noqa: SIM115 - the caller closes the file
+        status = os.fstat(file.fileno())
+        if (status.st_dev, status.st_ino) != (self.device, self.inode):
+            file.close()
+            raise FileNotFoundError(errno.ENOENT, "another file", self.path)
+        return file
+
+
 def can_use_workers(source: FormatTraits, output: FormatTraits, spec: PadSpec) -> bool:
     """Return whether worker processes can pad or parse the rows if there is only one output file."""
     needs_order = spec.reorders or spec.packing is not None or bool(spec.added_columns)
@@ -142,10 +177,23 @@ def _with_data(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
             continue
         path, start = chunk.span
         try:
-            with open(path, "rb", buffering=0) as file:
-                yield replace(chunk, data=os.pread(file.fileno(), chunk.data, start))
+            data = _read_span(path, start, chunk.data)
         except OSError as error:
             raise unreadable(path, error) from None
+        yield replace(chunk, data=data)
+
+
+def _read_span(path: str, start: int, size: int) -> bytes:
+    with open(path, "rb", buffering=0) as file:
+        file.seek(start)
+        parts, left = [], size
+        # One read returns at most 2 GiB.
+        while left and (part := file.read(left)):
+            parts.append(part)
+            left -= len(part)
+    if left:
+        raise OSError(errno.EIO, "The file is shorter than before")
+    return b"".join(parts)
 
 
 def map_tasks(
@@ -167,10 +215,10 @@ def map_tasks(
     with ExitStack() as stack:
         used, unused = deque[BinaryIO](), deque[BinaryIO]()
 
-        def with_files() -> Iterator[tuple[list[Chunk], str]]:
+        def with_files() -> Iterator[tuple[list[Chunk], ResultFile]]:
             for task in tasks:
                 used.append(unused.popleft() if unused else stack.enter_context(open_temporary(folder)))
-                yield task, FILES_OF_PROCESS.format(os.getpid(), used[-1].fileno())
+                yield task, ResultFile.of(used[-1])
 
         run = partial(_run_task, function)
         outcomes = stack.enter_context(
@@ -186,16 +234,16 @@ def map_tasks(
 
 
 def _run_task(
-    function: Callable[[Chunk], Result], task: tuple[Iterable[Chunk], str]
+    function: Callable[[Chunk], Result], task: tuple[Iterable[Chunk], ResultFile]
 ) -> Outcome[Result] | Record:
     """Call a function with each chunk of a task, and write the outcome to the file of the task.
 
     Return the location of the outcome in the file. If the file cannot be written, return the outcome itself.
     """
-    chunks, path = task
+    chunks, result_file = task
     outcome = _outcome(function, chunks)
     try:
-        with open(path, "r+b") as file:
+        with result_file.open() as file:
             pickled = Pickled(outcome)
             pickled.write(file)
             return pickled.at(0)

@@ -47,6 +47,19 @@ def test_native_crash_names_the_input(name):
     )
 
 
+def test_ignored_child_signal():
+    """A program that ignores SIGCHLD starts padmask."""
+    code = GUARD.format(run="print('ran')")
+    ran = subprocess.run(
+        [sys.executable, "-c", f"import signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n{code}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "ran\n", "")
+
+
 def test_kill_is_reported():
     ran = guarded("os.kill(os.getpid(), signal.SIGKILL)")
 

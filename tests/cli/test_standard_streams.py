@@ -41,6 +41,15 @@ def test_file_on_stdin_is_kept(shell: Run, tmp_path: Path, command: str) -> None
     assert (tmp_path / "hard.txt").read_text() == data
 
 
+@pytest.mark.parametrize("path", ["/dev/stdin", "link.jsonl", "/dev/fd/0", "/proc/self/fd/0"])
+def test_workers_read_the_file_on_stdin(shell: Run, tmp_path: Path, path: str) -> None:
+    """Worker processes have another file on stdin."""
+    (tmp_path / "in.jsonl").write_text(ROWS)
+    (tmp_path / "link.jsonl").symlink_to("/dev/stdin")
+    done = shell(f"padmask pad {path} --input-format jsonl --workers 2 --maxlen 2 -o out.jsonl < in.jsonl")
+    assert (done.returncode, (tmp_path / "out.jsonl").read_text().count("mask")) == (0, 2), done.stderr
+
+
 def test_file_on_stdin_pads_in_place(shell: Run, tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text(ROWS)
 

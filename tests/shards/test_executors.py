@@ -211,6 +211,45 @@ def test_forked_workers(tmp_path):
     ]
 
 
+NO_MORE_PROCESSES = """
+import os, signal
+from padmask.shards.processes import Processes
+
+fork, forked = os.fork, []
+def limited():
+    if forked:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+    forked.append(1)
+    return fork()
+
+if __name__ == "__main__":
+    os.fork = limited
+    with Processes(2, fork=True) as workers:
+        print(workers.submit(abs, -1).result(), signal.pthread_sigmask(signal.SIG_BLOCK, []))
+"""
+
+IGNORED_CHILDREN = """
+import signal
+from padmask.shards.processes import Processes
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    with Processes(2, fork=True) as workers:
+        print(workers.submit(abs, -1).result())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks workers")
+@pytest.mark.parametrize(
+    ("script", "printed"),
+    [(NO_MORE_PROCESSES, "1 set()\n"), (IGNORED_CHILDREN, "1\n")],
+    ids=["limit", "SIGCHLD"],
+)
+def test_limits_of_forked_workers(tmp_path, script, printed):
+    done = run_script(tmp_path, script)
+    assert (done.stdout, done.stderr, done.returncode) == (printed, "", 0)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere they end when their task does")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 @pytest.mark.parametrize("fork", [False, True])

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,11 @@ from padmask import (
     WindowSpec,
     pad_file,
 )
-from padmask.formats.contract import HEAD_ROWS
+from padmask.errors import AccessError
+from padmask.formats.contract import HEAD_ROWS, Chunk
 from padmask.formats.jsonl import reader
 from padmask.stream import chunk_tasks
+from padmask.stream.chunk_tasks import ResultFile
 
 ROWS = [
     {"id": i, "input_ids": list(range(i % 7)), "words": ["é"] * (i % 5), "text": "é" * (i % 50)}
@@ -85,11 +88,32 @@ def test_same_output(tmp_path, workers, suffix, options):
 
 
 @pytest.mark.slow
-def test_processes_write_the_same(tmp_path):
+@pytest.mark.parametrize("suffix", [".parquet", ".jsonl"])
+@pytest.mark.parametrize("has_proc", [True, False])
+def test_processes_write_the_same(tmp_path, monkeypatch, suffix, has_proc):
+    """Without /proc, for example on macOS, the results come through pipes."""
     source = write(tmp_path)
-    expected = pad(source, ".parquet")
+    expected = pad(source, suffix)
+    if not has_proc:
+        monkeypatch.setattr(chunk_tasks, "FILES_OF_PROCESS", "/missing/{}/{}")
     with Processes(2) as workers:
-        assert pad(source, ".parquet", executor=workers) == expected
+        assert pad(source, suffix, executor=workers) == expected
+
+
+def test_other_file_is_not_written(tmp_path):
+    """In a container that sees the process IDs of its host, the path names a file of another process."""
+    other = tmp_path / "other"
+    other.write_bytes(b"kept")
+    with open(tmp_path / "results", "w+b") as file, pytest.raises(FileNotFoundError):
+        replace(ResultFile.of(file), path=str(other)).open()
+    assert other.read_bytes() == b"kept"
+
+
+def test_shorter_file_is_refused(tmp_path):
+    (tmp_path / "in.jsonl").write_bytes(b"{}\n")
+    chunk = Chunk("in.jsonl", 1, 4, 0, (str(tmp_path / "in.jsonl"), 0))
+    with raises_error(AccessError, "in.jsonl"):
+        list(chunk_tasks._with_data([chunk]))
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".jsonl"])

@@ -167,9 +167,16 @@ class JsonlReader:
                 yield Chunk(self._source.name, first, b"".join(parts), _tell(raw))
 
     def _plain_path(self) -> str | None:
-        """Return the absolute path of a local file, which other processes can open; None for other inputs."""
-        local = self._source.url is None and self._source.path != "-" and not self._source.is_pipe
-        return os.path.abspath(self._source.path) if local else None
+        """Return the path of a local file, which other processes can open; None for other inputs."""
+        status = self._source.status()
+        if status is None or self._source.path == "-":
+            return None
+        # A path such as /dev/stdin is another file in each process.
+        path = os.path.realpath(self._source.path)
+        try:
+            return path if os.path.samestat(os.stat(path), status) else None
+        except OSError:
+            return None
 
     def _refuse_other_format(self, start: bytes, codec: str | None) -> None:
         """Raise an error if the first bytes show that the input is not JSON Lines.
