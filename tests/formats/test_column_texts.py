@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from typing import Any
 
 import hypothesis.extra.numpy as arrays
@@ -100,3 +101,15 @@ def test_lines():
     numbers, lists = Texts([b"1", b"2"]), Texts([b"", b"3"], b"[", b"]")
     assert join_lines({'"n"': numbers, "b": lists}) == b'{"\\"n\\"":1,"b":[]}\n{"\\"n\\"":2,"b":[3]}\n'
     assert join_lines({}) == b""
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us"])
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "-00:01", "UTC"])
+@pytest.mark.parametrize("seconds", [-5_233_535_618, 0])
+def test_times_with_offsets(unit, zone, seconds):
+    """In 1804, the offset of most zones had seconds, which JSON text cannot contain."""
+    moment = pa.array([seconds], pa.timestamp("s")).cast(pa.timestamp(unit, zone))
+    nested = pa.StructArray.from_arrays([moment], ["at"])
+    [text], [inner] = texts_of(moment), texts_of(nested)
+    assert datetime.fromisoformat(msgspec.json.decode(text)).timestamp() == seconds
+    assert inner == b'{"at":' + text + b"}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -60,7 +61,32 @@ def plain_values(column: pa.Array) -> list[Any]:
     column = as_type(column, plain_type(column.type, of_views))
     target = _json_type(column.type)
     values: list[Any] = (column if target.equals(column.type) else column.cast(target)).to_pylist()
-    return values
+    return _with_exact_offsets(values) if _has_time_zone(target) else values
+
+
+def _has_time_zone(type_: pa.DataType) -> bool:
+    """Return whether a type contains times with a time zone, at any depth."""
+    inner = (type_.field(i).type for i in range(type_.num_fields))
+    return getattr(type_, "tz", None) is not None or any(map(_has_time_zone, inner))
+
+
+def _with_exact_offsets(value: Any) -> Any:
+    """Convert times whose offset from UTC has seconds to UTC, at any depth of a value.
+
+    Until about 1900, most time zones had such offsets. The text of a time has only hours and minutes.
+
+    >>> from zoneinfo import ZoneInfo
+    >>> _with_exact_offsets([datetime(1893, 1, 1, tzinfo=ZoneInfo("Europe/Berlin"))])[0].isoformat()
+    '1892-12-31T23:06:32+00:00'
+    """
+    if isinstance(value, datetime):
+        offset = value.utcoffset()
+        return value if offset is None or not offset.seconds % 60 else value.astimezone(UTC)
+    if isinstance(value, dict):
+        return {name: _with_exact_offsets(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_with_exact_offsets, value))
+    return value
 
 
 def _json_type(type_: pa.DataType) -> pa.DataType:
