@@ -90,13 +90,6 @@ def test_escaped_characters(code):
     assert texts_of(pa.array(values)) == list(map(msgspec.json.encode, values))
 
 
-@pytest.mark.parametrize("count", [0, 3])
-def test_invalid_text_is_refused(count):
-    invalid = pa.array([b"plain"] * count + [b"\xff"]).view(pa.string())
-    with pytest.raises((pa.ArrowInvalid, UnicodeDecodeError)):
-        texts_of(invalid)
-
-
 def test_lines():
     numbers, lists = Texts([b"1", b"2"]), Texts([b"", b"3"], b"[", b"]")
     assert join_lines({'"n"': numbers, "b": lists}) == b'{"\\"n\\"":1,"b":[]}\n{"\\"n\\"":2,"b":[3]}\n'
