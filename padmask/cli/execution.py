@@ -19,7 +19,7 @@ from padmask.storage.system import cores
 def open_executor(where: Workers) -> Iterator[Executor | None]:
     """Context manager: start worker processes or a cluster. Yield the executor; None for one process.
 
-    Enter the context before any code starts threads. Workers then start in 3 ms instead of 200 ms.
+    Enter the context before any code starts threads. Each worker then starts in about 1 ms instead of 200 ms.
     """
     workers = where.workers or cores()
     if where.cluster:

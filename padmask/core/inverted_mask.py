@@ -21,8 +21,8 @@ from padmask.spec.unpad import UnpadSpec
 def _is_guessed(schema: pa.Schema, job: UnpadJob, spec: UnpadSpec) -> bool:
     """Return whether neither the user nor the metadata specifies the polarity of the mask.
 
-    The result is also False if `check_polarity` cannot compare the mask with the tokens: if there is no mask,
-    if the mask is the first column to unpad, or if one of the two columns has an unsuitable type.
+    The result is also False if `check_polarity` cannot compare the mask with the tokens: without a mask, if
+    the mask is the first column to unpad, or if one of the two columns has an unsuitable type.
     """
     if job.mask in (None, job.columns[0]) or spec.dialect is not None or job.mask in described_names(schema):
         return False

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.types as pat
 
-from padmask.core.arrow_lists import list_lengths, take_rows, to_numpy
+from padmask.core.arrow_lists import has_text_offsets, list_lengths, take_rows, text_offsets, to_numpy
 from padmask.core.metadata import METADATA_KEY, Described, read_descriptions
 from padmask.errors import AccessError, DataError, OutputError, PaddedError, UnreadableError, UnsupportedError
 from padmask.formats import other_formats
@@ -371,7 +371,7 @@ class RowGroups:
 
     def __init__(self, layout: Layout) -> None:
         self._schema, self._rows = layout.schema, layout.group_rows
-        self._texts = [i for i, field in enumerate(self._schema) if _is_text(field.type)]
+        self._texts = [i for i, field in enumerate(self._schema) if has_text_offsets(field.type)]
         self._views = [i for i, field in enumerate(self._schema) if _is_view(field.type)]
         self._groups = layout.groups
         self._pending: list[pa.RecordBatch] = []
@@ -420,7 +420,7 @@ class RowGroups:
         sizes = np.zeros(batch.num_rows, dtype=np.int64)
         for i in (*self._texts, *self._views):
             column = batch.column(i)
-            sizes += np.diff(_offsets(column.cast(_plain(column.type)) if i in self._views else column))
+            sizes += np.diff(text_offsets(column.cast(_plain(column.type)) if i in self._views else column))
         if self._groups is not None and len(sizes):
             numbers, padded = self._groups
             sizes += POSITION_BYTES * list_lengths(batch.column(padded))[0]
@@ -434,23 +434,9 @@ class RowGroups:
         return sizes
 
 
-def _offsets(texts: pa.Array) -> npt.NDArray[np.int64]:
-    """Return the offsets of a string or binary array without pyarrow.compute, which takes 30 ms to import."""
-    if not len(texts):
-        return np.zeros(1, dtype=np.int64)
-    large = pat.is_large_string(texts.type) or pat.is_large_binary(texts.type)
-    offsets = np.frombuffer(texts.buffers()[1], dtype=np.int64 if large else np.int32)
-    return offsets[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
-
-
 def _is_view(type_: pa.DataType) -> bool:
     return bool(pat.is_string_view(type_) or pat.is_binary_view(type_))
 
 
 def _plain(view: pa.DataType) -> pa.DataType:
     return pa.large_string() if pat.is_string_view(view) else pa.large_binary()
-
-
-def _is_text(type_: pa.DataType) -> bool:
-    kinds = (pat.is_string, pat.is_large_string, pat.is_binary, pat.is_large_binary)
-    return any(is_kind(type_) for is_kind in kinds)

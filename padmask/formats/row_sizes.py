@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.types as pat
 
-from padmask.core.arrow_lists import shared_list_lengths, to_numpy
+from padmask.core.arrow_lists import has_text_offsets, shared_list_lengths, text_offsets, to_numpy
 
 # Number of bytes of text that count as one value.
 VALUE_BYTES = 4
@@ -56,10 +56,8 @@ def _sizes(array: pa.Array) -> Sizes:
         return np.asarray(values.reshape(len(array), size).sum(axis=1))
     if pat.is_list(type_) or pat.is_large_list(type_) or pat.is_map(type_):
         return _list_sizes(array)
-    if pat.is_string(type_) or pat.is_binary(type_):
-        return 1 + np.diff(_text_offsets(array, np.int32)) / VALUE_BYTES
-    if pat.is_large_string(type_) or pat.is_large_binary(type_):
-        return 1 + np.diff(_text_offsets(array, np.int64)) / VALUE_BYTES
+    if has_text_offsets(type_):
+        return 1 + np.diff(text_offsets(array)) / VALUE_BYTES
     # For views and other types without a fixed width, use the average.
     return np.full(len(array), max(1.0, array.nbytes / VALUE_BYTES / max(1, len(array))))
 
@@ -94,14 +92,6 @@ def _list_sizes(array: pa.Array) -> Sizes:
     first, last = int(offsets[0]), int(offsets[-1])
     totals = np.concatenate([[0.0], np.cumsum(_sizes(array.values.slice(first, last - first)))])
     return np.diff(offsets) + np.diff(totals[offsets - first])
-
-
-def _text_offsets(texts: pa.Array, dtype: npt.DTypeLike) -> npt.NDArray[np.int64]:
-    """Return the offsets of the texts from the buffer, because pyarrow has no method for offsets of text."""
-    if not len(texts):
-        return np.zeros(1, dtype=np.int64)
-    offsets = np.frombuffer(texts.buffers()[1], dtype=dtype)
-    return offsets[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
 
 
 def cut_points(sizes: Sizes, most_rows: int, most_values: int) -> list[int]:

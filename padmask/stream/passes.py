@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from padmask.core.arrow_lists import any_type
 from padmask.core.buckets import with_edges
 from padmask.core.plan import Plan, make_plan, needs_survey
 from padmask.errors import DataError
@@ -214,16 +215,13 @@ def assume_types(job: Job, batches: Iterable[Batch], limit: int | None) -> Job |
             break
     assumed = AssumedTypes(types, known, dropped)
     # Parquet cannot store objects without fields, but later rows may have fields.
-    if any(map(_has_no_fields, assumed.schema.types)):
+    if any(any_type(type_, _has_no_fields) for type_ in assumed.schema.types):
         return None
     return replace(job, wanted=replace(job.wanted, others=assumed.schema, check=assumed.check))
 
 
 def _has_no_fields(type_: pa.DataType) -> bool:
-    """Return whether a type contains objects without fields, at any depth."""
-    if pa.types.is_struct(type_) and not type_.num_fields:
-        return True
-    return any(_has_no_fields(type_.field(i).type) for i in range(type_.num_fields))
+    return bool(pa.types.is_struct(type_)) and not type_.num_fields
 
 
 def plan_job(job: Job, seen: Survey | None) -> Plan:

@@ -55,7 +55,7 @@ def _kept_by_unpad(job: Job, format_: FormatTraits) -> tuple[str, ...]:
 
 
 def _mask_remarks(job: Job) -> tuple[str, ...]:
-    """Return a line with the name and dtype of the mask; empty if the name is `mask` or there is no mask."""
+    """Return a line with the name and dtype of a mask whose name is not `mask`; empty for other outputs."""
     name = job.mask.column
     return () if name in (None, "mask") else (f"mask: {name!r} ({job.mask.written_dtype})",)
 

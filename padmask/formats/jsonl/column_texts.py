@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.types as pat
 
-from padmask.core.arrow_lists import is_sequence, null_flags, rows_as_array
+from padmask.core.arrow_lists import is_sequence, null_flags, rows_as_array, text_offsets
 from padmask.core.ragged import Ragged
 from padmask.formats.jsonl.values import numbers_to_json, plain_values, write_objects, write_value
 
@@ -135,11 +135,9 @@ def _string_texts(strings: pa.Array) -> list[bytes]:
 def _have_escapes(strings: pa.Array) -> npt.NDArray[np.bool_]:
     """Return, for each string, whether it contains a character that JSON must escape."""
     found = np.zeros(len(strings), dtype=bool)
-    _, offsets, data = strings.buffers()
-    if data is None or not len(strings):
+    data, ends = strings.buffers()[2], text_offsets(strings)
+    if data is None:
         return found
-    dtype = np.int32 if pat.is_string(strings.type) else np.int64
-    ends = np.frombuffer(offsets, dtype)[strings.offset : strings.offset + len(strings) + 1]
     letters = np.frombuffer(data, np.uint8)[ends[0] : ends[-1]]
     escaped = (letters == _QUOTE) | (letters == _BACKSLASH) | (letters < _FIRST_PRINTABLE)
     found[np.searchsorted(ends, np.flatnonzero(escaped) + ends[0], side="right") - 1] = True

@@ -13,7 +13,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.types as pat
 
-from padmask.core.arrow_lists import storage_type, without_wrappers
+from padmask.core.arrow_lists import any_type, storage_type, without_wrappers
 from padmask.core.extension_types import refuse_permuted
 from padmask.errors import OutputError
 from padmask.formats.plain_dictionaries import as_type, of_views, plain_type
@@ -61,13 +61,11 @@ def plain_values(column: pa.Array) -> list[Any]:
     column = as_type(column, plain_type(column.type, of_views))
     target = _json_type(column.type)
     values: list[Any] = (column if target.equals(column.type) else column.cast(target)).to_pylist()
-    return _with_exact_offsets(values) if _has_time_zone(target) else values
+    return _with_exact_offsets(values) if any_type(target, _has_time_zone) else values
 
 
 def _has_time_zone(type_: pa.DataType) -> bool:
-    """Return whether a type contains times with a time zone, at any depth."""
-    inner = (type_.field(i).type for i in range(type_.num_fields))
-    return getattr(type_, "tz", None) is not None or any(map(_has_time_zone, inner))
+    return getattr(type_, "tz", None) is not None
 
 
 def _with_exact_offsets(value: Any) -> Any:

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.types as pat
 
-from padmask.core.arrow_lists import storage_type, to_numpy, without_wrappers
+from padmask.core.arrow_lists import any_type, to_numpy, without_wrappers
 from padmask.errors import OutputError, SpecError
 from padmask.formats import other_formats
 from padmask.formats.contract import Batch, Layout, WriterOptions
@@ -84,16 +84,9 @@ def fits_json(values: pa.Array) -> bool:
         return False
 
 
-def _holds_floats(type_: pa.DataType) -> bool:
-    """Return whether a type contains floats at any depth."""
-    type_ = storage_type(type_)
-    inner = [type_.field(i).type for i in range(type_.num_fields)]
-    return bool(pat.is_floating(type_)) or any(map(_holds_floats, inner))
-
-
 def _has_nonfinite(column: pa.Array) -> bool:
     """Return whether a column contains NaN or infinity. msgspec would write them as null."""
-    if not _holds_floats(column.type):
+    if not any_type(column.type, pat.is_floating):
         return False
     column = without_wrappers(column)
     if pat.is_floating(column.type):

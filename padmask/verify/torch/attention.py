@@ -9,8 +9,8 @@ import torch
 from padmask.spec.pad import Side
 from padmask.verify.torch.record import Call
 
-# The error in the mask of an attention call: there is no mask, the mask is on the axis of the queries, or the
-# mask is on the axis of the keys, but padding changes the outputs nevertheless.
+# The error in the mask of an attention call. "no-mask": the call receives no mask. "queries": the mask is on
+# the axis of the queries. "not-excluded": the mask is on the axis of the keys, but outputs depend on padding.
 Fault = Literal["no-mask", "queries", "not-excluded"]
 
 # Scores below this value have no weight after the softmax.
